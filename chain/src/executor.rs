@@ -32,6 +32,14 @@ pub enum ExecutorFault {
     Load(#[from] LoadFault),
 }
 
+impl ExecutorFault {
+    /// Whether the store is to blame rather than the block.
+    #[must_use]
+    pub const fn is_storage(&self) -> bool {
+        matches!(self, Self::Rows(_) | Self::Execution(ExecutionFault::Read(_)))
+    }
+}
+
 impl From<StorageError> for ExecutorFault {
     fn from(fault: StorageError) -> Self {
         Self::Rows(RowFault::Storage(fault))
