@@ -58,7 +58,7 @@ pub use identity::Identity;
 pub use memory::{CrashPlan, CrashPoint, CrashReport, Fault, MemoryDisk, MemoryStore, Survival};
 pub use rocks::{RocksOptions, RocksReader, RocksStore, VerifyReport, read_identity};
 pub use store::{
-    Durability, Order, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Reader, Row, Store, StoreStatistics,
+    Durability, Order, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Reader, Row, Store, StoreStatistics, Visit,
 };
 pub use table::{KeyLayout, SCHEMA, Table, TableSpec, WritePattern};
 pub use write_set::{VALUE_BYTES_MAX, WRITE_SET_BYTES_MAX, WriteSet};

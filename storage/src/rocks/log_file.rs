@@ -90,7 +90,11 @@ fn current_manifest(directory: &Path) -> Result<PathBuf, StorageError> {
 
 /// Checks one log file, block by block.
 pub(super) fn check_file(path: &Path) -> Result<LogEnd, StorageError> {
-    let mut file = fs::File::open(path).map_err(|error| StorageError::io(path, &error))?;
+    let file = fs::File::open(path).map_err(|error| StorageError::io(path, &error))?;
+    check_stream(path, file)
+}
+
+fn check_stream(path: &Path, mut file: impl Read) -> Result<LogEnd, StorageError> {
     let mut block = Vec::with_capacity(BLOCK_BYTES);
     let mut start = 0_u64;
     let mut flaw: Option<(u64, Flaw)> = None;
@@ -200,10 +204,7 @@ mod tests {
     }
 
     fn check(bytes: &[u8]) -> Result<LogEnd, StorageError> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("000001.log");
-        fs::write(&path, bytes).unwrap();
-        check_file(&path)
+        check_stream(Path::new("000001.log"), bytes)
     }
 
     /// Three records in one block, then fragments over two blocks, then a last record.

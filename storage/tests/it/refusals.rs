@@ -132,6 +132,13 @@ fn a_crash_while_creating_leaves_a_directory_that_opens() {
         store.write(write_set(&numbered(0)), Durability::Synced).unwrap();
         after(1).assert_equals(&store);
     }
+    // RocksDB has made its database, but not yet our tables in it.
+    let path = directory.path().join("no-tables");
+    drop(rocksdb::DB::open_default(&path).unwrap());
+    fs::write(path.join("STORE"), &claim).unwrap();
+    let store = open(&path);
+    store.write(write_set(&numbered(0)), Durability::Synced).unwrap();
+    after(1).assert_equals(&store);
 }
 
 #[test]
