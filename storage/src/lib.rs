@@ -25,7 +25,7 @@
 //! | `error.rs` | [`StorageError`] and the mend of each |
 //! | `disk.rs` | free and used bytes of a directory |
 //! | `memory/` | the twin: `disk.rs` (tables, crash), `plan.rs` (faults), `store.rs` (the face) |
-//! | `rocks/` | `store.rs`, `reader.rs` (faces), `view.rs` (reading), `tuning.rs` (every option with its reason), `directory.rs` (claims and refusals), `log_file.rs` (checks of WAL and MANIFEST), `checksum.rs`, `fault.rs` |
+//! | `rocks/` | `store.rs`, `reader.rs` (faces), `view.rs` (reading), `tuning.rs` (every option with its reason), `directory.rs` (claims and refusals), `log_file.rs` (checks of WAL and MANIFEST), `blob_file.rs`, `checksum.rs`, `fault.rs` |
 //!
 //! # Invariants
 //!

@@ -27,7 +27,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::checksum::extend;
+use super::checksum::{extend, unmask};
 use crate::error::StorageError;
 
 const BLOCK_BYTES: usize = 32 << 10;
@@ -178,11 +178,6 @@ fn some_prefix_checks(kind: u8, body: &[u8], checksum: u32) -> bool {
 /// Whole, first, middle and last records, and RocksDB's own notes (compression, timestamp sizes, predecessor log).
 const fn is_known(kind: u8) -> bool {
     matches!(kind, 1..=4 | 9 | 10 | 130)
-}
-
-/// RocksDB stores checksums rotated and shifted, so that a checksum of data with checksums in it stays strong.
-const fn unmask(masked: u32) -> u32 {
-    masked.wrapping_sub(0xa282_ead8).rotate_left(15)
 }
 
 #[cfg(test)]
