@@ -1,14 +1,16 @@
 //! The task that owns the swarm: it dials, accepts, closes, opens streams and watches the clock.
 //!
-//! It is the only writer of a link's state. Senders and callers leave what they want (`Shared::wanted`, the block
-//! time in a link) and wake it; it compares that with what is, so that nothing a caller does needs a queue here.
+//! It is the only writer of a link's state. Senders and callers leave what they want (`Shared::wanted`, the
+//! block time in a link) and wake it; it compares that with what is, so that nothing a caller does needs a
+//! queue here.
 //!
 //! Rules of connections:
-//! - Allowed are the peers of the registry that are not blocked. A stranger's handshake completes (only then is
-//!   its key known) and its connection is closed before any protocol of ours is offered.
-//! - One connection per peer is used, the newest. The side with the lower index closes the others at once, the
-//!   other side after a grace time; both keep the newest, so a dead one never outlives its replacement.
-//! - A link is up once the peer accepted the keep-alive lane: that proves the same network and a live process.
+//! - Allowed are the peers of the registry that are not blocked. A stranger's handshake completes (only
+//!   then is its key known) and its connection is closed before any protocol of ours is offered.
+//! - One connection per peer is used, the newest. The side with the lower index closes the others at once,
+//!   the other side after a grace time; both keep the newest, so a dead one never outlives its replacement.
+//! - A link is up once the peer accepted the keep-alive lane: that proves the same network and a live
+//!   process.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -168,8 +170,9 @@ impl Driver {
 
     /// Takes over a registry: a peer whose index and key stay keeps its link.
     fn adopt(&mut self, registry: BTreeMap<u16, Peer>) {
-        let stays =
-            |peer: &PeerState| registry.get(&peer.link.peer).is_some_and(|new| new.network_key == peer.link.network_key);
+        let stays = |peer: &PeerState| {
+            registry.get(&peer.link.peer).is_some_and(|new| new.network_key == peer.link.network_key)
+        };
         let gone: Vec<u16> =
             self.peers.iter().filter(|(_, peer)| !stays(peer)).map(|(index, _)| *index).collect();
         for index in gone {
@@ -469,8 +472,8 @@ impl PeerState {
         }
     }
 
-    /// Closes a connection and its readers: yamux does not wake who reads a stream when this side closes. (When the
-    /// other side closes, readers first take what has arrived and then see the end.)
+    /// Closes a connection and its readers: yamux does not wake who reads a stream when this side closes.
+    /// (When the other side closes, readers first take what has arrived and then see the end.)
     fn close(&mut self, swarm: &mut Swarm<Behaviour>, connection: ConnectionId) {
         swarm.close_connection(connection);
         self.readers.retain(|_, (of, reader)| {

@@ -1,10 +1,11 @@
-//! The task that writes one lane to one peer: it opens the stream as soon as there is a connection, writes what is
-//! queued, and opens the stream again when it breaks.
+//! The task that writes one lane to one peer: it opens the stream as soon as there is a connection, writes
+//! what is queued, and opens the stream again when it breaks.
 //!
 //! Rules:
 //! - A stream carries frames one way only. A byte from the other side, or its end, means: open again.
 //! - At most [`WRITE_CHUNK_BYTES_MAX`] go to the multiplexer at once, then others get their turn.
-//! - A stream that takes nothing for the stall time is dropped (a stuck stream must not outlive its frames).
+//! - A stream that takes nothing for the stall time is dropped (a stuck stream must not outlive its
+//!   frames).
 //! - Frames being written when a stream breaks are lost and counted: at most once, in order.
 
 use std::io;
