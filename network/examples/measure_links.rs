@@ -22,6 +22,7 @@ const PING_INTERVAL: Duration = Duration::from_millis(5);
 const BULK_FRAME_BYTES: usize = 1 << 20;
 const BULK_BYTES: u64 = 200_000_000;
 const SLOW_BYTES_PER_SECOND: u64 = 100_000_000 / 8;
+const SLEEP_EXCESS_MAX: Duration = Duration::from_millis(5);
 const ROUND_MAX: Duration = Duration::from_secs(10);
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -203,9 +204,10 @@ async fn pass(
             return Ok(());
         }
         frozen.wait_for(|frozen| !frozen).await?;
-        // The line is busy for as long as these bytes take; idle time is not saved up.
+        // The line is busy for as long as these bytes take; idle time is not saved up, but the time by which a
+        // sleep was too long is.
         let busy = Duration::from_nanos(count as u64 * 1_000_000_000 / bytes_per_second);
-        free = free.max(tokio::time::Instant::now()) + busy;
+        free = free.max(tokio::time::Instant::now() - SLEEP_EXCESS_MAX) + busy;
         tokio::time::sleep_until(free).await;
         to.write_all(&buffer[..count]).await?;
     }
