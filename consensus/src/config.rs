@@ -52,7 +52,8 @@ pub enum Role {
         /// Key whose public half is in the set.
         secret: ConsensusSecret,
     },
-    /// Follows finalizations and never votes. It is asked `Available` but neither `Propose` nor `Validate`.
+    /// Follows finalizations and never votes. It is asked `Validate` and `Available` like the others, never
+    /// `Propose`; its answers stay with it.
     Observer {
         /// Own index in the set: a validator that may not vote yet. `None`: a node outside the set, which
         /// gets what its transport brings it and fetches nothing.
