@@ -1,0 +1,110 @@
+//! The genesis spec: everything a network starts with. Its hash is the network's identity and part of every signature.
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use super::params::ChainParams;
+use super::registry::{NodeRecord, OperatorRecord, OperatorRole, ValidatorRecord};
+use crate::values::codec::{check_ascending, check_count, check_range};
+use crate::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
+use crate::values::{Canonical, ChainId, CodecError, Currency, GenesisHash, Hasher, TimestampMs};
+
+/// Most operators, and most nodes, of a network.
+pub const OPERATORS_MAX: usize = 1_000;
+/// Most chains of a network.
+pub const CHAINS_MAX: usize = 256;
+/// Most bytes of a name.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Most bytes of an address.
+pub const ADDRESS_BYTES_MAX: usize = 255;
+
+/// One chain: one currency, one shard.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct ChainSpec {
+    /// Its id; chain 0 is the root chain.
+    pub chain: ChainId,
+    /// Its currency.
+    pub currency: Currency,
+    /// Its shard among those of the currency, from 0.
+    pub shard: u16,
+    /// Parameters.
+    pub params: ChainParams,
+    /// The first validator set, strictly ascending by consensus key.
+    pub validators: Vec<ValidatorRecord>,
+}
+
+/// What a network starts with.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct GenesisSpec {
+    /// A name for people, 1 to [`NAME_BYTES_MAX`] bytes.
+    pub network: String,
+    /// The timestamp of height 0.
+    pub timestamp: TimestampMs,
+    /// Operators; their place is their id.
+    pub operators: Vec<OperatorRecord>,
+    /// Nodes; their place is their index.
+    pub nodes: Vec<NodeRecord>,
+    /// Chains by ascending id, from 0.
+    pub chains: Vec<ChainSpec>,
+}
+
+impl GenesisSpec {
+    /// The network's identity.
+    #[must_use]
+    pub fn hash(&self) -> GenesisHash {
+        Hasher::new("jiaozi/genesis").bytes(&self.encode()).finish().into()
+    }
+
+    /// The spec of a chain.
+    #[must_use]
+    pub fn chain(&self, chain: ChainId) -> Option<&ChainSpec> {
+        self.chains.iter().find(|spec| spec.chain == chain)
+    }
+}
+
+impl Canonical for GenesisSpec {
+    const NAME: &'static str = "genesis";
+    const BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("network", self.network.len(), 1, NAME_BYTES_MAX)?;
+        check_count("operators", self.operators.len(), 1, OPERATORS_MAX)?;
+        check_count("nodes", self.nodes.len(), VALIDATORS_MIN, OPERATORS_MAX)?;
+        check_count("chains", self.chains.len(), 1, CHAINS_MAX)?;
+        let central =
+            self.operators.iter().filter(|operator| operator.role == OperatorRole::CentralBank).count();
+        check_count("operators with the role of central bank", central, 1, 1)?;
+        for operator in &self.operators {
+            check_count("operators.name", operator.name.len(), 1, NAME_BYTES_MAX)?;
+            operator.wallet_policy.check()?;
+        }
+        let operators_last = self.operators.len().saturating_sub(1) as u64;
+        let nodes_last = self.nodes.len().saturating_sub(1) as u64;
+        for node in &self.nodes {
+            check_range("nodes.operator", u64::from(node.operator.0), 0, operators_last)?;
+            check_count("nodes.address", node.address.len(), 1, ADDRESS_BYTES_MAX)?;
+        }
+        let mut network_keys: Vec<_> = self.nodes.iter().map(|node| node.network_key).collect();
+        network_keys.sort_unstable();
+        check_ascending("nodes.network_key (each key once)", network_keys)?;
+        check_ascending("chains.chain", self.chains.iter().map(|chain| chain.chain))?;
+        for chain in &self.chains {
+            chain.params.check()?;
+            check_range(
+                "chains.currency (capital letters)",
+                u64::from(chain.currency.is_well_formed()),
+                1,
+                1,
+            )?;
+            check_count("chains.validators", chain.validators.len(), VALIDATORS_MIN, VALIDATORS_MAX)?;
+            check_ascending(
+                "chains.validators",
+                chain.validators.iter().map(|validator| validator.consensus_key),
+            )?;
+            for validator in &chain.validators {
+                check_range("validators.operator", u64::from(validator.operator.0), 0, operators_last)?;
+                check_range("validators.node", u64::from(validator.node.0), 0, nodes_last)?;
+            }
+        }
+        Ok(())
+    }
+}

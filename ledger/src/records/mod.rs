@@ -1,0 +1,29 @@
+//! Records: what is signed, ordered, stored and proved. Layouts only; the rules that change them are in [`crate::rules`].
+
+pub mod batch;
+pub mod block;
+pub mod genesis;
+pub mod history;
+pub mod not_executed;
+pub mod operation;
+pub mod outcome;
+pub mod params;
+pub mod policy;
+pub mod registry;
+pub mod result;
+pub mod transaction;
+pub mod wallet;
+
+pub use batch::{Batch, BatchContent};
+pub use block::{Block, BlockBody, BlockHeader, Claim};
+pub use genesis::{ChainSpec, GenesisSpec};
+pub use history::{HistoryEntry, Movement, MovementKind};
+pub use not_executed::NotExecuted;
+pub use operation::{Operation, Payment, WalletOpening};
+pub use outcome::{Outcome, Rejection};
+pub use params::{ChainParams, TierParams};
+pub use policy::Policy;
+pub use registry::{EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, ValidatorRecord};
+pub use result::{Counter, HeightResult, PairCounters, SupplyTerms};
+pub use transaction::{FeeBid, Nonce, PolicySignature, Transaction, TransactionContent};
+pub use wallet::{Lane, Record, Tier, WalletRecord, WalletStatus};

@@ -1,0 +1,76 @@
+//! What a transaction asks for.
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use super::wallet::Tier;
+use crate::values::codec::check_count;
+use crate::values::id::WalletSalt;
+use crate::values::{Amount, Canonical, CodecError, PolicyHash, WalletId};
+
+/// Most payments of one `Pay`.
+pub const PAYMENTS_MAX: usize = 64;
+/// Most wallets of one `OpenWallets`.
+pub const OPENINGS_MAX: usize = 64;
+
+/// One payee, one amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct Payment {
+    /// Who is paid: another wallet than the payer.
+    pub payee: WalletId,
+    /// How much; not zero.
+    pub amount: Amount,
+}
+
+/// One wallet to open. Its id follows from these fields ([`WalletId::derive`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct WalletOpening {
+    /// Hash of the policy that will rule the wallet.
+    pub policy: PolicyHash,
+    /// Distinguishes wallets of one policy.
+    pub salt: WalletSalt,
+    /// The limits it lives under.
+    pub tier: Tier,
+}
+
+/// What a transaction asks for. New operations are appended: the order fixes the encoding.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub enum Operation {
+    /// Pays 1 to [`PAYMENTS_MAX`] payees, all or none.
+    Pay {
+        /// The payments, applied in order.
+        payments: Vec<Payment>,
+    },
+    /// Opens 1 to [`OPENINGS_MAX`] wallets, all or none; signed by an operator's wallet, which becomes their operator.
+    OpenWallets {
+        /// The wallets, in order of their slots.
+        wallets: Vec<WalletOpening>,
+    },
+    /// Puts new money into an operator's wallet; signed by the central bank's wallet.
+    Issue {
+        /// An operator's own wallet.
+        to: WalletId,
+        /// How much; not zero.
+        amount: Amount,
+    },
+    /// Takes money out of circulation, from the signing operator's wallet.
+    Redeem {
+        /// How much; not zero.
+        amount: Amount,
+    },
+}
+
+impl Canonical for Operation {
+    const NAME: &'static str = "operation";
+    const BYTES_MAX: usize = 4 + 8 + (32 + 16 + 4) * OPENINGS_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        match self {
+            Self::Pay { payments } => check_count("operation.payments", payments.len(), 1, PAYMENTS_MAX),
+            Self::OpenWallets { wallets } => check_count("operation.wallets", wallets.len(), 1, OPENINGS_MAX),
+            Self::Issue { .. } | Self::Redeem { .. } => Ok(()),
+        }
+    }
+}
+
+/// The bound above holds for the larger of the two lists.
+const _: () = assert!((32 + 8) * PAYMENTS_MAX <= (32 + 16 + 4) * OPENINGS_MAX);

@@ -1,0 +1,120 @@
+//! Outcomes: what execution made of a transaction. Terminal from the moment the nonce is consumed (PROTOCOL rule 7).
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::values::{Amount, Canonical, TransactionHash, TransactionId};
+
+/// A leaf under the outcomes root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct Outcome {
+    /// The transaction.
+    pub id: TransactionId,
+    /// Hash of its full signed bytes.
+    pub transaction: TransactionHash,
+    /// Position among all transactions that the block orders, from 0.
+    pub index: u32,
+    /// 0 for applied, else the code of a [`Rejection`].
+    pub code: u16,
+    /// What was charged.
+    pub fee: Amount,
+}
+
+/// Code of an applied transaction.
+pub const APPLIED: u16 = 0;
+
+impl Outcome {
+    /// Whether it was applied.
+    #[must_use]
+    pub const fn is_applied(&self) -> bool {
+        self.code == APPLIED
+    }
+
+    /// Why it was rejected, unless it was applied.
+    #[must_use]
+    pub fn rejection(&self) -> Option<Rejection> {
+        Rejection::from_code(self.code)
+    }
+}
+
+impl Canonical for Outcome {
+    const NAME: &'static str = "outcome";
+    const BYTES_MAX: usize = 32 + 32 + 4 + 2 + 8;
+}
+
+/// `InsufficientFunds` as `insufficient_funds`.
+pub(super) fn snake_case(name: &str) -> String {
+    let mut text = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    text
+}
+
+/// Declares the numbered reasons in precedence order.
+macro_rules! rejections {
+    ($($code:literal $name:ident $transient:literal $text:literal $mend:literal;)*) => {
+        /// Why a transaction with a consumed nonce changed nothing else. Codes are stable; within an operation their
+        /// order is the order in which the guards run.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+        #[repr(u16)]
+        pub enum Rejection {
+            $(#[doc = $text] #[error($text)] $name = $code,)*
+        }
+
+        impl Rejection {
+            /// All of them, by ascending code.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The stable code.
+            #[must_use]
+            pub const fn code(self) -> u16 {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The reason with this code.
+            #[must_use]
+            pub const fn from_code(code: u16) -> Option<Self> {
+                match code { $($code => Some(Self::$name),)* _ => None }
+            }
+
+            /// Whether the same operation, newly signed under a new nonce, can succeed without a change by its sender.
+            #[must_use]
+            pub const fn is_transient(self) -> bool {
+                match self { $(Self::$name => $transient,)* }
+            }
+
+            /// What to do next.
+            #[must_use]
+            pub const fn mend(self) -> &'static str {
+                match self { $(Self::$name => $mend,)* }
+            }
+
+            /// A stable name for programs, such as `insufficient_funds`.
+            #[must_use]
+            pub fn name(self) -> String {
+                snake_case(match self { $(Self::$name => stringify!($name),)* })
+            }
+        }
+    };
+}
+
+rejections! {
+    101 WalletFrozen true "the wallet is frozen" "ask the wallet's operator why";
+    201 AmountZero false "an amount is zero" "pay at least one fen";
+    202 PayeeIsPayer false "the payer is among the payees" "name another payee";
+    203 PaymentAboveTierLimit false "a payment is above the limit of the payer's tier" "split it or raise the tier";
+    204 TotalOverflow false "the payments add up to more than any wallet can hold" "pay less";
+    205 InsufficientFunds true "the balance does not cover the payments and the fee" "fund the wallet, then sign anew";
+    206 PayeeUnknown true "a payee's wallet does not exist on this chain" "check the id; have the wallet opened first";
+    207 PayeeNotActive true "a payee's wallet is frozen, closed or moved" "ask the payee for another wallet";
+    208 PayeeBalanceAboveTierLimit true "a payee's balance would rise above the limit of its tier" "pay less or to another wallet";
+    301 SignerNotOperator false "only an operator's own wallet may do this" "sign with the operator's wallet";
+    302 TierNotAllowed false "operators' own wallets are opened by governance only" "choose another tier";
+    303 WalletExists false "a wallet with this policy and salt exists" "choose another salt";
+    401 SignerNotCentralBank false "only the central bank issues money" "sign with the central bank's wallet";
+    402 PayeeNotOperator false "money is issued to operators' own wallets only" "name an operator's wallet";
+    403 SupplyOverflow false "more money would exist than an amount can hold" "issue less";
+}
