@@ -15,11 +15,10 @@ use ledger::records::block::{BLOCK_BATCHES_MAX, CLAIM_LAG_MAX};
 use ledger::records::{Block, BlockBody, BlockHeader};
 use ledger::rules::{BatchFacts, ParentFacts, check_batches, check_body, check_header, check_parent};
 use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, NodeIndex, TimestampMs, View};
-use storage::{Durability, Table, WriteSet};
+use storage::{Durability, Table, WriteSet, key};
 
 use crate::chain::Chain;
 use crate::config::IDLE_HOLD_MS;
-use crate::rows;
 use crate::step::{Answer, Effect, Now, Question, Ticket, Turn};
 use crate::tree::{Gap, Written};
 
@@ -260,7 +259,7 @@ impl Chain {
             let block = Arc::clone(&open.block);
             let mut set = WriteSet::new();
             set.put(Table::Blocks, digest.0, block.encode());
-            set.put(Table::Proposals, rows::proposal(block.header.height, *digest), Vec::new());
+            set.put(Table::Proposals, key::proposal(block.header.height.0, &digest.0), Vec::new());
             self.effects.push(Effect::Persist { set, durability: Durability::Synced, then: Some(*digest) });
             return false;
         }

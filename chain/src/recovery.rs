@@ -78,8 +78,8 @@ impl Recovered {
         let from = self.tip.height.next().0.to_be_bytes();
         let page = Page { from: std::ops::Bound::Included(&from), ..Page::first(OPEN_BLOCKS_MAX) };
         for (place, _) in store.scan(Table::Proposals, page)? {
-            let Some((_, digest)) = rows::split_proposal(&place) else { continue };
-            let Some(bytes) = store.get(Table::Blocks, &digest.0)? else { continue };
+            let Some((_, digest)) = key::split_proposal(&place) else { continue };
+            let Some(bytes) = store.get(Table::Blocks, &digest)? else { continue };
             let block: Block = rows::decode(Table::Blocks, &bytes)?;
             let mut batches = Vec::with_capacity(block.body.batches.len());
             for batch in &block.body.batches {
@@ -89,7 +89,7 @@ impl Recovered {
             // A block without all its batches was never voted for by this node: peers have it if it matters.
             if batches.len() == block.body.batches.len() {
                 self.batches.extend(batches);
-                self.open_blocks.push((digest, block));
+                self.open_blocks.push((BlockDigest(digest), block));
             }
         }
         Ok(())

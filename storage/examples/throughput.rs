@@ -105,7 +105,7 @@ fn blocks(store: &RocksStore, wallets: u64) -> Result<(), StorageError> {
         let mut set = WriteSet::new();
         for index in 0..2 * PAYMENTS_PER_BLOCK {
             let position = u32::try_from(index).unwrap_or(u32::MAX);
-            let key = key::history(random.next() % wallets, height, position);
+            let key = key::history(random.next() % wallets, height, position, 0);
             set.put(Table::History, key, random.noise(HISTORY_BYTES));
         }
         let started = Instant::now();

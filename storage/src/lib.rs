@@ -1,6 +1,6 @@
 //! # storage: the key-value room
 //!
-//! One database per chain, thirteen tables, bytes in and bytes out. Two implementations stand behind one small
+//! One database per chain, fourteen tables, bytes in and bytes out. Two implementations stand behind one small
 //! trait: [`RocksStore`] for production and [`MemoryStore`] for the bottle, whose disk loses unsynced writes,
 //! fails and fills up on demand, bit for bit again from a seed. This crate is the only one that names RocksDB, and
 //! no type of it is in the public face.

@@ -5,6 +5,7 @@
 //! | `Meta` | ascii name, 1 to 64 B | schema details, tip heights, counters | rewritten at every block | tiny buffer, lz4 |
 //! | `Batches` | batch digest(32) | batch bytes, 5 KB to 1 MB | once, synced before a vote; deleted when pruned | blob files |
 //! | `Blocks` | block digest(32) | header and body, unfinalized ones too | once, synced before a vote | blob files |
+//! | `Proposals` | height(8) block digest(32) | nothing | with a block before a vote; deleted when a block of the height is executed | short-lived |
 //! | `Heights` | height(8) | block digest(32) | once, in order | ascending: zstd, moved, not rewritten |
 //! | `Certificates` | height(8) | finality proof | once, in order | ascending |
 //! | `Results` | height(8) | result record | once, in order | ascending |
@@ -12,7 +13,7 @@
 //! | `Transactions` | transaction id(32) | height(8) index(4) | once, scattered | hashed: bloom, 4 KB blocks, lz4 |
 //! | `Records` | slot(8) | state record, about 120 B | rewritten whenever touched | updated: bloom, 4 KB blocks, lz4 over zstd |
 //! | `Slots` | wallet id(32) | slot(8) | once, scattered | hashed |
-//! | `History` | slot(8) height(8) index(4) | small entry | once, clustered by slot | clustered: 8 KB blocks, lz4 over zstd |
+//! | `History` | slot(8) height(8) index(4) part(2) | small entry | once, clustered by slot | clustered: 8 KB blocks, lz4 over zstd |
 //! | `Undo` | height(8) | undo bytes | once, deleted when the height is certified | short-lived: compacted on deletion |
 //! | `Evidence` | sequence(8) | evidence bytes, bounded by its writer | rare, deleted from the front | short-lived |
 //!
@@ -33,6 +34,8 @@ pub enum Table {
     Batches,
     /// Block digest(32) to header and body; written before voting, so it holds unfinalized blocks too.
     Blocks,
+    /// Height(8) block digest(32) to nothing: blocks that are not executed yet, found again after a start.
+    Proposals,
     /// Height(8) to block digest(32): the finalized order.
     Heights,
     /// Height(8) to finality proof bytes.
@@ -47,7 +50,7 @@ pub enum Table {
     Records,
     /// Wallet id(32) to slot(8).
     Slots,
-    /// Slot(8) height(8) index(4) to a small entry.
+    /// Slot(8) height(8) index(4) part(2) to a small entry.
     History,
     /// Height(8) to undo bytes, kept until the height is certified.
     Undo,
@@ -101,6 +104,7 @@ pub const SCHEMA: [TableSpec; Table::COUNT] = [
     row(Table::Meta, "meta", KeyLayout::Name, WritePattern::Rewritten),
     row(Table::Batches, "batches", KeyLayout::Fixed(32), WritePattern::Blob),
     row(Table::Blocks, "blocks", KeyLayout::Fixed(32), WritePattern::Blob),
+    row(Table::Proposals, "proposals", KeyLayout::Fixed(40), WritePattern::ShortLived),
     row(Table::Heights, "heights", KeyLayout::Fixed(8), WritePattern::Ascending),
     row(Table::Certificates, "certificates", KeyLayout::Fixed(8), WritePattern::Ascending),
     row(Table::Results, "results", KeyLayout::Fixed(8), WritePattern::Ascending),
@@ -108,7 +112,7 @@ pub const SCHEMA: [TableSpec; Table::COUNT] = [
     row(Table::Transactions, "transactions", KeyLayout::Fixed(32), WritePattern::Hashed),
     row(Table::Records, "records", KeyLayout::Fixed(8), WritePattern::Updated),
     row(Table::Slots, "slots", KeyLayout::Fixed(32), WritePattern::Hashed),
-    row(Table::History, "history", KeyLayout::Fixed(20), WritePattern::Clustered),
+    row(Table::History, "history", KeyLayout::Fixed(22), WritePattern::Clustered),
     row(Table::Undo, "undo", KeyLayout::Fixed(8), WritePattern::ShortLived),
     row(Table::Evidence, "evidence", KeyLayout::Fixed(8), WritePattern::ShortLived),
 ];
@@ -119,7 +123,7 @@ const fn row(table: Table, name: &'static str, key: KeyLayout, pattern: WritePat
 
 impl Table {
     /// How many tables there are.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 
     /// Every table, in schema order.
     pub const ALL: [Self; Self::COUNT] = {

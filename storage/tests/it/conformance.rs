@@ -60,10 +60,10 @@ fn multi_get_answers_in_the_order_asked_with_repeats() {
 fn pages_turn_both_ways_without_gap_or_repeat() {
     on_both(|store| {
         for height in 0..25 {
-            put(&*store, Table::History, &key::history(7, height, 1), &height.to_be_bytes());
+            put(&*store, Table::History, &key::history(7, height, 1, 0), &height.to_be_bytes());
         }
-        put(&*store, Table::History, &key::history(6, 99, 0), b"before");
-        put(&*store, Table::History, &key::history(8, 0, 0), b"behind");
+        put(&*store, Table::History, &key::history(6, 99, 0, 0), b"before");
+        put(&*store, Table::History, &key::history(8, 0, 0, 0), b"behind");
         let (first, until) = key::history_of(7);
         let until = until.unwrap();
 
@@ -247,7 +247,7 @@ fn change() -> impl Strategy<Value = Change> {
         (0..12_u64).prop_map(|slot| (Table::Records, key::slot(slot).to_vec())),
         (0..12_u64).prop_map(|height| (Table::Undo, key::height(height).to_vec())),
         (0..3_u64, 0..4_u64)
-            .prop_map(|(slot, height)| (Table::History, key::history(slot, height, 0).to_vec())),
+            .prop_map(|(slot, height)| (Table::History, key::history(slot, height, 0, 0).to_vec())),
     ];
     let size = prop_oneof![Just(0_usize), 1..200_usize, 2000..6000_usize];
     let put = (table_and_key.clone(), any::<u64>(), size)

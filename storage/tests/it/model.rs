@@ -123,7 +123,7 @@ pub fn numbered(number: u64) -> Vec<Change> {
         Change::Put(Table::Heights, key::height(number).to_vec(), digest(2).to_vec()),
         Change::Put(Table::Transactions, digest(3).to_vec(), key::position(number, 0).to_vec()),
         Change::Put(Table::Records, key::slot(number % 10).to_vec(), noise(number, 120)),
-        Change::Put(Table::History, key::history(number % 10, number, 0).to_vec(), noise(number, 20)),
+        Change::Put(Table::History, key::history(number % 10, number, 0, 0).to_vec(), noise(number, 20)),
         Change::Put(Table::Undo, key::height(number).to_vec(), noise(number, 200)),
     ];
     if let Some(old) = number.checked_sub(3) {
