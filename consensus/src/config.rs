@@ -4,14 +4,11 @@
 //! checked here first and refused with a typed error that names the field.
 
 use crate::request::FinalityProof;
+use ledger::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
 use std::fmt;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// Smallest validator set: below four nobody may fail.
-pub const VALIDATORS_MIN: usize = 4;
-/// Largest validator set that the quorum table is tested for.
-pub const VALIDATORS_MAX: usize = 100;
 /// Longest signing namespace in bytes; a network id and a chain id need far less.
 pub const NAMESPACE_BYTES_MAX: usize = 256;
 /// Longest partition name.

@@ -8,12 +8,17 @@ use commonware_consensus::simplex::types::{Finalization, Finalize, Proposal};
 use commonware_consensus::types::{Epoch, Round, View};
 use commonware_cryptography::certificate::Verifier as _;
 use commonware_cryptography::sha256::Digest;
+use commonware_cryptography::{Hasher as _, Sha256};
 use commonware_parallel::Sequential;
 use commonware_utils::{Faults as _, N3f1, non_empty};
-use consensus::certificate::{ProofError, verify_finality};
+use consensus::certificate::{Finalized, ProofError, verify_finality};
+use ledger::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN, quorum};
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use support::{NAMESPACE, keys, private_key, public_keys, zip215};
+
+/// SHA-256 of the certificate that `the_layout_is_frozen` builds.
+const FROZEN: &str = "";
 
 /// A validator set with the means to sign and to verify as the engine does.
 struct Committee {
@@ -194,6 +199,25 @@ fn ten_thousand_mutated_certificates_are_judged_as_the_engine_does() {
 }
 
 #[test]
+fn the_layout_is_frozen() {
+    // A change here is a change of every proof ever written: it needs an ADR and a migration, not a new vector.
+    let committee = Committee::new(4);
+    let proposal =
+        Proposal::new(Round::new(Epoch::new(7), View::new(300)), View::new(299), Digest([0xd1; 32]));
+    let sign = |index: usize| Finalize::sign(&committee.schemes[index], proposal.clone()).unwrap();
+    let votes = [sign(0), sign(2), sign(3)];
+    let certificate =
+        Finalization::from_finalizes(&committee.verifier, non_empty![@votes.iter()], &Sequential);
+    let bytes = certificate.unwrap().encode();
+    let head = format!("07ac02ab02{}00000000000000040d03", "d1".repeat(32));
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(text.get(..head.len()), Some(head.as_str()));
+    assert_eq!(Sha256::hash(&[&bytes]).to_string(), FROZEN);
+    let expected = Finalized { epoch: 7, view: 300, parent_view: 299, digest: [0xd1; 32] };
+    assert_eq!(verify_finality(&bytes, NAMESPACE, &committee.keys, zip215), Ok(expected));
+}
+
+#[test]
 fn the_verifier_follows_zip_215_like_the_engine() {
     // A key of order 8: with R the neutral element and s = 0 every message verifies by ZIP-215, because both
     // sides are multiplied by the cofactor. Rules without the cofactor refuse seven of eight.
@@ -232,16 +256,16 @@ fn const_hex(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_quorum_is_the_engines_for_every_set_size() {
-    for validators in 4..=100usize {
-        let formula = validators - (validators - 1) / 3;
-        assert_eq!(N3f1::quorum(validators) as usize, formula);
+fn the_ledgers_quorum_is_the_engines_for_every_set_size() {
+    for validators in VALIDATORS_MIN..=VALIDATORS_MAX {
+        let ours = quorum(validators);
+        assert_eq!(N3f1::quorum(validators) as usize, ours);
         // Epoch, view and parent 0, a digest, no signer, no signature.
         let mut bytes = vec![0; 3 + 32];
         bytes.extend_from_slice(&(validators as u64).to_be_bytes());
         bytes.resize(bytes.len() + validators.div_ceil(8) + 1, 0);
         let refusal = verify_finality(&bytes, NAMESPACE, &vec![[0; 32]; validators], zip215);
-        assert_eq!(refusal, Err(ProofError::BelowQuorum { signers: 0, quorum: formula }));
+        assert_eq!(refusal, Err(ProofError::BelowQuorum { signers: 0, quorum: ours }));
     }
 }
 

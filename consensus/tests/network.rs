@@ -197,6 +197,31 @@ fn a_bad_peer_is_blocked_at_once_and_the_block_expires() {
 }
 
 #[test]
+fn a_flooding_peer_fills_its_own_lane_only() {
+    World::new(13, LIMIT_MS).run(|context| async move {
+        let mut cluster = Cluster::new(context, 4);
+        cluster.start_all();
+        cluster.until(|cluster| cluster.height(0) >= 5).await;
+        let inbound = cluster.nodes[&0].inbound.clone();
+        let start_ms = cluster.context.now_ms();
+        // A vote repeated is no offence, so nothing but the lane and the rate limit stands against it.
+        while cluster.context.now_ms() < start_ms + 4_000 {
+            let vote = cluster.wire.state.lock().unwrap().last_vote[&3].clone();
+            for _ in 0..LANE_FRAMES + 50 {
+                let _refused_when_full = inbound.try_deliver(3, Channel::Vote, vote.clone());
+            }
+            cluster.context.sleep_ms(2).await;
+        }
+        let stall = cluster.longest_stall_ms(0, start_ms, cluster.context.now_ms());
+        assert!(stall < 250, "{stall} ms");
+        let counters = cluster.nodes[&0].engine.counters();
+        assert!(counters.frames_refused > 10_000 && counters.frames_discarded > 10_000, "{counters:?}");
+        assert_eq!(counters.blocks, 0);
+        cluster.assert_safe();
+    });
+}
+
+#[test]
 fn frames_that_do_not_belong_are_refused_before_the_engine() {
     World::new(8, LIMIT_MS).run(|context| async move {
         let mut cluster = Cluster::new(context, 4);

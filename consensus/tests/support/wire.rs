@@ -44,6 +44,8 @@ pub struct State {
     pub cut: BTreeSet<u16>,
     /// Votes by sender and view.
     pub votes: BTreeMap<(u16, u64), Sent>,
+    /// The last vote frame of each sender.
+    pub last_vote: BTreeMap<u16, Bytes>,
     /// Blocks asked of the transport: who blocked whom, for how long.
     pub blocked: Vec<(u16, u16, u64)>,
 }
@@ -130,6 +132,7 @@ impl Transport for Link {
         let mut state = self.wire.state.lock().unwrap();
         if channel == Channel::Vote {
             state.record(self.own, &frame);
+            state.last_vote.insert(self.own, frame.clone());
         }
         if channel == Channel::Certificate {
             for outsider in &state.outsiders {
