@@ -165,7 +165,7 @@ struct ChainLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RefusedLabel {
     chain: u32,
-    code: u16,
+    code: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -255,7 +255,7 @@ impl ChainMetrics {
     }
 
     /// A submitted transaction was answered; `code` is the error code of a refusal.
-    pub fn submitted(&self, answer: &Submitted, code: u16) {
+    pub fn submitted(&self, answer: &Submitted, code: u32) {
         match answer {
             Submitted::Accepted { .. } => self.accepted_transactions.inc(),
             Submitted::Known { .. } => self.known_transactions.inc(),

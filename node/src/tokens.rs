@@ -67,8 +67,11 @@ struct Entry {
 /// Why a door stays shut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Shut {
-    /// No token, or one that nobody knows.
-    #[error("no valid token was presented")]
+    /// No token.
+    #[error("no token was presented")]
+    Missing,
+    /// A token that nobody knows.
+    #[error("the token is not known")]
     Unknown,
     /// The token is known but does not open this door.
     #[error("the token does not have the scope {needed}")]
@@ -104,7 +107,7 @@ impl Tokens {
         if self.is_open() {
             return Ok("anyone");
         }
-        let presented = token_hash(token.unwrap_or_default());
+        let presented = token_hash(token.ok_or(Shut::Missing)?);
         let mut found = None;
         for entry in &self.entries {
             if bool::from(entry.hash.ct_eq(&presented)) {
@@ -181,7 +184,7 @@ mod tests {
         assert_eq!(tokens.open(Some(&auditor.token), Scope::Read), Err(Shut::Scope { needed: Scope::Read }));
         assert_eq!(tokens.open(Some(&shop.sha256), Scope::Read), Err(Shut::Unknown), "the hash opens nothing");
         assert_eq!(tokens.open(Some(""), Scope::Read), Err(Shut::Unknown));
-        assert_eq!(tokens.open(None, Scope::Read), Err(Shut::Unknown));
+        assert_eq!(tokens.open(None, Scope::Read), Err(Shut::Missing));
     }
 
     #[test]
@@ -194,9 +197,9 @@ mod tests {
         // A configuration with such a hash is refused at start; this is the second lock.
         let shop = new_token().unwrap();
         let tokens = Tokens::new(&[entry("a", "zz", &[Scope::Read]), entry("b", &shop.sha256, &[Scope::Read])]);
-        assert_eq!(tokens.open(None, Scope::Read), Err(Shut::Unknown));
+        assert_eq!(tokens.open(Some("zz"), Scope::Read), Err(Shut::Unknown));
         let none = Tokens::new(&[entry("a", "zz", &[Scope::Read])]);
-        assert_eq!(none.open(None, Scope::Read), Err(Shut::Unknown));
+        assert_eq!(none.open(None, Scope::Read), Err(Shut::Missing));
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Edge {
         self.chains()
             .iter()
             .find(|handle| handle.chain() == chain)
-            .ok_or_else(|| Refusal::chain_not_hosted(chain, self.chains().iter().map(ChainHandle::chain)))
+            .ok_or_else(|| Refusal::chain(chain, self.parts().spec.chain(chain).is_some()))
     }
 
     /// Metrics of a hosted chain.
@@ -108,11 +108,20 @@ impl Edge {
         T: Send + 'static,
         W: FnOnce(&Archive<'_, dyn Reader + '_>) -> Result<T, Refusal> + Send + 'static,
     {
+        self.read_store(chain, |reader| work(&Archive::new(reader))).await
+    }
+
+    /// [`Edge::read`] of rows that the archive does not type.
+    pub(crate) async fn read_store<T, W>(&self, chain: &ChainHandle, work: W) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnOnce(&(dyn Reader + '_)) -> Result<T, Refusal> + Send + 'static,
+    {
         let place = Arc::clone(&self.0.reads).acquire_owned().await.map_err(|_| Refusal::stopping())?;
         let store = Arc::clone(&chain.store);
         let read = tokio::task::spawn_blocking(move || {
             let snapshot = store.snapshot().map_err(Refusal::store)?;
-            let answer = work(&Archive::new(snapshot.as_ref()));
+            let answer = work(snapshot.as_ref());
             drop(snapshot);
             drop(place);
             answer
