@@ -5,7 +5,7 @@ use std::fmt;
 use ledger::proofs::FinalityFault;
 use ledger::rules::{BatchFault, BlockFault, ExecutionFault};
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Hash, Height, ResultHash, Slot, TransactionId, WalletId,
+    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Epoch, Hash, Height, ResultHash, Slot, TransactionId, WalletId,
 };
 use storage::Table;
 
@@ -62,12 +62,16 @@ pub enum Finding {
     #[error("the certificate is not valid: {0}")]
     Certificate(FinalityFault),
     /// A certificate for another block.
-    #[error("the certificate proves block {proved}, the block is {digest}")]
+    #[error("the certificate is of epoch {proved_epoch} for block {proved}, the block is {digest} of epoch {epoch}")]
     CertificateOther {
         /// In the certificate.
         proved: BlockDigest,
+        /// Whose validators signed it.
+        proved_epoch: Epoch,
         /// Of the block.
         digest: BlockDigest,
+        /// Whose validators decide the block.
+        epoch: Epoch,
     },
     /// Blocks without any certificate above them.
     #[error("no certificate covers this chain: nothing says that a quorum agreed to it")]

@@ -153,12 +153,15 @@ impl Verifier {
         blocks: &[VerifiedBlock],
         certificates: &[(usize, BlockDigest, Vec<u8>)],
     ) -> Option<(usize, Height, Finding)> {
-        let verified = self.cores.map(certificates, CERTIFICATES_PER_CHUNK, |(_, digest, bytes)| {
+        let verified = self.cores.map(certificates, CERTIFICATES_PER_CHUNK, |(place, digest, bytes)| {
             let proof = FinalityProof::decode(bytes).map_err(Finding::CertificateMalformed)?;
-            if proof.digest != *digest {
-                return Err(Finding::CertificateOther { proved: proof.digest, digest: *digest });
+            let proved = verify_finality(&proof, self.rules.genesis, &self.rules.registry);
+            let proved = proved.map_err(Finding::Certificate)?;
+            let epoch = blocks.get(*place).map_or(proof.epoch, |block| block.block.header.epoch);
+            if proved != *digest || proof.chain != self.rules.chain || proof.epoch != epoch {
+                return Err(Finding::CertificateOther { proved, proved_epoch: proof.epoch, digest: *digest, epoch });
             }
-            verify_finality(&proof, self.rules.genesis, &self.rules.registry).map_err(Finding::Certificate)
+            Ok(())
         });
         let bad = certificates.iter().zip(verified).find_map(|((place, _, _), verified)| Some((*place, verified.err()?)));
         let (place, finding) = bad?;
