@@ -55,7 +55,7 @@ pub(crate) struct Known {
 impl Known {
     /// Bytes that it adds to a block's weight.
     pub(crate) fn weight(&self) -> u64 {
-        self.bytes.len() as u64
+        self.batch.weight()
     }
 }
 

@@ -128,7 +128,7 @@ impl Chain {
                 Want::Batch(digest) => batches.entry(peer).or_default().push(digest),
                 Want::Block(digest) => self.send(peer, &Frame::RequestBlock(digest)),
                 Want::FinalBlocks => {
-                    let next = self.tree.tip_place().height.next();
+                    let next = self.tree.tip().height.next();
                     self.send(peer, &Frame::RequestBlocks(next));
                 }
             }
@@ -157,7 +157,7 @@ impl Chain {
             }
             self.want_path(&finality.digest, &mut wanted);
         }
-        if self.claims.highest_announced() > self.tree.tip_place().height.next()
+        if self.claims.highest_announced() > self.tree.tip().height.next()
             && self.final_waiting.len() < FINAL_BLOCKS_WAITING_MAX
         {
             wanted.insert(Want::FinalBlocks);
@@ -188,14 +188,14 @@ impl Chain {
         if self.final_waiting.len() >= FINAL_BLOCKS_WAITING_MAX {
             return;
         }
-        let tip = self.tree.tip_place().height;
+        let tip = self.tree.tip().height;
         let blocks: Vec<_> = page.blocks.into_iter().filter(|block| block.header.height > tip).collect();
         let Some(last) = blocks.last() else { return };
-        let last_digest = last.header.digest(self.config.genesis);
+        let last_digest = last.header.digest(self.config.rules.genesis);
         let is_linked = self.is_linked(&blocks);
         let is_proven = FinalityProof::decode(&page.certificate).is_ok_and(|proof| {
             proof.digest == last_digest
-                && verify_finality(&proof, self.config.genesis, &self.config.registry).is_ok()
+                && verify_finality(&proof, self.config.rules.genesis, &self.config.rules.registry).is_ok()
         });
         if !is_linked || !is_proven {
             self.distrust(now, from, "final blocks that do not extend the certified chain");
@@ -203,7 +203,7 @@ impl Chain {
         }
         let certificate = Bytes::from(page.certificate);
         for block in blocks {
-            let digest = block.header.digest(self.config.genesis);
+            let digest = block.header.digest(self.config.rules.genesis);
             let proof = (digest == last_digest).then(|| certificate.clone());
             self.push_final(digest, Arc::new(block), proof);
         }
@@ -211,15 +211,15 @@ impl Chain {
     }
 
     fn is_linked(&self, blocks: &[ledger::records::Block]) -> bool {
-        let mut parent = self.tree.tip();
-        let mut height = self.tree.tip_place().height;
+        let mut parent = self.tree.tip().digest;
+        let mut height = self.tree.tip().height;
         blocks.iter().all(|block| {
             let header = &block.header;
-            let fits = header.chain == self.config.chain
+            let fits = header.chain == self.config.rules.chain
                 && header.parent == parent
                 && header.height == height.next()
                 && block.body.hash() == header.body;
-            parent = header.digest(self.config.genesis);
+            parent = header.digest(self.config.rules.genesis);
             height = header.height;
             fits
         })

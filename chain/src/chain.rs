@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ledger::records::Block;
 use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, ValidatorIndex, View};
-use mempool::{Pool, Pooled};
+use mempool::{Pool, PoolRefusal, Pooled};
 
 use crate::batches::Batches;
 use crate::catch_up::{Fetches, Peers};
@@ -80,7 +80,7 @@ impl Chain {
     /// A chain that goes on where the disk says it stopped.
     #[must_use]
     pub fn new(config: ChainConfig, recovered: Recovered) -> Self {
-        let mut tree = Tree::new(recovered.tip, recovered.tip_place, recovered.ordered);
+        let mut tree = Tree::new(recovered.tip, recovered.ordered);
         let mut batches = Batches::default();
         let mut content_height = recovered.content_height;
         for (digest, batch, bytes) in recovered.batches {
@@ -140,7 +140,6 @@ impl Chain {
 
     fn take(&mut self, now: Now, input: Input) {
         match input {
-            Input::Submit(pooled) => self.submit(now, pooled),
             Input::Frame { from, bytes } => self.frame(now, from, &bytes),
             Input::Asked { ticket, question } => self.asked(ticket, question),
             Input::Cancelled(ticket) => {
@@ -185,13 +184,14 @@ impl Chain {
         }
     }
 
-    fn submit(&mut self, now: Now, pooled: Vec<Pooled>) {
-        for transaction in pooled {
-            // Admission asked `pool_refusal` before; what changed since is refused by silence and the client asks again.
-            if self.pool.insert(transaction).is_ok() && self.oldest_pooled_ms.is_none() {
-                self.oldest_pooled_ms = Some(now.elapsed_ms);
-            }
+    /// Takes admitted transactions (decoded, signatures checked, trial-executed) into the pool; answers why each was
+    /// not. Call `step` afterwards: a batch may be due.
+    pub fn submit(&mut self, now: Now, pooled: Vec<Pooled>) -> Vec<Result<(), PoolRefusal>> {
+        let answers: Vec<_> = pooled.into_iter().map(|transaction| self.pool.insert(transaction)).collect();
+        if !self.pool.is_empty() {
+            self.oldest_pooled_ms.get_or_insert(now.elapsed_ms);
         }
+        answers
     }
 
     fn asked(&mut self, ticket: Ticket, question: Question) {
@@ -299,7 +299,7 @@ impl Chain {
     #[must_use]
     pub fn status(&self) -> ChainStatus {
         ChainStatus {
-            final_height: self.tree.tip_place().height,
+            final_height: self.tree.tip().height,
             executed_height: self.claims.newest().height,
             certified_height: self.claims.certified().height,
             highest_announced: self.claims.highest_announced(),

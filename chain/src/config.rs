@@ -1,7 +1,8 @@
 //! What one chain on one node needs to know, and the bounds it lives under.
 
-use ledger::records::{ChainParams, ChainSpec, GenesisSpec, Registry, ValidatorRecord};
-use ledger::values::{ChainId, Epoch, GenesisHash, NodeIndex, SecretKey, ValidatorIndex, quorum};
+use ledger::records::ValidatorRecord;
+use ledger::rules::ChainRules;
+use ledger::values::{Epoch, NodeIndex, SecretKey, ValidatorIndex, quorum};
 
 /// Age at which a lonely transaction is sealed: long enough to share a batch with its neighbours on the wire.
 pub const BATCH_AGE_IDLE_MS: u64 = 5;
@@ -63,16 +64,10 @@ pub const EVIDENCE_MAX: u64 = 1_024;
 /// The chain as this node takes part in it.
 #[derive(Debug, Clone)]
 pub struct ChainConfig {
-    /// The network.
-    pub genesis: GenesisHash,
-    /// The chain.
-    pub chain: ChainId,
+    /// The chain's constants: network, parameters, registry.
+    pub rules: ChainRules,
     /// The epoch whose validators decide.
     pub epoch: Epoch,
-    /// The chain's parameters.
-    pub params: ChainParams,
-    /// The registry of the epoch.
-    pub registry: Registry,
     /// This node.
     pub own_node: NodeIndex,
     /// This node's vote; `None` for an observer.
@@ -86,31 +81,24 @@ impl ChainConfig {
     ///
     /// `sealing_key` makes the node a validator if the key is in the chain's first set.
     #[must_use]
-    pub fn first_epoch(spec: &GenesisSpec, chain: &ChainSpec, own_node: NodeIndex, sealing_key: Option<SecretKey>) -> Self {
-        let registry = Registry::from_genesis(spec);
+    pub fn first_epoch(rules: ChainRules, own_node: NodeIndex, sealing_key: Option<SecretKey>) -> Self {
+        let epoch = Epoch(0);
         let own_key = sealing_key.as_ref().map(SecretKey::public_key);
-        let own_validator = chain
-            .validators
+        let own_validator = rules
+            .registry
+            .validators(rules.chain, epoch)
             .iter()
             .zip(0_u16..)
             .find(|(validator, _)| Some(validator.consensus_key) == own_key)
             .map(|(_, index)| ValidatorIndex(index));
-        Self {
-            genesis: spec.hash(),
-            chain: chain.chain,
-            epoch: Epoch(0),
-            params: chain.params.clone(),
-            registry,
-            own_node,
-            own_validator,
-            sealing_key: sealing_key.filter(|_| own_validator.is_some()),
-        }
+        let sealing_key = sealing_key.filter(|_| own_validator.is_some());
+        Self { rules, epoch, own_node, own_validator, sealing_key }
     }
 
     /// The epoch's validators.
     #[must_use]
     pub fn validators(&self) -> &[ValidatorRecord] {
-        self.registry.validators(self.chain, self.epoch)
+        self.rules.registry.validators(self.rules.chain, self.epoch)
     }
 
     /// Votes that decide.
@@ -126,9 +114,9 @@ impl ChainConfig {
         u16::try_from(position).ok().map(ValidatorIndex)
     }
 
-    /// Every other node of the network, by index: each is given final data, and validators vote.
+    /// Every other node of the network, by index: each is given fresh data.
     pub fn peers(&self) -> impl Iterator<Item = NodeIndex> + '_ {
-        (0..u16::try_from(self.registry.nodes.len()).unwrap_or(u16::MAX))
+        (0..u16::try_from(self.rules.registry.nodes.len()).unwrap_or(u16::MAX))
             .map(NodeIndex)
             .filter(|node| *node != self.own_node)
     }

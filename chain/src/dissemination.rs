@@ -55,7 +55,7 @@ impl Chain {
             return false;
         }
         let content = BatchContent {
-            chain: self.config.chain,
+            chain: self.config.rules.chain,
             epoch: self.config.epoch,
             sealer: own,
             sequence: self.next_sequence.max(now.wall.0),
@@ -63,7 +63,7 @@ impl Chain {
             transactions: taken.into_iter().map(|pooled| pooled.transaction).collect(),
         };
         self.next_sequence = content.sequence.saturating_add(1);
-        let (digest, batch) = content.seal(self.config.genesis, &key);
+        let (digest, batch) = content.seal(self.config.rules.genesis, &key);
         let bytes = Bytes::from(batch.encode());
         self.batches.admit(digest, Arc::new(batch), bytes.clone(), true, now.elapsed_ms);
         self.accept(digest);
@@ -106,15 +106,14 @@ impl Chain {
             self.keep_evidence_of_node(from, "malformed_batch", &bytes);
             return;
         };
-        let digest = batch.content.digest(self.config.genesis);
+        let digest = batch.content.digest(self.config.rules.genesis);
         let wanted = self.fetches.wants_batch(&digest);
         let expires = batch.content.expires.0;
         let is_fresh = expires >= now.wall.0 && expires <= now.wall.0.saturating_add(BATCH_LIFE_MS_MAX);
         if self.batches.get(&digest).is_some() || !(wanted || (is_fresh && !self.tree.is_ordered(&digest))) {
             return;
         }
-        let judged = check_batch(&batch, digest, self.config.genesis, self.config.chain, &self.config.registry);
-        if judged.is_err() {
+        if check_batch(&self.config.rules, &batch).is_err() {
             // Without a valid seal nothing proves who made it: only the sender is to blame.
             self.distrust(now, from, "a batch that breaks a stateless rule");
             self.keep_evidence_of_node(from, "invalid_batch", &bytes);
@@ -206,7 +205,7 @@ impl Chain {
             if Some(known.batch.content.sealer) == self.config.own_validator {
                 for transaction in &known.batch.content.transactions {
                     let bytes = transaction.encode().len();
-                    let id = transaction.id(self.config.genesis);
+                    let id = transaction.id(self.config.rules.genesis);
                     let pooled = mempool::Pooled { id, transaction: transaction.clone(), bytes };
                     // No place, or a newer version: the client sees it expire and signs anew.
                     let _full = self.pool.insert(pooled).is_err();

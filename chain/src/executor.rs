@@ -32,6 +32,14 @@ pub enum ExecutorFault {
     Load(#[from] LoadFault),
 }
 
+impl ExecutorFault {
+    /// Whether the store is to blame rather than the block.
+    #[must_use]
+    pub const fn is_storage(&self) -> bool {
+        matches!(self, Self::Rows(_) | Self::Execution(ExecutionFault::Read(_)))
+    }
+}
+
 impl From<StorageError> for ExecutorFault {
     fn from(fault: StorageError) -> Self {
         Self::Rows(RowFault::Storage(fault))
@@ -119,20 +127,15 @@ impl<S: Strategy> Executor<S> {
         let until = height.next().0.to_be_bytes();
         let page = Page { until: Some(&until), ..Page::first(PROPOSALS_PAGE) };
         for (place, _) in self.store.scan(Table::Proposals, page)? {
-            if let Some((_, digest)) = rows::split_proposal(&place)
-                && digest != next.digest
-                && !self.is_final(digest, &place)?
+            if let Some((proposed, digest)) = key::split_proposal(&place)
+                && digest != next.digest.0
+                && self.store.get(Table::Heights, &key::height(proposed))?.is_none_or(|winner| winner != digest)
             {
-                set.delete(Table::Blocks, digest.0);
+                set.delete(Table::Blocks, digest);
             }
             set.delete(Table::Proposals, place);
         }
         Ok(())
-    }
-
-    fn is_final(&self, digest: ledger::values::BlockDigest, place: &[u8]) -> Result<bool, ExecutorFault> {
-        let Some((height, _)) = rows::split_proposal(place) else { return Ok(false) };
-        Ok(self.store.get(Table::Heights, &key::height(height.0))?.is_some_and(|final_digest| final_digest == digest.0))
     }
 }
 

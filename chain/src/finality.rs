@@ -27,7 +27,7 @@ impl Chain {
     /// Moves the final tip up to the newest final block, if the whole path is here.
     pub(crate) fn advance_finality(&mut self, _now: Now) {
         let Some(finality) = self.newest_finality.clone() else { return };
-        if finality.digest == self.tree.tip() {
+        if finality.digest == self.tree.tip().digest {
             self.newest_finality = None;
             return;
         }

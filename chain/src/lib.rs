@@ -45,4 +45,3 @@ pub use frame::{Frame, Lane};
 pub use recovery::Recovered;
 pub use rows::RowFault;
 pub use step::{Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Ticket, Turn};
-pub use tree::Place;

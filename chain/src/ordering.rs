@@ -13,14 +13,14 @@ use std::sync::Arc;
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::block::{BLOCK_BATCHES_MAX, CLAIM_LAG_MAX};
 use ledger::records::{Block, BlockBody, BlockHeader};
+use ledger::rules::{BatchFacts, ParentFacts, check_batches, check_body, check_header, check_parent};
 use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, NodeIndex, TimestampMs, View};
-use storage::{Durability, Table, WriteSet};
+use storage::{Durability, Table, WriteSet, key};
 
 use crate::chain::Chain;
 use crate::config::IDLE_HOLD_MS;
-use crate::rows;
 use crate::step::{Answer, Effect, Now, Question, Ticket, Turn};
-use crate::tree::{Gap, Place, Written};
+use crate::tree::{Gap, Written};
 
 /// What is known of a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +48,11 @@ impl Chain {
 
     pub(crate) fn block_arrived(&mut self, now: Now, from: NodeIndex, block: Block) {
         let header = &block.header;
-        if header.chain != self.config.chain || header.epoch != self.config.epoch || block.body.hash() != header.body {
+        if header.chain != self.config.rules.chain || header.epoch != self.config.epoch || block.body.hash() != header.body {
             self.distrust(now, from, "a block that contradicts itself");
             return;
         }
-        let digest = header.digest(self.config.genesis);
+        let digest = header.digest(self.config.rules.genesis);
         self.note_content(&block);
         self.tree.insert(digest, Arc::new(block), Written::No);
     }
@@ -71,7 +71,7 @@ impl Chain {
             Question::Propose { turn } => Some(*turn),
             _ => None,
         })?;
-        let hold = if self.has_work(&turn.parent) { self.config.params.block_pace_ms } else { IDLE_HOLD_MS };
+        let hold = if self.has_work(&turn.parent) { self.config.rules.params.block_pace_ms } else { IDLE_HOLD_MS };
         Some(self.last_block_ms.saturating_add(hold))
     }
 
@@ -92,11 +92,11 @@ impl Chain {
         if self.propose_due(now).is_some_and(|due| due > now.elapsed_ms) {
             return;
         }
-        let (Some(parent), Ok(ancestors)) = (self.tree.place(&turn.parent), self.ancestor_batches(&turn.parent)) else {
+        let (Some(parent), Ok(ancestors)) = (self.tree.facts(&turn.parent), self.ancestor_batches(&turn.parent)) else {
             return;
         };
         let block = self.build(now, turn, parent, &ancestors);
-        let digest = block.header.digest(self.config.genesis);
+        let digest = block.header.digest(self.config.rules.genesis);
         self.note_content(&block);
         self.tree.insert(digest, Arc::new(block), Written::No);
         self.last_block_ms = now.elapsed_ms;
@@ -109,7 +109,7 @@ impl Chain {
         }
     }
 
-    fn build(&self, now: Now, turn: Turn, parent: Place, ancestors: &BTreeSet<BatchDigest>) -> Block {
+    fn build(&self, now: Now, turn: Turn, parent: ParentFacts, ancestors: &BTreeSet<BatchDigest>) -> Block {
         let timestamp = TimestampMs(parent.timestamp.0.saturating_add(1).max(now.wall.0));
         let claimable = self.claims.claimable(self.config.own_validator, self.config.quorum());
         let claim = if claimable.height > parent.claim.height { claimable } else { parent.claim };
@@ -120,7 +120,7 @@ impl Chain {
         let room = if lag > CLAIM_LAG_MAX { 0 } else { BLOCK_BATCHES_MAX };
         for (digest, known) in self.batches.orderable(self.config.quorum()).filter(|(digest, _)| !ancestors.contains(*digest)) {
             let next_weight = weight.saturating_add(known.weight());
-            if body.batches.len() >= room || next_weight > self.config.params.block_weight_max {
+            if body.batches.len() >= room || next_weight > self.config.rules.params.block_weight_max {
                 break;
             }
             if !is_orderable_at(known.batch.content.expires, timestamp) || self.tree.is_ordered(digest) {
@@ -130,7 +130,7 @@ impl Chain {
             body.batches.push(*digest);
         }
         let header = BlockHeader {
-            chain: self.config.chain,
+            chain: self.config.rules.chain,
             epoch: self.config.epoch,
             view: turn.view,
             height,
@@ -175,22 +175,26 @@ impl Chain {
 
     fn judge(&self, now: Now, turn: Turn, digest: &BlockDigest) -> Verdict {
         let Some(open) = self.tree.get(digest) else { return Verdict::NotYet };
-        let block = &open.block;
-        let header = &block.header;
+        let (header, body) = (&open.block.header, &open.block.body);
+        let rules = &self.config.rules;
         if header.view != turn.view || header.proposer != turn.leader || header.parent != turn.parent {
             return Verdict::Invalid;
         }
-        let Some(parent) = self.tree.place(&turn.parent) else { return Verdict::NotYet };
-        if !self.fits_parent(header, &parent, &block.body) {
+        let Some(parent) = self.tree.facts(&turn.parent) else { return Verdict::NotYet };
+        let is_valid = check_header(rules, header).is_ok()
+            && check_parent(header, &parent).is_ok()
+            && check_body(header, body).is_ok();
+        if !is_valid {
             return Verdict::Invalid;
         }
-        match self.judge_batches(block) {
+        match self.judge_batches(&open.block) {
             Verdict::Valid => {}
             other => return other,
         }
         match self.claims.own(header.claim.height) {
             Some(result) if result != header.claim.result => return Verdict::Invalid,
             Some(_) => {}
+            // Below the certified height the parent's claim was checked already, and claims never fall.
             None if header.claim.height < self.claims.certified().height => {}
             None => return Verdict::NotYet,
         }
@@ -198,7 +202,7 @@ impl Chain {
     }
 
     fn is_from_the_future(&self, now: Now, header: &BlockHeader) -> bool {
-        header.timestamp.0 > now.wall.0.saturating_add(self.config.params.clock_drift_ms_max)
+        header.timestamp.0 > now.wall.0.saturating_add(self.config.rules.params.clock_drift_ms_max)
     }
 
     /// When a proposal with a timestamp ahead of the clock may become valid.
@@ -206,7 +210,7 @@ impl Chain {
         let early = |question: &Question| match question {
             Question::Validate { digest, .. } => {
                 let header = &self.tree.get(digest)?.block.header;
-                let limit = now.wall.0.saturating_add(self.config.params.clock_drift_ms_max);
+                let limit = now.wall.0.saturating_add(self.config.rules.params.clock_drift_ms_max);
                 header.timestamp.0.checked_sub(limit).filter(|ahead| *ahead > 0)
             }
             _ => None,
@@ -215,55 +219,30 @@ impl Chain {
         Some(now.elapsed_ms.saturating_add(ahead))
     }
 
-    fn fits_parent(&self, header: &BlockHeader, parent: &Place, body: &BlockBody) -> bool {
-        let lag = header.height.0.saturating_sub(header.claim.height.0);
-        header.height == parent.height.next()
-            && header.timestamp > parent.timestamp
-            && header.claim.height >= parent.claim.height
-            && header.claim.height <= parent.height
-            && (header.claim.height > parent.claim.height || header.claim == parent.claim)
-            && header.base_fee.is_zero()
-            && header.weight <= self.config.params.block_weight_max
-            && body.bundles.is_empty()
-            && (body.batches.is_empty() || lag <= CLAIM_LAG_MAX)
-    }
-
     fn judge_batches(&self, block: &Block) -> Verdict {
         let ancestors = match self.ancestor_batches(&block.header.parent) {
             Ok(ancestors) => ancestors,
             Err(Gap::Missing(_)) => return Verdict::NotYet,
             Err(Gap::Conflict) => return Verdict::Invalid,
         };
-        let mut seen = BTreeSet::new();
-        let mut weight = 0_u64;
-        let mut is_complete = true;
+        let mut batches = Vec::with_capacity(block.body.batches.len());
         for digest in &block.body.batches {
-            if !seen.insert(*digest)
-                || ancestors.contains(digest)
-                || self.tree.is_ordered(digest)
-                || self.batches.is_invalid(digest)
-            {
+            if ancestors.contains(digest) || self.tree.is_ordered(digest) || self.batches.is_invalid(digest) {
                 return Verdict::Invalid;
             }
-            match self.batches.get(digest).filter(|known| known.valid) {
-                None => is_complete = false,
-                Some(known) if is_orderable_at(known.batch.content.expires, block.header.timestamp) => {
-                    weight = weight.saturating_add(known.weight());
-                }
-                Some(_) => return Verdict::Invalid,
-            }
+            let valid = self.batches.get(digest).filter(|known| known.valid);
+            batches.extend(valid.map(|known| BatchFacts::of(*digest, &known.batch)));
         }
-        match is_complete {
-            false => Verdict::NotYet,
-            true if weight == block.header.weight => Verdict::Valid,
-            true => Verdict::Invalid,
+        if batches.len() < block.body.batches.len() {
+            return Verdict::NotYet;
         }
+        if check_batches(&block.header, &block.body, &batches).is_ok() { Verdict::Valid } else { Verdict::Invalid }
     }
 
     // ---- available -----------------------------------------------------------------------------------------------
 
     fn is_available(&mut self, digest: &BlockDigest) -> bool {
-        if *digest == self.tree.tip() {
+        if *digest == self.tree.tip().digest {
             return true;
         }
         let Ok(path) = self.tree.path(digest) else { return false };
@@ -280,7 +259,7 @@ impl Chain {
             let block = Arc::clone(&open.block);
             let mut set = WriteSet::new();
             set.put(Table::Blocks, digest.0, block.encode());
-            set.put(Table::Proposals, rows::proposal(block.header.height, *digest), Vec::new());
+            set.put(Table::Proposals, key::proposal(block.header.height.0, &digest.0), Vec::new());
             self.effects.push(Effect::Persist { set, durability: Durability::Synced, then: Some(*digest) });
             return false;
         }

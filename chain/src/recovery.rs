@@ -6,22 +6,21 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ledger::records::{Batch, Block, Claim, GenesisSpec, HeightResult};
+use ledger::records::{Batch, Block, Claim, HeightResult};
+use ledger::rules::{ChainRules, ParentFacts};
 use ledger::state::StateHead;
-use ledger::values::{BatchDigest, BlockDigest, Canonical, ChainId, Height, TimestampMs};
+use ledger::values::{BatchDigest, BlockDigest, Height, TimestampMs};
 use storage::{Page, Reader, Table, key};
 
 use crate::config::OPEN_BLOCKS_MAX;
 use crate::rows::{self, RowFault};
-use crate::tree::Place;
+use crate::tree::facts;
 
 /// What a chain starts from.
 #[derive(Debug)]
 pub struct Recovered {
     /// The last executed block.
-    pub tip: BlockDigest,
-    /// Its place.
-    pub tip_place: Place,
+    pub tip: ParentFacts,
     /// The highest certified claim: the one the tip carries.
     pub certified: Claim,
     /// This node's results from the certified height to the tip.
@@ -45,24 +44,23 @@ impl Recovered {
     ///
     /// # Errors
     /// [`RowFault`] when the store fails or is damaged.
-    pub fn read(spec: &GenesisSpec, chain: ChainId, store: &dyn Reader) -> Result<Self, RowFault> {
+    pub fn read(rules: &ChainRules, store: &dyn Reader) -> Result<Self, RowFault> {
         let head = store.get(Table::Meta, rows::HEAD)?.ok_or(RowFault::Missing { table: Table::Meta })?;
         let head: StateHead = rows::decode(Table::Meta, &head)?;
-        let genesis = spec.hash();
-        let certified = match head.height {
-            Height(0) => Claim { height: Height(0), result: head.result },
-            _ => block_at(store, head.height)?.header.claim,
+        let tip = match head.height {
+            Height(0) => ParentFacts::genesis(rules, head.timestamp, head.result),
+            _ => facts(head.block, &block_at(store, head.height)?.header),
         };
+        let certified = tip.claim;
         let mut results = Vec::new();
         for height in certified.height.0..=head.height.0 {
             let bytes = store.get(Table::Results, &key::height(height))?;
             let result: HeightResult = rows::decode(Table::Results, &bytes.ok_or(RowFault::Missing { table: Table::Results })?)?;
-            results.push(Claim { height: Height(height), result: result.hash(genesis) });
+            results.push(Claim { height: Height(height), result: result.hash(rules.genesis) });
         }
         let (ordered, content_height) = ordered_window(store, &head)?;
         let mut recovered = Self {
-            tip: head.block,
-            tip_place: Place { height: head.height, timestamp: head.timestamp, claim: certified },
+            tip,
             certified,
             results,
             ordered,
@@ -72,17 +70,16 @@ impl Recovered {
             next_sequence: 0,
             evidence_count: last_evidence(store)?,
         };
-        debug_assert_eq!(chain, head.chain);
         recovered.read_open_blocks(store)?;
         Ok(recovered)
     }
 
     fn read_open_blocks(&mut self, store: &dyn Reader) -> Result<(), RowFault> {
-        let from = self.tip_place.height.next().0.to_be_bytes();
+        let from = self.tip.height.next().0.to_be_bytes();
         let page = Page { from: std::ops::Bound::Included(&from), ..Page::first(OPEN_BLOCKS_MAX) };
         for (place, _) in store.scan(Table::Proposals, page)? {
-            let Some((_, digest)) = rows::split_proposal(&place) else { continue };
-            let Some(bytes) = store.get(Table::Blocks, &digest.0)? else { continue };
+            let Some((_, digest)) = key::split_proposal(&place) else { continue };
+            let Some(bytes) = store.get(Table::Blocks, &digest)? else { continue };
             let block: Block = rows::decode(Table::Blocks, &bytes)?;
             let mut batches = Vec::with_capacity(block.body.batches.len());
             for batch in &block.body.batches {
@@ -92,7 +89,7 @@ impl Recovered {
             // A block without all its batches was never voted for by this node: peers have it if it matters.
             if batches.len() == block.body.batches.len() {
                 self.batches.extend(batches);
-                self.open_blocks.push((digest, block));
+                self.open_blocks.push((BlockDigest(digest), block));
             }
         }
         Ok(())

@@ -1,9 +1,8 @@
 //! How the chain's values lie in the store: what `storage::table` calls opaque.
 
-use ledger::records::{Block, HeightResult, Movement, Outcome, Record};
-use ledger::state::StateHead;
+use ledger::records::{Movement, Outcome};
 use ledger::values::codec::check_count;
-use ledger::values::{BlockDigest, Canonical, CodecError, Height, Slot, WalletId};
+use ledger::values::{Canonical, CodecError, Height};
 use wincode::{SchemaRead, SchemaWrite};
 
 /// Meta row of the state head.
@@ -26,19 +25,6 @@ impl Canonical for Outcomes {
     fn check(&self) -> Result<(), CodecError> {
         check_count("outcomes", self.outcomes.len(), 0, OUTCOMES_MAX)
     }
-}
-
-/// Key of `Proposals`: height(8) block digest(32).
-#[must_use]
-pub fn proposal(height: Height, digest: BlockDigest) -> Vec<u8> {
-    [height.0.to_be_bytes().as_slice(), &digest.0].concat()
-}
-
-/// Splits a key of `Proposals`.
-#[must_use]
-pub fn split_proposal(key: &[u8]) -> Option<(Height, BlockDigest)> {
-    let (height, digest) = key.split_first_chunk::<8>()?;
-    Some((Height(u64::from_be_bytes(*height)), BlockDigest(digest.try_into().ok()?)))
 }
 
 /// Reads a value or names the row that is damaged.
@@ -68,12 +54,6 @@ pub enum RowFault {
     },
 }
 
-/// Rows that every height writes, decoded.
-pub type HeightRows = (Block, HeightResult, Outcomes);
-
-/// A wallet as one reader sees it, with its place.
-pub type WalletRow = (Slot, Record);
-
 /// One line of a wallet's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryRow {
@@ -86,6 +66,3 @@ pub struct HistoryRow {
     /// What happened.
     pub movement: Movement,
 }
-
-/// The head and a wallet that belong together.
-pub type WalletAtHead = (StateHead, Option<(WalletId, Record)>);

@@ -3,9 +3,10 @@
 //! ```text
 //! engine questions ─┐                      ┌─ Reply   (to the engine)
 //! peers' frames ────┤                      ├─ Send    (to peers)
-//! admitted payments ┼─► Chain::step(now) ──┼─ Persist (to disk, in order) ─────► Input::Persisted
-//! completions ──────┤                      ├─ VerifySignatures, Execute, Serve ► Input::…
-//! wake-ups ─────────┘                      └─ WakeAt, Report
+//! completions ──────┼─► Chain::step(now) ──┼─ Persist (to disk, in order) ─────► Input::Persisted
+//! wake-ups ─────────┘                      ├─ VerifySignatures, Execute, Serve ► Input::…
+//!                                          └─ WakeAt, Report
+//! admitted payments ──► Chain::submit(now) ─► refusals
 //! ```
 //!
 //! The driver performs effects in the order given; `Persist` effects of one chain reach the disk in that order, so a
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ledger::records::{Batch, Block, Claim};
 use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, TimestampMs, TransactionId, ValidatorIndex, View};
-use mempool::Pooled;
 use storage::{Durability, WriteSet};
 
 use crate::frame::Lane;
@@ -83,8 +83,6 @@ impl Question {
 /// What happened.
 #[derive(Debug)]
 pub enum Input {
-    /// Admission let these in: decoded, signatures checked, trial-executed.
-    Submit(Vec<Pooled>),
     /// A peer sent a frame.
     Frame {
         /// Who.

@@ -3,21 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ledger::records::{Block, Claim};
-use ledger::values::{BatchDigest, BlockDigest, Height, TimestampMs};
+use ledger::records::{Block, BlockHeader};
+use ledger::rules::ParentFacts;
+use ledger::values::{BatchDigest, BlockDigest, TimestampMs};
 
 use crate::config::OPEN_BLOCKS_MAX;
-
-/// What a child must know of its parent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// The parent's height.
-    pub height: Height,
-    /// Its timestamp.
-    pub timestamp: TimestampMs,
-    /// The claim it carries.
-    pub claim: Claim,
-}
 
 /// How far a block is on its way to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,27 +33,35 @@ pub(crate) enum Gap {
     Conflict,
 }
 
+/// What a child must know of a block with this digest.
+pub(crate) const fn facts(digest: BlockDigest, header: &BlockHeader) -> ParentFacts {
+    ParentFacts {
+        digest,
+        height: header.height,
+        epoch: header.epoch,
+        view: header.view,
+        timestamp: header.timestamp,
+        claim: header.claim,
+    }
+}
+
 /// The open blocks and the final tip they stand on.
 #[derive(Debug)]
 pub(crate) struct Tree {
     open: BTreeMap<BlockDigest, OpenBlock>,
-    tip: BlockDigest,
-    tip_place: Place,
+    tip: ParentFacts,
     /// Batches in final blocks that a later block could still name, with their expiry.
     ordered: BTreeMap<BatchDigest, TimestampMs>,
 }
 
 impl Tree {
-    pub(crate) const fn new(tip: BlockDigest, tip_place: Place, ordered: BTreeMap<BatchDigest, TimestampMs>) -> Self {
-        Self { open: BTreeMap::new(), tip, tip_place, ordered }
+    pub(crate) const fn new(tip: ParentFacts, ordered: BTreeMap<BatchDigest, TimestampMs>) -> Self {
+        Self { open: BTreeMap::new(), tip, ordered }
     }
 
-    pub(crate) const fn tip(&self) -> BlockDigest {
-        self.tip
-    }
-
-    pub(crate) const fn tip_place(&self) -> Place {
-        self.tip_place
+    /// The highest final block.
+    pub(crate) const fn tip(&self) -> &ParentFacts {
+        &self.tip
     }
 
     pub(crate) fn get(&self, digest: &BlockDigest) -> Option<&OpenBlock> {
@@ -80,7 +78,7 @@ impl Tree {
 
     /// Takes in a block above the final tip; full, the lowest one leaves (it can be fetched again).
     pub(crate) fn insert(&mut self, digest: BlockDigest, block: Arc<Block>, written: Written) {
-        if block.header.height <= self.tip_place.height || self.open.contains_key(&digest) {
+        if block.header.height <= self.tip.height || self.open.contains_key(&digest) {
             return;
         }
         if self.open.len() >= OPEN_BLOCKS_MAX {
@@ -93,22 +91,21 @@ impl Tree {
     }
 
     /// What a child of `digest` must know.
-    pub(crate) fn place(&self, digest: &BlockDigest) -> Option<Place> {
-        if *digest == self.tip {
-            return Some(self.tip_place);
+    pub(crate) fn facts(&self, digest: &BlockDigest) -> Option<ParentFacts> {
+        if *digest == self.tip.digest {
+            return Some(self.tip);
         }
-        let header = &self.open.get(digest)?.block.header;
-        Some(Place { height: header.height, timestamp: header.timestamp, claim: header.claim })
+        self.open.get(digest).map(|open| facts(*digest, &open.block.header))
     }
 
     /// The blocks from just above the final tip up to `digest`, ascending.
     pub(crate) fn path(&self, digest: &BlockDigest) -> Result<Vec<(BlockDigest, Arc<Block>)>, Gap> {
         let mut path = Vec::new();
         let mut next = *digest;
-        while next != self.tip {
+        while next != self.tip.digest {
             let open = self.open.get(&next).ok_or(Gap::Missing(next))?;
             path.push((next, Arc::clone(&open.block)));
-            if open.block.header.height.0 <= self.tip_place.height.0 + 1 && open.block.header.parent != self.tip {
+            if open.block.header.height.0 <= self.tip.height.0 + 1 && open.block.header.parent != self.tip.digest {
                 return Err(Gap::Conflict);
             }
             next = open.block.header.parent;
@@ -125,8 +122,7 @@ impl Tree {
     /// Moves the tip up to a child of it. `expiries` are those of the block's batches.
     pub(crate) fn advance(&mut self, digest: BlockDigest, block: &Block, expiries: &[(BatchDigest, TimestampMs)]) {
         let header = &block.header;
-        self.tip = digest;
-        self.tip_place = Place { height: header.height, timestamp: header.timestamp, claim: header.claim };
+        self.tip = facts(digest, header);
         self.ordered.extend(expiries.iter().copied());
         self.ordered.retain(|_, expires| *expires >= header.timestamp);
         let height = header.height;

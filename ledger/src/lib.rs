@@ -7,6 +7,9 @@
 //! | --- | --- |
 //! | [`values`] | amounts, ids, hashes, keys and signatures, the codec, the quorum |
 //! | [`records`] | what is signed, ordered, stored and proved: genesis, registry, transactions, batches, blocks, results |
+//! | [`state`] | what a chain holds after a height: records behind point reads, two trees in memory, the head |
+//! | [`rules`] | how records may change: validity, one file per operation, the execution of a block, invariants |
+//! | [`proofs`] | files that a stranger checks offline |
 
 #![cfg_attr(
     not(test),
@@ -20,5 +23,8 @@
     )
 )]
 
+pub mod proofs;
 pub mod records;
+pub mod rules;
+pub mod state;
 pub mod values;

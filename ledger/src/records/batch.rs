@@ -16,6 +16,9 @@ use crate::values::{
 pub const BATCH_TRANSACTIONS_MAX: usize = 2_048;
 /// Most bytes of an encoded batch. A sealer stops before either bound; one transaction always fits.
 pub const BATCH_BYTES_MAX: usize = 768 * 1_024;
+/// A batch expires at most this long after the block that orders it, so the window of ordered digests is bounded. A
+/// sealer stays well below it, as blocks may lag behind its clock.
+pub const BATCH_LIFE_MS_MAX: u64 = 60_000;
 const _: () = assert!(TRANSACTION_BYTES_MAX * 2 < BATCH_BYTES_MAX);
 
 /// What the sealer signs.
@@ -67,6 +70,12 @@ impl BatchContent {
 }
 
 impl Batch {
+    /// Encoded length in bytes: what it adds to a block's weight.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        wincode::serialized_size(self).unwrap_or(u64::MAX)
+    }
+
     /// Whether the sealer's signature is valid under `key` for a batch with this `digest`.
     #[must_use]
     pub fn is_sealed_by(&self, digest: BatchDigest, key: PublicKey) -> bool {

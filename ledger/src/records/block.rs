@@ -7,8 +7,8 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::values::codec::check_count;
 use crate::values::{
-    Amount, BatchDigest, BlockDigest, BodyHash, BundleDigest, Canonical, ChainId, CodecError, Epoch, GenesisHash,
-    Hasher, Height, ResultHash, TimestampMs, ValidatorIndex, View,
+    Amount, BatchDigest, BlockDigest, BodyHash, BundleDigest, Canonical, ChainId, CodecError, Epoch,
+    GenesisHash, Hasher, Height, ResultHash, TimestampMs, ValidatorIndex, View,
 };
 
 /// Most batches of a block.

@@ -70,7 +70,8 @@ impl Canonical for GenesisSpec {
         check_count("operators", self.operators.len(), 1, OPERATORS_MAX)?;
         check_count("nodes", self.nodes.len(), VALIDATORS_MIN, OPERATORS_MAX)?;
         check_count("chains", self.chains.len(), 1, CHAINS_MAX)?;
-        let central = self.operators.iter().filter(|operator| operator.role == OperatorRole::CentralBank).count();
+        let central =
+            self.operators.iter().filter(|operator| operator.role == OperatorRole::CentralBank).count();
         check_count("operators with the role of central bank", central, 1, 1)?;
         for operator in &self.operators {
             check_count("operators.name", operator.name.len(), 1, NAME_BYTES_MAX)?;
@@ -88,9 +89,17 @@ impl Canonical for GenesisSpec {
         check_ascending("chains.chain", self.chains.iter().map(|chain| chain.chain))?;
         for chain in &self.chains {
             chain.params.check()?;
-            check_range("chains.currency (capital letters)", u64::from(chain.currency.is_well_formed()), 1, 1)?;
+            check_range(
+                "chains.currency (capital letters)",
+                u64::from(chain.currency.is_well_formed()),
+                1,
+                1,
+            )?;
             check_count("chains.validators", chain.validators.len(), VALIDATORS_MIN, VALIDATORS_MAX)?;
-            check_ascending("chains.validators", chain.validators.iter().map(|validator| validator.consensus_key))?;
+            check_ascending(
+                "chains.validators",
+                chain.validators.iter().map(|validator| validator.consensus_key),
+            )?;
             for validator in &chain.validators {
                 check_range("validators.operator", u64::from(validator.operator.0), 0, operators_last)?;
                 check_range("validators.node", u64::from(validator.node.0), 0, nodes_last)?;

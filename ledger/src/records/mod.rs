@@ -3,6 +3,8 @@
 pub mod batch;
 pub mod block;
 pub mod genesis;
+pub mod history;
+pub mod not_executed;
 pub mod operation;
 pub mod outcome;
 pub mod params;
@@ -15,6 +17,8 @@ pub mod wallet;
 pub use batch::{Batch, BatchContent};
 pub use block::{Block, BlockBody, BlockHeader, Claim};
 pub use genesis::{ChainSpec, GenesisSpec};
+pub use history::{HistoryEntry, Movement, MovementKind};
+pub use not_executed::NotExecuted;
 pub use operation::{Operation, Payment, WalletOpening};
 pub use outcome::{Outcome, Rejection};
 pub use params::{ChainParams, TierParams};

@@ -41,6 +41,18 @@ impl Canonical for Outcome {
     const BYTES_MAX: usize = 32 + 32 + 4 + 2 + 8;
 }
 
+/// `InsufficientFunds` as `insufficient_funds`.
+pub(super) fn snake_case(name: &str) -> String {
+    let mut text = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    text
+}
+
 /// Declares the numbered reasons in precedence order.
 macro_rules! rejections {
     ($($code:literal $name:ident $transient:literal $text:literal $mend:literal;)*) => {
@@ -83,14 +95,7 @@ macro_rules! rejections {
             /// A stable name for programs, such as `insufficient_funds`.
             #[must_use]
             pub fn name(self) -> String {
-                let mut text = String::new();
-                for (position, letter) in format!("{self:?}").char_indices() {
-                    if letter.is_ascii_uppercase() && position > 0 {
-                        text.push('_');
-                    }
-                    text.push(letter.to_ascii_lowercase());
-                }
-                text
+                snake_case(match self { $(Self::$name => stringify!($name),)* })
             }
         }
     };
@@ -98,8 +103,6 @@ macro_rules! rejections {
 
 rejections! {
     101 WalletFrozen true "the wallet is frozen" "ask the wallet's operator why";
-    102 WalletClosed false "the wallet is closed" "use another wallet";
-    103 WalletMoved false "the wallet has moved to another chain" "send to the wallet's new home chain";
     201 AmountZero false "an amount is zero" "pay at least one fen";
     202 PayeeIsPayer false "the payer is among the payees" "name another payee";
     203 PaymentAboveTierLimit false "a payment is above the limit of the payer's tier" "split it or raise the tier";

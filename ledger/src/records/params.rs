@@ -56,7 +56,13 @@ impl Default for ChainParams {
             block_pace_ms: 50,
             transaction_ttl_ms_max: 3_600_000,
             clock_drift_ms_max: 500,
-            tiers: vec![unlimited(16), unlimited(4), tier(2, 50_000, 500_000), tier(2, 5_000, 20_000), tier(2, 2_000, 10_000)],
+            tiers: vec![
+                unlimited(16),
+                unlimited(4),
+                tier(2, 50_000, 500_000),
+                tier(2, 5_000, 20_000),
+                tier(2, 2_000, 10_000),
+            ],
         }
     }
 }

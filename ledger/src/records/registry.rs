@@ -5,8 +5,8 @@ use wincode::{SchemaRead, SchemaWrite};
 use super::genesis::GenesisSpec;
 use super::policy::Policy;
 use crate::values::{
-    BlockDigest, Canonical, ChainId, Currency, Epoch, GenesisHash, Hasher, Height, NodeIndex, OperatorId, PublicKey,
-    RegistryHash, ValidatorIndex, WalletId,
+    BlockDigest, Canonical, ChainId, Currency, Epoch, GenesisHash, Hasher, Height, NodeIndex, OperatorId,
+    PublicKey, RegistryHash, ValidatorIndex, WalletId,
 };
 
 /// What an operator is.
@@ -130,7 +130,12 @@ impl Registry {
 
     /// The id of an operator's own wallet for a currency.
     #[must_use]
-    pub fn operator_wallet(&self, genesis: GenesisHash, currency: Currency, id: OperatorId) -> Option<WalletId> {
+    pub fn operator_wallet(
+        &self,
+        genesis: GenesisHash,
+        currency: Currency,
+        id: OperatorId,
+    ) -> Option<WalletId> {
         let policy = &self.operator(id)?.wallet_policy;
         Some(WalletId::derive(genesis, currency, policy.hash(), &operator_salt(id)))
     }

@@ -4,8 +4,8 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::values::codec::{check_ascending, check_count};
 use crate::values::{
-    Amount, BlockDigest, Canonical, ChainId, CodecError, GenesisHash, Hasher, Height, OutboxRoot, OutcomesRoot,
-    ResultHash, StateRoot,
+    Amount, BlockDigest, Canonical, ChainId, CodecError, GenesisHash, Hash, Hasher, Height, OutboxRoot,
+    OutcomesRoot, ResultHash, StateRoot,
 };
 
 /// Most other chains that a chain exchanges receipts with.
@@ -73,16 +73,44 @@ impl HeightResult {
     /// The hash that blocks claim.
     #[must_use]
     pub fn hash(&self, genesis: GenesisHash) -> ResultHash {
-        Hasher::new("jiaozi/result").bytes(&genesis.0).bytes(&self.encode()).finish().into()
+        link_result(genesis, self.previous, self.content_hash())
+    }
+
+    /// Hash of the result's own bytes: with the result before it, a link of the chain of results.
+    #[must_use]
+    pub fn content_hash(&self) -> Hash {
+        Hasher::new("jiaozi/result-content").bytes(&self.encode()).finish()
+    }
+}
+
+/// The outbox root of a chain that has sent nothing: that of every chain in this format.
+#[must_use]
+pub fn empty_outbox() -> OutboxRoot {
+    Hasher::new("jiaozi/outbox").number(0).finish().into()
+}
+
+/// The hash of a result, from the hash of the one before it and its own content: a proof that one result follows from
+/// another carries 32 bytes for each height between them.
+#[must_use]
+pub fn link_result(genesis: GenesisHash, previous: ResultHash, content: Hash) -> ResultHash {
+    Hasher::new("jiaozi/result").bytes(&genesis.0).bytes(&previous.0).bytes(&content.0).finish().into()
+}
+
+impl Canonical for SupplyTerms {
+    const NAME: &'static str = "supply terms";
+    const BYTES_MAX: usize = 24 + 8 + 36 * PAIRS_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("supply.pairs", self.pairs.len(), 0, PAIRS_MAX)?;
+        check_ascending("supply.pairs", self.pairs.iter().map(|pair| pair.chain))
     }
 }
 
 impl Canonical for HeightResult {
     const NAME: &'static str = "result";
-    const BYTES_MAX: usize = 4 + 8 + 32 * 5 + 8 + 24 + 8 + 36 * PAIRS_MAX;
+    const BYTES_MAX: usize = 4 + 8 + 32 * 5 + 8 + <SupplyTerms as Canonical>::BYTES_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
-        check_count("supply.pairs", self.supply.pairs.len(), 0, PAIRS_MAX)?;
-        check_ascending("supply.pairs", self.supply.pairs.iter().map(|pair| pair.chain))
+        self.supply.check()
     }
 }

@@ -13,8 +13,8 @@ use super::operation::Operation;
 use super::policy::{POLICY_KEYS_MAX, Policy};
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::{
-    Amount, Canonical, ChainId, CodecError, GenesisHash, Hasher, OperatorId, SecretKey, Signature, TimestampMs,
-    TransactionHash, TransactionId, WalletId,
+    Amount, Canonical, ChainId, CodecError, GenesisHash, Hasher, OperatorId, SecretKey, Signature,
+    TimestampMs, TransactionHash, TransactionId, WalletId,
 };
 
 /// Most bytes of a transaction with its signatures.
@@ -23,6 +23,7 @@ pub const TRANSACTION_BYTES_MAX: usize = 8_192;
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 /// Lanes a wallet may ever have; its tier says how many it has.
 pub const LANES_MAX: u16 = 16;
+const LANE_LAST: u64 = LANES_MAX as u64 - 1;
 
 /// Position of a transaction among those of its wallet (PROTOCOL rule 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, SchemaWrite, SchemaRead)]
@@ -104,6 +105,9 @@ impl TransactionContent {
     }
 }
 
+/// Encoded length of a [`PolicySignature`].
+const SIGNATURE_BYTES: usize = 1 + 64;
+
 /// Length of [`signing_message`].
 pub const SIGNING_MESSAGE_BYTES: usize = SIGNING_TAG.len() + 32;
 const SIGNING_TAG: &[u8; 28] = b"jiaozi/transaction-signature";
@@ -125,7 +129,32 @@ pub fn network_tag(genesis: GenesisHash) -> [u8; 4] {
     [a, b, c, d]
 }
 
+/// What is derived from a transaction's bytes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransactionSummary {
+    /// The id.
+    pub id: TransactionId,
+    /// Hash of the full signed bytes.
+    pub hash: TransactionHash,
+    /// Length of the full signed bytes.
+    pub bytes: usize,
+}
+
 impl Transaction {
+    /// Id, hash and length from one encoding: the content is a prefix of the full bytes.
+    #[must_use]
+    pub fn summary(&self, genesis: GenesisHash) -> TransactionSummary {
+        let encoded = self.encode();
+        let signatures = SIGNATURE_BYTES.saturating_mul(self.signatures.len()).saturating_add(8);
+        let (content, _) =
+            encoded.split_at_checked(encoded.len().saturating_sub(signatures)).unwrap_or_default();
+        TransactionSummary {
+            id: Hasher::new("jiaozi/transaction").bytes(&genesis.0).bytes(content).finish().into(),
+            hash: Hasher::new("jiaozi/signed-transaction").bytes(&encoded).finish().into(),
+            bytes: encoded.len(),
+        }
+    }
+
     /// The id (see [`TransactionContent::id`]).
     #[must_use]
     pub fn id(&self, genesis: GenesisHash) -> TransactionId {
@@ -144,7 +173,7 @@ impl Canonical for TransactionContent {
     const BYTES_MAX: usize = TRANSACTION_BYTES_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
-        check_range("nonce.lane", u64::from(self.nonce.lane), 0, u64::from(LANES_MAX) - 1)?;
+        check_range("nonce.lane", u64::from(self.nonce.lane), 0, LANE_LAST)?;
         check_range("nonce.sequence", self.nonce.sequence, 1, SEQUENCE_MAX)?;
         check_range("fee.tip", self.fee.tip.fen(), 0, self.fee.fee_max.fen())?;
         self.policy.check()?;
@@ -171,6 +200,14 @@ impl Canonical for Transaction {
 
 /// The largest transaction fits its bound: header, policy, operation, signatures.
 const _: () = assert!(
-    4 + 4 + 32 + 10 + 8 + 18 + <Policy as Canonical>::BYTES_MAX + <Operation as Canonical>::BYTES_MAX
-        + 8 + 65 * POLICY_KEYS_MAX <= TRANSACTION_BYTES_MAX
+    4 + 4
+        + 32
+        + 10
+        + 8
+        + 18
+        + <Policy as Canonical>::BYTES_MAX
+        + <Operation as Canonical>::BYTES_MAX
+        + 8
+        + 65 * POLICY_KEYS_MAX
+        <= TRANSACTION_BYTES_MAX
 );

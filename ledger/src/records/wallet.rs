@@ -54,6 +54,22 @@ pub struct Lane {
 pub const NONCE_WINDOW: u64 = 128;
 
 impl Lane {
+    /// Bit 0 is set exactly when a sequence was used, and no bit stands for a sequence below 1.
+    #[must_use]
+    pub const fn is_consistent(&self) -> bool {
+        let below_one = if self.highest < NONCE_WINDOW { self.used >> self.highest != 0 } else { false };
+        (self.used & 1 == 1) == (self.highest > 0) && !below_one
+    }
+
+    /// The lowest sequence that is still open: what a sender with a gap has to send first.
+    #[must_use]
+    pub fn first_open(&self) -> u64 {
+        let floor = self.highest.saturating_sub(NONCE_WINDOW.saturating_sub(1)).max(1);
+        (floor..=self.highest)
+            .find(|sequence| self.is_open(*sequence))
+            .unwrap_or(self.highest.saturating_add(1))
+    }
+
     /// Whether `sequence` is unused and inside the window: at most 127 below or 128 above the highest.
     #[must_use]
     pub const fn is_open(&self, sequence: u64) -> bool {
@@ -180,7 +196,16 @@ impl Canonical for Record {
         check_count("wallet.lanes", wallet.lanes.len(), 0, usize::from(LANES_MAX))?;
         for lane in &wallet.lanes {
             check_range("wallet.lanes.highest", lane.highest, 0, SEQUENCE_MAX)?;
+            let is_consistent = lane.is_consistent();
+            check_range(
+                "wallet.lanes.used (bit 0 once used, none below sequence 1)",
+                u64::from(is_consistent),
+                1,
+                1,
+            )?;
         }
-        Ok(())
+        // A trailing unused lane would give one nonce state two encodings.
+        let last_is_used = wallet.lanes.last().is_none_or(|lane| lane.highest > 0);
+        check_range("wallet.lanes (the last one is used)", u64::from(last_is_used), 1, 1)
     }
 }

@@ -101,6 +101,9 @@ impl FromStr for Amount {
         let yuan: u64 = yuan.parse().map_err(|_| AmountError::TooLarge)?;
         let decimals: u64 = decimals.parse().map_err(|_| AmountError::Malformed)?;
         let fen = if tenths_only { decimals.saturating_mul(10) } else { decimals };
-        yuan.checked_mul(FEN_PER_YUAN).and_then(|whole| whole.checked_add(fen)).map(Self).ok_or(AmountError::TooLarge)
+        yuan.checked_mul(FEN_PER_YUAN)
+            .and_then(|whole| whole.checked_add(fen))
+            .map(Self)
+            .ok_or(AmountError::TooLarge)
     }
 }

@@ -40,7 +40,11 @@ where
     /// [`CodecError`] when the bytes are longer than the bound, not the canonical encoding, or hold a value out of range.
     fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         if bytes.len() > Self::BYTES_MAX {
-            return Err(CodecError::TooLong { value: Self::NAME, bytes: bytes.len(), bytes_max: Self::BYTES_MAX });
+            return Err(CodecError::TooLong {
+                value: Self::NAME,
+                bytes: bytes.len(),
+                bytes_max: Self::BYTES_MAX,
+            });
         }
         let value: Self = wincode::config::deserialize_exact(bytes, Configuration::default())
             .map_err(|_| CodecError::Malformed { value: Self::NAME })?;
@@ -104,7 +108,12 @@ pub enum CodecError {
 ///
 /// # Errors
 /// [`CodecError::Count`] naming the field.
-pub const fn check_count(field: &'static str, count: usize, min: usize, max: usize) -> Result<(), CodecError> {
+pub const fn check_count(
+    field: &'static str,
+    count: usize,
+    min: usize,
+    max: usize,
+) -> Result<(), CodecError> {
     if count < min || count > max { Err(CodecError::Count { field, count, min, max }) } else { Ok(()) }
 }
 
@@ -120,7 +129,10 @@ pub const fn check_range(field: &'static str, value: u64, min: u64, max: u64) ->
 ///
 /// # Errors
 /// [`CodecError::NotAscending`] naming the field.
-pub fn check_ascending<K: Ord>(field: &'static str, keys: impl IntoIterator<Item = K>) -> Result<(), CodecError> {
+pub fn check_ascending<K: Ord>(
+    field: &'static str,
+    keys: impl IntoIterator<Item = K>,
+) -> Result<(), CodecError> {
     let mut last: Option<K> = None;
     for key in keys {
         if last.as_ref().is_some_and(|last| *last >= key) {

@@ -123,7 +123,8 @@ impl WalletId {
     /// The id of the wallet opened with `policy` and `salt`.
     #[must_use]
     pub fn derive(genesis: GenesisHash, currency: Currency, policy: PolicyHash, salt: &WalletSalt) -> Self {
-        let hash = Hasher::new("jiaozi/wallet").bytes(&genesis.0).bytes(&currency.0).bytes(&policy.0).bytes(salt);
+        let hash =
+            Hasher::new("jiaozi/wallet").bytes(&genesis.0).bytes(&currency.0).bytes(&policy.0).bytes(salt);
         Self(hash.finish().0)
     }
 }
@@ -166,6 +167,8 @@ impl FromStr for WalletId {
             return Err(WalletIdError::Prefix);
         }
         let bytes: Vec<u8> = checked.byte_iter().collect();
-        bytes.try_into().map(Self).map_err(|_| WalletIdError::Length)
+        let id = Self(bytes.try_into().map_err(|_| WalletIdError::Length)?);
+        // Padding bits and capital letters would give one wallet several texts.
+        if id.to_string() == text { Ok(id) } else { Err(WalletIdError::Checksum) }
     }
 }

@@ -1,20 +1,27 @@
 //! Plain values: what the records are made of. Nothing here knows a ledger rule.
 
 pub mod amount;
+pub mod ceremony;
 pub mod codec;
 pub mod hash;
 pub mod id;
 pub mod key;
 pub mod quorum;
+pub mod strategy;
 pub mod verify;
 
 pub use amount::Amount;
+pub use ceremony::{CeremonyPurpose, sign_ceremony, verify_ceremony};
 pub use codec::{Canonical, CodecError};
 pub use hash::{
-    BatchDigest, BlockDigest, BodyHash, BundleDigest, GenesisHash, Hash, Hasher, OutcomesRoot, OutboxRoot,
+    BatchDigest, BlockDigest, BodyHash, BundleDigest, GenesisHash, Hash, Hasher, OutboxRoot, OutcomesRoot,
     PolicyHash, RegistryHash, ResultHash, StateRoot, TransactionHash, TransactionId,
 };
-pub use id::{ChainId, Currency, Epoch, Height, NodeIndex, OperatorId, Slot, TimestampMs, ValidatorIndex, View, WalletId};
+pub use id::{
+    ChainId, Currency, Epoch, Height, NodeIndex, OperatorId, Slot, TimestampMs, ValidatorIndex, View,
+    WalletId,
+};
 pub use key::{PublicKey, SecretKey, Signature};
 pub use quorum::{faults_max, quorum};
+pub use strategy::{Sequential, Strategy};
 pub use verify::{KeyCache, SignedMessage, verify, verify_batch};

@@ -33,7 +33,8 @@ mod tests {
 
     #[test]
     fn known_sizes() {
-        for (validators, expected) in [(4, 3), (5, 4), (6, 5), (7, 5), (10, 7), (16, 11), (30, 21), (100, 67)] {
+        for (validators, expected) in [(4, 3), (5, 4), (6, 5), (7, 5), (10, 7), (16, 11), (30, 21), (100, 67)]
+        {
             assert_eq!(quorum(validators), expected);
         }
     }

@@ -7,8 +7,8 @@
 //! Source: <https://zips.z.cash/zip-0215>; `ed25519-zebra`, its reference, is the judge in the differential tests.
 //!
 //! The batch equation is `[8](−[Σ zᵢsᵢ]B + Σ [zᵢ]Rᵢ + Σ [zᵢkᵢ]Aᵢ) = 0` with random 128-bit `zᵢ`. The coefficients are
-//! drawn from a hash of the whole batch and of a secret given by the caller (process randomness in production): a forger
-//! passes with probability below 2⁻¹²⁵. The *answer* is therefore the same on every validator, although the coefficients differ.
+//! drawn from a hash of every signature, key and challenge and of a secret given by the caller (process randomness in
+//! production): a forger passes with probability below 2⁻¹²⁵. The *answer* is therefore the same on every validator, although the coefficients differ.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha512};
 
 use super::hash::Hasher;
 use super::key::{PublicKey, Signature};
+use super::strategy::Strategy;
 
 /// A signature with what it is said to sign.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,8 @@ pub struct SignedMessage<'a> {
 /// Most decompressed keys that a [`KeyCache`] keeps: 160 B each, so 32 MB.
 pub const KEY_CACHE_KEYS_MAX: usize = 200_000;
 
+const KEYS_PER_CHUNK: usize = 32;
+
 /// Decompressed public keys (4.5 µs each to compute). Full, it starts anew: cheaper than tracking use, and an attacker
 /// who fills it costs everyone no more than the decompression that would be paid without it.
 #[derive(Debug, Default)]
@@ -43,6 +46,34 @@ pub struct KeyCache {
 }
 
 impl KeyCache {
+    /// The decompressed keys, in the order asked; unknown ones are decompressed together.
+    pub(crate) fn points(
+        &mut self,
+        keys: &[PublicKey],
+        strategy: &impl Strategy,
+    ) -> Vec<Option<EdwardsPoint>> {
+        let mut unknown: Vec<PublicKey> =
+            keys.iter().filter(|key| !self.points.contains_key(key)).copied().collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        let points = strategy.map(&unknown, KEYS_PER_CHUNK, |key| CompressedEdwardsY(key.0).decompress());
+        if self.points.len().saturating_add(unknown.len()) > KEY_CACHE_KEYS_MAX {
+            self.points.clear();
+        }
+        let decompressed: BTreeMap<PublicKey, EdwardsPoint> =
+            unknown.into_iter().zip(points).filter_map(|(key, point)| Some((key, point?))).collect();
+        let found = |key: &PublicKey| self.points.get(key).or_else(|| decompressed.get(key)).copied();
+        let mut found: Vec<Option<EdwardsPoint>> = keys.iter().map(found).collect();
+        // A cache that starts anew has lost keys that were known a moment ago.
+        for (key, point) in keys.iter().zip(&mut found) {
+            if point.is_none() {
+                *point = CompressedEdwardsY(key.0).decompress();
+            }
+        }
+        self.points.extend(decompressed.into_iter().take(KEY_CACHE_KEYS_MAX));
+        found
+    }
+
     fn point(&mut self, key: &PublicKey) -> Option<EdwardsPoint> {
         if let Some(point) = self.points.get(key) {
             return Some(*point);
@@ -83,30 +114,46 @@ impl Parts {
 pub fn verify(signed: &SignedMessage<'_>) -> bool {
     let Some(parts) = Parts::of(signed) else { return false };
     let Some(key) = CompressedEdwardsY(signed.public_key.0).decompress() else { return false };
-    let expected = EdwardsPoint::vartime_double_scalar_mul_basepoint(&parts.challenge, &(-key), &parts.response);
-    is_small_order(expected - parts.commitment)
+    let expected =
+        EdwardsPoint::vartime_double_scalar_mul_basepoint(&parts.challenge, &negate(key), &parts.response);
+    is_small_order(subtract(expected, parts.commitment))
 }
 
 /// Whether all signatures are valid; an empty batch is. `secret` must be unknown to whoever made the signatures.
 #[must_use]
 pub fn verify_batch(batch: &[SignedMessage<'_>], secret: &[u8; 32], cache: &mut KeyCache) -> bool {
+    let keys: Vec<_> = batch.iter().map(|signed| cache.point(&signed.public_key)).collect();
+    verify_with_keys(batch, &keys, secret)
+}
+
+/// [`verify_batch`] with the decompressed keys at hand; `None` stands for a key that does not decompress.
+pub(crate) fn verify_with_keys(
+    batch: &[SignedMessage<'_>],
+    keys: &[Option<EdwardsPoint>],
+    secret: &[u8; 32],
+) -> bool {
+    if batch.len() != keys.len() {
+        return false;
+    }
     if let [single] = batch {
         return verify(single);
     }
+    let parts: Option<Vec<Parts>> = batch.iter().map(Parts::of).collect();
+    let Some(parts) = parts else { return false };
+    let mut coefficients = Coefficients::new(batch, &parts, secret);
     let mut basepoint_factor = Scalar::ZERO;
     let points = batch.len().saturating_mul(2).saturating_add(1);
     let (mut scalars, mut bases) = (Vec::with_capacity(points), Vec::with_capacity(points));
-    let mut coefficients = Coefficients::new(batch, secret);
-    for signed in batch {
-        let (Some(parts), Some(key)) = (Parts::of(signed), cache.point(&signed.public_key)) else { return false };
+    for (parts, key) in parts.iter().zip(keys) {
+        let Some(key) = key else { return false };
         let coefficient = coefficients.draw();
         basepoint_factor = add(basepoint_factor, multiply(coefficient, parts.response));
         scalars.push(coefficient);
         bases.push(parts.commitment);
         scalars.push(multiply(coefficient, parts.challenge));
-        bases.push(key);
+        bases.push(*key);
     }
-    scalars.push(-basepoint_factor);
+    scalars.push(subtract_scalar(Scalar::ZERO, basepoint_factor));
     bases.push(ED25519_BASEPOINT_POINT);
     is_small_order(EdwardsPoint::vartime_multiscalar_mul(&scalars, &bases))
 }
@@ -122,6 +169,21 @@ fn multiply(left: Scalar, right: Scalar) -> Scalar {
     left * right
 }
 
+#[expect(clippy::arithmetic_side_effects, reason = "field arithmetic")]
+fn subtract_scalar(left: Scalar, right: Scalar) -> Scalar {
+    left - right
+}
+
+#[expect(clippy::arithmetic_side_effects, reason = "group arithmetic")]
+fn subtract(left: EdwardsPoint, right: EdwardsPoint) -> EdwardsPoint {
+    left - right
+}
+
+#[expect(clippy::arithmetic_side_effects, reason = "group arithmetic")]
+fn negate(point: EdwardsPoint) -> EdwardsPoint {
+    -point
+}
+
 fn is_small_order(point: EdwardsPoint) -> bool {
     point.mul_by_cofactor().is_identity()
 }
@@ -133,10 +195,11 @@ struct Coefficients {
 }
 
 impl Coefficients {
-    fn new(batch: &[SignedMessage<'_>], secret: &[u8; 32]) -> Self {
+    fn new(batch: &[SignedMessage<'_>], parts: &[Parts], secret: &[u8; 32]) -> Self {
         let mut hasher = Hasher::new("jiaozi/batch-verification").bytes(secret);
-        for signed in batch {
-            hasher = hasher.bytes(&signed.signature.0);
+        for (signed, parts) in batch.iter().zip(parts) {
+            // The challenge binds the key and the message.
+            hasher = hasher.bytes(&signed.signature.0).bytes(parts.challenge.as_bytes());
         }
         Self { seed: hasher.finish().0, drawn: 0 }
     }

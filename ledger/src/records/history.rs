@@ -1,0 +1,50 @@
+//! History: what a height did to a wallet, as its owner reads it. An index, not part of the state root: whoever doubts an
+//! entry asks for the proof of the transaction's outcome.
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::values::{Amount, Canonical, Slot, WalletId};
+
+/// What a movement was. New kinds are appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub enum MovementKind {
+    /// The wallet paid the counterparty.
+    Paid,
+    /// The counterparty paid the wallet.
+    Received,
+    /// The wallet was opened; the counterparty is the opening operator's wallet.
+    Opened,
+    /// New money came in; the counterparty is the central bank's wallet.
+    Issued,
+    /// Money was taken out of circulation; the counterparty is the wallet itself.
+    Redeemed,
+}
+
+/// One movement, seen from one wallet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct Movement {
+    /// What it was.
+    pub kind: MovementKind,
+    /// The other wallet.
+    pub counterparty: WalletId,
+    /// How much; zero for `Opened`.
+    pub amount: Amount,
+}
+
+impl Canonical for Movement {
+    const NAME: &'static str = "movement";
+    const BYTES_MAX: usize = 4 + 32 + 8;
+}
+
+/// A movement and where it belongs. `(slot, index, part)` is unique within a height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// The wallet's slot.
+    pub slot: Slot,
+    /// Position of the transaction among all that the block orders.
+    pub index: u32,
+    /// Position of the payment or opening within the transaction.
+    pub part: u16,
+    /// What happened.
+    pub movement: Movement,
+}

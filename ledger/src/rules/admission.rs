@@ -1,0 +1,82 @@
+//! The line of PROTOCOL rule 7: whether a transaction consumes its nonce. Guards run in the order of the codes of
+//! [`NotExecuted`]; before they all pass nothing is written.
+
+use super::chain_rules::ChainRules;
+use crate::records::transaction::network_tag;
+use crate::records::wallet::NONCE_WINDOW;
+use crate::records::{Nonce, NotExecuted, TransactionContent, WalletRecord, WalletStatus};
+use crate::values::{Amount, PolicyHash, TimestampMs};
+
+/// Moment and price at which a transaction is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The block's timestamp.
+    pub now: TimestampMs,
+    /// The block's base fee per byte.
+    pub base_fee: Amount,
+}
+
+/// Whether `content`, sent by `wallet`, is executed. `policy` is the hash of the policy it carries, `weight` the bytes
+/// of the signed transaction.
+///
+/// # Errors
+/// The first guard that does not hold.
+pub fn admit(
+    rules: &ChainRules,
+    content: &TransactionContent,
+    policy: PolicyHash,
+    weight: u64,
+    wallet: Option<&WalletRecord>,
+    at: Circumstances,
+) -> Result<(), NotExecuted> {
+    let valid_until = content.valid_until;
+    if content.network != network_tag(rules.genesis) {
+        return Err(NotExecuted::WrongNetwork {});
+    }
+    if content.chain != rules.chain {
+        return Err(NotExecuted::WrongChain { chain: content.chain });
+    }
+    if valid_until < at.now {
+        return Err(NotExecuted::Expired { valid_until });
+    }
+    let latest = TimestampMs(at.now.0.saturating_add(rules.params.transaction_ttl_ms_max));
+    if valid_until > latest {
+        return Err(NotExecuted::ValidUntilTooFar { valid_until, latest });
+    }
+    let wallet = wallet.ok_or(NotExecuted::WalletUnknown {})?;
+    if wallet.policy != policy {
+        return Err(NotExecuted::PolicyMismatch {});
+    }
+    match wallet.status {
+        WalletStatus::Active | WalletStatus::Frozen => {}
+        WalletStatus::Closed => return Err(NotExecuted::WalletClosed {}),
+        WalletStatus::Moved { to } => return Err(NotExecuted::WalletMoved { to }),
+    }
+    check_nonce(wallet, content.nonce, rules.params.tier(wallet.tier).lanes)?;
+    let due = Amount::from_fen(at.base_fee.fen().saturating_mul(weight));
+    if due > content.fee.fee_max {
+        return Err(NotExecuted::FeeMaxTooLow { due });
+    }
+    Ok(())
+}
+
+/// Whether a nonce is unused and within its lane's window (PROTOCOL rule 8).
+///
+/// # Errors
+/// What is wrong with it, with the lane's state: its sender can name the nonce that is missing.
+pub fn check_nonce(wallet: &WalletRecord, nonce: Nonce, lanes: u16) -> Result<(), NotExecuted> {
+    if nonce.lane >= lanes {
+        return Err(NotExecuted::LaneNotAllowed { lanes });
+    }
+    let lane = wallet.lanes.get(usize::from(nonce.lane)).copied().unwrap_or_default();
+    if lane.is_open(nonce.sequence) {
+        return Ok(());
+    }
+    if nonce.sequence > lane.highest {
+        return Err(NotExecuted::NonceTooFarAhead { lane });
+    }
+    if lane.highest.saturating_sub(nonce.sequence) >= NONCE_WINDOW {
+        return Err(NotExecuted::NonceTooOld { lane });
+    }
+    Err(NotExecuted::NonceUsed { lane })
+}

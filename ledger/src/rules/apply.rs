@@ -1,0 +1,74 @@
+//! What every operation has in common. The transaction's nonce is already consumed: whatever happens here is terminal.
+
+use super::chain_rules::ChainRules;
+use super::{issue, open_wallets, pay, redeem};
+use crate::records::{
+    HistoryEntry, Movement, MovementKind, Operation, Rejection, SupplyTerms, WalletRecord, WalletStatus,
+};
+use crate::state::overlay::{Overlay, Place};
+use crate::values::{Amount, WalletId};
+
+/// A chain's state while a block is executed.
+#[derive(Debug)]
+pub struct Working<'a> {
+    /// The chain's constants.
+    pub rules: &'a ChainRules,
+    /// The touched records.
+    pub overlay: Overlay,
+    /// The supply terms; holdings follow from the tree at the end.
+    pub supply: SupplyTerms,
+    /// What wallets' owners will read.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// The transaction that is applied, as its operation sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Acting<'a> {
+    /// Place of the wallet that acts and pays.
+    pub signer: Place,
+    /// The wallet before the operation.
+    pub wallet: &'a WalletRecord,
+    /// Position among all transactions of the block.
+    pub index: u32,
+    /// Ids of the wallets that an `OpenWallets` would open, in order.
+    pub openings: &'a [WalletId],
+}
+
+/// Applies one operation: guards, then writes. On a rejection nothing has changed.
+///
+/// # Errors
+/// The first guard that does not hold, in the order of the codes.
+pub fn apply(working: &mut Working<'_>, acting: Acting<'_>, operation: &Operation) -> Result<(), Rejection> {
+    if acting.wallet.status == WalletStatus::Frozen {
+        return Err(Rejection::WalletFrozen);
+    }
+    match operation {
+        Operation::Pay { payments } => pay::pay(working, acting, payments),
+        Operation::OpenWallets { wallets } => open_wallets::open_wallets(working, acting, wallets),
+        Operation::Issue { to, amount } => issue::issue(working, acting, to, *amount),
+        Operation::Redeem { amount } => redeem::redeem(working, acting, *amount),
+    }
+}
+
+impl Working<'_> {
+    /// Sets a balance that the guards have computed.
+    pub(super) fn set_balance(&mut self, place: Place, balance: Amount) {
+        if let Some(wallet) = self.overlay.wallet_mut(place) {
+            wallet.balance = balance;
+        }
+    }
+
+    /// Notes a movement for the owner of the wallet at `place`.
+    pub(super) fn note(
+        &mut self,
+        (index, part): (u32, usize),
+        place: Place,
+        kind: MovementKind,
+        counterparty: WalletId,
+        amount: Amount,
+    ) {
+        let part = u16::try_from(part).unwrap_or(u16::MAX);
+        let movement = Movement { kind, counterparty, amount };
+        self.history.push(HistoryEntry { slot: self.overlay.slot(place), index, part, movement });
+    }
+}

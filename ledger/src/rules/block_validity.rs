@@ -1,0 +1,394 @@
+//! Validity of a block, split by what has to be known. Consensus decides on the conjunction; a voter answers no for ever
+//! where one of these fails.
+//!
+//! | function | needs |
+//! | --- | --- |
+//! | [`check_header`] | the header and the chain's constants |
+//! | [`check_parent`] | the parent's header |
+//! | [`check_body`] | the body |
+//! | [`check_batches`] | its batches' sizes and expiries |
+//!
+//! What remains to the chain: the claim is the result that this validator computed, the digests were not ordered by an
+//! unexpired ancestor, the batches are valid, and everything is on disk.
+
+use super::chain_rules::ChainRules;
+use crate::records::batch::BATCH_LIFE_MS_MAX;
+use crate::records::block::{CLAIM_LAG_MAX, genesis_block_digest};
+use crate::records::{Batch, BlockBody, BlockHeader, Claim};
+use crate::values::codec::check_count;
+use crate::values::{
+    Amount, BatchDigest, BlockDigest, BodyHash, Canonical, ChainId, CodecError, Epoch, GenesisHash, Height,
+    ResultHash, TimestampMs, ValidatorIndex, View,
+};
+
+/// Why a block is invalid: for ever, at every honest validator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BlockFault {
+    /// A count is out of bounds.
+    #[error(transparent)]
+    Malformed(#[from] CodecError),
+    /// For another chain.
+    #[error("the block is for chain {chain}")]
+    WrongChain {
+        /// Found.
+        chain: ChainId,
+    },
+    /// The registry has no such epoch at that height.
+    #[error("epoch {epoch} does not decide height {height}")]
+    EpochNotOpen {
+        /// Found.
+        epoch: Epoch,
+        /// The height.
+        height: Height,
+    },
+    /// The epoch has no such validator.
+    #[error("epoch {epoch} has no validator {proposer}")]
+    ProposerUnknown {
+        /// The epoch.
+        epoch: Epoch,
+        /// Found.
+        proposer: ValidatorIndex,
+    },
+    /// The fee market is not open.
+    #[error("the base fee is {base_fee}; it is zero until the fee market opens")]
+    BaseFeeNotOpen {
+        /// Found.
+        base_fee: Amount,
+    },
+    /// Heavier than the chain allows.
+    #[error("the block weighs {weight} bytes, {weight_max} are allowed")]
+    TooHeavy {
+        /// Found.
+        weight: u64,
+        /// Allowed.
+        weight_max: u64,
+    },
+    /// A result is claimed that cannot exist yet.
+    #[error("height {height} claims the result of height {claimed}")]
+    ClaimNotBelow {
+        /// The block's height.
+        height: Height,
+        /// The claimed one.
+        claimed: Height,
+    },
+    /// Not one above its parent.
+    #[error("height {height} on a parent at height {parent}")]
+    HeightNotNext {
+        /// Found.
+        height: Height,
+        /// The parent's.
+        parent: Height,
+    },
+    /// Names another parent.
+    #[error("the block's parent is {named}, not {parent}")]
+    ParentDigest {
+        /// In the header.
+        named: BlockDigest,
+        /// The parent given.
+        parent: BlockDigest,
+    },
+    /// The epoch went back.
+    #[error("epoch {epoch} after epoch {parent}")]
+    EpochBack {
+        /// Found.
+        epoch: Epoch,
+        /// The parent's.
+        parent: Epoch,
+    },
+    /// Not a later round than its parent's.
+    #[error("view {view} after view {parent} of the same epoch")]
+    ViewNotLater {
+        /// Found.
+        view: View,
+        /// The parent's.
+        parent: View,
+    },
+    /// Not later than its parent (PROTOCOL rule 16).
+    #[error("timestamp {timestamp} is not after the parent's {parent}")]
+    TimestampNotLater {
+        /// Found.
+        timestamp: TimestampMs,
+        /// The parent's.
+        parent: TimestampMs,
+    },
+    /// The claim went back, or changed at the same height (PROTOCOL rule 12).
+    #[error("the claim {claim:?} does not continue the parent's {parent:?}")]
+    ClaimBack {
+        /// Found.
+        claim: Claim,
+        /// The parent's.
+        parent: Claim,
+    },
+    /// The header commits to another body.
+    #[error("the header commits to body {committed}, this one is {body}")]
+    Body {
+        /// In the header.
+        committed: BodyHash,
+        /// Of the body.
+        body: BodyHash,
+    },
+    /// A digest comes twice.
+    #[error("the block orders {digest} twice")]
+    DigestTwice {
+        /// The digest.
+        digest: BatchDigest,
+    },
+    /// Bundles open when chains talk.
+    #[error("the block holds bundles; this format has none")]
+    BundlesNotOpen,
+    /// Batches too far ahead of the last claim (PROTOCOL rule 12).
+    #[error("a block with batches is at most {CLAIM_LAG_MAX} above its claim; {height} claims {claimed}")]
+    TooFarAheadOfClaim {
+        /// The block's height.
+        height: Height,
+        /// The claimed one.
+        claimed: Height,
+    },
+    /// The batches are not those of the body.
+    #[error("batch {position} is not the one that the body orders")]
+    BatchMismatch {
+        /// Position in the body.
+        position: u32,
+    },
+    /// A batch is of another epoch.
+    #[error("batch {digest} is of epoch {epoch}")]
+    BatchEpoch {
+        /// The batch.
+        digest: BatchDigest,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// A batch had expired, or lives too long (PROTOCOL rule 10).
+    #[error("batch {digest} expires at {expires}; a block at {timestamp} may not order it")]
+    BatchExpiry {
+        /// The batch.
+        digest: BatchDigest,
+        /// When it expires.
+        expires: TimestampMs,
+        /// The block's timestamp.
+        timestamp: TimestampMs,
+    },
+    /// The weight is not the sum of the batches.
+    #[error("the header says {claimed} bytes, the batches have {counted}")]
+    Weight {
+        /// In the header.
+        claimed: u64,
+        /// Counted.
+        counted: u64,
+    },
+}
+
+impl BlockFault {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::Malformed(_) => 601,
+            Self::WrongChain { .. } => 602,
+            Self::EpochNotOpen { .. } => 603,
+            Self::ProposerUnknown { .. } => 604,
+            Self::BaseFeeNotOpen { .. } => 605,
+            Self::TooHeavy { .. } => 606,
+            Self::ClaimNotBelow { .. } => 607,
+            Self::HeightNotNext { .. } => 611,
+            Self::ParentDigest { .. } => 612,
+            Self::EpochBack { .. } => 613,
+            Self::ViewNotLater { .. } => 614,
+            Self::TimestampNotLater { .. } => 615,
+            Self::ClaimBack { .. } => 616,
+            Self::Body { .. } => 621,
+            Self::DigestTwice { .. } => 622,
+            Self::BundlesNotOpen => 623,
+            Self::TooFarAheadOfClaim { .. } => 624,
+            Self::BatchMismatch { .. } => 631,
+            Self::BatchEpoch { .. } => 632,
+            Self::BatchExpiry { .. } => 633,
+            Self::Weight { .. } => 634,
+        }
+    }
+}
+
+/// What a block is checked against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParentFacts {
+    /// Its digest.
+    pub digest: BlockDigest,
+    /// Its height.
+    pub height: Height,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its round.
+    pub view: View,
+    /// Its timestamp.
+    pub timestamp: TimestampMs,
+    /// The claim it carries.
+    pub claim: Claim,
+}
+
+impl ParentFacts {
+    /// Of a header.
+    #[must_use]
+    pub fn of(header: &BlockHeader, genesis: GenesisHash) -> Self {
+        Self {
+            digest: header.digest(genesis),
+            height: header.height,
+            epoch: header.epoch,
+            view: header.view,
+            timestamp: header.timestamp,
+            claim: header.claim,
+        }
+    }
+
+    /// Of genesis, the parent of height 1: `timestamp` is the genesis spec's, `result` that of height 0.
+    #[must_use]
+    pub fn genesis(rules: &ChainRules, timestamp: TimestampMs, result: ResultHash) -> Self {
+        Self {
+            digest: genesis_block_digest(rules.genesis, rules.chain),
+            height: Height(0),
+            epoch: Epoch(0),
+            view: View(0),
+            timestamp,
+            claim: Claim { height: Height(0), result },
+        }
+    }
+}
+
+/// What a block needs to know of a batch; kept when the batch was checked, so its bytes are not needed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchFacts {
+    /// Its digest.
+    pub digest: BatchDigest,
+    /// Its encoded length.
+    pub weight: u64,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// When it expires.
+    pub expires: TimestampMs,
+}
+
+impl BatchFacts {
+    /// Of a batch with this digest.
+    #[must_use]
+    pub fn of(digest: BatchDigest, batch: &Batch) -> Self {
+        Self { digest, weight: batch.weight(), epoch: batch.content.epoch, expires: batch.content.expires }
+    }
+}
+
+/// Checks what the header alone shows.
+///
+/// # Errors
+/// The first fault.
+pub fn check_header(rules: &ChainRules, header: &BlockHeader) -> Result<(), BlockFault> {
+    let (epoch, height, proposer) = (header.epoch, header.height, header.proposer);
+    if header.chain != rules.chain {
+        return Err(BlockFault::WrongChain { chain: header.chain });
+    }
+    let record = rules.registry.epoch(rules.chain, epoch);
+    let is_open = record.is_some_and(|record| {
+        height >= record.first_height && record.close.is_none_or(|close| height <= close.height)
+    });
+    if !is_open {
+        return Err(BlockFault::EpochNotOpen { epoch, height });
+    }
+    if rules.registry.validator(rules.chain, epoch, proposer).is_none() {
+        return Err(BlockFault::ProposerUnknown { epoch, proposer });
+    }
+    if !header.base_fee.is_zero() {
+        return Err(BlockFault::BaseFeeNotOpen { base_fee: header.base_fee });
+    }
+    let weight_max = rules.params.block_weight_max;
+    if header.weight > weight_max {
+        return Err(BlockFault::TooHeavy { weight: header.weight, weight_max });
+    }
+    if header.claim.height >= height {
+        return Err(BlockFault::ClaimNotBelow { height, claimed: header.claim.height });
+    }
+    Ok(())
+}
+
+/// Checks a header against its parent.
+///
+/// # Errors
+/// The first fault.
+pub fn check_parent(header: &BlockHeader, parent: &ParentFacts) -> Result<(), BlockFault> {
+    if header.height != parent.height.next() {
+        return Err(BlockFault::HeightNotNext { height: header.height, parent: parent.height });
+    }
+    if header.parent != parent.digest {
+        return Err(BlockFault::ParentDigest { named: header.parent, parent: parent.digest });
+    }
+    if header.epoch < parent.epoch {
+        return Err(BlockFault::EpochBack { epoch: header.epoch, parent: parent.epoch });
+    }
+    if header.epoch == parent.epoch && header.view <= parent.view {
+        return Err(BlockFault::ViewNotLater { view: header.view, parent: parent.view });
+    }
+    if header.timestamp <= parent.timestamp {
+        return Err(BlockFault::TimestampNotLater { timestamp: header.timestamp, parent: parent.timestamp });
+    }
+    let (claim, before) = (header.claim, parent.claim);
+    if claim.height < before.height || (claim.height == before.height && claim.result != before.result) {
+        return Err(BlockFault::ClaimBack { claim, parent: before });
+    }
+    Ok(())
+}
+
+/// Checks a body against its header.
+///
+/// # Errors
+/// The first fault.
+pub fn check_body(header: &BlockHeader, body: &BlockBody) -> Result<(), BlockFault> {
+    body.check()?;
+    let hash = body.hash();
+    if header.body != hash {
+        return Err(BlockFault::Body { committed: header.body, body: hash });
+    }
+    let mut digests = body.batches.clone();
+    digests.sort_unstable();
+    if let Some([digest, _]) = digests.array_windows().find(|[left, right]| left == right) {
+        return Err(BlockFault::DigestTwice { digest: *digest });
+    }
+    if !body.bundles.is_empty() {
+        return Err(BlockFault::BundlesNotOpen);
+    }
+    let ahead = header.height.0.saturating_sub(header.claim.height.0);
+    if !body.batches.is_empty() && ahead > CLAIM_LAG_MAX {
+        return Err(BlockFault::TooFarAheadOfClaim { height: header.height, claimed: header.claim.height });
+    }
+    Ok(())
+}
+
+/// Checks a block against the batches that it orders, given in that order.
+///
+/// # Errors
+/// The first fault.
+pub fn check_batches(
+    header: &BlockHeader,
+    body: &BlockBody,
+    batches: &[BatchFacts],
+) -> Result<(), BlockFault> {
+    check_count("batches of the block", batches.len(), body.batches.len(), body.batches.len())?;
+    let mut counted = 0_u64;
+    for ((batch, ordered), position) in batches.iter().zip(&body.batches).zip(0..=u32::MAX) {
+        let digest = batch.digest;
+        if digest != *ordered {
+            return Err(BlockFault::BatchMismatch { position });
+        }
+        if batch.epoch != header.epoch {
+            return Err(BlockFault::BatchEpoch { digest, epoch: batch.epoch });
+        }
+        let latest = header.timestamp.0.saturating_add(BATCH_LIFE_MS_MAX);
+        if batch.expires < header.timestamp || batch.expires.0 > latest {
+            return Err(BlockFault::BatchExpiry {
+                digest,
+                expires: batch.expires,
+                timestamp: header.timestamp,
+            });
+        }
+        counted = counted.saturating_add(batch.weight);
+    }
+    if counted != header.weight {
+        return Err(BlockFault::Weight { claimed: header.weight, counted });
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! A forecast: what a transaction would become if it were executed now, alone. Not a promise: others may come first.
+
+use super::admission::Circumstances;
+use super::apply::Working;
+use super::chain_rules::ChainRules;
+use super::transition::{Prepared, run};
+use crate::records::{NotExecuted, Rejection, Transaction};
+use crate::state::overlay::Overlay;
+use crate::state::{ChainState, ReadFault, StateHead, StateReader};
+use crate::values::TimestampMs;
+
+/// What a transaction would become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forecast {
+    /// Applied.
+    Applied,
+    /// Executed, without another effect than a used nonce.
+    Rejected(Rejection),
+    /// Not executed.
+    NotExecuted(NotExecuted),
+}
+
+/// Runs `transaction` at `now` on a throw-away copy of the records that `reader` holds, which are those after `head`.
+///
+/// # Errors
+/// [`ReadFault`] when the store fails.
+pub fn forecast(
+    rules: &ChainRules,
+    head: &StateHead,
+    reader: &impl StateReader,
+    transaction: &Transaction,
+    now: TimestampMs,
+) -> Result<Forecast, ReadFault> {
+    let prepared = Prepared::new(rules, transaction);
+    let mut ids = Vec::new();
+    prepared.touched(transaction, &mut ids);
+    ids.sort_unstable();
+    ids.dedup();
+    let found = reader.wallets(&ids)?;
+    if found.len() != ids.len() {
+        return Err(ReadFault::Store);
+    }
+    // A reader may be ahead of the head by a height; slots beyond it are real then.
+    let last = found.iter().flatten().map(|(slot, _)| slot.0.saturating_add(1)).max().unwrap_or(0);
+    let overlay = Overlay::new(&ids, found, head.records.max(last))?;
+    let mut working = Working { rules, overlay, supply: head.supply.clone(), history: Vec::new() };
+    let at = Circumstances { now, base_fee: head.base_fee };
+    Ok(match run(&mut working, transaction, &prepared, 0, at) {
+        Err(reason) => Forecast::NotExecuted(reason),
+        Ok(outcome) => outcome.rejection().map_or(Forecast::Applied, Forecast::Rejected),
+    })
+}
+
+impl ChainState {
+    /// See [`forecast`].
+    ///
+    /// # Errors
+    /// [`ReadFault`] when the store fails.
+    pub fn forecast(
+        &self,
+        reader: &impl StateReader,
+        transaction: &Transaction,
+        now: TimestampMs,
+    ) -> Result<Forecast, ReadFault> {
+        forecast(self.rules(), self.head(), reader, transaction, now)
+    }
+}

@@ -1,0 +1,40 @@
+//! `Issue`: the central bank puts new money into an operator's own wallet.
+
+use super::apply::{Acting, Working};
+use crate::records::{MovementKind, Rejection, WalletStatus};
+use crate::values::{Amount, WalletId};
+
+/// Applies an `Issue`.
+///
+/// # Errors
+/// The first guard that does not hold.
+pub fn issue(
+    working: &mut Working<'_>,
+    acting: Acting<'_>,
+    to: &WalletId,
+    amount: Amount,
+) -> Result<(), Rejection> {
+    if amount.is_zero() {
+        return Err(Rejection::AmountZero);
+    }
+    let place = working.overlay.find(to).ok_or(Rejection::PayeeUnknown)?;
+    let payee = working.overlay.wallet(place).ok_or(Rejection::PayeeUnknown)?;
+    if payee.status != WalletStatus::Active {
+        return Err(Rejection::PayeeNotActive);
+    }
+    let balance_max = working.rules.params.tier(payee.tier).balance_max;
+    let balance = payee.balance.plus(amount).filter(|balance| *balance <= balance_max);
+    let balance = balance.ok_or(Rejection::PayeeBalanceAboveTierLimit)?;
+    if !working.rules.is_central_bank(acting.wallet) {
+        return Err(Rejection::SignerNotCentralBank);
+    }
+    if !working.rules.is_operator(payee) {
+        return Err(Rejection::PayeeNotOperator);
+    }
+    let issued = working.supply.issued.plus(amount).ok_or(Rejection::SupplyOverflow)?;
+    // ---- nothing below this line can fail ----
+    working.supply.issued = issued;
+    working.set_balance(place, balance);
+    working.note((acting.index, 0), place, MovementKind::Issued, acting.wallet.id, amount);
+    Ok(())
+}

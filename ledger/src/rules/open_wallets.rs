@@ -1,0 +1,44 @@
+//! `OpenWallets`: 1 to 64 wallets opened by an operator's own wallet, all or none.
+
+use super::apply::{Acting, Working};
+use crate::records::{MovementKind, Rejection, Tier, WalletOpening, WalletRecord, WalletStatus};
+use crate::values::Amount;
+
+/// Applies an `OpenWallets`.
+///
+/// # Errors
+/// The first guard that does not hold.
+pub fn open_wallets(
+    working: &mut Working<'_>,
+    acting: Acting<'_>,
+    openings: &[WalletOpening],
+) -> Result<(), Rejection> {
+    if !working.rules.is_operator(acting.wallet) {
+        return Err(Rejection::SignerNotOperator);
+    }
+    if openings.iter().any(|opening| opening.tier == Tier::Operator) {
+        return Err(Rejection::TierNotAllowed);
+    }
+    let mut ids = acting.openings.to_vec();
+    ids.sort_unstable();
+    let is_doubled = ids.array_windows().any(|[left, right]| left == right);
+    if is_doubled || ids.iter().any(|id| working.overlay.find(id).is_some()) {
+        return Err(Rejection::WalletExists);
+    }
+    // ---- nothing below this line can fail ----
+    for (part, (opening, id)) in openings.iter().zip(acting.openings).enumerate() {
+        let place = working.overlay.open(WalletRecord {
+            id: *id,
+            policy: opening.policy,
+            operator: acting.wallet.operator,
+            tier: opening.tier,
+            status: WalletStatus::Active,
+            balance: Amount::ZERO,
+            lanes: Vec::new(),
+        });
+        if let Some(place) = place {
+            working.note((acting.index, part), place, MovementKind::Opened, acting.wallet.id, Amount::ZERO);
+        }
+    }
+    Ok(())
+}

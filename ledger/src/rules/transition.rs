@@ -1,0 +1,344 @@
+//! The execution of a block: read top to bottom, this is the order of things.
+//!
+//! 1. the block is the next one of this chain;
+//! 2. ids, hashes and policies of all transactions are computed (in parallel where the strategy allows);
+//! 3. every record that they can touch is read at once;
+//! 4. transactions run one after the other on the working copy, in the order of the batches;
+//! 5. changed records are hashed and both trees brought up to date, once per record;
+//! 6. the new head, state root and result follow, and the invariants are checked.
+//!
+//! On an error the state is as before.
+
+use super::admission::{Circumstances, admit};
+use super::apply::{Acting, Working, apply};
+use super::chain_rules::ChainRules;
+use super::invariants::{InvariantFault, check_height};
+use crate::proofs::outcomes_root;
+use crate::records::outcome::APPLIED;
+use crate::records::result::empty_outbox;
+use crate::records::{Batch, Block, HeightResult, NotExecuted, Operation, Outcome, Record, Transaction};
+use crate::state::chain_state::leaves_of;
+use crate::state::overlay::Overlay;
+use crate::state::{ChainState, Execution, ReadFault, Skipped, StateHead, StateReader, StateWrites, Undo};
+use crate::values::{
+    Amount, BlockDigest, ChainId, Height, PolicyHash, Slot, StateRoot, Strategy, TransactionHash,
+    TransactionId, WalletId,
+};
+
+const TRANSACTIONS_PER_CHUNK: usize = 64;
+
+/// A block could not be executed: the caller or this program is broken, never the input of a client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExecutionFault {
+    /// The store failed.
+    #[error(transparent)]
+    Read(#[from] ReadFault),
+    /// The block is not the next of this chain.
+    #[error(
+        "block {height} on {parent} of chain {chain} does not follow the executed head {head_height} {head}"
+    )]
+    NotNext {
+        /// The block's chain.
+        chain: ChainId,
+        /// Its height.
+        height: Height,
+        /// Its parent.
+        parent: BlockDigest,
+        /// The executed height.
+        head_height: Height,
+        /// The executed block.
+        head: BlockDigest,
+    },
+    /// The batches are not those that the body orders.
+    #[error("the block orders {ordered} batches, {given} were given")]
+    Batches {
+        /// In the body.
+        ordered: usize,
+        /// Given.
+        given: usize,
+    },
+    /// A base fee in a format without a fee market: such a block is invalid.
+    #[error("the block has a base fee of {base_fee:?}; this format has none")]
+    BaseFee {
+        /// Found.
+        base_fee: Amount,
+    },
+    /// More than 2³² transactions.
+    #[error("the block orders too many transactions")]
+    TooManyTransactions,
+    /// A new wallet is in the id tree already, or the sum of the tree does not fit.
+    #[error("the state trees do not accept the writes of height {height}")]
+    Trees {
+        /// The height.
+        height: Height,
+    },
+    /// An invariant does not hold.
+    #[error("height {height}: {fault}")]
+    Invariant {
+        /// The height.
+        height: Height,
+        /// Which one.
+        fault: InvariantFault,
+    },
+    /// Taking a height back did not lead to the state that was.
+    #[error("undo led to state root {reached}, expected {expected}")]
+    Undo {
+        /// Root after the undo.
+        reached: StateRoot,
+        /// Root in the undo record.
+        expected: StateRoot,
+    },
+}
+
+/// What can be known of a transaction without state.
+#[derive(Debug, Clone)]
+pub(super) struct Prepared {
+    pub(super) id: TransactionId,
+    pub(super) hash: TransactionHash,
+    pub(super) policy: PolicyHash,
+    pub(super) weight: u64,
+    /// Wallets that it would open, in order.
+    pub(super) openings: Vec<WalletId>,
+}
+
+impl Prepared {
+    pub(super) fn new(rules: &ChainRules, transaction: &Transaction) -> Self {
+        let summary = transaction.summary(rules.genesis);
+        let openings = match &transaction.content.operation {
+            Operation::OpenWallets { wallets } => wallets
+                .iter()
+                .map(|opening| WalletId::derive(rules.genesis, rules.currency, opening.policy, &opening.salt))
+                .collect(),
+            Operation::Pay { .. } | Operation::Issue { .. } | Operation::Redeem { .. } => Vec::new(),
+        };
+        let policy = transaction.content.policy.hash();
+        Self { id: summary.id, hash: summary.hash, policy, weight: summary.bytes as u64, openings }
+    }
+
+    /// Every wallet that the transaction can touch.
+    pub(super) fn touched(&self, transaction: &Transaction, ids: &mut Vec<WalletId>) {
+        ids.push(transaction.content.wallet);
+        ids.extend_from_slice(&self.openings);
+        match &transaction.content.operation {
+            Operation::Pay { payments } => ids.extend(payments.iter().map(|payment| payment.payee)),
+            Operation::Issue { to, .. } => ids.push(*to),
+            Operation::OpenWallets { .. } | Operation::Redeem { .. } => {}
+        }
+    }
+}
+
+/// Runs one transaction on the working copy: the line of PROTOCOL rule 7, then the operation.
+pub(super) fn run(
+    working: &mut Working<'_>,
+    transaction: &Transaction,
+    prepared: &Prepared,
+    index: u32,
+    at: Circumstances,
+) -> Result<Outcome, NotExecuted> {
+    let content = &transaction.content;
+    let signer = working.overlay.find(&content.wallet);
+    let wallet = signer.and_then(|place| working.overlay.wallet(place));
+    admit(working.rules, content, prepared.policy, prepared.weight, wallet, at)?;
+    let unknown = NotExecuted::WalletUnknown {};
+    let signer = signer.ok_or(unknown)?;
+    let record = working.overlay.wallet_mut(signer).ok_or(unknown)?;
+    let lanes = working.rules.params.tier(record.tier).lanes;
+    // `admit` has found the nonce open.
+    let _is_open = record.use_nonce(content.nonce, lanes);
+    let wallet = record.clone();
+    let acting = Acting { signer, wallet: &wallet, index, openings: &prepared.openings };
+    let code =
+        apply(working, acting, &content.operation).map_or_else(|rejection| rejection.code(), |()| APPLIED);
+    Ok(Outcome { id: prepared.id, transaction: prepared.hash, index, code, fee: Amount::ZERO })
+}
+
+/// What the transactions of a block made.
+struct Ran {
+    outcomes: Vec<Outcome>,
+    skipped: Vec<Skipped>,
+}
+
+impl ChainState {
+    /// Executes the next block. `batches` are those that its body orders, in that order, already checked with
+    /// [`super::check_batch`] and [`super::block_validity`]; `reader` reads records as of the head.
+    ///
+    /// # Errors
+    /// [`ExecutionFault`]; nothing has changed then.
+    pub fn execute(
+        &mut self,
+        reader: &impl StateReader,
+        block: &Block,
+        batches: &[Batch],
+        strategy: &impl Strategy,
+    ) -> Result<Execution, ExecutionFault> {
+        self.check_next(block, batches)?;
+        let transactions: Vec<&Transaction> =
+            batches.iter().flat_map(|batch| batch.content.transactions.iter()).collect();
+        let rules = self.rules.clone();
+        let prepared = strategy
+            .map(&transactions, TRANSACTIONS_PER_CHUNK, |transaction| Prepared::new(&rules, transaction));
+        let overlay = self.read_touched(reader, &transactions, &prepared, strategy)?;
+        let supply = self.head.supply.clone();
+        let mut working = Working { rules: &rules, overlay, supply, history: Vec::new() };
+        let at = Circumstances { now: block.header.timestamp, base_fee: block.header.base_fee };
+        let ran = run_all(&mut working, &transactions, &prepared, at)?;
+        let Working { overlay, supply, history, .. } = working;
+        let records = overlay.next_slot();
+        let changes = overlay.into_changes();
+        let undo = Undo { head: self.head.clone(), records: changes.before, opened: changes.opened.clone() };
+        let writes = StateWrites { records: changes.records, opened: changes.opened };
+        let mut head = StateHead { supply, records, timestamp: block.header.timestamp, ..self.head.clone() };
+        head.height = block.header.height;
+        head.block = block.header.digest(rules.genesis);
+        head.forget_expired(block.header.timestamp);
+        for (digest, batch) in block.body.batches.iter().zip(batches) {
+            head.order(*digest, batch.content.expires);
+        }
+        let finished = self.finish(head, &writes, &ran, transactions.len(), strategy);
+        let (head, result) = match finished {
+            Ok(finished) => finished,
+            Err(fault) => {
+                self.undo(&undo)?;
+                return Err(fault);
+            }
+        };
+        let Ran { outcomes, skipped } = ran;
+        Ok(Execution { result_hash: head.result, result, head, outcomes, skipped, writes, history, undo })
+    }
+
+    fn check_next(&self, block: &Block, batches: &[Batch]) -> Result<(), ExecutionFault> {
+        let header = &block.header;
+        if header.chain != self.rules.chain
+            || header.height != self.head.height.next()
+            || header.parent != self.head.block
+        {
+            return Err(ExecutionFault::NotNext {
+                chain: header.chain,
+                height: header.height,
+                parent: header.parent,
+                head_height: self.head.height,
+                head: self.head.block,
+            });
+        }
+        if block.body.batches.len() != batches.len() {
+            return Err(ExecutionFault::Batches { ordered: block.body.batches.len(), given: batches.len() });
+        }
+        if !header.base_fee.is_zero() {
+            return Err(ExecutionFault::BaseFee { base_fee: header.base_fee });
+        }
+        Ok(())
+    }
+
+    /// Reads every record that the transactions can touch, in slot order.
+    fn read_touched(
+        &self,
+        reader: &impl StateReader,
+        transactions: &[&Transaction],
+        prepared: &[Prepared],
+        strategy: &impl Strategy,
+    ) -> Result<Overlay, ExecutionFault> {
+        let mut ids = Vec::with_capacity(transactions.len().saturating_mul(2));
+        for (transaction, prepared) in transactions.iter().zip(prepared) {
+            prepared.touched(transaction, &mut ids);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let slots = strategy.map(&ids, TRANSACTIONS_PER_CHUNK, |id| self.ids.slot(id));
+        let mut located: Vec<(Slot, usize)> = slots
+            .iter()
+            .enumerate()
+            .filter_map(|(position, slot)| slot.map(|slot| (slot, position)))
+            .collect();
+        located.sort_unstable();
+        let wanted: Vec<Slot> = located.iter().map(|(slot, _)| *slot).collect();
+        let records = reader.records(&wanted)?;
+        let mut found = vec![None; ids.len()];
+        for ((slot, position), record) in located.iter().zip(records) {
+            match (found.get_mut(*position), record) {
+                (Some(entry), Some(Record::Wallet(wallet))) => *entry = Some((*slot, wallet)),
+                _ => return Err(ReadFault::Slot { slot: *slot }.into()),
+            }
+        }
+        if located.len() != found.iter().flatten().count() {
+            return Err(ReadFault::Store.into());
+        }
+        Ok(Overlay::new(&ids, found, self.head.records)?)
+    }
+
+    /// Brings the trees up to date and makes head and result.
+    fn finish(
+        &mut self,
+        mut head: StateHead,
+        writes: &StateWrites,
+        ran: &Ran,
+        ordered: usize,
+        strategy: &impl Strategy,
+    ) -> Result<(StateHead, HeightResult), ExecutionFault> {
+        let height = head.height;
+        let leaves = leaves_of(&writes.records, strategy);
+        self.tree.update(&leaves, strategy).map_err(|_| ExecutionFault::Trees { height })?;
+        for (id, slot) in &writes.opened {
+            if !self.ids.insert(*id, *slot) {
+                return Err(ExecutionFault::Trees { height });
+            }
+        }
+        self.ids.rehash();
+        head.supply.holdings = Amount::from_fen(self.tree.root().sum);
+        let parts = self.parts_with(&head);
+        head.state = parts.root();
+        let result = HeightResult {
+            chain: head.chain,
+            height,
+            block: head.block,
+            previous: self.head.result,
+            state: head.state,
+            outcomes: outcomes_root(&ran.outcomes, strategy),
+            outbox: empty_outbox(),
+            executed: u32::try_from(ran.outcomes.len()).map_err(|_| ExecutionFault::TooManyTransactions)?,
+            skipped: u32::try_from(ran.skipped.len()).map_err(|_| ExecutionFault::TooManyTransactions)?,
+            supply: head.supply.clone(),
+        };
+        check_height(&self.head, &head, parts.tree.sum, writes, &result, ordered)
+            .map_err(|fault| ExecutionFault::Invariant { height, fault })?;
+        head.result = result.hash(self.rules.genesis);
+        self.head = head.clone();
+        Ok((head, result))
+    }
+
+    /// Takes the last executed height back exactly (PROTOCOL rule 14).
+    ///
+    /// # Errors
+    /// [`ExecutionFault::Undo`] when `undo` is not that of the last height; the state is unusable then.
+    pub fn undo(&mut self, undo: &Undo) -> Result<(), ExecutionFault> {
+        for (id, _) in undo.opened.iter().rev() {
+            // A height that failed half-way has not added all of them.
+            let _was_last = self.ids.remove_last(id);
+        }
+        self.ids.rehash();
+        let leaves = leaves_of(&undo.records, &crate::values::Sequential);
+        let trees = self.tree.revert(undo.head.records, &leaves, &crate::values::Sequential);
+        self.head = undo.head.clone();
+        let (reached, expected) = (self.parts().root(), undo.head.state);
+        if trees.is_err() || reached != expected {
+            return Err(ExecutionFault::Undo { reached, expected });
+        }
+        Ok(())
+    }
+}
+
+fn run_all(
+    working: &mut Working<'_>,
+    transactions: &[&Transaction],
+    prepared: &[Prepared],
+    at: Circumstances,
+) -> Result<Ran, ExecutionFault> {
+    let mut ran = Ran { outcomes: Vec::with_capacity(transactions.len()), skipped: Vec::new() };
+    for (position, (transaction, prepared)) in transactions.iter().zip(prepared).enumerate() {
+        let index = u32::try_from(position).map_err(|_| ExecutionFault::TooManyTransactions)?;
+        match run(working, transaction, prepared, index, at) {
+            Ok(outcome) => ran.outcomes.push(outcome),
+            Err(reason) => ran.skipped.push(Skipped { index, id: prepared.id, reason }),
+        }
+    }
+    Ok(ran)
+}

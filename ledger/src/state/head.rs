@@ -1,0 +1,90 @@
+//! The head of a chain's state: the small record that is stored with every height, enough (with the records) to go on.
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::records::SupplyTerms;
+use crate::records::batch::BATCH_LIFE_MS_MAX;
+use crate::records::result::PAIRS_MAX;
+use crate::values::codec::{check_ascending, check_count};
+use crate::values::{
+    Amount, BatchDigest, BlockDigest, Canonical, ChainId, CodecError, Hash, Hasher, Height, ResultHash,
+    StateRoot, TimestampMs,
+};
+
+/// Ordered digests are gathered by the second in which they expire.
+pub const ORDERED_BUCKET_MS: u64 = 1_000;
+/// Buckets that can be unexpired at once: the life of a batch, and one begun second at either end.
+pub const ORDERED_BUCKETS_MAX: usize = (BATCH_LIFE_MS_MAX / ORDERED_BUCKET_MS) as usize + 2;
+
+/// The digests of one second of expiry, as a hash chain in the order in which they were ordered. The window of ordered
+/// digests (PROTOCOL rules 10, 20) is committed to in this form, so it costs the same at any load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct OrderedBucket {
+    /// `expires / ORDERED_BUCKET_MS` of its batches.
+    pub second: u64,
+    /// Batches in it.
+    pub count: u64,
+    /// Hash chain over their digests.
+    pub chain: Hash,
+}
+
+/// Where a chain's state stands.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct StateHead {
+    /// The chain.
+    pub chain: ChainId,
+    /// The last executed height.
+    pub height: Height,
+    /// The block there; the digest that stands for genesis at height 0.
+    pub block: BlockDigest,
+    /// Its timestamp.
+    pub timestamp: TimestampMs,
+    /// Its result.
+    pub result: ResultHash,
+    /// Root of the state.
+    pub state: StateRoot,
+    /// Records, which is also the next free slot.
+    pub records: u64,
+    /// The supply equation's terms.
+    pub supply: SupplyTerms,
+    /// Fee state (reserved): the base fee of the next block; zero in this format.
+    pub base_fee: Amount,
+    /// Unexpired ordered digests, ascending by second.
+    pub ordered: Vec<OrderedBucket>,
+}
+
+impl StateHead {
+    /// Adds a batch to the window.
+    pub(crate) fn order(&mut self, digest: BatchDigest, expires: TimestampMs) {
+        let second = expires.0 / ORDERED_BUCKET_MS;
+        let place = match self.ordered.binary_search_by_key(&second, |bucket| bucket.second) {
+            Ok(place) => place,
+            Err(place) => {
+                self.ordered.insert(place, OrderedBucket { second, count: 0, chain: Hash::default() });
+                place
+            }
+        };
+        if let Some(bucket) = self.ordered.get_mut(place) {
+            let chain = Hasher::new("jiaozi/ordered-digest").bytes(&bucket.chain.0).bytes(&digest.0).finish();
+            *bucket = OrderedBucket { second, count: bucket.count.saturating_add(1), chain };
+        }
+    }
+
+    /// Drops the buckets whose last batch expired before `now`.
+    pub(crate) fn forget_expired(&mut self, now: TimestampMs) {
+        let second = now.0 / ORDERED_BUCKET_MS;
+        self.ordered.retain(|bucket| bucket.second >= second);
+    }
+}
+
+impl Canonical for StateHead {
+    const NAME: &'static str = "state head";
+    const BYTES_MAX: usize =
+        4 + 8 + 32 + 8 + 32 + 32 + 8 + (24 + 8 + 36 * PAIRS_MAX) + 8 + 8 + 48 * ORDERED_BUCKETS_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        self.supply.check()?;
+        check_count("head.ordered", self.ordered.len(), 0, ORDERED_BUCKETS_MAX)?;
+        check_ascending("head.ordered", self.ordered.iter().map(|bucket| bucket.second))
+    }
+}

@@ -1,0 +1,27 @@
+//! State: what a chain holds after a height, and how it is committed to.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`chain_state`] | [`ChainState`]: the in-memory part of one chain's state, and its walk from height to height |
+//! | [`head`] | [`StateHead`]: the small record stored with every height |
+//! | [`reader`] | [`StateReader`]: point reads of records, and the in-memory reader |
+//! | [`writes`] | what a height writes, and how to take it back |
+//! | [`overlay`] | the typed working copy of the records that a block touches |
+//! | [`summing_tree`] | the tree whose root proves the sum of all money |
+//! | [`id_tree`] | wallet ids to slots, with proofs of absence |
+//! | [`root`] | how the parts make the state root |
+
+pub mod chain_state;
+pub mod head;
+pub mod id_tree;
+pub mod overlay;
+pub mod reader;
+pub mod root;
+pub mod summing_tree;
+pub mod writes;
+
+pub use chain_state::{ChainState, GenesisFault, LoadFault, WalletPath};
+pub use head::{OrderedBucket, StateHead};
+pub use reader::{MemoryReader, ReadFault, StateReader};
+pub use root::StateParts;
+pub use writes::{Execution, Skipped, StateWrites, Undo};

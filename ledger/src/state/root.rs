@@ -1,0 +1,60 @@
+//! The state root: one hash over every part of a chain's state (PROTOCOL rule 20).
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use super::head::StateHead;
+use super::summing_tree::SumNode;
+use crate::values::{Canonical, Hash, Hasher, RegistryHash, StateRoot};
+
+/// What the state root commits to, all of fixed width. A proof of one part carries the hashes of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct StateParts {
+    /// Records in the summing tree, which is also the next free slot.
+    pub records: u64,
+    /// Sum and root of the summing tree.
+    pub tree: SumNode,
+    /// Root of the id tree.
+    pub ids: Hash,
+    /// Hash of the registry.
+    pub registry: RegistryHash,
+    /// Hash of the supply terms with the counters of every pair of chains.
+    pub supply: Hash,
+    /// Hash of the expiries (reserved): that of an empty list.
+    pub expiries: Hash,
+    /// Hash of the fee state.
+    pub fees: Hash,
+    /// Hash of the window of ordered digests.
+    pub ordered: Hash,
+}
+
+impl StateParts {
+    /// The parts of a state with this head and these roots.
+    #[must_use]
+    pub fn new(head: &StateHead, tree: SumNode, ids: Hash, registry: RegistryHash) -> Self {
+        let mut ordered = Hasher::new("jiaozi/ordered").number(head.ordered.len() as u64);
+        for bucket in &head.ordered {
+            ordered = ordered.number(bucket.second).number(bucket.count).bytes(&bucket.chain.0);
+        }
+        Self {
+            records: head.records,
+            tree,
+            ids,
+            registry,
+            supply: Hasher::new("jiaozi/supply").bytes(&head.supply.encode()).finish(),
+            expiries: Hasher::new("jiaozi/expiries").number(0).finish(),
+            fees: Hasher::new("jiaozi/fees").number(head.base_fee.fen()).finish(),
+            ordered: ordered.finish(),
+        }
+    }
+
+    /// The state root.
+    #[must_use]
+    pub fn root(&self) -> StateRoot {
+        Hasher::new("jiaozi/state").bytes(&self.encode()).finish().into()
+    }
+}
+
+impl Canonical for StateParts {
+    const NAME: &'static str = "state parts";
+    const BYTES_MAX: usize = 8 + 40 + 32 * 6;
+}

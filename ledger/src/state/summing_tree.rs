@@ -1,0 +1,262 @@
+//! The dense summing tree (PROTOCOL rule 20): its root commits to every record and proves the sum of all money.
+//!
+//! ```text
+//!                 node(2)                     leaf    = H(0x00, slot, value, H(record))
+//!          ┌─────────┴─────────┐              node(l) = H(0x01, l, sum L, hash L, sum R, hash R)
+//!       node(1)             node(1)           empty   = H(0x02), sum 0
+//!     ┌────┴────┐         ┌────┴────┐
+//!   slot 0   slot 1     slot 2    empty
+//! ```
+//!
+//! - Both children's sums are hashed: committing only to the total is the known flaw of proof-of-liabilities trees.
+//! - The depth follows from the number of records: the least with 2^depth ≥ records. Slots are filled from the left and
+//!   never reused, so growing by a level makes the old root the left child of the new one.
+//! - Sums are checked u64; an overflow is refused before anything changes.
+//! - Cost: 40 bytes a node, 80 a record; one hash per level for each touched slot, shared where paths meet.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions below a level's length are this file's invariant; breaking it is a bug"
+)]
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::records::Record;
+use crate::values::{Canonical, Hash, Hasher, Slot, Strategy};
+
+/// Most levels above the leaves: 2⁴⁰ records are beyond any chain.
+pub const DEPTH_MAX: usize = 40;
+const TAG: &str = "jiaozi/tree";
+const NODES_PER_CHUNK: usize = 256;
+
+/// A leaf or an inner node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct SumNode {
+    /// Sum of the values below, in fen.
+    pub sum: u64,
+    /// Hash of what is below.
+    pub hash: Hash,
+}
+
+impl SumNode {
+    /// The leaf of a record.
+    #[must_use]
+    pub fn leaf(slot: Slot, record: &Record) -> Self {
+        let content = Hasher::new("jiaozi/record").bytes(&record.encode()).finish();
+        let value = record.value().fen();
+        let hash = Hasher::new(TAG).bytes(&[0x00]).number(slot.0).number(value).bytes(&content.0).finish();
+        Self { sum: value, hash }
+    }
+
+    fn empty_leaf() -> Self {
+        Self { sum: 0, hash: Hasher::new(TAG).bytes(&[0x02]).finish() }
+    }
+
+    /// The parent of two nodes at `level` − 1; `None` when the sum does not fit.
+    #[must_use]
+    pub fn parent(level: u8, left: &Self, right: &Self) -> Option<Self> {
+        let sum = left.sum.checked_add(right.sum)?;
+        let hash = Hasher::new(TAG)
+            .bytes(&[0x01, level])
+            .number(left.sum)
+            .bytes(&left.hash.0)
+            .number(right.sum)
+            .bytes(&right.hash.0)
+            .finish();
+        Some(Self { sum, hash })
+    }
+}
+
+/// The values of all records add up to more than 2⁶⁴ − 1 fen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the sum of all records is above 2^64 - 1 fen")]
+pub struct SumOverflow;
+
+/// The tree, in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SummingTree {
+    /// `levels[0]` holds the leaves; each level is dense and half as long as the one below, rounded up.
+    levels: Vec<Vec<SumNode>>,
+    /// The empty subtree of each level.
+    empty: Vec<SumNode>,
+}
+
+impl Default for SummingTree {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Levels above the leaves for this many records.
+#[must_use]
+pub fn depth(records: u64) -> usize {
+    records.checked_next_power_of_two().map_or(DEPTH_MAX, |width| width.trailing_zeros() as usize)
+}
+
+fn empty_subtrees() -> Vec<SumNode> {
+    let mut empty = vec![SumNode::empty_leaf()];
+    for level in 1..=DEPTH_MAX {
+        let below = empty[level.saturating_sub(1)];
+        empty.push(SumNode::parent(level as u8, &below, &below).unwrap_or(below));
+    }
+    empty
+}
+
+impl SummingTree {
+    /// The empty tree.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { levels: vec![Vec::new()], empty: empty_subtrees() }
+    }
+
+    /// A tree over `leaves`, slot 0 first.
+    ///
+    /// # Errors
+    /// [`SumOverflow`].
+    pub fn from_leaves(leaves: Vec<SumNode>, strategy: &impl Strategy) -> Result<Self, SumOverflow> {
+        let mut tree = Self { levels: vec![leaves], empty: empty_subtrees() };
+        let positions: Vec<usize> = (0..tree.levels[0].len()).step_by(2).map(|leaf| leaf / 2).collect();
+        tree.rehash(positions, strategy)?;
+        Ok(tree)
+    }
+
+    /// Records in the tree.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.levels[0].len() as u64
+    }
+
+    /// Whether there is no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Root hash and sum.
+    #[must_use]
+    pub fn root(&self) -> SumNode {
+        let top = depth(self.len());
+        self.node(top, 0)
+    }
+
+    /// Sets leaves: each slot once, ascending; new slots follow the last without a gap. On an overflow of the sum the
+    /// tree is unchanged.
+    ///
+    /// # Errors
+    /// [`SumOverflow`].
+    pub fn update(
+        &mut self,
+        leaves: &[(Slot, SumNode)],
+        strategy: &impl Strategy,
+    ) -> Result<(), SumOverflow> {
+        self.check_sum(leaves)?;
+        let mut positions = Vec::with_capacity(leaves.len());
+        for (slot, leaf) in leaves {
+            let position = slot.0 as usize;
+            if position == self.levels[0].len() {
+                self.levels[0].push(*leaf);
+            } else {
+                self.levels[0][position] = *leaf;
+            }
+            if positions.last() != Some(&(position / 2)) {
+                positions.push(position / 2);
+            }
+        }
+        self.rehash(positions, strategy)
+    }
+
+    /// Forgets the records at and above `len`, then sets leaves: the way back.
+    ///
+    /// # Errors
+    /// [`SumOverflow`], never when going back to a state that was.
+    pub fn revert(
+        &mut self,
+        len: u64,
+        leaves: &[(Slot, SumNode)],
+        strategy: &impl Strategy,
+    ) -> Result<(), SumOverflow> {
+        let mut width = len as usize;
+        for level in &mut self.levels {
+            level.truncate(width);
+            width = width.div_ceil(2);
+        }
+        self.levels.truncate(depth(len).saturating_add(1));
+        // The last path lost its right neighbours: hash it again with the changed leaves.
+        let mut changed = leaves.to_vec();
+        if let Some(last) = self.levels[0].len().checked_sub(1)
+            && changed.last().is_none_or(|(slot, _)| (slot.0 as usize) < last)
+        {
+            changed.push((Slot(last as u64), self.levels[0][last]));
+        }
+        self.update(&changed, strategy)
+    }
+
+    /// The siblings of a leaf, from the bottom; `None` when there is no such slot.
+    #[must_use]
+    pub fn path(&self, slot: Slot) -> Option<Vec<SumNode>> {
+        if slot.0 >= self.len() {
+            return None;
+        }
+        let position = slot.0 as usize;
+        Some((0..depth(self.len())).map(|level| self.node(level, (position >> level) ^ 1)).collect())
+    }
+
+    fn node(&self, level: usize, position: usize) -> SumNode {
+        self.levels.get(level).and_then(|nodes| nodes.get(position)).copied().unwrap_or(self.empty[level])
+    }
+
+    fn check_sum(&self, leaves: &[(Slot, SumNode)]) -> Result<(), SumOverflow> {
+        let mut sum = u128::from(self.root().sum);
+        for (slot, leaf) in leaves {
+            let before = self.levels[0].get(slot.0 as usize).map_or(0, |node| node.sum);
+            sum = sum.saturating_add(u128::from(leaf.sum)).saturating_sub(u128::from(before));
+        }
+        u64::try_from(sum).map(|_| ()).map_err(|_| SumOverflow)
+    }
+
+    /// Recomputes the parents at `positions` of level 1 and everything above them.
+    fn rehash(&mut self, mut positions: Vec<usize>, strategy: &impl Strategy) -> Result<(), SumOverflow> {
+        for level in 1..=depth(self.len()) {
+            if self.levels.len() == level {
+                self.levels.push(Vec::new());
+            }
+            let parents = strategy.map(&positions, NODES_PER_CHUNK, |position| {
+                let left = position.saturating_mul(2);
+                let below = level.saturating_sub(1);
+                SumNode::parent(level as u8, &self.node(below, left), &self.node(below, left | 1))
+            });
+            let nodes = &mut self.levels[level];
+            for (position, parent) in positions.iter().zip(parents) {
+                let parent = parent.ok_or(SumOverflow)?;
+                if *position == nodes.len() {
+                    nodes.push(parent);
+                } else {
+                    nodes[*position] = parent;
+                }
+            }
+            for position in &mut positions {
+                *position /= 2;
+            }
+            positions.dedup();
+        }
+        Ok(())
+    }
+}
+
+/// Whether `leaf` at `slot` is under `root` in a tree of `records` records. Checks depth, index bits and every addition.
+#[must_use]
+pub fn verify_path(root: &SumNode, records: u64, slot: Slot, leaf: SumNode, path: &[SumNode]) -> bool {
+    if slot.0 >= records || path.len() != depth(records) {
+        return false;
+    }
+    let mut node = leaf;
+    for (level, sibling) in path.iter().enumerate() {
+        let is_right = slot.0 >> level & 1 == 1;
+        let (left, right) = if is_right { (sibling, &node) } else { (&node, sibling) };
+        match SumNode::parent(level.saturating_add(1) as u8, left, right) {
+            Some(parent) => node = parent,
+            None => return false,
+        }
+    }
+    node == *root
+}

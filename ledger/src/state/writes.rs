@@ -1,0 +1,114 @@
+//! What a height makes: its result, what it writes, and how to take it back.
+
+use super::head::StateHead;
+use crate::records::{HeightResult, HistoryEntry, NotExecuted, Outcome, Record};
+use crate::values::codec::{Canonical, CodecError};
+use crate::values::{ResultHash, Slot, TransactionId, WalletId};
+
+/// Records that a height writes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StateWrites {
+    /// Each changed or new record once, ascending by slot.
+    pub records: Vec<(Slot, Record)>,
+    /// New wallets, ascending by slot.
+    pub opened: Vec<(WalletId, Slot)>,
+}
+
+/// A transaction that consumed no nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Skipped {
+    /// Position among all transactions that the block orders.
+    pub index: u32,
+    /// The transaction.
+    pub id: TransactionId,
+    /// Why.
+    pub reason: NotExecuted,
+}
+
+/// What executing a height made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// The result.
+    pub result: HeightResult,
+    /// Its hash, which blocks claim.
+    pub result_hash: ResultHash,
+    /// The head after it.
+    pub head: StateHead,
+    /// Outcomes in execution order: the leaves under the outcomes root.
+    pub outcomes: Vec<Outcome>,
+    /// Transactions without an outcome, in order.
+    pub skipped: Vec<Skipped>,
+    /// What to write.
+    pub writes: StateWrites,
+    /// What wallets' owners will read, in execution order.
+    pub history: Vec<HistoryEntry>,
+    /// How to take it back.
+    pub undo: Undo,
+}
+
+/// Takes a height back exactly; kept until the height is certified (PROTOCOL rule 14).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undo {
+    /// The head before the height.
+    pub head: StateHead,
+    /// Changed records as they were, ascending by slot.
+    pub records: Vec<(Slot, Record)>,
+    /// Wallets that did not exist before, ascending by slot.
+    pub opened: Vec<(WalletId, Slot)>,
+}
+
+impl Undo {
+    /// The bytes to store: each part with its length as u64 before it. Local to a node, never signed or sent.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut part = |part: &[u8]| {
+            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(part);
+        };
+        part(&self.head.encode());
+        for (slot, record) in &self.records {
+            part(&[slot.0.to_le_bytes().as_slice(), &record.encode()].concat());
+        }
+        part(&[]);
+        for (id, slot) in &self.opened {
+            part(&[slot.0.to_le_bytes().as_slice(), &id.0].concat());
+        }
+        bytes
+    }
+
+    /// Reads the stored bytes.
+    ///
+    /// # Errors
+    /// [`CodecError`] when they are not what [`Self::encode`] wrote.
+    pub fn decode(mut bytes: &[u8]) -> Result<Self, CodecError> {
+        let mut part = || -> Result<Option<&[u8]>, CodecError> {
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            let (length, rest) = bytes.split_first_chunk::<8>().ok_or(MALFORMED)?;
+            let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| MALFORMED)?;
+            let (part, rest) = rest.split_at_checked(length).ok_or(MALFORMED)?;
+            bytes = rest;
+            Ok(Some(part))
+        };
+        let head = StateHead::decode(part()?.ok_or(MALFORMED)?)?;
+        let mut records = Vec::new();
+        loop {
+            let entry = part()?.ok_or(MALFORMED)?;
+            if entry.is_empty() {
+                break;
+            }
+            let (slot, record) = entry.split_first_chunk::<8>().ok_or(MALFORMED)?;
+            records.push((Slot(u64::from_le_bytes(*slot)), Record::decode(record)?));
+        }
+        let mut opened = Vec::new();
+        while let Some(entry) = part()? {
+            let (slot, id) = entry.split_first_chunk::<8>().ok_or(MALFORMED)?;
+            opened.push((WalletId(id.try_into().map_err(|_| MALFORMED)?), Slot(u64::from_le_bytes(*slot))));
+        }
+        Ok(Self { head, records, opened })
+    }
+}
+
+const MALFORMED: CodecError = CodecError::Malformed { value: "undo record" };
