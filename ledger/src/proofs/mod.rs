@@ -2,8 +2,23 @@
 //!
 //! | file | what it proves |
 //! | --- | --- |
+//! | [`certificate`] | the stand-alone verifier of a consensus certificate |
+//! | [`finality`] | that a block is final |
+//! | [`certified`] | that a quorum stands behind the result of a height |
 //! | [`outcomes`] | which outcomes a height had |
+//! | [`file`] | the proof file: outcome, balance, absence, supply |
+//! | [`replay`] | a whole chain, by executing it again |
 
+pub mod certificate;
+pub mod certified;
+pub mod file;
+pub mod finality;
 pub mod outcomes;
+pub mod replay;
 
+pub use certificate::{CertificateFault, consensus_namespace, verify_certificate};
+pub use certified::{CertifiedResult, ProofFault};
+pub use file::{AbsenceProof, BalanceProof, Fact, OutcomeProof, Proof, ProofFile, Proven};
+pub use finality::{FinalityFault, FinalityProof, verify_finality};
 pub use outcomes::{outcome_path, outcomes_root, verify_outcome};
+pub use replay::{Difference, HeightRecord, Replay};

@@ -23,6 +23,7 @@ pub const TRANSACTION_BYTES_MAX: usize = 8_192;
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 /// Lanes a wallet may ever have; its tier says how many it has.
 pub const LANES_MAX: u16 = 16;
+const LANE_LAST: u64 = LANES_MAX as u64 - 1;
 
 /// Position of a transaction among those of its wallet (PROTOCOL rule 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, SchemaWrite, SchemaRead)]
@@ -172,7 +173,7 @@ impl Canonical for TransactionContent {
     const BYTES_MAX: usize = TRANSACTION_BYTES_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
-        check_range("nonce.lane", u64::from(self.nonce.lane), 0, u64::from(LANES_MAX) - 1)?;
+        check_range("nonce.lane", u64::from(self.nonce.lane), 0, LANE_LAST)?;
         check_range("nonce.sequence", self.nonce.sequence, 1, SEQUENCE_MAX)?;
         check_range("fee.tip", self.fee.tip.fen(), 0, self.fee.fee_max.fen())?;
         self.policy.check()?;

@@ -2,7 +2,7 @@
 //! is what makes a state root cheap: two trees and the head.
 
 use super::head::StateHead;
-use super::id_tree::{IdLeaf, IdTree};
+use super::id_tree::{IdLeaf, IdPath, IdTree};
 use super::root::StateParts;
 use super::summing_tree::{SumNode, SummingTree};
 use super::writes::StateWrites;
@@ -251,5 +251,32 @@ impl ChainState {
 
     pub(crate) fn parts_with(&self, head: &StateHead) -> StateParts {
         StateParts::new(head, self.tree.root(), self.ids.root(), self.registry)
+    }
+}
+
+/// A wallet's place under the state root; with its record and a certified result it makes a
+/// [`crate::proofs::BalanceProof`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalletPath {
+    /// Its slot.
+    pub slot: Slot,
+    /// Siblings from the bottom of the summing tree.
+    pub path: Vec<SumNode>,
+    /// What the state root commits to.
+    pub parts: StateParts,
+}
+
+impl ChainState {
+    /// The path of a wallet at the head; `None` where it does not exist.
+    #[must_use]
+    pub fn wallet_path(&self, id: &WalletId) -> Option<WalletPath> {
+        let slot = self.ids.slot(id)?;
+        Some(WalletPath { slot, path: self.tree.path(slot)?, parts: self.parts() })
+    }
+
+    /// Where an id leads in the id tree at the head: proves absence where no such wallet exists.
+    #[must_use]
+    pub fn id_path(&self, id: &WalletId) -> IdPath {
+        self.ids.path(id)
     }
 }

@@ -128,9 +128,8 @@ impl IdTree {
         let hashes = strategy.map(&tree.leaves, LEAVES_PER_CHUNK, IdLeaf::hash);
         // The right edge of the tree built so far: nodes that still lack their right side, bits ascending.
         let mut open: Vec<(u16, Link, Hash)> = Vec::new();
-        for position in 0..tree.leaves.len() {
+        for (position, mut hash) in hashes.into_iter().enumerate() {
             let mut link = Link::to_leaf(position);
-            let mut hash = hashes[position];
             let next = tree.leaves.get(position.saturating_add(1));
             let bit = match next {
                 Some(next) => Some(first_difference(&tree.leaves[position].id, &next.id)?),

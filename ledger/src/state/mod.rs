@@ -20,7 +20,7 @@ pub mod root;
 pub mod summing_tree;
 pub mod writes;
 
-pub use chain_state::{ChainState, GenesisFault, LoadFault};
+pub use chain_state::{ChainState, GenesisFault, LoadFault, WalletPath};
 pub use head::{OrderedBucket, StateHead};
 pub use reader::{MemoryReader, ReadFault, StateReader};
 pub use root::StateParts;

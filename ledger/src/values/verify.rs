@@ -115,8 +115,8 @@ pub fn verify(signed: &SignedMessage<'_>) -> bool {
     let Some(parts) = Parts::of(signed) else { return false };
     let Some(key) = CompressedEdwardsY(signed.public_key.0).decompress() else { return false };
     let expected =
-        EdwardsPoint::vartime_double_scalar_mul_basepoint(&parts.challenge, &(-key), &parts.response);
-    is_small_order(expected - parts.commitment)
+        EdwardsPoint::vartime_double_scalar_mul_basepoint(&parts.challenge, &negate(key), &parts.response);
+    is_small_order(subtract(expected, parts.commitment))
 }
 
 /// Whether all signatures are valid; an empty batch is. `secret` must be unknown to whoever made the signatures.
@@ -153,7 +153,7 @@ pub(crate) fn verify_with_keys(
         scalars.push(multiply(coefficient, parts.challenge));
         bases.push(*key);
     }
-    scalars.push(-basepoint_factor);
+    scalars.push(subtract_scalar(Scalar::ZERO, basepoint_factor));
     bases.push(ED25519_BASEPOINT_POINT);
     is_small_order(EdwardsPoint::vartime_multiscalar_mul(&scalars, &bases))
 }
@@ -167,6 +167,21 @@ fn add(left: Scalar, right: Scalar) -> Scalar {
 #[expect(clippy::arithmetic_side_effects, reason = "field arithmetic")]
 fn multiply(left: Scalar, right: Scalar) -> Scalar {
     left * right
+}
+
+#[expect(clippy::arithmetic_side_effects, reason = "field arithmetic")]
+fn subtract_scalar(left: Scalar, right: Scalar) -> Scalar {
+    left - right
+}
+
+#[expect(clippy::arithmetic_side_effects, reason = "group arithmetic")]
+fn subtract(left: EdwardsPoint, right: EdwardsPoint) -> EdwardsPoint {
+    left - right
+}
+
+#[expect(clippy::arithmetic_side_effects, reason = "group arithmetic")]
+fn negate(point: EdwardsPoint) -> EdwardsPoint {
+    -point
 }
 
 fn is_small_order(point: EdwardsPoint) -> bool {

@@ -1,0 +1,138 @@
+//! A certified result: the result of a height, and why a quorum stands behind it.
+//!
+//! ```text
+//! result of h ─ link h+1 ─ … ─ link H ══ claim {H, result} in a header ── certificate on the header
+//! ```
+//!
+//! A result commits to the one before it, so a claim of height H certifies every height up to H. The chain from h to H
+//! costs 32 bytes a height: each result's hash is made of the one before and of the hash of its own content.
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use super::finality::{FinalityFault, FinalityProof, verify_finality};
+use crate::records::result::link_result;
+use crate::records::{BlockHeader, Claim, GenesisSpec, HeightResult, Registry};
+use crate::values::codec::check_count;
+use crate::values::{BlockDigest, Canonical, ChainId, CodecError, GenesisHash, Hash, ResultHash};
+
+/// Most heights between a result and the claim that certifies it.
+pub const LINKS_MAX: usize = 1_024;
+
+/// A result and why it is certified.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct CertifiedResult {
+    /// The result.
+    pub result: HeightResult,
+    /// Content hashes of the results above it, up to the claimed height, ascending.
+    pub links: Vec<Hash>,
+    /// The block that claims.
+    pub header: BlockHeader,
+    /// That it is final.
+    pub finality: FinalityProof,
+}
+
+impl Canonical for CertifiedResult {
+    const NAME: &'static str = "certified result";
+    const BYTES_MAX: usize =
+        HeightResult::BYTES_MAX + 8 + 32 * LINKS_MAX + BlockHeader::BYTES_MAX + FinalityProof::BYTES_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        self.result.check()?;
+        check_count("links", self.links.len(), 0, LINKS_MAX)?;
+        self.finality.check()
+    }
+}
+
+/// Why a proof proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProofFault {
+    /// Made for another network.
+    #[error("the proof is for network {found}, the genesis file is of {expected}")]
+    WrongNetwork {
+        /// In the proof.
+        found: GenesisHash,
+        /// Of the genesis spec.
+        expected: GenesisHash,
+    },
+    /// Its parts are of different chains.
+    #[error("the parts of the proof are of chains {result} and {header}")]
+    Chains {
+        /// The result's chain.
+        result: ChainId,
+        /// The header's.
+        header: ChainId,
+    },
+    /// The certificate is for another block.
+    #[error("the certificate is for block {finalized}, the header is {header}")]
+    OtherBlock {
+        /// Finalized.
+        finalized: BlockDigest,
+        /// The header's digest.
+        header: BlockDigest,
+    },
+    /// Not as many links as heights between the result and the claim.
+    #[error("{links} links do not lead to the claim {claim:?}")]
+    Links {
+        /// Found.
+        links: usize,
+        /// The claim.
+        claim: Claim,
+    },
+    /// The result is not the claimed one.
+    #[error("the result leads to {reached}, the block claims {claimed}")]
+    Result {
+        /// Where the links lead.
+        reached: ResultHash,
+        /// In the header.
+        claimed: ResultHash,
+    },
+    /// The certificate is not valid.
+    #[error(transparent)]
+    Finality(#[from] FinalityFault),
+    /// The outcome is not under the result's outcomes root.
+    #[error("the outcome is not under the outcomes root of the result")]
+    Outcome,
+    /// The transaction is not the one of the outcome.
+    #[error("the transaction is not the one that the outcome is for")]
+    Transaction,
+    /// The state parts are not under the state root of the result.
+    #[error("the state parts do not make the state root of the result")]
+    State,
+    /// The record is not under the tree's root.
+    #[error("the record is not under the root of the summing tree")]
+    Record,
+    /// The path in the id tree proves nothing about the wallet, or that it exists.
+    #[error("the id tree's path does not prove the wallet's absence")]
+    Absence,
+}
+
+impl CertifiedResult {
+    /// Checks everything with the genesis spec alone.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn verify(&self, spec: &GenesisSpec) -> Result<(), ProofFault> {
+        let genesis = spec.hash();
+        let (result, header, finality) = (&self.result, &self.header, &self.finality);
+        if header.chain != result.chain || finality.chain != header.chain || finality.epoch != header.epoch {
+            return Err(ProofFault::Chains { result: result.chain, header: header.chain });
+        }
+        let finalized = verify_finality(finality, genesis, &Registry::from_genesis(spec))?;
+        let digest = header.digest(genesis);
+        if finalized != digest {
+            return Err(ProofFault::OtherBlock { finalized, header: digest });
+        }
+        let claim = header.claim;
+        if claim.height.0.checked_sub(result.height.0) != u64::try_from(self.links.len()).ok() {
+            return Err(ProofFault::Links { links: self.links.len(), claim });
+        }
+        let reached = self
+            .links
+            .iter()
+            .fold(result.hash(genesis), |previous, content| link_result(genesis, previous, *content));
+        if reached != claim.result {
+            return Err(ProofFault::Result { reached, claimed: claim.result });
+        }
+        Ok(())
+    }
+}
