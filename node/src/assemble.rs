@@ -387,7 +387,7 @@ impl Wiring<'_> {
         };
         let path = self.directory(id).join("store");
         std::fs::create_dir_all(self.directory(id)).map_err(|fault| system("data directory", &fault))?;
-        Ok(Arc::new(RocksStore::open(&path, &identity, &options)?))
+        Ok(Arc::new(RocksStore::open(&path, &identity, options)?))
     }
 
     /// Loads the state, which takes seconds with millions of wallets, on a thread that may block.
