@@ -1,0 +1,17 @@
+//! Tests of the ledger through its public face: one binary, one module per subject.
+
+mod network;
+mod samples;
+
+mod codec;
+mod execution;
+mod forecast;
+mod model;
+mod operations;
+mod proofs;
+mod replay;
+mod signatures;
+mod trees;
+mod validity;
+mod values;
+mod vectors;
