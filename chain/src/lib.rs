@@ -1,1 +1,47 @@
-//! chain
+//! The pipeline of one chain, without I/O: spread, order, execute, certify.
+//!
+//! The same code runs in production (tokio, libp2p, RocksDB) and in the bottle (deterministic runtime, simulated links,
+//! crash-faulty store): a driver feeds [`Chain::step`] and performs its [`Effect`]s.
+//!
+//! | file | what it says |
+//! | --- | --- |
+//! | `step.rs` | the face: [`Input`], [`Effect`] and what they carry |
+//! | `chain.rs` | [`Chain`]: the parts together, one step |
+//! | `dissemination.rs`, `batches.rs` | batches: seal, check, acknowledge, keep |
+//! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
+//! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
+//! | `catch_up.rs` | what is missing, whom to ask, whom not to trust |
+//! | `executor.rs` | [`Executor`]: final blocks into the store, one atomic write each |
+//! | `recovery.rs` | [`Recovered`]: where a chain goes on after a start |
+//! | `archive.rs`, `rows.rs` | [`Archive`]: typed reads; how values lie in the store |
+//! | `frame.rs` | what nodes say to each other |
+//! | `config.rs` | who this node is, and every bound |
+//!
+//! Invariants are listed in `chain.rs`.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod archive;
+mod batches;
+mod catch_up;
+mod chain;
+mod claims;
+pub mod config;
+mod dissemination;
+mod executor;
+mod finality;
+pub mod frame;
+mod ordering;
+mod recovery;
+pub mod rows;
+mod step;
+mod tree;
+
+pub use archive::{Archive, Located};
+pub use chain::{Chain, ChainStatus};
+pub use config::ChainConfig;
+pub use executor::{Executor, ExecutorFault, RecordReader};
+pub use frame::{Frame, Lane};
+pub use recovery::Recovered;
+pub use rows::RowFault;
+pub use step::{Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Ticket, Turn};

@@ -1,6 +1,7 @@
 //! Plain values: what the records are made of. Nothing here knows a ledger rule.
 
 pub mod amount;
+pub mod ceremony;
 pub mod codec;
 pub mod hash;
 pub mod id;
@@ -10,6 +11,7 @@ pub mod strategy;
 pub mod verify;
 
 pub use amount::Amount;
+pub use ceremony::{CeremonyPurpose, sign_ceremony, verify_ceremony};
 pub use codec::{Canonical, CodecError};
 pub use hash::{
     BatchDigest, BlockDigest, BodyHash, BundleDigest, GenesisHash, Hash, Hasher, OutboxRoot, OutcomesRoot,

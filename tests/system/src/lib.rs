@@ -1,1 +1,1 @@
-//! system
+//! Tests of the whole system: house rules, real processes, the README.

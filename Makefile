@@ -1,0 +1,44 @@
+# Every target does its own set-up; nothing is left to do by hand on a fresh Debian machine.
+
+export CARGO_TARGET_DIR ?= $(or $(JIAOZI_TARGET_DIR),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jiaozi/target)
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+JIAOZI := $(CARGO_TARGET_DIR)/debug/jiaozi
+LOCALNET ?= localnet
+
+.PHONY: help setup build demo test lint up down bench simulate clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## Install system packages and the Rust toolchain where they are missing
+	@scripts/setup
+
+build: setup ## Build everything (RocksDB alone takes about 15 minutes the first time)
+	cargo build --workspace --all-targets
+
+demo: build ## Four banks, 20,000 payments, a crash, a replay, two forgeries; then stop
+	scripts/demo $(JIAOZI)
+
+up: build ## Start four banks and leave them running
+	$(JIAOZI) localnet up --directory $(LOCALNET)
+
+down: ## Stop the network that `make up` started
+	$(JIAOZI) localnet down --directory $(LOCALNET)
+
+test: setup ## Lint, test and demonstrate everything; what CI runs
+	@scripts/test
+
+lint: setup ## Format, lints, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+
+bench: build ## Measure payments per second, latency, memory and disk on this machine
+	$(CARGO_TARGET_DIR)/debug/bench load --help >/dev/null && scripts/bench
+
+simulate: build ## Replay one seed in the bottle: make simulate SEED=7
+	$(CARGO_TARGET_DIR)/debug/simulate --seed $(SEED)
+
+clean: ## Remove what `make up` and `make demo` left behind
+	rm -rf $(LOCALNET)

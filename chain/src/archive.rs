@@ -1,0 +1,240 @@
+//! Typed reads of what a chain has stored: for serving peers, clients and auditors.
+//!
+//! Every answer comes from one reader, so with a snapshot several answers belong to one height.
+
+use bytes::Bytes;
+use ledger::records::{Batch, Block, HeightResult, Movement, Outcome, Record, Transaction};
+use ledger::state::StateHead;
+use ledger::values::{BatchDigest, BlockDigest, Canonical, Height, Slot, TransactionId, WalletId};
+use storage::{Order, Page, Reader, Table, key};
+
+use crate::config::{SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
+use crate::frame::{FinalBlocks, Frame};
+use crate::rows::{self, HistoryRow, Outcomes, RowFault};
+use crate::step::Request;
+
+/// Reads a chain's tables.
+pub struct Archive<'a, R: Reader + ?Sized> {
+    reader: &'a R,
+}
+
+/// Where a transaction is, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The block.
+    pub height: Height,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Its place among the block's outcomes.
+    pub leaf: usize,
+    /// Outcomes of the block, for a proof.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl<'a, R: Reader + ?Sized> Archive<'a, R> {
+    /// Reads through `reader`.
+    pub const fn new(reader: &'a R) -> Self {
+        Self { reader }
+    }
+
+    fn read<T: Canonical>(&self, table: Table, place: &[u8]) -> Result<Option<T>, RowFault> {
+        self.reader.get(table, place)?.map(|bytes| rows::decode(table, &bytes)).transpose()
+    }
+
+    /// The state head.
+    ///
+    /// # Errors
+    /// [`RowFault`], as every method here.
+    pub fn head(&self) -> Result<Option<StateHead>, RowFault> {
+        self.read(Table::Meta, rows::HEAD)
+    }
+
+    /// Digest of the final block at a height.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn digest(&self, height: Height) -> Result<Option<BlockDigest>, RowFault> {
+        let Some(bytes) = self.reader.get(Table::Heights, &key::height(height.0))? else { return Ok(None) };
+        let digest = bytes.try_into().map_err(|_| RowFault::Missing { table: Table::Heights })?;
+        Ok(Some(BlockDigest(digest)))
+    }
+
+    /// A block by its digest.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn block(&self, digest: BlockDigest) -> Result<Option<Block>, RowFault> {
+        self.read(Table::Blocks, &digest.0)
+    }
+
+    /// The final block at a height; none at height 0.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn block_at(&self, height: Height) -> Result<Option<Block>, RowFault> {
+        match self.digest(height)? {
+            Some(digest) if height.0 > 0 => self.block(digest),
+            _ => Ok(None),
+        }
+    }
+
+    /// Encoded bytes of a batch.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn batch_bytes(&self, digest: BatchDigest) -> Result<Option<Vec<u8>>, RowFault> {
+        Ok(self.reader.get(Table::Batches, &digest.0)?)
+    }
+
+    /// A batch.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn batch(&self, digest: BatchDigest) -> Result<Option<Batch>, RowFault> {
+        self.read(Table::Batches, &digest.0)
+    }
+
+    /// The certificate on exactly this height, if the node has one.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn certificate(&self, height: Height) -> Result<Option<Vec<u8>>, RowFault> {
+        Ok(self.reader.get(Table::Certificates, &key::height(height.0))?)
+    }
+
+    /// The first height at or above `height` with a certificate.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn certified_from(&self, height: Height) -> Result<Option<(Height, Vec<u8>)>, RowFault> {
+        let from = key::height(height.0);
+        let page = Page { from: std::ops::Bound::Included(&from), ..Page::first(1) };
+        let row = self.reader.scan(Table::Certificates, page)?.into_iter().next();
+        Ok(row.and_then(|(place, certificate)| Some((Height(key::number(&place)?), certificate))))
+    }
+
+    /// The result of a height.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn result(&self, height: Height) -> Result<Option<HeightResult>, RowFault> {
+        self.read(Table::Results, &key::height(height.0))
+    }
+
+    /// Outcomes of a height.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn outcomes(&self, height: Height) -> Result<Option<Vec<Outcome>>, RowFault> {
+        let outcomes: Option<Outcomes> = self.read(Table::Outcomes, &key::height(height.0))?;
+        Ok(outcomes.map(|outcomes| outcomes.outcomes))
+    }
+
+    /// Where a transaction was executed.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn locate(&self, id: TransactionId) -> Result<Option<Located>, RowFault> {
+        let Some(place) = self.reader.get(Table::Transactions, &id.0)? else { return Ok(None) };
+        let missing = |table| RowFault::Missing { table };
+        let (height, index) = key::split_position(&place).ok_or(missing(Table::Transactions))?;
+        let outcomes = self.outcomes(Height(height))?.ok_or(missing(Table::Outcomes))?;
+        let leaf = outcomes.iter().position(|outcome| outcome.index == index).ok_or(missing(Table::Outcomes))?;
+        let outcome = *outcomes.get(leaf).ok_or(missing(Table::Outcomes))?;
+        Ok(Some(Located { height: Height(height), outcome, leaf, outcomes }))
+    }
+
+    /// The transaction at a position of a block.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn transaction(&self, height: Height, index: u32) -> Result<Option<Transaction>, RowFault> {
+        let Some(block) = self.block_at(height)? else { return Ok(None) };
+        let mut before = 0_usize;
+        for digest in block.body.batches {
+            let batch = self.batch(digest)?.ok_or(RowFault::Missing { table: Table::Batches })?;
+            let transactions = batch.content.transactions;
+            let position = usize::try_from(index).unwrap_or(usize::MAX).saturating_sub(before);
+            if position < transactions.len() {
+                return Ok(transactions.into_iter().nth(position));
+            }
+            before = before.saturating_add(transactions.len());
+        }
+        Ok(None)
+    }
+
+    /// A wallet's slot and record.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn wallet(&self, id: WalletId) -> Result<Option<(Slot, Record)>, RowFault> {
+        let Some(slot) = self.reader.get(Table::Slots, &id.0)? else { return Ok(None) };
+        let slot = key::number(&slot).ok_or(RowFault::Missing { table: Table::Slots })?;
+        let record = self.read(Table::Records, &key::slot(slot))?.ok_or(RowFault::Missing { table: Table::Records })?;
+        Ok(Some((Slot(slot), record)))
+    }
+
+    /// A page of a wallet's history, newest first, below `before` (height, index, part).
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn history(&self, slot: Slot, before: Option<(Height, u32, u16)>, rows: usize) -> Result<Vec<HistoryRow>, RowFault> {
+        let (first, after) = key::history_of(slot.0);
+        let cursor = before.map(|(height, index, part)| key::history(slot.0, height.0, index, part));
+        let page = Page {
+            from: std::ops::Bound::Included(&first),
+            until: cursor.as_ref().or(after.as_ref()).map(<[u8; 22]>::as_slice),
+            order: Order::Backward,
+            ..Page::first(rows)
+        };
+        let mut found = Vec::new();
+        for (place, bytes) in self.reader.scan(Table::History, page)? {
+            let (_, height, index, part) =
+                key::split_history(&place).ok_or(RowFault::Missing { table: Table::History })?;
+            let movement: Movement = rows::decode(Table::History, &bytes)?;
+            found.push(HistoryRow { height: Height(height), index, part, movement });
+        }
+        Ok(found)
+    }
+
+    /// Frames that answer a peer's request; empty when this node has nothing to give.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn serve(&self, request: &Request) -> Result<Vec<Frame>, RowFault> {
+        match request {
+            Request::Batches(digests) => {
+                let read = |digest: &BatchDigest| self.batch_bytes(*digest).map(|bytes| bytes.map(|bytes| Frame::Batch(Bytes::from(bytes))));
+                digests.iter().filter_map(|digest| read(digest).transpose()).collect()
+            }
+            Request::Block(digest) => {
+                Ok(self.block(*digest)?.map(|block| Frame::Block(Box::new(block))).into_iter().collect())
+            }
+            Request::Blocks(from) => Ok(self.final_blocks(*from)?.map(Frame::FinalBlocks).into_iter().collect()),
+        }
+    }
+
+    /// Consecutive final blocks from `from` on, ending at the last one in reach that has a certificate.
+    fn final_blocks(&self, from: Height) -> Result<Option<FinalBlocks>, RowFault> {
+        let mut blocks = Vec::new();
+        let mut proven: Option<(usize, Vec<u8>)> = None;
+        let mut bytes = 0_usize;
+        let mut height = from;
+        while blocks.len() < SYNC_BLOCKS_MAX && bytes < SYNC_BYTES_MAX {
+            let Some(block) = self.block_at(height)? else { break };
+            bytes = bytes.saturating_add(block.encode().len());
+            if bytes > SYNC_BYTES_MAX && !blocks.is_empty() {
+                break;
+            }
+            blocks.push(block);
+            if let Some(certificate) = self.certificate(height)? {
+                proven = Some((blocks.len(), certificate));
+            }
+            height = height.next();
+        }
+        Ok(proven.map(|(count, certificate)| {
+            blocks.truncate(count);
+            FinalBlocks { blocks, certificate }
+        }))
+    }
+}

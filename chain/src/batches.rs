@@ -1,0 +1,208 @@
+//! Batches on their way: received, checked, stored, acknowledged, ordered.
+//!
+//! Rules:
+//! - A batch is acknowledged when its signatures are checked, once; an acknowledgement means *received and valid*.
+//! - A leader orders only what a quorum acknowledged and what it holds itself.
+//! - Fresh batches of one sealer are bounded in number and bytes; a batch that a block or a request asked for is let in
+//!   beyond that, because the asking is bounded.
+//! - A batch leaves memory when its block is executed or when it expired and nothing open names it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ledger::records::Batch;
+use ledger::values::{BatchDigest, TimestampMs, ValidatorIndex};
+
+use crate::config::{
+    BATCH_GRACE_MS, EARLY_ACKNOWLEDGEMENTS_MAX, INVALID_BATCHES_MAX, OWN_WAITING_BATCHES_MAX,
+    WAITING_BATCHES_PER_SEALER_MAX, WAITING_BYTES_PER_SEALER_MAX,
+};
+
+/// Validators as a bit set; 128 bits cover `VALIDATORS_MAX` = 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Voters(u128);
+
+impl Voters {
+    pub(crate) const fn insert(&mut self, validator: ValidatorIndex) {
+        if validator.0 < 128 {
+            self.0 |= 1 << validator.0;
+        }
+    }
+
+    pub(crate) const fn contains(self, validator: ValidatorIndex) -> bool {
+        validator.0 < 128 && self.0 & (1 << validator.0) != 0
+    }
+
+    pub(crate) const fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+}
+
+/// A batch in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) batch: Arc<Batch>,
+    pub(crate) bytes: Bytes,
+    pub(crate) valid: bool,
+    pub(crate) acknowledged_by: Voters,
+    pub(crate) arrival: u64,
+    pub(crate) arrived_ms: u64,
+    /// In a final block: no longer waits, kept until execution.
+    pub(crate) is_final: bool,
+}
+
+impl Known {
+    /// Bytes that it adds to a block's weight.
+    pub(crate) fn weight(&self) -> u64 {
+        self.batch.weight()
+    }
+}
+
+/// Whether a batch was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// New; its signatures must be checked.
+    New,
+    /// Held already, known to be invalid, or above its sealer's share.
+    No,
+}
+
+/// All batches that are not executed yet.
+#[derive(Debug, Default)]
+pub(crate) struct Batches {
+    known: BTreeMap<BatchDigest, Known>,
+    order: BTreeMap<u64, BatchDigest>,
+    early: BTreeMap<BatchDigest, Voters>,
+    invalid: BTreeSet<BatchDigest>,
+    next_arrival: u64,
+}
+
+impl Batches {
+    pub(crate) fn get(&self, digest: &BatchDigest) -> Option<&Known> {
+        self.known.get(digest)
+    }
+
+    pub(crate) fn is_valid(&self, digest: &BatchDigest) -> bool {
+        self.known.get(digest).is_some_and(|known| known.valid)
+    }
+
+    pub(crate) fn is_invalid(&self, digest: &BatchDigest) -> bool {
+        self.invalid.contains(digest)
+    }
+
+    /// Lets a batch in. `wanted`: a block names it, so its sealer's share does not count.
+    pub(crate) fn admit(&mut self, digest: BatchDigest, batch: Arc<Batch>, bytes: Bytes, wanted: bool, now_ms: u64) -> Admitted {
+        if self.known.contains_key(&digest) || self.is_invalid(&digest) {
+            return Admitted::No;
+        }
+        if !wanted && self.is_full(batch.content.sealer, bytes.len()) {
+            return Admitted::No;
+        }
+        let known = Known {
+            batch,
+            bytes,
+            valid: false,
+            acknowledged_by: self.early.remove(&digest).unwrap_or_default(),
+            arrival: self.next_arrival,
+            arrived_ms: now_ms,
+            is_final: false,
+        };
+        self.order.insert(self.next_arrival, digest);
+        self.next_arrival += 1;
+        self.known.insert(digest, known);
+        Admitted::New
+    }
+
+    fn waiting_of(&self, sealer: ValidatorIndex) -> (usize, usize) {
+        self.known
+            .values()
+            .filter(|known| !known.is_final && known.batch.content.sealer == sealer)
+            .fold((0, 0), |(count, bytes), known| (count + 1, bytes + known.bytes.len()))
+    }
+
+    fn is_full(&self, sealer: ValidatorIndex, bytes: usize) -> bool {
+        let (waiting, waiting_bytes) = self.waiting_of(sealer);
+        waiting >= WAITING_BATCHES_PER_SEALER_MAX || waiting_bytes + bytes > WAITING_BYTES_PER_SEALER_MAX
+    }
+
+    /// Whether the own batcher may seal another batch.
+    pub(crate) fn may_seal(&self, own: ValidatorIndex) -> bool {
+        let (waiting, bytes) = self.waiting_of(own);
+        waiting < OWN_WAITING_BATCHES_MAX && bytes < WAITING_BYTES_PER_SEALER_MAX / 2
+    }
+
+    /// Records the verdict on a batch's signatures. Answers the batch if it is held.
+    pub(crate) fn judged(&mut self, digest: BatchDigest, valid: bool) -> Option<&Known> {
+        if valid {
+            let known = self.known.get_mut(&digest)?;
+            known.valid = true;
+            return Some(known);
+        }
+        self.forget(&digest);
+        if self.invalid.len() >= INVALID_BATCHES_MAX {
+            self.invalid.pop_first();
+        }
+        self.invalid.insert(digest);
+        None
+    }
+
+    pub(crate) fn acknowledge(&mut self, digest: BatchDigest, validator: ValidatorIndex) {
+        if let Some(known) = self.known.get_mut(&digest) {
+            known.acknowledged_by.insert(validator);
+        } else if self.early.contains_key(&digest) || self.early.len() < EARLY_ACKNOWLEDGEMENTS_MAX {
+            self.early.entry(digest).or_default().insert(validator);
+        } else {
+            self.early.pop_first();
+            self.early.entry(digest).or_default().insert(validator);
+        }
+    }
+
+    /// Batches that may be ordered, oldest first.
+    pub(crate) fn orderable(&self, quorum: usize) -> impl Iterator<Item = (&BatchDigest, &Known)> {
+        self.order
+            .values()
+            .filter_map(|digest| self.known.get(digest).map(|known| (digest, known)))
+            .filter(move |(_, known)| known.valid && !known.is_final && known.acknowledged_by.len() >= quorum)
+    }
+
+    /// Valid batches that wait, oldest first.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (&BatchDigest, &Known)> {
+        self.order
+            .values()
+            .filter_map(|digest| self.known.get(digest).map(|known| (digest, known)))
+            .filter(|(_, known)| known.valid && !known.is_final)
+    }
+
+    /// Marks a batch as part of a final block.
+    pub(crate) fn finalize(&mut self, digest: &BatchDigest) {
+        if let Some(known) = self.known.get_mut(digest) {
+            known.is_final = true;
+        }
+    }
+
+    pub(crate) fn forget(&mut self, digest: &BatchDigest) -> Option<Known> {
+        let known = self.known.remove(digest)?;
+        self.order.remove(&known.arrival);
+        Some(known)
+    }
+
+    /// Forgets what expired and nothing open names; answers what was forgotten.
+    pub(crate) fn expire(&mut self, now: TimestampMs, named: &BTreeSet<BatchDigest>) -> Vec<(BatchDigest, Known)> {
+        let dead: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(digest, known)| {
+                let end = known.batch.content.expires.0.saturating_add(BATCH_GRACE_MS);
+                !known.is_final && end < now.0 && !named.contains(*digest)
+            })
+            .map(|(digest, _)| *digest)
+            .collect();
+        dead.into_iter().filter_map(|digest| self.forget(&digest).map(|known| (digest, known))).collect()
+    }
+
+    /// Batches in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+}

@@ -1,0 +1,266 @@
+//! What is missing, and whom to ask.
+//!
+//! - Single blocks and batches that a question or a final path names are asked for by digest, one peer after another.
+//! - A node that is behind asks for final blocks by height; an answer must extend this node's own final tip, link by
+//!   link, and end in a block with a valid certificate. Anything else costs the sender its trust for a while.
+//! - Everything is bounded: things asked for, answers served per peer, blocks and batches ahead of execution.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ledger::proofs::{FinalityProof, verify_finality};
+use ledger::values::{BatchDigest, BlockDigest, Canonical, Height, NodeIndex};
+
+use crate::chain::Chain;
+use crate::config::{
+    ChainConfig, DISTRUST_MS, FETCH_GRACE_MS, FETCH_RETRY_MS, FETCHES_MAX, FINAL_BLOCKS_WAITING_MAX,
+    REQUEST_DIGESTS_MAX, SYNC_AHEAD_BLOCKS,
+};
+use crate::frame::{Digests, FinalBlocks, Frame};
+use crate::step::{Effect, Now, Question, Request};
+use crate::tree::Gap;
+
+/// Something to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Want {
+    Batch(BatchDigest),
+    Block(BlockDigest),
+    /// Final blocks above the own final tip.
+    FinalBlocks,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    next_ms: u64,
+    attempts: usize,
+}
+
+/// What was asked for and when to ask again.
+#[derive(Debug, Default)]
+pub(crate) struct Fetches {
+    asked: BTreeMap<Want, Asked>,
+}
+
+impl Fetches {
+    pub(crate) fn wants_batch(&self, digest: &BatchDigest) -> bool {
+        self.asked.contains_key(&Want::Batch(*digest))
+    }
+
+    pub(crate) fn due(&self, _now_ms: u64) -> Option<u64> {
+        self.asked.values().map(|asked| asked.next_ms).min()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// Keeps what is still wanted, adds what is new, and answers what is due, with the number of earlier attempts.
+    fn reconcile(&mut self, wanted: &BTreeSet<Want>, now_ms: u64) -> Vec<(Want, usize)> {
+        self.asked.retain(|want, _| wanted.contains(want));
+        for want in wanted {
+            if self.asked.len() >= FETCHES_MAX {
+                break;
+            }
+            let first = if *want == Want::FinalBlocks { now_ms } else { now_ms.saturating_add(FETCH_GRACE_MS) };
+            self.asked.entry(*want).or_insert(Asked { next_ms: first, attempts: 0 });
+        }
+        let mut due = Vec::new();
+        for (want, asked) in &mut self.asked {
+            if asked.next_ms <= now_ms {
+                due.push((*want, asked.attempts));
+                asked.attempts = asked.attempts.saturating_add(1);
+                asked.next_ms = now_ms.saturating_add(FETCH_RETRY_MS);
+            }
+        }
+        due
+    }
+
+    /// An answer came: ask for the next page at once.
+    fn answered(&mut self, want: Want) {
+        self.asked.remove(&want);
+    }
+}
+
+/// The other nodes, and whom not to trust for now.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    nodes: Vec<NodeIndex>,
+    distrusted_until_ms: BTreeMap<NodeIndex, u64>,
+    own: usize,
+}
+
+impl Peers {
+    pub(crate) fn new(config: &ChainConfig) -> Self {
+        // Nodes that run a validator of this chain hold its data; observers ask them too.
+        let mut nodes: Vec<_> =
+            config.validators().iter().map(|validator| validator.node).filter(|node| *node != config.own_node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        Self { nodes, distrusted_until_ms: BTreeMap::new(), own: usize::from(config.own_node.0) }
+    }
+
+    pub(crate) fn distrust(&mut self, node: NodeIndex, now_ms: u64) {
+        if self.nodes.contains(&node) {
+            self.distrusted_until_ms.insert(node, now_ms.saturating_add(DISTRUST_MS));
+        }
+    }
+
+    /// The peer to ask at this attempt: another one each time, the trusted ones only while there are any.
+    fn choose(&self, attempt: usize, now_ms: u64) -> Option<NodeIndex> {
+        let is_trusted = |node: &&NodeIndex| self.distrusted_until_ms.get(node).is_none_or(|until| *until <= now_ms);
+        let trusted: Vec<_> = self.nodes.iter().filter(is_trusted).copied().collect();
+        let candidates = if trusted.is_empty() { &self.nodes } else { &trusted };
+        let position = self.own.wrapping_add(attempt).checked_rem(candidates.len())?;
+        candidates.get(position).copied()
+    }
+}
+
+impl Chain {
+    /// Asks for what is missing.
+    pub(crate) fn fetch(&mut self, now: Now) {
+        let wanted = self.wanted();
+        let due = self.fetches.reconcile(&wanted, now.elapsed_ms);
+        let mut batches: BTreeMap<NodeIndex, Vec<BatchDigest>> = BTreeMap::new();
+        for (want, attempt) in due {
+            let Some(peer) = self.peers.choose(attempt, now.elapsed_ms) else { return };
+            match want {
+                Want::Batch(digest) => batches.entry(peer).or_default().push(digest),
+                Want::Block(digest) => self.send(peer, &Frame::RequestBlock(digest)),
+                Want::FinalBlocks => {
+                    let next = self.tree.tip().height.next();
+                    self.send(peer, &Frame::RequestBlocks(next));
+                }
+            }
+        }
+        for (peer, digests) in batches {
+            for chunk in digests.chunks(REQUEST_DIGESTS_MAX) {
+                self.send(peer, &Frame::RequestBatches(Digests { batches: chunk.to_vec() }));
+            }
+        }
+    }
+
+    fn wanted(&self) -> BTreeSet<Want> {
+        let mut wanted = BTreeSet::new();
+        for question in self.questions.values() {
+            let (Question::Validate { digest, .. } | Question::Available { digest, .. }) = question else {
+                if let Question::Propose { turn } = question {
+                    self.want_path(&turn.parent, &mut wanted);
+                }
+                continue;
+            };
+            self.want_path(digest, &mut wanted);
+        }
+        if let Some(finality) = &self.newest_finality {
+            if self.tree.path(&finality.digest).is_err() && self.final_waiting.len() < FINAL_BLOCKS_WAITING_MAX {
+                wanted.insert(Want::FinalBlocks);
+            }
+            self.want_path(&finality.digest, &mut wanted);
+        }
+        if self.claims.highest_announced() > self.tree.tip().height.next()
+            && self.final_waiting.len() < FINAL_BLOCKS_WAITING_MAX
+        {
+            wanted.insert(Want::FinalBlocks);
+        }
+        for waiting in self.final_waiting.iter().take(SYNC_AHEAD_BLOCKS) {
+            self.want_batches(&waiting.block.body.batches, &mut wanted);
+        }
+        wanted
+    }
+
+    fn want_path(&self, digest: &BlockDigest, wanted: &mut BTreeSet<Want>) {
+        match self.tree.path(digest) {
+            Ok(path) => path.iter().for_each(|(_, block)| self.want_batches(&block.body.batches, wanted)),
+            Err(Gap::Missing(missing)) => {
+                wanted.insert(Want::Block(missing));
+            }
+            Err(Gap::Conflict) => {}
+        }
+    }
+
+    fn want_batches(&self, digests: &[BatchDigest], wanted: &mut BTreeSet<Want>) {
+        let missing = digests.iter().filter(|digest| self.batches.get(digest).is_none() && !self.batches.is_invalid(digest));
+        wanted.extend(missing.map(|digest| Want::Batch(*digest)));
+    }
+
+    /// A page of final blocks: believed only as far as it links to the own tip and a certificate proves its end.
+    pub(crate) fn final_blocks_arrived(&mut self, now: Now, from: NodeIndex, page: FinalBlocks) {
+        if self.final_waiting.len() >= FINAL_BLOCKS_WAITING_MAX {
+            return;
+        }
+        let tip = self.tree.tip().height;
+        let blocks: Vec<_> = page.blocks.into_iter().filter(|block| block.header.height > tip).collect();
+        let Some(last) = blocks.last() else { return };
+        let last_digest = last.header.digest(self.config.rules.genesis);
+        let is_linked = self.is_linked(&blocks);
+        let is_proven = FinalityProof::decode(&page.certificate).is_ok_and(|proof| {
+            proof.digest == last_digest
+                && verify_finality(&proof, self.config.rules.genesis, &self.config.rules.registry).is_ok()
+        });
+        if !is_linked || !is_proven {
+            self.distrust(now, from, "final blocks that do not extend the certified chain");
+            return;
+        }
+        let certificate = Bytes::from(page.certificate);
+        for block in blocks {
+            let digest = block.header.digest(self.config.rules.genesis);
+            let proof = (digest == last_digest).then(|| certificate.clone());
+            self.push_final(digest, Arc::new(block), proof);
+        }
+        self.fetches.answered(Want::FinalBlocks);
+    }
+
+    fn is_linked(&self, blocks: &[ledger::records::Block]) -> bool {
+        let mut parent = self.tree.tip().digest;
+        let mut height = self.tree.tip().height;
+        blocks.iter().all(|block| {
+            let header = &block.header;
+            let fits = header.chain == self.config.rules.chain
+                && header.parent == parent
+                && header.height == height.next()
+                && block.body.hash() == header.body;
+            parent = header.digest(self.config.rules.genesis);
+            height = header.height;
+            fits
+        })
+    }
+
+    // ---- serving others ------------------------------------------------------------------------------------------
+
+    pub(crate) fn serve_batches(&mut self, to: NodeIndex, digests: Vec<BatchDigest>) {
+        let mut from_disk = Vec::new();
+        for digest in digests {
+            match self.batches.get(&digest).filter(|known| known.valid) {
+                Some(known) => {
+                    let frame = Frame::Batch(known.bytes.clone());
+                    self.send(to, &frame);
+                }
+                None => from_disk.push(digest),
+            }
+        }
+        if !from_disk.is_empty() {
+            self.serve(to, Request::Batches(from_disk));
+        }
+    }
+
+    pub(crate) fn serve_block(&mut self, to: NodeIndex, digest: BlockDigest) {
+        match self.tree.get(&digest) {
+            Some(open) => {
+                let frame = Frame::Block(Box::new((*open.block).clone()));
+                self.send(to, &frame);
+            }
+            None => self.serve(to, Request::Block(digest)),
+        }
+    }
+
+    pub(crate) fn serve_blocks(&mut self, to: NodeIndex, from: Height) {
+        self.serve(to, Request::Blocks(from));
+    }
+
+    /// One answer at a time per peer; a peer that asks faster asks again later.
+    fn serve(&mut self, to: NodeIndex, request: Request) {
+        if self.serving.insert(to) {
+            self.effects.push(Effect::Serve { to, request });
+        }
+    }
+}

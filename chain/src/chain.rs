@@ -1,0 +1,346 @@
+//! One chain on one node: everything that decides, as a state machine.
+//!
+//! `step` takes one input and answers effects. The parts are `impl Chain` blocks, one idea per file:
+//! `dissemination.rs` (batches and acknowledgements), `ordering.rs` (the engine's questions), `finality.rs` (final
+//! blocks, execution, certified results), `catch_up.rs` (what is missing and whom to ask).
+//!
+//! # Invariants
+//!
+//! 1. `Validate` and `Available` are answered with yes only for a block that is durable with all its batches
+//!    (PROTOCOL rule 15).
+//! 2. The engine's questions are never answered with no because something is missing or late: they stay open.
+//! 3. Blocks are executed in height order, each once, each only with a certificate on it or on a descendant.
+//! 4. A claim is voted for only when this node computed the same result.
+//! 5. After `Report::Diverged` the chain answers nothing more.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ledger::records::Block;
+use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, ValidatorIndex, View};
+use mempool::{Pool, PoolRefusal, Pooled};
+
+use crate::batches::Batches;
+use crate::catch_up::{Fetches, Peers};
+use crate::claims::Claims;
+use crate::config::{ChainConfig, QUESTIONS_MAX, REPEAT_MS};
+use crate::frame::Frame;
+use crate::recovery::Recovered;
+use crate::step::{Answer, Effect, Input, Now, Question, Report, Ticket};
+use crate::tree::{Tree, Written};
+
+/// A chain on this node.
+#[derive(Debug)]
+pub struct Chain {
+    pub(crate) config: ChainConfig,
+    pub(crate) pool: Pool,
+    pub(crate) batches: Batches,
+    pub(crate) tree: Tree,
+    pub(crate) claims: Claims,
+    pub(crate) questions: BTreeMap<Ticket, Question>,
+    /// Own proposals that wait for the disk.
+    pub(crate) proposals: BTreeSet<Ticket>,
+    pub(crate) final_waiting: VecDeque<Waiting>,
+    pub(crate) executing: Option<Height>,
+    pub(crate) newest_finality: Option<Finality>,
+    pub(crate) content_height: Height,
+    pub(crate) fetches: Fetches,
+    pub(crate) peers: Peers,
+    pub(crate) serving: BTreeSet<NodeIndex>,
+    pub(crate) next_sequence: u64,
+    pub(crate) evidence_count: u64,
+    pub(crate) oldest_pooled_ms: Option<u64>,
+    pub(crate) last_block_ms: u64,
+    pub(crate) last_repeat_ms: u64,
+    pub(crate) wake_ms: Option<u64>,
+    pub(crate) acknowledgements: Vec<BatchDigest>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) halted: bool,
+    pub(crate) may_vote: bool,
+}
+
+/// A final block that waits for its batches or its turn.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    pub(crate) digest: BlockDigest,
+    pub(crate) block: Arc<Block>,
+    pub(crate) certificate: Option<Bytes>,
+}
+
+/// The engine's newest word on what is final.
+#[derive(Debug, Clone)]
+pub(crate) struct Finality {
+    pub(crate) view: View,
+    pub(crate) digest: BlockDigest,
+    pub(crate) certificate: Bytes,
+}
+
+impl Chain {
+    /// A chain that goes on where the disk says it stopped.
+    #[must_use]
+    pub fn new(config: ChainConfig, recovered: Recovered) -> Self {
+        let mut tree = Tree::new(recovered.tip, recovered.ordered);
+        let mut batches = Batches::default();
+        let mut content_height = recovered.content_height;
+        for (digest, batch, bytes) in recovered.batches {
+            batches.admit(digest, Arc::new(batch), bytes, true, 0);
+            batches.judged(digest, true);
+        }
+        for (digest, block) in recovered.open_blocks {
+            if !block.body.batches.is_empty() {
+                content_height = content_height.max(block.header.height);
+            }
+            tree.insert(digest, Arc::new(block), Written::Durable);
+        }
+        Self {
+            pool: Pool::default(),
+            batches,
+            tree,
+            claims: Claims::new(recovered.certified, recovered.results),
+            questions: BTreeMap::new(),
+            proposals: BTreeSet::new(),
+            final_waiting: VecDeque::new(),
+            executing: None,
+            newest_finality: None,
+            content_height,
+            fetches: Fetches::default(),
+            peers: Peers::new(&config),
+            serving: BTreeSet::new(),
+            next_sequence: recovered.next_sequence,
+            evidence_count: recovered.evidence_count,
+            oldest_pooled_ms: None,
+            last_block_ms: 0,
+            last_repeat_ms: 0,
+            wake_ms: None,
+            acknowledgements: Vec::new(),
+            effects: Vec::new(),
+            halted: false,
+            may_vote: true,
+            config,
+        }
+    }
+
+    /// Takes one input; answers what is to be done, in order.
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        if self.halted {
+            return Vec::new();
+        }
+        self.take(now, input);
+        self.advance_finality(now);
+        self.execute_next();
+        self.seal(now);
+        self.send_acknowledgements();
+        self.answer_questions(now);
+        self.fetch(now);
+        self.repeat(now);
+        self.set_wake(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    fn take(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Frame { from, bytes } => self.frame(now, from, &bytes),
+            Input::Asked { ticket, question } => self.asked(ticket, question),
+            Input::Cancelled(ticket) => {
+                self.questions.remove(&ticket);
+                self.proposals.remove(&ticket);
+            }
+            Input::Disseminate { digest, to } => self.disseminate(digest, to),
+            Input::Finalized { view, digest, certificate } => self.finalized(Finality { view, digest, certificate }),
+            Input::Misbehaved { validator, evidence } => self.keep_evidence(validator, "contradicting_votes", &evidence),
+            Input::Persisted(digest) => {
+                if let Some(open) = self.tree.get_mut(&digest) {
+                    open.written = Written::Durable;
+                }
+            }
+            Input::SignaturesChecked { digest, first_bad } => self.signatures_checked(digest, first_bad),
+            Input::Executed(executed) => self.executed(executed),
+            Input::Served(node) => {
+                self.serving.remove(&node);
+            }
+            Input::Wake => {}
+        }
+    }
+
+    fn frame(&mut self, now: Now, from: NodeIndex, bytes: &Bytes) {
+        let Ok(frame) = Frame::decode(bytes) else {
+            self.distrust(now, from, "a frame that is not canonical");
+            return;
+        };
+        match frame {
+            Frame::Acknowledge(digests) => self.acknowledged(from, &digests.batches),
+            Frame::Announce(claim) => {
+                if let Some(validator) = self.config.validator_of(from) {
+                    self.claims.announce(validator, claim);
+                }
+            }
+            Frame::RequestBatches(digests) => self.serve_batches(from, digests.batches),
+            Frame::RequestBlock(digest) => self.serve_block(from, digest),
+            Frame::RequestBlocks(height) => self.serve_blocks(from, height),
+            Frame::Block(block) => self.block_arrived(now, from, *block),
+            Frame::Batch(bytes) => self.batch_arrived(now, from, bytes),
+            Frame::FinalBlocks(page) => self.final_blocks_arrived(now, from, page),
+        }
+    }
+
+    /// Takes admitted transactions (decoded, signatures checked, trial-executed) into the pool; answers why each was
+    /// not. Call `step` afterwards: a batch may be due.
+    pub fn submit(&mut self, now: Now, pooled: Vec<Pooled>) -> Vec<Result<(), PoolRefusal>> {
+        let answers: Vec<_> = pooled.into_iter().map(|transaction| self.pool.insert(transaction)).collect();
+        if !self.pool.is_empty() {
+            self.oldest_pooled_ms.get_or_insert(now.elapsed_ms);
+        }
+        answers
+    }
+
+    fn asked(&mut self, ticket: Ticket, question: Question) {
+        if self.questions.len() >= QUESTIONS_MAX {
+            // The engine cancels what it no longer needs; the oldest view is the least likely to matter.
+            let oldest = self.questions.iter().min_by_key(|(ticket, question)| (question.view(), **ticket));
+            if let Some(oldest) = oldest.map(|(ticket, _)| *ticket) {
+                self.questions.remove(&oldest);
+            }
+        }
+        self.questions.insert(ticket, question);
+    }
+
+    fn disseminate(&mut self, digest: BlockDigest, to: Option<Vec<ValidatorIndex>>) {
+        let Some(open) = self.tree.get(&digest) else { return };
+        let frame = Frame::Block(Box::new((*open.block).clone()));
+        match to {
+            None => self.send_to_all(&frame),
+            Some(validators) => {
+                let nodes: Vec<_> = validators
+                    .iter()
+                    .filter_map(|validator| self.config.validators().get(usize::from(validator.0)))
+                    .map(|validator| validator.node)
+                    .collect();
+                for node in nodes {
+                    self.send(node, &frame);
+                }
+            }
+        }
+    }
+
+    /// Repeats what may have been lost: acknowledgements of waiting batches, the newest result, own batches.
+    fn repeat(&mut self, now: Now) {
+        if now.elapsed_ms < self.last_repeat_ms.saturating_add(REPEAT_MS) {
+            return;
+        }
+        self.last_repeat_ms = now.elapsed_ms;
+        self.repeat_dissemination(now);
+        let newest = self.claims.newest();
+        self.send_to_all(&Frame::Announce(newest));
+        let expired = self.pool.expire(now.wall);
+        if !expired.is_empty() {
+            self.report(Report::Expired { transactions: expired });
+        }
+        self.expire_batches(now.wall);
+    }
+
+    fn set_wake(&mut self, now: Now) {
+        let mut wake = self.last_repeat_ms.saturating_add(REPEAT_MS);
+        for moment in [self.seal_due(now), self.propose_due(now), self.fetches.due(now.elapsed_ms), self.clock_due(now)] {
+            wake = wake.min(moment.unwrap_or(u64::MAX));
+        }
+        let wake = wake.max(now.elapsed_ms.saturating_add(1));
+        if self.wake_ms != Some(wake) {
+            self.wake_ms = Some(wake);
+            self.effects.push(Effect::WakeAt { elapsed_ms: wake });
+        }
+    }
+
+    pub(crate) fn send(&mut self, to: NodeIndex, frame: &Frame) {
+        self.send_bytes(to, frame, frame.encode());
+    }
+
+    fn send_bytes(&mut self, to: NodeIndex, frame: &Frame, bytes: Bytes) {
+        if to != self.config.own_node {
+            self.effects.push(Effect::Send { to, lane: frame.lane(), bytes });
+        }
+    }
+
+    pub(crate) fn send_to_all(&mut self, frame: &Frame) {
+        let bytes = frame.encode();
+        let peers: Vec<_> = self.config.peers().collect();
+        for peer in peers {
+            self.send_bytes(peer, frame, bytes.clone());
+        }
+    }
+
+    pub(crate) fn reply(&mut self, ticket: Ticket, answer: Answer) {
+        self.questions.remove(&ticket);
+        self.proposals.remove(&ticket);
+        self.effects.push(Effect::Reply { ticket, answer });
+    }
+
+    pub(crate) fn report(&mut self, report: Report) {
+        self.effects.push(Effect::Report(report));
+    }
+
+    pub(crate) fn distrust(&mut self, now: Now, node: NodeIndex, reason: &'static str) {
+        self.peers.distrust(node, now.elapsed_ms);
+        self.report(Report::Distrusted { node, reason });
+    }
+
+    /// The transactions that wait to be sealed.
+    #[must_use]
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Stops or resumes voting, proposing and sealing: for a disk that is nearly full. Everything else goes on.
+    pub fn set_may_vote(&mut self, may_vote: bool) {
+        self.may_vote = may_vote;
+    }
+
+    /// What operators watch.
+    #[must_use]
+    pub fn status(&self) -> ChainStatus {
+        ChainStatus {
+            final_height: self.tree.tip().height,
+            executed_height: self.claims.newest().height,
+            certified_height: self.claims.certified().height,
+            highest_announced: self.claims.highest_announced(),
+            pooled_transactions: self.pool.len(),
+            pooled_bytes: self.pool.bytes(),
+            batches: self.batches.len(),
+            open_questions: self.questions.len(),
+            final_waiting: self.final_waiting.len(),
+            fetches: self.fetches.len(),
+            may_vote: self.may_vote,
+            halted: self.halted,
+        }
+    }
+}
+
+/// A snapshot of a chain for operators and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainStatus {
+    /// Highest block that is final and complete here.
+    pub final_height: Height,
+    /// Highest block executed here.
+    pub executed_height: Height,
+    /// Highest height under a quorum certificate.
+    pub certified_height: Height,
+    /// Highest result that any validator announced: the distance to it is how far this node is behind.
+    pub highest_announced: Height,
+    /// Transactions waiting to be sealed.
+    pub pooled_transactions: usize,
+    /// Their bytes.
+    pub pooled_bytes: usize,
+    /// Batches in memory.
+    pub batches: usize,
+    /// Questions of the engine without an answer.
+    pub open_questions: usize,
+    /// Final blocks that are not executed.
+    pub final_waiting: usize,
+    /// Things asked of peers.
+    pub fetches: usize,
+    /// Whether the node votes and seals.
+    pub may_vote: bool,
+    /// Whether the chain has stopped for good.
+    pub halted: bool,
+}
+

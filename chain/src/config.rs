@@ -1,0 +1,123 @@
+//! What one chain on one node needs to know, and the bounds it lives under.
+
+use ledger::records::ValidatorRecord;
+use ledger::rules::ChainRules;
+use ledger::values::{Epoch, NodeIndex, SecretKey, ValidatorIndex, quorum};
+
+/// Age at which a lonely transaction is sealed: long enough to share a batch with its neighbours on the wire.
+pub const BATCH_AGE_IDLE_MS: u64 = 5;
+/// Age at which a batch is sealed under load, so that signature checks draw large groups.
+pub const BATCH_AGE_LOADED_MS: u64 = 50;
+/// Waiting transactions above which the node counts as loaded.
+pub const LOADED_TRANSACTIONS: usize = 64;
+/// How long after sealing a batch may still be ordered.
+pub const BATCH_TTL_MS: u64 = 30_000;
+const _: () = assert!(2 * BATCH_TTL_MS <= ledger::records::batch::BATCH_LIFE_MS_MAX, "clocks may differ");
+/// How long an expired batch is kept for blocks that ordered it just in time.
+pub const BATCH_GRACE_MS: u64 = 10_000;
+/// Batches of one sealer that may wait to be ordered, in this node's memory.
+pub const WAITING_BATCHES_PER_SEALER_MAX: usize = 64;
+/// Bytes of those batches.
+pub const WAITING_BYTES_PER_SEALER_MAX: usize = 16 << 20;
+/// Own batches that may wait before the batcher pauses; below the bound above, so that others never drop them.
+pub const OWN_WAITING_BATCHES_MAX: usize = 32;
+const _: () = assert!(OWN_WAITING_BATCHES_MAX < WAITING_BATCHES_PER_SEALER_MAX);
+const _: () = assert!(
+    OWN_WAITING_BATCHES_MAX * ledger::records::batch::BATCH_BYTES_MAX > WAITING_BYTES_PER_SEALER_MAX,
+    "the byte bound, not the count, binds full batches"
+);
+/// Acknowledgements remembered for batches that did not arrive yet.
+pub const EARLY_ACKNOWLEDGEMENTS_MAX: usize = 4_096;
+/// Blocks kept in memory that are not final.
+pub const OPEN_BLOCKS_MAX: usize = 512;
+/// An idle leader holds its proposal this long: below half the engine's leader timeout of 1 s.
+pub const IDLE_HOLD_MS: u64 = 400;
+/// Pause before something that was asked of one peer is asked of another.
+pub const FETCH_RETRY_MS: u64 = 250;
+/// Grace before a missing batch or block is asked for: usually it is on its way.
+pub const FETCH_GRACE_MS: u64 = 30;
+/// Things asked for at one time.
+pub const FETCHES_MAX: usize = 256;
+/// Interval at which acknowledgements and results are repeated, because frames may be lost.
+pub const REPEAT_MS: u64 = 500;
+/// Heights for which a validator's announced results are remembered.
+pub const ANNOUNCEMENTS_PER_VALIDATOR_MAX: usize = 64;
+/// Questions of the consensus engine that may be open.
+pub const QUESTIONS_MAX: usize = 1_024;
+/// Blocks in one answer to a node that catches up.
+pub const SYNC_BLOCKS_MAX: usize = 256;
+/// Bytes in one such answer.
+pub const SYNC_BYTES_MAX: usize = 768 << 10;
+/// Final blocks whose batches are fetched ahead of execution while catching up.
+pub const SYNC_AHEAD_BLOCKS: usize = 16;
+/// Final blocks that may wait for execution; catching up pauses above it.
+pub const FINAL_BLOCKS_WAITING_MAX: usize = 1_024;
+/// Batches asked for in one request.
+pub const REQUEST_DIGESTS_MAX: usize = 64;
+/// How long a peer that sent something provably wrong is not asked again.
+pub const DISTRUST_MS: u64 = 60_000;
+/// Digests of invalid batches that are remembered.
+pub const INVALID_BATCHES_MAX: usize = 1_024;
+/// Evidence records kept on disk.
+pub const EVIDENCE_MAX: u64 = 1_024;
+
+/// The chain as this node takes part in it.
+#[derive(Debug, Clone)]
+pub struct ChainConfig {
+    /// The chain's constants: network, parameters, registry.
+    pub rules: ChainRules,
+    /// The epoch whose validators decide.
+    pub epoch: Epoch,
+    /// This node.
+    pub own_node: NodeIndex,
+    /// This node's vote; `None` for an observer.
+    pub own_validator: Option<ValidatorIndex>,
+    /// Seals batches; the validator's consensus key.
+    pub sealing_key: Option<SecretKey>,
+}
+
+impl ChainConfig {
+    /// A node's part in the first epoch of a chain.
+    ///
+    /// `sealing_key` makes the node a validator if the key is in the chain's first set.
+    #[must_use]
+    pub fn first_epoch(rules: ChainRules, own_node: NodeIndex, sealing_key: Option<SecretKey>) -> Self {
+        let epoch = Epoch(0);
+        let own_key = sealing_key.as_ref().map(SecretKey::public_key);
+        let own_validator = rules
+            .registry
+            .validators(rules.chain, epoch)
+            .iter()
+            .zip(0_u16..)
+            .find(|(validator, _)| Some(validator.consensus_key) == own_key)
+            .map(|(_, index)| ValidatorIndex(index));
+        let sealing_key = sealing_key.filter(|_| own_validator.is_some());
+        Self { rules, epoch, own_node, own_validator, sealing_key }
+    }
+
+    /// The epoch's validators.
+    #[must_use]
+    pub fn validators(&self) -> &[ValidatorRecord] {
+        self.rules.registry.validators(self.rules.chain, self.epoch)
+    }
+
+    /// Votes that decide.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        quorum(self.validators().len())
+    }
+
+    /// The validator that a node runs on this chain.
+    #[must_use]
+    pub fn validator_of(&self, node: NodeIndex) -> Option<ValidatorIndex> {
+        let position = self.validators().iter().position(|validator| validator.node == node)?;
+        u16::try_from(position).ok().map(ValidatorIndex)
+    }
+
+    /// Every other node of the network, by index: each is given fresh data.
+    pub fn peers(&self) -> impl Iterator<Item = NodeIndex> + '_ {
+        (0..u16::try_from(self.rules.registry.nodes.len()).unwrap_or(u16::MAX))
+            .map(NodeIndex)
+            .filter(|node| *node != self.own_node)
+    }
+}

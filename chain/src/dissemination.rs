@@ -1,0 +1,219 @@
+//! Spreading batches: seal the own pool, check what arrives, acknowledge what is valid.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_LIFE_MS_MAX, BATCH_TRANSACTIONS_MAX};
+use ledger::records::{Batch, BatchContent};
+use ledger::rules::check_batch;
+use ledger::values::{BatchDigest, Canonical, NodeIndex, TimestampMs, ValidatorIndex};
+use storage::{Durability, Table, WriteSet};
+
+use crate::batches::Admitted;
+use crate::chain::Chain;
+use crate::config::{
+    BATCH_AGE_IDLE_MS, BATCH_AGE_LOADED_MS, BATCH_TTL_MS, EVIDENCE_MAX, LOADED_TRANSACTIONS,
+    REPEAT_MS, REQUEST_DIGESTS_MAX,
+};
+use crate::frame::{Digests, Frame};
+use crate::step::{Effect, Now, Report};
+
+/// Room for a batch's own fields beside its transactions.
+const BATCH_FIELDS_BYTES: usize = 256;
+
+impl Chain {
+    /// When the oldest pooled transaction is due to be sealed.
+    pub(crate) fn seal_due(&self, _now: Now) -> Option<u64> {
+        let loaded = self.pool.len() > LOADED_TRANSACTIONS;
+        let age = if loaded { BATCH_AGE_LOADED_MS } else { BATCH_AGE_IDLE_MS };
+        self.oldest_pooled_ms.map(|oldest| oldest.saturating_add(age)).filter(|_| self.may_seal())
+    }
+
+    fn may_seal(&self) -> bool {
+        self.may_vote && self.config.own_validator.is_some_and(|own| self.batches.may_seal(own))
+    }
+
+    pub(crate) fn seal(&mut self, now: Now) {
+        while self.is_seal_due(now) {
+            if !self.seal_one(now) {
+                break;
+            }
+        }
+    }
+
+    fn is_seal_due(&self, now: Now) -> bool {
+        let full = self.pool.len() >= BATCH_TRANSACTIONS_MAX || self.pool.bytes() >= BATCH_BYTES_MAX;
+        (full && self.may_seal()) || self.seal_due(now).is_some_and(|due| due <= now.elapsed_ms)
+    }
+
+    fn seal_one(&mut self, now: Now) -> bool {
+        let (Some(own), Some(key)) = (self.config.own_validator, self.config.sealing_key.clone()) else { return false };
+        let taken = self.pool.take(BATCH_TRANSACTIONS_MAX, BATCH_BYTES_MAX - BATCH_FIELDS_BYTES);
+        self.oldest_pooled_ms = if self.pool.is_empty() { None } else { Some(now.elapsed_ms) };
+        if taken.is_empty() {
+            return false;
+        }
+        let content = BatchContent {
+            chain: self.config.rules.chain,
+            epoch: self.config.epoch,
+            sealer: own,
+            sequence: self.next_sequence.max(now.wall.0),
+            expires: TimestampMs(now.wall.0.saturating_add(BATCH_TTL_MS)),
+            transactions: taken.into_iter().map(|pooled| pooled.transaction).collect(),
+        };
+        self.next_sequence = content.sequence.saturating_add(1);
+        let (digest, batch) = content.seal(self.config.rules.genesis, &key);
+        let bytes = Bytes::from(batch.encode());
+        self.batches.admit(digest, Arc::new(batch), bytes.clone(), true, now.elapsed_ms);
+        self.accept(digest);
+        self.send_to_all(&Frame::Batch(bytes));
+        true
+    }
+
+    /// Stores a valid batch and acknowledges it.
+    fn accept(&mut self, digest: BatchDigest) {
+        let Some(known) = self.batches.judged(digest, true) else { return };
+        let bytes = known.bytes.to_vec();
+        let mut set = WriteSet::new();
+        set.put(Table::Batches, digest.0, bytes);
+        self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });
+        if let Some(own) = self.config.own_validator {
+            self.batches.acknowledge(digest, own);
+            self.acknowledgements.push(digest);
+        }
+    }
+
+    pub(crate) fn send_acknowledgements(&mut self) {
+        let fresh = std::mem::take(&mut self.acknowledgements);
+        for batches in fresh.chunks(REQUEST_DIGESTS_MAX) {
+            self.send_to_all(&Frame::Acknowledge(Digests { batches: batches.to_vec() }));
+        }
+    }
+
+    pub(crate) fn acknowledged(&mut self, from: NodeIndex, batches: &[BatchDigest]) {
+        let Some(validator) = self.config.validator_of(from) else { return };
+        for digest in batches {
+            if !self.tree.is_ordered(digest) {
+                self.batches.acknowledge(*digest, validator);
+            }
+        }
+    }
+
+    pub(crate) fn batch_arrived(&mut self, now: Now, from: NodeIndex, bytes: Bytes) {
+        let Ok(batch) = Batch::decode(&bytes) else {
+            self.distrust(now, from, "a batch that is not canonical");
+            self.keep_evidence_of_node(from, "malformed_batch", &bytes);
+            return;
+        };
+        let digest = batch.content.digest(self.config.rules.genesis);
+        let wanted = self.fetches.wants_batch(&digest);
+        let expires = batch.content.expires.0;
+        let is_fresh = expires >= now.wall.0 && expires <= now.wall.0.saturating_add(BATCH_LIFE_MS_MAX);
+        if self.batches.get(&digest).is_some() || !(wanted || (is_fresh && !self.tree.is_ordered(&digest))) {
+            return;
+        }
+        if check_batch(&self.config.rules, &batch).is_err() {
+            // Without a valid seal nothing proves who made it: only the sender is to blame.
+            self.distrust(now, from, "a batch that breaks a stateless rule");
+            self.keep_evidence_of_node(from, "invalid_batch", &bytes);
+            self.batches.judged(digest, false);
+            return;
+        }
+        let batch = Arc::new(batch);
+        if self.batches.admit(digest, Arc::clone(&batch), bytes, wanted, now.elapsed_ms) == Admitted::New {
+            self.effects.push(Effect::VerifySignatures { digest, batch });
+        }
+    }
+
+    pub(crate) fn signatures_checked(&mut self, digest: BatchDigest, first_bad: Option<usize>) {
+        if first_bad.is_none() {
+            self.accept(digest);
+            return;
+        }
+        let Some(known) = self.batches.get(&digest) else { return };
+        let (sealer, bytes) = (known.batch.content.sealer, known.bytes.clone());
+        self.batches.judged(digest, false);
+        self.keep_evidence(sealer, "sealed_bad_signature", &bytes);
+    }
+
+    fn keep_evidence_of_node(&mut self, node: NodeIndex, kind: &'static str, bytes: &Bytes) {
+        if let Some(validator) = self.config.validator_of(node) {
+            self.keep_evidence(validator, kind, bytes);
+        }
+    }
+
+    /// Keeps proof of misbehaviour on disk, the newest [`EVIDENCE_MAX`] records, each cut to what a batch may take.
+    pub(crate) fn keep_evidence(&mut self, validator: ValidatorIndex, kind: &'static str, bytes: &Bytes) {
+        let sequence = self.evidence_count;
+        self.evidence_count = self.evidence_count.saturating_add(1);
+        let mut value = Vec::with_capacity(bytes.len() + 32);
+        value.extend_from_slice(&validator.0.to_le_bytes());
+        value.push(u8::try_from(kind.len()).unwrap_or(u8::MAX));
+        value.extend_from_slice(kind.as_bytes());
+        value.extend_from_slice(bytes.get(..bytes.len().min(BATCH_BYTES_MAX)).unwrap_or(&[]));
+        let mut set = WriteSet::new();
+        set.put(Table::Evidence, storage::key::sequence(sequence), value);
+        if let Some(old) = sequence.checked_sub(EVIDENCE_MAX) {
+            set.delete(Table::Evidence, storage::key::sequence(old));
+        }
+        self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });
+        self.report(Report::Evidence { validator, kind });
+    }
+
+    /// Sends again what others may have missed.
+    pub(crate) fn repeat_dissemination(&mut self, now: Now) {
+        let old = |arrived_ms: u64| arrived_ms.saturating_add(REPEAT_MS) <= now.elapsed_ms;
+        let Some(own) = self.config.own_validator else { return };
+        let waiting: Vec<_> = self
+            .batches
+            .waiting()
+            .filter(|(_, known)| old(known.arrived_ms))
+            .map(|(digest, known)| (*digest, known.batch.content.sealer, known.bytes.clone(), known.acknowledged_by))
+            .collect();
+        self.acknowledgements.extend(waiting.iter().map(|(digest, ..)| *digest));
+        self.send_acknowledgements();
+        for (_, _, bytes, acknowledged_by) in waiting.into_iter().filter(|(_, sealer, ..)| *sealer == own) {
+            let frame = Frame::Batch(bytes);
+            let missing: Vec<_> = self
+                .config
+                .validators()
+                .iter()
+                .zip(0_u16..)
+                .filter(|(_, index)| !acknowledged_by.contains(ValidatorIndex(*index)))
+                .map(|(validator, _)| validator.node)
+                .collect();
+            for node in missing {
+                self.send(node, &frame);
+            }
+        }
+    }
+
+    /// Drops batches that can no longer be ordered; the transactions of own ones wait in the pool again.
+    pub(crate) fn expire_batches(&mut self, wall: TimestampMs) {
+        let mut named: BTreeSet<BatchDigest> = BTreeSet::new();
+        for (_, open) in self.tree.iter() {
+            named.extend(open.block.body.batches.iter().copied());
+        }
+        for waiting in &self.final_waiting {
+            named.extend(waiting.block.body.batches.iter().copied());
+        }
+        let expired = self.batches.expire(wall, &named);
+        let mut set = WriteSet::new();
+        for (digest, known) in expired {
+            set.delete(Table::Batches, digest.0);
+            if Some(known.batch.content.sealer) == self.config.own_validator {
+                for transaction in &known.batch.content.transactions {
+                    let bytes = transaction.encode().len();
+                    let id = transaction.id(self.config.rules.genesis);
+                    let pooled = mempool::Pooled { id, transaction: transaction.clone(), bytes };
+                    // No place, or a newer version: the client sees it expire and signs anew.
+                    let _full = self.pool.insert(pooled).is_err();
+                }
+            }
+        }
+        if !set.is_empty() {
+            self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Executes final blocks into the store: one atomic, synced batch per block.
+//!
+//! Runs beside the chain's state machine (its own thread in production, inline in the bottle). On an error nothing was
+//! written and the node must stop: a block that a quorum ordered cannot be skipped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ledger::records::{Claim, GenesisSpec, Record, WalletRecord};
+use ledger::rules::ExecutionFault;
+use ledger::state::{ChainState, Execution, GenesisFault, LoadFault, ReadFault, StateHead, StateReader};
+use ledger::values::{Canonical, ChainId, Height, Slot, Strategy, WalletId};
+use storage::{Durability, Page, Reader, StorageError, Store, Table, WriteSet, key};
+
+use crate::rows::{self, Outcomes, RowFault};
+use crate::step::{Executed, FinalBlock};
+
+/// Why a final block could not be executed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorFault {
+    /// The ledger found a broken invariant or a block that does not fit its state.
+    #[error(transparent)]
+    Execution(#[from] ExecutionFault),
+    /// The store failed.
+    #[error(transparent)]
+    Rows(#[from] RowFault),
+    /// The genesis spec does not describe this chain.
+    #[error(transparent)]
+    Genesis(#[from] GenesisFault),
+    /// The stored state does not add up.
+    #[error(transparent)]
+    Load(#[from] LoadFault),
+}
+
+impl ExecutorFault {
+    /// Whether the store is to blame rather than the block.
+    #[must_use]
+    pub const fn is_storage(&self) -> bool {
+        matches!(self, Self::Rows(_) | Self::Execution(ExecutionFault::Read(_)))
+    }
+}
+
+impl From<StorageError> for ExecutorFault {
+    fn from(fault: StorageError) -> Self {
+        Self::Rows(RowFault::Storage(fault))
+    }
+}
+
+/// The executor: the state in memory and the store under it.
+pub struct Executor<S> {
+    state: ChainState,
+    store: Arc<dyn Store>,
+    strategy: S,
+}
+
+impl<S: Strategy> Executor<S> {
+    /// Loads the state of a chain, or writes its genesis into an empty store.
+    ///
+    /// # Errors
+    /// [`ExecutorFault`]; the store is unchanged.
+    pub fn open(spec: &GenesisSpec, chain: ChainId, store: Arc<dyn Store>, strategy: S) -> Result<Self, ExecutorFault> {
+        let state = match store.get(Table::Meta, rows::HEAD)? {
+            Some(head) => load(spec, store.as_ref(), rows::decode(Table::Meta, &head)?, &strategy)?,
+            None => write_genesis(spec, chain, store.as_ref())?,
+        };
+        Ok(Self { state, store, strategy })
+    }
+
+    /// The state after the last executed block.
+    #[must_use]
+    pub const fn state(&self) -> &ChainState {
+        &self.state
+    }
+
+    /// Executes and commits the next final block.
+    ///
+    /// # Errors
+    /// [`ExecutorFault`]; nothing of the block was written, except where the store failed in the middle of a write, which
+    /// it undoes or completes when it is opened again.
+    pub fn execute(&mut self, next: &FinalBlock) -> Result<Executed, ExecutorFault> {
+        let reader = RecordReader { store: self.store.as_ref() };
+        let execution = self.state.execute(&reader, &next.block, &next.batches, &self.strategy)?;
+        let set = self.writes(next, &execution)?;
+        if let Err(fault) = self.store.write(set, Durability::Synced) {
+            self.state.undo(&execution.undo)?;
+            return Err(fault.into());
+        }
+        let skipped = execution.skipped.iter().map(|skipped| skipped.id);
+        Ok(Executed {
+            claim: Claim { height: execution.result.height, result: execution.result_hash },
+            certified: next.block.header.claim,
+            batches: next.block.body.batches.clone(),
+            transactions: execution.outcomes.iter().map(|outcome| outcome.id).chain(skipped).collect(),
+        })
+    }
+
+    fn writes(&self, next: &FinalBlock, execution: &Execution) -> Result<WriteSet, ExecutorFault> {
+        let height = execution.result.height;
+        let row = key::height(height.0);
+        let mut set = WriteSet::new();
+        set.put(Table::Meta, rows::HEAD, execution.head.encode());
+        set.put(Table::Blocks, next.digest.0, next.block.encode());
+        set.put(Table::Heights, row, next.digest.0);
+        set.put(Table::Results, row, execution.result.encode());
+        set.put(Table::Outcomes, row, Outcomes { outcomes: execution.outcomes.clone() }.encode());
+        set.put(Table::Undo, row, execution.undo.encode());
+        if let Some(certificate) = &next.certificate {
+            set.put(Table::Certificates, row, certificate.to_vec());
+        }
+        for outcome in &execution.outcomes {
+            set.put(Table::Transactions, outcome.id.0, key::position(height.0, outcome.index));
+        }
+        put_state(&mut set, &execution.writes);
+        for entry in &execution.history {
+            let place = key::history(entry.slot.0, height.0, entry.index, entry.part);
+            set.put(Table::History, place, entry.movement.encode());
+        }
+        self.clear_proposals(&mut set, next, height)?;
+        // Results up to the block's claim are certified, so their undo records have served.
+        set.delete_range(Table::Undo, key::height(0), key::height(next.block.header.claim.height.next().0));
+        Ok(set)
+    }
+
+    /// Drops blocks that lost against the final one.
+    fn clear_proposals(&self, set: &mut WriteSet, next: &FinalBlock, height: Height) -> Result<(), ExecutorFault> {
+        let until = height.next().0.to_be_bytes();
+        let page = Page { until: Some(&until), ..Page::first(PROPOSALS_PAGE) };
+        for (place, _) in self.store.scan(Table::Proposals, page)? {
+            if let Some((proposed, digest)) = key::split_proposal(&place)
+                && digest != next.digest.0
+                && self.store.get(Table::Heights, &key::height(proposed))?.is_none_or(|winner| winner != digest)
+            {
+                set.delete(Table::Blocks, digest);
+            }
+            set.delete(Table::Proposals, place);
+        }
+        Ok(())
+    }
+}
+
+/// Proposals cleared with one block; leftovers are cleared with the next.
+const PROPOSALS_PAGE: usize = 256;
+
+fn put_state(set: &mut WriteSet, writes: &ledger::state::StateWrites) {
+    for (slot, record) in &writes.records {
+        set.put(Table::Records, key::slot(slot.0), record.encode());
+    }
+    for (id, slot) in &writes.opened {
+        set.put(Table::Slots, id.0, key::slot(slot.0));
+    }
+}
+
+fn write_genesis(spec: &GenesisSpec, chain: ChainId, store: &dyn Store) -> Result<ChainState, ExecutorFault> {
+    let (state, writes, result) = ChainState::genesis(spec, chain)?;
+    let mut set = WriteSet::new();
+    set.put(Table::Meta, rows::HEAD, state.head().encode());
+    set.put(Table::Heights, key::height(0), state.head().block.0);
+    set.put(Table::Results, key::height(0), result.encode());
+    put_state(&mut set, &writes);
+    store.write(set, Durability::Synced)?;
+    Ok(state)
+}
+
+fn load<S: Strategy>(
+    spec: &GenesisSpec,
+    store: &dyn Store,
+    head: StateHead,
+    strategy: &S,
+) -> Result<ChainState, ExecutorFault> {
+    let mut records: Vec<(Slot, Record)> = Vec::with_capacity(usize::try_from(head.records).unwrap_or(0).min(RECORDS_HINT));
+    let mut damaged = None;
+    store.for_each(Table::Records, &mut |place, bytes| {
+        let decoded = rows::decode::<Record>(Table::Records, bytes);
+        match (key::number(place), decoded) {
+            (Some(slot), Ok(record)) => records.push((Slot(slot), record)),
+            (_, decoded) => {
+                damaged = Some(decoded.err().unwrap_or(RowFault::Missing { table: Table::Records }));
+                return std::ops::ControlFlow::Break(());
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    })?;
+    if let Some(fault) = damaged {
+        return Err(fault.into());
+    }
+    Ok(ChainState::load(spec, head, records, strategy)?)
+}
+
+/// Room made before the first record is read; more is made as they come.
+const RECORDS_HINT: usize = 1 << 20;
+
+/// Point reads of state records from a store or a snapshot of it.
+pub struct RecordReader<'a, R: Reader + ?Sized> {
+    /// Where to read.
+    pub store: &'a R,
+}
+
+impl<R: Reader + ?Sized> StateReader for RecordReader<'_, R> {
+    fn wallets(&self, ids: &[WalletId]) -> Result<Vec<Option<(Slot, WalletRecord)>>, ReadFault> {
+        let keys: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
+        let slots = self.store.multi_get(Table::Slots, &keys).map_err(|_| ReadFault::Store)?;
+        let mut found = BTreeMap::new();
+        for (id, slot) in ids.iter().zip(&slots) {
+            if let Some(slot) = slot {
+                let slot = key::number(slot).ok_or(ReadFault::Wallet { wallet: *id })?;
+                found.insert(Slot(slot), *id);
+            }
+        }
+        let wanted: Vec<Slot> = found.keys().copied().collect();
+        let records = self.records(&wanted)?;
+        let mut wallets = BTreeMap::new();
+        for ((slot, id), record) in found.into_iter().zip(records) {
+            match record {
+                Some(Record::Wallet(wallet)) if wallet.id == id => wallets.insert(id, (slot, wallet)),
+                _ => return Err(ReadFault::Wallet { wallet: id }),
+            };
+        }
+        Ok(ids.iter().map(|id| wallets.get(id).cloned()).collect())
+    }
+
+    fn records(&self, slots: &[Slot]) -> Result<Vec<Option<Record>>, ReadFault> {
+        let keys: Vec<[u8; 8]> = slots.iter().map(|slot| key::slot(slot.0)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(<[u8; 8]>::as_slice).collect();
+        let rows = self.store.multi_get(Table::Records, &keys).map_err(|_| ReadFault::Store)?;
+        let decode = |(slot, bytes): (&Slot, Option<Vec<u8>>)| match bytes {
+            None => Ok(None),
+            Some(bytes) => Record::decode(&bytes).map(Some).map_err(|_| ReadFault::Slot { slot: *slot }),
+        };
+        slots.iter().zip(rows).map(decode).collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! Final blocks: from the engine's word to the state.
+//!
+//! - The engine reports some final digests; ancestors follow by parent links, so heights come in order.
+//! - Blocks are executed one at a time, when all their batches are here and valid.
+//! - A final block's claim certifies this node's results up to it, or shows that this node diverged (PROTOCOL rule 14):
+//!   then the chain stops before it answers anything else.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ledger::records::batch::BATCH_LIFE_MS_MAX;
+use ledger::records::{Block, Claim};
+use ledger::values::{BatchDigest, BlockDigest, TimestampMs};
+
+use crate::chain::{Chain, Finality, Waiting};
+use crate::frame::Frame;
+use crate::step::{Effect, Executed, FinalBlock, Now, Report};
+
+impl Chain {
+    pub(crate) fn finalized(&mut self, finality: Finality) {
+        self.close_questions(finality.view);
+        if self.newest_finality.as_ref().is_none_or(|newest| newest.view < finality.view) {
+            self.newest_finality = Some(finality);
+        }
+    }
+
+    /// Moves the final tip up to the newest final block, if the whole path is here.
+    pub(crate) fn advance_finality(&mut self, _now: Now) {
+        let Some(finality) = self.newest_finality.clone() else { return };
+        if finality.digest == self.tree.tip().digest {
+            self.newest_finality = None;
+            return;
+        }
+        let Ok(path) = self.tree.path(&finality.digest) else { return };
+        for (digest, block) in path {
+            let certificate = (digest == finality.digest).then(|| finality.certificate.clone());
+            self.push_final(digest, block, certificate);
+        }
+        self.newest_finality = None;
+    }
+
+    /// Appends a block to the final chain; its parent is the tip.
+    pub(crate) fn push_final(&mut self, digest: BlockDigest, block: Arc<Block>, certificate: Option<Bytes>) {
+        self.note_content(&block);
+        let expiries: Vec<(BatchDigest, TimestampMs)> = block
+            .body
+            .batches
+            .iter()
+            .map(|batch| {
+                let known = self.batches.get(batch);
+                // A batch that is still missing cannot have outlived the longest life from the block's timestamp.
+                let latest = block.header.timestamp.0.saturating_add(BATCH_LIFE_MS_MAX);
+                (*batch, known.map_or(TimestampMs(latest), |known| known.batch.content.expires))
+            })
+            .collect();
+        for batch in &block.body.batches {
+            self.batches.finalize(batch);
+        }
+        self.tree.advance(digest, &block, &expiries);
+        // Usually this node has executed the claimed height long ago; while it catches up, execution comes first.
+        if self.claims.own(block.header.claim.height).is_some() {
+            self.certify(block.header.claim);
+        }
+        self.final_waiting.push_back(Waiting { digest, block, certificate });
+    }
+
+    /// Hands the next final block to execution once the one before is done and all batches are here.
+    pub(crate) fn execute_next(&mut self) {
+        if self.executing.is_some() {
+            return;
+        }
+        let Some(next) = self.final_waiting.front() else { return };
+        let mut batches = Vec::with_capacity(next.block.body.batches.len());
+        for digest in &next.block.body.batches {
+            match self.batches.get(digest).filter(|known| known.valid) {
+                Some(known) => batches.push(Arc::clone(&known.batch)),
+                None => return,
+            }
+        }
+        let Some(next) = self.final_waiting.pop_front() else { return };
+        self.executing = Some(next.block.header.height);
+        let Waiting { digest, block, certificate } = next;
+        for batch in &block.body.batches {
+            self.batches.finalize(batch);
+        }
+        self.effects.push(Effect::Execute(Box::new(FinalBlock { digest, block, batches, certificate })));
+    }
+
+    pub(crate) fn executed(&mut self, executed: Executed) {
+        if self.executing.take() != Some(executed.claim.height) {
+            return;
+        }
+        for id in &executed.transactions {
+            self.pool.remove(id);
+        }
+        if self.pool.is_empty() {
+            self.oldest_pooled_ms = None;
+        }
+        self.claims.executed(executed.claim);
+        for digest in &executed.batches {
+            self.batches.forget(digest);
+        }
+        self.report(Report::Final { height: executed.claim.height });
+        self.send_to_all(&Frame::Announce(executed.claim));
+        self.certify(executed.certified);
+    }
+
+    /// A final, executed block carried this claim.
+    fn certify(&mut self, claim: Claim) {
+        match self.claims.certify(claim) {
+            Ok(false) => {}
+            Ok(true) => self.report(Report::Certified { height: claim.height }),
+            Err(own) => {
+                self.halted = true;
+                self.report(Report::Diverged { height: claim.height, own, certified: claim });
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What nodes say to each other about a chain, apart from consensus itself.
+//!
+//! A frame is one tag byte and a canonical encoding; anything else is refused. Frames travel on authenticated links, so
+//! the sender is known; nothing in a frame is believed beyond what its signatures and hashes prove.
+
+use bytes::Bytes;
+use ledger::records::batch::BATCH_BYTES_MAX;
+use ledger::records::{Block, Claim};
+use ledger::values::codec::check_count;
+use ledger::values::{BatchDigest, BlockDigest, Canonical, CodecError, Height};
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::config::{REQUEST_DIGESTS_MAX, SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
+
+/// Which stream a frame takes. None delays another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Acknowledgements, announcements, requests: small and urgent.
+    Control,
+    /// Proposed blocks.
+    Block,
+    /// Fresh batches.
+    Batch,
+    /// Answers to nodes that catch up.
+    Sync,
+}
+
+impl Lane {
+    /// All lanes, in the order of [`Lane::index`].
+    pub const ALL: [Self; 4] = [Self::Control, Self::Block, Self::Batch, Self::Sync];
+
+    /// Position in [`Lane::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Control => 0,
+            Self::Block => 1,
+            Self::Batch => 2,
+            Self::Sync => 3,
+        }
+    }
+
+    /// Name in protocol ids and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Block => "block",
+            Self::Batch => "batch",
+            Self::Sync => "sync",
+        }
+    }
+
+    /// Largest frame, tag included.
+    #[must_use]
+    pub const fn frame_bytes_max(self) -> usize {
+        match self {
+            Self::Control => 4 * 1_024,
+            Self::Block => Block::BYTES_MAX + 64,
+            Self::Batch => BATCH_BYTES_MAX + 64,
+            Self::Sync => SYNC_FRAME_BYTES_MAX,
+        }
+    }
+}
+
+/// A sync frame holds either one batch or a page of blocks with a certificate.
+const SYNC_FRAME_BYTES_MAX: usize = 1 << 20;
+const _: () = assert!(SYNC_BYTES_MAX + CERTIFICATE_BYTES_MAX + 1_024 <= SYNC_FRAME_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES_MAX + 64 <= SYNC_FRAME_BYTES_MAX);
+const _: () = assert!(32 * REQUEST_DIGESTS_MAX + 64 <= Lane::Control.frame_bytes_max());
+
+/// Most bytes of a certificate: 100 signatures with their frame.
+pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1_024;
+
+/// One frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// "I hold these batches, and they are valid."
+    Acknowledge(Digests),
+    /// "This is my result."
+    Announce(Claim),
+    /// "Send me these batches."
+    RequestBatches(Digests),
+    /// "Send me this block."
+    RequestBlock(BlockDigest),
+    /// "Send me final blocks from this height on."
+    RequestBlocks(Height),
+    /// A proposed block.
+    Block(Box<Block>),
+    /// An encoded batch; decoded by who needs it.
+    Batch(Bytes),
+    /// Consecutive final blocks and a certificate for the last one.
+    FinalBlocks(FinalBlocks),
+}
+
+/// Batch digests, 1 to [`REQUEST_DIGESTS_MAX`].
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct Digests {
+    /// The digests.
+    pub batches: Vec<BatchDigest>,
+}
+
+/// A page of the final chain.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct FinalBlocks {
+    /// Consecutive blocks, ascending, 1 to [`SYNC_BLOCKS_MAX`].
+    pub blocks: Vec<Block>,
+    /// Proof that the last one is final.
+    pub certificate: Vec<u8>,
+}
+
+impl Canonical for Digests {
+    const NAME: &'static str = "batch digests";
+    const BYTES_MAX: usize = 8 + 32 * REQUEST_DIGESTS_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("batches", self.batches.len(), 1, REQUEST_DIGESTS_MAX)
+    }
+}
+
+impl Canonical for FinalBlocks {
+    const NAME: &'static str = "final blocks";
+    const BYTES_MAX: usize = SYNC_FRAME_BYTES_MAX - 1;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("blocks", self.blocks.len(), 1, SYNC_BLOCKS_MAX)?;
+        check_count("certificate", self.certificate.len(), 1, CERTIFICATE_BYTES_MAX)?;
+        self.blocks.iter().try_for_each(Canonical::check)
+    }
+}
+
+/// A height or a claim on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+struct Wire<T>(T);
+
+impl Canonical for Wire<Claim> {
+    const NAME: &'static str = "announcement";
+    const BYTES_MAX: usize = 40;
+}
+
+impl Canonical for Wire<Height> {
+    const NAME: &'static str = "height";
+    const BYTES_MAX: usize = 8;
+}
+
+impl Canonical for Wire<BlockDigest> {
+    const NAME: &'static str = "block digest";
+    const BYTES_MAX: usize = 32;
+}
+
+impl Frame {
+    /// The lane the frame takes. Answers to requests take the sync lane, so they never delay fresh data.
+    #[must_use]
+    pub const fn lane(&self) -> Lane {
+        match self {
+            Self::Acknowledge(_)
+            | Self::Announce(_)
+            | Self::RequestBatches(_)
+            | Self::RequestBlock(_)
+            | Self::RequestBlocks(_) => Lane::Control,
+            Self::Block(_) => Lane::Block,
+            Self::Batch(_) => Lane::Batch,
+            Self::FinalBlocks(_) => Lane::Sync,
+        }
+    }
+
+    /// The bytes on the wire.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let (tag, body) = match self {
+            Self::Acknowledge(digests) => (0_u8, digests.encode()),
+            Self::Announce(claim) => (1, Wire(*claim).encode()),
+            Self::RequestBatches(digests) => (2, digests.encode()),
+            Self::RequestBlock(digest) => (3, Wire(*digest).encode()),
+            Self::RequestBlocks(height) => (4, Wire(*height).encode()),
+            Self::Block(block) => (5, block.encode()),
+            Self::Batch(bytes) => (6, bytes.to_vec()),
+            Self::FinalBlocks(page) => (7, page.encode()),
+        };
+        let mut frame = Vec::with_capacity(body.len() + 1);
+        frame.push(tag);
+        frame.extend_from_slice(&body);
+        Bytes::from(frame)
+    }
+
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// [`CodecError`] when the tag is unknown or the body is not canonical.
+    pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
+        let malformed = CodecError::Malformed { value: "frame" };
+        let tag = *bytes.first().ok_or(malformed)?;
+        let body = bytes.slice(1..);
+        Ok(match tag {
+            0 => Self::Acknowledge(Digests::decode(&body)?),
+            1 => Self::Announce(Wire::<Claim>::decode(&body)?.0),
+            2 => Self::RequestBatches(Digests::decode(&body)?),
+            3 => Self::RequestBlock(Wire::<BlockDigest>::decode(&body)?.0),
+            4 => Self::RequestBlocks(Wire::<Height>::decode(&body)?.0),
+            5 => Self::Block(Box::new(Block::decode(&body)?)),
+            6 if body.len() <= BATCH_BYTES_MAX => Self::Batch(body),
+            7 => Self::FinalBlocks(FinalBlocks::decode(&body)?),
+            _ => return Err(malformed),
+        })
+    }
+}

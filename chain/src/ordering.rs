@@ -1,0 +1,285 @@
+//! The engine's questions: propose, validate, available.
+//!
+//! Rules (PROTOCOL 10, 12, 15, 16):
+//! - A block is valid when its header fits its turn and its parent, its body fits its header, and every batch that it
+//!   names is valid, unexpired, and in no unfinalized or unexpired ancestor.
+//! - *Validate* waits while something is missing, late, or not executed yet; no is said only to what is wrong for ever.
+//! - *Available* looks at ancestry, completeness and durability only, never at a clock or a claim.
+//! - A proposal is held for the pace; idle, for [`IDLE_HOLD_MS`]; work or an uncertified result ends the idle hold.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ledger::records::batch::BATCH_LIFE_MS_MAX;
+use ledger::records::block::{BLOCK_BATCHES_MAX, CLAIM_LAG_MAX};
+use ledger::records::{Block, BlockBody, BlockHeader};
+use ledger::rules::block_validity::{check_batches, check_body, check_header, check_parent};
+use ledger::rules::{BatchFacts, ParentFacts};
+use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, NodeIndex, TimestampMs, View};
+use storage::{Durability, Table, WriteSet, key};
+
+use crate::chain::Chain;
+use crate::config::IDLE_HOLD_MS;
+use crate::step::{Answer, Effect, Now, Question, Ticket, Turn};
+use crate::tree::{Gap, Written};
+
+/// What is known of a proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Valid,
+    Invalid,
+    NotYet,
+}
+
+impl Chain {
+    pub(crate) fn answer_questions(&mut self, now: Now) {
+        let open: Vec<(Ticket, Question)> = self.questions.iter().map(|(ticket, question)| (*ticket, *question)).collect();
+        for (ticket, question) in open {
+            match question {
+                Question::Propose { turn } => self.answer_propose(now, ticket, turn),
+                Question::Validate { turn, digest } => self.answer_validate(now, ticket, turn, digest),
+                Question::Available { digest, .. } => {
+                    if self.is_available(&digest) {
+                        self.reply(ticket, Answer::Verdict(true));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn block_arrived(&mut self, now: Now, from: NodeIndex, block: Block) {
+        let header = &block.header;
+        if header.chain != self.config.rules.chain || header.epoch != self.config.epoch || block.body.hash() != header.body {
+            self.distrust(now, from, "a block that contradicts itself");
+            return;
+        }
+        let digest = header.digest(self.config.rules.genesis);
+        self.note_content(&block);
+        self.tree.insert(digest, Arc::new(block), Written::No);
+    }
+
+    pub(crate) fn note_content(&mut self, block: &Block) {
+        if !block.body.batches.is_empty() {
+            self.content_height = self.content_height.max(block.header.height);
+        }
+    }
+
+    // ---- propose -------------------------------------------------------------------------------------------------
+
+    /// When the open proposal is due, if there is one.
+    pub(crate) fn propose_due(&self, _now: Now) -> Option<u64> {
+        let turn = self.questions.values().find_map(|question| match question {
+            Question::Propose { turn } => Some(*turn),
+            _ => None,
+        })?;
+        let hold = if self.has_work(&turn.parent) { self.config.rules.params.block_pace_ms } else { IDLE_HOLD_MS };
+        Some(self.last_block_ms.saturating_add(hold))
+    }
+
+    /// Whether a block on `parent` would move something: batches to order, or a result to certify.
+    fn has_work(&self, parent: &BlockDigest) -> bool {
+        if self.content_height > self.claims.certified().height {
+            return true;
+        }
+        let ancestors = self.ancestor_batches(parent).unwrap_or_default();
+        self.batches.orderable(self.config.quorum()).any(|(digest, _)| !ancestors.contains(digest))
+    }
+
+    fn answer_propose(&mut self, now: Now, ticket: Ticket, turn: Turn) {
+        if !self.may_vote {
+            self.reply(ticket, Answer::Decline);
+            return;
+        }
+        if self.propose_due(now).is_some_and(|due| due > now.elapsed_ms) {
+            return;
+        }
+        let (Some(parent), Ok(ancestors)) = (self.tree.facts(&turn.parent), self.ancestor_batches(&turn.parent)) else {
+            return;
+        };
+        let block = self.build(now, turn, parent, &ancestors);
+        let digest = block.header.digest(self.config.rules.genesis);
+        self.note_content(&block);
+        self.tree.insert(digest, Arc::new(block), Written::No);
+        self.last_block_ms = now.elapsed_ms;
+        // The engine votes for its own proposal at once, so it must be durable first: the reply follows `Persisted`.
+        if self.make_durable(&digest) {
+            self.reply(ticket, Answer::Proposal(digest));
+        } else {
+            self.questions.insert(ticket, Question::Validate { turn, digest });
+            self.proposals.insert(ticket);
+        }
+    }
+
+    fn build(&self, now: Now, turn: Turn, parent: ParentFacts, ancestors: &BTreeSet<BatchDigest>) -> Block {
+        let timestamp = TimestampMs(parent.timestamp.0.saturating_add(1).max(now.wall.0));
+        let claimable = self.claims.claimable(self.config.own_validator, self.config.quorum());
+        let claim = if claimable.height > parent.claim.height { claimable } else { parent.claim };
+        let height = parent.height.next();
+        let mut body = BlockBody::default();
+        let mut weight = 0_u64;
+        let lag = height.0.saturating_sub(claim.height.0);
+        let room = if lag > CLAIM_LAG_MAX { 0 } else { BLOCK_BATCHES_MAX };
+        for (digest, known) in self.batches.orderable(self.config.quorum()).filter(|(digest, _)| !ancestors.contains(*digest)) {
+            let next_weight = weight.saturating_add(known.weight());
+            if body.batches.len() >= room || next_weight > self.config.rules.params.block_weight_max {
+                break;
+            }
+            if !is_orderable_at(known.batch.content.expires, timestamp) || self.tree.is_ordered(digest) {
+                continue;
+            }
+            weight = next_weight;
+            body.batches.push(*digest);
+        }
+        let header = BlockHeader {
+            chain: self.config.rules.chain,
+            epoch: self.config.epoch,
+            view: turn.view,
+            height,
+            parent: turn.parent,
+            timestamp,
+            proposer: turn.leader,
+            weight,
+            base_fee: Amount::ZERO,
+            claim,
+            body: body.hash(),
+        };
+        Block { header, body }
+    }
+
+    /// Batches in the open blocks up to `digest`.
+    fn ancestor_batches(&self, digest: &BlockDigest) -> Result<BTreeSet<BatchDigest>, Gap> {
+        let path = self.tree.path(digest)?;
+        Ok(path.iter().flat_map(|(_, block)| block.body.batches.iter().copied()).collect())
+    }
+
+    // ---- validate ------------------------------------------------------------------------------------------------
+
+    fn answer_validate(&mut self, now: Now, ticket: Ticket, turn: Turn, digest: BlockDigest) {
+        let is_own = self.proposals.contains(&ticket);
+        if !self.may_vote && !is_own {
+            return;
+        }
+        let verdict = if is_own { Verdict::Valid } else { self.judge(now, turn, &digest) };
+        match verdict {
+            Verdict::NotYet => {}
+            Verdict::Invalid => self.reply(ticket, Answer::Verdict(false)),
+            Verdict::Valid => {
+                if self.make_durable(&digest) {
+                    if !is_own {
+                        self.last_block_ms = now.elapsed_ms;
+                    }
+                    self.reply(ticket, if is_own { Answer::Proposal(digest) } else { Answer::Verdict(true) });
+                }
+            }
+        }
+    }
+
+    fn judge(&self, now: Now, turn: Turn, digest: &BlockDigest) -> Verdict {
+        let Some(open) = self.tree.get(digest) else { return Verdict::NotYet };
+        let (header, body) = (&open.block.header, &open.block.body);
+        let rules = &self.config.rules;
+        if header.view != turn.view || header.proposer != turn.leader || header.parent != turn.parent {
+            return Verdict::Invalid;
+        }
+        let Some(parent) = self.tree.facts(&turn.parent) else { return Verdict::NotYet };
+        let is_valid = check_header(rules, header).is_ok()
+            && check_parent(header, &parent).is_ok()
+            && check_body(header, body).is_ok();
+        if !is_valid {
+            return Verdict::Invalid;
+        }
+        match self.judge_batches(&open.block) {
+            Verdict::Valid => {}
+            other => return other,
+        }
+        match self.claims.own(header.claim.height) {
+            Some(result) if result != header.claim.result => return Verdict::Invalid,
+            Some(_) => {}
+            // Below the certified height the parent's claim was checked already, and claims never fall.
+            None if header.claim.height < self.claims.certified().height => {}
+            None => return Verdict::NotYet,
+        }
+        if self.is_from_the_future(now, header) { Verdict::NotYet } else { Verdict::Valid }
+    }
+
+    fn is_from_the_future(&self, now: Now, header: &BlockHeader) -> bool {
+        header.timestamp.0 > now.wall.0.saturating_add(self.config.rules.params.clock_drift_ms_max)
+    }
+
+    /// When a proposal with a timestamp ahead of the clock may become valid.
+    pub(crate) fn clock_due(&self, now: Now) -> Option<u64> {
+        let early = |question: &Question| match question {
+            Question::Validate { digest, .. } => {
+                let header = &self.tree.get(digest)?.block.header;
+                let limit = now.wall.0.saturating_add(self.config.rules.params.clock_drift_ms_max);
+                header.timestamp.0.checked_sub(limit).filter(|ahead| *ahead > 0)
+            }
+            _ => None,
+        };
+        let ahead = self.questions.values().filter_map(early).min()?;
+        Some(now.elapsed_ms.saturating_add(ahead))
+    }
+
+    fn judge_batches(&self, block: &Block) -> Verdict {
+        let ancestors = match self.ancestor_batches(&block.header.parent) {
+            Ok(ancestors) => ancestors,
+            Err(Gap::Missing(_)) => return Verdict::NotYet,
+            Err(Gap::Conflict) => return Verdict::Invalid,
+        };
+        let mut batches = Vec::with_capacity(block.body.batches.len());
+        for digest in &block.body.batches {
+            if ancestors.contains(digest) || self.tree.is_ordered(digest) || self.batches.is_invalid(digest) {
+                return Verdict::Invalid;
+            }
+            let valid = self.batches.get(digest).filter(|known| known.valid);
+            batches.extend(valid.map(|known| BatchFacts::of(*digest, &known.batch)));
+        }
+        if batches.len() < block.body.batches.len() {
+            return Verdict::NotYet;
+        }
+        if check_batches(&block.header, &block.body, &batches).is_ok() { Verdict::Valid } else { Verdict::Invalid }
+    }
+
+    // ---- available -----------------------------------------------------------------------------------------------
+
+    fn is_available(&mut self, digest: &BlockDigest) -> bool {
+        if *digest == self.tree.tip().digest {
+            return true;
+        }
+        let Ok(path) = self.tree.path(digest) else { return false };
+        let is_complete =
+            path.iter().all(|(_, block)| block.body.batches.iter().all(|batch| self.batches.is_valid(batch)));
+        is_complete && path.iter().fold(true, |durable, (ancestor, _)| self.make_durable(ancestor) && durable)
+    }
+
+    /// Starts the synced write of a block whose batches are written; true once it is durable.
+    pub(crate) fn make_durable(&mut self, digest: &BlockDigest) -> bool {
+        let Some(open) = self.tree.get_mut(digest) else { return false };
+        if open.written == Written::No {
+            open.written = Written::Underway;
+            let block = Arc::clone(&open.block);
+            let mut set = WriteSet::new();
+            set.put(Table::Blocks, digest.0, block.encode());
+            set.put(Table::Proposals, key::proposal(block.header.height.0, &digest.0), Vec::new());
+            self.effects.push(Effect::Persist { set, durability: Durability::Synced, then: Some(*digest) });
+            return false;
+        }
+        open.written == Written::Durable
+    }
+
+    /// Closes questions of views that are decided.
+    pub(crate) fn close_questions(&mut self, view: View) {
+        let stale: Vec<_> =
+            self.questions.iter().filter(|(_, question)| question.view() < view).map(|(ticket, _)| *ticket).collect();
+        for ticket in stale {
+            self.questions.remove(&ticket);
+            self.proposals.remove(&ticket);
+        }
+    }
+}
+
+/// A batch may be ordered until it expires, and only by a block whose time is within the longest life before that: its
+/// digest is remembered until then, and no longer.
+fn is_orderable_at(expires: TimestampMs, timestamp: TimestampMs) -> bool {
+    expires >= timestamp && expires.0 <= timestamp.0.saturating_add(BATCH_LIFE_MS_MAX)
+}

@@ -1,0 +1,133 @@
+//! Where a chain goes on after a start: what the disk says.
+//!
+//! The executor's last committed block is the final tip. Above it lie blocks that this node may have voted for; they were
+//! durable with their batches before the vote, and they are here again, so nothing that a certificate could name is lost.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ledger::records::{Batch, Block, Claim, HeightResult};
+use ledger::rules::{ChainRules, ParentFacts};
+use ledger::state::StateHead;
+use ledger::values::{BatchDigest, BlockDigest, Height, TimestampMs};
+use storage::{Page, Reader, Table, key};
+
+use crate::config::OPEN_BLOCKS_MAX;
+use crate::rows::{self, RowFault};
+use crate::tree::facts;
+
+/// What a chain starts from.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The last executed block.
+    pub tip: ParentFacts,
+    /// The highest certified claim: the one the tip carries.
+    pub certified: Claim,
+    /// This node's results from the certified height to the tip.
+    pub results: Vec<Claim>,
+    /// Batches in final blocks that could still be repeated, with their expiry.
+    pub ordered: BTreeMap<BatchDigest, TimestampMs>,
+    /// Highest final block with batches.
+    pub content_height: Height,
+    /// Blocks above the tip that were written before a vote.
+    pub open_blocks: Vec<(BlockDigest, Block)>,
+    /// Their batches.
+    pub batches: Vec<(BatchDigest, Batch, Bytes)>,
+    /// First sequence for own batches.
+    pub next_sequence: u64,
+    /// Evidence records written so far.
+    pub evidence_count: u64,
+}
+
+impl Recovered {
+    /// Reads what a chain needs; the executor must have been opened on the store before.
+    ///
+    /// # Errors
+    /// [`RowFault`] when the store fails or is damaged.
+    pub fn read(rules: &ChainRules, store: &dyn Reader) -> Result<Self, RowFault> {
+        let head = store.get(Table::Meta, rows::HEAD)?.ok_or(RowFault::Missing { table: Table::Meta })?;
+        let head: StateHead = rows::decode(Table::Meta, &head)?;
+        let tip = match head.height {
+            Height(0) => ParentFacts::genesis(rules, head.timestamp, head.result),
+            _ => facts(head.block, &block_at(store, head.height)?.header),
+        };
+        let certified = tip.claim;
+        let mut results = Vec::new();
+        for height in certified.height.0..=head.height.0 {
+            let bytes = store.get(Table::Results, &key::height(height))?;
+            let result: HeightResult = rows::decode(Table::Results, &bytes.ok_or(RowFault::Missing { table: Table::Results })?)?;
+            results.push(Claim { height: Height(height), result: result.hash(rules.genesis) });
+        }
+        let (ordered, content_height) = ordered_window(store, &head)?;
+        let mut recovered = Self {
+            tip,
+            certified,
+            results,
+            ordered,
+            content_height,
+            open_blocks: Vec::new(),
+            batches: Vec::new(),
+            next_sequence: 0,
+            evidence_count: last_evidence(store)?,
+        };
+        recovered.read_open_blocks(store)?;
+        Ok(recovered)
+    }
+
+    fn read_open_blocks(&mut self, store: &dyn Reader) -> Result<(), RowFault> {
+        let from = self.tip.height.next().0.to_be_bytes();
+        let page = Page { from: std::ops::Bound::Included(&from), ..Page::first(OPEN_BLOCKS_MAX) };
+        for (place, _) in store.scan(Table::Proposals, page)? {
+            let Some((_, digest)) = key::split_proposal(&place) else { continue };
+            let Some(bytes) = store.get(Table::Blocks, &digest)? else { continue };
+            let block: Block = rows::decode(Table::Blocks, &bytes)?;
+            let mut batches = Vec::with_capacity(block.body.batches.len());
+            for batch in &block.body.batches {
+                let Some(bytes) = store.get(Table::Batches, &batch.0)? else { break };
+                batches.push((*batch, rows::decode::<Batch>(Table::Batches, &bytes)?, Bytes::from(bytes)));
+            }
+            // A block without all its batches was never voted for by this node: peers have it if it matters.
+            if batches.len() == block.body.batches.len() {
+                self.batches.extend(batches);
+                self.open_blocks.push((BlockDigest(digest), block));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn block_at(store: &dyn Reader, height: Height) -> Result<Block, RowFault> {
+    let digest = store.get(Table::Heights, &key::height(height.0))?.ok_or(RowFault::Missing { table: Table::Heights })?;
+    let bytes = store.get(Table::Blocks, &digest)?.ok_or(RowFault::Missing { table: Table::Blocks })?;
+    rows::decode(Table::Blocks, &bytes)
+}
+
+/// Digests in final blocks whose batches could still be ordered again, and the highest block with batches.
+fn ordered_window(store: &dyn Reader, head: &StateHead) -> Result<(BTreeMap<BatchDigest, TimestampMs>, Height), RowFault> {
+    let mut ordered = BTreeMap::new();
+    let mut content_height = Height(0);
+    let oldest = head.timestamp.0.saturating_sub(ledger::records::batch::BATCH_LIFE_MS_MAX);
+    let mut height = head.height;
+    while height.0 > 0 {
+        let block = block_at(store, height)?;
+        if block.header.timestamp.0 < oldest {
+            break;
+        }
+        if !block.body.batches.is_empty() {
+            content_height = content_height.max(height);
+        }
+        for batch in block.body.batches {
+            if let Some(bytes) = store.get(Table::Batches, &batch.0)? {
+                let expires = rows::decode::<Batch>(Table::Batches, &bytes)?.content.expires;
+                ordered.insert(batch, expires);
+            }
+        }
+        height = Height(height.0 - 1);
+    }
+    Ok((ordered, content_height))
+}
+
+fn last_evidence(store: &dyn Reader) -> Result<u64, RowFault> {
+    let page = store.scan(Table::Evidence, Page::last(1))?;
+    Ok(page.first().and_then(|(place, _)| key::number(place)).map_or(0, |last| last.saturating_add(1)))
+}

@@ -1,0 +1,68 @@
+//! How the chain's values lie in the store: what `storage::table` calls opaque.
+
+use ledger::records::{Movement, Outcome};
+use ledger::values::codec::check_count;
+use ledger::values::{Canonical, CodecError, Height};
+use wincode::{SchemaRead, SchemaWrite};
+
+/// Meta row of the state head.
+pub const HEAD: &[u8] = b"head";
+
+/// Most outcomes of a block: every transaction of the heaviest block, at the least size of a transaction.
+pub const OUTCOMES_MAX: usize = 512 * 1_024;
+
+/// Outcomes of one block, in execution order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, SchemaWrite, SchemaRead)]
+pub struct Outcomes {
+    /// The outcomes.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Canonical for Outcomes {
+    const NAME: &'static str = "outcomes of a block";
+    const BYTES_MAX: usize = 8 + 78 * OUTCOMES_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("outcomes", self.outcomes.len(), 0, OUTCOMES_MAX)
+    }
+}
+
+/// Reads a value or names the row that is damaged.
+pub(crate) fn decode<T: Canonical>(table: storage::Table, bytes: &[u8]) -> Result<T, RowFault> {
+    T::decode(bytes).map_err(|fault| RowFault::Damaged { table, fault })
+}
+
+/// The store failed or holds something else than what was written.
+#[derive(Debug, thiserror::Error)]
+pub enum RowFault {
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] storage::StorageError),
+    /// A row does not decode.
+    #[error("a row of table {table} is damaged: {fault}")]
+    Damaged {
+        /// The table.
+        table: storage::Table,
+        /// What is wrong with it.
+        fault: CodecError,
+    },
+    /// A row that another one points to is missing.
+    #[error("a row of table {table} is missing although another row points to it")]
+    Missing {
+        /// The table.
+        table: storage::Table,
+    },
+}
+
+/// One line of a wallet's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The block.
+    pub height: Height,
+    /// Position of the transaction in it.
+    pub index: u32,
+    /// Position of the payment in the transaction.
+    pub part: u16,
+    /// What happened.
+    pub movement: Movement,
+}

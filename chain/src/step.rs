@@ -1,0 +1,284 @@
+//! The chain's face: what goes in, what comes out. No clock, socket, thread or disk of its own.
+//!
+//! ```text
+//! engine questions ─┐                      ┌─ Reply   (to the engine)
+//! peers' frames ────┤                      ├─ Send    (to peers)
+//! completions ──────┼─► Chain::step(now) ──┼─ Persist (to disk, in order) ─────► Input::Persisted
+//! wake-ups ─────────┘                      ├─ VerifySignatures, Execute, Serve ► Input::…
+//!                                          └─ WakeAt, Report
+//! admitted payments ──► Chain::submit(now) ─► refusals
+//! ```
+//!
+//! The driver performs effects in the order given; `Persist` effects of one chain reach the disk in that order, so a
+//! synced one makes everything before it durable too.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ledger::records::{Batch, Block, Claim};
+use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, TimestampMs, TransactionId, ValidatorIndex, View};
+use storage::{Durability, WriteSet};
+
+use crate::frame::Lane;
+
+/// The two clocks, as the driver reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Wall clock, for block timestamps only.
+    pub wall: TimestampMs,
+    /// Monotonic milliseconds since any fixed moment, for everything that waits.
+    pub elapsed_ms: u64,
+}
+
+/// Names a question of the consensus engine; the driver keeps the way to answer it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// One turn of one leader, as the engine tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// The view.
+    pub view: View,
+    /// Who leads it.
+    pub leader: ValidatorIndex,
+    /// The block to extend.
+    pub parent: BlockDigest,
+}
+
+/// What the engine asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Propose a child of the turn's parent.
+    Propose {
+        /// Our turn.
+        turn: Turn,
+    },
+    /// May we vote for this proposal?
+    Validate {
+        /// The leader's turn.
+        turn: Turn,
+        /// What was proposed.
+        digest: BlockDigest,
+    },
+    /// Do we hold this block, its ancestors and all their batches, durably?
+    Available {
+        /// The view it was proposed in.
+        view: View,
+        /// The block.
+        digest: BlockDigest,
+    },
+}
+
+impl Question {
+    /// The view it belongs to.
+    #[must_use]
+    pub const fn view(&self) -> View {
+        match self {
+            Self::Propose { turn } | Self::Validate { turn, .. } => turn.view,
+            Self::Available { view, .. } => *view,
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A peer sent a frame.
+    Frame {
+        /// Who.
+        from: NodeIndex,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// The engine asks.
+    Asked {
+        /// To answer by.
+        ticket: Ticket,
+        /// What.
+        question: Question,
+    },
+    /// The engine no longer wants to know.
+    Cancelled(Ticket),
+    /// The engine wants a block sent.
+    Disseminate {
+        /// Which.
+        digest: BlockDigest,
+        /// To whom; `None` for every validator.
+        to: Option<Vec<ValidatorIndex>>,
+    },
+    /// The engine finalized a block and all its ancestors.
+    Finalized {
+        /// The view of the certificate.
+        view: View,
+        /// The block.
+        digest: BlockDigest,
+        /// The certificate, as [`ledger::proofs::FinalityProof`] encodes it.
+        certificate: Bytes,
+    },
+    /// The engine saw two contradicting votes.
+    Misbehaved {
+        /// Whose.
+        validator: ValidatorIndex,
+        /// Both votes.
+        evidence: Bytes,
+    },
+    /// A synced write is on disk.
+    Persisted(BlockDigest),
+    /// A batch's signatures were checked.
+    SignaturesChecked {
+        /// The batch.
+        digest: BatchDigest,
+        /// Position of the first transaction with a bad signature, if any.
+        first_bad: Option<usize>,
+    },
+    /// A block was executed and committed.
+    Executed(Executed),
+    /// A request of a peer was served from disk.
+    Served(NodeIndex),
+    /// A wake-up that was asked for.
+    Wake,
+}
+
+/// What execution says of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Executed {
+    /// Its height and result.
+    pub claim: Claim,
+    /// The claim that the block carries.
+    pub certified: Claim,
+    /// Its batches.
+    pub batches: Vec<BatchDigest>,
+    /// Every transaction that the block ordered, executed or not: none of them needs to wait any longer.
+    pub transactions: Vec<TransactionId>,
+}
+
+/// What the driver is to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send a frame to one node; it may be lost.
+    Send {
+        /// To whom.
+        to: NodeIndex,
+        /// On which stream.
+        lane: Lane,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// Write to disk, in order.
+    Persist {
+        /// What.
+        set: WriteSet,
+        /// Whether to wait for the disk.
+        durability: Durability,
+        /// Report `Persisted` with this block when done.
+        then: Option<BlockDigest>,
+    },
+    /// Check every transaction signature of a batch.
+    VerifySignatures {
+        /// The batch.
+        digest: BatchDigest,
+        /// Its content.
+        batch: Arc<Batch>,
+    },
+    /// Execute and commit the next final block.
+    Execute(Box<FinalBlock>),
+    /// Answer a peer from disk, then report `Served`.
+    Serve {
+        /// Whom.
+        to: NodeIndex,
+        /// What it asked.
+        request: Request,
+    },
+    /// Answer a question of the engine.
+    Reply {
+        /// Which.
+        ticket: Ticket,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Call `step(Wake)` at this time at the latest; replaces earlier wishes.
+    WakeAt {
+        /// On the monotonic clock.
+        elapsed_ms: u64,
+    },
+    /// Something that people and metrics should know.
+    Report(Report),
+}
+
+/// A final block on its way into the state.
+#[derive(Debug, Clone)]
+pub struct FinalBlock {
+    /// Its digest.
+    pub digest: BlockDigest,
+    /// The block.
+    pub block: Arc<Block>,
+    /// Its batches, in order.
+    pub batches: Vec<Arc<Batch>>,
+    /// The certificate, if one names exactly this block.
+    pub certificate: Option<Bytes>,
+}
+
+/// What a peer may ask of the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// These batches.
+    Batches(Vec<BatchDigest>),
+    /// This block.
+    Block(BlockDigest),
+    /// Final blocks from this height on, up to one with a certificate.
+    Blocks(Height),
+}
+
+/// Answers to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Our proposal.
+    Proposal(BlockDigest),
+    /// Yes or no.
+    Verdict(bool),
+    /// We do not propose in this turn.
+    Decline,
+}
+
+/// News.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// A block was executed; its transactions are final.
+    Final {
+        /// Its height.
+        height: Height,
+    },
+    /// Results up to this height are under a quorum certificate.
+    Certified {
+        /// The height.
+        height: Height,
+    },
+    /// Pooled transactions ran out of time.
+    Expired {
+        /// Which.
+        transactions: Vec<TransactionId>,
+    },
+    /// A validator broke the rules; kept on disk.
+    Evidence {
+        /// Who.
+        validator: ValidatorIndex,
+        /// What, in one word.
+        kind: &'static str,
+    },
+    /// A peer sent something wrong and is not asked again for a while.
+    Distrusted {
+        /// Who.
+        node: NodeIndex,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A final claim contradicts this node's own result: it must stop (PROTOCOL rule 14).
+    Diverged {
+        /// The height.
+        height: Height,
+        /// What this node computed.
+        own: Claim,
+        /// What a quorum certified.
+        certified: Claim,
+    },
+}

@@ -1,0 +1,114 @@
+//! A genesis as text for people who compare it over the telephone.
+
+use std::fmt::Write as _;
+
+use ledger::records::params::UNLIMITED;
+use ledger::records::wallet::TIERS;
+use ledger::records::{ChainSpec, GenesisSpec, OperatorRole, Registry};
+use ledger::values::{Amount, OperatorId, faults_max, quorum};
+
+/// Everything in the spec, one fact a line.
+#[must_use]
+pub fn show(spec: &GenesisSpec) -> String {
+    let mut out = String::new();
+    let hash = spec.hash();
+    line(&mut out, format_args!("network    {}", spec.network));
+    line(&mut out, format_args!("genesis    {hash}"));
+    line(&mut out, format_args!("timestamp  {} ms", spec.timestamp));
+    line(&mut out, format_args!("\noperators ({})", spec.operators.len()));
+    let registry = Registry::from_genesis(spec);
+    for (id, operator) in (0_u16..).zip(&spec.operators) {
+        let role = match operator.role {
+            OperatorRole::CentralBank => "central bank",
+            OperatorRole::Bank => "bank",
+        };
+        line(&mut out, format_args!("  {id:>3}  {}  ({role})", operator.name));
+        line(&mut out, format_args!("       operator key {}", operator.key));
+        let policy = &operator.wallet_policy;
+        line(&mut out, format_args!("       wallet policy {} of {}", policy.threshold, policy.keys.len()));
+        for key in &policy.keys {
+            line(&mut out, format_args!("         {key}"));
+        }
+        let mut currencies: Vec<_> = spec.chains.iter().map(|chain| chain.currency).collect();
+        currencies.dedup();
+        for currency in currencies {
+            if let Some(wallet) = registry.operator_wallet(hash, currency, OperatorId(id)) {
+                line(&mut out, format_args!("       {currency} wallet {wallet}"));
+            }
+        }
+    }
+    line(&mut out, format_args!("\nnodes ({})", spec.nodes.len()));
+    for (index, node) in spec.nodes.iter().enumerate() {
+        line(
+            &mut out,
+            format_args!("  {index:>3}  operator {}  {}  {}", node.operator, node.address, node.network_key),
+        );
+    }
+    for chain in &spec.chains {
+        show_chain(&mut out, chain);
+    }
+    out
+}
+
+fn show_chain(out: &mut String, chain: &ChainSpec) {
+    let validators = chain.validators.len();
+    line(out, format_args!("\nchain {}: {} shard {}", chain.chain, chain.currency, chain.shard));
+    let (votes, faults) = (quorum(validators), faults_max(validators));
+    line(out, format_args!("  {validators} validators, quorum {votes}, bears {faults} faulty"));
+    let params = &chain.params;
+    line(
+        out,
+        format_args!(
+            "  block pace {} ms, weight up to {} bytes",
+            params.block_pace_ms, params.block_weight_max
+        ),
+    );
+    let (ttl, drift) = (params.transaction_ttl_ms_max, params.clock_drift_ms_max);
+    line(out, format_args!("  transactions live up to {ttl} ms, clocks may drift {drift} ms"));
+    for (tier, limits) in TIERS.iter().zip(&params.tiers) {
+        let (payment, balance) = (limit(limits.payment_max), limit(limits.balance_max));
+        let lanes = limits.lanes;
+        line(
+            out,
+            format_args!("  tier {tier:?}: lanes {lanes}, payment up to {payment}, balance up to {balance}"),
+        );
+    }
+    for (seat, validator) in chain.validators.iter().enumerate() {
+        let (operator, node, key) = (validator.operator, validator.node, validator.consensus_key);
+        line(out, format_args!("  {seat:>3}  operator {operator}  node {node}  {key}"));
+    }
+}
+
+fn limit(amount: Amount) -> String {
+    if amount == UNLIMITED { "any amount".to_owned() } else { format!("{amount} yuan") }
+}
+
+/// Writing to a `String` cannot fail.
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(out, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev::{LocalnetPlan, localnet};
+
+    #[test]
+    fn shows_the_hash_and_every_key() {
+        let spec = localnet(&LocalnetPlan::new(4), &[7; 32]).unwrap().spec;
+        let text = show(&spec);
+        assert!(text.contains(&spec.hash().to_string()));
+        for key in spec
+            .operators
+            .iter()
+            .map(|operator| operator.key)
+            .chain(spec.nodes.iter().map(|node| node.network_key))
+        {
+            assert!(text.contains(&key.to_string()));
+        }
+        assert!(
+            text.contains("4 validators, quorum 3, bears 1 faulty")
+                && text.contains("tier Three: lanes 2, payment up to 5000.00 yuan")
+        );
+    }
+}

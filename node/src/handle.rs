@@ -1,0 +1,97 @@
+//! What the edges of a node (REST, metrics) see of a chain: its status, its stored data, and the door for transactions.
+
+use std::sync::Arc;
+
+use chain::ChainStatus;
+use ledger::records::ChainSpec;
+use ledger::values::{ChainId, GenesisHash, TransactionId};
+use storage::Store;
+use tokio::sync::watch;
+
+use crate::admission::{Admission, Refused};
+
+/// A chain that this node hosts. Cheap to clone.
+#[derive(Clone)]
+pub struct ChainHandle {
+    /// The network.
+    pub genesis: GenesisHash,
+    /// The chain as genesis describes it.
+    pub spec: Arc<ChainSpec>,
+    /// Its store. Reads block: use them on a blocking thread.
+    pub store: Arc<dyn Store>,
+    /// The newest status.
+    pub status: watch::Receiver<Status>,
+    /// The only door for transactions.
+    pub admission: Arc<Admission>,
+}
+
+/// What happened to a submitted transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submitted {
+    /// Taken in: it waits to be sealed.
+    Accepted {
+        /// Its id.
+        id: TransactionId,
+    },
+    /// Posted before: waiting, ordered or executed. Nothing to do.
+    Known {
+        /// Its id.
+        id: TransactionId,
+    },
+    /// Not taken in.
+    Refused(Refused),
+}
+
+impl ChainHandle {
+    /// The chain's id.
+    #[must_use]
+    pub fn chain(&self) -> ChainId {
+        self.spec.chain
+    }
+}
+
+/// A chain's status and that of its surroundings.
+#[derive(Debug, Clone, Copy)]
+pub struct Status {
+    /// The chain.
+    pub chain: ChainStatus,
+    /// Whether this node votes here, and if not, why.
+    pub voting: Voting,
+    /// Free bytes on the data device when last looked.
+    pub disk_free_bytes: u64,
+    /// The halt that ended the chain, if it ended.
+    pub halt: Option<HaltCode>,
+}
+
+/// Whether a node votes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voting {
+    /// It does.
+    Yes,
+    /// It has no validator on this chain.
+    Observer,
+    /// Its journal is new: it follows until it cannot contradict an earlier vote (PROTOCOL rule 26).
+    Rejoining,
+    /// The disk is below its reserve.
+    DiskReserve,
+    /// The chain has stopped.
+    Halted,
+}
+
+/// Why a chain stopped for good; numbered for operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[repr(u16)]
+pub enum HaltCode {
+    /// A quorum certified another result than this node computed.
+    #[error("1: a quorum certified another result than this node computed; keep the data directory for the auditors and rejoin with an empty one")]
+    Diverged = 1,
+    /// The store failed.
+    #[error("2: the store failed; check the disk and its log, then start again")]
+    Store = 2,
+    /// A block that a quorum ordered could not be executed.
+    #[error("3: a final block could not be executed; keep the data directory and call the maintainers")]
+    Execution = 3,
+    /// The consensus engine ended.
+    #[error("4: the consensus engine ended, most likely because its journal could not be written; check the disk, then start again")]
+    Engine = 4,
+}
