@@ -1,5 +1,7 @@
 //! Tests of the ledger through its public face: one binary, one module per subject.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests run on one machine")]
+
 mod network;
 mod samples;
 
