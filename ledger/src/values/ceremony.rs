@@ -40,7 +40,12 @@ pub fn sign_ceremony(secret: &SecretKey, purpose: CeremonyPurpose, payload: &Has
 
 /// Whether `signature` was made by `key` for `purpose` over `payload`.
 #[must_use]
-pub fn verify_ceremony(key: PublicKey, purpose: CeremonyPurpose, payload: &Hash, signature: Signature) -> bool {
+pub fn verify_ceremony(
+    key: PublicKey,
+    purpose: CeremonyPurpose,
+    payload: &Hash,
+    signature: Signature,
+) -> bool {
     verify(&SignedMessage { public_key: key, message: &purpose.message(payload), signature })
 }
 
@@ -50,7 +55,8 @@ mod tests {
 
     #[test]
     fn a_signature_serves_one_purpose_one_payload_and_one_key() {
-        let purposes = [CeremonyPurpose::Contribution, CeremonyPurpose::Possession, CeremonyPurpose::Approval];
+        let purposes =
+            [CeremonyPurpose::Contribution, CeremonyPurpose::Possession, CeremonyPurpose::Approval];
         let (secret, other) = (SecretKey::from_seed([1; 32]), SecretKey::from_seed([2; 32]));
         let payload = Hash([7; 32]);
         for made_for in purposes {
