@@ -1,4 +1,5 @@
-//! The client against a scripted server on loopback: refusals, retries, bounds, waiting, and the auditors' feed.
+//! The client against a scripted server on loopback: refusals, retries, bounds, waiting, and the auditors'
+//! feed.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -341,7 +342,8 @@ fn outcome_pages_round_trip_and_refuse_a_rest() {
 }
 
 proptest! {
-    /// A flipped byte is refused or read as another page; never a panic, never an allocation by a claimed length.
+    /// A flipped byte is refused or read as another page; never a panic, never an allocation by a claimed
+    /// length.
     #[test]
     fn mutated_pages_never_panic(place in 0_usize..600, value in any::<u8>()) {
         let mut page = feed_page(1, &[block(1, &[BatchDigest([9; 32])]), block(2, &[])], Some(b"certificate"));
