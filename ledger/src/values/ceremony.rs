@@ -1,7 +1,8 @@
 //! Signatures of the genesis ceremony: made before a genesis hash exists, so they carry no network.
 //!
-//! Each purpose has its own tag, and none is a prefix of another or of a tag used after genesis: a signature made for one
-//! purpose never passes for another. What a payload hash covers is defined by the `genesis` crate.
+//! Each purpose has its own tag, and none is a prefix of another or of a tag used after genesis: a signature
+//! made for one purpose never passes for another. What a payload hash covers is defined by the `genesis`
+//! crate.
 
 use super::hash::Hash;
 use super::key::{PublicKey, SecretKey, Signature};
