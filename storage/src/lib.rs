@@ -25,7 +25,7 @@
 //! | `error.rs` | [`StorageError`] and the mend of each |
 //! | `disk.rs` | free and used bytes of a directory |
 //! | `memory/` | the twin: `disk.rs` (tables, crash), `plan.rs` (faults), `store.rs` (the face) |
-//! | `rocks/` | `store.rs`, `reader.rs` (faces), `view.rs` (reading), `tuning.rs` (every option with its reason), `directory.rs` (claims and refusals), `log_file.rs` (checks of WAL and MANIFEST), `checksum.rs`, `fault.rs` |
+//! | `rocks/` | `store.rs`, `reader.rs` (faces), `view.rs` (reading), `tuning.rs` (every option with its reason), `directory.rs` (claims and refusals), `log_file.rs` (checks of WAL and MANIFEST), `blob_file.rs`, `checksum.rs`, `fault.rs` |
 //!
 //! # Invariants
 //!
@@ -58,7 +58,7 @@ pub use identity::Identity;
 pub use memory::{CrashPlan, CrashPoint, CrashReport, Fault, MemoryDisk, MemoryStore, Survival};
 pub use rocks::{RocksOptions, RocksReader, RocksStore, VerifyReport, read_identity};
 pub use store::{
-    Durability, Order, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Reader, Row, Store, StoreStatistics,
+    Durability, Order, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Reader, Row, Store, StoreStatistics, Visit,
 };
 pub use table::{KeyLayout, SCHEMA, Table, TableSpec, WritePattern};
 pub use write_set::{VALUE_BYTES_MAX, WRITE_SET_BYTES_MAX, WriteSet};

@@ -23,6 +23,9 @@ const _: () = assert!(PAGE_BYTES_MAX >= crate::write_set::VALUE_BYTES_MAX);
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
 
+/// What [`Reader::for_each`] calls with every key and value.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// Which part of a table to read, from which end, and how much of it.
 ///
 /// The range is `from..until` in key order for both orders; `order` says from which end to read. To turn the page
@@ -101,11 +104,7 @@ pub trait Reader: Send + Sync {
     ///
     /// # Errors
     /// See [`Reader`].
-    fn for_each(
-        &self,
-        table: Table,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StorageError>;
+    fn for_each(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StorageError>;
 }
 
 /// A database that is written by this process.

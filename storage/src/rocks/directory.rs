@@ -170,13 +170,11 @@ fn contents(path: &Path) -> Result<Contents, StorageError> {
     for entry in fs::read_dir(path).map_err(|error| StorageError::io(path, &error))? {
         let entry = entry.map_err(|error| StorageError::io(path, &error))?;
         let name = entry.path();
-        let extension = name.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let holds_data = match extension {
-            "sst" | "blob" => true,
-            "log" => entry.metadata().is_ok_and(|metadata| metadata.len() > 0),
-            _ => false,
-        };
-        if holds_data {
+        // RocksDB writes `CURRENT` before the first of these.
+        if name
+            .extension()
+            .is_some_and(|extension| extension == "sst" || extension == "blob" || extension == "log")
+        {
             let detail = "it is missing although the directory holds data".to_owned();
             return Err(StorageError::Corruption { table: None, file: Some(current), detail });
         }

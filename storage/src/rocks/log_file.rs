@@ -27,7 +27,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::checksum::extend;
+use super::checksum::{extend, unmask};
 use crate::error::StorageError;
 
 const BLOCK_BYTES: usize = 32 << 10;
@@ -90,7 +90,11 @@ fn current_manifest(directory: &Path) -> Result<PathBuf, StorageError> {
 
 /// Checks one log file, block by block.
 pub(super) fn check_file(path: &Path) -> Result<LogEnd, StorageError> {
-    let mut file = fs::File::open(path).map_err(|error| StorageError::io(path, &error))?;
+    let file = fs::File::open(path).map_err(|error| StorageError::io(path, &error))?;
+    check_stream(path, file)
+}
+
+fn check_stream(path: &Path, mut file: impl Read) -> Result<LogEnd, StorageError> {
     let mut block = Vec::with_capacity(BLOCK_BYTES);
     let mut start = 0_u64;
     let mut flaw: Option<(u64, Flaw)> = None;
@@ -176,11 +180,6 @@ const fn is_known(kind: u8) -> bool {
     matches!(kind, 1..=4 | 9 | 10 | 130)
 }
 
-/// RocksDB stores checksums rotated and shifted, so that a checksum of data with checksums in it stays strong.
-const fn unmask(masked: u32) -> u32 {
-    masked.wrapping_sub(0xa282_ead8).rotate_left(15)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::checksum::crc32c;
@@ -200,10 +199,7 @@ mod tests {
     }
 
     fn check(bytes: &[u8]) -> Result<LogEnd, StorageError> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("000001.log");
-        fs::write(&path, bytes).unwrap();
-        check_file(&path)
+        check_stream(Path::new("000001.log"), bytes)
     }
 
     /// Three records in one block, then fragments over two blocks, then a last record.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rocksdb::{Cache, DB};
 
+use super::blob_file;
 use super::directory::{self, Claim};
 use super::fault::fault;
 use super::log_file;
@@ -106,9 +107,19 @@ pub(super) fn verify_database(path: &Path, settings: &RocksOptions) -> Result<Ve
             report.rows += 1;
             report.bytes += (key.len() + value.len()) as u64;
             ControlFlow::Continue(())
-        })?;
+        })
+        .map_err(|error| name_file(path, error))?;
     }
     Ok(report)
+}
+
+fn name_file(path: &Path, error: StorageError) -> StorageError {
+    match error {
+        StorageError::Corruption { table, file: None, detail } => {
+            StorageError::Corruption { table, file: blob_file::first_bad_file(path), detail }
+        }
+        other => other,
+    }
 }
 
 fn open_read_only(path: &Path, settings: &RocksOptions) -> Result<DB, StorageError> {

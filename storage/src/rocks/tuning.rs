@@ -72,9 +72,10 @@ pub(super) enum Access {
 /// Options of the database as a whole.
 pub(super) fn database(options: &RocksOptions, access: Access) -> Options {
     let mut database = Options::default();
-    let create = access == Access::Write { create: true };
-    database.create_if_missing(create);
-    database.create_missing_column_families(create);
+    database.create_if_missing(access == Access::Write { create: true });
+    // A crash while creating may leave a database without some of its tables; they are empty then. (A table cannot
+    // get lost otherwise: the MANIFEST has been checked.)
+    database.create_missing_column_families(matches!(access, Access::Write { .. }));
     // Check everything that is read at open, and stop writing at the first inconsistency.
     database.set_paranoid_checks(true);
     // Stop at a torn tail and keep the prefix. What else could make it stop has been refused by `log_file.rs`.
