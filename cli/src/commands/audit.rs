@@ -22,8 +22,6 @@ const SEARCH_DEPTH: usize = 3;
 const SEARCH_FOLDERS_MAX: usize = 1_000;
 /// Folders searched above `--data` for the genesis file.
 const GENESIS_PARENTS: usize = 4;
-/// Version of the databases that this program writes and audits.
-const SCHEMA_VERSION: u32 = 1;
 
 /// Arguments of `jiaozi audit`.
 #[derive(Debug, Args)]
@@ -104,7 +102,8 @@ fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
         }
         Some(data) => {
             let path = find_database(data, chain)?;
-            let identity = Identity { schema_version: SCHEMA_VERSION, genesis: spec.hash().0, chain: chain.0 };
+            let found = read_identity(&path).map_err(AuditError::from)?;
+            let identity = Identity { genesis: spec.hash().0, ..found };
             let reader = RocksReader::open(&path, Some(&identity), RocksOptions::default()).map_err(AuditError::from)?;
             bar.say("checking every byte".to_owned());
             let checked = reader.verify_all().map_err(AuditError::from)?;
