@@ -9,7 +9,7 @@
 //! | [`bulk`] | submitting many in a binary body |
 //! | [`wallet`] | wallets and their history |
 //! | [`chain`], [`network`], [`health`] | chains and blocks, operators and nodes, readiness |
-//! | [`feed`] | binary pages for auditors |
+//! | [`feed`], [`evidence`] | for auditors: binary pages; misbehaviour on record |
 //! | [`client`] | the client |
 //!
 //! Rules:
@@ -26,6 +26,7 @@ pub mod chain;
 pub mod client;
 pub mod code;
 pub mod error;
+pub mod evidence;
 pub mod feed;
 pub mod health;
 pub mod network;

@@ -16,6 +16,8 @@ pub const WALLET_HISTORY: &str = "/v1/wallets/{id}/history";
 pub const WALLET_PROOF: &str = "/v1/wallets/{id}/proof";
 /// `GET`: all chains of the network.
 pub const CHAINS: &str = "/v1/chains";
+/// `GET`: one chain.
+pub const CHAIN: &str = "/v1/chains/{chain}";
 /// `GET`: a block.
 pub const BLOCK: &str = "/v1/chains/{chain}/blocks/{height}";
 /// `GET`: the outcomes of a block, binary.
@@ -24,6 +26,8 @@ pub const BLOCK_OUTCOMES: &str = "/v1/chains/{chain}/blocks/{height}/outcomes";
 pub const FEED: &str = "/v1/chains/{chain}/feed";
 /// `GET`: batches by digest, binary.
 pub const BATCHES: &str = "/v1/chains/{chain}/batches";
+/// `GET`: recorded misbehaviour of validators.
+pub const EVIDENCE: &str = "/v1/evidence";
 /// `GET`: operators and nodes.
 pub const NETWORK: &str = "/v1/network";
 /// `GET`: whether the process lives.
@@ -65,6 +69,12 @@ pub fn wallet_proof(id: WalletId) -> String {
     format!("/v1/wallets/{id}/proof")
 }
 
+/// [`CHAIN`] of `chain`.
+#[must_use]
+pub fn chain(chain: ChainId) -> String {
+    format!("{CHAINS}/{chain}")
+}
+
 /// [`BLOCK`] at `height`.
 #[must_use]
 pub fn block(chain: ChainId, height: Height) -> String {
@@ -96,7 +106,7 @@ mod tests {
     /// What clients ask for is what the router's template matches.
     #[test]
     fn functions_fill_their_templates() {
-        let (id, wallet_id, chain, height) =
+        let (id, wallet_id, in_chain, height) =
             (TransactionId([1; 32]), WalletId([2; 32]), ChainId(3), Height(4));
         let fill = |template: &str, id: &str| {
             template.replace("{id}", id).replace("{chain}", "3").replace("{height}", "4")
@@ -106,9 +116,10 @@ mod tests {
         assert_eq!(wallet(wallet_id), fill(WALLET, &wallet_id.to_string()));
         assert_eq!(wallet_history(wallet_id), fill(WALLET_HISTORY, &wallet_id.to_string()));
         assert_eq!(wallet_proof(wallet_id), fill(WALLET_PROOF, &wallet_id.to_string()));
-        assert_eq!(block(chain, height), fill(BLOCK, ""));
-        assert_eq!(block_outcomes(chain, height), fill(BLOCK_OUTCOMES, ""));
-        assert_eq!(feed(chain), fill(FEED, ""));
-        assert_eq!(batches(chain), fill(BATCHES, ""));
+        assert_eq!(chain(in_chain), fill(CHAIN, ""));
+        assert_eq!(block(in_chain, height), fill(BLOCK, ""));
+        assert_eq!(block_outcomes(in_chain, height), fill(BLOCK_OUTCOMES, ""));
+        assert_eq!(feed(in_chain), fill(FEED, ""));
+        assert_eq!(batches(in_chain), fill(BATCHES, ""));
     }
 }

@@ -9,7 +9,7 @@ use ledger::values::{
     Canonical as _, ChainId, GenesisHash, Height, PolicyHash, PublicKey, TransactionId, WalletId,
 };
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::error::ApiError;
 use crate::text::{as_hex, as_text, as_text_list, as_text_option};
@@ -93,6 +93,30 @@ impl TransactionState {
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Certified | Self::Expired)
     }
+}
+
+/// Query of `GET /v1/transactions/{id}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TransactionQuery {
+    /// Answer only when the transaction is there, or when time is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
+    pub wait: Option<WaitFor>,
+    /// How long to wait at most, in milliseconds; lowered to what the node allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// What to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitFor {
+    /// Its position cannot change.
+    Final,
+    /// Its outcome is under a certificate.
+    Certified,
 }
 
 /// Answer of `GET /v1/transactions/{id}`.

@@ -525,3 +525,116 @@ pub enum FieldProblem {
         reason: crate::telemetry::FilterError,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../docs/node.toml");
+
+    /// The least configuration, with `lines` put into a section.
+    fn refused(section: &str, lines: &str) -> String {
+        let text = format!("{}\n{section}\n{lines}", minimal());
+        NodeConfig::parse(&text).unwrap_err().to_string()
+    }
+
+    fn minimal() -> &'static str {
+        "[node]\ngenesis = \"g\"\ndata_directory = \"d\"\n[keys]\nnetwork_key = \"n\"\npassphrase_file = \"p\""
+    }
+
+    #[test]
+    fn the_documented_example_is_read_and_shows_the_defaults() {
+        let config = NodeConfig::parse(EXAMPLE).unwrap();
+        let least = NodeConfig::parse(minimal()).unwrap();
+        assert_eq!((config.rest, config.storage, config.log), (least.rest, least.storage, least.log));
+        // What the example leaves out as a comment is the default that it names.
+        let mut shown = String::new();
+        for line in EXAMPLE.lines() {
+            let field = line.strip_prefix("# ").filter(|line| line.split_once(" = ").is_some_and(is_field));
+            shown.push_str(field.unwrap_or(line));
+            shown.push('\n');
+        }
+        let shown = shown
+            .replace("passphrase_credential", "# ")
+            .replace("listen = \"0.0.0.0:7000\"", "")
+            .replace("tls = {", "# ")
+            .replace("name = ", "# ")
+            .replace("sha256 = ", "# ")
+            .replace("scopes = ", "# ");
+        let shown = NodeConfig::parse(&shown).unwrap();
+        assert_eq!(shown.node.chains, least.node.chains);
+        assert_eq!((shown.rest, shown.storage, shown.log), (least.rest, least.storage, least.log));
+        assert_eq!(shown.consensus.leader_timeout_ms, Some(consensus::Timing::default().leader_timeout_ms));
+        assert_eq!(shown.consensus.skip_ms, Some(consensus::Timing::default().skip_ms));
+    }
+
+    fn is_field((name, _): (&str, &str)) -> bool {
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
+    }
+
+    #[test]
+    fn refusals_name_section_field_and_mend() {
+        let cases = [
+            ("[storage]", "cache_bytes = 1", "[storage] cache_bytes: is 1. Mend: choose"),
+            ("[storage]", "disk_reserve_bytes = 0", "[storage] disk_reserve_bytes"),
+            ("[rest.limits]", "wait_ms = 1", "[rest.limits] wait_ms"),
+            ("[rest.limits]", "connections = 0", "[rest.limits] connections"),
+            ("[rest.limits]", "body_bytes = 99999999999", "[rest.limits] body_bytes"),
+            ("[log]", "level = \"info,network=loud\"", "[log] level"),
+            ("[consensus]", "retry_ms = 0", "[consensus] retry_ms"),
+            ("[[rest.tokens]]", "name = \"a\"\nsha256 = \"00\"\nscopes = [\"read\"]", "[rest] tokens.sha256"),
+            ("[rest]", "listen = \"here\"", "listen"),
+            ("[rest]", "lisen = \"127.0.0.1:1\"", "lisen"),
+            ("[surprise]", "", "surprise"),
+        ];
+        for (section, lines, expected) in cases {
+            let message = refused(section, lines);
+            assert!(message.contains(expected) && message.contains("Mend"), "{section} {lines}: {message}");
+        }
+        let keys = [
+            ("passphrase_credential = \"c\"", "[keys] passphrase_file"),
+            ("consensus_keys = [{ chain = 1, keystore = \"k\" }]", "chain 1"),
+        ];
+        for (line, expected) in keys {
+            let message = NodeConfig::parse(&format!("{}\n{line}", minimal())).unwrap_err().to_string();
+            assert!(message.contains(expected) && message.contains("Mend"), "{line}: {message}");
+        }
+        let chains = minimal().replace("[keys]", "chains = []\n[keys]");
+        assert!(NodeConfig::parse(&chains).unwrap_err().to_string().contains("[node] chains: is empty"));
+    }
+
+    #[test]
+    fn beyond_loopback_tls_and_a_token_are_needed() {
+        let token = "[[rest.tokens]]\nname = \"a\"\nsha256 = \"";
+        let token = format!("{token}{}\"\nscopes = [\"read\"]", "0".repeat(64));
+        let tls = "tls = { certificate = \"c\", key = \"k\" }";
+        for listen in ["0.0.0.0:8080", "10.1.2.3:8080", "[::]:8080", "[2001:db8::1]:8080"] {
+            let listen = format!("listen = \"{listen}\"");
+            for lines in [listen.clone(), format!("{listen}\n{tls}"), format!("{listen}\n{token}")] {
+                let message = refused("[rest]", &lines);
+                assert!(message.contains("[rest] listen") && message.contains("jiaozi token new"), "{message}");
+            }
+            let text = format!("{}\n[rest]\n{listen}\n{tls}\n{token}", minimal());
+            assert!(NodeConfig::parse(&text).is_ok());
+        }
+        for listen in ["127.0.0.1:0", "[::1]:8080", "127.8.8.8:80"] {
+            let text = format!("{}\n[rest]\nlisten = \"{listen}\"", minimal());
+            assert!(NodeConfig::parse(&text).is_ok(), "{listen}");
+        }
+    }
+
+    #[test]
+    fn paths_start_at_the_folder_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        std::fs::write(&path, minimal().replace("\"d\"", "\"/var/d\"")).unwrap();
+        let config = NodeConfig::load(&path).unwrap();
+        assert_eq!(config.node.genesis, folder.path().join("g"));
+        assert_eq!(config.node.data_directory, Path::new("/var/d"));
+        assert_eq!(config.keys.passphrase_file, Some(folder.path().join("p")));
+        std::fs::write(&path, "[node]").unwrap();
+        let message = NodeConfig::load(&path).unwrap_err().to_string();
+        assert!(message.contains("node.toml") && message.contains("Mend"), "{message}");
+        assert!(NodeConfig::load(&folder.path().join("none")).unwrap_err().to_string().contains("Mend"));
+    }
+}

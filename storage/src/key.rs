@@ -114,11 +114,11 @@ mod tests {
     #[test]
     fn byte_order_is_numeric_order() {
         assert!(height(255) < height(256));
-        assert!(history(1, u64::MAX, u32::MAX) < history(2, 0, 0, 0));
-        assert!(history(1, 2, u32::MAX) < history(1, 3, 0, 0));
+        assert!(history(1, u64::MAX, u32::MAX, u16::MAX) < history(2, 0, 0, 0));
+        assert!(history(1, 2, u32::MAX, u16::MAX) < history(1, 3, 0, 0));
         let (first, end) = history_of(5);
         assert!(first <= history(5, 0, 0, 0));
-        assert!(end.is_some_and(|end| history(5, u64::MAX, u32::MAX) < end && end <= history(6, 0, 0, 0)));
+        assert!(end.is_some_and(|end| history(5, u64::MAX, u32::MAX, u16::MAX) < end && end <= history(6, 0, 0, 0)));
         assert_eq!(history_of(u64::MAX).1, None);
     }
 }

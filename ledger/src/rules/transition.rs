@@ -9,6 +9,8 @@
 //!
 //! On an error the state is as before.
 
+use std::borrow::Borrow;
+
 use super::admission::{Circumstances, admit};
 use super::apply::{Acting, Working, apply};
 use super::chain_rules::ChainRules;
@@ -168,12 +170,12 @@ impl ChainState {
         &mut self,
         reader: &impl StateReader,
         block: &Block,
-        batches: &[Batch],
+        batches: &[impl Borrow<Batch>],
         strategy: &impl Strategy,
     ) -> Result<Execution, ExecutionFault> {
         self.check_next(block, batches)?;
         let transactions: Vec<&Transaction> =
-            batches.iter().flat_map(|batch| batch.content.transactions.iter()).collect();
+            batches.iter().flat_map(|batch| batch.borrow().content.transactions.iter()).collect();
         let rules = self.rules.clone();
         let prepared = strategy
             .map(&transactions, TRANSACTIONS_PER_CHUNK, |transaction| Prepared::new(&rules, transaction));
@@ -192,7 +194,7 @@ impl ChainState {
         head.block = block.header.digest(rules.genesis);
         head.forget_expired(block.header.timestamp);
         for (digest, batch) in block.body.batches.iter().zip(batches) {
-            head.order(*digest, batch.content.expires);
+            head.order(*digest, batch.borrow().content.expires);
         }
         let finished = self.finish(head, &writes, &ran, transactions.len(), strategy);
         let (head, result) = match finished {
@@ -206,7 +208,7 @@ impl ChainState {
         Ok(Execution { result_hash: head.result, result, head, outcomes, skipped, writes, history, undo })
     }
 
-    fn check_next(&self, block: &Block, batches: &[Batch]) -> Result<(), ExecutionFault> {
+    fn check_next(&self, block: &Block, batches: &[impl Borrow<Batch>]) -> Result<(), ExecutionFault> {
         let header = &block.header;
         if header.chain != self.rules.chain
             || header.height != self.head.height.next()

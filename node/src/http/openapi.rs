@@ -33,7 +33,6 @@ use super::{blocks, chains, evidence, feed, health, metrics, network, proofs, su
         metrics::metrics,
         openapi,
     ),
-    components(schemas(transactions::WaitFor)),
     security(("token" = [])),
     modifiers(&TokenScheme)
 )]

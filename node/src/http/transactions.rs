@@ -7,42 +7,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::code::ErrorCode;
 use api::error::ApiError;
-use api::transaction::{TransactionState, TransactionStatus, TransactionView};
+use api::transaction::{TransactionQuery, TransactionState, TransactionStatus, TransactionView, WaitFor};
 use axum::Json;
 use axum::extract::State;
 use ledger::values::{Height, TransactionId};
-use serde::Deserialize;
 use tokio::time::Instant;
-use utoipa::{IntoParams, ToSchema};
 
 use super::edge::Edge;
 use super::guard::OnDrop;
 use super::parameters::{Ask, Place};
 use super::refusal::Refusal;
 use crate::handle::ChainHandle;
-
-/// Query of `GET /v1/transactions/{id}`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct StatusQuery {
-    /// Answer only when the transaction is there, or when time is over.
-    #[param(inline)]
-    wait: Option<WaitFor>,
-    /// How long to wait at most; lowered to what the node allows.
-    timeout_ms: Option<u64>,
-}
-
-/// What to wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum WaitFor {
-    /// Its position cannot change.
-    Final,
-    /// Its outcome is under a certificate.
-    Certified,
-}
 
 /// Says where a transaction stands.
 ///
@@ -52,21 +29,21 @@ pub(crate) enum WaitFor {
     get,
     path = api::path::TRANSACTION,
     tag = "transactions",
-    params(("id" = String, Path, description = "transaction id, 64 hexadecimal digits"), StatusQuery),
+    params(("id" = String, Path, description = "transaction id, 64 hexadecimal digits"), TransactionQuery),
     responses(
-        (status = 200, description = "where it stands; `unknown` when this node never saw it", body = TransactionStatus),
-        (status = "4XX", description = "refused", body = ApiError),
+        (status = 200, description = "where it stands", body = TransactionStatus),
+        (status = "4XX", description = "refused; 1402 when this node has not seen it", body = ApiError),
         (status = "5XX", description = "the store cannot be read", body = ApiError),
     )
 )]
 pub(crate) async fn status(
     State(edge): State<Edge>,
     place: Place,
-    Ask(query): Ask<StatusQuery>,
+    Ask(query): Ask<TransactionQuery>,
 ) -> Result<Json<TransactionStatus>, Refusal> {
     let id: TransactionId = place.get("id")?;
     let Some(wait) = query.wait else {
-        return look(&edge, id, true).await.map(Json);
+        return known(look(&edge, id, true).await?);
     };
     let _place = Arc::clone(edge.waits()).try_acquire_owned().map_err(|_| Refusal::busy())?;
     let waits = edge.parts().metrics.rest.open_waits.clone();
@@ -75,7 +52,14 @@ pub(crate) async fn status(
         waits.dec();
     });
     let patience_ms = query.timeout_ms.unwrap_or(WAIT_DEFAULT_MS).min(edge.parts().limits.wait_ms);
-    wait_for(&edge, id, wait, Instant::now() + Duration::from_millis(patience_ms)).await.map(Json)
+    known(wait_for(&edge, id, wait, Instant::now() + Duration::from_millis(patience_ms)).await?)
+}
+
+fn known(status: TransactionStatus) -> Result<Json<TransactionStatus>, Refusal> {
+    match status.status {
+        TransactionState::Unknown => Err(ApiError::from(ErrorCode::TransactionUnknown).at("id").into()),
+        _ => Ok(Json(status)),
+    }
 }
 
 /// How long a client waits that does not say.
