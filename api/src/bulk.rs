@@ -5,9 +5,9 @@
 //! answer  (status u8, code u32 LE)…                    one per transaction, in order
 //! ```
 //!
-//! The binary answer is sent for `Accept: application/octet-stream`, else a JSON array of [`SubmitAnswer`]. Status 0 is
-//! accepted, 1 already known, 2 refused; the code is 0 unless refused. Framing errors refuse the whole body; anything
-//! wrong with one transaction refuses only that one.
+//! The binary answer is sent for `Accept: application/octet-stream`, else a JSON array of [`SubmitAnswer`].
+//! Status 0 is accepted, 1 already known, 2 refused; the code is 0 unless refused. Framing errors refuse the
+//! whole body; anything wrong with one transaction refuses only that one.
 
 use ledger::records::transaction::TRANSACTION_BYTES_MAX;
 

@@ -1,7 +1,7 @@
 //! A refusal as the API answers it: what happened, which field, what to do next.
 //!
-//! The numbers are in [`crate::code`]. A refusal that comes from the ledger keeps the ledger's number visible:
-//! [`LEDGER_CODES`] + that number, so 11205 is rejection 205, `insufficient_funds`.
+//! The numbers are in [`crate::code`]. A refusal that comes from the ledger keeps the ledger's number
+//! visible: [`LEDGER_CODES`] + that number, so 11205 is rejection 205, `insufficient_funds`.
 
 use ledger::records::wallet::Lane;
 use ledger::records::{NotExecuted, Rejection};
@@ -14,7 +14,7 @@ use crate::code::{ErrorCode, LEDGER_CODES};
 
 /// The body of every answer with an HTTP status of 400 and above.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
-#[error("{message} (code {code} {name}{}). Mend: {mend}", self.field.as_ref().map(|field| format!(", field {field}")).unwrap_or_default())]
+#[error("{message} (code {code} {name}{}). Mend: {mend}", at_field(.field.as_deref()))]
 pub struct ApiError {
     /// The stable number.
     #[schema(example = 11205)]
@@ -163,6 +163,10 @@ impl From<&CodecError> for ApiError {
             }
         }
     }
+}
+
+fn at_field(field: Option<&str>) -> String {
+    field.map(|field| format!(", field {field}")).unwrap_or_default()
 }
 
 /// The field of a transaction that a ledger code is about.

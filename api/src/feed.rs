@@ -7,10 +7,11 @@
 //! outcome page  canonical outcomes, 78 bytes each
 //! ```
 //!
-//! Numbers are little-endian. Blocks are consecutive from `from`. A certificate of length 0 means that this node has none
-//! for exactly that height: consensus may skip heights, and a later certificate covers them. A result of length 0 means
-//! not executed yet. A batch page answers a prefix of the digests that were asked for, at least one; ask again for the
-//! rest. Everything in a page is only what this node says: an auditor recomputes digests and verifies certificates.
+//! Numbers are little-endian. Blocks are consecutive from `from`. A certificate of length 0 means that this
+//! node has none for exactly that height: consensus may skip heights, and a later certificate covers them. A
+//! result of length 0 means not executed yet. A batch page answers a prefix of the digests that were asked
+//! for, at least one; ask again for the rest. Everything in a page is only what this node says: an auditor
+//! recomputes digests and verifies certificates.
 
 use ledger::records::{Batch, Block, HeightResult, Outcome};
 use ledger::values::{BatchDigest, Canonical, ChainId, CodecError, Height};
@@ -162,8 +163,8 @@ impl FeedPageWriter {
         Self { bytes, count: 0 }
     }
 
-    /// Appends the next block's canonical bytes; false, and unchanged, when the page is full. A certificate above its
-    /// bound is left out, as a reader would refuse it.
+    /// Appends the next block's canonical bytes; false, and unchanged, when the page is full. A certificate
+    /// above its bound is left out, as a reader would refuse it.
     #[must_use]
     pub fn push(&mut self, block: &[u8], certificate: Option<&[u8]>, result: Option<&[u8]>) -> bool {
         let certificate =

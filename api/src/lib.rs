@@ -1,5 +1,5 @@
-//! The REST contract: the types that nodes serve, and a typed client. Server, CLI and tests use the same types, so they
-//! cannot drift apart.
+//! The REST contract: the types that nodes serve, and a typed client. Server, CLI and tests use the same
+//! types, so they cannot drift apart.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -13,8 +13,8 @@
 //! | [`client`] | the client |
 //!
 //! Rules:
-//! - JSON is snake_case; amounts are integer fen in fields that end in `_fen`, times milliseconds in fields that end in
-//!   `_ms`; wallet ids are bech32m, hashes and keys hexadecimal text.
+//! - JSON is snake_case; amounts are integer fen in fields that end in `_fen`, times milliseconds in fields
+//!   that end in `_ms`; wallet ids are bech32m, hashes and keys hexadecimal text.
 //! - Requests refuse unknown fields; answers may grow new ones, which clients ignore.
 //! - Every body, page, list and answer is bounded by a named constant, on both sides.
 //! - Only a *certified* outcome is proved; a *final* one is the node's word.

@@ -1,4 +1,5 @@
-//! Ids, keys and hashes as JSON text: written by their `Display`, read by their `FromStr`, with the reason when they fail.
+//! Ids, keys and hashes as JSON text: written by their `Display`, read by their `FromStr`, with the reason
+//! when they fail.
 
 /// One value.
 pub(crate) mod as_text {

@@ -1,7 +1,7 @@
 //! Transactions: submitting them and asking what became of them.
 //!
-//! A transaction travels as the hexadecimal text of its canonical bytes, because those bytes are what was signed; answers
-//! echo it in a structured form for people and programs that only look.
+//! A transaction travels as the hexadecimal text of its canonical bytes, because those bytes are what was
+//! signed; answers echo it in a structured form for people and programs that only look.
 
 use ledger::records::outcome::APPLIED;
 use ledger::records::{Operation, Outcome, Rejection, Tier, Transaction};
@@ -48,7 +48,8 @@ pub enum SubmitStatus {
     Accepted,
     /// It was posted before; nothing to do.
     AlreadyKnown,
-    /// Not taken in. A single submission answers this with an HTTP status of 400 or above and an [`ApiError`] as the body.
+    /// Not taken in. A single submission answers this with an HTTP status of 400 or above and an [`ApiError`]
+    /// as the body.
     Refused,
 }
 
@@ -88,7 +89,8 @@ pub enum TransactionState {
 }
 
 impl TransactionState {
-    /// Whether nothing about it will change any more. `NotExecuted` may still change while `valid_until` lies ahead.
+    /// Whether nothing about it will change any more. `NotExecuted` may still change while `valid_until` lies
+    /// ahead.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Certified | Self::Expired)

@@ -33,7 +33,8 @@ pub struct WalletView {
     pub height: u64,
     /// That block's timestamp.
     pub timestamp_ms: u64,
-    /// The highest certified height of this node: at or above `height` means that a quorum certified this record.
+    /// The highest certified height of this node: at or above `height` means that a quorum certified this
+    /// record.
     pub certified_height: u64,
     /// Its money, in fen.
     pub balance_fen: u64,
@@ -191,7 +192,8 @@ mod as_bitmap {
     }
 }
 
-/// A place in a history: height, position of the transaction in the block, part of the transaction. Text: `12.0.3`.
+/// A place in a history: height, position of the transaction in the block, part of the transaction. Text:
+/// `12.0.3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
     /// The block.

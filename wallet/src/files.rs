@@ -30,7 +30,8 @@ pub enum FileError {
     },
     /// Somebody else may read or change it.
     #[error(
-        "{path}: mode {mode:04o} lets others at it. Mend: chmod 600 {path}, and replace the key if others used this machine"
+        "{path}: mode {mode:04o} lets others at it. \
+         Mend: chmod 600 {path}, and replace the key if others used this machine"
     )]
     Open {
         /// The file.

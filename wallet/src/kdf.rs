@@ -1,4 +1,5 @@
-//! The cost of a passphrase: Argon2id. Parameters are in the file, so they are bounded before any memory is taken.
+//! The cost of a passphrase: Argon2id. Parameters are in the file, so they are bounded before any memory is
+//! taken.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,8 @@ pub struct KdfError {
 }
 
 impl KdfParams {
-    /// For passphrases that are random themselves ([`Passphrase::generate`]): guessing them is hopeless at any cost.
+    /// For passphrases that are random themselves ([`Passphrase::generate`]): guessing them is hopeless at
+    /// any cost.
     pub const FAST: Self = Self { memory_kib: MEMORY_KIB_MIN, passes: 1, lanes: 1 };
 
     /// Checks the bounds.

@@ -1,8 +1,9 @@
-//! One secret at rest: a JSON file with the secret under ChaCha20-Poly1305 (RFC 8439), its key from a passphrase by
-//! Argon2id.
+//! One secret at rest: a JSON file with the secret under ChaCha20-Poly1305 (RFC 8439), its key from a
+//! passphrase by Argon2id.
 //!
-//! What stands around the secret (format, kind, label, public keys, cost, salt) is authenticated with it: a changed file
-//! does not open. Every sealing draws a new salt and nonce. Files have mode 0600 and are never overwritten by accident.
+//! What stands around the secret (format, kind, label, public keys, cost, salt) is authenticated with it: a
+//! changed file does not open. Every sealing draws a new salt and nonce. Files have mode 0600 and are never
+//! overwritten by accident.
 
 use std::path::{Path, PathBuf};
 
@@ -154,12 +155,14 @@ pub enum KeyFileError {
     },
     /// The cost is out of bounds.
     #[error(
-        "the key file asks for too much or too little work: {0}. Mend: restore the file from a copy; it may be hostile"
+        "the key file asks for too much or too little work: {0}. \
+         Mend: restore the file from a copy; it may be hostile"
     )]
     Kdf(#[from] KdfError),
     /// Wrong passphrase, or a changed file: they cannot be told apart.
     #[error(
-        "the passphrase does not open the key file. Mend: check the passphrase; if it is right, the file was changed"
+        "the passphrase does not open the key file. \
+         Mend: check the passphrase; if it is right, the file was changed"
     )]
     Passphrase,
     /// The secret does not make the public keys that stand beside it.
@@ -346,7 +349,8 @@ impl KeyFile {
         Ok(json)
     }
 
-    /// Everything but the ciphertext and the nonce, each part with its length, so that no two headers have one encoding.
+    /// Everything but the ciphertext and the nonce, each part with its length, so that no two headers have
+    /// one encoding.
     fn header(&self) -> Vec<u8> {
         let KdfParams { memory_kib, passes, lanes } = self.kdf.params;
         let numbers = [self.format, memory_kib, passes, lanes].map(u32::to_le_bytes).concat();
@@ -373,7 +377,8 @@ fn public_entries(secret: &Secret) -> Vec<PublicEntry> {
 }
 
 fn cipher(key: &Zeroizing<[u8; 32]>) -> ChaCha20Poly1305 {
-    ChaCha20Poly1305::new(&Key::from(**key))
+    // By reference, so that no copy of the key stays behind.
+    ChaCha20Poly1305::new(<&Key>::from(&**key))
 }
 
 fn random<const N: usize>() -> Result<[u8; N], KeyFileError> {

@@ -13,8 +13,9 @@
 //! | [`nonce_book`] | which nonces are in use, on disk before they are used |
 //! | [`files`] | private files: mode 0600, written whole or not at all |
 //!
-//! Invariants: secrets are zeroed when dropped and their `Debug` shows nothing; no secret is written unencrypted; a file
-//! that others may read is refused; nothing that a file says can make reading it expensive beyond a named bound.
+//! Invariants: secrets are zeroed when dropped and their `Debug` shows nothing; no secret is written
+//! unencrypted; a file that others may read is refused; nothing that a file says can make reading it
+//! expensive beyond a named bound.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

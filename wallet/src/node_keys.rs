@@ -1,5 +1,6 @@
-//! The keys of a node in one key file: its network key and a consensus key per chain. Always encrypted; the passphrase
-//! comes from a file (mode 0600, or a credential of the service manager) that the node's configuration names.
+//! The keys of a node in one key file: its network key and a consensus key per chain. Always encrypted; the
+//! passphrase comes from a file (mode 0600, or a credential of the service manager) that the node's
+//! configuration names.
 
 use std::collections::BTreeMap;
 use std::path::Path;

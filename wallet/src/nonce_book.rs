@@ -1,9 +1,9 @@
-//! Which nonces of a wallet are in use: written to disk before they are used, so that a crashed program never uses one
-//! twice, and never more than 128 beyond the oldest that is unresolved (PROTOCOL rule 8).
+//! Which nonces of a wallet are in use: written to disk before they are used, so that a crashed program never
+//! uses one twice, and never more than 128 beyond the oldest that is unresolved (PROTOCOL rule 8).
 //!
-//! A nonce is *resolved* once its transaction can change nothing any more: the chain shows the sequence as used, or chain
-//! time has passed its `valid_until`. Without that rule an unlucky transaction could fall out of the window's floor while
-//! its owner still hopes, and nobody could prove that it never happened.
+//! A nonce is *resolved* once its transaction can change nothing any more: the chain shows the sequence as
+//! used, or chain time has passed its `valid_until`. Without that rule an unlucky transaction could fall out
+//! of the window's floor while its owner still hopes, and nobody could prove that it never happened.
 //!
 //! One file per wallet. Programs that share the folder take turns through a lock file.
 
@@ -59,7 +59,8 @@ pub enum NonceError {
     File(#[from] FileError),
     /// Not such a file.
     #[error(
-        "{path}: not a nonce book: {source}. Mend: move it away; after every transaction sent so far has expired, start anew"
+        "{path}: not a nonce book: {source}. \
+         Mend: move it away; after every transaction sent so far has expired, start anew"
     )]
     Json {
         /// The file.
@@ -69,7 +70,8 @@ pub enum NonceError {
     },
     /// For another wallet, of another version, or out of bounds.
     #[error(
-        "{path}: {field} is not what it must be. Mend: move the file away; after every transaction sent so far has expired, start anew"
+        "{path}: {field} is not what it must be. \
+         Mend: move the file away; after every transaction sent so far has expired, start anew"
     )]
     Field {
         /// The file.
@@ -254,7 +256,8 @@ impl LaneBook {
             !is_decided && *until >= chain_time.0
         });
         let first_unused = on_chain.highest.saturating_add(1);
-        // Nothing is open and the lane ran ahead of the window with transactions that expired: their sequences are free.
+        // Nothing is open and the lane ran ahead of the window with transactions that expired: their
+        // sequences are free.
         let ran_ahead = self.open.is_empty() && self.next > on_chain.highest.saturating_add(NONCE_WINDOW);
         self.next = if ran_ahead { first_unused } else { self.next.max(first_unused) };
     }
@@ -346,7 +349,8 @@ mod tests {
         let elsewhere = Lane { highest: 50, used: u128::MAX };
         assert_eq!(sequences(&book, request(1, elsewhere, 0)), [51]);
         assert_eq!(sequences(&book, request(127, elsewhere, 0)).last(), Some(&178));
-        // All expired unused: 179 would be out of the chain's window, so the lane starts over behind the highest.
+        // All expired unused: 179 would be out of the chain's window, so the lane starts over behind the
+        // highest.
         assert_eq!(sequences(&book, request(1, elsewhere, 1_001)), [51]);
     }
 

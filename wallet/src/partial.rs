@@ -1,7 +1,8 @@
 //! A transaction that several people sign, as a file that travels between them.
 //!
-//! The file holds the canonical content and the signatures so far. Whoever reads it recomputes the id and checks every
-//! signature; merging two files of one transaction unites their signatures. Complete at the policy's threshold.
+//! The file holds the canonical content and the signatures so far. Whoever reads it recomputes the id and
+//! checks every signature; merging two files of one transaction unites their signatures. Complete at the
+//! policy's threshold.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Passphrases: typed by people, or read from a file that a service manager provides. Never on a command line.
+//! Passphrases: typed by people, or read from a file that a service manager provides. Never on a command
+//! line.
 
 use std::path::Path;
 
@@ -26,7 +27,8 @@ impl std::fmt::Debug for Passphrase {
 pub enum PassphraseError {
     /// Outside the bounds.
     #[error(
-        "a passphrase has {PASSPHRASE_BYTES_MIN} to {PASSPHRASE_BYTES_MAX} bytes. Mend: choose a longer one, such as five random words"
+        "a passphrase has {PASSPHRASE_BYTES_MIN} to {PASSPHRASE_BYTES_MAX} bytes. \
+         Mend: choose a longer one, such as five random words"
     )]
     Length,
     /// The file cannot be read.
@@ -47,8 +49,8 @@ impl Passphrase {
         if fits { Ok(Self(Zeroizing::new(text.as_bytes().to_vec()))) } else { Err(PassphraseError::Length) }
     }
 
-    /// From a file, without the line end at its end. The file must be closed to others; group access is accepted, since
-    /// service managers hand credentials over that way.
+    /// From a file, without the line end at its end. The file must be closed to others; group access is
+    /// accepted, since service managers hand credentials over that way.
     ///
     /// # Errors
     /// [`PassphraseError`].

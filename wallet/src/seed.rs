@@ -1,7 +1,8 @@
-//! A wallet seed: BIP-39 words in English, and the keys that follow from them at `m/44'/19034'/account'/0'/index'`.
+//! A wallet seed: BIP-39 words in English, and the keys that follow from them at
+//! `m/44'/19034'/account'/0'/index'`.
 //!
-//! 19034 (the letters `JZ` as a number) is this project's own choice and not registered in SLIP-0044. Words have no
-//! BIP-39 passphrase: the passphrase of the key file protects them.
+//! 19034 (the letters `JZ` as a number) is this project's own choice and not registered in SLIP-0044. Words
+//! have no BIP-39 passphrase: the passphrase of the key file protects them.
 
 use bip39::{Language, Mnemonic};
 use ledger::values::SecretKey;

@@ -1,6 +1,7 @@
 //! Derivation of Ed25519 keys from a seed, by SLIP-0010. Ed25519 has hardened children only.
 //!
-//! Source: <https://github.com/satoshilabs/slips/blob/master/slip-0010.md>; its test vectors are the tests below.
+//! Source: <https://github.com/satoshilabs/slips/blob/master/slip-0010.md>; its test vectors are the tests
+//! below.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use ledger::values::SecretKey;

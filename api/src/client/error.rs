@@ -110,7 +110,8 @@ pub enum ClientError {
     Bulk(#[from] BulkError),
     /// Waiting for the certificate took longer than asked.
     #[error(
-        "transaction {id} is {status:?} after {waited_ms} ms. Mend: ask for it again; do not pay a second time"
+        "transaction {id} is {status:?} after {waited_ms} ms. \
+         Mend: ask for it again; do not pay a second time"
     )]
     NotCertified {
         /// The transaction.

@@ -1,8 +1,8 @@
 //! Reading a chain for an auditor: blocks in order, each with its batches.
 //!
-//! Memory is bounded by one feed page, one batch page and the batches of one block. A node that answers about another
-//! chain, skips heights or sends batches that were not asked for is refused; whether blocks, certificates and results are
-//! *true* is the auditor's work.
+//! Memory is bounded by one feed page, one batch page and the batches of one block. A node that answers about
+//! another chain, skips heights or sends batches that were not asked for is refused; whether blocks,
+//! certificates and results are *true* is the auditor's work.
 
 use std::collections::VecDeque;
 

@@ -1,9 +1,12 @@
 //! The typed client of a node.
 //!
-//! - Every call is bounded in time and in the size of its answer. No redirects, no proxies; plain http on loopback only.
-//! - [`Client::submit`] repeats itself when the node cannot be reached or is busy: posting a transaction again is harmless.
+//! - Every call is bounded in time and in the size of its answer. No redirects, no proxies; plain http on
+//!   loopback only.
+//! - [`Client::submit`] repeats itself when the node cannot be reached or is busy: posting a transaction
+//!   again is harmless.
 //! - [`Client::wait_certified`] waits for the certificate, the point from which an outcome is proved.
-//! - What a node says is not proof: auditors verify what [`feed::FeedReader`] gives them, others check proofs.
+//! - What a node says is not proof: auditors verify what [`feed::FeedReader`] gives them, others check
+//!   proofs.
 
 pub mod error;
 pub mod feed;
@@ -79,8 +82,8 @@ impl Client {
         Ok(Self { transport: Transport::new(config)? })
     }
 
-    /// Submits a transaction, up to [`SUBMIT_TRIES_MAX`] times while the failure is transient and says nothing about the
-    /// transaction itself.
+    /// Submits a transaction, up to [`SUBMIT_TRIES_MAX`] times while the failure is transient and says
+    /// nothing about the transaction itself.
     ///
     /// # Errors
     /// [`ClientError::Refused`] with code, field and mend; or the last failure to reach the node.
@@ -115,8 +118,8 @@ impl Client {
     /// Submits many transactions in one request, once; answers come in the same order.
     ///
     /// # Errors
-    /// [`ClientError`] when the body is out of bounds or was refused as a whole. Refusals of single transactions are
-    /// answers.
+    /// [`ClientError`] when the body is out of bounds or was refused as a whole. Refusals of single
+    /// transactions are answers.
     pub async fn submit_bulk(&self, transactions: &[Transaction]) -> Result<Vec<BulkAnswer>, ClientError> {
         let encoded: Vec<Vec<u8>> = transactions.iter().map(Canonical::encode).collect();
         self.submit_bulk_body(encode_body(encoded.iter().map(Vec::as_slice))?, transactions.len()).await
@@ -151,8 +154,8 @@ impl Client {
         }
     }
 
-    /// Waits until a transaction is certified, or certainly never will be: then its status is `Expired`. Failures to
-    /// reach the node are waited out.
+    /// Waits until a transaction is certified, or certainly never will be: then its status is `Expired`.
+    /// Failures to reach the node are waited out.
     ///
     /// # Errors
     /// [`ClientError::NotCertified`] after `timeout`; other failures that waiting does not mend.
@@ -288,8 +291,8 @@ fn chain_query(chain: Option<ChainId>) -> Vec<(&'static str, String)> {
     chain.map(|chain| ("chain", chain.to_string())).into_iter().collect()
 }
 
-/// The node was not reached or was busy. A transient refusal about the transaction itself, such as missing funds, is for
-/// the caller to decide.
+/// The node was not reached or was busy. A transient refusal about the transaction itself, such as missing
+/// funds, is for the caller to decide.
 fn is_worth_repeating(error: &ClientError) -> bool {
     const OVERLOAD_AND_STATE: [std::ops::Range<u32>; 2] = [1_300..1_400, 1_500..1_600];
     match error {

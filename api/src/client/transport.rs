@@ -1,5 +1,5 @@
-//! One HTTP exchange: time-bounded, size-bounded, with the node's refusal as a typed error. The HTTP library is named in
-//! this file only.
+//! One HTTP exchange: time-bounded, size-bounded, with the node's refusal as a typed error. The HTTP library
+//! is named in this file only.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -81,7 +81,7 @@ impl Transport {
         parse(&url, &answer)
     }
 
-    /// Gets JSON from a path that answers the same type with status 503.
+    /// Gets JSON from a path that answers the same type, or a refusal, with status 503.
     pub(super) async fn get_json_or_unready<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -89,7 +89,10 @@ impl Transport {
         let url = self.url(path, &[]);
         let response = self.send(self.request(Method::GET, &url), &url).await?;
         let answer = self.read(response, &url, JSON_BYTES_MAX).await?;
-        parse(&url, &answer)
+        match serde_json::from_slice::<ApiError>(&answer) {
+            Ok(refusal) => Err(ClientError::Refused(refusal)),
+            Err(_) => parse(&url, &answer),
+        }
     }
 
     /// Gets bytes.
