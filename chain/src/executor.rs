@@ -60,7 +60,7 @@ impl<S: Strategy> Executor<S> {
     /// [`ExecutorFault`]; the store is unchanged.
     pub fn open(spec: &GenesisSpec, chain: ChainId, store: Arc<dyn Store>, strategy: S) -> Result<Self, ExecutorFault> {
         let state = match store.get(Table::Meta, rows::HEAD)? {
-            Some(head) => load(spec, chain, store.as_ref(), rows::decode(Table::Meta, &head)?, &strategy)?,
+            Some(head) => load(spec, store.as_ref(), rows::decode(Table::Meta, &head)?, &strategy)?,
             None => write_genesis(spec, chain, store.as_ref())?,
         };
         Ok(Self { state, store, strategy })
@@ -78,12 +78,13 @@ impl<S: Strategy> Executor<S> {
     /// [`ExecutorFault`]; nothing of the block was written, except where the store failed in the middle of a write, which
     /// it undoes or completes when it is opened again.
     pub fn execute(&mut self, next: &FinalBlock) -> Result<Executed, ExecutorFault> {
-        let batches: Vec<&Batch> = next.batches.iter().map(AsRef::as_ref).collect();
+        let batches: Vec<Batch> = next.batches.iter().map(|batch| Batch::clone(batch)).collect();
         let reader = RecordReader { store: self.store.as_ref() };
         let execution = self.state.execute(&reader, &next.block, &batches, &self.strategy)?;
         let set = self.writes(next, &execution)?;
         if let Err(fault) = self.store.write(set, Durability::Synced) {
-            self.state.undo(&execution.undo);
+            // The write's fault comes first: it is why the node stops.
+            let _undone = self.state.undo(&execution.undo);
             return Err(fault.into());
         }
         let skipped = execution.skipped.iter().map(|skipped| skipped.id);
@@ -164,7 +165,6 @@ fn write_genesis(spec: &GenesisSpec, chain: ChainId, store: &dyn Store) -> Resul
 
 fn load<S: Strategy>(
     spec: &GenesisSpec,
-    chain: ChainId,
     store: &dyn Store,
     head: StateHead,
     strategy: &S,
@@ -185,7 +185,7 @@ fn load<S: Strategy>(
     if let Some(fault) = damaged {
         return Err(fault.into());
     }
-    Ok(ChainState::load(spec, chain, head, records, strategy)?)
+    Ok(ChainState::load(spec, head, records, strategy)?)
 }
 
 /// Room made before the first record is read; more is made as they come.

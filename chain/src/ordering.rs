@@ -13,7 +13,8 @@ use std::sync::Arc;
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::block::{BLOCK_BATCHES_MAX, CLAIM_LAG_MAX};
 use ledger::records::{Block, BlockBody, BlockHeader};
-use ledger::rules::{BatchFacts, ParentFacts, check_batches, check_body, check_header, check_parent};
+use ledger::rules::block_validity::{check_batches, check_body, check_header, check_parent};
+use ledger::rules::{BatchFacts, ParentFacts};
 use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, NodeIndex, TimestampMs, View};
 use storage::{Durability, Table, WriteSet, key};
 
