@@ -1,1 +1,51 @@
-//! api
+//! The REST contract: the types that nodes serve, and a typed client. Server, CLI and tests use the same
+//! types, so they cannot drift apart.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`path`] | where everything is |
+//! | [`code`], [`error`] | the numbered refusals: what happened, which field, what to do next |
+//! | [`transaction`] | submitting one, asking what became of it |
+//! | [`bulk`] | submitting many in a binary body |
+//! | [`wallet`] | wallets and their history |
+//! | [`chain`], [`network`], [`health`] | chains and blocks, operators and nodes, readiness |
+//! | [`feed`], [`evidence`] | for auditors: binary pages; misbehaviour on record |
+//! | [`client`] | the client |
+//!
+//! Rules:
+//! - JSON is snake_case; amounts are integer fen in fields that end in `_fen`, times milliseconds in fields
+//!   that end in `_ms`; wallet ids are bech32m, hashes and keys hexadecimal text.
+//! - Requests refuse unknown fields; answers may grow new ones, which clients ignore.
+//! - Every body, page, list and answer is bounded by a named constant, on both sides.
+//! - Only a *certified* outcome is proved; a *final* one is the node's word.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod bulk;
+pub mod chain;
+pub mod client;
+pub mod code;
+pub mod error;
+pub mod evidence;
+pub mod feed;
+pub mod health;
+pub mod network;
+pub mod path;
+mod text;
+pub mod transaction;
+pub mod wallet;
+
+pub use chain::{BlockView, ChainView, ChainsView, ProgressView, ResultView, SupplyView, ValidatorView};
+pub use client::{Client, ClientConfig, ClientError, Token};
+pub use code::ErrorCode;
+pub use error::ApiError;
+pub use health::{ChainReady, HaltView, Health, NotReady, Ready};
+pub use network::{NetworkView, NodeView, OperatorView, RoleName};
+pub use transaction::{
+    OperationView, OutcomeView, PaymentView, SubmitAnswer, SubmitRequest, SubmitStatus, TransactionState,
+    TransactionStatus, TransactionView, WalletOpeningView,
+};
+pub use wallet::{
+    Cursor, HistoryEntry, HistoryPage, HistoryQuery, LaneView, MovementName, TierName, WalletMoment,
+    WalletQuery, WalletState, WalletView,
+};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ledger::records::{Batch, Claim, GenesisSpec, Record, WalletRecord};
+use ledger::records::{Claim, GenesisSpec, Record, WalletRecord};
 use ledger::rules::ExecutionFault;
 use ledger::state::{ChainState, Execution, GenesisFault, LoadFault, ReadFault, StateHead, StateReader};
 use ledger::values::{Canonical, ChainId, Height, Slot, Strategy, WalletId};
@@ -78,13 +78,11 @@ impl<S: Strategy> Executor<S> {
     /// [`ExecutorFault`]; nothing of the block was written, except where the store failed in the middle of a write, which
     /// it undoes or completes when it is opened again.
     pub fn execute(&mut self, next: &FinalBlock) -> Result<Executed, ExecutorFault> {
-        let batches: Vec<Batch> = next.batches.iter().map(|batch| Batch::clone(batch)).collect();
         let reader = RecordReader { store: self.store.as_ref() };
-        let execution = self.state.execute(&reader, &next.block, &batches, &self.strategy)?;
+        let execution = self.state.execute(&reader, &next.block, &next.batches, &self.strategy)?;
         let set = self.writes(next, &execution)?;
         if let Err(fault) = self.store.write(set, Durability::Synced) {
-            // The write's fault comes first: it is why the node stops.
-            let _undone = self.state.undo(&execution.undo);
+            self.state.undo(&execution.undo)?;
             return Err(fault.into());
         }
         let skipped = execution.skipped.iter().map(|skipped| skipped.id);

@@ -176,7 +176,7 @@ fn take_signers<'a>(
     }
     let (bitmap, after) = rest.split_at_checked(validators.len().div_ceil(8)).ok_or(ProofError::Truncated)?;
     *rest = after;
-    let bits = bitmap.iter().flat_map(|byte| (0..u8::BITS).map(move |bit| (byte >> bit) & 1 == 1));
+    let bits = bitmap.iter().flat_map(|byte| (0..u8::BITS).map(move |bit| byte & 1u8.rotate_left(bit) != 0));
     let mut signers = Vec::with_capacity(validators.len());
     for (index, signed) in bits.enumerate() {
         match (signed, validators.get(index)) {

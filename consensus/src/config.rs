@@ -4,14 +4,11 @@
 //! checked here first and refused with a typed error that names the field.
 
 use crate::request::FinalityProof;
+use ledger::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
 use std::fmt;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// Smallest validator set: below four nobody may fail.
-pub const VALIDATORS_MIN: usize = 4;
-/// Largest validator set that the quorum table is tested for.
-pub const VALIDATORS_MAX: usize = 100;
 /// Longest signing namespace in bytes; a network id and a chain id need far less.
 pub const NAMESPACE_BYTES_MAX: usize = 256;
 /// Longest partition name.
@@ -52,7 +49,8 @@ pub enum Role {
         /// Key whose public half is in the set.
         secret: ConsensusSecret,
     },
-    /// Follows finalizations and never votes. It is asked `Available` but neither `Propose` nor `Validate`.
+    /// Follows finalizations and never votes. It is asked `Validate` and `Available` like the others, never
+    /// `Propose`; its answers stay with it.
     Observer {
         /// Own index in the set: a validator that may not vote yet. `None`: a node outside the set, which
         /// gets what its transport brings it and fetches nothing.

@@ -40,6 +40,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Messages that each of the engine's inner queues holds before its overflow rule applies.
 const INNER_MAILBOX: usize = 1_024;
@@ -55,6 +56,8 @@ const PAGE_BYTES: u16 = 4_084;
 /// A running engine. Dropping it lets the engine run on until its runtime ends.
 pub struct Engine {
     task: Task<()>,
+    /// Resolves when every part of the engine is gone.
+    gone: oneshot::Receiver<()>,
     meters: Arc<Meters>,
 }
 
@@ -87,7 +90,7 @@ impl Engine {
         let randomness = Arc::new(Mutex::new(StdRng::from_rng(&mut context)));
         let meters = Arc::new(Meters::default());
         let flags = Arc::new(BlockFlags::new(validators.len()));
-        let (sender, requests) = mailbox(Arc::clone(&meters));
+        let (sender, requests, gone) = mailbox(Arc::clone(&meters));
         let application = Application {
             chain: config.chain,
             scheme,
@@ -130,7 +133,7 @@ impl Engine {
             // However it ended, this task's end is the engine's end.
             let _ended = handle.await;
         });
-        Ok(Started { engine: Self { task: Task(task), meters }, requests, inbound })
+        Ok(Started { engine: Self { task: Task(task), gone, meters }, requests, inbound })
     }
 
     /// Resolves when the engine has ended by itself. It never should: treat it as a reason to halt.
@@ -140,10 +143,12 @@ impl Engine {
         let _output = (&mut self.task).await;
     }
 
-    /// Ends the engine now, as a crash would, and waits until it has. Its journal stays usable.
+    /// Ends the engine now, as a crash would, and waits until every part of it is gone.
+    ///
+    /// Its journal stays usable: the same configuration may start again.
     pub async fn stop(self) {
         self.task.abort();
-        let _aborted = self.task.await;
+        let _dropped = self.gone.await;
     }
 
     /// A reading of the counters.

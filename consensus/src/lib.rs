@@ -53,7 +53,7 @@ mod validators;
 pub use blocklist::BLOCK_MS;
 pub use config::{
     Config, ConfigError, ConsensusSecret, Floor, NAMESPACE_BYTES_MAX, PARTITION_BYTES_MAX, Role,
-    TIMING_MS_MAX, Timing, VALIDATORS_MAX, VALIDATORS_MIN, VIEW_RETENTION_MAX,
+    TIMING_MS_MAX, Timing, VIEW_RETENTION_MAX,
 };
 pub use counters::Counters;
 pub use engine::{Engine, Started};

@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::sync::oneshot;
 
 /// Availability questions kept: views that a quorum voted for and no finalization has passed yet.
 pub const AVAILABLE_QUEUE: usize = 256;
@@ -71,11 +72,12 @@ pub(crate) struct RequestSender {
     _open: Arc<OpenGuard>,
 }
 
-/// A mailbox and its two ends.
-pub(crate) fn mailbox(meters: Arc<Meters>) -> (RequestSender, Requests) {
+/// The two ends of a mailbox. The receiver resolves (with an error) when the engine's last end is gone.
+pub(crate) fn mailbox(meters: Arc<Meters>) -> (RequestSender, Requests, oneshot::Receiver<()>) {
     let shared = Arc::new(Shared::default());
-    let guard = Arc::new(OpenGuard(Arc::clone(&shared)));
-    (RequestSender { shared: Arc::clone(&shared), meters, _open: guard }, Requests { shared })
+    let (alive, gone) = oneshot::channel();
+    let guard = Arc::new(OpenGuard { shared: Arc::clone(&shared), _alive: alive });
+    (RequestSender { shared: Arc::clone(&shared), meters, _open: guard }, Requests { shared }, gone)
 }
 
 impl RequestSender {
@@ -142,10 +144,13 @@ struct Shared {
     waker: AtomicWaker,
 }
 
+/// Slot, parent, digest and reply of an open question.
+type Validation = (Slot, [u8; 32], [u8; 32], Reply<bool>);
+
 #[derive(Debug, Default)]
 struct Queues {
     propose: Option<(Slot, [u8; 32], Reply<[u8; 32]>)>,
-    validate: Option<(Slot, [u8; 32], [u8; 32], Reply<bool>)>,
+    validate: Option<Validation>,
     available: VecDeque<(u64, u64, [u8; 32], Reply<bool>)>,
     disseminate: VecDeque<(u64, u64, [u8; 32], Recipients)>,
     finalized: VecDeque<FinalityProof>,
@@ -188,12 +193,15 @@ fn drop_lowest<T>(queue: &mut VecDeque<T>, bound: usize, rank: impl Fn(&T) -> u6
 }
 
 /// Closes the mailbox when the engine's last end goes.
-struct OpenGuard(Arc<Shared>);
+struct OpenGuard {
+    shared: Arc<Shared>,
+    _alive: oneshot::Sender<()>,
+}
 
 impl Drop for OpenGuard {
     fn drop(&mut self) {
-        self.0.queues.lock().closed = true;
-        self.0.waker.wake();
+        self.shared.queues.lock().closed = true;
+        self.shared.waker.wake();
     }
 }
 
@@ -213,7 +221,7 @@ mod tests {
     #[test]
     fn the_newest_finalization_survives_an_application_that_does_not_read() {
         let meters = Arc::new(Meters::default());
-        let (sender, mut requests) = mailbox(Arc::clone(&meters));
+        let (sender, mut requests, _gone) = mailbox(Arc::clone(&meters));
         for view in 1..=1_000 {
             sender.finalized(proof(view));
         }
@@ -228,7 +236,7 @@ mod tests {
     #[test]
     fn a_newer_question_replaces_a_cancelled_one_without_counting_a_loss() {
         let meters = Arc::new(Meters::default());
-        let (sender, mut requests) = mailbox(Arc::clone(&meters));
+        let (sender, mut requests, _gone) = mailbox(Arc::clone(&meters));
         let (first, gone) = Reply::channel();
         sender.validate(slot(1), [0; 32], [1; 32], first);
         drop(gone);
@@ -249,7 +257,7 @@ mod tests {
     #[test]
     fn availability_questions_are_bounded_and_keep_the_newest_views() {
         let meters = Arc::new(Meters::default());
-        let (sender, mut requests) = mailbox(Arc::clone(&meters));
+        let (sender, mut requests, _gone) = mailbox(Arc::clone(&meters));
         let mut open = Vec::new();
         for view in 0..AVAILABLE_QUEUE as u64 + 10 {
             let (reply, receiver) = Reply::channel();
@@ -267,12 +275,13 @@ mod tests {
 
     #[test]
     fn the_mailbox_ends_with_the_engine() {
-        let (sender, mut requests) = mailbox(Arc::new(Meters::default()));
+        let (sender, mut requests, gone) = mailbox(Arc::default());
         let other = sender.clone();
         drop(sender);
         assert!(requests.recv().now_or_never().is_none());
         other.finalized(proof(1));
         drop(other);
+        assert!(gone.now_or_never().is_some());
         assert!(matches!(requests.recv().now_or_never(), Some(Some(Request::Finalized(_)))));
         assert!(matches!(requests.recv().now_or_never(), Some(None)));
     }

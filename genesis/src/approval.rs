@@ -75,7 +75,8 @@ impl Approval {
     }
 }
 
-/// The operators without a valid approval, by name. An invalid approval is refused, not skipped: somebody must mend it.
+/// The operators without a valid approval, by name. An invalid approval is refused, not skipped: somebody
+/// must mend it.
 ///
 /// # Errors
 /// [`GenesisError`] naming the approval that is invalid.

@@ -4,7 +4,8 @@
 //! create ─ contribute × operators ─ merge ─ approve × operators ─ verify (anyone, at any time)
 //! ```
 //!
-//! Nothing here trusts a file it did not just rebuild: `approve` and `verify` merge the contributions again and compare.
+//! Nothing here trusts a file it did not just rebuild: `approve` and `verify` merge the contributions again
+//! and compare.
 
 use std::path::{Path, PathBuf};
 
@@ -92,7 +93,8 @@ impl Ceremony {
     /// Merges all contributions and writes `genesis.json`.
     ///
     /// # Errors
-    /// [`GenesisError`] naming the contributions that are invalid or conflict; also when `genesis.json` exists.
+    /// [`GenesisError`] naming the contributions that are invalid or conflict; also when `genesis.json`
+    /// exists.
     pub fn merge(&self) -> Result<GenesisFile, GenesisError> {
         let genesis = self.rebuild()?;
         genesis.save(&self.folder.join(GENESIS_FILE))?;
@@ -111,10 +113,12 @@ impl Ceremony {
         Ok(path)
     }
 
-    /// Rebuilds the genesis from the contributions, compares it with `genesis.json` and checks every approval.
+    /// Rebuilds the genesis from the contributions, compares it with `genesis.json` and checks every
+    /// approval.
     ///
     /// # Errors
-    /// [`GenesisError`] naming what is wrong. Missing approvals are no error here: see [`Verification::require_all`].
+    /// [`GenesisError`] naming what is wrong. Missing approvals are no error here: see
+    /// [`Verification::require_all`].
     pub fn verify(&self) -> Result<Verification, GenesisError> {
         let genesis = self.genesis()?;
         let paths = json_files(&self.folder.join(APPROVALS_FOLDER))?;

@@ -1,10 +1,11 @@
 //! A contribution: what one operator brings to a network, signed with its cold key.
 //!
-//! - Each node key and each consensus key signs a *possession* for this template and this operator key, so nobody can
-//!   contribute somebody else's key or replay an old offer. Proofs are made where the keys live ([`NodeOffer::prove`]);
-//!   the cold key signs the whole on another machine ([`Contribution::sign`]).
-//! - The signed payload is the tagged hash of the template hash and of a genesis spec that holds this operator alone: one
-//!   encoding, already specified, and every field is covered. Proofs are not covered; they prove themselves.
+//! - Each node key and each consensus key signs a *possession* for this template and this operator key, so
+//!   nobody can contribute somebody else's key or replay an old offer. Proofs are made where the keys live
+//!   ([`NodeOffer::prove`]); the cold key signs the whole on another machine ([`Contribution::sign`]).
+//! - The signed payload is the tagged hash of the template hash and of a genesis spec that holds this
+//!   operator alone: one encoding, already specified, and every field is covered. Proofs are not covered;
+//!   they prove themselves.
 
 use std::path::Path;
 
@@ -178,7 +179,8 @@ impl Contribution {
         Ok(folder::read_json(path, CONTRIBUTION_FILE_BYTES_MAX)?)
     }
 
-    /// Checks fields, template, signature and every proof of possession; answers this operator's part of the spec.
+    /// Checks fields, template, signature and every proof of possession; answers this operator's part of the
+    /// spec.
     ///
     /// # Errors
     /// [`GenesisError`] naming what is wrong and whose it is.

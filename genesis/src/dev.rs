@@ -1,9 +1,9 @@
 //! A ready network for one machine and for tests: every key from one seed.
 //!
-//! The central bank is operator 0 and runs no node. Bank `i` (from 0) is operator `i + 1`, runs node `i` and one
-//! validator on every chain. With a random seed ([`random_seed`]) the keys are as good as any; with a fixed one the
-//! network, genesis hash included, is the same every time. Real networks use the ceremony instead, where no machine
-//! ever sees all keys.
+//! The central bank is operator 0 and runs no node. Bank `i` (from 0) is operator `i + 1`, runs node `i` and
+//! one validator on every chain. With a random seed ([`random_seed`]) the keys are as good as any; with a
+//! fixed one the network, genesis hash included, is the same every time. Real networks use the ceremony
+//! instead, where no machine ever sees all keys.
 
 use ledger::records::{
     ChainParams, ChainSpec, GenesisSpec, NodeRecord, OperatorRecord, OperatorRole, Policy, ValidatorRecord,
@@ -31,8 +31,8 @@ pub struct LocalnetPlan {
 }
 
 impl LocalnetPlan {
-    /// `banks` banks, one chain of `CNY`, the default parameters, nodes on loopback from port 7000, height 0 at
-    /// 2026-01-01 UTC.
+    /// `banks` banks, one chain of `CNY`, the default parameters, nodes on loopback from port 7000, height 0
+    /// at 2026-01-01 UTC.
     #[must_use]
     pub fn new(banks: usize) -> Self {
         Self {

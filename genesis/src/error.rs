@@ -1,5 +1,6 @@
-//! What can go wrong with genesis and ceremony files: the file system ([`FileError`]), one field ([`FieldError`]), or the
-//! ceremony's own rules ([`GenesisError`]). Every message says where and what to do next.
+//! What can go wrong with genesis and ceremony files: the file system ([`FileError`]), one field
+//! ([`FieldError`]), or the ceremony's own rules ([`GenesisError`]). Every message says where and what to do
+//! next.
 
 use std::path::PathBuf;
 
@@ -122,7 +123,8 @@ pub enum GenesisError {
     Field(#[from] FieldError),
     /// The ledger's own check of the spec.
     #[error(
-        "the genesis spec is invalid: {0}. Mend: correct that field, or ask its contributor for a new contribution"
+        "the genesis spec is invalid: {0}. \
+         Mend: correct that field, or ask its contributor for a new contribution"
     )]
     Spec(#[from] CodecError),
     /// A contribution was made for another template.
@@ -157,7 +159,8 @@ pub enum GenesisError {
     },
     /// Two contributions claim the same thing.
     #[error(
-        "{first} and {second} both contribute the same {what}. Mend: they must agree who keeps it; the other contributes anew"
+        "{first} and {second} both contribute the same {what}. \
+         Mend: they must agree who keeps it; the other contributes anew"
     )]
     Conflict {
         /// Name in one contribution.
@@ -169,7 +172,8 @@ pub enum GenesisError {
     },
     /// A contribution names a chain that the template does not have.
     #[error(
-        "{operator} contributes a validator for chain {chain}, which the template does not have. Mend: contribute anew"
+        "{operator} contributes a validator for chain {chain}, which the template does not have. \
+         Mend: contribute anew"
     )]
     UnknownChain {
         /// Name in the contribution.
@@ -179,7 +183,8 @@ pub enum GenesisError {
     },
     /// No contribution of a central bank, or several.
     #[error(
-        "there are {count} contributions with the role central_bank. Mend: exactly one operator issues the money"
+        "there are {count} contributions with the role central_bank. \
+         Mend: exactly one operator issues the money"
     )]
     CentralBanks {
         /// How many.
@@ -198,7 +203,8 @@ pub enum GenesisError {
     },
     /// An approval is for another genesis.
     #[error(
-        "the approval of {operator} is for genesis {found}, not {expected}. Mend: ask them to verify and approve again"
+        "the approval of {operator} is for genesis {found}, not {expected}. \
+         Mend: ask them to verify and approve again"
     )]
     OtherApproval {
         /// Name in the approval.
@@ -216,7 +222,8 @@ pub enum GenesisError {
     },
     /// A key that is no operator's approved or tries to.
     #[error(
-        "the key {key} belongs to no operator of this genesis. Mend: sign with the operator key that contributed"
+        "the key {key} belongs to no operator of this genesis. \
+         Mend: sign with the operator key that contributed"
     )]
     UnknownOperator {
         /// The key.

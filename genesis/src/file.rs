@@ -2,10 +2,10 @@
 //!
 //! - Keys, hashes and currencies are text; amounts are integer fen, `null` where the tier has no limit.
 //! - Places are ids, as in the spec: the first operator is operator 0, the first node is node 0.
-//! - Unknown fields are refused. File and spec convert to each other without loss; the hash is the spec's, so spaces and
-//!   field order in the file do not matter.
-//! - Beyond [`GenesisSpec::check`] a file must be runnable: chain ids without gaps, addresses of the form `host:port`,
-//!   operator keys all different, validators on nodes of their own operator.
+//! - Unknown fields are refused. File and spec convert to each other without loss; the hash is the spec's, so
+//!   spaces and field order in the file do not matter.
+//! - Beyond [`GenesisSpec::check`] a file must be runnable: chain ids without gaps, addresses of the form
+//!   `host:port`, operator keys all different, validators on nodes of their own operator.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -7,8 +7,8 @@
 //! approvals/NAME.json        one per operator
 //! ```
 //!
-//! Names of files under `contributions/` and `approvals/` mean nothing: contents decide. Files are written whole or not
-//! at all (temporary file, sync, link) and never overwritten.
+//! Names of files under `contributions/` and `approvals/` mean nothing: contents decide. Files are written
+//! whole or not at all (temporary file, sync, link) and never overwritten.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -98,7 +98,8 @@ pub(crate) fn json_files(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(paths)
 }
 
-/// A file name for an operator: letters and digits of its name, and the start of its key so that names may clash.
+/// A file name for an operator: letters and digits of its name, and the start of its key so that names may
+/// clash.
 pub(crate) fn file_name(operator: &str, key: ledger::values::PublicKey) -> String {
     let safe: String = operator.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
     let key = key.to_string();

@@ -1,7 +1,8 @@
 //! Genesis: how operators agree on the network they start, and the file that every node and client holds.
 //!
-//! No machine ever sees all keys: each operator contributes its public keys with proofs, anybody merges them, and every
-//! operator approves the resulting hash with its cold key. The order of contributions does not matter.
+//! No machine ever sees all keys: each operator contributes its public keys with proofs, anybody merges them,
+//! and every operator approves the resulting hash with its cold key. The order of contributions does not
+//! matter.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -16,8 +17,8 @@
 //! | [`dev`] | a ready network from one seed, for one machine and for tests |
 //! | [`error`] | refusals: where, what, and the mend |
 //!
-//! Invariants: a file that loads converts to a spec and back without loss; the hash depends on nothing but the spec; no
-//! file is overwritten; every read is bounded.
+//! Invariants: a file that loads converts to a spec and back without loss; the hash depends on nothing but
+//! the spec; no file is overwritten; every read is bounded.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

@@ -1,8 +1,8 @@
 //! Merging contributions into a genesis. The order in which they come does not matter.
 //!
-//! Operators: the central bank first, then the banks by name. Nodes: by operator, then in the order of the contribution.
-//! Validators: by consensus key. Names, operator keys, network keys and consensus keys occur once in a network; who
-//! doubles one is named.
+//! Operators: the central bank first, then the banks by name. Nodes: by operator, then in the order of the
+//! contribution. Validators: by consensus key. Names, operator keys, network keys and consensus keys occur
+//! once in a network; who doubles one is named.
 
 use std::collections::BTreeMap;
 
@@ -48,8 +48,9 @@ fn place(part: &GenesisSpec) -> (bool, String, PublicKey) {
     })
 }
 
-/// Appends a part, renumbering its operator and nodes. Counts fit 16 bits: both are bounded by `OPERATORS_MAX`
-/// operators of `NODES_PER_OPERATOR_MAX` nodes, and the final check refuses more than `OPERATORS_MAX` of either.
+/// Appends a part, renumbering its operator and nodes. Counts fit 16 bits: both are bounded by
+/// `OPERATORS_MAX` operators of `NODES_PER_OPERATOR_MAX` nodes, and the final check refuses more than
+/// `OPERATORS_MAX` of either.
 fn add(spec: &mut GenesisSpec, part: GenesisSpec) {
     let operator = OperatorId(u16::try_from(spec.operators.len()).unwrap_or(u16::MAX));
     let first_node = u16::try_from(spec.nodes.len()).unwrap_or(u16::MAX);

@@ -1,7 +1,7 @@
 //! The template: what a ceremony starts from. A genesis spec without operators, nodes and validators.
 //!
-//! Its hash (the tagged hash of that spec's canonical bytes) is part of every contribution, so nobody can be led to sign
-//! for other parameters than they saw.
+//! Its hash (the tagged hash of that spec's canonical bytes) is part of every contribution, so nobody can be
+//! led to sign for other parameters than they saw.
 
 use std::path::Path;
 

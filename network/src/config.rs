@@ -1,8 +1,9 @@
 //! What a node gives to start its network: who it is, where it listens, whom it knows, and its lanes.
 //!
-//! Rules (checked by [`NetworkConfig::validate`] and again at each change of the registry): indices and keys are
-//! unique; the entry with our own index, if given, carries our own key and is then left out; addresses are
-//! `host:port`; lane names are unique, `a-z 0-9 - /`, and outside `link/`, which this crate keeps for itself.
+//! Rules (checked by [`NetworkConfig::validate`] and again at each change of the registry): indices and
+//! keys are unique; the entry with our own index, if given, carries our own key and is then left out;
+//! addresses are `host:port`; lane names are unique, `a-z 0-9 - /`, and outside `link/`, which this crate
+//! keeps for itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,14 +1,16 @@
 //! The task that owns the swarm: it dials, accepts, closes, opens streams and watches the clock.
 //!
-//! It is the only writer of a link's state. Senders and callers leave what they want (`Shared::wanted`, the block
-//! time in a link) and wake it; it compares that with what is, so that nothing a caller does needs a queue here.
+//! It is the only writer of a link's state. Senders and callers leave what they want (`Shared::wanted`, the
+//! block time in a link) and wake it; it compares that with what is, so that nothing a caller does needs a
+//! queue here.
 //!
 //! Rules of connections:
-//! - Allowed are the peers of the registry that are not blocked. A stranger's handshake completes (only then is
-//!   its key known) and its connection is closed before any protocol of ours is offered.
-//! - One connection per peer is used, the newest. The side with the lower index closes the others at once, the
-//!   other side after a grace time; both keep the newest, so a dead one never outlives its replacement.
-//! - A link is up once the peer accepted the keep-alive lane: that proves the same network and a live process.
+//! - Allowed are the peers of the registry that are not blocked. A stranger's handshake completes (only
+//!   then is its key known) and its connection is closed before any protocol of ours is offered.
+//! - One connection per peer is used, the newest. The side with the lower index closes the others at once,
+//!   the other side after a grace time; both keep the newest, so a dead one never outlives its replacement.
+//! - A link is up once the peer accepted the keep-alive lane: that proves the same network and a live
+//!   process.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -73,7 +75,8 @@ struct PeerState {
     current: watch::Sender<Option<ConnectionId>>,
     dialing: Dialing,
     redial: Redial,
-    readers: BTreeMap<usize, AbortHandle>,
+    /// By lane, with the connection each reads from.
+    readers: BTreeMap<usize, (ConnectionId, AbortHandle)>,
     writers: Vec<AbortHandle>,
 }
 
@@ -167,8 +170,9 @@ impl Driver {
 
     /// Takes over a registry: a peer whose index and key stay keeps its link.
     fn adopt(&mut self, registry: BTreeMap<u16, Peer>) {
-        let stays =
-            |peer: &PeerState| registry.get(&peer.link.peer).is_some_and(|new| new.network_key == peer.link.network_key);
+        let stays = |peer: &PeerState| {
+            registry.get(&peer.link.peer).is_some_and(|new| new.network_key == peer.link.network_key)
+        };
         let gone: Vec<u16> =
             self.peers.iter().filter(|(_, peer)| !stays(peer)).map(|(index, _)| *index).collect();
         for index in gone {
@@ -246,7 +250,7 @@ impl Driver {
             Command::Foreign { .. } => {
                 info!(peer = index, "peer speaks for another network");
                 peer.link.counters.foreign_connections.add(1);
-                self.swarm.close_connection(connection);
+                peer.close(&mut self.swarm, connection);
             }
         }
     }
@@ -292,7 +296,7 @@ impl Driver {
         let inbound = self.shared.inbound.get(accepted.lane).cloned();
         let reader = read_lane(peer.link.clone(), accepted.lane, inbound, accepted.stream);
         let reader = self.tasks.spawn(reader);
-        if let Some(old) = peer.readers.insert(accepted.lane, reader) {
+        if let Some((_, old)) = peer.readers.insert(accepted.lane, (accepted.connection, reader)) {
             old.abort();
         }
     }
@@ -365,9 +369,7 @@ impl Driver {
                 info!(peer = peer.link.peer, "peer silent, closing its connections");
                 peer.link.counters.silent_connections.add(1);
                 peer.link.hear();
-                for connection in &peer.connections {
-                    self.swarm.close_connection(connection.id);
-                }
+                peer.close_all(&mut self.swarm);
             }
             let newest = peer.connections.last().map(|newest| newest.since);
             if newest.is_some_and(|since| now >= since + DUPLICATE_GRACE) {
@@ -426,9 +428,7 @@ impl Driver {
         self.tasks.abort_all();
         for peer in self.peers.values_mut() {
             peer.link.lower();
-            for connection in &peer.connections {
-                self.swarm.close_connection(connection.id);
-            }
+            peer.close_all(&mut self.swarm);
         }
         self.publish();
         let mut open: usize = self.peers.values().map(|peer| peer.connections.len()).sum();
@@ -450,7 +450,7 @@ impl PeerState {
     /// Ends its readers and forgets what they read.
     fn silence(&mut self, shared: &Shared) {
         self.link.lower();
-        for (lane, reader) in std::mem::take(&mut self.readers) {
+        for (lane, (_, reader)) in std::mem::take(&mut self.readers) {
             reader.abort();
             if let (Some(inbound), Some(link_lane)) = (shared.inbound.get(lane), self.link.lanes.get(lane)) {
                 link_lane.counters.dropped_in.add(inbound.forget(self.link.peer));
@@ -459,10 +459,29 @@ impl PeerState {
     }
 
     /// Closes all connections but the newest.
-    fn close_older(&self, swarm: &mut Swarm<Behaviour>) {
+    fn close_older(&mut self, swarm: &mut Swarm<Behaviour>) {
         let older = self.connections.len().saturating_sub(1);
-        for connection in self.connections.iter().take(older) {
-            swarm.close_connection(connection.id);
+        for place in 0..older {
+            self.close(swarm, self.connections[place].id);
         }
+    }
+
+    fn close_all(&mut self, swarm: &mut Swarm<Behaviour>) {
+        for place in 0..self.connections.len() {
+            self.close(swarm, self.connections[place].id);
+        }
+    }
+
+    /// Closes a connection and its readers: yamux does not wake who reads a stream when this side closes.
+    /// (When the other side closes, readers first take what has arrived and then see the end.)
+    fn close(&mut self, swarm: &mut Swarm<Behaviour>, connection: ConnectionId) {
+        swarm.close_connection(connection);
+        self.readers.retain(|_, (of, reader)| {
+            let stays = *of != connection;
+            if !stays {
+                reader.abort();
+            }
+            stays
+        });
     }
 }

@@ -1,5 +1,5 @@
-//! What can go wrong: a wrong configuration or a refused listener ([`NetworkError`]), and a frame that was not
-//! taken ([`SendError`]). Faults of peers are neither: they are counted in the statistics.
+//! What can go wrong: a wrong configuration or a refused listener ([`NetworkError`]), and a frame that was
+//! not taken ([`SendError`]). Faults of peers are neither: they are counted in the statistics.
 
 use std::io;
 
@@ -78,6 +78,9 @@ pub enum NetworkError {
         #[source]
         source: io::Error,
     },
+    /// The runtime shut down while the network started.
+    #[error("the runtime ended before the network had started")]
+    RuntimeEnded,
     /// Noise refused to make keys from the secret.
     #[error("the network secret cannot be used")]
     UnusableSecret,

@@ -1,7 +1,8 @@
 //! Frames on a stream: a length (u32, big endian) and that many bytes.
 //!
 //! The length is checked before anything is reserved. The buffer then follows what was really received: it
-//! starts at [`READ_STEP_BYTES`] and at most doubles, so announcing a megabyte costs the announcer a megabyte.
+//! starts at [`READ_STEP_BYTES`] and at most doubles, so announcing a megabyte costs the announcer a
+//! megabyte.
 
 use std::io;
 use std::time::Duration;

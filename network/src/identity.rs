@@ -1,4 +1,5 @@
-//! From our words for keys (32 bytes) to libp2p's, in one place, so that no other face of the crate needs them.
+//! From our words for keys (32 bytes) to libp2p's, in one place, so that no other face of the crate needs
+//! them.
 
 use libp2p::PeerId;
 use libp2p::identity::{Keypair, PublicKey, ed25519};

@@ -1,7 +1,7 @@
 //! One lane's received frames: a bounded queue per peer, drained round robin.
 //!
-//! A reader takes room before it reads a frame from its stream. A peer that sends faster than the receiver takes
-//! fills its own queue and then its own stream; the others do not notice.
+//! A reader takes room before it reads a frame from its stream. A peer that sends faster than the receiver
+//! takes fills its own queue and then its own stream; the others do not notice.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,8 +20,8 @@ impl LaneReceiver {
         Self { lane }
     }
 
-    /// The next frame and the index of the peer that sent it; peers with frames waiting take turns. `None` once
-    /// the network has stopped and everything received before has been taken. Safe to cancel.
+    /// The next frame and the index of the peer that sent it; peers with frames waiting take turns. `None`
+    /// once the network has stopped and everything received before has been taken. Safe to cancel.
     pub async fn recv(&mut self) -> Option<(u16, Bytes)> {
         loop {
             match self.lane.take() {

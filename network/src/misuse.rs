@@ -1,4 +1,5 @@
-//! Tests with a bare swarm in place of a node: strangers, wrong keys, and registry peers that break the rules.
+//! Tests with a bare swarm in place of a node: strangers, wrong keys, and registry peers that break the
+//! rules.
 
 use std::time::Duration;
 
@@ -84,11 +85,7 @@ async fn until(holds: impl Fn() -> bool) {
 }
 
 /// Dials the node; `None` if the connection was refused while it was being made.
-async fn dial(
-    swarm: &mut Swarm<Behaviour>,
-    node: libp2p::PeerId,
-    network: &Network,
-) -> Option<ConnectionId> {
+async fn dial(swarm: &mut Swarm<Behaviour>, node: libp2p::PeerId, network: &Network) -> Option<ConnectionId> {
     let address = multiaddress(network.listen_address());
     swarm.dial(DialOpts::peer_id(node).addresses(vec![address]).allocate_new_port().build()).unwrap();
     soon(async {
@@ -111,7 +108,8 @@ fn open(swarm: &mut Swarm<Behaviour>, node: libp2p::PeerId, connection: Connecti
     answer
 }
 
-/// A registry peer without rules: a connected swarm that goes on by itself, with a stream for each lane asked.
+/// A registry peer without rules: a connected swarm that goes on by itself, with a stream for each lane
+/// asked.
 async fn rogue(network: &Network, wanted: &[usize]) -> (Vec<Stream>, JoinHandle<()>) {
     let (mut swarm, node) = bare(2);
     let connection = dial(&mut swarm, node, network).await.unwrap();
@@ -144,7 +142,8 @@ async fn a_stranger_opens_no_protocol() {
     let (network, mut receivers) = node(&nowhere().await).await;
     let (mut stranger, id) = bare(9);
     if let Some(connection) = dial(&mut stranger, id, &network).await {
-        let answers: Vec<_> = (0..=lanes().len()).map(|lane| open(&mut stranger, id, connection, lane)).collect();
+        let answers: Vec<_> =
+            (0..=lanes().len()).map(|lane| open(&mut stranger, id, connection, lane)).collect();
         soon(async {
             while !matches!(stranger.select_next_some().await, SwarmEvent::ConnectionClosed { .. }) {}
         })

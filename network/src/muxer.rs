@@ -1,6 +1,7 @@
-//! yamux with bounds: libp2p's own wrapper lets the windows of one connection grow to 1 GiB and waits without
-//! limit when it closes a connection whose other end is gone. This one differs in exactly four things:
-//! the number of streams, the growth of windows, the number of streams not yet accepted, and the time to close.
+//! yamux with bounds: libp2p's own wrapper lets the windows of one connection grow to 1 GiB and waits
+//! without limit when it closes a connection whose other end is gone. This one differs in exactly four
+//! things: the number of streams, the growth of windows, the number of streams not yet accepted, and the
+//! time to close.
 //!
 //! The windows are also what keeps consensus ahead of bulk, see the crate's head.
 
@@ -40,9 +41,8 @@ impl BoundedYamux {
         let streams = 2 * lanes + STREAMS_SPARE;
         let mut config = yamux::Config::default();
         config.set_max_num_streams(streams);
-        config.set_max_connection_receive_window(Some(
-            streams * STREAM_WINDOW_BYTES + WINDOW_GROWTH_BYTES_MAX,
-        ));
+        config
+            .set_max_connection_receive_window(Some(streams * STREAM_WINDOW_BYTES + WINDOW_GROWTH_BYTES_MAX));
         Self(config)
     }
 

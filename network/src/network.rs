@@ -59,20 +59,17 @@ pub(crate) struct Shared {
 }
 
 impl Network {
-    /// Starts listening and dialing on `runtime` (with its timer and I/O enabled). The receivers are in the order
-    /// of the configuration's lanes.
+    /// Starts listening and dialing on `runtime` (with its timer and I/O enabled). The receivers are in the
+    /// order of the configuration's lanes.
     ///
     /// # Errors
-    /// A configuration that breaks the rules of [`NetworkConfig`], or an address that cannot be listened on.
+    /// A configuration that breaks the rules of [`NetworkConfig`], or an address that cannot be listened
+    /// on.
     pub async fn start(
         config: NetworkConfig,
         runtime: Handle,
     ) -> Result<(Self, Vec<LaneReceiver>), NetworkError> {
-        let task = runtime.spawn(Self::start_inside(config));
-        task.await.map_err(|error| NetworkError::Listen {
-            address: String::new(),
-            source: io::Error::other(error),
-        })?
+        runtime.spawn(Self::start_inside(config)).await.map_err(|_| NetworkError::RuntimeEnded)?
     }
 
     async fn start_inside(config: NetworkConfig) -> Result<(Self, Vec<LaneReceiver>), NetworkError> {
@@ -206,7 +203,8 @@ impl Shared {
 /// Listens and returns the address that was taken.
 async fn listen(swarm: &mut Swarm<Behaviour>, address: &str) -> io::Result<SocketAddr> {
     let wanted = swarm::resolve(address).await?.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
-    // libp2p listens with SO_REUSEPORT and so would share a port that another process has. A plain bind does not.
+    // libp2p listens with SO_REUSEPORT and so would share a port that another process has. A plain bind
+    // does not.
     drop(tokio::net::TcpListener::bind(wanted).await?);
     swarm.listen_on(swarm::multiaddress(wanted)).map_err(io::Error::other)?;
     let listening = async {

@@ -1,7 +1,8 @@
 //! The task that reads one stream a peer opened, into that peer's queue of the lane.
 //!
-//! It takes room first and reads then, so the peer is slowed by its own stream. It ends, and with it the stream,
-//! on an oversize frame, at the stream's end, and when the driver replaces it by the peer's next stream.
+//! It takes room first and reads then, so the peer is slowed by its own stream. It ends, and with it the
+//! stream, on an oversize frame, at the stream's end, and when the driver replaces it by the peer's next
+//! stream.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::frame::{ReadFrame, read_frame};
 use crate::inbound::InboundLane;
 use crate::link::Link;
 
-/// Reads lane `lane` of a link; without `inbound` (the keep-alive lane) frames only prove that the peer lives.
+/// Reads lane `lane` of a link; without `inbound` (the keep-alive lane) frames only prove that the peer
+/// lives.
 pub(crate) async fn read_lane(
     link: Arc<Link>,
     lane: usize,

@@ -1,8 +1,9 @@
 //! When to dial a peer: a pure function of the times it is told.
 //!
-//! The side with the lower index dials at once; the other waits [`DIAL_PATIENCE`] after the link was lost, so that
-//! usually one connection is made, yet the peers also meet when the lower one cannot reach the higher one. Each
-//! failure doubles the pause up to [`DIAL_RETRY_MAX`]; only a link on which lanes opened starts over.
+//! The side with the lower index dials at once; the other waits [`DIAL_PATIENCE`] after the link was lost,
+//! so that usually one connection is made, yet the peers also meet when the lower one cannot reach the
+//! higher one. Each failure doubles the pause up to [`DIAL_RETRY_MAX`]; only a link on which lanes opened
+//! starts over.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What the network has done so far. Counters only grow (rates are the reader's business); depths and ages are
-//! of the moment. A metrics endpoint reads this; the crate itself exports nothing.
+//! What the network has done so far. Counters only grow (rates are the reader's business); depths and ages
+//! are of the moment. A metrics endpoint reads this; the crate itself exports nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,8 +1,8 @@
 //! The libp2p behaviour that opens and accepts lane streams: one protocol per lane, nothing else.
 //!
 //! It does what `libp2p-stream` 0.5.0-alpha does and differs where that one breaks our rules: it forgets a
-//! connection when it closes, it never drops a negotiated stream because its receiver was busy, and the caller
-//! names the connection on which a stream opens (ADR 2).
+//! connection when it closes, it never drops a negotiated stream because its receiver was busy, and the
+//! caller names the connection on which a stream opens (ADR 2).
 //!
 //! Bounds: streams being negotiated are bounded by the swarm's configuration, streams handed over by the
 //! swarm's per-connection event buffer and [`STREAMS_UNACCEPTED_MAX`] here.
@@ -21,7 +21,8 @@ use libp2p::swarm::handler::{
 };
 use libp2p::swarm::{
     ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
-    NotifyHandler, StreamUpgradeError, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    NotifyHandler, StreamUpgradeError, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent,
+    ToSwarm,
 };
 use libp2p::{PeerId, Stream, StreamProtocol};
 use tokio::sync::oneshot;
@@ -72,8 +73,8 @@ impl Streams {
         Self { protocols, pending: VecDeque::new() }
     }
 
-    /// Asks for a stream. If the connection or the lane is gone the reply is dropped. The swarm must be polled
-    /// afterwards. Callers bound the number of requests.
+    /// Asks for a stream. If the connection or the lane is gone the reply is dropped. The swarm must be
+    /// polled afterwards. Callers bound the number of requests.
     pub(crate) fn open(&mut self, peer_id: PeerId, connection: ConnectionId, lane: usize, reply: Opened) {
         let Some(protocol) = self.protocols.get(lane).cloned() else { return };
         let handler = NotifyHandler::One(connection);
@@ -82,11 +83,7 @@ impl Streams {
     }
 
     fn handler(&self) -> Handler {
-        Handler {
-            protocols: self.protocols.clone(),
-            requests: VecDeque::new(),
-            accepted: VecDeque::new(),
-        }
+        Handler { protocols: self.protocols.clone(), requests: VecDeque::new(), accepted: VecDeque::new() }
     }
 }
 
@@ -175,10 +172,7 @@ impl ConnectionHandler for Handler {
         self.requests.push_back(request);
     }
 
-    fn on_connection_event(
-        &mut self,
-        event: ConnectionEvent<'_, LaneUpgrade, LaneUpgrade, (), Opened>,
-    ) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, LaneUpgrade, LaneUpgrade, (), Opened>) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: (stream, protocol),

@@ -1,5 +1,5 @@
-//! Builds the libp2p swarm: TCP without delay, noise, bounded yamux; the registry as allow list, the limits, and our
-//! streams, in this order: what the first refuses the last never sees.
+//! Builds the libp2p swarm: TCP without delay, noise, bounded yamux; the registry as allow list, the
+//! limits, and our streams, in this order: what the first refuses the last never sees.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,9 +17,7 @@ use libp2p::{StreamProtocol, Swarm, SwarmBuilder, noise, tcp};
 
 use crate::config::{Lane, Priority, RESERVED_PREFIX};
 use crate::error::NetworkError;
-use crate::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, HANDSHAKE_TIMEOUT, PENDING_INCOMING_MAX,
-};
+use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, HANDSHAKE_TIMEOUT, PENDING_INCOMING_MAX};
 use crate::muxer::BoundedYamux;
 use crate::streams::Streams;
 

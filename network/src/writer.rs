@@ -1,14 +1,16 @@
-//! The task that writes one lane to one peer: it opens the stream as soon as there is a connection, writes what is
-//! queued, and opens the stream again when it breaks.
+//! The task that writes one lane to one peer: it opens the stream as soon as there is a connection, writes
+//! what is queued, and opens the stream again when it breaks.
 //!
 //! Rules:
 //! - A stream carries frames one way only. A byte from the other side, or its end, means: open again.
 //! - At most [`WRITE_CHUNK_BYTES_MAX`] go to the multiplexer at once, then others get their turn.
-//! - A stream that takes nothing for the stall time is dropped (a stuck stream must not outlive its frames).
+//! - A stream that takes nothing for the stall time is dropped (a stuck stream must not outlive its
+//!   frames).
 //! - Frames being written when a stream breaks are lost and counted: at most once, in order.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::{Bytes, BytesMut};
 use futures::AsyncReadExt;
@@ -55,7 +57,12 @@ impl Writer {
                     retry = OPEN_RETRY_MIN;
                     lane.counters.streams_opened.add(1);
                     lane.counters.stream_opened.set(self.link.since_start_ms());
-                    self.pump(lane, stream).await;
+                    let writing = AtomicUsize::new(0);
+                    tokio::select! {
+                        () = self.pump(lane, stream, &writing) => {}
+                        () = self.moved(connection) => {}
+                    }
+                    lane.counters.dropped_out.add(writing.into_inner());
                     lane.counters.stream_opened.clear();
                 }
                 Err(failure) => {
@@ -100,52 +107,62 @@ impl Writer {
         drop(self.commands.send(command).await);
     }
 
-    /// Writes queued frames until the stream breaks.
-    async fn pump(&self, lane: &LinkLane, mut stream: Stream) {
+    /// Waits until `connection` is no longer the one to use. Needed because yamux wakes nobody who waits on a
+    /// stream when this side closes the connection.
+    async fn moved(&self, connection: ConnectionId) {
+        let mut current = self.connection.clone();
+        drop(current.wait_for(|current| *current != Some(connection)).await);
+    }
+
+    /// Writes queued frames until the stream breaks; `writing` is the number of frames at risk.
+    async fn pump(&self, lane: &LinkLane, mut stream: Stream, writing: &AtomicUsize) {
         loop {
             let mut unexpected = [0];
             let frame = tokio::select! {
                 frame = lane.queue.pop() => frame,
                 _ = stream.read(&mut unexpected) => return,
             };
-            let (frames, bytes, written) = self.write(lane, &mut stream, frame).await;
-            match written {
-                Ok(()) => {
-                    lane.counters.frames_out.add(frames);
-                    lane.counters.bytes_out.add(bytes);
+            if let Err(error) = self.write(lane, &mut stream, frame, writing).await {
+                if error.kind() == io::ErrorKind::TimedOut {
+                    lane.counters.write_timeouts.add(1);
                 }
-                Err(error) => {
-                    lane.counters.dropped_out.add(frames);
-                    if error.kind() == io::ErrorKind::TimedOut {
-                        lane.counters.write_timeouts.add(1);
-                    }
-                    return;
-                }
+                return;
             }
             tokio::task::yield_now().await;
         }
     }
 
-    /// Writes a frame, and with it as many of the next as fit a chunk. Returns how many frames and bytes of
-    /// frames it tried to write.
-    async fn write(&self, lane: &LinkLane, stream: &mut Stream, first: Bytes) -> (usize, usize, io::Result<()>) {
+    /// Writes a frame, and with it as many of the next as fit a chunk.
+    async fn write(
+        &self,
+        lane: &LinkLane,
+        stream: &mut Stream,
+        first: Bytes,
+        writing: &AtomicUsize,
+    ) -> io::Result<()> {
         let stall_max = self.stall_max();
+        let (mut frames, mut bytes) = (1, first.len());
+        writing.store(frames, Relaxed);
         if first.len() + LENGTH_BYTES > WRITE_CHUNK_BYTES_MAX {
-            return (1, first.len(), write_large(stream, &first, stall_max).await);
-        }
-        let (mut frames, mut bytes) = (0, 0);
-        let mut chunk = BytesMut::with_capacity(first.len() + LENGTH_BYTES);
-        let mut next = Some(first);
-        while let Some(frame) = next {
-            chunk.extend_from_slice(&length_prefix(&frame));
-            chunk.extend_from_slice(&frame);
-            frames += 1;
-            bytes += frame.len();
-            next = (WRITE_CHUNK_BYTES_MAX - chunk.len())
+            write_large(stream, &first, stall_max).await?;
+        } else {
+            let mut chunk = BytesMut::with_capacity(first.len() + LENGTH_BYTES);
+            append(&mut chunk, &first);
+            while let Some(frame) = (WRITE_CHUNK_BYTES_MAX - chunk.len())
                 .checked_sub(LENGTH_BYTES)
-                .and_then(|room| lane.queue.pop_within(room));
+                .and_then(|room| lane.queue.pop_within(room))
+            {
+                append(&mut chunk, &frame);
+                frames += 1;
+                bytes += frame.len();
+            }
+            writing.store(frames, Relaxed);
+            write_all(stream, &chunk, stall_max).await?;
         }
-        (frames, bytes, write_all(stream, &chunk, stall_max).await)
+        writing.store(0, Relaxed);
+        lane.counters.frames_out.add(frames);
+        lane.counters.bytes_out.add(bytes);
+        Ok(())
     }
 
     fn stall_max(&self) -> Duration {
@@ -154,6 +171,11 @@ impl Writer {
             Priority::Bulk => BULK_WRITE_TIMEOUT,
         }
     }
+}
+
+fn append(chunk: &mut BytesMut, frame: &[u8]) {
+    chunk.extend_from_slice(&length_prefix(frame));
+    chunk.extend_from_slice(frame);
 }
 
 /// Writes one frame in chunks, without copying it.

@@ -34,7 +34,7 @@ pub type TokioContext = commonware_runtime::tokio::Context;
 #[derive(Debug)]
 pub struct RuntimeThread<T> {
     stop: Option<oneshot::Sender<()>>,
-    exit: oneshot::Receiver<Exit<T>>,
+    exit: Option<oneshot::Receiver<Exit<T>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -109,14 +109,15 @@ where
             let _unheard = report.send(exit);
         })
         .map_err(RuntimeError::Thread)?;
-    Ok(RuntimeThread { stop: Some(stop), exit, thread: Some(thread) })
+    Ok(RuntimeThread { stop: Some(stop), exit: Some(exit), thread: Some(thread) })
 }
 
 impl<T> RuntimeThread<T> {
-    /// Waits for the end, on any async runtime. Cancel-safe; after the end was taken it reports a panic.
-    pub async fn ended(&mut self) -> Exit<T> {
-        let lost = || Exit::Panicked("the end was already reported".into());
-        (&mut self.exit).await.unwrap_or_else(|_| lost())
+    /// Waits for the end, on any async runtime; `None` if the end was taken before. Cancel-safe.
+    pub async fn ended(&mut self) -> Option<Exit<T>> {
+        let exit = self.exit.as_mut()?.await;
+        self.exit = None;
+        exit.ok()
     }
 
     /// Asks the runtime to end now; await [`RuntimeThread::ended`] to know that it has.
@@ -126,15 +127,16 @@ impl<T> RuntimeThread<T> {
         }
     }
 
-    /// Stops the runtime and blocks until its thread has ended. Not for use inside an async task.
-    pub fn stop_and_join(mut self) -> Exit<T> {
+    /// Stops the runtime and blocks until its thread has ended; `None` if the end was taken before.
+    /// Not for use inside an async task.
+    pub fn stop_and_join(mut self) -> Option<Exit<T>> {
         self.stop();
-        let exit = self.exit.blocking_recv();
+        let exit = self.exit.take().and_then(|exit| exit.blocking_recv().ok());
         if let Some(thread) = self.thread.take() {
             // The thread catches panics itself and has reported by now.
             let _ended = thread.join();
         }
-        exit.unwrap_or_else(|_| Exit::Panicked("the end was already reported".into()))
+        exit
     }
 }
 
@@ -168,17 +170,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         let mut finished = run_tokio(path, 1, |context| async move { context.now_ms() > 0 }).unwrap();
-        assert_eq!(futures::executor::block_on(finished.ended()), Exit::Finished(true));
-        drop(finished.stop_and_join());
+        assert_eq!(futures::executor::block_on(finished.ended()), Some(Exit::Finished(true)));
+        assert_eq!(finished.stop_and_join(), None);
 
         let waiting = run_tokio(path, 1, |_| std::future::pending::<()>()).unwrap();
         assert!(matches!(run_tokio(path, 1, |_| async {}), Err(RuntimeError::InUse(_))));
-        assert_eq!(waiting.stop_and_join(), Exit::Stopped);
+        assert_eq!(waiting.stop_and_join(), Some(Exit::Stopped));
 
         let panicked = run_tokio(path, 1, |context| async move {
             context.run("failing", async { panic!("journal write failed") }).await.is_ok()
         });
         let exit = futures::executor::block_on(panicked.unwrap().ended());
-        assert_eq!(exit, Exit::Panicked("journal write failed".into()));
+        assert_eq!(exit, Some(Exit::Panicked("journal write failed".into())));
     }
 }

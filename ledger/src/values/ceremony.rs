@@ -1,7 +1,8 @@
 //! Signatures of the genesis ceremony: made before a genesis hash exists, so they carry no network.
 //!
-//! Each purpose has its own tag, and none is a prefix of another or of a tag used after genesis: a signature made for one
-//! purpose never passes for another. What a payload hash covers is defined by the `genesis` crate.
+//! Each purpose has its own tag, and none is a prefix of another or of a tag used after genesis: a signature
+//! made for one purpose never passes for another. What a payload hash covers is defined by the `genesis`
+//! crate.
 
 use super::hash::Hash;
 use super::key::{PublicKey, SecretKey, Signature};
@@ -40,7 +41,12 @@ pub fn sign_ceremony(secret: &SecretKey, purpose: CeremonyPurpose, payload: &Has
 
 /// Whether `signature` was made by `key` for `purpose` over `payload`.
 #[must_use]
-pub fn verify_ceremony(key: PublicKey, purpose: CeremonyPurpose, payload: &Hash, signature: Signature) -> bool {
+pub fn verify_ceremony(
+    key: PublicKey,
+    purpose: CeremonyPurpose,
+    payload: &Hash,
+    signature: Signature,
+) -> bool {
     verify(&SignedMessage { public_key: key, message: &purpose.message(payload), signature })
 }
 
@@ -50,7 +56,8 @@ mod tests {
 
     #[test]
     fn a_signature_serves_one_purpose_one_payload_and_one_key() {
-        let purposes = [CeremonyPurpose::Contribution, CeremonyPurpose::Possession, CeremonyPurpose::Approval];
+        let purposes =
+            [CeremonyPurpose::Contribution, CeremonyPurpose::Possession, CeremonyPurpose::Approval];
         let (secret, other) = (SecretKey::from_seed([1; 32]), SecretKey::from_seed([2; 32]));
         let payload = Hash([7; 32]);
         for made_for in purposes {

@@ -1,5 +1,5 @@
-//! Real networks on loopback. Nobody's port is known before it listens, so every node starts alone and is then
-//! given the registry, as a running node is when the registry changes.
+//! Real networks on loopback. Nobody's port is known before it listens, so every node starts alone and is
+//! then given the registry, as a running node is when the registry changes.
 
 mod exchange;
 mod recovery;

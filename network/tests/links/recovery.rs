@@ -31,7 +31,8 @@ async fn a_peer_that_restarts_on_its_address_is_met_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_higher_side_dials_when_the_lower_cannot() {
-    let nodes = [0, 1].map(|index| async move { Node::start(config(index, "127.0.0.1:0", lanes(), vec![])).await });
+    let nodes =
+        [0, 1].map(|index| async move { Node::start(config(index, "127.0.0.1:0", lanes(), vec![])).await });
     let [lower, higher] = nodes;
     let (mut lower, higher) = (lower.await, higher.await);
     // The lower side has an address at which nobody listens.
@@ -75,7 +76,8 @@ async fn a_blocked_peer_is_out_at_once_and_back_when_the_block_expires() {
 async fn stopping_ends_receivers_and_frees_the_port() {
     let mut nodes = cluster(2, lanes()).await;
     let taken = nodes[0].network.listen_address().to_string();
-    let second = network::Network::start(config(5, &taken, lanes(), vec![]), tokio::runtime::Handle::current());
+    let second =
+        network::Network::start(config(5, &taken, lanes(), vec![]), tokio::runtime::Handle::current());
     assert!(matches!(second.await, Err(NetworkError::Listen { .. })), "the port is in use");
 
     let stopped = nodes.remove(0);

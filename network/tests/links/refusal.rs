@@ -1,4 +1,5 @@
-//! A peer of another network. Strangers and peers that break the rules need a swarm of their own: `src/misuse.rs`.
+//! A peer of another network. Strangers and peers that break the rules need a swarm of their own:
+//! `src/misuse.rs`.
 
 use network::NetworkConfig;
 

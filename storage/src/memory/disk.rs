@@ -16,6 +16,9 @@ use crate::write_set::TableWrites;
 /// Rows of one table. Shared with snapshots; a write copies the map only while a snapshot holds it.
 pub(super) type Rows = Arc<BTreeMap<Vec<u8>, Arc<[u8]>>>;
 
+/// The rows that a set replaced, in the order of replacing; `None`: there was none.
+type Undo = Vec<(Table, Vec<u8>, Option<Arc<[u8]>>)>;
+
 /// A device that outlives the crashes of the process using it. Clones are the same device.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDisk {
@@ -35,8 +38,8 @@ pub struct CrashReport {
 pub(super) struct State {
     identity: Option<Identity>,
     pub(super) tables: [Rows; Table::COUNT],
-    /// For each set that is not durable, oldest first: the rows it replaced (`None`: there was none).
-    unsynced: VecDeque<Vec<(Table, Vec<u8>, Option<Arc<[u8]>>)>>,
+    /// For each set that is not durable, oldest first.
+    unsynced: VecDeque<Undo>,
     plan: CrashPlan,
     draws: u64,
     used_bytes: u64,
@@ -173,7 +176,7 @@ impl State {
     }
 
     /// Applies the set and answers how to take it back.
-    fn apply(&mut self, writes: Vec<(Table, TableWrites)>) -> Vec<(Table, Vec<u8>, Option<Arc<[u8]>>)> {
+    fn apply(&mut self, writes: Vec<(Table, TableWrites)>) -> Undo {
         let mut undo = Vec::new();
         for (table, writes) in writes {
             for (from, until) in writes.ranges {

@@ -1,6 +1,6 @@
 //! The face of the memory twin.
 
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Arc, MutexGuard};
 
 use super::disk::{MemoryDisk, Rows, State};
@@ -8,13 +8,13 @@ use super::plan::CrashPlan;
 use crate::error::StorageError;
 use crate::identity::Identity;
 use crate::store::{
-    Durability, Order, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Reader, Row, Store, StoreStatistics,
+    Durability, Order, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Reader, Row, Store, StoreStatistics, Visit,
 };
 use crate::table::Table;
 use crate::write_set::WriteSet;
 
-/// A handle on the database of a [`MemoryDisk`]. Dropping it closes the database (what was not synced stays at
-/// risk); a crash of the disk kills it.
+/// A handle on the database of a [`MemoryDisk`]. Dropping it closes the database (what was not synced stays
+/// at risk); a crash of the disk kills it.
 #[derive(Debug)]
 pub struct MemoryStore {
     disk: MemoryDisk,
@@ -81,11 +81,7 @@ impl Reader for MemoryStore {
         Ok(scan(&self.rows(table)?, page))
     }
 
-    fn for_each(
-        &self,
-        table: Table,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StorageError> {
+    fn for_each(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StorageError> {
         for_each(&self.rows(table)?, visit);
         Ok(())
     }
@@ -138,11 +134,7 @@ impl Reader for MemorySnapshot {
         Ok(scan(&self.tables[table as usize], page))
     }
 
-    fn for_each(
-        &self,
-        table: Table,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StorageError> {
+    fn for_each(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StorageError> {
         for_each(&self.tables[table as usize], visit);
         Ok(())
     }
@@ -186,7 +178,7 @@ fn take_page<'a>(range: impl Iterator<Item = (&'a Vec<u8>, &'a Arc<[u8]>)>, page
     taken
 }
 
-fn for_each(rows: &Rows, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) {
+fn for_each(rows: &Rows, visit: &mut Visit<'_>) {
     for (key, value) in rows.iter() {
         if visit(key, value).is_break() {
             return;

@@ -1,7 +1,7 @@
 //! Turns RocksDB's error texts into typed errors.
 //!
-//! RocksDB's C interface passes errors as text: a kind, a colon, words, often the file. What the texts look like is
-//! pinned by the tests of refusals and flipped bytes, which meet the real ones.
+//! RocksDB's C interface passes errors as text: a kind, a colon, words, often the file. What the texts look
+//! like is pinned by the tests of refusals and flipped bytes, which meet the real ones.
 
 use std::path::{Path, PathBuf};
 
@@ -32,11 +32,11 @@ pub(super) fn fault(path: &Path, table: Option<Table>, error: rocksdb::Error) ->
     }
 }
 
-/// The database file that an error text names.
+/// The first database file that an error text names; a MANIFEST named after it is only RocksDB's guess.
 fn file_named_in(directory: &Path, detail: &str) -> Option<PathBuf> {
     let is_edge = |character: char| character.is_whitespace() || "\"'`,;:()[]".contains(character);
-    detail.split(is_edge).rev().find_map(|word| {
-        let name = word.rsplit('/').next()?;
+    detail.split(is_edge).find_map(|word| {
+        let name = word.rsplit('/').next()?.trim_end_matches('.');
         let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
         let numbered = !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_digit());
         let is_ours =
@@ -54,6 +54,9 @@ mod tests {
         let directory = Path::new("/data");
         let text =
             "Corruption: block checksum mismatch: stored = 1, computed = 2 in /data/000012.sst offset 0";
+        assert_eq!(file_named_in(directory, text), Some(PathBuf::from("/data/000012.sst")));
+        let text =
+            "Corruption: bad block in /data/000012.sst. The file /data/MANIFEST-000005 may be corrupted.";
         assert_eq!(file_named_in(directory, text), Some(PathBuf::from("/data/000012.sst")));
         let text = "Corruption: checksum mismatch in file MANIFEST-000005";
         assert_eq!(file_named_in(directory, text), Some(PathBuf::from("/data/MANIFEST-000005")));

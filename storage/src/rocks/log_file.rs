@@ -1,10 +1,10 @@
 //! Checks write-ahead logs and the MANIFEST before RocksDB recovers from them.
 //!
-//! RocksDB has to choose one answer to a bad record for every cause: its point-in-time recovery stops there and
-//! *silently* drops what follows, even if that was synced; its absolute-consistency recovery refuses to start after
-//! every crash that tore the last record. We need both: a torn tail is ordinary (the write was never acknowledged),
-//! a changed byte in the middle is corruption and must stop the node. The two can be told apart, because a crash
-//! leaves a *prefix* of what was appended:
+//! RocksDB has to choose one answer to a bad record for every cause: its point-in-time recovery stops there
+//! and *silently* drops what follows, even if that was synced; its absolute-consistency recovery refuses to
+//! start after every crash that tore the last record. We need both: a torn tail is ordinary (the write was
+//! never acknowledged), a changed byte in the middle is corruption and must stop the node. The two can be
+//! told apart, because a crash leaves a *prefix* of what was appended:
 //!
 //! | what stands at the first record that does not check | verdict |
 //! | --- | --- |
@@ -14,20 +14,20 @@
 //! | the same length story, but some shorter length makes the checksum right: the length was changed | corrupt |
 //! | a complete record with a wrong checksum, an unknown type, or a length that crosses a block | corrupt |
 //!
-//! So after this check RocksDB's point-in-time mode only ever meets torn tails. A device that writes pages of an
-//! unsynced tail out of order can leave a complete record with a wrong checksum; that is refused too. It is the
-//! safe side: the operator sets the directory aside and the node rejoins.
+//! So after this check RocksDB's point-in-time mode only ever meets torn tails. A device that writes pages of
+//! an unsynced tail out of order can leave a complete record with a wrong checksum; that is refused too. It
+//! is the safe side: the operator sets the directory aside and the node rejoins.
 //!
-//! Format (RocksDB, `db/log_format.h`): blocks of 32 KiB; a record is checksum(4) length(2) type(1) payload and
-//! never crosses a block; the last bytes of a block that cannot hold a header are filler. The checksum is a masked
-//! CRC-32C of everything from the type on. Recyclable types have a longer header; we never recycle logs
-//! (`tuning.rs`), so meeting one is corruption, as is a type that RocksDB does not know.
+//! Format (RocksDB, `db/log_format.h`): blocks of 32 KiB; a record is checksum(4) length(2) type(1) payload
+//! and never crosses a block; the last bytes of a block that cannot hold a header are filler. The checksum is
+//! a masked CRC-32C of everything from the type on. Recyclable types have a longer header; we never recycle
+//! logs (`tuning.rs`), so meeting one is corruption, as is a type that RocksDB does not know.
 
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::checksum::extend;
+use super::checksum::{extend, unmask};
 use crate::error::StorageError;
 
 const BLOCK_BYTES: usize = 32 << 10;
@@ -90,7 +90,11 @@ fn current_manifest(directory: &Path) -> Result<PathBuf, StorageError> {
 
 /// Checks one log file, block by block.
 pub(super) fn check_file(path: &Path) -> Result<LogEnd, StorageError> {
-    let mut file = fs::File::open(path).map_err(|error| StorageError::io(path, &error))?;
+    let file = fs::File::open(path).map_err(|error| StorageError::io(path, &error))?;
+    check_stream(path, file)
+}
+
+fn check_stream(path: &Path, mut file: impl Read) -> Result<LogEnd, StorageError> {
     let mut block = Vec::with_capacity(BLOCK_BYTES);
     let mut start = 0_u64;
     let mut flaw: Option<(u64, Flaw)> = None;
@@ -171,14 +175,10 @@ fn some_prefix_checks(kind: u8, body: &[u8], checksum: u32) -> bool {
     })
 }
 
-/// Whole, first, middle and last records, and RocksDB's own notes (compression, timestamp sizes, predecessor log).
+/// Whole, first, middle and last records, and RocksDB's own notes (compression, timestamp sizes, predecessor
+/// log).
 const fn is_known(kind: u8) -> bool {
     matches!(kind, 1..=4 | 9 | 10 | 130)
-}
-
-/// RocksDB stores checksums rotated and shifted, so that a checksum of data with checksums in it stays strong.
-const fn unmask(masked: u32) -> u32 {
-    masked.wrapping_sub(0xa282_ead8).rotate_left(15)
 }
 
 #[cfg(test)]
@@ -200,10 +200,7 @@ mod tests {
     }
 
     fn check(bytes: &[u8]) -> Result<LogEnd, StorageError> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("000001.log");
-        fs::write(&path, bytes).unwrap();
-        check_file(&path)
+        check_stream(Path::new("000001.log"), bytes)
     }
 
     /// Three records in one block, then fragments over two blocks, then a last record.

@@ -1,5 +1,6 @@
 //! RocksDB behind the face. The only module tree of the workspace that names it.
 
+mod blob_file;
 mod checksum;
 mod directory;
 mod fault;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rocksdb::{Cache, DB};
 
+use super::blob_file;
 use super::directory::{self, Claim};
 use super::fault::fault;
 use super::log_file;
@@ -34,11 +35,12 @@ pub struct VerifyReport {
 }
 
 impl RocksReader {
-    /// Opens the database of a stopped node, or a checkpoint or copy. While it is open, no node can start on it.
+    /// Opens the database of a stopped node, or a checkpoint or copy. While it is open, no node can start on
+    /// it.
     ///
     /// # Errors
-    /// As [`super::RocksStore::open`]; [`StorageError::Locked`] while a node runs on it, [`StorageError::Missing`] when
-    /// there is nothing. Without `expected`, any identity is welcome.
+    /// As [`super::RocksStore::open`]; [`StorageError::Locked`] while a node runs on it,
+    /// [`StorageError::Missing`] when there is nothing. Without `expected`, any identity is welcome.
     pub fn open(
         path: &Path,
         expected: Option<&Identity>,
@@ -49,8 +51,8 @@ impl RocksReader {
         Ok(Self { database: open_read_only(path, &settings)?, identity, settings, _claim: Some(claim) })
     }
 
-    /// Follows the database of a live node without disturbing it. `scratch` is a directory of our own for what RocksDB
-    /// wants to write. Shows what had reached the log when it was opened or last caught up.
+    /// Follows the database of a live node without disturbing it. `scratch` is a directory of our own for
+    /// what RocksDB wants to write. Shows what had reached the log when it was opened or last caught up.
     ///
     /// # Errors
     /// As [`RocksReader::open`], but a running node is no obstacle.
@@ -95,7 +97,8 @@ impl RocksReader {
     }
 }
 
-/// Checks every file through a database of its own, so that no block comes from a cache that was filled before.
+/// Checks every file through a database of its own, so that no block comes from a cache that was filled
+/// before.
 pub(super) fn verify_database(path: &Path, settings: &RocksOptions) -> Result<VerifyReport, StorageError> {
     log_file::check_directory(path)?;
     let database = open_read_only(path, settings)?;
@@ -106,9 +109,19 @@ pub(super) fn verify_database(path: &Path, settings: &RocksOptions) -> Result<Ve
             report.rows += 1;
             report.bytes += (key.len() + value.len()) as u64;
             ControlFlow::Continue(())
-        })?;
+        })
+        .map_err(|error| name_file(path, error))?;
     }
     Ok(report)
+}
+
+fn name_file(path: &Path, error: StorageError) -> StorageError {
+    match error {
+        StorageError::Corruption { table, file: None, detail } => {
+            StorageError::Corruption { table, file: blob_file::first_bad_file(path), detail }
+        }
+        other => other,
+    }
 }
 
 fn open_read_only(path: &Path, settings: &RocksOptions) -> Result<DB, StorageError> {

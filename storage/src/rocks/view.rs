@@ -1,12 +1,12 @@
 //! Reading, the same for a store, a snapshot and a read-only database.
 
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 
 use rocksdb::{ColumnFamily, DB, DBPinnableSlice, DBRawIterator, ReadOptions, Snapshot};
 
 use super::fault::fault;
 use crate::error::StorageError;
-use crate::store::{Order, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Reader, Row};
+use crate::store::{Order, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Reader, Row, Visit};
 use crate::table::Table;
 
 /// Keys per batch of `multi_get`: bounds the blocks that are pinned at a time.
@@ -40,11 +40,7 @@ impl<Source: Viewed> Reader for Source {
         self.view().scan(table, page)
     }
 
-    fn for_each(
-        &self,
-        table: Table,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StorageError> {
+    fn for_each(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StorageError> {
         self.view().for_each(table, visit)
     }
 }
@@ -134,11 +130,7 @@ impl<'a> View<'a> {
         Ok(taken)
     }
 
-    fn for_each(
-        self,
-        table: Table,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StorageError> {
+    fn for_each(self, table: Table, visit: &mut Visit<'_>) -> Result<(), StorageError> {
         let mut options = self.options();
         options.fill_cache(false);
         options.set_readahead_size(READAHEAD_BYTES);

@@ -1,11 +1,12 @@
-//! How long a consensus frame takes while bulk flows on the same link.
+//! How long a consensus frame takes while bulk flows on the same link, and how soon a dead line is noticed.
 //!
-//! Two networks in this process, on loopback: every 5 ms a 200-byte frame goes out on a consensus lane and is sent
-//! back; meanwhile frames of 1 MiB flow on a bulk lane in the ping's direction. Three rounds: idle; 200 MB as fast
-//! as loopback takes them; bulk for 10 s through a relay that lets 100 Mbit/s pass (the bottleneck of a real line,
-//! where a deep queue would show).
+//! Two networks in this process, on loopback: every 5 ms a 200-byte frame goes out on a consensus lane and
+//! is sent back; meanwhile frames of 1 MiB flow on a bulk lane in the ping's direction. Three rounds: idle;
+//! 200 MB as fast as loopback takes them; bulk for 10 s through a relay that lets 100 Mbit/s pass (the
+//! bottleneck of a real line, where a deep queue would show). Then the relay stops passing anything,
+//! without closing: both sides should notice within ten seconds.
 //!
-//! `cargo run -p network --example ping_under_bulk`
+//! `cargo run -p network --example measure_links`
 
 use std::time::{Duration, Instant};
 
@@ -15,11 +16,13 @@ use network::{Lane, LaneReceiver, Network, NetworkConfig, NetworkSecret, Peer, P
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 const PING_INTERVAL: Duration = Duration::from_millis(5);
 const BULK_FRAME_BYTES: usize = 1 << 20;
 const BULK_BYTES: u64 = 200_000_000;
 const SLOW_BYTES_PER_SECOND: u64 = 100_000_000 / 8;
+const SLEEP_EXCESS_MAX: Duration = Duration::from_millis(5);
 const ROUND_MAX: Duration = Duration::from_secs(10);
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -27,6 +30,8 @@ struct Pair {
     sender: Network,
     echoes: LaneReceiver,
     receiver: Network,
+    /// Set, the relay passes nothing any more.
+    frozen: watch::Sender<bool>,
 }
 
 #[tokio::main]
@@ -38,7 +43,19 @@ async fn main() -> Result<(), Failure> {
     println!("round                 pings  p50 ms  p99 ms  max ms  bulk MB/s");
     run("idle", pair(None).await?, None).await?;
     run("200 MB on loopback", pair(None).await?, Some(BULK_BYTES)).await?;
-    run("100 Mbit/s, 10 s", pair(Some(SLOW_BYTES_PER_SECOND)).await?, Some(u64::MAX)).await
+    run("100 Mbit/s, 10 s", pair(Some(SLOW_BYTES_PER_SECOND)).await?, Some(u64::MAX)).await?;
+    notice(pair(Some(SLOW_BYTES_PER_SECOND)).await?).await
+}
+
+/// Freezes the line and waits for both sides to see it.
+async fn notice(pair: Pair) -> Result<(), Failure> {
+    pair.frozen.send_replace(true);
+    let start = Instant::now();
+    for network in [&pair.sender, &pair.receiver] {
+        network.connections_watch().wait_for(|connected| connected.is_empty()).await?;
+        println!("dead line noticed after {:.1} s", start.elapsed().as_secs_f64());
+    }
+    Ok(())
 }
 
 /// Pings until the bulk is through, or for the round's time.
@@ -97,16 +114,17 @@ async fn send_bulk(network: Network, bytes: u64) -> Result<(), SendError> {
     Ok(())
 }
 
-/// Two connected networks, the first of which dials, through a relay if a rate is given. The second sends every
-/// frame of the ping lane back.
+/// Two connected networks, the first of which dials, through a relay if a rate is given. The second sends
+/// every frame of the ping lane back.
 async fn pair(bytes_per_second: Option<u64>) -> Result<Pair, Failure> {
     let (sender, mut sender_lanes) = start(0).await?;
     let (receiver, mut receiver_lanes) = start(1).await?;
+    let frozen = watch::Sender::new(false);
     let mut address = receiver.listen_address().to_string();
     if let Some(rate) = bytes_per_second {
         let relay = TcpListener::bind("127.0.0.1:0").await?;
         let target = std::mem::replace(&mut address, relay.local_addr()?.to_string());
-        tokio::spawn(relay_one(relay, target, rate));
+        tokio::spawn(relay_all(relay, target, rate, frozen.subscribe()));
     }
     sender.update_peers(vec![peer(1, address)?])?;
     receiver.update_peers(vec![peer(0, sender.listen_address().to_string())?])?;
@@ -121,7 +139,7 @@ async fn pair(bytes_per_second: Option<u64>) -> Result<Pair, Failure> {
         }
     });
     tokio::spawn(async move { while bulk.recv().await.is_some() {} });
-    Ok(Pair { sender, echoes: sender_lanes.remove(0), receiver })
+    Ok(Pair { sender, echoes: sender_lanes.remove(0), receiver, frozen })
 }
 
 async fn start(index: u16) -> Result<(Network, Vec<LaneReceiver>), Failure> {
@@ -153,22 +171,30 @@ fn peer(index: u16, address: String) -> Result<Peer, Failure> {
     Ok(Peer { index, network_key: secret(index).network_key()?, address })
 }
 
-/// Relays one connection, each direction at the given rate.
-async fn relay_one(relay: TcpListener, target: String, bytes_per_second: u64) -> Result<(), Failure> {
-    let (near, _) = relay.accept().await?;
-    let far = TcpStream::connect(target).await?;
-    near.set_nodelay(true)?;
-    far.set_nodelay(true)?;
-    let (near_read, near_write) = near.into_split();
-    let (far_read, far_write) = far.into_split();
-    tokio::spawn(pass(near_read, far_write, bytes_per_second));
-    pass(far_read, near_write, bytes_per_second).await
+/// Relays every connection, each direction at the given rate.
+async fn relay_all(
+    relay: TcpListener,
+    target: String,
+    bytes_per_second: u64,
+    frozen: watch::Receiver<bool>,
+) -> Result<(), Failure> {
+    loop {
+        let (near, _) = relay.accept().await?;
+        let far = TcpStream::connect(&target).await?;
+        near.set_nodelay(true)?;
+        far.set_nodelay(true)?;
+        let (near_read, near_write) = near.into_split();
+        let (far_read, far_write) = far.into_split();
+        tokio::spawn(pass(near_read, far_write, bytes_per_second, frozen.clone()));
+        tokio::spawn(pass(far_read, near_write, bytes_per_second, frozen.clone()));
+    }
 }
 
 async fn pass(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     bytes_per_second: u64,
+    mut frozen: watch::Receiver<bool>,
 ) -> Result<(), Failure> {
     let mut buffer = vec![0; 16 * 1024];
     let mut free = tokio::time::Instant::now();
@@ -177,9 +203,11 @@ async fn pass(
         if count == 0 {
             return Ok(());
         }
-        // The line is busy for as long as these bytes take; idle time is not saved up.
+        frozen.wait_for(|frozen| !frozen).await?;
+        // The line is busy for as long as these bytes take; idle time is not saved up, but the time by which a
+        // sleep was too long is.
         let busy = Duration::from_nanos(count as u64 * 1_000_000_000 / bytes_per_second);
-        free = free.max(tokio::time::Instant::now()) + busy;
+        free = free.max(tokio::time::Instant::now() - SLEEP_EXCESS_MAX) + busy;
         tokio::time::sleep_until(free).await;
         to.write_all(&buffer[..count]).await?;
     }

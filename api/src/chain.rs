@@ -1,0 +1,231 @@
+//! Chains and blocks.
+
+use ledger::records::{Block, ChainSpec, SupplyTerms, ValidatorRecord};
+use ledger::values::{BatchDigest, BlockDigest, GenesisHash, OutcomesRoot, PublicKey, ResultHash, StateRoot};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::text::{as_text, as_text_list, as_text_option};
+
+/// Answer of `GET /v1/chains`: every chain of the network, with its progress where this node hosts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChainsView {
+    /// By ascending id.
+    pub chains: Vec<ChainView>,
+}
+
+/// A chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChainView {
+    /// Its id.
+    pub chain: u32,
+    /// Its currency.
+    #[schema(example = "CNY")]
+    pub currency: String,
+    /// Its shard among those of the currency.
+    pub shard: u16,
+    /// The validators of the current epoch, by seat; those of genesis where the chain is hosted elsewhere.
+    pub validators: Vec<ValidatorView>,
+    /// How far this node is; missing where it does not host the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<ProgressView>,
+}
+
+impl ChainView {
+    /// The view of a chain.
+    #[must_use]
+    pub fn new(spec: &ChainSpec, validators: &[ValidatorRecord], progress: Option<ProgressView>) -> Self {
+        let validators =
+            (0_u16..).zip(validators).map(|(seat, validator)| ValidatorView::new(seat, validator));
+        Self {
+            chain: spec.chain.0,
+            currency: spec.currency.to_string(),
+            shard: spec.shard,
+            validators: validators.collect(),
+            progress,
+        }
+    }
+}
+
+/// How far a node is on a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProgressView {
+    /// The current epoch.
+    pub epoch: u64,
+    /// Highest height that is executed here.
+    pub height: u64,
+    /// That block's timestamp.
+    pub timestamp_ms: u64,
+    /// Highest height under a quorum's certificate.
+    pub certified_height: u64,
+    /// Root of the state after `height`.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub state_root: StateRoot,
+    /// Result after `height`.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub result: ResultHash,
+    /// Wallets and other records of the state.
+    pub records: u64,
+    /// The money after `height`.
+    pub supply: SupplyView,
+    /// Transactions waiting here.
+    pub pooled_transactions: u64,
+    /// Whether this node votes on the chain.
+    pub is_voting: bool,
+}
+
+/// The terms of the supply equation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SupplyView {
+    /// Ever issued, in fen.
+    pub issued_fen: u64,
+    /// Ever redeemed, in fen.
+    pub redeemed_fen: u64,
+    /// Held now, in fen.
+    pub holdings_fen: u64,
+}
+
+impl From<&SupplyTerms> for SupplyView {
+    fn from(terms: &SupplyTerms) -> Self {
+        Self {
+            issued_fen: terms.issued.fen(),
+            redeemed_fen: terms.redeemed.fen(),
+            holdings_fen: terms.holdings.fen(),
+        }
+    }
+}
+
+/// A validator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ValidatorView {
+    /// Its seat in the epoch's set.
+    pub seat: u16,
+    /// Its operator.
+    pub operator: u16,
+    /// The node that runs it.
+    pub node: u16,
+    /// The key it votes with.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub consensus_key: PublicKey,
+}
+
+impl ValidatorView {
+    const fn new(seat: u16, record: &ValidatorRecord) -> Self {
+        Self { seat, operator: record.operator.0, node: record.node.0, consensus_key: record.consensus_key }
+    }
+}
+
+/// Answer of `GET /v1/chains/{chain}/blocks/{height}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockView {
+    /// The chain.
+    pub chain: u32,
+    /// The height.
+    pub height: u64,
+    /// What consensus ordered.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub digest: BlockDigest,
+    /// The block before.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub parent: BlockDigest,
+    /// The epoch whose validators decided it.
+    pub epoch: u64,
+    /// The consensus round it was proposed in.
+    pub view: u64,
+    /// The seat that proposed it.
+    pub proposer: u16,
+    /// Its timestamp.
+    pub timestamp_ms: u64,
+    /// All ordered bytes.
+    pub weight: u64,
+    /// Fee per unit of weight, in fen.
+    pub base_fee_fen: u64,
+    /// The earlier height whose result it certifies.
+    pub claimed_height: u64,
+    /// That result.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub claimed_result: ResultHash,
+    /// Its batches in the order they execute.
+    #[serde(with = "as_text_list")]
+    #[schema(value_type = Vec<String>)]
+    pub batches: Vec<BatchDigest>,
+    /// What execution made of it; missing until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ResultView>,
+}
+
+impl BlockView {
+    /// The view of a block.
+    #[must_use]
+    pub fn new(block: &Block, genesis: GenesisHash, result: Option<ResultView>) -> Self {
+        let header = &block.header;
+        Self {
+            chain: header.chain.0,
+            height: header.height.0,
+            digest: header.digest(genesis),
+            parent: header.parent,
+            epoch: header.epoch.0,
+            view: header.view.0,
+            proposer: header.proposer.0,
+            timestamp_ms: header.timestamp.0,
+            weight: header.weight,
+            base_fee_fen: header.base_fee.fen(),
+            claimed_height: header.claim.height.0,
+            claimed_result: header.claim.result,
+            batches: block.body.batches.clone(),
+            result,
+        }
+    }
+}
+
+/// What execution made of a block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ResultView {
+    /// Commits to everything below and to every result before.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub hash: ResultHash,
+    /// Root of the state.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub state_root: StateRoot,
+    /// Root over the outcomes.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub outcomes_root: OutcomesRoot,
+    /// Transactions with an outcome.
+    pub executed: u32,
+    /// Transactions that consumed no nonce.
+    pub skipped: u32,
+    /// The money.
+    pub supply: SupplyView,
+    /// Whether a quorum certified it.
+    pub is_certified: bool,
+    /// The block whose certificate covers it, if this node knows it.
+    #[serde(default, with = "as_text_option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub certified_by: Option<BlockDigest>,
+}
+
+impl ResultView {
+    /// The view of a height's result.
+    #[must_use]
+    pub fn new(result: &ledger::records::HeightResult, genesis: GenesisHash, is_certified: bool) -> Self {
+        Self {
+            hash: result.hash(genesis),
+            state_root: result.state,
+            outcomes_root: result.outcomes,
+            executed: result.executed,
+            skipped: result.skipped,
+            supply: SupplyView::from(&result.supply),
+            is_certified,
+            certified_by: None,
+        }
+    }
+}

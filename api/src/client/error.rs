@@ -1,0 +1,160 @@
+//! Why a call failed: the node refused, the node cannot be reached, or it did not answer as it should.
+
+use std::path::PathBuf;
+
+use ledger::values::TransactionId;
+
+use crate::bulk::BulkError;
+use crate::error::ApiError;
+use crate::feed::PageError;
+use crate::transaction::TransactionState;
+
+/// The cause in the HTTP library, for people. Boxed so that the library stays behind this crate.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The node refused, and says why.
+    #[error(transparent)]
+    Refused(#[from] ApiError),
+    /// The base URL is none.
+    #[error(
+        "{url} is not the URL of a node. Mend: write it as http://127.0.0.1:8080 or https://bank.example"
+    )]
+    Url {
+        /// As given.
+        url: String,
+    },
+    /// A token or money would travel in the clear.
+    #[error(
+        "{url} is neither https nor on this machine. Mend: use https; nodes serve plain http on loopback only"
+    )]
+    PlainHttp {
+        /// As given.
+        url: String,
+    },
+    /// A file with a token or a certificate authority cannot be used.
+    #[error("{path}: {problem}. Mend: {mend}", mend = .problem.mend())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: FileProblem,
+    },
+    /// The HTTP client cannot be set up.
+    #[error(
+        "the HTTP client cannot be set up: {0}. Mend: check the certificates of this machine and of --ca-file"
+    )]
+    Setup(#[source] Cause),
+    /// No connection, or it broke.
+    #[error("{url} cannot be reached: {source}. Mend: check that the node runs and listens there")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// Why not.
+        source: Cause,
+    },
+    /// No answer in time.
+    #[error("{url} did not answer within {timeout_ms} ms. Mend: try again; submitting again is harmless")]
+    Timeout {
+        /// What was asked for.
+        url: String,
+        /// The bound.
+        timeout_ms: u64,
+    },
+    /// A larger answer than this path can have.
+    #[error("{url} answers with more than {bytes_max} bytes. Mend: this is not a node of this version")]
+    AnswerTooLarge {
+        /// What was asked for.
+        url: String,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// An HTTP error without the body that a node sends with it.
+    #[error(
+        "{url} answers with HTTP status {status} and no reason. Mend: check that this is a node, not a proxy"
+    )]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+    /// Not the JSON of this path.
+    #[error(
+        "{url} answers with JSON that this version does not read: {source}. Mend: use the node's version"
+    )]
+    Json {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Not a page of this path.
+    #[error("{url} answers with a bad page: {source}. Mend: ask another node")]
+    Page {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        source: PageError,
+    },
+    /// A page about something else than was asked for.
+    #[error("{url} answers about something else. Mend: ask another node")]
+    OtherPage {
+        /// What was asked for.
+        url: String,
+    },
+    /// A bulk body or answer is out of bounds.
+    #[error(transparent)]
+    Bulk(#[from] BulkError),
+    /// Waiting for the certificate took longer than asked.
+    #[error(
+        "transaction {id} is {status:?} after {waited_ms} ms. \
+         Mend: ask for it again; do not pay a second time"
+    )]
+    NotCertified {
+        /// The transaction.
+        id: TransactionId,
+        /// Where it stood last.
+        status: TransactionState,
+        /// How long was waited.
+        waited_ms: u64,
+    },
+}
+
+impl ClientError {
+    /// Whether trying the same again can help.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused(error) => error.is_transient,
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotCertified { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileProblem {
+    /// The operating system refused.
+    #[error("cannot read: {0}")]
+    Io(std::io::Error),
+    /// Empty, too large, or with characters that a token cannot have.
+    #[error("does not hold a token")]
+    Token,
+    /// No certificate.
+    #[error("does not hold a certificate in PEM")]
+    Certificate,
+}
+
+impl FileProblem {
+    const fn mend(&self) -> &'static str {
+        match self {
+            Self::Io(_) => "check that the path exists and that you may read it",
+            Self::Token => "put the one-line token of the node's operator into it",
+            Self::Certificate => "name the PEM file of the authority that signed the node's certificate",
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The typed client of a node.
+//!
+//! - Every call is bounded in time and in the size of its answer. No redirects, no proxies; plain http on
+//!   loopback only.
+//! - [`Client::submit`] repeats itself when the node cannot be reached or is busy: posting a transaction
+//!   again is harmless.
+//! - [`Client::wait_certified`] waits for the certificate, the point from which an outcome is proved.
+//! - What a node says is not proof: auditors verify what [`feed::FeedReader`] gives them, others check
+//!   proofs.
+
+pub mod error;
+pub mod feed;
+pub mod token;
+mod transport;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use ledger::records::{Outcome, Transaction};
+use ledger::values::{Canonical, ChainId, Height, TransactionId, WalletId};
+
+pub use error::ClientError;
+pub use feed::FeedReader;
+pub use token::Token;
+pub use transport::JSON_BYTES_MAX;
+
+use crate::bulk::{BULK_ANSWER_BYTES, BULK_TRANSACTIONS_MAX, BulkAnswer, decode_answers, encode_body};
+use crate::chain::{BlockView, ChainsView};
+use crate::feed::{OUTCOMES_BYTES_MAX, decode_outcomes};
+use crate::health::{Health, Ready};
+use crate::network::NetworkView;
+use crate::path;
+use crate::transaction::{SubmitAnswer, SubmitRequest, TransactionState, TransactionStatus};
+use crate::wallet::{HistoryPage, HistoryQuery, WalletView};
+use transport::{Body, Transport, json_body, parse};
+
+/// Most bytes of a proof file.
+pub const PROOF_BYTES_MAX: usize = 1_024 * 1_024;
+/// Most bytes of a page of metrics or of the OpenAPI document.
+pub const TEXT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Tries of a submission.
+pub const SUBMIT_TRIES_MAX: u32 = 5;
+/// Longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Shortest and longest pause between two looks at a transaction.
+const POLL_FIRST: Duration = Duration::from_millis(20);
+const POLL_MAX: Duration = Duration::from_millis(500);
+
+/// How to reach a node.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// `http://127.0.0.1:8080` or `https://bank.example`.
+    pub base_url: String,
+    /// The token, where the node asks for one.
+    pub token: Option<Token>,
+    /// PEM file of the only authority to trust; without it, those of this machine.
+    pub ca_file: Option<PathBuf>,
+    /// Bound of one exchange.
+    pub timeout: Duration,
+}
+
+impl ClientConfig {
+    /// No token, the authorities of this machine, 10 s.
+    #[must_use]
+    pub fn new(base_url: &str) -> Self {
+        Self { base_url: base_url.to_owned(), token: None, ca_file: None, timeout: Duration::from_secs(10) }
+    }
+}
+
+/// The client. Cheap to clone; clones share connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    transport: Transport,
+}
+
+impl Client {
+    /// A client of one node. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the URL, the authority file or the machine's TLS setup cannot be used.
+    pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
+        Ok(Self { transport: Transport::new(config)? })
+    }
+
+    /// Submits a transaction, up to [`SUBMIT_TRIES_MAX`] times while the failure is transient and says
+    /// nothing about the transaction itself.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with code, field and mend; or the last failure to reach the node.
+    pub async fn submit(&self, transaction: &Transaction) -> Result<SubmitAnswer, ClientError> {
+        self.submit_request(&SubmitRequest::new(transaction)).await
+    }
+
+    /// As [`Self::submit`], for bytes that may be no transaction.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub async fn submit_request(&self, request: &SubmitRequest) -> Result<SubmitAnswer, ClientError> {
+        let mut pause = Duration::from_millis(50);
+        for _ in 1..SUBMIT_TRIES_MAX {
+            match self.submit_once(request).await {
+                Err(error) if is_worth_repeating(&error) => {
+                    tokio::time::sleep(pause_before_retry(&error, pause)).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+                answer => return answer,
+            }
+        }
+        self.submit_once(request).await
+    }
+
+    async fn submit_once(&self, request: &SubmitRequest) -> Result<SubmitAnswer, ClientError> {
+        let (url, answer) =
+            self.transport.post(path::TRANSACTIONS, json_body(request)?, JSON_BYTES_MAX).await?;
+        parse(&url, &answer)
+    }
+
+    /// Submits many transactions in one request, once; answers come in the same order.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the body is out of bounds or was refused as a whole. Refusals of single
+    /// transactions are answers.
+    pub async fn submit_bulk(&self, transactions: &[Transaction]) -> Result<Vec<BulkAnswer>, ClientError> {
+        let encoded: Vec<Vec<u8>> = transactions.iter().map(Canonical::encode).collect();
+        self.submit_bulk_body(encode_body(encoded.iter().map(Vec::as_slice))?, transactions.len()).await
+    }
+
+    /// Submits an encoded body ([`encode_body`]) of `transactions` transactions, once.
+    ///
+    /// # Errors
+    /// As [`Self::submit_bulk`].
+    pub async fn submit_bulk_body(
+        &self,
+        body: Vec<u8>,
+        transactions: usize,
+    ) -> Result<Vec<BulkAnswer>, ClientError> {
+        const ANSWERS_BYTES_MAX: usize = BULK_TRANSACTIONS_MAX * BULK_ANSWER_BYTES;
+        let (_, answer) =
+            self.transport.post(path::TRANSACTIONS, Body::Binary(body), ANSWERS_BYTES_MAX).await?;
+        Ok(decode_answers(&answer, transactions)?)
+    }
+
+    /// What became of a transaction. Unknown ones are an answer, not an error.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn transaction(&self, id: TransactionId) -> Result<TransactionStatus, ClientError> {
+        let unknown = crate::code::ErrorCode::TransactionUnknown.code();
+        match self.transport.get_json(&path::transaction(id), &[]).await {
+            Err(ClientError::Refused(error)) if error.code == unknown => {
+                Ok(TransactionStatus::without_position(id, TransactionState::Unknown, None))
+            }
+            answer => answer,
+        }
+    }
+
+    /// Waits until a transaction is certified, or certainly never will be: then its status is `Expired`.
+    /// Failures to reach the node are waited out.
+    ///
+    /// # Errors
+    /// [`ClientError::NotCertified`] after `timeout`; other failures that waiting does not mend.
+    pub async fn wait_certified(
+        &self,
+        id: TransactionId,
+        timeout: Duration,
+    ) -> Result<TransactionStatus, ClientError> {
+        let started = Instant::now();
+        let (mut pause, mut status) = (POLL_FIRST, TransactionState::Unknown);
+        loop {
+            match self.transaction(id).await {
+                Ok(answer) if answer.status.is_terminal() => return Ok(answer),
+                Ok(answer) => status = answer.status,
+                Err(error) if error.is_transient() => {}
+                Err(error) => return Err(error),
+            }
+            let waited = started.elapsed();
+            if waited + pause > timeout {
+                let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+                return Err(ClientError::NotCertified { id, status, waited_ms });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(POLL_MAX);
+        }
+    }
+
+    /// The proof of a transaction's outcome, as the bytes of a proof file.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with code 1409 while the outcome is not certified.
+    pub async fn transaction_proof(&self, id: TransactionId) -> Result<Vec<u8>, ClientError> {
+        let (_, proof) = self.transport.get_bytes(&path::transaction_proof(id), &[], PROOF_BYTES_MAX).await?;
+        Ok(proof)
+    }
+
+    /// A wallet, on `chain` or on the first chain of the node that has it.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with code 1403 when there is none.
+    pub async fn wallet(&self, id: WalletId, chain: Option<ChainId>) -> Result<WalletView, ClientError> {
+        self.transport.get_json(&path::wallet(id), &chain_query(chain)).await
+    }
+
+    /// The proof of a wallet's record or absence, as the bytes of a proof file.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn wallet_proof(&self, id: WalletId, chain: Option<ChainId>) -> Result<Vec<u8>, ClientError> {
+        let (_, proof) =
+            self.transport.get_bytes(&path::wallet_proof(id), &chain_query(chain), PROOF_BYTES_MAX).await?;
+        Ok(proof)
+    }
+
+    /// A page of a wallet's history, newest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn history(&self, id: WalletId, query: HistoryQuery) -> Result<HistoryPage, ClientError> {
+        let mut pairs = chain_query(query.chain.map(ChainId));
+        pairs.extend(query.before.map(|before| ("before", before.to_string())));
+        pairs.extend(query.limit.map(|limit| ("limit", limit.to_string())));
+        self.transport.get_json(&path::wallet_history(id), &pairs).await
+    }
+
+    /// All chains of the network.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn chains(&self) -> Result<ChainsView, ClientError> {
+        self.transport.get_json(path::CHAINS, &[]).await
+    }
+
+    /// A block.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with code 1406 when it is not final there yet.
+    pub async fn block(&self, chain: ChainId, height: Height) -> Result<BlockView, ClientError> {
+        self.transport.get_json(&path::block(chain, height), &[]).await
+    }
+
+    /// The outcomes of a block.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn outcomes(&self, chain: ChainId, height: Height) -> Result<Vec<Outcome>, ClientError> {
+        let path = path::block_outcomes(chain, height);
+        let (url, page) = self.transport.get_bytes(&path, &[], OUTCOMES_BYTES_MAX).await?;
+        decode_outcomes(&page).map_err(|source| ClientError::Page { url, source })
+    }
+
+    /// Reads blocks with their batches from height `from` (1 or above) on.
+    #[must_use]
+    pub fn feed(&self, chain: ChainId, from: Height) -> FeedReader {
+        FeedReader::new(self.transport.clone(), chain, from)
+    }
+
+    /// Operators and nodes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn network(&self) -> Result<NetworkView, ClientError> {
+        self.transport.get_json(path::NETWORK, &[]).await
+    }
+
+    /// Whether the process lives.
+    ///
+    /// # Errors
+    /// [`ClientError`] when it does not answer.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        self.transport.get_json(path::HEALTH, &[]).await
+    }
+
+    /// Whether the node serves. Not being ready is an answer, not an error.
+    ///
+    /// # Errors
+    /// [`ClientError`] when it does not answer.
+    pub async fn ready(&self) -> Result<Ready, ClientError> {
+        self.transport.get_json_or_unready(path::READY).await
+    }
+
+    /// The metrics, as text for Prometheus.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let (_, text) = self.transport.get_bytes(path::METRICS, &[], TEXT_BYTES_MAX).await?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+fn chain_query(chain: Option<ChainId>) -> Vec<(&'static str, String)> {
+    chain.map(|chain| ("chain", chain.to_string())).into_iter().collect()
+}
+
+/// The node was not reached or was busy. A transient refusal about the transaction itself, such as missing
+/// funds, is for the caller to decide.
+fn is_worth_repeating(error: &ClientError) -> bool {
+    const OVERLOAD_AND_STATE: [std::ops::Range<u32>; 2] = [1_300..1_400, 1_500..1_600];
+    match error {
+        ClientError::Refused(refusal) => {
+            refusal.is_transient && OVERLOAD_AND_STATE.iter().any(|range| range.contains(&refusal.code))
+        }
+        other => other.is_transient(),
+    }
+}
+
+/// What the node asks for, within bounds, else the growing pause.
+fn pause_before_retry(error: &ClientError, pause: Duration) -> Duration {
+    match error {
+        ClientError::Refused(refusal) => {
+            refusal.retry_after_ms.map_or(pause, Duration::from_millis).min(PAUSE_MAX)
+        }
+        _ => pause,
+    }
+}

@@ -1,0 +1,291 @@
+//! A refusal as the API answers it: what happened, which field, what to do next.
+//!
+//! The numbers are in [`crate::code`]. A refusal that comes from the ledger keeps the ledger's number
+//! visible: [`LEDGER_CODES`] + that number, so 11205 is rejection 205, `insufficient_funds`.
+
+use ledger::records::wallet::Lane;
+use ledger::records::{NotExecuted, Rejection};
+use ledger::rules::TransactionFault;
+use ledger::values::{Amount, ChainId, CodecError, TimestampMs, TransactionId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::code::{ErrorCode, LEDGER_CODES};
+
+/// The body of every answer with an HTTP status of 400 and above.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
+#[error("{message} (code {code} {name}{}). Mend: {mend}", at_field(.field.as_deref()))]
+pub struct ApiError {
+    /// The stable number.
+    #[schema(example = 11205)]
+    pub code: u32,
+    /// The stable name for programs.
+    #[schema(example = "insufficient_funds")]
+    pub name: String,
+    /// What happened, for people.
+    pub message: String,
+    /// The field of the request that it is about, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What to do next.
+    pub mend: String,
+    /// Whether the same can succeed later.
+    pub is_transient: bool,
+    /// When to try again, if the node knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl From<ErrorCode> for ApiError {
+    fn from(code: ErrorCode) -> Self {
+        Self {
+            code: code.code(),
+            name: code.name().to_owned(),
+            message: code.message().to_owned(),
+            field: None,
+            mend: code.mend().to_owned(),
+            is_transient: code.is_transient(),
+            retry_after_ms: None,
+        }
+    }
+}
+
+impl ApiError {
+    /// The same, about `field`.
+    #[must_use]
+    pub fn at(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// The same, saying what exactly happened.
+    #[must_use]
+    pub fn because(mut self, detail: impl std::fmt::Display) -> Self {
+        self.message = format!("{}: {detail}", self.message);
+        self
+    }
+
+    /// The same, saying when to try again.
+    #[must_use]
+    pub fn retry_after_ms(mut self, retry_after_ms: u64) -> Self {
+        self.retry_after_ms = Some(retry_after_ms);
+        self
+    }
+
+    /// Another transaction holds the nonce.
+    #[must_use]
+    pub fn nonce_waiting(holder: TransactionId) -> Self {
+        Self::from(ErrorCode::NonceWaiting).at("nonce").because(format_args!("transaction {holder}"))
+    }
+
+    /// The HTTP status to answer with.
+    #[must_use]
+    pub fn http_status(&self) -> u16 {
+        const UNPROCESSABLE: u16 = 422;
+        ErrorCode::from_code(self.code).map_or(UNPROCESSABLE, ErrorCode::http_status)
+    }
+
+    /// The number in the ledger's tables, if the ledger refused.
+    #[must_use]
+    pub fn ledger_code(&self) -> Option<u16> {
+        self.code.checked_sub(LEDGER_CODES).and_then(|code| u16::try_from(code).ok())
+    }
+
+    /// What is known from a code alone, as compact bulk answers carry it: without the values of the case.
+    #[must_use]
+    pub fn from_code(code: u32) -> Option<Self> {
+        if let Some(known) = ErrorCode::from_code(code) {
+            return Some(known.into());
+        }
+        let ledger = u16::try_from(code.checked_sub(LEDGER_CODES)?).ok()?;
+        let mut error =
+            match (Rejection::from_code(ledger), example_not_executed(ledger), example_fault(ledger)) {
+                (Some(reason), ..) => return Some(reason.into()),
+                (_, Some(reason), _) => Self::from(reason),
+                (_, _, Some(fault)) => Self::from(&fault),
+                _ => return None,
+            };
+        // The example's values are not the case's, so only the name speaks.
+        error.message = error.name.replace('_', " ");
+        Some(error)
+    }
+
+    fn ledger(code: u16, name: String, message: String, mend: &'static str, is_transient: bool) -> Self {
+        Self {
+            code: LEDGER_CODES.saturating_add(u32::from(code)),
+            name,
+            message,
+            field: ledger_field(code).map(str::to_owned),
+            mend: mend.to_owned(),
+            is_transient,
+            retry_after_ms: None,
+        }
+    }
+}
+
+impl From<NotExecuted> for ApiError {
+    fn from(reason: NotExecuted) -> Self {
+        Self::ledger(reason.code(), reason.name(), reason.to_string(), reason.mend(), reason.is_transient())
+    }
+}
+
+impl From<Rejection> for ApiError {
+    fn from(reason: Rejection) -> Self {
+        Self::ledger(reason.code(), reason.name(), reason.to_string(), reason.mend(), reason.is_transient())
+    }
+}
+
+impl From<&TransactionFault> for ApiError {
+    fn from(fault: &TransactionFault) -> Self {
+        let name = match fault {
+            TransactionFault::Malformed(codec) => return codec.into(),
+            TransactionFault::WrongNetwork => "wrong_network",
+            TransactionFault::WrongChain { .. } => "wrong_chain",
+            TransactionFault::TipNotOpen { .. } => "tip_not_open",
+            TransactionFault::SignatureInvalid => "signature_invalid",
+        };
+        Self::ledger(fault.code(), name.to_owned(), fault.to_string(), fault.mend(), false)
+    }
+}
+
+/// A transaction that does not decode. Size, layout and ranges are told apart.
+impl From<&CodecError> for ApiError {
+    fn from(error: &CodecError) -> Self {
+        match error {
+            CodecError::TooLong { .. } => {
+                Self::from(ErrorCode::TransactionTooLarge).at("transaction").because(error)
+            }
+            CodecError::Malformed { .. } => Self::from(ErrorCode::TransactionNotCanonical).at("transaction"),
+            CodecError::Count { field, .. }
+            | CodecError::Range { field, .. }
+            | CodecError::NotAscending { field } => {
+                Self::from(ErrorCode::TransactionFieldOutOfRange).at(*field).because(error)
+            }
+        }
+    }
+}
+
+fn at_field(field: Option<&str>) -> String {
+    field.map(|field| format!(", field {field}")).unwrap_or_default()
+}
+
+/// The field of a transaction that a ledger code is about.
+const fn ledger_field(code: u16) -> Option<&'static str> {
+    Some(match code {
+        1 | 52 => "network",
+        2 | 53 => "chain",
+        3 | 4 => "valid_until",
+        5 | 7 | 8 | 101..=103 => "wallet",
+        6 => "policy",
+        9 => "nonce.lane",
+        10..=12 => "nonce.sequence",
+        13 => "fee.fee_max",
+        54 => "fee.tip",
+        55 => "signatures",
+        201 | 203..=205 | 403 => "operation.amount",
+        202 | 206..=208 => "operation.payee",
+        301 | 302 | 303 => "operation.wallets",
+        401 => "wallet",
+        402 => "operation.to",
+        _ => return None,
+    })
+}
+
+/// A value of each reason that is not executed, to read its name and mend from.
+fn example_not_executed(code: u16) -> Option<NotExecuted> {
+    let (valid_until, chain, lane) = (TimestampMs(0), ChainId(0), Lane::default());
+    Some(match code {
+        1 => NotExecuted::WrongNetwork {},
+        2 => NotExecuted::WrongChain { chain },
+        3 => NotExecuted::Expired { valid_until },
+        4 => NotExecuted::ValidUntilTooFar { valid_until, latest: valid_until },
+        5 => NotExecuted::WalletUnknown {},
+        6 => NotExecuted::PolicyMismatch {},
+        7 => NotExecuted::WalletClosed {},
+        8 => NotExecuted::WalletMoved { to: chain },
+        9 => NotExecuted::LaneNotAllowed { lanes: 0 },
+        10 => NotExecuted::NonceUsed { lane },
+        11 => NotExecuted::NonceTooOld { lane },
+        12 => NotExecuted::NonceTooFarAhead { lane },
+        13 => NotExecuted::FeeMaxTooLow { due: Amount::ZERO },
+        _ => return None,
+    })
+}
+
+fn example_fault(code: u16) -> Option<TransactionFault> {
+    Some(match code {
+        52 => TransactionFault::WrongNetwork,
+        53 => TransactionFault::WrongChain { chain: ChainId(0) },
+        54 => TransactionFault::TipNotOpen { tip: Amount::ZERO },
+        55 => TransactionFault::SignatureInvalid,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_and_names_are_unique_and_fit_their_ranges() {
+        let codes: BTreeSet<u32> = ErrorCode::ALL.iter().map(|code| code.code()).collect();
+        let names: BTreeSet<&str> = ErrorCode::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!((codes.len(), names.len()), (ErrorCode::ALL.len(), ErrorCode::ALL.len()));
+        for code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::from_code(code.code()), Some(*code));
+            assert!((400..600).contains(&code.http_status()) && (1_001..1_600).contains(&code.code()));
+            assert!(!code.mend().is_empty() && !code.message().is_empty());
+            let throttled = (1_300..1_400).contains(&code.code());
+            assert_eq!(throttled, code.http_status() == 429, "{code:?}");
+        }
+    }
+
+    /// Fails when the ledger adds a reason that this crate does not know.
+    #[test]
+    fn every_ledger_code_is_known_with_field_and_mend() {
+        let not_executed = NotExecuted::ALL.iter().map(|(code, _)| *code);
+        let rejections = Rejection::ALL.iter().map(|reason| reason.code());
+        for code in not_executed.chain(rejections).chain(52..=55) {
+            let error =
+                ApiError::from_code(LEDGER_CODES + u32::from(code)).unwrap_or_else(|| panic!("{code}"));
+            assert_eq!(error.ledger_code(), Some(code));
+            assert!(error.field.is_some() && !error.mend.is_empty() && !error.name.is_empty(), "{code}");
+            assert_eq!(error.http_status(), 422);
+        }
+        for (code, name) in NotExecuted::ALL {
+            let flat = name.to_ascii_lowercase();
+            assert_eq!(
+                ApiError::from_code(LEDGER_CODES + u32::from(*code)).unwrap().name.replace('_', ""),
+                flat
+            );
+        }
+        assert_eq!(ApiError::from_code(12_345), None);
+        assert_eq!(ApiError::from_code(0), None);
+    }
+
+    #[test]
+    fn a_refusal_says_what_where_and_what_next() {
+        let error = ApiError::from(Rejection::InsufficientFunds);
+        assert_eq!(error.code, 11_205);
+        assert_eq!(
+            error.to_string(),
+            "the balance does not cover the payments and the fee (code 11205 insufficient_funds, field \
+             operation.amount). Mend: fund the wallet, then sign anew"
+        );
+    }
+
+    #[test]
+    fn decoding_faults_are_told_apart() {
+        let codes = [
+            CodecError::TooLong { value: "transaction", bytes: 9_000, bytes_max: 8_192 },
+            CodecError::Malformed { value: "transaction" },
+            CodecError::Count { field: "signatures", count: 2, min: 1, max: 1 },
+        ]
+        .map(|error| ApiError::from(&error).code);
+        assert_eq!(codes, [1_102, 1_103, 1_104]);
+        let field = ApiError::from(&CodecError::NotAscending { field: "policy.keys" }).field;
+        assert_eq!(field.as_deref(), Some("policy.keys"));
+    }
+}

@@ -1,0 +1,358 @@
+//! The client against a scripted server on loopback: refusals, retries, bounds, waiting, and the auditors'
+//! feed.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use api::bulk::{BulkAnswer, decode_body, encode_answers};
+use api::client::error::ClientError;
+use api::feed::{BatchPageWriter, FeedPage, FeedPageWriter, PageError, decode_batches};
+use api::{
+    ApiError, Client, ClientConfig, ErrorCode, SubmitStatus, Token, TransactionState, TransactionStatus,
+};
+use ledger::records::{
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Claim, FeeBid, Nonce, Operation, Outcome, Policy,
+    Transaction, TransactionContent,
+};
+use ledger::values::{
+    Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, Height, OperatorId,
+    ResultHash, SecretKey, TimestampMs, TransactionHash, TransactionId, ValidatorIndex, View, WalletId,
+};
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const GENESIS: GenesisHash = GenesisHash([1; 32]);
+
+/// A request as the server saw it.
+#[derive(Debug, Clone)]
+struct Seen {
+    head: String,
+    body: Vec<u8>,
+}
+
+/// Answers each request with the next of its answers, one connection each, and keeps what it saw.
+#[derive(Clone)]
+struct Script {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Script {
+    async fn start(answers: Vec<(u16, Vec<u8>)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let script = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
+        let seen = Arc::clone(&script.seen);
+        tokio::spawn(async move {
+            let mut answers: VecDeque<_> = answers.into();
+            while let Some((status, body)) = answers.pop_front() {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let request = read(&mut stream).await;
+                seen.lock().unwrap().push(request);
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    body.len()
+                );
+                // The client may hang up early when an answer is too large.
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = stream.write_all(&body).await;
+            }
+        });
+        script
+    }
+
+    fn client(&self) -> Client {
+        let mut config = ClientConfig::new(&format!("http://{}", self.address));
+        config.timeout = Duration::from_secs(5);
+        config.token = Token::new("secret-token");
+        Client::new(&config).unwrap()
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+async fn read(stream: &mut TcpStream) -> Seen {
+    let mut bytes = Vec::new();
+    loop {
+        let mut chunk = [0; 4096];
+        let count = stream.read(&mut chunk).await.unwrap();
+        bytes.extend_from_slice(&chunk[..count]);
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.map_or(0, |length| length.parse().unwrap());
+        if bytes.len() >= end + 4 + length {
+            return Seen { head, body: bytes[end + 4..end + 4 + length].to_vec() };
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap()
+}
+
+fn transaction(sequence: u64) -> Transaction {
+    let secret = SecretKey::from_seed([7; 32]);
+    let content = TransactionContent {
+        network: [1; 4],
+        chain: ChainId(0),
+        wallet: WalletId([1; 32]),
+        nonce: Nonce { lane: 0, sequence },
+        valid_until: TimestampMs(1_000),
+        fee: FeeBid { fee_max: Amount::ZERO, tip: Amount::ZERO, operator: OperatorId(0) },
+        policy: Policy::single(secret.public_key()),
+        operation: Operation::Redeem { amount: Amount::from_fen(1) },
+    };
+    content.signed_by(GENESIS, &secret)
+}
+
+fn status(state: TransactionState) -> (u16, Vec<u8>) {
+    let id = TransactionId([2; 32]);
+    let outcome = Outcome { id, transaction: TransactionHash([0; 32]), index: 0, code: 0, fee: Amount::ZERO };
+    (
+        200,
+        json(&match state {
+            TransactionState::Certified => TransactionStatus::executed(ChainId(0), Height(1), &outcome, true),
+            TransactionState::Final => TransactionStatus::executed(ChainId(0), Height(1), &outcome, false),
+            other => TransactionStatus::without_position(id, other, None),
+        }),
+    )
+}
+
+#[tokio::test]
+async fn a_submission_is_repeated_while_the_node_is_busy_only() {
+    let busy = ApiError::from(ErrorCode::PoolFull).retry_after_ms(1);
+    let accepted = br#"{"status":"accepted"}"#.to_vec();
+    let script = Script::start(vec![
+        (429, json(&busy)),
+        (503, json(&ApiError::from(ErrorCode::NotReady))),
+        (202, accepted),
+    ])
+    .await;
+    let answer = script.client().submit(&transaction(1)).await.unwrap();
+    assert_eq!(answer.status, SubmitStatus::Accepted);
+    let seen = script.seen();
+    assert_eq!(seen.len(), 3);
+    assert!(seen.iter().all(|request| request.body == seen[0].body));
+    assert!(
+        seen[0].head.starts_with("post /v1/transactions http/1.1")
+            && seen[0].head.contains("authorization: bearer secret-token")
+    );
+
+    let poor = ApiError::from(ledger::records::Rejection::InsufficientFunds);
+    let script = Script::start(vec![(422, json(&poor)), (422, json(&poor))]).await;
+    let refused = script.client().submit(&transaction(1)).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Refused(error) if error == poor));
+    assert_eq!(script.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn bulk_answers_come_in_order_and_must_be_complete() {
+    let answers = [
+        BulkAnswer { status: SubmitStatus::Accepted, code: 0 },
+        BulkAnswer { status: SubmitStatus::Refused, code: 11_010 },
+    ];
+    let script =
+        Script::start(vec![(200, encode_answers(&answers)), (200, encode_answers(&answers[..1]))]).await;
+    let transactions = [transaction(1), transaction(2)];
+    assert_eq!(script.client().submit_bulk(&transactions).await.unwrap(), answers);
+    let body = script.seen()[0].body.clone();
+    assert_eq!(decode_body(&body).unwrap(), [transactions[0].encode(), transactions[1].encode()]);
+    assert!(matches!(script.client().submit_bulk(&transactions).await, Err(ClientError::Bulk(_))));
+}
+
+#[tokio::test]
+async fn waiting_ends_with_the_certificate_the_expiry_or_the_timeout() {
+    let id = TransactionId([2; 32]);
+    let walk = [
+        TransactionState::Unknown,
+        TransactionState::Pending,
+        TransactionState::Final,
+        TransactionState::Certified,
+    ];
+    let script = Script::start(walk.map(status).to_vec()).await;
+    let answer = script.client().wait_certified(id, Duration::from_secs(5)).await.unwrap();
+    assert!(answer.is_certified && script.seen().len() == 4);
+
+    let script = Script::start(vec![status(TransactionState::Expired)]).await;
+    let answer = script.client().wait_certified(id, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(answer.status, TransactionState::Expired);
+
+    let script = Script::start(vec![status(TransactionState::Pending); 50]).await;
+    let late = script.client().wait_certified(id, Duration::from_millis(200)).await.unwrap_err();
+    assert!(matches!(late, ClientError::NotCertified { status: TransactionState::Pending, .. }), "{late}");
+}
+
+#[tokio::test]
+async fn hostile_answers_are_bounded_and_named() {
+    let script = Script::start(vec![
+        (200, vec![b' '; api::client::JSON_BYTES_MAX + 1]),
+        (200, b"not json".to_vec()),
+        (502, b"<html>".to_vec()),
+        (302, Vec::new()),
+    ])
+    .await;
+    let client = script.client();
+    assert!(matches!(client.network().await, Err(ClientError::AnswerTooLarge { .. })));
+    assert!(matches!(client.network().await, Err(ClientError::Json { .. })));
+    assert!(matches!(client.network().await, Err(ClientError::Status { status: 502, .. })));
+    assert!(matches!(client.network().await, Err(ClientError::Status { status: 302, .. })));
+    // The script has ended: nobody listens.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let error = client.network().await.unwrap_err();
+    assert!(matches!(error, ClientError::Unreachable { .. }) && error.is_transient(), "{error}");
+}
+
+fn batch(sequence: u64) -> (BatchDigest, Batch) {
+    let content = BatchContent {
+        chain: ChainId(0),
+        epoch: Epoch(0),
+        sealer: ValidatorIndex(0),
+        sequence,
+        expires: TimestampMs(9),
+        transactions: vec![transaction(sequence)],
+    };
+    content.seal(GENESIS, &SecretKey::from_seed([8; 32]))
+}
+
+fn block(height: u64, batches: &[BatchDigest]) -> Block {
+    let body = BlockBody { batches: batches.to_vec(), bundles: Vec::new() };
+    let header = BlockHeader {
+        chain: ChainId(0),
+        epoch: Epoch(0),
+        view: View(height),
+        height: Height(height),
+        parent: BlockDigest([0; 32]),
+        timestamp: TimestampMs(height),
+        proposer: ValidatorIndex(0),
+        weight: 0,
+        base_fee: Amount::ZERO,
+        claim: Claim { height: Height(0), result: ResultHash([0; 32]) },
+        body: body.hash(),
+    };
+    Block { header, body }
+}
+
+fn feed_page(from: u64, blocks: &[Block], certificate: Option<&[u8]>) -> Vec<u8> {
+    let mut writer = FeedPageWriter::new(ChainId(0), Height(from), Height(3), Height(2));
+    for block in blocks {
+        assert!(writer.push(&block.encode(), certificate, None));
+    }
+    writer.finish()
+}
+
+fn batch_page(batches: &[Batch]) -> Vec<u8> {
+    let mut writer = BatchPageWriter::default();
+    for batch in batches {
+        assert!(writer.push(&batch.encode()));
+    }
+    writer.finish()
+}
+
+#[tokio::test]
+async fn the_feed_gives_blocks_in_order_each_with_its_batches() {
+    let (batches, blocks): (Vec<_>, Vec<_>) = {
+        let all: Vec<_> = (1..=3).map(batch).collect();
+        let digests: Vec<_> = all.iter().map(|(digest, _)| *digest).collect();
+        (all, vec![block(1, &digests[..2]), block(2, &[]), block(3, &digests[2..])])
+    };
+    let sealed: Vec<Batch> = batches.iter().map(|(_, batch)| batch.clone()).collect();
+    let script = Script::start(vec![
+        (200, feed_page(1, &blocks, Some(b"certificate"))),
+        // A prefix of what was asked for: the reader asks again for the rest.
+        (200, batch_page(&sealed[..1])),
+        (200, batch_page(&sealed[1..])),
+        (200, feed_page(4, &[], None)),
+    ])
+    .await;
+    let mut feed = script.client().feed(ChainId(0), Height(1));
+    for (place, expected) in [&sealed[..2], &[], &sealed[2..]].into_iter().enumerate() {
+        let block = feed.next().await.unwrap().unwrap();
+        assert_eq!((&block.block, block.batches.as_slice()), (&blocks[place], expected));
+        assert_eq!(block.certificate.as_deref(), Some(b"certificate".as_slice()));
+    }
+    assert_eq!(feed.next().await.unwrap(), None);
+    assert_eq!((feed.final_height(), feed.certified_height()), (Height(3), Height(2)));
+    let seen = script.seen();
+    assert!(seen[0].head.starts_with("get /v1/chains/0/feed?from=1&limit=256"));
+    let asked = |request: &Seen| {
+        batches.iter().filter(|(digest, _)| request.head.contains(&digest.to_string())).count()
+    };
+    assert_eq!((asked(&seen[1]), asked(&seen[2])), (3, 2));
+}
+
+#[tokio::test]
+async fn a_feed_about_something_else_is_refused() {
+    let script = Script::start(vec![
+        (200, feed_page(1, &[block(2, &[])], None)),
+        (200, feed_page(2, &[block(2, &[])], None)),
+        (200, b"JZF1".to_vec()),
+        (200, feed_page(1, &[block(1, &[BatchDigest([9; 32])])], None)),
+        (200, batch_page(&[])),
+    ])
+    .await;
+    let mut feed = script.client().feed(ChainId(0), Height(1));
+    assert!(matches!(feed.next().await, Err(ClientError::OtherPage { .. })), "another height");
+    assert!(matches!(feed.next().await, Err(ClientError::OtherPage { .. })), "another start");
+    assert!(matches!(feed.next().await, Err(ClientError::Page { .. })), "cut off");
+    assert!(matches!(feed.next().await, Err(ClientError::OtherPage { .. })), "no batch");
+}
+
+#[test]
+fn pages_are_exact() {
+    let page = feed_page(1, &[block(1, &[]), block(2, &[])], Some(b"c"));
+    let decoded = FeedPage::decode(&page).unwrap();
+    assert_eq!(
+        (decoded.entries.len(), decoded.from, decoded.entries[1].block.header.height),
+        (2, Height(1), Height(2))
+    );
+    let longer = [page.as_slice(), &[0]].concat();
+    assert!(matches!(FeedPage::decode(&longer), Err(PageError::Framing { entry: 2 })));
+    for length in 0..page.len() {
+        assert!(FeedPage::decode(&page[..length]).is_err(), "{length}");
+    }
+    let batches = batch_page(&[batch(1).1]);
+    assert!(matches!(FeedPage::decode(&batches), Err(PageError::Magic)));
+    assert_eq!(decode_batches(&batches).unwrap(), [batch(1).1]);
+    let mut many = batches.clone();
+    many[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(matches!(decode_batches(&many), Err(PageError::Framing { entry: 0 })));
+    assert!(matches!(
+        decode_batches(&vec![0; api::feed::PAGE_BYTES_MAX + 1]),
+        Err(PageError::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn outcome_pages_round_trip_and_refuse_a_rest() {
+    let outcome = Outcome {
+        id: TransactionId([1; 32]),
+        transaction: TransactionHash([2; 32]),
+        index: 3,
+        code: 205,
+        fee: Amount::ZERO,
+    };
+    let page = api::feed::encode_outcomes(&[outcome, outcome]);
+    assert_eq!(api::feed::decode_outcomes(&page).unwrap(), [outcome, outcome]);
+    assert!(api::feed::decode_outcomes(&page[1..]).is_err());
+}
+
+proptest! {
+    /// A flipped byte is refused or read as another page; never a panic, never an allocation by a claimed
+    /// length.
+    #[test]
+    fn mutated_pages_never_panic(place in 0_usize..600, value in any::<u8>()) {
+        let mut page = feed_page(1, &[block(1, &[BatchDigest([9; 32])]), block(2, &[])], Some(b"certificate"));
+        let place = place % page.len();
+        page[place] = value;
+        let _ = FeedPage::decode(&page);
+        let mut batches = batch_page(&[batch(1).1]);
+        let place = place % batches.len();
+        batches[place] = value;
+        let _ = decode_batches(&batches);
+    }
+}

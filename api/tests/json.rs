@@ -1,0 +1,372 @@
+//! The JSON of every type of the contract, written out: a change here is a change for every client.
+
+use api::*;
+use ledger::records::{Block, BlockBody, BlockHeader};
+use ledger::records::{
+    Claim, FeeBid, HeightResult, Lane, Movement, MovementKind, Nonce, Operation, Outcome, Payment, Policy,
+    Rejection, SupplyTerms, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening,
+    WalletRecord, WalletStatus,
+};
+use ledger::values::{
+    Amount, BatchDigest, BlockDigest, ChainId, Epoch, GenesisHash, Height, NodeIndex, OperatorId, OutboxRoot,
+    OutcomesRoot, PolicyHash, PublicKey, ResultHash, SecretKey, StateRoot, TimestampMs, TransactionHash,
+    TransactionId, ValidatorIndex, View, WalletId,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+const GENESIS: GenesisHash = GenesisHash([1; 32]);
+const ONE: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+const TWO: &str = "0202020202020202020202020202020202020202020202020202020202020202";
+
+/// The value has this JSON, and reading it gives the value back.
+fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T, expected: Value) {
+    assert_eq!(serde_json::to_value(value).unwrap(), expected);
+    assert_eq!(&serde_json::from_value::<T>(expected).unwrap(), value);
+}
+
+fn wallet(byte: u8) -> (WalletId, String) {
+    (WalletId([byte; 32]), WalletId([byte; 32]).to_string())
+}
+
+fn transaction(operation: Operation) -> Transaction {
+    let secret = SecretKey::from_seed([7; 32]);
+    let content = TransactionContent {
+        network: [1; 4],
+        chain: ChainId(0),
+        wallet: wallet(1).0,
+        nonce: Nonce { lane: 1, sequence: 9 },
+        valid_until: TimestampMs(1_000),
+        fee: FeeBid { fee_max: Amount::from_fen(3), tip: Amount::ZERO, operator: OperatorId(2) },
+        policy: Policy::single(secret.public_key()),
+        operation,
+    };
+    content.signed_by(GENESIS, &secret)
+}
+
+fn supply() -> SupplyTerms {
+    let (issued, redeemed) = (Amount::from_fen(100), Amount::from_fen(40));
+    SupplyTerms { issued, redeemed, holdings: Amount::from_fen(60), pairs: Vec::new() }
+}
+
+fn supply_json() -> Value {
+    json!({ "issued_fen": 100, "redeemed_fen": 40, "holdings_fen": 60 })
+}
+
+#[test]
+fn refusals() {
+    check(
+        &ApiError::from(Rejection::InsufficientFunds),
+        json!({
+            "code": 11_205, "name": "insufficient_funds", "field": "operation.amount", "is_transient": true,
+            "message": "the balance does not cover the payments and the fee", "mend": "fund the wallet, then sign anew",
+        }),
+    );
+    check(
+        &ApiError::from(ErrorCode::PoolFull).retry_after_ms(250),
+        json!({
+            "code": 1_302, "name": "pool_full", "is_transient": true, "retry_after_ms": 250,
+            "message": "the node has as many transactions waiting as it can hold",
+            "mend": "send again after retry_after_ms, or to another bank",
+        }),
+    );
+}
+
+#[test]
+fn submission() {
+    check(&SubmitRequest { transaction: "00ff".into() }, json!({ "transaction": "00ff" }));
+    assert_eq!(SubmitRequest { transaction: "00ff".into() }.bytes().unwrap(), [0, 255]);
+    assert_eq!(SubmitRequest { transaction: "0g".into() }.bytes().unwrap_err().code, 1_101);
+    let surprise = json!({ "transaction": "00", "surprise": 1 });
+    assert!(serde_json::from_value::<SubmitRequest>(surprise).unwrap_err().to_string().contains("surprise"));
+    let accepted = SubmitAnswer {
+        id: Some(TransactionId([2; 32])),
+        status: SubmitStatus::Accepted,
+        error: None,
+        transaction: None,
+    };
+    check(&accepted, json!({ "id": TWO, "status": "accepted" }));
+    check(
+        &SubmitAnswer { id: None, status: SubmitStatus::AlreadyKnown, ..accepted },
+        json!({ "status": "already_known" }),
+    );
+}
+
+#[test]
+fn transactions() {
+    let payment = Payment { payee: wallet(2).0, amount: Amount::from_fen(5) };
+    let pay = transaction(Operation::Pay { payments: vec![payment] });
+    let view = TransactionView::new(&pay, GENESIS);
+    let bytes = SubmitRequest::new(&pay).transaction;
+    check(
+        &view,
+        json!({
+            "id": pay.id(GENESIS).to_string(), "chain": 0, "wallet": wallet(1).1, "lane": 1, "sequence": 9,
+            "valid_until_ms": 1_000, "fee_max_fen": 3, "tip_fen": 0, "tip_operator": 2, "threshold": 1,
+            "keys": [SecretKey::from_seed([7; 32]).public_key().to_string()], "signed_by": [0],
+            "operation": { "kind": "pay", "payments": [{ "payee": wallet(2).1, "amount_fen": 5 }] }, "bytes": bytes,
+        }),
+    );
+    let opening = WalletOpening { policy: PolicyHash([1; 32]), salt: [3; 16], tier: Tier::Three };
+    check(
+        &OperationView::new(&Operation::OpenWallets { wallets: vec![opening] }),
+        json!({
+            "kind": "open_wallets",
+            "wallets": [{ "policy": ONE, "salt": "03030303030303030303030303030303", "tier": "three" }],
+        }),
+    );
+    let amount = Amount::from_fen(u64::MAX);
+    check(
+        &OperationView::new(&Operation::Issue { to: wallet(2).0, amount }),
+        json!({ "kind": "issue", "to": wallet(2).1, "amount_fen": u64::MAX }),
+    );
+    check(
+        &OperationView::new(&Operation::Redeem { amount }),
+        json!({ "kind": "redeem", "amount_fen": u64::MAX }),
+    );
+}
+
+#[test]
+fn transaction_status() {
+    let id = TransactionId([2; 32]);
+    check(
+        &TransactionStatus::without_position(id, TransactionState::Unknown, None),
+        json!({ "id": TWO, "status": "unknown", "is_certified": false }),
+    );
+    let outcome =
+        Outcome { id, transaction: TransactionHash([1; 32]), index: 4, code: 0, fee: Amount::from_fen(1) };
+    check(
+        &TransactionStatus::executed(ChainId(3), Height(9), &outcome, true),
+        json!({
+            "id": TWO, "status": "certified", "chain": 3, "height": 9, "index": 4, "is_certified": true, "fee_fen": 1,
+            "outcome": { "is_applied": true, "code": 0, "name": "applied", "message": "applied" },
+            "proof": format!("/v1/transactions/{TWO}/proof"),
+        }),
+    );
+    let rejected =
+        TransactionStatus::executed(ChainId(3), Height(9), &Outcome { code: 206, ..outcome }, false);
+    check(
+        &rejected,
+        json!({
+            "id": TWO, "status": "final", "chain": 3, "height": 9, "index": 4, "is_certified": false, "fee_fen": 1,
+            "outcome": {
+                "is_applied": false, "code": 206, "name": "payee_unknown",
+                "message": "a payee's wallet does not exist on this chain",
+                "mend": "check the id; have the wallet opened first",
+            },
+        }),
+    );
+    assert!(TransactionState::Certified.is_terminal() && !TransactionState::Final.is_terminal());
+}
+
+#[test]
+fn wallets() {
+    let record = WalletRecord {
+        id: wallet(1).0,
+        policy: PolicyHash([2; 32]),
+        operator: OperatorId(3),
+        tier: Tier::Two,
+        status: WalletStatus::Moved { to: ChainId(4) },
+        balance: Amount::from_fen(77),
+        lanes: vec![Lane { highest: 2, used: 0b11 }],
+    };
+    let at = WalletMoment { height: Height(9), timestamp_ms: 1_000, certified_height: Height(7) };
+    check(
+        &WalletView::new(ChainId(0), at, &record, 2),
+        json!({
+            "id": wallet(1).1, "chain": 0, "height": 9, "timestamp_ms": 1_000, "certified_height": 7, "balance_fen": 77,
+            "status": "moved", "moved_to": 4, "tier": "two", "operator": 3, "policy": TWO,
+            "lanes": [
+                { "lane": 0, "highest": 2, "next": 3, "used": "00000000000000000000000000000003" },
+                { "lane": 1, "highest": 0, "next": 1, "used": "00000000000000000000000000000000" },
+            ],
+        }),
+    );
+    assert_eq!(LaneView::new(0, record.lanes[0]).state(), record.lanes[0]);
+    let before = Cursor { height: Height(9), index: 1, part: 0 };
+    check(
+        &HistoryQuery { chain: None, before: Some(before), limit: Some(5) },
+        json!({ "before": "9.1.0", "limit": 5 }),
+    );
+    let movement =
+        Movement { kind: MovementKind::Received, counterparty: wallet(2).0, amount: Amount::from_fen(5) };
+    let entry = HistoryEntry::new(before, 1_000, Some(TransactionId([2; 32])), &movement);
+    let page = HistoryPage {
+        wallet: wallet(1).0,
+        chain: 0,
+        certified_height: 7,
+        entries: vec![entry],
+        next: Some(before),
+    };
+    check(
+        &page,
+        json!({
+            "wallet": wallet(1).1, "chain": 0, "certified_height": 7, "next": "9.1.0",
+            "entries": [{
+                "cursor": "9.1.0", "height": 9, "timestamp_ms": 1_000, "transaction": TWO, "kind": "received",
+                "counterparty": wallet(2).1, "amount_fen": 5,
+            }],
+        }),
+    );
+}
+
+#[test]
+fn chains_and_blocks() {
+    let validator =
+        ValidatorRecord { operator: OperatorId(1), node: NodeIndex(0), consensus_key: PublicKey([1; 32]) };
+    let spec = ledger::records::ChainSpec {
+        chain: ChainId(0),
+        currency: "CNY".parse().unwrap(),
+        shard: 0,
+        params: ledger::records::ChainParams::default(),
+        validators: vec![validator],
+    };
+    let progress = ProgressView {
+        epoch: 0,
+        height: 9,
+        timestamp_ms: 1_000,
+        certified_height: 7,
+        state_root: StateRoot([1; 32]),
+        result: ResultHash([2; 32]),
+        records: 12,
+        supply: SupplyView::from(&supply()),
+        pooled_transactions: 3,
+        is_voting: true,
+    };
+    let view = ChainsView { chains: vec![ChainView::new(&spec, &spec.validators, Some(progress))] };
+    check(
+        &view,
+        json!({ "chains": [{
+        "chain": 0, "currency": "CNY", "shard": 0,
+        "validators": [{ "seat": 0, "operator": 1, "node": 0, "consensus_key": ONE }],
+        "progress": {
+            "epoch": 0, "height": 9, "timestamp_ms": 1_000, "certified_height": 7, "state_root": ONE, "result": TWO,
+            "records": 12, "supply": supply_json(), "pooled_transactions": 3, "is_voting": true,
+        },
+    }] }),
+    );
+    let (block, result) = (block(), result());
+    check(
+        &BlockView::new(&block, GENESIS, Some(ResultView::new(&result, GENESIS, true))),
+        json!({
+            "chain": 0, "height": 9, "digest": block.header.digest(GENESIS).to_string(), "parent": ONE, "epoch": 0,
+            "view": 11, "proposer": 2, "timestamp_ms": 1_000, "weight": 500, "base_fee_fen": 0, "claimed_height": 7,
+            "claimed_result": TWO, "batches": [ONE],
+            "result": {
+                "hash": result.hash(GENESIS).to_string(), "state_root": ONE, "outcomes_root": TWO, "executed": 4,
+                "skipped": 1, "supply": supply_json(), "is_certified": true,
+            },
+        }),
+    );
+}
+
+fn block() -> Block {
+    let body = BlockBody { batches: vec![BatchDigest([1; 32])], bundles: Vec::new() };
+    let header = BlockHeader {
+        chain: ChainId(0),
+        epoch: Epoch(0),
+        view: View(11),
+        height: Height(9),
+        parent: BlockDigest([1; 32]),
+        timestamp: TimestampMs(1_000),
+        proposer: ValidatorIndex(2),
+        weight: 500,
+        base_fee: Amount::ZERO,
+        claim: Claim { height: Height(7), result: ResultHash([2; 32]) },
+        body: body.hash(),
+    };
+    Block { header, body }
+}
+
+fn result() -> HeightResult {
+    HeightResult {
+        chain: ChainId(0),
+        height: Height(9),
+        block: BlockDigest([1; 32]),
+        previous: ResultHash([2; 32]),
+        state: StateRoot([1; 32]),
+        outcomes: OutcomesRoot([2; 32]),
+        outbox: OutboxRoot([3; 32]),
+        executed: 4,
+        skipped: 1,
+        supply: supply(),
+    }
+}
+
+#[test]
+fn network() {
+    let operator = OperatorView {
+        operator: 0,
+        name: "central-bank".into(),
+        role: RoleName::CentralBank,
+        operator_key: PublicKey([1; 32]),
+    };
+    let node = NodeView {
+        node: 0,
+        operator: 1,
+        network_key: PublicKey([2; 32]),
+        address: "127.0.0.1:7000".into(),
+        is_connected: true,
+    };
+    let view = NetworkView {
+        network: "localnet".into(),
+        genesis_hash: GENESIS,
+        version: "0.1.0".into(),
+        node: 0,
+        operators: vec![operator],
+        nodes: vec![node],
+    };
+    check(
+        &view,
+        json!({
+            "network": "localnet", "genesis_hash": ONE, "version": "0.1.0", "node": 0,
+            "operators": [{ "operator": 0, "name": "central-bank", "role": "central_bank", "operator_key": ONE }],
+            "nodes": [{
+                "node": 0, "operator": 1, "network_key": TWO, "address": "127.0.0.1:7000", "is_connected": true,
+            }],
+        }),
+    );
+}
+
+#[test]
+fn health_and_readiness() {
+    check(
+        &Health { is_alive: true, version: "0.1.0".into() },
+        json!({ "is_alive": true, "version": "0.1.0" }),
+    );
+    let chain = ChainReady {
+        chain: 0,
+        is_ready: false,
+        reason: Some(NotReady::CatchingUp),
+        height: 5,
+        certified_height: 4,
+        announced_height: 900,
+        is_voting: false,
+        halt: Some(HaltView { code: 1, message: "stopped".into() }),
+    };
+    check(
+        &Ready { is_ready: false, chains: vec![chain] },
+        json!({
+            "is_ready": false,
+            "chains": [{
+                "chain": 0, "is_ready": false, "reason": "catching_up", "height": 5, "certified_height": 4,
+                "announced_height": 900, "is_voting": false, "halt": { "code": 1, "message": "stopped" },
+            }],
+        }),
+    );
+}
+
+/// Answers may grow: an older client reads what it knows.
+#[test]
+fn clients_ignore_new_fields_in_answers() {
+    let newer = json!({ "is_alive": true, "version": "9.0.0", "mood": "good" });
+    assert!(serde_json::from_value::<Health>(newer).unwrap().is_alive);
+}
+
+#[test]
+fn malformed_ids_are_refused_with_the_reason() {
+    let bad = json!({ "id": "0102", "status": "unknown", "is_certified": false });
+    let error = serde_json::from_value::<TransactionStatus>(bad).unwrap_err().to_string();
+    assert!(error.contains("64 hexadecimal digits"), "{error}");
+}

@@ -1,0 +1,201 @@
+//! The first thing that does not fit: where, what, and both values.
+
+use std::fmt;
+
+use ledger::proofs::FinalityFault;
+use ledger::rules::{BatchFault, BlockFault, ExecutionFault};
+use ledger::values::{
+    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Epoch, Hash, Height, ResultHash, Slot, TransactionId, WalletId,
+};
+use storage::Table;
+
+/// What an audit found, with its place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("chain {chain}, height {height}: {finding}")]
+pub struct Difference {
+    /// The chain.
+    pub chain: ChainId,
+    /// The height.
+    pub height: Height,
+    /// What is wrong there.
+    pub finding: Finding,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Finding {
+    /// The block breaks a rule.
+    #[error("the block is invalid: {0}")]
+    Block(BlockFault),
+    /// The block is filed under another digest than it has.
+    #[error("the block is filed as {filed}, its digest is {digest}")]
+    BlockDigest {
+        /// Where it was found.
+        filed: BlockDigest,
+        /// What it hashes to.
+        digest: BlockDigest,
+    },
+    /// A batch breaks a rule.
+    #[error("batch {position} is invalid: {fault}")]
+    Batch {
+        /// Its place in the block.
+        position: u32,
+        /// The rule.
+        fault: BatchFault,
+    },
+    /// A batch that an unexpired ancestor ordered already.
+    #[error("batch {digest} was ordered before and had not expired")]
+    BatchTwice {
+        /// The batch.
+        digest: BatchDigest,
+    },
+    /// A transaction's signature is not valid.
+    #[error("transaction {transaction} has an invalid signature")]
+    Signature {
+        /// The transaction.
+        transaction: TransactionId,
+    },
+    /// A certificate does not decode.
+    #[error("the certificate does not decode: {0}")]
+    CertificateMalformed(CodecError),
+    /// A certificate proves nothing.
+    #[error("the certificate is not valid: {0}")]
+    Certificate(FinalityFault),
+    /// A certificate for another block.
+    #[error("the certificate is of epoch {proved_epoch} for block {proved}, the block is {digest} of epoch {epoch}")]
+    CertificateOther {
+        /// In the certificate.
+        proved: BlockDigest,
+        /// Whose validators signed it.
+        proved_epoch: Epoch,
+        /// Of the block.
+        digest: BlockDigest,
+        /// Whose validators decide the block.
+        epoch: Epoch,
+    },
+    /// Blocks without any certificate above them.
+    #[error("no certificate covers this chain: nothing says that a quorum agreed to it")]
+    NoCertificate,
+    /// A quorum certified another result than the replay computed.
+    #[error("the block claims result {claimed} for height {claimed_height}, the replay computes {computed}")]
+    Claim {
+        /// The height that the claim is about.
+        claimed_height: Height,
+        /// In the block.
+        claimed: ResultHash,
+        /// By the replay.
+        computed: ResultHash,
+    },
+    /// Claims lag so far behind that the replay would have to keep an unbounded number of results.
+    #[error("the block's last claim is of height {claimed_height}, more than {lag_max} heights below")]
+    ClaimLag {
+        /// The height of the last claim.
+        claimed_height: Height,
+        /// The bound.
+        lag_max: u64,
+    },
+    /// The production ledger refuses to execute the block, or an invariant such as the supply equation does not hold.
+    #[error("the block cannot be executed: {0}")]
+    Execution(Box<ExecutionFault>),
+    /// A row that the chain needs is missing.
+    #[error("a row of table {table} is missing")]
+    RowMissing {
+        /// The table.
+        table: Table,
+    },
+    /// A row does not hold a canonical value.
+    #[error("a row of table {table} is damaged: {fault}")]
+    RowDamaged {
+        /// The table.
+        table: Table,
+        /// What is wrong with it.
+        fault: CodecError,
+    },
+    /// A stored value is not the computed one.
+    #[error("{place}, {field}: stored {stored}, computed {computed}")]
+    Value {
+        /// Which value.
+        place: Place,
+        /// Which part of it.
+        field: &'static str,
+        /// What is stored.
+        stored: Value,
+        /// What the replay computed.
+        computed: Value,
+    },
+}
+
+/// Which stored value differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Place {
+    /// The height's result.
+    #[error("the result")]
+    Result,
+    /// The finalized order.
+    #[error("the order of blocks")]
+    Order,
+    /// The outcomes of the height.
+    #[error("the outcomes")]
+    Outcomes,
+    /// One outcome.
+    #[error("the outcome of transaction {0}")]
+    Outcome(TransactionId),
+    /// The index from a transaction to its place.
+    #[error("the index of transaction {0}")]
+    Transaction(TransactionId),
+    /// A line of a wallet's history.
+    #[error("the history of wallet {wallet}, transaction {index}, part {part}")]
+    History {
+        /// The wallet.
+        wallet: WalletId,
+        /// Position of the transaction in the block.
+        index: u32,
+        /// Position in the transaction.
+        part: u16,
+    },
+    /// A wallet.
+    #[error("wallet {0}")]
+    Wallet(WalletId),
+    /// A record that is no wallet.
+    #[error("the record in slot {0}")]
+    Record(Slot),
+    /// The index from a wallet to its slot.
+    #[error("the index of wallet {0}")]
+    Slot(WalletId),
+    /// The state head.
+    #[error("the state head")]
+    Head,
+    /// A whole table.
+    #[error("table {0}")]
+    Table(Table),
+}
+
+/// One side of a difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Nothing there.
+    Absent,
+    /// Money.
+    Money(Amount),
+    /// A count, code or position.
+    Number(u64),
+    /// A position in the chain.
+    Position(Height, u32),
+    /// A hash or digest.
+    Hash(Hash),
+    /// Anything else, in its canonical encoding.
+    Bytes(Vec<u8>),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("nothing"),
+            Self::Money(amount) => write!(f, "{amount} yuan"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Position(height, index) => write!(f, "height {height} index {index}"),
+            Self::Hash(hash) => write!(f, "{hash}"),
+            Self::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Why a replay ended without a verdict, or with a bad one.
+//!
+//! [`AuditError::Different`] and corrupt storage are verdicts: what was audited is refused. Everything else says that the
+//! auditor could not look.
+
+use ledger::state::GenesisFault;
+use ledger::values::ChainId;
+use storage::StorageError;
+
+use crate::difference::Difference;
+
+/// Why a replay stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// What was read is not what the rules make of genesis and the ordered transactions.
+    #[error(transparent)]
+    Different(#[from] Box<Difference>),
+    /// The database could not be read, or its bytes are damaged ([`StorageError::Corruption`]).
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The node's feed could not be read.
+    #[error("the node's feed could not be read: {0}")]
+    Feed(#[from] api::ClientError),
+    /// The genesis file does not describe this chain.
+    #[error(transparent)]
+    Genesis(#[from] GenesisFault),
+    /// The network has no such chain.
+    #[error("the network has no chain {chain}")]
+    ChainUnknown {
+        /// The chain asked for.
+        chain: ChainId,
+    },
+    /// No threads could be started.
+    #[error("no threads for the replay: {0}")]
+    Threads(std::io::Error),
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness: {0}")]
+    Randomness(getrandom::Error),
+    /// A stage of the replay ended without an answer: a defect of this program.
+    #[error("a stage of the replay ended without an answer; this is a defect of the program")]
+    Stage,
+}
+
+impl AuditError {
+    /// Whether this is a verdict (the audited thing is refused) rather than a failure to look.
+    #[must_use]
+    pub const fn is_verdict(&self) -> bool {
+        matches!(self, Self::Different(_) | Self::Storage(StorageError::Corruption { .. }))
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub const fn mend(&self) -> &'static str {
+        match self {
+            Self::Different(_) => {
+                "keep this copy as evidence, and replay another operator's copy to see which one is forged"
+            }
+            Self::Storage(fault) => fault.mend(),
+            Self::Feed(_) => "check the node's address and token, then try again",
+            Self::Genesis(_) | Self::ChainUnknown { .. } => "name the genesis file of the network that is audited",
+            Self::Threads(_) => "try again with fewer threads",
+            Self::Randomness(_) => "check /dev/urandom, then try again",
+            Self::Stage => "report it with the command that led here",
+        }
+    }
+}
+
+impl From<Difference> for AuditError {
+    fn from(difference: Difference) -> Self {
+        Self::Different(Box::new(difference))
+    }
+}

@@ -1,0 +1,128 @@
+//! The third stage: the production ledger executes every block again, and every result that a block claims is compared
+//! with the one computed here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ledger::records::{Claim, GenesisSpec, HeightResult, HistoryEntry, Operation, Outcome, Record};
+use ledger::state::{ChainState, StateHead};
+use ledger::values::{BlockDigest, ChainId, Height, ResultHash, WalletId};
+
+use crate::cores::Cores;
+use crate::difference::{Difference, Finding};
+use crate::error::AuditError;
+use crate::records::Records;
+use crate::report::Tally;
+use crate::verify::VerifiedBlock;
+
+/// Results kept because no block has claimed them yet: 40 MB. Blocks with batches lag 32 at most; only an idle chain whose
+/// leaders claim nothing could come near.
+pub const UNCLAIMED_RESULTS_MAX: u64 = 1_000_000;
+
+/// What a height made, for the comparison with what is stored.
+#[derive(Debug)]
+pub(crate) struct ExecutedBlock {
+    pub(crate) digest: BlockDigest,
+    pub(crate) claim: Claim,
+    pub(crate) is_certified: bool,
+    pub(crate) result: HeightResult,
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Movements with the wallets they belong to.
+    pub(crate) history: Vec<(WalletId, HistoryEntry)>,
+    pub(crate) tally: Tally,
+}
+
+/// State and records of the replay, all made from genesis.
+pub(crate) struct Executor {
+    state: ChainState,
+    records: Records,
+    results: BTreeMap<Height, ResultHash>,
+    cores: Arc<Cores>,
+}
+
+impl Executor {
+    /// The state of height 0, and its result.
+    pub(crate) fn genesis(
+        spec: &GenesisSpec,
+        chain: ChainId,
+        cores: Arc<Cores>,
+    ) -> Result<(Self, HeightResult), AuditError> {
+        let (state, writes, result) = ChainState::genesis(spec, chain)?;
+        let mut records = Records::default();
+        records.apply(writes);
+        let results = BTreeMap::from([(Height(0), state.head().result)]);
+        Ok((Self { state, records, results, cores }, result))
+    }
+
+    pub(crate) const fn head(&self) -> &StateHead {
+        self.state.head()
+    }
+
+    pub(crate) const fn state(&self) -> &ChainState {
+        &self.state
+    }
+
+    pub(crate) const fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// Executes the next block.
+    pub(crate) fn execute(&mut self, verified: VerifiedBlock) -> Result<ExecutedBlock, AuditError> {
+        let (chain, height) = (verified.block.header.chain, verified.block.header.height);
+        let found = |finding| AuditError::from(Difference { chain, height, finding });
+        let claim = verified.block.header.claim;
+        self.check_claim(height, claim).map_err(found)?;
+        let executed =
+            self.state.execute(&self.records, &verified.block, &verified.batches, self.cores.as_ref());
+        let execution = executed.map_err(|fault| found(Finding::Execution(Box::new(fault))))?;
+        let tally = tally(&verified, &execution.outcomes, execution.skipped.len());
+        self.results.insert(height, execution.result_hash);
+        self.records.apply(execution.writes);
+        let history = execution.history.into_iter().filter_map(|entry| match self.records.get(entry.slot) {
+            Some(Record::Wallet(wallet)) => Some((wallet.id, entry)),
+            _ => None,
+        });
+        Ok(ExecutedBlock {
+            digest: verified.digest,
+            claim,
+            is_certified: verified.is_certified,
+            history: history.collect(),
+            result: execution.result,
+            outcomes: execution.outcomes,
+            tally,
+        })
+    }
+
+    /// A claim must be the result computed here; results below it are settled.
+    fn check_claim(&mut self, height: Height, claim: Claim) -> Result<(), Finding> {
+        if height.0.saturating_sub(claim.height.0) > UNCLAIMED_RESULTS_MAX {
+            return Err(Finding::ClaimLag { claimed_height: claim.height, lag_max: UNCLAIMED_RESULTS_MAX });
+        }
+        // Claims never go back and never reach their own height (checked in the stage before), so the result is here.
+        let computed = self.results.get(&claim.height).copied().unwrap_or_default();
+        if computed != claim.result {
+            return Err(Finding::Claim { claimed_height: claim.height, claimed: claim.result, computed });
+        }
+        self.results = self.results.split_off(&claim.height);
+        Ok(())
+    }
+}
+
+fn tally(verified: &VerifiedBlock, outcomes: &[Outcome], skipped: usize) -> Tally {
+    let mut tally = Tally { blocks: 1, batches: verified.batches.len() as u64, skipped: skipped as u64, ..Tally::default() };
+    let mut outcomes = outcomes.iter().peekable();
+    for (transaction, index) in verified.transactions().zip(0_u32..) {
+        tally.transactions = tally.transactions.saturating_add(1);
+        tally.signatures = tally.signatures.saturating_add(transaction.signatures.len() as u64);
+        let Some(outcome) = outcomes.next_if(|outcome| outcome.index == index) else { continue };
+        if !outcome.is_applied() {
+            tally.rejected = tally.rejected.saturating_add(1);
+            continue;
+        }
+        tally.applied = tally.applied.saturating_add(1);
+        if let Operation::Pay { payments } = &transaction.content.operation {
+            tally.payments = tally.payments.saturating_add(payments.len() as u64);
+        }
+    }
+    tally
+}

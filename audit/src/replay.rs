@@ -1,0 +1,207 @@
+//! The replay: four stages, each in order, all at work at once.
+//!
+//! ```text
+//! fetch ──pages──▶ verify ──valid blocks──▶ execute ──results──▶ compare
+//! source           all cores                own state            database rows, progress
+//! ```
+//!
+//! A fault travels in its place of the stream, so that the first difference by height is the one that is reported, whatever
+//! stage finds it. Memory: the replay's records, and at most [`PAGES_WAITING`] pages between two stages.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+use ledger::records::{GenesisSpec, HeightResult};
+use ledger::rules::{ChainRules, ParentFacts};
+use ledger::values::{ChainId, Height};
+use storage::Reader;
+
+use crate::cores::Cores;
+use crate::difference::{Difference, Finding};
+use crate::error::AuditError;
+use crate::execute::{ExecutedBlock, Executor};
+use crate::report::{Progress, Report, StoredRows, Tally};
+use crate::source::{AuditBlock, Source};
+use crate::stored::StoredHeights;
+use crate::stored_state::StoredState;
+use crate::verify::{VerifiedBlock, Verifier};
+
+/// Pages that may wait between two stages.
+pub const PAGES_WAITING: usize = 2;
+
+type Step<T> = Result<T, AuditError>;
+
+/// What to replay.
+pub struct Replay<'a> {
+    /// The network's genesis: the only thing that is trusted.
+    pub spec: &'a GenesisSpec,
+    /// The chain.
+    pub chain: ChainId,
+    /// Threads for the work that gains from them; 0 for one per core.
+    pub threads: usize,
+    /// Called after every page.
+    pub progress: &'a (dyn Fn(Progress) + Sync),
+}
+
+/// What the last stage saw.
+struct Compared {
+    tally: Tally,
+    certified_block: Height,
+    certified_result: Height,
+    rows: Option<StoredRows>,
+}
+
+impl Replay<'_> {
+    /// Replays everything that `source` has and, where `stored` is given, compares what is stored there.
+    ///
+    /// # Errors
+    /// The first [`Difference`] as [`AuditError::Different`], damaged storage, or why the auditor could not look.
+    pub fn run(&self, source: Box<dyn Source + '_>, stored: Option<&dyn Reader>) -> Result<Report, AuditError> {
+        let started = Instant::now();
+        let cores = Arc::new(Cores::new(self.threads)?);
+        let threads = cores.threads();
+        let rules = ChainRules::new(self.spec, self.chain).ok_or(AuditError::ChainUnknown { chain: self.chain })?;
+        let genesis = rules.genesis;
+        let (executor, genesis_result) = Executor::genesis(self.spec, self.chain, Arc::clone(&cores))?;
+        let parent = ParentFacts::genesis(&rules, self.spec.timestamp, executor.head().result);
+        let verifier = Verifier::new(rules, parent, Arc::clone(&cores))?;
+        let end = source.height_hint();
+        let (executor, compared) = std::thread::scope(|scope| {
+            let (fetched, to_verify) = sync_channel(PAGES_WAITING);
+            let (verified, to_execute) = sync_channel(PAGES_WAITING);
+            let (executed, to_compare) = sync_channel(PAGES_WAITING);
+            scope.spawn(move || fetch(source, &fetched));
+            scope.spawn(move || verify(verifier, &to_verify, &verified));
+            let execution = scope.spawn(move || execute(executor, &to_execute, &executed));
+            let heights = stored.map(|reader| StoredHeights::new(reader, self.chain, Arc::clone(&cores)));
+            let compared = self.compare(heights, &genesis_result, to_compare, end);
+            execution.join().map(|executor| (executor, compared)).map_err(|_| AuditError::Stage)
+        })?;
+        let compared = compared?;
+        let height = executor.head().height;
+        if height > Height(0) && compared.certified_block == Height(0) {
+            return Err(Difference { chain: self.chain, height, finding: Finding::NoCertificate }.into());
+        }
+        let (head, records) = (executor.head(), executor.records());
+        let rows = match (stored, compared.rows) {
+            (Some(reader), Some(rows)) => Some(StoredState { reader, chain: self.chain, head, records }.compare(rows)?),
+            _ => None,
+        };
+        Ok(Report {
+            genesis,
+            chain: self.chain,
+            height,
+            certified_block: compared.certified_block,
+            certified_result: compared.certified_result,
+            state: head.state,
+            result: head.result,
+            wallets: records.wallets(),
+            supply: head.supply.clone(),
+            tally: compared.tally,
+            stored: rows,
+            threads,
+            elapsed: started.elapsed(),
+        })
+    }
+
+    /// The last stage, on the caller's thread.
+    fn compare(
+        &self,
+        mut heights: Option<StoredHeights<'_>>,
+        genesis: &HeightResult,
+        pages: Receiver<Step<Vec<ExecutedBlock>>>,
+        height_end: Option<u64>,
+    ) -> Result<Compared, AuditError> {
+        if let Some(heights) = &mut heights {
+            heights.compare_genesis(genesis)?;
+        }
+        let mut tally = Tally::default();
+        let (mut certified_block, mut certified_result) = (Height(0), Height(0));
+        for page in pages {
+            let page = page?;
+            let mut height = 0;
+            for block in &page {
+                height = block.result.height.0;
+                tally.add(&block.tally);
+                if block.is_certified {
+                    tally.certificates = tally.certificates.saturating_add(1);
+                    (certified_block, certified_result) = (block.result.height, block.claim.height);
+                }
+            }
+            if let Some(heights) = &mut heights {
+                heights.compare_page(page)?;
+            }
+            (self.progress)(Progress { height, height_end, payments: tally.payments });
+        }
+        Ok(Compared { tally, certified_block, certified_result, rows: heights.map(|heights| heights.rows()) })
+    }
+}
+
+/// Reads pages until the source ends, fails, or nobody listens any more.
+fn fetch(mut source: Box<dyn Source + '_>, to: &SyncSender<Step<Vec<AuditBlock>>>) {
+    loop {
+        let page = source.next_page();
+        let is_empty = page.as_ref().is_ok_and(Vec::is_empty);
+        let is_last = is_empty || page.is_err();
+        if is_empty || to.send(page).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+fn verify(
+    mut verifier: Verifier,
+    from: &Receiver<Step<Vec<AuditBlock>>>,
+    to: &SyncSender<Step<Vec<VerifiedBlock>>>,
+) {
+    for page in from {
+        let (valid, fault) = match page {
+            Ok(page) => verifier.verify(page),
+            Err(fault) => (Vec::new(), Some(fault)),
+        };
+        if to.send(Ok(valid)).is_err() {
+            return;
+        }
+        if let Some(fault) = fault {
+            // Whoever is gone has found something earlier.
+            let _ = to.send(Err(fault));
+            return;
+        }
+    }
+}
+
+/// Executes until the stream ends; gives the state back.
+fn execute(
+    mut executor: Executor,
+    from: &Receiver<Step<Vec<VerifiedBlock>>>,
+    to: &SyncSender<Step<Vec<ExecutedBlock>>>,
+) -> Executor {
+    for page in from {
+        let mut executed = Vec::new();
+        let mut fault = None;
+        match page {
+            Err(found) => fault = Some(found),
+            Ok(blocks) => {
+                for block in blocks {
+                    match executor.execute(block) {
+                        Ok(block) => executed.push(block),
+                        Err(found) => {
+                            fault = Some(found);
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        if !executed.is_empty() && to.send(Ok(executed)).is_err() {
+            break;
+        }
+        if let Some(fault) = fault {
+            // Whoever is gone has found something earlier.
+            let _ = to.send(Err(fault));
+            break;
+        }
+    }
+    executor
+}

@@ -1,0 +1,112 @@
+//! What a replay has to say when everything fits.
+
+use std::time::Duration;
+
+use ledger::records::SupplyTerms;
+use ledger::values::{ChainId, GenesisHash, Height, ResultHash, StateRoot};
+
+/// What was replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Blocks.
+    pub blocks: u64,
+    /// Batches.
+    pub batches: u64,
+    /// Transactions ordered.
+    pub transactions: u64,
+    /// Transaction signatures verified.
+    pub signatures: u64,
+    /// Transactions applied.
+    pub applied: u64,
+    /// Transactions rejected with an outcome.
+    pub rejected: u64,
+    /// Transactions that consumed no nonce.
+    pub skipped: u64,
+    /// Payments made by applied transactions, one per payee.
+    pub payments: u64,
+    /// Certificates verified.
+    pub certificates: u64,
+}
+
+impl Tally {
+    /// Adds another tally.
+    pub const fn add(&mut self, other: &Self) {
+        self.blocks = self.blocks.saturating_add(other.blocks);
+        self.batches = self.batches.saturating_add(other.batches);
+        self.transactions = self.transactions.saturating_add(other.transactions);
+        self.signatures = self.signatures.saturating_add(other.signatures);
+        self.applied = self.applied.saturating_add(other.applied);
+        self.rejected = self.rejected.saturating_add(other.rejected);
+        self.skipped = self.skipped.saturating_add(other.skipped);
+        self.payments = self.payments.saturating_add(other.payments);
+        self.certificates = self.certificates.saturating_add(other.certificates);
+    }
+}
+
+/// Where a running replay is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The last compared height.
+    pub height: u64,
+    /// The height at which the source ends, as far as it knows.
+    pub height_end: Option<u64>,
+    /// Payments so far.
+    pub payments: u64,
+}
+
+/// Rows of a database that were compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoredRows {
+    /// Results, one per height from 0.
+    pub results: u64,
+    /// Outcome lists, one per height from 1.
+    pub outcomes: u64,
+    /// Places of transactions.
+    pub transactions: u64,
+    /// Lines of wallets' histories.
+    pub history: u64,
+    /// State records.
+    pub records: u64,
+    /// Places of wallets.
+    pub slots: u64,
+}
+
+/// A replay in which everything fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The network.
+    pub genesis: GenesisHash,
+    /// The chain.
+    pub chain: ChainId,
+    /// The last replayed height.
+    pub height: Height,
+    /// The highest block under a verified certificate; every block below it is covered through its links.
+    pub certified_block: Height,
+    /// The highest result that such a block claims: results up to it were certified by a quorum and equal the replay's.
+    pub certified_result: Height,
+    /// State root at `height`.
+    pub state: StateRoot,
+    /// Result at `height`.
+    pub result: ResultHash,
+    /// Wallets, operators' own included.
+    pub wallets: u64,
+    /// Supply at `height`; its equation held at every height.
+    pub supply: SupplyTerms,
+    /// What was replayed.
+    pub tally: Tally,
+    /// What was compared with a database, where there was one.
+    pub stored: Option<StoredRows>,
+    /// Threads used.
+    pub threads: usize,
+    /// Time taken.
+    pub elapsed: Duration,
+}
+
+impl Report {
+    /// Payments replayed per second.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    pub fn payments_per_second(&self) -> f64 {
+        self.tally.payments as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+}

@@ -1,0 +1,81 @@
+//! `GET /v1/chains` and `GET /v1/chains/{chain}`: which chains there are, and how far this node is on those it hosts.
+
+use api::chain::{ChainView, ChainsView, ProgressView, SupplyView};
+use api::error::ApiError;
+use axum::Json;
+use axum::extract::State;
+use chain::RowFault;
+use ledger::records::ChainSpec;
+use ledger::values::{ChainId, Epoch};
+use storage::Table;
+
+use super::edge::Edge;
+use super::parameters::Place;
+use super::refusal::Refusal;
+use crate::handle::{ChainHandle, Voting};
+
+/// Lists all chains of the network.
+#[utoipa::path(
+    get,
+    path = api::path::CHAINS,
+    tag = "chains",
+    responses(
+        (status = 200, description = "all chains, with progress where this node hosts them", body = ChainsView),
+        (status = "4XX", description = "refused", body = ApiError),
+        (status = "5XX", description = "a store cannot be read", body = ApiError),
+    )
+)]
+pub(crate) async fn chains(State(edge): State<Edge>) -> Result<Json<ChainsView>, Refusal> {
+    let mut chains = Vec::new();
+    for spec in &edge.parts().spec.chains {
+        chains.push(view(&edge, spec).await?);
+    }
+    Ok(Json(ChainsView { chains }))
+}
+
+/// Shows one chain.
+#[utoipa::path(
+    get,
+    path = api::path::CHAIN,
+    tag = "chains",
+    params(("chain" = u32, Path, description = "chain id")),
+    responses(
+        (status = 200, description = "the chain, with progress where this node hosts it", body = ChainView),
+        (status = "4XX", description = "refused", body = ApiError),
+        (status = "5XX", description = "the store cannot be read", body = ApiError),
+    )
+)]
+pub(crate) async fn chain(State(edge): State<Edge>, place: Place) -> Result<Json<ChainView>, Refusal> {
+    let chain: ChainId = place.get("chain")?;
+    let spec = edge.parts().spec.chain(chain).ok_or_else(|| Refusal::chain(chain, false))?;
+    view(&edge, spec).await.map(Json)
+}
+
+async fn view(edge: &Edge, spec: &ChainSpec) -> Result<ChainView, Refusal> {
+    let progress = match edge.chain(spec.chain) {
+        Ok(handle) => Some(progress(edge, handle).await?),
+        Err(_) => None,
+    };
+    // The first epoch's set: this format has no other.
+    Ok(ChainView::new(spec, &spec.validators, progress))
+}
+
+async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<ProgressView, Refusal> {
+    let status = *chain.status.borrow();
+    edge.read(chain, move |archive| {
+        let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
+        Ok(ProgressView {
+            epoch: Epoch(0).0,
+            height: head.height.0,
+            timestamp_ms: head.timestamp.0,
+            certified_height: status.chain.certified_height.0,
+            state_root: head.state,
+            result: head.result,
+            records: head.records,
+            supply: SupplyView::from(&head.supply),
+            pooled_transactions: status.chain.pooled_transactions as u64,
+            is_voting: status.voting == Voting::Yes,
+        })
+    })
+    .await
+}

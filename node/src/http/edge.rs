@@ -1,0 +1,132 @@
+//! What every handler shares: the chains, who may come in, the bounds, and the way to the disk.
+
+use std::sync::Arc;
+
+use chain::Archive;
+use ledger::records::GenesisSpec;
+use ledger::values::{ChainId, GenesisHash, NodeIndex};
+use storage::Reader;
+use tokio::sync::{Semaphore, watch};
+
+use super::refusal::Refusal;
+use crate::config::RestLimits;
+use crate::handle::ChainHandle;
+use crate::telemetry::{ChainMetrics, Metrics};
+use crate::tokens::Tokens;
+
+/// Store reads at one time. They block a thread each; RocksDB serves this many from two cores without a queue of its
+/// own, and requests beyond wait their turn.
+pub const READS_AT_ONCE: usize = 16;
+
+/// What the REST edge is made of.
+pub struct EdgeParts {
+    /// The network.
+    pub spec: Arc<GenesisSpec>,
+    /// This node.
+    pub own_node: NodeIndex,
+    /// The chains it hosts, ascending by id.
+    pub chains: Vec<ChainHandle>,
+    /// Nodes with an open connection, by index.
+    pub connections: watch::Receiver<Vec<u16>>,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// Who may come in.
+    pub tokens: Tokens,
+    /// Bounds.
+    pub limits: RestLimits,
+}
+
+/// The REST edge. Cheap to clone.
+#[derive(Clone)]
+pub struct Edge(Arc<Inner>);
+
+struct Inner {
+    parts: EdgeParts,
+    genesis: GenesisHash,
+    chain_metrics: Vec<ChainMetrics>,
+    requests: Arc<Semaphore>,
+    waits: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+}
+
+impl Edge {
+    /// The edge of a node.
+    #[must_use]
+    pub fn new(parts: EdgeParts) -> Self {
+        let permits = |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3)));
+        Self(Arc::new(Inner {
+            genesis: parts.spec.hash(),
+            chain_metrics: parts.chains.iter().map(|chain| parts.metrics.chain(chain.chain())).collect(),
+            requests: permits(parts.limits.concurrent_requests),
+            waits: permits(parts.limits.concurrent_waits),
+            reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
+            parts,
+        }))
+    }
+
+    pub(crate) fn parts(&self) -> &EdgeParts {
+        &self.0.parts
+    }
+
+    pub(crate) fn genesis(&self) -> GenesisHash {
+        self.0.genesis
+    }
+
+    pub(crate) fn chains(&self) -> &[ChainHandle] {
+        &self.0.parts.chains
+    }
+
+    /// Places for requests in work.
+    pub(crate) fn requests(&self) -> &Arc<Semaphore> {
+        &self.0.requests
+    }
+
+    /// Places for clients that wait.
+    pub(crate) fn waits(&self) -> &Arc<Semaphore> {
+        &self.0.waits
+    }
+
+    /// A hosted chain.
+    pub(crate) fn chain(&self, chain: ChainId) -> Result<&ChainHandle, Refusal> {
+        self.chains()
+            .iter()
+            .find(|handle| handle.chain() == chain)
+            .ok_or_else(|| Refusal::chain(chain, self.parts().spec.chain(chain).is_some()))
+    }
+
+    /// Metrics of a hosted chain.
+    pub(crate) fn chain_metrics(&self, chain: ChainId) -> Option<&ChainMetrics> {
+        let place = self.chains().iter().position(|handle| handle.chain() == chain)?;
+        self.0.chain_metrics.get(place)
+    }
+
+    /// Reads a chain's store on a blocking thread. Everything that `work` reads is of one moment.
+    ///
+    /// A read that started goes on when its request is given up, so its place is free only when it ends.
+    pub(crate) async fn read<T, W>(&self, chain: &ChainHandle, work: W) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Archive<'_, dyn Reader + '_>) -> Result<T, Refusal> + Send + 'static,
+    {
+        self.read_store(chain, |reader| work(&Archive::new(reader))).await
+    }
+
+    /// [`Edge::read`] of rows that the archive does not type.
+    pub(crate) async fn read_store<T, W>(&self, chain: &ChainHandle, work: W) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        W: FnOnce(&(dyn Reader + '_)) -> Result<T, Refusal> + Send + 'static,
+    {
+        let place = Arc::clone(&self.0.reads).acquire_owned().await.map_err(|_| Refusal::stopping())?;
+        let store = Arc::clone(&chain.store);
+        let read = tokio::task::spawn_blocking(move || {
+            let snapshot = store.snapshot().map_err(Refusal::store)?;
+            let answer = work(snapshot.as_ref());
+            drop(snapshot);
+            drop(place);
+            answer
+        });
+        // A panic in a read is a defect of ours; the request says so and the node goes on.
+        read.await.unwrap_or_else(|_| Err(Refusal::stopping()))
+    }
+}

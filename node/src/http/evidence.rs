@@ -1,0 +1,69 @@
+//! `GET /v1/evidence`: what this node keeps against validators that broke the rules, oldest first, for auditors.
+
+use std::ops::Bound;
+
+use api::error::ApiError;
+use api::evidence::{
+    EVIDENCE_PAGE_DEFAULT, EVIDENCE_PAGE_MAX, EvidencePage, EvidenceQuery, EvidenceView,
+};
+use axum::Json;
+use axum::extract::State;
+use ledger::records::ValidatorRecord;
+use ledger::values::ChainId;
+use storage::{Page, Table, key};
+
+use super::edge::Edge;
+use super::parameters::{Ask, limit};
+use super::refusal::Refusal;
+
+/// Most bytes of evidence in a page; one record always fits.
+pub const EVIDENCE_PAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Lists recorded misbehaviour.
+#[utoipa::path(
+    get,
+    path = api::path::EVIDENCE,
+    tag = "audit",
+    params(EvidenceQuery),
+    responses(
+        (status = 200, description = "a page; go on with `from` = `next`", body = EvidencePage),
+        (status = "4XX", description = "refused", body = ApiError),
+        (status = "5XX", description = "the store cannot be read", body = ApiError),
+    )
+)]
+pub(crate) async fn evidence(
+    State(edge): State<Edge>,
+    Ask(query): Ask<EvidenceQuery>,
+) -> Result<Json<EvidencePage>, Refusal> {
+    let chain = edge.chain(ChainId(query.chain.unwrap_or(0)))?;
+    let rows = limit(query.limit, EVIDENCE_PAGE_DEFAULT, EVIDENCE_PAGE_MAX)?;
+    let (chain_id, spec) = (chain.chain(), chain.spec.clone());
+    let from = key::sequence(query.from.unwrap_or(0));
+    let read = edge.read_store(chain, move |store| {
+        let page = Page { from: Bound::Included(&from), bytes: EVIDENCE_PAGE_BYTES_MAX, ..Page::first(rows) };
+        let mut records = Vec::new();
+        for (place, value) in store.scan(Table::Evidence, page).map_err(Refusal::store)? {
+            let sequence = key::number(&place);
+            let record = sequence.and_then(|sequence| view(sequence, &value, &spec.validators));
+            records.push(record.ok_or(chain::RowFault::Missing { table: Table::Evidence })?);
+        }
+        let next = records.last().map(|record| record.sequence.saturating_add(1));
+        Ok(EvidencePage { chain: chain_id.0, records, next })
+    });
+    read.await.map(Json)
+}
+
+/// Reads `validator u16 LE, length of the kind u8, kind, bytes`, as the chain writes it.
+fn view(sequence: u64, value: &[u8], validators: &[ValidatorRecord]) -> Option<EvidenceView> {
+    let (seat, rest) = value.split_first_chunk::<2>()?;
+    let (length, rest) = rest.split_first()?;
+    let (kind, bytes) = rest.split_at_checked(usize::from(*length))?;
+    let seat = u16::from_le_bytes(*seat);
+    Some(EvidenceView {
+        sequence,
+        seat,
+        operator: validators.get(usize::from(seat)).map(|validator| validator.operator.0),
+        kind: String::from_utf8_lossy(kind).into_owned(),
+        bytes: bytes.to_vec(),
+    })
+}

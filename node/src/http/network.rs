@@ -1,0 +1,27 @@
+//! `GET /v1/network`: who takes part, and whom this node sees.
+
+use api::error::ApiError;
+use api::network::NetworkView;
+use axum::Json;
+use axum::extract::State;
+
+use super::edge::Edge;
+
+/// This node's software version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Shows operators and nodes.
+#[utoipa::path(
+    get,
+    path = api::path::NETWORK,
+    tag = "network",
+    responses(
+        (status = 200, description = "operators and nodes of the registry", body = NetworkView),
+        (status = "4XX", description = "refused", body = ApiError),
+    )
+)]
+pub(crate) async fn network(State(edge): State<Edge>) -> Json<NetworkView> {
+    let parts = edge.parts();
+    let connected = parts.connections.borrow().clone();
+    Json(NetworkView::new(&parts.spec, parts.own_node, VERSION, |node| connected.contains(&node.0)))
+}

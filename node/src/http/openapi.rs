@@ -1,0 +1,61 @@
+//! `GET /openapi.json`: the contract, made from the handlers themselves.
+
+use axum::Json;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{blocks, chains, evidence, feed, health, metrics, network, proofs, submit, transactions, wallets};
+
+/// The document. A test compares it with the router.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Jiaozi node",
+        description = "Submit signed transactions and read the ledger. Errors are ApiError objects with a stable code; \
+                       amounts are integer fen; ids and hashes are text."
+    ),
+    paths(
+        submit::submit,
+        transactions::status,
+        proofs::transaction,
+        wallets::wallet,
+        wallets::history,
+        chains::chains,
+        chains::chain,
+        blocks::block,
+        blocks::outcomes,
+        feed::feed,
+        feed::batches,
+        evidence::evidence,
+        network::network,
+        health::health,
+        health::ready,
+        metrics::metrics,
+        openapi,
+    ),
+    security(("token" = [])),
+    modifiers(&TokenScheme)
+)]
+pub(crate) struct Document;
+
+/// Says how clients present their token.
+struct TokenScheme;
+
+impl Modify for TokenScheme {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// Gives this document.
+#[utoipa::path(
+    get,
+    path = api::path::OPENAPI,
+    tag = "health",
+    security(()),
+    responses((status = 200, description = "OpenAPI 3.1"))
+)]
+pub(crate) async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(Document::openapi())
+}

@@ -1,0 +1,192 @@
+//! `POST /v1/transactions`: one as JSON, or many as a binary body with one answer each.
+//!
+//! Nothing is decided here: bytes go to the chain's admission, answers come back. A chain that takes no transactions
+//! (halted, disk reserve, observer) says so before any signature is checked. Of a bulk body each transaction is judged
+//! for itself; only broken framing refuses the whole.
+
+use api::bulk::{BULK_BYTES_MAX, BULK_CONTENT_TYPE, BulkAnswer, decode_body, encode_answers};
+use api::code::ErrorCode;
+use api::error::ApiError;
+use api::transaction::{SubmitAnswer, SubmitRequest, SubmitStatus, TransactionView};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
+use axum::extract::{FromRequest as _, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use ledger::records::Transaction;
+use ledger::records::transaction::TRANSACTION_BYTES_MAX;
+use ledger::values::{Canonical as _, ChainId, TransactionId};
+
+use super::edge::Edge;
+use super::refusal::Refusal;
+use crate::admission::Refused;
+use crate::handle::{ChainHandle, Submitted};
+
+/// Most bytes of a JSON body: the largest transaction as hexadecimal digits, and room for names and spaces.
+pub const JSON_BYTES_MAX: usize = 2 * TRANSACTION_BYTES_MAX + 1_024;
+const _: () = assert!(JSON_BYTES_MAX <= BULK_BYTES_MAX);
+
+/// Submits transactions.
+///
+/// As JSON: one, answered with 202 when it is taken in, 200 when it was known, else with the refusal. As
+/// `application/octet-stream`: `(length u32 LE, canonical transaction)…`, answered with 200 and one answer each, binary
+/// `(status u8, code u32 LE)…` for `Accept: application/octet-stream`, else a JSON array. Posting again is harmless.
+#[utoipa::path(
+    post,
+    path = api::path::TRANSACTIONS,
+    tag = "transactions",
+    request_body(content((SubmitRequest = "application/json"), (Vec<u8> = "application/octet-stream"))),
+    responses(
+        (status = 200, description = "known already, or the answers of a bulk body", body = SubmitAnswer),
+        (status = 202, description = "taken in", body = SubmitAnswer),
+        (status = "4XX", description = "refused", body = ApiError),
+        (status = "5XX", description = "this node takes no transactions now", body = ApiError),
+    )
+)]
+pub(crate) async fn submit(State(edge): State<Edge>, request: Request) -> Result<Response, Refusal> {
+    let headers = request.headers().clone();
+    match content_type(&headers) {
+        Some("application/json") => one(&edge, &body(request, JSON_BYTES_MAX).await?).await,
+        Some(BULK_CONTENT_TYPE) => {
+            let bytes_max = usize::try_from(edge.parts().limits.body_bytes).unwrap_or(usize::MAX);
+            many(&edge, &headers, &body(request, bytes_max.min(BULK_BYTES_MAX)).await?).await
+        }
+        _ => Err(ApiError::from(ErrorCode::UnsupportedMediaType).at("Content-Type").into()),
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim())
+}
+
+/// Reads a body; the router's own limit (the largest of all) has bounded it before.
+async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let too_large = || -> Refusal {
+        let detail = format_args!("at most {bytes_max} bytes").to_string();
+        ApiError::from(ErrorCode::BodyTooLarge).at("body").because(detail).into()
+    };
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|announced: usize| announced > bytes_max) {
+        return Err(too_large());
+    }
+    match Bytes::from_request(request, &()).await {
+        Ok(body) if body.len() <= bytes_max => Ok(body),
+        Ok(_) | Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_))) => {
+            Err(too_large())
+        }
+        Err(reason) => Err(ApiError::from(ErrorCode::RequestTimeout).because(reason.body_text()).into()),
+    }
+}
+
+async fn one(edge: &Edge, body: &[u8]) -> Result<Response, Refusal> {
+    let request: SubmitRequest = serde_json::from_slice(body)
+        .map_err(|reason| ApiError::from(ErrorCode::MalformedJson).at("body").because(reason))?;
+    let bytes = request.bytes()?;
+    let view = Transaction::decode(&bytes).ok().map(|found| TransactionView::new(&found, edge.genesis()));
+    let answer = judge(edge, vec![bytes]).await.into_iter().next();
+    // One answer for each transaction is admission's promise.
+    let mut answer = answer.ok_or(ErrorCode::Internal)?;
+    if let Some(error) = answer.error {
+        return Err(error.into());
+    }
+    answer.transaction = view;
+    let status = if answer.status == SubmitStatus::Accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok((status, Json(answer)).into_response())
+}
+
+async fn many(edge: &Edge, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refusal> {
+    let transactions = decode_body(body).map_err(ApiError::from)?;
+    let answers = judge(edge, transactions.into_iter().map(<[u8]>::to_vec).collect()).await;
+    let wants_binary = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains(BULK_CONTENT_TYPE));
+    if !wants_binary {
+        return Ok(Json(answers).into_response());
+    }
+    let answers: Vec<BulkAnswer> = answers.iter().map(BulkAnswer::from).collect();
+    Ok(([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], encode_answers(&answers)).into_response())
+}
+
+/// Submits to the chains that the transactions name; answers in the order of `transactions`.
+async fn judge(edge: &Edge, transactions: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
+    let mut answers: Vec<Option<SubmitAnswer>> = vec![None; transactions.len()];
+    let mut parts: Vec<(&ChainHandle, Vec<usize>, Vec<Vec<u8>>)> = Vec::new();
+    for (place, bytes) in transactions.into_iter().enumerate() {
+        let Some(chain) = chain_for(edge, &bytes) else {
+            answers[place] = Some(refused(ErrorCode::NotReady.into()));
+            continue;
+        };
+        match parts.iter_mut().find(|(handle, ..)| handle.chain() == chain.chain()) {
+            Some((_, places, part)) => {
+                places.push(place);
+                part.push(bytes);
+            }
+            None => parts.push((chain, vec![place], vec![bytes])),
+        }
+    }
+    for (chain, places, part) in parts {
+        for (place, answer) in places.into_iter().zip(judge_part(edge, chain, part).await) {
+            answers[place] = Some(answer);
+        }
+    }
+    let answered = |answer: Option<SubmitAnswer>| answer.unwrap_or_else(|| refused(ErrorCode::Internal.into()));
+    answers.into_iter().map(answered).collect()
+}
+
+async fn judge_part(edge: &Edge, chain: &ChainHandle, part: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
+    let closed = Refusal::of_status(&chain.status.borrow());
+    if let Some(error) = closed {
+        return part.iter().map(|_| refused(error.clone())).collect();
+    }
+    let submitted = chain.admission.submit(part).await;
+    let metrics = edge.chain_metrics(chain.chain());
+    let answer = |submitted: &Submitted| {
+        let answer = answer(submitted);
+        if let Some(metrics) = metrics {
+            metrics.submitted(submitted, answer.error.as_ref().map_or(0, |error| error.code));
+        }
+        answer
+    };
+    submitted.iter().map(answer).collect()
+}
+
+/// The hosted chain that the bytes name. Bytes that name none go to the first chain, whose admission says what is wrong.
+fn chain_for<'a>(edge: &'a Edge, bytes: &[u8]) -> Option<&'a ChainHandle> {
+    let named = named_chain(bytes).and_then(|chain| edge.chains().iter().find(|handle| handle.chain() == chain));
+    named.or_else(|| edge.chains().first())
+}
+
+/// The chain in a transaction's bytes: the second field of its content, which comes first. A wrong guess does no harm:
+/// admission decodes and decides.
+fn named_chain(bytes: &[u8]) -> Option<ChainId> {
+    let (_network, rest) = bytes.split_first_chunk::<4>()?;
+    let (chain, _) = rest.split_first_chunk::<4>()?;
+    Some(ChainId(u32::from_le_bytes(*chain)))
+}
+
+fn answer(submitted: &Submitted) -> SubmitAnswer {
+    match submitted {
+        Submitted::Accepted { id } => {
+            SubmitAnswer { id: Some(*id), status: SubmitStatus::Accepted, error: None, transaction: None }
+        }
+        Submitted::Known { id } => {
+            SubmitAnswer { id: Some(*id), status: SubmitStatus::AlreadyKnown, error: None, transaction: None }
+        }
+        Submitted::Refused(reason) => SubmitAnswer { id: id_of(reason), ..refused(reason.into()) },
+    }
+}
+
+const fn id_of(refused: &Refused) -> Option<TransactionId> {
+    match refused {
+        Refused::NotExecuted { id, .. } | Refused::Rejected { id, .. } | Refused::Pool { id, .. } => Some(*id),
+        Refused::Codec(_) | Refused::Stateless(_) | Refused::Unavailable { .. } => None,
+    }
+}
+
+const fn refused(error: ApiError) -> SubmitAnswer {
+    SubmitAnswer { id: None, status: SubmitStatus::Refused, error: Some(error), transaction: None }
+}

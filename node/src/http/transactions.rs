@@ -1,0 +1,171 @@
+//! `GET /v1/transactions/{id}`: where a transaction stands, at once or when it got there.
+//!
+//! A client that waits holds a place of its own kind and no thread. It looks into the store only when a block was
+//! executed since the last look and the transaction is not known to be pending; for *certified* it then only compares
+//! heights.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::code::ErrorCode;
+use api::error::ApiError;
+use api::transaction::{TransactionQuery, TransactionState, TransactionStatus, TransactionView, WaitFor};
+use axum::Json;
+use axum::extract::State;
+use ledger::values::{Height, TransactionId};
+use tokio::time::Instant;
+
+use super::edge::Edge;
+use super::guard::OnDrop;
+use super::parameters::{Ask, Place};
+use super::refusal::Refusal;
+use crate::handle::ChainHandle;
+
+/// Says where a transaction stands.
+///
+/// With `wait` the answer comes when the transaction is there or will never be, at the latest after `timeout_ms` (10
+/// seconds unless said): then with the status of that moment.
+#[utoipa::path(
+    get,
+    path = api::path::TRANSACTION,
+    tag = "transactions",
+    params(("id" = String, Path, description = "transaction id, 64 hexadecimal digits"), TransactionQuery),
+    responses(
+        (status = 200, description = "where it stands", body = TransactionStatus),
+        (status = "4XX", description = "refused; 1402 when this node has not seen it", body = ApiError),
+        (status = "5XX", description = "the store cannot be read", body = ApiError),
+    )
+)]
+pub(crate) async fn status(
+    State(edge): State<Edge>,
+    place: Place,
+    Ask(query): Ask<TransactionQuery>,
+) -> Result<Json<TransactionStatus>, Refusal> {
+    let id: TransactionId = place.get("id")?;
+    let Some(wait) = query.wait else {
+        return known(look(&edge, id, true).await?);
+    };
+    let _place = Arc::clone(edge.waits()).try_acquire_owned().map_err(|_| Refusal::busy())?;
+    let waits = edge.parts().metrics.rest.open_waits.clone();
+    waits.inc();
+    let _open = OnDrop(|| {
+        waits.dec();
+    });
+    let patience_ms = query.timeout_ms.unwrap_or(WAIT_DEFAULT_MS).min(edge.parts().limits.wait_ms);
+    known(wait_for(&edge, id, wait, Instant::now() + Duration::from_millis(patience_ms)).await?)
+}
+
+fn known(status: TransactionStatus) -> Result<Json<TransactionStatus>, Refusal> {
+    match status.status {
+        TransactionState::Unknown => Err(ApiError::from(ErrorCode::TransactionUnknown).at("id").into()),
+        _ => Ok(Json(status)),
+    }
+}
+
+/// How long a client waits that does not say.
+pub const WAIT_DEFAULT_MS: u64 = 10_000;
+
+async fn wait_for(
+    edge: &Edge,
+    id: TransactionId,
+    wait: WaitFor,
+    until: Instant,
+) -> Result<TransactionStatus, Refusal> {
+    let mut was_pending = false;
+    loop {
+        // Heights before the look: what happens meanwhile is seen by the next wait.
+        let seen = Heights::of(edge.chains());
+        let is_pending = edge.chains().iter().any(|chain| chain.admission.is_pending(&id));
+        was_pending |= is_pending;
+        let mut found = None;
+        if !is_pending {
+            let status = look(edge, id, false).await?;
+            if was_pending && status.status == TransactionState::Unknown {
+                return Ok(TransactionStatus { status: TransactionState::NotExecuted, ..status });
+            }
+            found = Some(status);
+        }
+        let there = found.as_ref().is_some_and(|status| match wait {
+            WaitFor::Final => status.height.is_some(),
+            WaitFor::Certified => status.is_certified,
+        });
+        // A transaction with a position waits for its certificate and needs no further look until then.
+        let certified_at = found.as_ref().and_then(|status| Some((status.chain?, Height(status.height?))));
+        if there || tokio::time::timeout_at(until, seen.passed(edge.chains(), certified_at)).await.is_err() {
+            return match found {
+                Some(status) => Ok(status),
+                None => look(edge, id, false).await,
+            };
+        }
+    }
+}
+
+/// How far the chains were.
+struct Heights(Vec<(Height, Height)>);
+
+impl Heights {
+    fn of(chains: &[ChainHandle]) -> Self {
+        Self(chains.iter().map(Self::of_chain).collect())
+    }
+
+    fn of_chain(chain: &ChainHandle) -> (Height, Height) {
+        let status = chain.status.borrow();
+        (status.chain.executed_height, status.chain.certified_height)
+    }
+
+    /// Returns when a block was executed since, on any chain; or, for a transaction with a position, when its chain has
+    /// certified that height.
+    async fn passed(&self, chains: &[ChainHandle], certified_at: Option<(u32, Height)>) {
+        let waits = chains.iter().zip(&self.0).map(|(chain, (executed, _))| {
+            let mut status = chain.status.clone();
+            let executed = *executed;
+            let here = certified_at.filter(|(id, _)| *id == chain.chain().0).map(|(_, height)| height);
+            async move {
+                let passed = status.wait_for(|status| match here {
+                    Some(height) => status.chain.certified_height >= height,
+                    None => certified_at.is_none() && status.chain.executed_height > executed,
+                });
+                if passed.await.is_err() {
+                    // The chain's driver ended: nothing will change, so the deadline decides.
+                    std::future::pending::<()>().await;
+                }
+            }
+        });
+        let mut waits: Vec<_> = waits.map(Box::pin).collect();
+        std::future::poll_fn(|cx| {
+            let passed = waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready());
+            if passed { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// Looks a transaction up on every hosted chain.
+async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<TransactionStatus, Refusal> {
+    for chain in edge.chains() {
+        // Before the store: what leaves the pending ones between the two looks is in the store by then.
+        let is_pending = chain.admission.is_pending(&id);
+        let certified = chain.status.borrow().chain.certified_height;
+        let (chain_id, genesis) = (chain.chain(), edge.genesis());
+        let found = edge
+            .read(chain, move |archive| {
+                let Some(located) = archive.locate(id)? else { return Ok(None) };
+                let is_certified = located.height <= certified;
+                let mut status =
+                    TransactionStatus::executed(chain_id, located.height, &located.outcome, is_certified);
+                if with_transaction {
+                    let transaction = archive.transaction(located.height, located.outcome.index)?;
+                    status.transaction = transaction.map(|found| TransactionView::new(&found, genesis));
+                }
+                Ok(Some(status))
+            })
+            .await?;
+        if let Some(status) = found {
+            return Ok(status);
+        }
+        if is_pending {
+            return Ok(TransactionStatus::without_position(id, TransactionState::Pending, Some(chain_id)));
+        }
+    }
+    Ok(TransactionStatus::without_position(id, TransactionState::Unknown, None))
+}

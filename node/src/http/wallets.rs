@@ -1,0 +1,175 @@
+//! `GET /v1/wallets/{id}` and its history. All of an answer is read from one snapshot, so it belongs to one height.
+
+use std::collections::BTreeMap;
+
+use api::code::ErrorCode;
+use api::error::ApiError;
+use api::wallet::{
+    Cursor, HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX, HistoryEntry, HistoryPage, HistoryQuery, WalletMoment, WalletQuery,
+    WalletView,
+};
+use axum::Json;
+use axum::extract::State;
+use chain::rows::HistoryRow;
+use chain::{Archive, RowFault};
+use ledger::records::{Outcome, Record, WalletRecord};
+use ledger::values::{ChainId, Height, Slot, TransactionId, WalletId};
+use storage::{Reader, Table};
+
+use super::edge::Edge;
+use super::parameters::{Ask, Place, limit};
+use super::refusal::Refusal;
+use crate::handle::ChainHandle;
+
+/// Outcomes that a history page may read to name its transactions; then it ends early and says where to go on.
+pub const HISTORY_OUTCOMES_MAX: usize = 200_000;
+
+/// Shows a wallet.
+#[utoipa::path(
+    get,
+    path = api::path::WALLET,
+    tag = "wallets",
+    params(("id" = String, Path, description = "wallet id, bech32m text starting with jz1"), WalletQuery),
+    responses(
+        (status = 200, description = "the wallet after one height", body = WalletView),
+        (status = "4XX", description = "refused", body = ApiError),
+        (status = "5XX", description = "the store cannot be read", body = ApiError),
+    )
+)]
+pub(crate) async fn wallet(
+    State(edge): State<Edge>,
+    place: Place,
+    Ask(query): Ask<WalletQuery>,
+) -> Result<Json<WalletView>, Refusal> {
+    let id: WalletId = place.get("id")?;
+    for chain in candidates(&edge, query.chain)? {
+        let (spec, certified_height) = (chain.spec.clone(), chain.status.borrow().chain.certified_height);
+        let view = edge
+            .read(chain, move |archive| {
+                let Some((_, wallet)) = find(archive, id)? else { return Ok(None) };
+                let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
+                let timestamp_ms = head.timestamp.0;
+                let moment = WalletMoment { height: head.height, timestamp_ms, certified_height };
+                let lanes = spec.params.tier(wallet.tier).lanes;
+                Ok(Some(WalletView::new(spec.chain, moment, &wallet, lanes)))
+            })
+            .await?;
+        if let Some(view) = view {
+            return Ok(Json(view));
+        }
+    }
+    Err(unknown())
+}
+
+/// Shows what happened to a wallet, newest first.
+#[utoipa::path(
+    get,
+    path = api::path::WALLET_HISTORY,
+    tag = "wallets",
+    params(("id" = String, Path, description = "wallet id, bech32m text starting with jz1"), HistoryQuery),
+    responses(
+        (status = 200, description = "a page; go on with `before` = `next`", body = HistoryPage),
+        (status = "4XX", description = "refused", body = ApiError),
+        (status = "5XX", description = "the store cannot be read", body = ApiError),
+    )
+)]
+pub(crate) async fn history(
+    State(edge): State<Edge>,
+    place: Place,
+    Ask(query): Ask<HistoryQuery>,
+) -> Result<Json<HistoryPage>, Refusal> {
+    let id: WalletId = place.get("id")?;
+    let rows = limit(query.limit, HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX)?;
+    let before = query.before.map(|cursor| (cursor.height, cursor.index, cursor.part));
+    for chain in candidates(&edge, query.chain)? {
+        let chain_id = chain.chain();
+        let certified_height = chain.status.borrow().chain.certified_height;
+        let page = edge
+            .read(chain, move |archive| {
+                let Some((slot, _)) = find(archive, id)? else { return Ok(None) };
+                // One more than asked for says whether there is a next page.
+                let found = archive.history(slot, before, rows.saturating_add(1))?;
+                let (entries, next) = entries(archive, &found, rows)?;
+                let (chain, certified_height) = (chain_id.0, certified_height.0);
+                Ok(Some(HistoryPage { wallet: id, chain, certified_height, entries, next }))
+            })
+            .await?;
+        if let Some(page) = page {
+            return Ok(Json(page));
+        }
+    }
+    Err(unknown())
+}
+
+/// The chains to look on: the one asked for, or all that this node hosts.
+fn candidates(edge: &Edge, chain: Option<u32>) -> Result<Vec<&ChainHandle>, Refusal> {
+    match chain {
+        Some(chain) => Ok(vec![edge.chain(ChainId(chain))?]),
+        None => Ok(edge.chains().iter().collect()),
+    }
+}
+
+fn unknown() -> Refusal {
+    ApiError::from(ErrorCode::WalletUnknown).at("id").into()
+}
+
+fn find<R: Reader + ?Sized>(
+    archive: &Archive<'_, R>,
+    id: WalletId,
+) -> Result<Option<(Slot, WalletRecord)>, RowFault> {
+    match archive.wallet(id)? {
+        None => Ok(None),
+        Some((slot, Record::Wallet(wallet))) => Ok(Some((slot, wallet))),
+        // The index of wallet ids leads to wallets only.
+        Some(_) => Err(RowFault::Missing { table: Table::Records }),
+    }
+}
+
+/// The entries of a page and the cursor of the next one.
+fn entries<R: Reader + ?Sized>(
+    archive: &Archive<'_, R>,
+    found: &[HistoryRow],
+    rows: usize,
+) -> Result<(Vec<HistoryEntry>, Option<Cursor>), RowFault> {
+    let mut blocks: BTreeMap<Height, BlockFacts> = BTreeMap::new();
+    let (mut entries, mut outcomes_read) = (Vec::new(), 0_usize);
+    let mut last = None;
+    for row in found {
+        if entries.len() == rows || outcomes_read > HISTORY_OUTCOMES_MAX {
+            return Ok((entries, last));
+        }
+        if !blocks.contains_key(&row.height) {
+            // Rows come by descending height, so earlier ones are not needed any more.
+            blocks.clear();
+            let facts = BlockFacts::read(archive, row.height)?;
+            outcomes_read = outcomes_read.saturating_add(facts.outcomes.len());
+            blocks.insert(row.height, facts);
+        }
+        let cursor = Cursor { height: row.height, index: row.index, part: row.part };
+        let facts = blocks.get(&row.height);
+        let timestamp_ms = facts.map_or(0, |facts| facts.timestamp_ms);
+        let transaction = facts.and_then(|facts| facts.transaction(row.index));
+        entries.push(HistoryEntry::new(cursor, timestamp_ms, transaction, &row.movement));
+        last = Some(cursor);
+    }
+    Ok((entries, None))
+}
+
+/// What a block adds to the history entries of its height.
+struct BlockFacts {
+    timestamp_ms: u64,
+    outcomes: Vec<Outcome>,
+}
+
+impl BlockFacts {
+    fn read<R: Reader + ?Sized>(archive: &Archive<'_, R>, height: Height) -> Result<Self, RowFault> {
+        let block = archive.block_at(height)?.ok_or(RowFault::Missing { table: Table::Blocks })?;
+        let outcomes = archive.outcomes(height)?.unwrap_or_default();
+        Ok(Self { timestamp_ms: block.header.timestamp.0, outcomes })
+    }
+
+    fn transaction(&self, index: u32) -> Option<TransactionId> {
+        let place = self.outcomes.binary_search_by_key(&index, |outcome| outcome.index).ok()?;
+        self.outcomes.get(place).map(|outcome| outcome.id)
+    }
+}

@@ -1,0 +1,526 @@
+//! What a node tells the people who run it: log lines, and the metrics that `/metrics` shows.
+//!
+//! Rules: one struct per concern; a metric's doc comment is its help text; the unit is the last word of its name; totals
+//! and states, never rates (whoever draws the graph divides); labels are few and come from enums or the genesis file,
+//! never from what a peer or client sends, so the number of series is bounded.
+//!
+//! The drivers call methods of [`ChainMetrics`] and set fields; nothing here blocks or fails.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use ledger::values::ChainId;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use storage::StoreStatistics;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{LogFormat, LogSection};
+use crate::handle::{HaltCode, Status, Submitted, Voting};
+
+/// Every metric name starts with it.
+pub const METRICS_PREFIX: &str = "jiaozi";
+
+/// A gauge of something countable.
+type Level = Gauge<u64, AtomicU64>;
+
+/// Declares the metrics of one concern, one series per chain: the registered families and a chain's own handles.
+macro_rules! chain_metrics {
+    ($($(#[doc = $help:literal])+ $name:ident: $metric:ident = $make:expr;)*) => {
+        #[derive(Clone)]
+        struct ChainFamilies {
+            $($name: Family<ChainLabel, $metric, fn() -> $metric>,)*
+        }
+
+        impl ChainFamilies {
+            fn register(registry: &mut Registry) -> Self {
+                $(let $name = Family::<ChainLabel, $metric, fn() -> $metric>::new_with_constructor($make);
+                registry.register(stringify!($name), help(concat!($($help),+)), $name.clone());)*
+                Self { $($name,)* }
+            }
+
+            fn of(&self, chain: ChainId, families: &LabelledFamilies) -> ChainMetrics {
+                let label = ChainLabel { chain: chain.0 };
+                ChainMetrics {
+                    chain,
+                    labelled: families.clone(),
+                    $($name: self.$name.get_or_create_owned(&label),)*
+                }
+            }
+        }
+
+        /// The metrics of one chain. Cheap to clone; clones count together.
+        #[derive(Clone)]
+        pub struct ChainMetrics {
+            chain: ChainId,
+            labelled: LabelledFamilies,
+            $($(#[doc = $help])+ pub $name: $metric,)*
+        }
+    };
+}
+
+/// `/// text.` as a help text, without the stop that the encoder adds.
+fn help(doc: &str) -> String {
+    doc.trim().trim_end_matches('.').to_owned()
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS_BUCKETS)
+}
+
+/// From half a millisecond to ten seconds: below, nobody waits; above, something is broken.
+const SECONDS_BUCKETS: [f64; 14] =
+    [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+chain_metrics! {
+    /// Highest block that is final and complete here.
+    final_height: Level = Level::default;
+    /// Highest block executed here.
+    executed_height: Level = Level::default;
+    /// Highest height under a quorum certificate.
+    certified_height: Level = Level::default;
+    /// Highest result that any validator announced.
+    announced_height: Level = Level::default;
+    /// Transactions that wait to be sealed.
+    pooled_transactions: Level = Level::default;
+    /// Bytes of transactions that wait to be sealed.
+    pooled_bytes: Level = Level::default;
+    /// Batches in memory.
+    waiting_batches: Level = Level::default;
+    /// Questions of the consensus engine without an answer.
+    open_questions: Level = Level::default;
+    /// Final blocks that are not executed.
+    waiting_final_blocks: Level = Level::default;
+    /// Things asked of peers.
+    open_fetches: Level = Level::default;
+    /// Free bytes on the data device.
+    disk_free_bytes: Level = Level::default;
+    /// Bytes that the database takes on its device.
+    database_bytes: Level = Level::default;
+    /// Time to execute a block and to prepare its writes.
+    execution_seconds: Histogram = seconds;
+    /// Time to make a write durable before a vote or after an execution.
+    persist_seconds: Histogram = seconds;
+    /// Time to check the signatures of a batch.
+    verify_seconds: Histogram = seconds;
+    /// Blocks executed since the start.
+    executed_blocks: Counter = Counter::default;
+    /// Transactions in executed blocks since the start, those without an outcome included.
+    ordered_transactions: Counter = Counter::default;
+    /// Signatures of transactions checked in batches since the start.
+    verified_transactions: Counter = Counter::default;
+    /// Batches sealed by this node since the start.
+    sealed_batches: Counter = Counter::default;
+    /// Submitted transactions that were taken in.
+    accepted_transactions: Counter = Counter::default;
+    /// Submitted transactions that were known already.
+    known_transactions: Counter = Counter::default;
+    /// Pooled transactions that ran out of time.
+    expired_transactions: Counter = Counter::default;
+    /// Misbehaviour of validators recorded since the start.
+    evidence_records: Counter = Counter::default;
+    /// Times a peer sent something provably wrong.
+    distrusted_peers: Counter = Counter::default;
+    /// Write sets applied to the database.
+    database_write_sets: Level = Level::default;
+    /// Key and value bytes of the write sets applied.
+    database_written_bytes: Level = Level::default;
+    /// Calls that made data durable.
+    database_syncs: Level = Level::default;
+    /// Keys read from the database.
+    database_read_keys: Level = Level::default;
+    /// Bytes flushed from memory into table files.
+    database_flushed_bytes: Level = Level::default;
+    /// Bytes written by compaction.
+    database_compacted_bytes: Level = Level::default;
+    /// Blocks found in the database's cache.
+    database_cache_hits: Level = Level::default;
+    /// Blocks read from files because they were not in the cache.
+    database_cache_misses: Level = Level::default;
+    /// Time writers were made to wait for flushes and compactions.
+    database_stalled_microseconds: Level = Level::default;
+    /// Bytes that compaction still has to rewrite.
+    database_pending_compaction_bytes: Level = Level::default;
+    /// Failed flushes and compactions; anything but zero deserves a look.
+    database_background_errors: Level = Level::default;
+}
+
+/// Families with a label beside the chain.
+#[derive(Clone, Default)]
+struct LabelledFamilies {
+    refused: Family<RefusedLabel, Counter>,
+    voting: Family<VotingLabel, Level>,
+    halted: Family<HaltLabel, Level>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChainLabel {
+    chain: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabel {
+    chain: u32,
+    code: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VotingLabel {
+    chain: u32,
+    state: VotingState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HaltLabel {
+    chain: u32,
+    code: u16,
+}
+
+/// [`Voting`] as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "the names are label values")]
+enum VotingState {
+    yes,
+    observer,
+    rejoining,
+    disk_reserve,
+    halted,
+}
+
+const VOTING_STATES: [VotingState; 5] = [
+    VotingState::yes,
+    VotingState::observer,
+    VotingState::rejoining,
+    VotingState::disk_reserve,
+    VotingState::halted,
+];
+
+impl From<Voting> for VotingState {
+    fn from(voting: Voting) -> Self {
+        match voting {
+            Voting::Yes => Self::yes,
+            Voting::Observer => Self::observer,
+            Voting::Rejoining => Self::rejoining,
+            Voting::DiskReserve => Self::disk_reserve,
+            Voting::Halted => Self::halted,
+        }
+    }
+}
+
+impl ChainMetrics {
+    /// Shows a new status.
+    pub fn status(&self, status: &Status) {
+        let chain = &status.chain;
+        self.final_height.set(chain.final_height.0);
+        self.executed_height.set(chain.executed_height.0);
+        self.certified_height.set(chain.certified_height.0);
+        self.announced_height.set(chain.highest_announced.0);
+        self.pooled_transactions.set(chain.pooled_transactions as u64);
+        self.pooled_bytes.set(chain.pooled_bytes as u64);
+        self.waiting_batches.set(chain.batches as u64);
+        self.open_questions.set(chain.open_questions as u64);
+        self.waiting_final_blocks.set(chain.final_waiting as u64);
+        self.open_fetches.set(chain.fetches as u64);
+        self.disk_free_bytes.set(status.disk_free_bytes);
+        let now = VotingState::from(status.voting);
+        for state in VOTING_STATES {
+            let label = VotingLabel { chain: self.chain.0, state };
+            self.labelled.voting.get_or_create(&label).set(u64::from(state == now));
+        }
+        if let Some(code) = status.halt {
+            self.halted(code);
+        }
+    }
+
+    /// A block was executed.
+    pub fn executed(&self, took: Duration, transactions: usize) {
+        self.execution_seconds.observe(took.as_secs_f64());
+        self.executed_blocks.inc();
+        self.ordered_transactions.inc_by(transactions as u64);
+    }
+
+    /// A write became durable.
+    pub fn persisted(&self, took: Duration) {
+        self.persist_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A batch's signatures were checked.
+    pub fn verified(&self, took: Duration, transactions: usize) {
+        self.verify_seconds.observe(took.as_secs_f64());
+        self.verified_transactions.inc_by(transactions as u64);
+    }
+
+    /// A submitted transaction was answered; `code` is the error code of a refusal.
+    pub fn submitted(&self, answer: &Submitted, code: u32) {
+        match answer {
+            Submitted::Accepted { .. } => self.accepted_transactions.inc(),
+            Submitted::Known { .. } => self.known_transactions.inc(),
+            Submitted::Refused(_) => {
+                let label = RefusedLabel { chain: self.chain.0, code };
+                self.labelled.refused.get_or_create(&label).inc()
+            }
+        };
+    }
+
+    /// The chain stopped for good.
+    pub fn halted(&self, code: HaltCode) {
+        let label = HaltLabel { chain: self.chain.0, code: code as u16 };
+        self.labelled.halted.get_or_create(&label).set(1);
+    }
+
+    /// Shows what the database did and holds.
+    pub fn store(&self, statistics: &StoreStatistics, bytes_on_disk: Option<u64>) {
+        self.database_write_sets.set(statistics.write_sets);
+        self.database_written_bytes.set(statistics.write_set_bytes);
+        self.database_syncs.set(statistics.syncs);
+        self.database_read_keys.set(statistics.keys_read);
+        self.database_flushed_bytes.set(statistics.flush_bytes);
+        self.database_compacted_bytes.set(statistics.compaction_write_bytes);
+        self.database_cache_hits.set(statistics.cache_hits);
+        self.database_cache_misses.set(statistics.cache_misses);
+        self.database_stalled_microseconds.set(statistics.stall_us);
+        self.database_pending_compaction_bytes.set(statistics.pending_compaction_bytes);
+        self.database_background_errors.set(statistics.background_errors);
+        if let Some(bytes) = bytes_on_disk {
+            self.database_bytes.set(bytes);
+        }
+    }
+}
+
+/// Declares the metrics of one concern of the whole node.
+macro_rules! node_metrics {
+    ($(#[doc = $about:literal])+ $struct:ident
+        $($(#[doc = $help:literal])+ $name:ident: $metric:ty = $make:expr;)*) => {
+        $(#[doc = $about])+
+        #[derive(Clone)]
+        pub struct $struct {
+            $($(#[doc = $help])+ pub $name: $metric,)*
+        }
+
+        impl $struct {
+            fn register(registry: &mut Registry) -> Self {
+                let metrics = Self { $($name: $make,)* };
+                $(registry.register(stringify!($name), help(concat!($($help),+)), metrics.$name.clone());)*
+                metrics
+            }
+        }
+    };
+}
+
+node_metrics! {
+    /// The node as a process among others.
+    HostMetrics
+    /// Peers with an open connection.
+    connected_peers: Level = Level::default();
+    /// Peers that the registry names.
+    registered_peers: Level = Level::default();
+    /// Times the machine's clock jumped.
+    clock_steps: Counter = Counter::default();
+}
+
+node_metrics! {
+    /// The REST edge.
+    RestMetrics
+    /// Time to answer a request, waits for an outcome excluded.
+    request_seconds: Histogram = seconds();
+    /// Requests answered.
+    requests: Family<RequestLabel, Counter> = Family::default();
+    /// Requests in work.
+    open_requests: Gauge = Gauge::default();
+    /// Clients that wait for an outcome.
+    open_waits: Gauge = Gauge::default();
+    /// Open connections.
+    open_connections: Gauge = Gauge::default();
+    /// Connections closed at once because too many were open.
+    refused_connections: Counter = Counter::default();
+}
+
+/// Which kind of answer requests got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabel {
+    /// The answer.
+    pub status: StatusClass,
+}
+
+/// The class of an HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum StatusClass {
+    /// 200 to 299.
+    Success,
+    /// 400 to 499, without 429.
+    ClientError,
+    /// 429.
+    Busy,
+    /// 500 to 599.
+    ServerError,
+}
+
+/// All metrics of a node.
+pub struct Metrics {
+    registry: Registry,
+    chains: ChainFamilies,
+    labelled: LabelledFamilies,
+    /// The node among others.
+    pub host: HostMetrics,
+    /// The REST edge.
+    pub rest: RestMetrics,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics that nothing happened to yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix(METRICS_PREFIX);
+        let chain = registry.sub_registry_with_prefix("chain");
+        let chains = ChainFamilies::register(chain);
+        let labelled = LabelledFamilies::default();
+        let refused = "Submitted transactions that were refused, by error code";
+        chain.register("refused_transactions", refused, labelled.refused.clone());
+        chain.register("voting_state", "1 for the state the node's vote is in", labelled.voting.clone());
+        chain.register("halt_state", "1 for the code that ended the chain", labelled.halted.clone());
+        let host = HostMetrics::register(registry.sub_registry_with_prefix("node"));
+        let rest = RestMetrics::register(registry.sub_registry_with_prefix("rest"));
+        Self { registry, chains, labelled, host, rest }
+    }
+
+    /// The metrics of a chain.
+    #[must_use]
+    pub fn chain(&self, chain: ChainId) -> ChainMetrics {
+        self.chains.of(chain, &self.labelled)
+    }
+
+    /// The text that Prometheus reads (OpenMetrics 1.0).
+    ///
+    /// # Errors
+    /// A metric holds what the format cannot say, such as a gauge above 2⁶³ − 1.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+}
+
+/// Starts logging to standard error, for the whole process.
+///
+/// # Errors
+/// [`LogError`] when the level is no filter or logging has started before.
+pub fn start_logging(log: &LogSection) -> Result<(), LogError> {
+    let filter = filter(&log.level)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match log.format {
+        LogFormat::Text => lines.with_ansi(false).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|_| LogError::Started)
+}
+
+/// Whether `level` says what to log.
+///
+/// # Errors
+/// [`FilterError`].
+pub(crate) fn check_filter(level: &str) -> Result<(), FilterError> {
+    filter(level).map(drop)
+}
+
+fn filter(level: &str) -> Result<EnvFilter, FilterError> {
+    EnvFilter::try_new(level).map_err(|error| FilterError { reason: error.to_string() })
+}
+
+/// Why logging did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The level is no filter.
+    #[error("[log] level: {0}. Mend: write a level such as info")]
+    Filter(#[from] FilterError),
+    /// It has started before.
+    #[error("logging has started before in this process. Mend: start it once")]
+    Started,
+}
+
+/// A text is no log filter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct FilterError {
+    /// What the parser says.
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use chain::ChainStatus;
+    use ledger::values::Height;
+
+    use super::*;
+    use crate::admission::Refused;
+
+    fn status(voting: Voting) -> Status {
+        let chain = ChainStatus {
+            final_height: Height(7),
+            executed_height: Height(6),
+            certified_height: Height(4),
+            highest_announced: Height(8),
+            pooled_transactions: 3,
+            pooled_bytes: 900,
+            batches: 2,
+            open_questions: 1,
+            final_waiting: 1,
+            fetches: 0,
+            may_vote: true,
+            halted: false,
+        };
+        Status { chain, voting, disk_free_bytes: 1 << 40, halt: None }
+    }
+
+    #[test]
+    fn the_page_says_what_happened() {
+        let metrics = Metrics::new();
+        let (zero, one) = (metrics.chain(ChainId(0)), metrics.chain(ChainId(1)));
+        zero.status(&status(Voting::Yes));
+        zero.status(&status(Voting::DiskReserve));
+        one.status(&status(Voting::Observer));
+        zero.executed(Duration::from_millis(3), 250);
+        zero.submitted(&Submitted::Refused(Refused::Unavailable { retry_after_ms: 1 }), 901);
+        one.halted(HaltCode::Diverged);
+        metrics.host.connected_peers.set(3);
+        metrics.host.clock_steps.inc();
+        let page = metrics.encode().unwrap();
+        for line in [
+            "# HELP jiaozi_chain_final_height Highest block that is final and complete here.",
+            "jiaozi_chain_final_height{chain=\"0\"} 7",
+            "jiaozi_chain_certified_height{chain=\"1\"} 4",
+            "jiaozi_chain_voting_state{chain=\"0\",state=\"yes\"} 0",
+            "jiaozi_chain_voting_state{chain=\"0\",state=\"disk_reserve\"} 1",
+            "jiaozi_chain_voting_state{chain=\"1\",state=\"observer\"} 1",
+            "jiaozi_chain_execution_seconds_bucket{le=\"0.005\",chain=\"0\"} 1",
+            "jiaozi_chain_ordered_transactions_total{chain=\"0\"} 250",
+            "jiaozi_chain_refused_transactions_total{chain=\"0\",code=\"901\"} 1",
+            "jiaozi_chain_halt_state{chain=\"1\",code=\"1\"} 1",
+            "jiaozi_chain_disk_free_bytes{chain=\"0\"} 1099511627776",
+            "jiaozi_node_connected_peers 3",
+            "jiaozi_node_clock_steps_total 1",
+            "# EOF",
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+        }
+        let families = page.lines().filter(|line| line.starts_with("# TYPE")).count();
+        let names: std::collections::BTreeSet<_> =
+            page.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        assert_eq!(families, names.len(), "a family is described once");
+    }
+
+    #[test]
+    fn filters_are_checked_before_logging_starts() {
+        assert_eq!(check_filter("info,network=debug"), Ok(()));
+        assert!(check_filter("info,network=loud").is_err());
+    }
+}

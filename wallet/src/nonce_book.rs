@@ -1,0 +1,404 @@
+//! Which nonces of a wallet are in use: written to disk before they are used, so that a crashed program never
+//! uses one twice, and never more than 128 beyond the oldest that is unresolved (PROTOCOL rule 8).
+//!
+//! A nonce is *resolved* once its transaction can change nothing any more: the chain shows the sequence as
+//! used, or chain time has passed its `valid_until`. Without that rule an unlucky transaction could fall out
+//! of the window's floor while its owner still hopes, and nobody could prove that it never happened.
+//!
+//! One file per wallet. Programs that share the folder take turns through a lock file.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ledger::records::transaction::{LANES_MAX, SEQUENCE_MAX};
+use ledger::records::wallet::NONCE_WINDOW;
+use ledger::records::{Lane, Nonce};
+use ledger::values::{TimestampMs, WalletId};
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, FileError};
+
+/// Version of the file.
+pub const FORMAT: u32 = 1;
+/// Most bytes of a file: 16 lanes of 128 open nonces.
+pub const BOOK_BYTES_MAX: u64 = 512 * 1_024;
+/// How long to wait for another program's turn to end.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_POLL: Duration = Duration::from_millis(10);
+
+/// The nonces of one wallet.
+#[derive(Debug, Clone)]
+pub struct NonceBook {
+    path: PathBuf,
+    wallet: WalletId,
+}
+
+/// What a sender needs nonces for, and what it knows of the chain.
+#[derive(Debug, Clone, Copy)]
+pub struct Reservation {
+    /// The lane.
+    pub lane: u16,
+    /// How many, 1 to 128.
+    pub count: u16,
+    /// `valid_until` of every transaction that will use them.
+    pub valid_until: TimestampMs,
+    /// The lane as the wallet's record shows it.
+    pub on_chain: Lane,
+    /// The timestamp of the block after which the record looks like that.
+    pub chain_time: TimestampMs,
+}
+
+/// Why there is no nonce.
+#[derive(Debug, thiserror::Error)]
+pub enum NonceError {
+    /// The file system.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Not such a file.
+    #[error(
+        "{path}: not a nonce book: {source}. \
+         Mend: move it away; after every transaction sent so far has expired, start anew"
+    )]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// For another wallet, of another version, or out of bounds.
+    #[error(
+        "{path}: {field} is not what it must be. \
+         Mend: move the file away; after every transaction sent so far has expired, start anew"
+    )]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// Which field.
+        field: &'static str,
+    },
+    /// Another program holds the book.
+    #[error("{path}: another program holds the nonces of this wallet. Mend: let it finish, then try again")]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// Too many are unresolved.
+    #[error(
+        "lane {lane} waits for sequence {oldest}, which may execute until {until}. \
+         Mend: wait until it is certified or expired, or use another lane"
+    )]
+    WindowFull {
+        /// The lane.
+        lane: u16,
+        /// The oldest unresolved sequence.
+        oldest: u64,
+        /// Its `valid_until`.
+        until: TimestampMs,
+    },
+    /// The request itself is out of bounds.
+    #[error("{field} is {value}; {min} to {max} is allowed")]
+    Range {
+        /// Which.
+        field: &'static str,
+        /// Found.
+        value: u64,
+        /// Least allowed.
+        min: u64,
+        /// Most allowed.
+        max: u64,
+    },
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Book {
+    format: u32,
+    wallet: String,
+    lanes: BTreeMap<u16, LaneBook>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LaneBook {
+    /// The next sequence that was never handed out.
+    next: u64,
+    /// Handed out and unresolved: sequence and `valid_until`.
+    open: BTreeMap<u64, u64>,
+}
+
+impl Default for LaneBook {
+    fn default() -> Self {
+        Self { next: 1, open: BTreeMap::new() }
+    }
+}
+
+impl NonceBook {
+    /// The book of `wallet` in `folder`; both may be new.
+    #[must_use]
+    pub fn at(folder: &Path, wallet: WalletId) -> Self {
+        Self { path: folder.join(format!("{wallet}.nonces.json")), wallet }
+    }
+
+    /// Hands out consecutive-or-later unused nonces, all or none, and returns once they are on disk.
+    ///
+    /// # Errors
+    /// [`NonceError`].
+    pub fn reserve(&self, request: Reservation) -> Result<Vec<Nonce>, NonceError> {
+        range("lane", u64::from(request.lane), 0, u64::from(LANES_MAX) - 1)?;
+        range("count", u64::from(request.count), 1, NONCE_WINDOW)?;
+        self.change(|book| {
+            let lane = book.lanes.entry(request.lane).or_default();
+            lane.settle(&request.on_chain, request.chain_time);
+            let sequences = (0..request.count).map(|_| lane.take(&request)).collect::<Result<Vec<_>, _>>()?;
+            Ok(sequences.into_iter().map(|sequence| Nonce { lane: request.lane, sequence }).collect())
+        })
+    }
+
+    /// Notes that the transaction with this nonce is certified or can never execute.
+    ///
+    /// # Errors
+    /// [`NonceError`].
+    pub fn resolve(&self, nonce: Nonce) -> Result<(), NonceError> {
+        self.change(|book| {
+            if let Some(lane) = book.lanes.get_mut(&nonce.lane) {
+                lane.open.remove(&nonce.sequence);
+            }
+            Ok(())
+        })
+    }
+
+    /// Unresolved nonces with the `valid_until` of their transactions.
+    ///
+    /// # Errors
+    /// [`NonceError`].
+    pub fn unresolved(&self) -> Result<Vec<(Nonce, TimestampMs)>, NonceError> {
+        let _lock = self.lock()?;
+        let book = self.read()?;
+        let entries = book.lanes.iter().flat_map(|(lane, entry)| {
+            entry
+                .open
+                .iter()
+                .map(|(sequence, until)| (Nonce { lane: *lane, sequence: *sequence }, TimestampMs(*until)))
+        });
+        Ok(entries.collect())
+    }
+
+    /// Reads, changes and writes the book under the lock. A failed change writes nothing.
+    fn change<T>(&self, change: impl FnOnce(&mut Book) -> Result<T, NonceError>) -> Result<T, NonceError> {
+        let _lock = self.lock()?;
+        let mut book = self.read()?;
+        let answer = change(&mut book)?;
+        let json = serde_json::to_vec(&book)
+            .map_err(|source| NonceError::Json { path: self.path.clone(), source })?;
+        files::replace_private(&self.path, &json)?;
+        Ok(answer)
+    }
+
+    fn read(&self) -> Result<Book, NonceError> {
+        if !self.path.exists() {
+            return Ok(Book { format: FORMAT, wallet: self.wallet.to_string(), lanes: BTreeMap::new() });
+        }
+        let bytes = files::read_private(&self.path, BOOK_BYTES_MAX, files::CLOSED_TO_ALL)?;
+        let book: Book = serde_json::from_slice(&bytes)
+            .map_err(|source| NonceError::Json { path: self.path.clone(), source })?;
+        let wrong = |field| Err(NonceError::Field { path: self.path.clone(), field });
+        match &book {
+            book if book.format != FORMAT => wrong("format"),
+            book if book.wallet != self.wallet.to_string() => wrong("wallet"),
+            book if book.lanes.keys().any(|lane| *lane >= LANES_MAX) => wrong("lanes"),
+            book if !book.lanes.values().all(LaneBook::is_sound) => wrong("lanes.next"),
+            _ => Ok(book),
+        }
+    }
+
+    /// Held until the file is dropped.
+    fn lock(&self) -> Result<File, NonceError> {
+        let path = self.path.with_extension("lock");
+        let io = |source| FileError::Io { path: path.clone(), action: "write", source };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(io)?;
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io)?;
+        let started = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => {
+                    std::thread::sleep(LOCK_POLL)
+                }
+                Err(TryLockError::WouldBlock) => return Err(NonceError::Busy { path }),
+                Err(TryLockError::Error(source)) => return Err(io(source).into()),
+            }
+        }
+    }
+}
+
+impl LaneBook {
+    /// No more open than a window has, all handed out before.
+    fn is_sound(&self) -> bool {
+        let handed_out = self.open.last_key_value().is_none_or(|(last, _)| *last < self.next);
+        handed_out && self.next >= 1 && self.open.len() <= 2 * NONCE_WINDOW as usize
+    }
+
+    /// Forgets what the chain has decided, and catches up with other users of the wallet.
+    fn settle(&mut self, on_chain: &Lane, chain_time: TimestampMs) {
+        self.open.retain(|sequence, until| {
+            let is_decided = *sequence <= on_chain.highest && !on_chain.is_open(*sequence);
+            !is_decided && *until >= chain_time.0
+        });
+        let first_unused = on_chain.highest.saturating_add(1);
+        // Nothing is open and the lane ran ahead of the window with transactions that expired: their
+        // sequences are free.
+        let ran_ahead = self.open.is_empty() && self.next > on_chain.highest.saturating_add(NONCE_WINDOW);
+        self.next = if ran_ahead { first_unused } else { self.next.max(first_unused) };
+    }
+
+    /// Hands out the next sequence.
+    fn take(&mut self, request: &Reservation) -> Result<u64, NonceError> {
+        let sequence = self.next;
+        range("sequence", sequence, 1, SEQUENCE_MAX)?;
+        if let Some((oldest, until)) = self.open.first_key_value() {
+            let reach =
+                (*oldest).min(request.on_chain.highest.saturating_add(1)).saturating_add(NONCE_WINDOW);
+            if sequence >= reach {
+                return Err(NonceError::WindowFull {
+                    lane: request.lane,
+                    oldest: *oldest,
+                    until: TimestampMs(*until),
+                });
+            }
+        }
+        self.open.insert(sequence, request.valid_until.0);
+        self.next = sequence.saturating_add(1);
+        Ok(sequence)
+    }
+}
+
+const fn range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), NonceError> {
+    if value < min || value > max { Err(NonceError::Range { field, value, min, max }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WALLET: WalletId = WalletId([5; 32]);
+
+    fn request(count: u16, on_chain: Lane, chain_time: u64) -> Reservation {
+        Reservation {
+            lane: 0,
+            count,
+            valid_until: TimestampMs(1_000),
+            on_chain,
+            chain_time: TimestampMs(chain_time),
+        }
+    }
+
+    fn sequences(book: &NonceBook, request: Reservation) -> Vec<u64> {
+        book.reserve(request).unwrap().iter().map(|nonce| nonce.sequence).collect()
+    }
+
+    #[test]
+    fn what_was_handed_out_is_on_disk_and_never_handed_out_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = sequences(&NonceBook::at(folder.path(), WALLET), request(3, Lane::default(), 0));
+        // A new program that knows nothing but the folder.
+        let book = NonceBook::at(folder.path(), WALLET);
+        assert_eq!((first, sequences(&book, request(2, Lane::default(), 0))), (vec![1, 2, 3], vec![4, 5]));
+        assert_eq!(book.unresolved().unwrap().len(), 5);
+        let other = NonceBook::at(folder.path(), WalletId([6; 32]));
+        assert_eq!(sequences(&other, request(1, Lane::default(), 0)), [1]);
+    }
+
+    #[test]
+    fn never_beyond_the_window_of_the_oldest_unresolved() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = NonceBook::at(folder.path(), WALLET);
+        assert_eq!(sequences(&book, request(128, Lane::default(), 0)).last(), Some(&128));
+        let full = book.reserve(request(1, Lane::default(), 0)).unwrap_err();
+        assert!(matches!(full, NonceError::WindowFull { oldest: 1, .. }), "{full}");
+        // Everything but 1 is used on chain: 1 still holds the window.
+        let holed = Lane { highest: 128, used: !(1 << 127) };
+        assert!(matches!(book.reserve(request(1, holed, 0)), Err(NonceError::WindowFull { oldest: 1, .. })));
+        // 1 expires: its place is free.
+        assert_eq!(sequences(&book, request(2, holed, 1_001)), [129, 130]);
+    }
+
+    #[test]
+    fn all_or_none_and_a_failure_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = NonceBook::at(folder.path(), WALLET);
+        assert_eq!(sequences(&book, request(100, Lane::default(), 0)).len(), 100);
+        assert!(book.reserve(request(29, Lane::default(), 0)).is_err());
+        assert_eq!(sequences(&book, request(28, Lane::default(), 0)).first(), Some(&101));
+    }
+
+    #[test]
+    fn follows_other_users_and_reuses_what_expired() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = NonceBook::at(folder.path(), WALLET);
+        let elsewhere = Lane { highest: 50, used: u128::MAX };
+        assert_eq!(sequences(&book, request(1, elsewhere, 0)), [51]);
+        assert_eq!(sequences(&book, request(127, elsewhere, 0)).last(), Some(&178));
+        // All expired unused: 179 would be out of the chain's window, so the lane starts over behind the
+        // highest.
+        assert_eq!(sequences(&book, request(1, elsewhere, 1_001)), [51]);
+    }
+
+    #[test]
+    fn resolved_by_hand() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = NonceBook::at(folder.path(), WALLET);
+        let nonces = book.reserve(request(2, Lane::default(), 0)).unwrap();
+        book.resolve(nonces[0]).unwrap();
+        assert_eq!(book.unresolved().unwrap(), [(nonces[1], TimestampMs(1_000))]);
+    }
+
+    #[test]
+    fn programs_take_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let book = NonceBook::at(folder.path(), WALLET);
+                std::thread::spawn(move || {
+                    (0..5).flat_map(|_| sequences(&book, request(2, Lane::default(), 0))).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let mut all: Vec<u64> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        all.sort_unstable();
+        assert_eq!(all, (1..=40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn foreign_and_broken_books_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = NonceBook::at(folder.path(), WALLET);
+        sequences(&book, request(1, Lane::default(), 0));
+        let text = std::fs::read_to_string(&book.path).unwrap();
+        let foreign = text.replace(&WALLET.to_string(), &WalletId([6; 32]).to_string());
+        for (bad, field) in [
+            (foreign, "wallet"),
+            (text.replace("\"format\":1", "\"format\":2"), "format"),
+            (text.replace("\"next\":2", "\"next\":1"), "lanes.next"),
+        ] {
+            files::replace_private(&book.path, bad.as_bytes()).unwrap();
+            let error = book.reserve(request(1, Lane::default(), 0)).unwrap_err().to_string();
+            assert!(error.contains(field), "{error}");
+        }
+        assert!(matches!(
+            book.reserve(Reservation { lane: 16, ..request(1, Lane::default(), 0) }),
+            Err(NonceError::Range { .. })
+        ));
+        assert!(matches!(book.reserve(request(129, Lane::default(), 0)), Err(NonceError::Range { .. })));
+    }
+}
