@@ -1,1 +1,72 @@
-//! cli
+//! # cli: the program `jiaozi`
+//!
+//! What operators, developers and auditors type. Every command answers for people or, with `--json`, one stable object for
+//! programs; results go to standard output, everything else to standard error; exit codes are 0 done, 1 refused or check
+//! failed, 2 wrong command line or file, 3 something cannot be reached.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`arguments`] | the command line as a whole |
+//! | [`commands`] | one file per command group |
+//! | [`localnet`] | a network of real processes on one machine: layout, ports, processes, readiness |
+//! | [`keystore`] | wallets at rest: names, public facts, encrypted secrets, nonces |
+//! | [`connection`] | a node, as commands reach it |
+//! | [`send`] | from an operation to a certified outcome: nonce, signature, submission, waiting |
+//! | [`secret`] | passphrases: typed, from a private file, from a descriptor; never an argument |
+//! | [`failure`] | errors: what, code, field, what to do next, exit code |
+//! | [`output`], [`progress`] | how results and long work are shown |
+//!
+//! # Invariants
+//!
+//! 1. No secret is ever an argument, an environment variable or a line of output that goes into a file or pipe.
+//! 2. Money is decimal yuan on the command line and in text, integer fen everywhere else, JSON included.
+//! 3. A nonce is noted on disk before it is used, and the transaction's id is told before anything is waited for: whoever
+//!    is interrupted can look the payment up instead of paying again.
+//! 4. No signal is sent to a process that was not recognized by program and command line.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod arguments;
+pub mod commands;
+pub mod connection;
+pub mod failure;
+pub mod keystore;
+pub mod localnet;
+pub mod output;
+pub mod progress;
+pub mod secret;
+pub mod send;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::arguments::Arguments;
+use crate::failure::Exit;
+use crate::output::Output;
+
+/// Runs the program with these arguments, the program's own name first.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is there to be told that the output is closed.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(Exit::Usage as u8),
+            };
+        }
+    };
+    let output = Output::new(arguments.json);
+    match commands::run(arguments.command, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}

@@ -7,14 +7,13 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use wallet::Passphrase;
 use zeroize::Zeroizing;
 
 use crate::failure::{Answer, Failure};
 
 /// Longest passphrase or mnemonic.
 const SECRET_BYTES_MAX: u64 = 4_096;
-/// Shortest passphrase that a new keystore takes.
-pub const PASSPHRASE_CHARACTERS_MIN: usize = 8;
 /// Permission bits of group and others.
 const MODE_OTHERS: u32 = 0o077;
 
@@ -30,35 +29,36 @@ pub struct PassphraseOptions {
 }
 
 impl PassphraseOptions {
-    /// The passphrase of an existing keystore.
+    /// The passphrase of an existing key file.
     ///
     /// # Errors
     /// [`Failure`] when there is none.
-    pub fn read(&self) -> Answer<Zeroizing<String>> {
-        match (&self.passphrase_file, self.passphrase_fd) {
-            (Some(path), _) => read_file(path, "--passphrase-file"),
-            (None, Some(descriptor)) => read_descriptor(descriptor),
-            (None, None) => prompt("Passphrase: "),
-        }
+    pub fn read(&self) -> Answer<Passphrase> {
+        passphrase(&match (&self.passphrase_file, self.passphrase_fd) {
+            (Some(path), _) => read_file(path, "--passphrase-file")?,
+            (None, Some(descriptor)) => read_descriptor(descriptor)?,
+            (None, None) => prompt("Passphrase: ")?,
+        })
     }
 
-    /// The passphrase of a new keystore: typed twice, and not too short.
+    /// The passphrase of a new key file: typed twice.
     ///
     /// # Errors
     /// [`Failure`] when there is none, the two differ, or it is too short.
-    pub fn read_new(&self) -> Answer<Zeroizing<String>> {
-        let is_typed = self.passphrase_file.is_none() && self.passphrase_fd.is_none();
-        let passphrase = if is_typed { prompt("New passphrase: ")? } else { self.read()? };
-        if passphrase.chars().count() < PASSPHRASE_CHARACTERS_MIN {
-            return Err(Failure::usage("passphrase_too_short", "the passphrase is too short")
-                .at("passphrase")
-                .mend(format!("use at least {PASSPHRASE_CHARACTERS_MIN} characters")));
+    pub fn read_new(&self) -> Answer<Passphrase> {
+        if self.passphrase_file.is_some() || self.passphrase_fd.is_some() {
+            return self.read();
         }
-        if is_typed && *prompt("Repeat it: ")? != *passphrase {
+        let text = prompt("New passphrase: ")?;
+        if *prompt("Repeat it: ")? != *text {
             return Err(Failure::usage("passphrase_differs", "the two passphrases differ").mend("try again"));
         }
-        Ok(passphrase)
+        passphrase(&text)
     }
+}
+
+fn passphrase(text: &str) -> Answer<Passphrase> {
+    Passphrase::new(text).map_err(|fault| Failure::usage("passphrase", fault).at("passphrase"))
 }
 
 /// Reads a secret text from a private file; a line end at its end does not belong to it.
@@ -99,7 +99,11 @@ fn read_secret(file: File) -> Answer<Zeroizing<String>> {
     Ok(Zeroizing::new(trimmed.to_owned()))
 }
 
-fn prompt(question: &str) -> Answer<Zeroizing<String>> {
+/// Asks at the terminal, without echo.
+///
+/// # Errors
+/// [`Failure`] when there is no terminal.
+pub fn prompt(question: &str) -> Answer<Zeroizing<String>> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage("passphrase_missing", "a passphrase is needed and there is no terminal to ask at")
             .at("--passphrase-file")
@@ -154,6 +158,7 @@ mod tests {
         let path = folder.path().join("short");
         write_private(&path, b"1234567").unwrap();
         let options = PassphraseOptions { passphrase_file: Some(path), passphrase_fd: None };
-        assert_eq!(options.read_new().unwrap_err().code, "passphrase_too_short");
+        let failure = options.read_new().unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.exit), ("passphrase", crate::failure::Exit::Usage));
     }
 }

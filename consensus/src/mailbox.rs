@@ -144,10 +144,13 @@ struct Shared {
     waker: AtomicWaker,
 }
 
+/// Slot, parent, digest and reply of an open question.
+type Validation = (Slot, [u8; 32], [u8; 32], Reply<bool>);
+
 #[derive(Debug, Default)]
 struct Queues {
     propose: Option<(Slot, [u8; 32], Reply<[u8; 32]>)>,
-    validate: Option<(Slot, [u8; 32], [u8; 32], Reply<bool>)>,
+    validate: Option<Validation>,
     available: VecDeque<(u64, u64, [u8; 32], Reply<bool>)>,
     disseminate: VecDeque<(u64, u64, [u8; 32], Recipients)>,
     finalized: VecDeque<FinalityProof>,

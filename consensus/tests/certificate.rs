@@ -18,7 +18,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use support::{NAMESPACE, keys, private_key, public_keys, zip215};
 
 /// SHA-256 of the certificate that `the_layout_is_frozen` builds.
-const FROZEN: &str = "";
+const FROZEN: &str = "f2470c8a575f76b41c8bedf59e49f8dfcb16408604b748e19fac90ea57eff2d7";
 
 /// A validator set with the means to sign and to verify as the engine does.
 struct Committee {

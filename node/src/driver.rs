@@ -14,16 +14,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chain::{Answer, Archive, Chain, Effect, Executor, FinalBlock, Frame, Input, Lane, Now, Question, Report, Request, Ticket, Turn};
+use chain::{Answer, Archive, Chain, ChainConfig, Effect, Executed, Executor, FinalBlock, Frame, Input, Lane, Now, Question, Report, Request, Ticket, Turn};
 use consensus::{Recipients, Reply, Request as Asked, Requests};
 use ledger::proofs::FinalityProof;
 use ledger::records::{Batch, Transaction};
 use ledger::rules::check_signatures;
 use ledger::values::{
-    BatchDigest, BlockDigest, Canonical, ChainId, Epoch, GenesisHash, KeyCache, NodeIndex, ValidatorIndex, View,
+    BatchDigest, BlockDigest, Canonical, ChainId, Epoch, KeyCache, NodeIndex, ValidatorIndex, View,
 };
 use network::{LaneReceiver, Network};
 use storage::{Durability, Store, WriteSet};
@@ -33,6 +33,7 @@ use tokio::time::sleep_until;
 use crate::admission::{Admission, Submission, wall_clock};
 use crate::handle::{HaltCode, Status, Voting};
 use crate::strategy::Parallel;
+use crate::telemetry::ChainMetrics;
 
 /// How often the disk's free space is looked at.
 const DISK_CHECK_MS: u64 = 1_000;
@@ -45,8 +46,7 @@ const CLOCK_STEP_MS: i64 = 1_000;
 pub(crate) struct Parts {
     pub(crate) chain: Chain,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) genesis: GenesisHash,
-    pub(crate) chain_id: ChainId,
+    pub(crate) config: ChainConfig,
     pub(crate) strategy: Parallel,
     pub(crate) secret: [u8; 32],
     pub(crate) network: Network,
@@ -58,7 +58,7 @@ pub(crate) struct Parts {
     pub(crate) admission: Arc<Admission>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) disk_reserve_bytes: u64,
-    pub(crate) is_validator: bool,
+    pub(crate) metrics: ChainMetrics,
 }
 
 /// How to answer the engine.
@@ -79,6 +79,9 @@ impl PendingReply {
 /// What the threads report.
 enum Done {
     Input(Input),
+    Executed(Executed, Duration),
+    Persisted(BlockDigest, Duration),
+    Verified { digest: BatchDigest, first_bad: Option<usize>, transactions: usize, took: Duration },
     Halt(HaltCode, String),
 }
 
@@ -197,9 +200,18 @@ impl Driver {
 
     fn finished(&mut self, done: Done) -> Vec<Input> {
         match done {
-            Done::Input(Input::Executed(executed)) => {
+            Done::Executed(executed, took) => {
+                self.parts.metrics.executed(took, executed.transactions.len());
                 self.parts.admission.settle(&executed.transactions);
                 vec![Input::Executed(executed)]
+            }
+            Done::Persisted(digest, took) => {
+                self.parts.metrics.persisted(took);
+                vec![Input::Persisted(digest)]
+            }
+            Done::Verified { digest, first_bad, transactions, took } => {
+                self.parts.metrics.verified(took, transactions);
+                vec![Input::SignaturesChecked { digest, first_bad }]
             }
             Done::Input(input) => vec![input],
             Done::Halt(code, cause) => {
@@ -274,7 +286,7 @@ impl Driver {
             Effect::Serve { to, request } => self.serve(to, request),
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
             Effect::WakeAt { elapsed_ms } => {
-                self.wake = tokio::time::Instant::from_std(self.started) + std::time::Duration::from_millis(elapsed_ms);
+                self.wake = tokio::time::Instant::from_std(self.started) + Duration::from_millis(elapsed_ms);
             }
             Effect::Report(report) => self.report(&report),
         }
@@ -319,7 +331,7 @@ impl Driver {
     }
 
     fn report(&mut self, report: &Report) {
-        let chain = self.parts.chain_id.0;
+        let chain = self.parts.config.rules.chain.0;
         match report {
             Report::Final { height } => {
                 tracing::trace!(chain, height = height.0, "final");
@@ -328,11 +340,16 @@ impl Driver {
                 }
             }
             Report::Certified { height } => tracing::trace!(chain, height = height.0, "certified"),
-            Report::Expired { transactions } => self.parts.admission.settle(transactions),
+            Report::Expired { transactions } => {
+                self.parts.metrics.expired_transactions.inc_by(transactions.len() as u64);
+                self.parts.admission.settle(transactions);
+            }
             Report::Evidence { validator, kind } => {
+                self.parts.metrics.evidence_records.inc();
                 tracing::warn!(chain, validator = validator.0, kind, "a validator broke the rules; evidence kept");
             }
             Report::Distrusted { node, reason } => {
+                self.parts.metrics.distrusted_peers.inc();
                 tracing::warn!(chain, node = node.0, reason, "a peer sent something wrong and is not asked for a while");
             }
             Report::Diverged { height, own, certified } => {
@@ -346,7 +363,7 @@ impl Driver {
     }
 
     fn halt_with(&mut self, code: HaltCode, cause: &str) {
-        tracing::error!(chain = self.parts.chain_id.0, code = code as u16, cause, "halted: {code}");
+        tracing::error!(chain = self.parts.config.rules.chain.0, code = code as u16, cause, "halted: {code}");
         self.halt = Some(code);
     }
 
@@ -354,13 +371,14 @@ impl Driver {
 
     /// Looks at the disk and at the clocks.
     fn check_surroundings(&mut self) {
-        self.next_disk_check = tokio::time::Instant::now() + std::time::Duration::from_millis(DISK_CHECK_MS);
+        self.next_disk_check = tokio::time::Instant::now() + Duration::from_millis(DISK_CHECK_MS);
         let offset = self.wall_offset();
         let step = offset - self.wall_offset_ms;
         if step.abs() > CLOCK_STEP_MS {
             tracing::warn!(step_ms = step, "the wall clock was set; timeouts of the engine are off for that long");
         }
         self.wall_offset_ms = offset;
+        self.parts.metrics.store(&self.parts.store.statistics(), self.parts.store.bytes_on_disk().ok());
         let Ok(free) = self.parts.store.free_bytes() else { return };
         self.free_bytes = free;
         let reserve = self.parts.disk_reserve_bytes;
@@ -382,13 +400,14 @@ impl Driver {
 
     fn publish(&self) {
         let chain = self.parts.chain.status();
-        let voting = match (self.halt, self.parts.is_validator, chain.may_vote) {
+        let voting = match (self.halt, self.parts.config.own_validator.is_some(), chain.may_vote) {
             (Some(_), ..) => Voting::Halted,
             (None, false, _) => Voting::Observer,
             (None, true, false) => Voting::DiskReserve,
             (None, true, true) => Voting::Yes,
         };
         let status = Status { chain, voting, disk_free_bytes: self.free_bytes, halt: self.halt };
+        self.parts.metrics.status(&status);
         self.parts.status.send_replace(status);
     }
 }
@@ -420,6 +439,7 @@ fn spawn_storage(
     let (sender, receiver) = blocking::channel::<StorageJob>();
     std::thread::Builder::new().name("storage".into()).spawn(move || {
         while let Ok(first) = receiver.recv() {
+            let started = Instant::now();
             let mut durable = Vec::new();
             let mut must_sync = false;
             for StorageJob::Write { set, durability, then } in std::iter::once(first).chain(receiver.try_iter()) {
@@ -435,7 +455,7 @@ fn spawn_storage(
                 return;
             }
             for digest in durable {
-                let _stopping = done.send(Done::Input(Input::Persisted(digest))).is_err();
+                let _stopping = done.send(Done::Persisted(digest, started.elapsed())).is_err();
             }
         }
     })?;
@@ -447,13 +467,15 @@ fn spawn_verifier(
     done: mpsc::UnboundedSender<Done>,
 ) -> std::io::Result<blocking::Sender<(BatchDigest, Arc<Batch>)>> {
     let (sender, receiver) = blocking::channel::<(BatchDigest, Arc<Batch>)>();
-    let (genesis, secret, strategy) = (parts.genesis, parts.secret, parts.strategy.clone());
+    let (genesis, secret, strategy) = (parts.config.rules.genesis, parts.secret, parts.strategy.clone());
     std::thread::Builder::new().name("verifier".into()).spawn(move || {
         let mut keys = KeyCache::default();
         while let Ok((digest, batch)) = receiver.recv() {
+            let started = Instant::now();
             let transactions: Vec<&Transaction> = batch.content.transactions.iter().collect();
             let first_bad = check_signatures(&transactions, genesis, &secret, &mut keys, &strategy).err();
-            let _stopping = done.send(Done::Input(Input::SignaturesChecked { digest, first_bad })).is_err();
+            let (transactions, took) = (transactions.len(), started.elapsed());
+            let _stopping = done.send(Done::Verified { digest, first_bad, transactions, took }).is_err();
         }
     })?;
     Ok(sender)
@@ -466,9 +488,10 @@ fn spawn_executor(
     let (sender, receiver) = blocking::channel::<Box<FinalBlock>>();
     std::thread::Builder::new().name("executor".into()).spawn(move || {
         while let Ok(block) = receiver.recv() {
+            let started = Instant::now();
             match executor.execute(&block) {
                 Ok(executed) => {
-                    let _stopping = done.send(Done::Input(Input::Executed(executed))).is_err();
+                    let _stopping = done.send(Done::Executed(executed, started.elapsed())).is_err();
                 }
                 Err(fault) => {
                     let code = if fault.is_storage() { HaltCode::Store } else { HaltCode::Execution };

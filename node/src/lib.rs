@@ -1,9 +1,50 @@
-//! node
+//! A node: an operator's process that hosts chains. Here the parts are joined, and nowhere else.
+//!
+//! ```text
+//! clients ─ http/ ─► admission ─► driver ─► chain::Chain (decides)      peers ─ network lanes ─┐
+//!                                   ▲  │                                                       │
+//!                                   │  └─► storage, verifier, executor threads                 │
+//!                                   └── engine (consensus on its own thread) ◄─────────────────┘
+//! ```
+//!
+//! | file | what it says |
+//! | --- | --- |
+//! | `assemble.rs` | [`run`], [`Node`]: the composition root |
+//! | `config.rs`, `keys.rs` | `node.toml`, the node's encrypted keys |
+//! | `driver.rs` | performs what a chain decides; threads, disk reserve, clock steps |
+//! | `engine.rs` | the consensus engine's thread and its frames |
+//! | `admission.rs` | the only door for transactions |
+//! | `handle.rs` | what the edges see of a chain; halt codes |
+//! | `http/` | REST, one file per resource |
+//! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
+//! | `telemetry.rs` | logging and metrics |
+//! | `strategy.rs` | the ledger's work on all cores |
+//!
+//! # Invariants
+//!
+//! 1. Nothing reaches a pool but through `admission`.
+//! 2. A vote leaves only after the block and its batches are durable: `driver` reports `Persisted` after the sync.
+//! 3. Every halt has a code, a cause in the log and in `/readyz`, and a next action.
+//! 4. REST beyond loopback has TLS and tokens, or the node does not start.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 mod admission;
+mod assemble;
 pub mod config;
+mod driver;
+mod engine;
 mod handle;
 pub mod http;
+mod keys;
 mod strategy;
 pub mod telemetry;
 pub mod tls;
 pub mod tokens;
+
+pub use admission::Refused;
+pub use assemble::{Node, SCHEMA_VERSION, StartError, run};
+pub use config::NodeConfig;
+pub use engine::EngineError;
+pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
+pub use keys::KeysError;

@@ -1,7 +1,7 @@
 //! Prints what the store costs on this machine: blocks of writes, random reads, loading at start.
 //!
-//! `cargo run --example throughput -p storage [-- WALLETS [DIRECTORY]]` (default one million wallets, in a temporary
-//! directory that is removed). Takes less than a minute.
+//! `cargo run --example throughput -p storage [-- WALLETS [DIRECTORY]]` (default one million wallets, in a
+//! temporary directory that is removed). Takes less than a minute.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

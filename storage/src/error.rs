@@ -1,8 +1,8 @@
 //! What can go wrong, each with its values and its mend.
 //!
-//! Three kinds, never mixed: the *caller* asked for something impossible ([`StorageError::Invalid`]), the *place*
-//! is not ours or not free ([`StorageError::is_refusal`]), or the *disk* is broken or full (everything else: a node
-//! must stop, see [`StorageError::Stopped`]).
+//! Three kinds, never mixed: the *caller* asked for something impossible ([`StorageError::Invalid`]), the
+//! *place* is not ours or not free ([`StorageError::is_refusal`]), or the *disk* is broken or full
+//! (everything else: a node must stop, see [`StorageError::Stopped`]).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -120,7 +120,8 @@ pub enum InvalidWrite {
 }
 
 impl StorageError {
-    /// Whether the place was refused before anything was touched: the operator chose a wrong or busy directory.
+    /// Whether the place was refused before anything was touched: the operator chose a wrong or busy
+    /// directory.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         matches!(

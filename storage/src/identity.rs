@@ -1,8 +1,8 @@
 //! Whose database a directory holds, and the claim file `STORE` that says so.
 //!
 //! The claim is the first file written into an empty directory, synced before RocksDB makes any other, so a
-//! directory is always either empty, ours, or foreign; a crash in between leaves it ours and empty. It is text, for
-//! the operator who finds a disk in a drawer:
+//! directory is always either empty, ours, or foreign; a crash in between leaves it ours and empty. It is
+//! text, for the operator who finds a disk in a drawer:
 //!
 //! ```text
 //! jiaozi store

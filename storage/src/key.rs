@@ -67,8 +67,8 @@ pub fn split_history(key: &[u8]) -> Option<(u64, u64, u32, u16)> {
     ))
 }
 
-/// The range of `History` that belongs to one slot: first key, and the key after the last one (`None` when the
-/// slot is the last possible one, so that the range ends with the table).
+/// The range of `History` that belongs to one slot: first key, and the key after the last one (`None` when
+/// the slot is the last possible one, so that the range ends with the table).
 #[must_use]
 pub fn history_of(slot: u64) -> ([u8; 22], Option<[u8; 22]>) {
     (history(slot, 0, 0, 0), slot.checked_add(1).map(|next| history(next, 0, 0, 0)))
@@ -106,7 +106,12 @@ mod tests {
         assert_eq!(number(&height(7)), Some(7));
         assert_eq!(number(&[0; 7]), None);
         assert_eq!(split_history(&history(1, 2, 3, 4)), Some((1, 2, 3, 4)));
-        assert_eq!(split_history(&[0; 19]), None);
+        assert_eq!(split_history(&[0; 21]), None);
+        assert!(
+            history(1, 2, 3, 4) < history(1, 2, 3, 5) && history(1, 2, 3, u16::MAX) < history(1, 2, 4, 0)
+        );
+        assert_eq!(split_proposal(&proposal(2, &[9; 32])), Some((2, [9; 32])));
+        assert_eq!(split_proposal(&[0; 39]), None);
         assert_eq!(split_position(&position(2, 3)), Some((2, 3)));
         assert_eq!(split_position(&[0; 13]), None);
     }
@@ -118,7 +123,11 @@ mod tests {
         assert!(history(1, 2, u32::MAX, u16::MAX) < history(1, 3, 0, 0));
         let (first, end) = history_of(5);
         assert!(first <= history(5, 0, 0, 0));
-        assert!(end.is_some_and(|end| history(5, u64::MAX, u32::MAX, u16::MAX) < end && end <= history(6, 0, 0, 0)));
+        assert!(
+            end.is_some_and(
+                |end| history(5, u64::MAX, u32::MAX, u16::MAX) < end && end <= history(6, 0, 0, 0)
+            )
+        );
         assert_eq!(history_of(u64::MAX).1, None);
     }
 }

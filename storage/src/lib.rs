@@ -1,9 +1,9 @@
 //! # storage: the key-value room
 //!
-//! One database per chain, fourteen tables, bytes in and bytes out. Two implementations stand behind one small
-//! trait: [`RocksStore`] for production and [`MemoryStore`] for the bottle, whose disk loses unsynced writes,
-//! fails and fills up on demand, bit for bit again from a seed. This crate is the only one that names RocksDB, and
-//! no type of it is in the public face.
+//! One database per chain, fourteen tables, bytes in and bytes out. Two implementations stand behind one
+//! small trait: [`RocksStore`] for production and [`MemoryStore`] for the bottle, whose disk loses unsynced
+//! writes, fails and fills up on demand, bit for bit again from a seed. This crate is the only one that names
+//! RocksDB, and no type of it is in the public face.
 //!
 //! ```text
 //!                 Reader: get multi_get scan for_each
@@ -29,14 +29,16 @@
 //!
 //! # Invariants
 //!
-//! 1. A [`WriteSet`] is applied as a whole or not at all, in memory, after a crash and in every reader's eyes.
-//! 2. When `write(_, Synced)` or `sync()` answers `Ok`, everything written before it survives a loss of power.
+//! 1. A [`WriteSet`] is applied as a whole or not at all, in memory, after a crash and in every reader's
+//!    eyes.
+//! 2. When `write(_, Synced)` or `sync()` answers `Ok`, everything written before it survives a loss of
+//!    power.
 //! 3. After a crash the store holds a *prefix* of the write sets in the order they were written: if a set
 //!    survived, so did every earlier one, of every table.
-//! 4. A byte that changed on disk is reported as [`StorageError::Corruption`] or changes no answer. It is never
-//!    answered as other data, and never silently shortens history.
-//! 5. After a write or a sync failed, the store refuses all further writes ([`StorageError::Stopped`]) until it is
-//!    opened again: nobody can know what a failed `fdatasync` left behind, so nobody builds on it.
+//! 4. A byte that changed on disk is reported as [`StorageError::Corruption`] or changes no answer. It is
+//!    never answered as other data, and never silently shortens history.
+//! 5. After a write or a sync failed, the store refuses all further writes ([`StorageError::Stopped`]) until
+//!    it is opened again: nobody can know what a failed `fdatasync` left behind, so nobody builds on it.
 //! 6. A directory is opened only by the network, chain and schema that made it, and by one process at a time.
 //! 7. Memory is bounded by [`RocksOptions`]; sets, values and pages by the constants beside them.
 

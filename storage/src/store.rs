@@ -1,10 +1,10 @@
 //! The face: [`Reader`] and [`Store`].
 //!
-//! Both are object-safe; a node holds an `Arc<dyn Store>`, and a function that only reads takes `&dyn Reader`, which
-//! a store, a snapshot and a read-only database all are.
+//! Both are object-safe; a node holds an `Arc<dyn Store>`, and a function that only reads takes `&dyn
+//! Reader`, which a store, a snapshot and a read-only database all are.
 //!
-//! All calls block (they may wait for the disk) and may be made from any thread. None of them belongs on an async
-//! runtime's own threads.
+//! All calls block (they may wait for the disk) and may be made from any thread. None of them belongs on an
+//! async runtime's own threads.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -28,8 +28,8 @@ pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// Which part of a table to read, from which end, and how much of it.
 ///
-/// The range is `from..until` in key order for both orders; `order` says from which end to read. To turn the page
-/// forward, set `from` to `Bound::Excluded` of the last key; backward, set `until` to the last key.
+/// The range is `from..until` in key order for both orders; `order` says from which end to read. To turn the
+/// page forward, set `from` to `Bound::Excluded` of the last key; backward, set `until` to the last key.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
     /// Lower end.
@@ -70,7 +70,8 @@ pub enum Order {
 /// When a write may be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// Survives the end of the process, not the loss of power, until the next [`Store::sync`] or synced write.
+    /// Survives the end of the process, not the loss of power, until the next [`Store::sync`] or synced
+    /// write.
     Buffered,
     /// Survives the loss of power once the call answered, and so does everything written before it.
     Synced,
@@ -78,7 +79,8 @@ pub enum Durability {
 
 /// Reads rows: a store, a snapshot of it, or a read-only database.
 ///
-/// Every call may answer [`StorageError::Corruption`] when bytes on disk are not what was written, and I/O errors.
+/// Every call may answer [`StorageError::Corruption`] when bytes on disk are not what was written, and I/O
+/// errors.
 pub trait Reader: Send + Sync {
     /// The value under `key`.
     ///
@@ -86,8 +88,9 @@ pub trait Reader: Send + Sync {
     /// See [`Reader`].
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError>;
 
-    /// The values under `keys`, in the order asked, all of one moment. Sorted and batched inside: for thousands of
-    /// keys it costs about two thirds of as many [`Reader::get`] calls, and less when the disk must be read.
+    /// The values under `keys`, in the order asked, all of one moment. Sorted and batched inside: for
+    /// thousands of keys it costs about two thirds of as many [`Reader::get`] calls, and less when the disk
+    /// must be read.
     ///
     /// # Errors
     /// See [`Reader`].
@@ -99,8 +102,8 @@ pub trait Reader: Send + Sync {
     /// See [`Reader`].
     fn scan(&self, table: Table, page: Page<'_>) -> Result<Vec<Row>, StorageError>;
 
-    /// Visits every row in key order at full speed, all of one moment, until `visit` breaks. Reads far ahead and
-    /// leaves the cache alone: for loading the state at start and for audits, not for requests.
+    /// Visits every row in key order at full speed, all of one moment, until `visit` breaks. Reads far ahead
+    /// and leaves the cache alone: for loading the state at start and for audits, not for requests.
     ///
     /// # Errors
     /// See [`Reader`].
@@ -112,8 +115,8 @@ pub trait Store: Reader + 'static {
     /// Applies `set` as a whole. Sets take effect in the order in which their calls return.
     ///
     /// # Errors
-    /// [`StorageError::Invalid`] (nothing happened); after any other error the outcome is unknown until the store is
-    /// opened again, and it takes no more writes.
+    /// [`StorageError::Invalid`] (nothing happened); after any other error the outcome is unknown until the
+    /// store is opened again, and it takes no more writes.
     fn write(&self, set: WriteSet, durability: Durability) -> Result<(), StorageError>;
 
     /// Makes everything durable that was written before the call. Many buffered writes share one sync.
@@ -122,8 +125,8 @@ pub trait Store: Reader + 'static {
     /// As [`Store::write`].
     fn sync(&self) -> Result<(), StorageError>;
 
-    /// A consistent view of this moment, for reading several tables. Drop it soon: what is overwritten meanwhile
-    /// cannot be cleaned up.
+    /// A consistent view of this moment, for reading several tables. Drop it soon: what is overwritten
+    /// meanwhile cannot be cleaned up.
     ///
     /// # Errors
     /// [`StorageError::Crashed`] from a dead memory twin.
@@ -145,8 +148,8 @@ pub trait Store: Reader + 'static {
     fn statistics(&self) -> StoreStatistics;
 }
 
-/// What a store did since it was opened (`*_bytes`, counts) and holds now (gauges). The memory twin fills in only
-/// what it has: write sets, syncs, reads and their bytes, counted since its disk was made.
+/// What a store did since it was opened (`*_bytes`, counts) and holds now (gauges). The memory twin fills in
+/// only what it has: write sets, syncs, reads and their bytes, counted since its disk was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStatistics {
     /// Write sets applied.

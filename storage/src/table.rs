@@ -17,8 +17,8 @@
 //! | `Undo` | height(8) | undo bytes | once, deleted when the height is certified | short-lived: compacted on deletion |
 //! | `Evidence` | sequence(8) | evidence bytes, bounded by its writer | rare, deleted from the front | short-lived |
 //!
-//! Integers in keys are big-endian, so byte order is numeric order (`key.rs` builds them). Values are opaque here:
-//! their encodings belong to `ledger` and `chain`. What a pattern means in RocksDB options is said in
+//! Integers in keys are big-endian, so byte order is numeric order (`key.rs` builds them). Values are opaque
+//! here: their encodings belong to `ledger` and `chain`. What a pattern means in RocksDB options is said in
 //! `rocks/tuning.rs`.
 //!
 //! Changing a row changes what is on disk: raise `Identity::schema_version` with it.

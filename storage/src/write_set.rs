@@ -1,9 +1,10 @@
 //! What one atomic write holds.
 //!
-//! Operations take effect in the order they were added: the last word on a key wins, and a range deletion removes
-//! what was put into the range before it, in this set too. Inside, the order is lost on purpose: ranges go first,
-//! then the points sorted by key, because RocksDB inserts sorted keys about three times faster than scattered ones.
-//! Both orders mean the same, since `delete_range` drops the points that it covers when it is called.
+//! Operations take effect in the order they were added: the last word on a key wins, and a range deletion
+//! removes what was put into the range before it, in this set too. Inside, the order is lost on purpose:
+//! ranges go first, then the points sorted by key, because RocksDB inserts sorted keys about three times
+//! faster than scattered ones. Both orders mean the same, since `delete_range` drops the points that it
+//! covers when it is called.
 
 use crate::error::{InvalidWrite, StorageError};
 use crate::table::Table;
@@ -11,8 +12,8 @@ use crate::table::Table;
 /// The largest value. Batches end at about 1 MB; outcomes and undo of the largest block stay far below.
 pub const VALUE_BYTES_MAX: usize = 32 << 20;
 
-/// The largest set, keys and values together. It bounds the memory of a write twice over (the set and its copy in
-/// the write-ahead log) and the log's replay after a crash.
+/// The largest set, keys and values together. It bounds the memory of a write twice over (the set and its
+/// copy in the write-ahead log) and the log's replay after a crash.
 pub const WRITE_SET_BYTES_MAX: usize = 256 << 20;
 
 const _: () = assert!(VALUE_BYTES_MAX < WRITE_SET_BYTES_MAX);
@@ -56,8 +57,8 @@ impl WriteSet {
 
     /// Removes every key in `from..until`. An empty or reversed range removes nothing.
     ///
-    /// Meant for thousands of keys (pruning): every range leaves a marker that readers of the table must look at
-    /// until it is compacted away. For a few known keys use [`WriteSet::delete`].
+    /// Meant for thousands of keys (pruning): every range leaves a marker that readers of the table must look
+    /// at until it is compacted away. For a few known keys use [`WriteSet::delete`].
     pub fn delete_range(&mut self, table: Table, from: impl Into<Vec<u8>>, until: impl Into<Vec<u8>>) {
         let (from, until) = (from.into(), until.into());
         if from >= until {
@@ -110,8 +111,8 @@ impl WriteSet {
         self.operations() == 0
     }
 
-    /// Checks keys against the schema and sizes against the bounds, then hands out the tables that are written,
-    /// each with its points sorted and the last word per key.
+    /// Checks keys against the schema and sizes against the bounds, then hands out the tables that are
+    /// written, each with its points sorted and the last word per key.
     pub(crate) fn into_sorted(self) -> Result<Vec<(Table, TableWrites)>, StorageError> {
         if self.bytes > WRITE_SET_BYTES_MAX {
             return Err(

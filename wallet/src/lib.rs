@@ -37,5 +37,5 @@ pub use key_file::{KeyFile, KeyFileError, KeyKind, Secret};
 pub use node_keys::NodeKeys;
 pub use nonce_book::{NonceBook, NonceError, Reservation};
 pub use partial::{PartialError, PartialTransaction};
-pub use passphrase::Passphrase;
+pub use passphrase::{Passphrase, PassphraseError};
 pub use seed::{SeedError, WalletSeed};

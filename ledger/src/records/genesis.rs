@@ -77,6 +77,9 @@ impl Canonical for GenesisSpec {
             check_count("operators.name", operator.name.len(), 1, NAME_BYTES_MAX)?;
             operator.wallet_policy.check()?;
         }
+        let mut operator_keys: Vec<_> = self.operators.iter().map(|operator| operator.key).collect();
+        operator_keys.sort_unstable();
+        check_ascending("operators.key (each key once)", operator_keys)?;
         let operators_last = self.operators.len().saturating_sub(1) as u64;
         let nodes_last = self.nodes.len().saturating_sub(1) as u64;
         for node in &self.nodes {
@@ -87,6 +90,8 @@ impl Canonical for GenesisSpec {
         network_keys.sort_unstable();
         check_ascending("nodes.network_key (each key once)", network_keys)?;
         check_ascending("chains.chain", self.chains.iter().map(|chain| chain.chain))?;
+        let root = self.chains.first().map_or(0, |chain| u64::from(chain.chain.0));
+        check_range("chains.chain (the first is the root chain)", root, 0, 0)?;
         for chain in &self.chains {
             chain.params.check()?;
             check_range(
@@ -101,8 +106,11 @@ impl Canonical for GenesisSpec {
                 chain.validators.iter().map(|validator| validator.consensus_key),
             )?;
             for validator in &chain.validators {
-                check_range("validators.operator", u64::from(validator.operator.0), 0, operators_last)?;
                 check_range("validators.node", u64::from(validator.node.0), 0, nodes_last)?;
+                let node = self.nodes.get(usize::from(validator.node.0));
+                let operator = node.map_or(0, |node| u64::from(node.operator.0));
+                let found = u64::from(validator.operator.0);
+                check_range("validators.operator (the one of its node)", found, operator, operator)?;
             }
         }
         Ok(())

@@ -21,9 +21,10 @@ use crate::records::result::empty_outbox;
 use crate::records::{Batch, Block, HeightResult, NotExecuted, Operation, Outcome, Record, Transaction};
 use crate::state::chain_state::leaves_of;
 use crate::state::overlay::Overlay;
+use crate::state::summing_tree::SumNode;
 use crate::state::{ChainState, Execution, ReadFault, Skipped, StateHead, StateReader, StateWrites, Undo};
 use crate::values::{
-    Amount, BlockDigest, ChainId, Height, PolicyHash, Slot, StateRoot, Strategy, TransactionHash,
+    Amount, BlockDigest, ChainId, Height, PolicyHash, Sequential, Slot, StateRoot, Strategy, TransactionHash,
     TransactionId, WalletId,
 };
 
@@ -196,12 +197,12 @@ impl ChainState {
         for (digest, batch) in block.body.batches.iter().zip(batches) {
             head.order(*digest, batch.borrow().content.expires);
         }
-        let finished = self.finish(head, &writes, &ran, transactions.len(), strategy);
-        let (head, result) = match finished {
+        let leaves_before = self.leaves_at(&undo.records);
+        let (head, result) = match self.finish(head, &writes, &ran, transactions.len(), strategy) {
             Ok(finished) => finished,
             Err(fault) => {
-                self.undo(&undo)?;
-                return Err(fault);
+                let restored = self.restore_trees(&undo, &leaves_before);
+                return Err(restored.err().unwrap_or(fault));
             }
         };
         let Ran { outcomes, skipped } = ran;
@@ -312,15 +313,25 @@ impl ChainState {
     /// # Errors
     /// [`ExecutionFault::Undo`] when `undo` is not that of the last height; the state is unusable then.
     pub fn undo(&mut self, undo: &Undo) -> Result<(), ExecutionFault> {
+        let leaves = leaves_of(&undo.records, &Sequential);
+        self.head = undo.head.clone();
+        self.restore_trees(undo, &leaves)
+    }
+
+    /// The leaves of the slots of these records, as the tree has them now.
+    fn leaves_at(&self, records: &[(Slot, Record)]) -> Vec<(Slot, SumNode)> {
+        records.iter().filter_map(|(slot, _)| Some((*slot, self.tree.leaf(*slot)?))).collect()
+    }
+
+    /// Brings both trees back to what they were at `undo`'s head, where the changed slots had `leaves`.
+    fn restore_trees(&mut self, undo: &Undo, leaves: &[(Slot, SumNode)]) -> Result<(), ExecutionFault> {
         for (id, _) in undo.opened.iter().rev() {
             // A height that failed half-way has not added all of them.
             let _was_last = self.ids.remove_last(id);
         }
         self.ids.rehash();
-        let leaves = leaves_of(&undo.records, &crate::values::Sequential);
-        let trees = self.tree.revert(undo.head.records, &leaves, &crate::values::Sequential);
-        self.head = undo.head.clone();
-        let (reached, expected) = (self.parts().root(), undo.head.state);
+        let trees = self.tree.revert(undo.head.records, leaves, &Sequential);
+        let (reached, expected) = (self.parts_with(&undo.head).root(), undo.head.state);
         if trees.is_err() || reached != expected {
             return Err(ExecutionFault::Undo { reached, expected });
         }

@@ -233,11 +233,12 @@ impl IdTree {
             return false;
         }
         self.leaves.pop();
-        match self.inner.pop() {
+        match self.inner.last().cloned() {
             None => self.root = None,
             Some(node) => {
                 let sibling = node.children[1_usize.saturating_sub(bit_of(id, node.bit))];
                 let _removed = self.replace_below(id, node.bit, sibling);
+                self.inner.pop();
             }
         }
         true

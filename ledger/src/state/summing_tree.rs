@@ -132,6 +132,12 @@ impl SummingTree {
         self.len() == 0
     }
 
+    /// The leaf of a slot.
+    #[must_use]
+    pub fn leaf(&self, slot: Slot) -> Option<SumNode> {
+        self.levels[0].get(usize::try_from(slot.0).ok()?).copied()
+    }
+
     /// Root hash and sum.
     #[must_use]
     pub fn root(&self) -> SumNode {

@@ -67,8 +67,8 @@ impl RestServer {
             None => tokio::spawn(bounds(server.acceptor(bounded)).serve(service)),
             Some(tls) => {
                 let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(tls.config))
-                    .acceptor(bounded)
-                    .handshake_timeout(Duration::from_millis(HANDSHAKE_TIMEOUT_MS));
+                    .handshake_timeout(Duration::from_millis(HANDSHAKE_TIMEOUT_MS))
+                    .acceptor(bounded);
                 tokio::spawn(bounds(server.acceptor(acceptor)).serve(service))
             }
         };

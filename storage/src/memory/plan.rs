@@ -2,8 +2,8 @@
 
 /// A plan of faults. The default is a disk without faults whose crashes cut at a place drawn from seed 0.
 ///
-/// Writes and syncs are counted from 1 since the disk was made, across restarts (a synced write counts as one write
-/// and one sync).
+/// Writes and syncs are counted from 1 since the disk was made, across restarts (a synced write counts as one
+/// write and one sync).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CrashPlan {
     /// Draws the cut points of [`Survival::Drawn`].

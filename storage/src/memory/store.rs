@@ -13,8 +13,8 @@ use crate::store::{
 use crate::table::Table;
 use crate::write_set::WriteSet;
 
-/// A handle on the database of a [`MemoryDisk`]. Dropping it closes the database (what was not synced stays at
-/// risk); a crash of the disk kills it.
+/// A handle on the database of a [`MemoryDisk`]. Dropping it closes the database (what was not synced stays
+/// at risk); a crash of the disk kills it.
 #[derive(Debug)]
 pub struct MemoryStore {
     disk: MemoryDisk,

@@ -33,7 +33,8 @@ pub(super) fn extend(mut state: u32, bytes: &[u8]) -> u32 {
     state
 }
 
-/// RocksDB stores checksums rotated and shifted, so that a checksum of data with checksums in it stays strong.
+/// RocksDB stores checksums rotated and shifted, so that a checksum of data with checksums in it stays
+/// strong.
 pub(super) const fn unmask(masked: u32) -> u32 {
     masked.wrapping_sub(0xa282_ead8).rotate_left(15)
 }

@@ -11,9 +11,9 @@
 //! | `STORE` of ours, data files but no `CURRENT` | `Corruption` | `Corruption` |
 //! | `STORE` of ours, `CURRENT` | logs checked, then opened | logs checked, then opened |
 //!
-//! The lock is an advisory lock on `STORE`: exclusive for a writer, shared for readers of a stopped node, released
-//! by the kernel when the process ends, however it ends. RocksDB's own `LOCK` stands behind it, but is taken too late
-//! (recovery has begun) and knows no readers.
+//! The lock is an advisory lock on `STORE`: exclusive for a writer, shared for readers of a stopped node,
+//! released by the kernel when the process ends, however it ends. RocksDB's own `LOCK` stands behind it, but
+//! is taken too late (recovery has begun) and knows no readers.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -47,8 +47,8 @@ pub(super) struct Claim {
 /// Says whose database `path` holds, without opening it or waiting for its owner.
 ///
 /// # Errors
-/// [`StorageError::Missing`] for a directory that is empty or not there, [`StorageError::NotOurs`] for one with other
-/// contents, [`StorageError::Corruption`] when the claim does not check.
+/// [`StorageError::Missing`] for a directory that is empty or not there, [`StorageError::NotOurs`] for one
+/// with other contents, [`StorageError::Corruption`] when the claim does not check.
 pub fn read_identity(path: &Path) -> Result<Identity, StorageError> {
     if let Some(identity) = read_claim(path)? {
         return Ok(identity);
@@ -135,7 +135,8 @@ fn bad_claim(file: &Path) -> StorageError {
     StorageError::Corruption { table: None, file: Some(file.to_owned()), detail }
 }
 
-/// The name of something in the directory, leaving out what a crashed claim left and what file systems put there.
+/// The name of something in the directory, leaving out what a crashed claim left and what file systems put
+/// there.
 fn some_entry(path: &Path) -> Result<Option<String>, StorageError> {
     if path.is_file() {
         return Ok(Some(path.display().to_string()));
@@ -161,7 +162,8 @@ fn lock(path: &Path, exclusive: bool) -> Result<Claim, StorageError> {
     }
 }
 
-/// `CURRENT` is RocksDB's root. Without it, RocksDB would start afresh beside the data, so its loss must not pass.
+/// `CURRENT` is RocksDB's root. Without it, RocksDB would start afresh beside the data, so its loss must not
+/// pass.
 fn contents(path: &Path) -> Result<Contents, StorageError> {
     let current = path.join("CURRENT");
     if current.exists() {

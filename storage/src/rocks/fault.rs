@@ -1,7 +1,7 @@
 //! Turns RocksDB's error texts into typed errors.
 //!
-//! RocksDB's C interface passes errors as text: a kind, a colon, words, often the file. What the texts look like is
-//! pinned by the tests of refusals and flipped bytes, which meet the real ones.
+//! RocksDB's C interface passes errors as text: a kind, a colon, words, often the file. What the texts look
+//! like is pinned by the tests of refusals and flipped bytes, which meet the real ones.
 
 use std::path::{Path, PathBuf};
 

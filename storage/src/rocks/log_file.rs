@@ -1,10 +1,10 @@
 //! Checks write-ahead logs and the MANIFEST before RocksDB recovers from them.
 //!
-//! RocksDB has to choose one answer to a bad record for every cause: its point-in-time recovery stops there and
-//! *silently* drops what follows, even if that was synced; its absolute-consistency recovery refuses to start after
-//! every crash that tore the last record. We need both: a torn tail is ordinary (the write was never acknowledged),
-//! a changed byte in the middle is corruption and must stop the node. The two can be told apart, because a crash
-//! leaves a *prefix* of what was appended:
+//! RocksDB has to choose one answer to a bad record for every cause: its point-in-time recovery stops there
+//! and *silently* drops what follows, even if that was synced; its absolute-consistency recovery refuses to
+//! start after every crash that tore the last record. We need both: a torn tail is ordinary (the write was
+//! never acknowledged), a changed byte in the middle is corruption and must stop the node. The two can be
+//! told apart, because a crash leaves a *prefix* of what was appended:
 //!
 //! | what stands at the first record that does not check | verdict |
 //! | --- | --- |
@@ -14,14 +14,14 @@
 //! | the same length story, but some shorter length makes the checksum right: the length was changed | corrupt |
 //! | a complete record with a wrong checksum, an unknown type, or a length that crosses a block | corrupt |
 //!
-//! So after this check RocksDB's point-in-time mode only ever meets torn tails. A device that writes pages of an
-//! unsynced tail out of order can leave a complete record with a wrong checksum; that is refused too. It is the
-//! safe side: the operator sets the directory aside and the node rejoins.
+//! So after this check RocksDB's point-in-time mode only ever meets torn tails. A device that writes pages of
+//! an unsynced tail out of order can leave a complete record with a wrong checksum; that is refused too. It
+//! is the safe side: the operator sets the directory aside and the node rejoins.
 //!
-//! Format (RocksDB, `db/log_format.h`): blocks of 32 KiB; a record is checksum(4) length(2) type(1) payload and
-//! never crosses a block; the last bytes of a block that cannot hold a header are filler. The checksum is a masked
-//! CRC-32C of everything from the type on. Recyclable types have a longer header; we never recycle logs
-//! (`tuning.rs`), so meeting one is corruption, as is a type that RocksDB does not know.
+//! Format (RocksDB, `db/log_format.h`): blocks of 32 KiB; a record is checksum(4) length(2) type(1) payload
+//! and never crosses a block; the last bytes of a block that cannot hold a header are filler. The checksum is
+//! a masked CRC-32C of everything from the type on. Recyclable types have a longer header; we never recycle
+//! logs (`tuning.rs`), so meeting one is corruption, as is a type that RocksDB does not know.
 
 use std::fs;
 use std::io::{self, Read};
@@ -175,7 +175,8 @@ fn some_prefix_checks(kind: u8, body: &[u8], checksum: u32) -> bool {
     })
 }
 
-/// Whole, first, middle and last records, and RocksDB's own notes (compression, timestamp sizes, predecessor log).
+/// Whole, first, middle and last records, and RocksDB's own notes (compression, timestamp sizes, predecessor
+/// log).
 const fn is_known(kind: u8) -> bool {
     matches!(kind, 1..=4 | 9 | 10 | 130)
 }

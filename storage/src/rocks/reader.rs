@@ -35,11 +35,12 @@ pub struct VerifyReport {
 }
 
 impl RocksReader {
-    /// Opens the database of a stopped node, or a checkpoint or copy. While it is open, no node can start on it.
+    /// Opens the database of a stopped node, or a checkpoint or copy. While it is open, no node can start on
+    /// it.
     ///
     /// # Errors
-    /// As [`super::RocksStore::open`]; [`StorageError::Locked`] while a node runs on it, [`StorageError::Missing`] when
-    /// there is nothing. Without `expected`, any identity is welcome.
+    /// As [`super::RocksStore::open`]; [`StorageError::Locked`] while a node runs on it,
+    /// [`StorageError::Missing`] when there is nothing. Without `expected`, any identity is welcome.
     pub fn open(
         path: &Path,
         expected: Option<&Identity>,
@@ -50,8 +51,8 @@ impl RocksReader {
         Ok(Self { database: open_read_only(path, &settings)?, identity, settings, _claim: Some(claim) })
     }
 
-    /// Follows the database of a live node without disturbing it. `scratch` is a directory of our own for what RocksDB
-    /// wants to write. Shows what had reached the log when it was opened or last caught up.
+    /// Follows the database of a live node without disturbing it. `scratch` is a directory of our own for
+    /// what RocksDB wants to write. Shows what had reached the log when it was opened or last caught up.
     ///
     /// # Errors
     /// As [`RocksReader::open`], but a running node is no obstacle.
@@ -96,7 +97,8 @@ impl RocksReader {
     }
 }
 
-/// Checks every file through a database of its own, so that no block comes from a cache that was filled before.
+/// Checks every file through a database of its own, so that no block comes from a cache that was filled
+/// before.
 pub(super) fn verify_database(path: &Path, settings: &RocksOptions) -> Result<VerifyReport, StorageError> {
     log_file::check_directory(path)?;
     let database = open_read_only(path, settings)?;

@@ -24,8 +24,8 @@ use crate::store::{Durability, Reader, Store, StoreStatistics};
 use crate::table::Table;
 use crate::write_set::{TableWrites, WriteSet};
 
-/// A RocksDB database in a directory of its own. See `tuning.rs` for how it is set up and `directory.rs` for what it
-/// refuses.
+/// A RocksDB database in a directory of its own. See `tuning.rs` for how it is set up and `directory.rs` for
+/// what it refuses.
 pub struct RocksStore {
     // Fields drop in order: the database closes before the claim on its directory is released.
     database: DB,
@@ -47,8 +47,8 @@ impl RocksStore {
     /// Recovers from a crash: what was synced is there, and what was not is there up to some write set.
     ///
     /// # Errors
-    /// Refusals of the directory ([`StorageError::is_refusal`]), [`StorageError::Corruption`] of the claim, the MANIFEST,
-    /// a log or a table, and I/O errors. A refused directory is left as it was.
+    /// Refusals of the directory ([`StorageError::is_refusal`]), [`StorageError::Corruption`] of the claim,
+    /// the MANIFEST, a log or a table, and I/O errors. A refused directory is left as it was.
     pub fn open(path: &Path, identity: &Identity, settings: RocksOptions) -> Result<Self, StorageError> {
         let (claim, contents) = directory::claim(path, identity)?;
         if contents == Contents::Database {
@@ -84,12 +84,13 @@ impl RocksStore {
         &self.identity
     }
 
-    /// Makes a complete copy of this moment in `target`, which must not exist, without a pause for writers. Files that
-    /// never change again are hard-linked when `target` is on the same device, so it is cheap there.
+    /// Makes a complete copy of this moment in `target`, which must not exist, without a pause for writers.
+    /// Files that never change again are hard-linked when `target` is on the same device, so it is cheap
+    /// there.
     ///
     /// # Errors
-    /// [`StorageError::NotOurs`] when `target` exists, and I/O errors; an unfinished copy has no `STORE` file and is
-    /// never opened.
+    /// [`StorageError::NotOurs`] when `target` exists, and I/O errors; an unfinished copy has no `STORE` file
+    /// and is never opened.
     pub fn checkpoint(&self, target: &Path) -> Result<(), StorageError> {
         if target.exists() {
             return Err(StorageError::NotOurs {
@@ -102,8 +103,8 @@ impl RocksStore {
         directory::write_claim(target, &self.identity)
     }
 
-    /// Reads every byte of the database again, past the cache, and checks it: logs, MANIFEST, tables, blobs. Writers
-    /// go on meanwhile; what they add is not looked at.
+    /// Reads every byte of the database again, past the cache, and checks it: logs, MANIFEST, tables, blobs.
+    /// Writers go on meanwhile; what they add is not looked at.
     ///
     /// # Errors
     /// [`StorageError::Corruption`] naming the first bad table and file.
@@ -116,7 +117,8 @@ impl RocksStore {
         report
     }
 
-    /// Moves the write buffers into table files, so that the next start has no log to replay. For an orderly end.
+    /// Moves the write buffers into table files, so that the next start has no log to replay. For an orderly
+    /// end.
     ///
     /// # Errors
     /// As [`Store::write`].

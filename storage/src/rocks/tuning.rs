@@ -31,8 +31,8 @@ impl Default for RocksOptions {
 
 /// Flushes plus compactions at a time: the machine's cores belong to signature checks.
 const BACKGROUND_JOBS: i32 = 2;
-/// Total write-ahead log before the oldest table is flushed. It bounds replay after a crash: at about 100 MB/s, one
-/// to two seconds.
+/// Total write-ahead log before the oldest table is flushed. It bounds replay after a crash: at about 100
+/// MB/s, one to two seconds.
 const WAL_BYTES_MAX: u64 = 128 << 20;
 /// Written bytes are handed to the device this often, so that a sync finds little left to write: 6 MB at once
 /// took 25 to 30 ms where 1 MB took one.
@@ -73,16 +73,18 @@ pub(super) enum Access {
 pub(super) fn database(options: &RocksOptions, access: Access) -> Options {
     let mut database = Options::default();
     database.create_if_missing(access == Access::Write { create: true });
-    // A crash while creating may leave a database without some of its tables; they are empty then. (A table cannot
-    // get lost otherwise: the MANIFEST has been checked.)
+    // A crash while creating may leave a database without some of its tables; they are empty then. (A table
+    // cannot get lost otherwise: the MANIFEST has been checked.)
     database.create_missing_column_families(matches!(access, Access::Write { .. }));
     // Check everything that is read at open, and stop writing at the first inconsistency.
     database.set_paranoid_checks(true);
-    // Stop at a torn tail and keep the prefix. What else could make it stop has been refused by `log_file.rs`.
+    // Stop at a torn tail and keep the prefix. What else could make it stop has been refused by
+    // `log_file.rs`.
     database.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     // Recycled logs end in records of their past; then a torn tail could not be told from a changed byte.
     database.set_recycle_log_file_num(0);
-    // A missing or shortened older log is refused. Followers cannot check it (they read while logs are deleted).
+    // A missing or shortened older log is refused. Followers cannot check it (they read while logs are
+    // deleted).
     database.set_track_and_verify_wals_in_manifest(access != Access::Follow);
     database.set_max_total_wal_size(WAL_BYTES_MAX);
     database.set_wal_bytes_per_sync(BYTES_PER_SYNC);
@@ -138,8 +140,9 @@ fn family(pattern: WritePattern, cache: &Cache) -> Options {
         WritePattern::Blob => blob(&mut family, &mut blocks),
         WritePattern::Ascending => {
             write_once(&mut family);
-            // Keys only ascend, so files never overlap and compaction moves them instead of rewriting them, but
-            // only if all levels compress alike. Whole blocks of one height are read: large blocks, better ratio.
+            // Keys only ascend, so files never overlap and compaction moves them instead of rewriting them,
+            // but only if all levels compress alike. Whole blocks of one height are read: large blocks,
+            // better ratio.
             family.set_compression_type(DBCompressionType::Zstd);
             blocks.set_block_size(16 << 10);
             family.set_write_buffer_size(BUFFER_BYTES / 2);
@@ -153,8 +156,8 @@ fn family(pattern: WritePattern, cache: &Cache) -> Options {
             blocks.set_block_size(4 << 10);
         }
         WritePattern::Updated => {
-            // Single records are read: a small block wastes less cache. The filter finds the level with the newest
-            // version without reading the others.
+            // Single records are read: a small block wastes less cache. The filter finds the level with the
+            // newest version without reading the others.
             blocks.set_bloom_filter(BLOOM_BITS, false);
             blocks.set_block_size(4 << 10);
         }
@@ -180,10 +183,11 @@ fn blob(family: &mut Options, blocks: &mut BlockBasedOptions) {
     family.set_enable_blob_files(true);
     family.set_min_blob_size(BLOB_BYTES_MIN);
     family.set_blob_file_size(BLOB_FILE_BYTES);
-    // Batches are mostly signatures, keys and digests. What repeats in them (wallet ids, layout) is what lz4 finds at
-    // several hundred MB/s.
+    // Batches are mostly signatures, keys and digests. What repeats in them (wallet ids, layout) is what lz4
+    // finds at several hundred MB/s.
     family.set_blob_compression_type(DBCompressionType::Lz4);
-    // Pruning deletes values roughly in the order of writing: whole files go, stragglers in the oldest quarter move.
+    // Pruning deletes values roughly in the order of writing: whole files go, stragglers in the oldest
+    // quarter move.
     family.set_enable_blob_gc(true);
     family.set_blob_gc_age_cutoff(0.25);
     family.set_blob_gc_force_threshold(0.5);
@@ -191,8 +195,8 @@ fn blob(family: &mut Options, blocks: &mut BlockBasedOptions) {
     blocks.set_bloom_filter(BLOOM_BITS, false);
 }
 
-/// RocksDB rewrites files that nobody touched for thirty days, to be sure deletions get through. Where rows are
-/// written once, that would rewrite the whole history every month.
+/// RocksDB rewrites files that nobody touched for thirty days, to be sure deletions get through. Where rows
+/// are written once, that would rewrite the whole history every month.
 fn write_once(family: &mut Options) {
     family.set_ttl(0);
     family.set_periodic_compaction_seconds(0);

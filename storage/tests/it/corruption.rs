@@ -10,7 +10,8 @@ use crate::model::{IDENTITY, Model, SMALL, after, contents, copy_directory, numb
 
 const SETS: u64 = 60;
 
-/// A closed database with several files of each kind: tables on two levels, blobs, and a log that is not yet flushed.
+/// A closed database with several files of each kind: tables on two levels, blobs, and a log that is not yet
+/// flushed.
 fn database(path: &Path) -> Model {
     let store = open(path);
     for number in 0..SETS {
@@ -38,7 +39,8 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// All offsets of a small file; of a large one its edges, where headers and footers are, and a sample between.
+/// All offsets of a small file; of a large one its edges, where headers and footers are, and a sample
+/// between.
 fn offsets(bytes: usize) -> Vec<usize> {
     if bytes <= 160 {
         return (0..bytes).collect();

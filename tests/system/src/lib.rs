@@ -1,1 +1,9 @@
-//! Tests of the whole system: house rules, real processes, the README.
+//! Tests of the whole system: house rules, whole nodes in one process, real processes, the README.
+//!
+//! | file | what it says |
+//! | --- | --- |
+//! | `cluster.rs` | [`Cluster`]: four whole nodes (RocksDB, libp2p, REST on loopback) in this process |
+
+mod cluster;
+
+pub use cluster::{Cluster, Payer, jiaozi_binary};

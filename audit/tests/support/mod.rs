@@ -1,0 +1,354 @@
+//! A chain made by the production ledger, block by block, stored as a node stores it. And its forgers.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::collections::VecDeque;
+
+use audit::{AuditBlock, AuditError, HEAD_ROW, Source};
+use ed25519_dalek::Signer as _;
+use genesis::dev::{Localnet, LocalnetPlan, OperatorSecrets, localnet};
+use ledger::proofs::{FinalityProof, consensus_namespace};
+use ledger::records::{
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Claim, FeeBid, Nonce, Operation, Payment, Policy, Tier, Transaction,
+    TransactionContent, WalletOpening,
+};
+use ledger::records::transaction::network_tag;
+use ledger::state::{ChainState, Execution, MemoryReader, StateWrites};
+use ledger::values::{
+    Amount, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, Height, SecretKey, Sequential, TimestampMs,
+    ValidatorIndex, View, WalletId,
+};
+use storage::{Durability, Identity, Store, Table, WriteSet, key};
+
+pub const CHAIN: ChainId = ChainId(0);
+/// What every wallet is funded with.
+pub const FUNDS: Amount = Amount::from_fen(100_000);
+const BATCH: usize = 500;
+const OPENINGS: usize = 64;
+
+/// A block as it was made.
+#[derive(Clone)]
+pub struct Made {
+    pub block: Block,
+    pub digest: BlockDigest,
+    pub batches: Vec<Batch>,
+    pub certificate: Vec<u8>,
+    pub execution: Execution,
+}
+
+/// Makes a chain.
+pub struct Forge {
+    pub network: Localnet,
+    pub genesis: GenesisHash,
+    pub blocks: Vec<Made>,
+    pub wallets: Vec<(SecretKey, WalletId)>,
+    genesis_writes: StateWrites,
+    genesis_result: Vec<u8>,
+    genesis_head: Vec<u8>,
+    genesis_digest: BlockDigest,
+    state: ChainState,
+    records: MemoryReader,
+    sequences: std::collections::BTreeMap<WalletId, u64>,
+    batches_sealed: u64,
+    claim: Claim,
+    /// Claimed instead of the true result from then on.
+    pub false_claim: bool,
+}
+
+impl Forge {
+    /// A chain with `wallets` funded wallets.
+    pub fn new(wallets: usize) -> Self {
+        let network = localnet(&LocalnetPlan::new(4), &[7; 32]).unwrap();
+        let (state, writes, result) = ChainState::genesis(&network.spec, CHAIN).unwrap();
+        let mut records = MemoryReader::default();
+        records.apply(&writes);
+        let mut forge = Self {
+            genesis: network.spec.hash(),
+            network,
+            blocks: Vec::new(),
+            wallets: Vec::new(),
+            genesis_writes: writes,
+            genesis_result: result.encode(),
+            genesis_head: state.head().encode(),
+            genesis_digest: state.head().block,
+            claim: Claim { height: Height(0), result: state.head().result },
+            state,
+            records,
+            sequences: std::collections::BTreeMap::new(),
+            batches_sealed: 0,
+            false_claim: false,
+        };
+        forge.fund(wallets);
+        forge
+    }
+
+    fn operator_wallet(&self, secrets: &OperatorSecrets) -> WalletId {
+        let registry = self.state.rules().registry.clone();
+        registry.operator_wallet(self.genesis, self.state.rules().currency, secrets.id).unwrap()
+    }
+
+    /// Opens wallets and gives each [`FUNDS`].
+    fn fund(&mut self, wallets: usize) {
+        let bank = self.network.banks[0].operator.clone();
+        let central = self.network.central_bank.clone();
+        let (bank_wallet, central_wallet) = (self.operator_wallet(&bank), self.operator_wallet(&central));
+        let keys: Vec<SecretKey> = (0..wallets as u64).map(|number| secret(number + 1)).collect();
+        let mut transactions = Vec::new();
+        for group in keys.chunks(OPENINGS) {
+            let opening = |key: &SecretKey| WalletOpening {
+                policy: Policy::single(key.public_key()).hash(),
+                salt: [0; 16],
+                tier: Tier::One,
+            };
+            let wallets = group.iter().map(opening).collect();
+            transactions.push(self.sign(&bank.wallet_key, bank_wallet, Operation::OpenWallets { wallets }));
+        }
+        let total = Amount::from_fen(FUNDS.fen() * wallets as u64);
+        transactions.push(self.sign(&central.wallet_key, central_wallet, Operation::Issue { to: bank_wallet, amount: total }));
+        self.make_block(transactions);
+        let currency = self.state.rules().currency;
+        self.wallets = keys
+            .into_iter()
+            .map(|key| {
+                let policy = Policy::single(key.public_key()).hash();
+                let id = WalletId::derive(self.genesis, currency, policy, &[0; 16]);
+                (key, id)
+            })
+            .collect();
+        let payees: Vec<WalletId> = self.wallets.iter().map(|(_, id)| *id).collect();
+        let mut transactions = Vec::new();
+        for group in payees.chunks(OPENINGS) {
+            let payments = group.iter().map(|payee| Payment { payee: *payee, amount: FUNDS }).collect();
+            transactions.push(self.sign(&bank.wallet_key, bank_wallet, Operation::Pay { payments }));
+        }
+        for group in transactions.chunks(100) {
+            self.make_block(group.to_vec());
+        }
+    }
+
+    /// A signed transaction with the wallet's next nonce.
+    pub fn sign(&mut self, key: &SecretKey, wallet: WalletId, operation: Operation) -> Transaction {
+        let sequence = self.sequences.entry(wallet).or_default();
+        *sequence += 1;
+        let content = TransactionContent {
+            network: network_tag(self.genesis),
+            chain: CHAIN,
+            wallet,
+            nonce: Nonce { lane: 0, sequence: *sequence },
+            valid_until: TimestampMs(self.state.head().timestamp.0 + 600_000),
+            fee: FeeBid::default(),
+            policy: Policy::single(key.public_key()),
+            operation,
+        };
+        content.signed_by(self.genesis, key)
+    }
+
+    /// A payment of one yuan from wallet to wallet, by index.
+    pub fn payment(&mut self, payer: usize, payee: usize, amount: u64) -> Transaction {
+        let (key, id) = self.wallets[payer].clone();
+        let payee = self.wallets[payee].1;
+        let payments = vec![Payment { payee, amount: Amount::from_fen(amount) }];
+        self.sign(&key, id, Operation::Pay { payments })
+    }
+
+    /// `count` payments around the ring of wallets, in blocks of `per_block`.
+    pub fn pay_around(&mut self, count: usize, per_block: usize) {
+        let wallets = self.wallets.len();
+        let mut made = 0;
+        while made < count {
+            let block: Vec<Transaction> = (made..count.min(made + per_block))
+                .map(|number| self.payment(number % wallets, (number * 7 + 1) % wallets, 1 + number as u64 % 9))
+                .collect();
+            made += block.len();
+            self.make_block(block);
+        }
+    }
+
+    /// Seals, orders and executes transactions as the next block.
+    pub fn make_block(&mut self, transactions: Vec<Transaction>) {
+        let batches: Vec<Batch> = transactions.chunks(BATCH).map(|group| self.seal(group.to_vec())).collect();
+        self.order(batches);
+    }
+
+    fn validator_key(&self, seat: u16) -> SecretKey {
+        let seats = self.network.banks.iter().flat_map(|bank| &bank.validators);
+        seats.into_iter().find(|(chain, index, _)| *chain == CHAIN && index.0 == seat).unwrap().2.clone()
+    }
+
+    /// A sealed batch.
+    pub fn seal(&mut self, transactions: Vec<Transaction>) -> Batch {
+        self.batches_sealed += 1;
+        let content = BatchContent {
+            chain: CHAIN,
+            epoch: Epoch(0),
+            sealer: ValidatorIndex(0),
+            sequence: self.batches_sealed,
+            expires: TimestampMs(self.state.head().timestamp.0 + 30_000),
+            transactions,
+        };
+        content.seal(self.genesis, &self.validator_key(0)).1
+    }
+
+    /// Orders batches as the next block, executes it and certifies it.
+    pub fn order(&mut self, batches: Vec<Batch>) {
+        let head = self.state.head().clone();
+        let body = BlockBody { batches: batches.iter().map(|batch| batch.content.digest(self.genesis)).collect(), bundles: Vec::new() };
+        let mut claim = self.claim;
+        if self.false_claim {
+            claim.result.0[0] ^= 1;
+        }
+        let header = BlockHeader {
+            chain: CHAIN,
+            epoch: Epoch(0),
+            view: View(head.height.0 + 1),
+            height: head.height.next(),
+            parent: head.block,
+            timestamp: TimestampMs(head.timestamp.0 + 50),
+            proposer: ValidatorIndex(0),
+            weight: batches.iter().map(Batch::weight).sum(),
+            base_fee: Amount::ZERO,
+            claim,
+            body: body.hash(),
+        };
+        let digest = header.digest(self.genesis);
+        let certificate = self.certify(&header);
+        let block = Block { header, body };
+        let execution = self.state.execute(&self.records, &block, &batches, &Sequential).unwrap();
+        self.records.apply(&execution.writes);
+        self.claim = Claim { height: execution.result.height, result: execution.result_hash };
+        self.blocks.push(Made { block, digest, batches, certificate, execution });
+    }
+
+    /// What a quorum's engine would hand out for a header.
+    pub fn certify(&self, header: &BlockHeader) -> Vec<u8> {
+        let digest = header.digest(self.genesis);
+        let mut bytes = Vec::new();
+        for number in [header.epoch.0, header.view.0, header.view.0 - 1] {
+            varint(&mut bytes, number);
+        }
+        bytes.extend_from_slice(&digest.0);
+        let namespace = [consensus_namespace(self.genesis, CHAIN).as_slice(), b"_FINALIZE"].concat();
+        let mut message = Vec::new();
+        varint(&mut message, namespace.len() as u64);
+        message.extend_from_slice(&namespace);
+        message.extend_from_slice(&bytes);
+        bytes.extend_from_slice(&4_u64.to_be_bytes());
+        bytes.push(0b0111);
+        varint(&mut bytes, 3);
+        for seat in 0..3 {
+            let key = ed25519_dalek::SigningKey::from_bytes(self.validator_key(seat).seed());
+            bytes.extend_from_slice(&key.sign(&message).to_bytes());
+        }
+        let proof = FinalityProof {
+            chain: CHAIN,
+            epoch: header.epoch,
+            view: header.view,
+            parent_view: View(header.view.0 - 1),
+            digest,
+            bytes,
+        };
+        proof.encode()
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity { schema_version: 1, genesis: self.genesis.0, chain: CHAIN.0 }
+    }
+
+    /// Writes everything as a node does.
+    pub fn store(&self, store: &dyn Store) {
+        let mut set = WriteSet::new();
+        set.put(Table::Meta, HEAD_ROW, self.genesis_head.clone());
+        set.put(Table::Heights, key::height(0), self.genesis_digest.0);
+        set.put(Table::Results, key::height(0), self.genesis_result.clone());
+        put_state(&mut set, &self.genesis_writes);
+        store.write(set, Durability::Buffered).unwrap();
+        for made in &self.blocks {
+            store.write(made.writes(), Durability::Buffered).unwrap();
+        }
+        store.sync().unwrap();
+    }
+
+    /// The feed of an honest or dishonest node: what `blocks` hold now.
+    pub fn source(&self) -> MemorySource {
+        let blocks = self.blocks.iter().map(|made| AuditBlock {
+            filed: None,
+            block: made.block.clone(),
+            batches: made.batches.iter().map(|batch| batch.encode()).collect(),
+            certificate: Some(made.certificate.clone()),
+        });
+        MemorySource { blocks: blocks.collect(), page: 3 }
+    }
+
+    pub fn state_root(&self) -> ledger::values::StateRoot {
+        self.state.head().state
+    }
+}
+
+impl Made {
+    fn writes(&self) -> WriteSet {
+        let execution = &self.execution;
+        let height = execution.result.height;
+        let row = key::height(height.0);
+        let mut set = WriteSet::new();
+        for (digest, batch) in self.block.body.batches.iter().zip(&self.batches) {
+            set.put(Table::Batches, digest.0, batch.encode());
+        }
+        set.put(Table::Meta, HEAD_ROW, execution.head.encode());
+        set.put(Table::Blocks, self.digest.0, self.block.encode());
+        set.put(Table::Heights, row, self.digest.0);
+        set.put(Table::Results, row, execution.result.encode());
+        let mut outcomes = (execution.outcomes.len() as u64).to_le_bytes().to_vec();
+        outcomes.extend(execution.outcomes.iter().flat_map(|outcome| outcome.encode()));
+        set.put(Table::Outcomes, row, outcomes);
+        set.put(Table::Certificates, row, self.certificate.clone());
+        for outcome in &execution.outcomes {
+            set.put(Table::Transactions, outcome.id.0, key::position(height.0, outcome.index));
+        }
+        for entry in &execution.history {
+            let place = key::history(entry.slot.0, height.0, entry.index, entry.part);
+            set.put(Table::History, place, entry.movement.encode());
+        }
+        put_state(&mut set, &execution.writes);
+        set
+    }
+}
+
+fn put_state(set: &mut WriteSet, writes: &StateWrites) {
+    for (slot, record) in &writes.records {
+        set.put(Table::Records, key::slot(slot.0), record.encode());
+    }
+    for (id, slot) in &writes.opened {
+        set.put(Table::Slots, id.0, key::slot(slot.0));
+    }
+}
+
+fn secret(number: u64) -> SecretKey {
+    let mut seed = [9; 32];
+    seed[..8].copy_from_slice(&number.to_le_bytes());
+    SecretKey::from_seed(seed)
+}
+
+fn varint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(0x80 | (number & 0x7f) as u8);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+/// Blocks in memory, a few to a page.
+pub struct MemorySource {
+    pub blocks: VecDeque<AuditBlock>,
+    pub page: usize,
+}
+
+impl Source for MemorySource {
+    fn next_page(&mut self) -> Result<Vec<AuditBlock>, AuditError> {
+        let count = self.page.min(self.blocks.len());
+        Ok(self.blocks.drain(..count).collect())
+    }
+
+    fn height_hint(&self) -> Option<u64> {
+        None
+    }
+}

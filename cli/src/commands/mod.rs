@@ -1,0 +1,43 @@
+//! One file per command group.
+
+pub mod audit;
+pub mod genesis;
+pub mod localnet;
+pub mod money;
+pub mod node;
+pub mod pay;
+pub mod status;
+pub mod token;
+pub mod transaction;
+pub mod wallet;
+
+use clap::CommandFactory as _;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Answer;
+use crate::output::Output;
+
+/// Runs a command.
+///
+/// # Errors
+/// [`crate::failure::Failure`].
+pub fn run(command: Command, output: Output) -> Answer {
+    match command {
+        Command::Node(arguments) => node::run(arguments, output),
+        Command::Localnet(arguments) => localnet::run(arguments, output),
+        Command::Wallet(arguments) => wallet::run(arguments, output),
+        Command::Pay(arguments) => pay::run(&arguments, output),
+        Command::Issue(arguments) => money::issue(&arguments, output),
+        Command::Redeem(arguments) => money::redeem(&arguments, output),
+        Command::Tx(arguments) => transaction::run(arguments, output),
+        Command::Audit(arguments) => audit::run(arguments, output),
+        Command::Genesis(arguments) => genesis::run(arguments, output),
+        Command::Token(arguments) => token::run(arguments, output),
+        Command::Chain(arguments) => status::chain(arguments, output),
+        Command::Network(arguments) => status::network(arguments, output),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "jiaozi", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `jiaozi issue` and `jiaozi redeem`: money in and out of circulation.
+
+use clap::Args;
+use ledger::records::Operation;
+use ledger::values::Amount;
+
+use super::pay::wallet_id;
+use crate::failure::Answer;
+use crate::output::Output;
+use crate::send::SendOptions;
+
+/// Arguments of `jiaozi issue`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    jiaozi issue --to bank-1 --amount 1000000\n  \
+    jiaozi issue --from central-bank --to jz1… --amount 250000.50\n\n\
+    Money is issued to operators' own wallets; operators pay it on.")]
+pub struct IssueArguments {
+    /// The central bank's wallet, by its name in the keystore.
+    #[arg(long, value_name = "NAME", default_value = "central-bank")]
+    from: String,
+    /// An operator's own wallet: its id, or its name in the keystore.
+    #[arg(long, value_name = "WALLET")]
+    to: String,
+    /// How much, in yuan.
+    #[arg(long, value_name = "YUAN")]
+    amount: Amount,
+    #[command(flatten)]
+    send: SendOptions,
+}
+
+/// Arguments of `jiaozi redeem`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  jiaozi redeem --from bank-1 --amount 5000")]
+pub struct RedeemArguments {
+    /// The operator's wallet, by its name in the keystore.
+    #[arg(long, value_name = "NAME")]
+    from: String,
+    /// How much, in yuan.
+    #[arg(long, value_name = "YUAN")]
+    amount: Amount,
+    #[command(flatten)]
+    send: SendOptions,
+}
+
+/// Runs `jiaozi issue`.
+///
+/// # Errors
+/// [`crate::failure::Failure`].
+pub fn issue(arguments: &IssueArguments, output: Output) -> Answer {
+    let to = wallet_id(&arguments.to, &arguments.send.keystore.open()?)?;
+    let sender = arguments.send.sender(&arguments.from)?;
+    let operation = Operation::Issue { to, amount: arguments.amount };
+    output.result(&arguments.send.send(&sender, operation, output)?)
+}
+
+/// Runs `jiaozi redeem`.
+///
+/// # Errors
+/// [`crate::failure::Failure`].
+pub fn redeem(arguments: &RedeemArguments, output: Output) -> Answer {
+    let sender = arguments.send.sender(&arguments.from)?;
+    let operation = Operation::Redeem { amount: arguments.amount };
+    output.result(&arguments.send.send(&sender, operation, output)?)
+}

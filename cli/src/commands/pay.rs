@@ -1,0 +1,108 @@
+//! `jiaozi pay`: one signature, one or several payees, all or none.
+
+use clap::Args;
+use ledger::records::operation::PAYMENTS_MAX;
+use ledger::records::{Operation, Payment};
+use ledger::values::{Amount, WalletId};
+
+use crate::failure::{Answer, Failure};
+use crate::keystore::Keystore;
+use crate::output::Output;
+use crate::send::SendOptions;
+
+/// Arguments of `jiaozi pay`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    jiaozi pay --from alice --to jz1… --amount 12.34\n  \
+    jiaozi pay --from alice --to bob --amount 5 --to carol --amount 7.50 --wait final\n\n\
+    Amounts are decimal yuan. Several payees are paid all or none, in one transaction. A wallet that needs several\n\
+    signatures pays through: jiaozi tx prepare, tx sign, tx submit.")]
+pub struct PayArguments {
+    /// The paying wallet, by its name in the keystore.
+    #[arg(long, value_name = "NAME")]
+    from: String,
+    #[command(flatten)]
+    payees: Payees,
+    #[command(flatten)]
+    send: SendOptions,
+}
+
+/// Whom to pay, and how much each.
+#[derive(Debug, Clone, Args)]
+pub struct Payees {
+    /// A payee: a wallet id, or the name of a wallet in the keystore.
+    #[arg(long, value_name = "WALLET", required = true)]
+    to: Vec<String>,
+    /// How much the payee named before it gets, in yuan, such as 12.34.
+    #[arg(long, value_name = "YUAN", required = true)]
+    amount: Vec<Amount>,
+}
+
+impl Payees {
+    /// The payments.
+    ///
+    /// # Errors
+    /// [`Failure`] when payees and amounts do not pair up, or a payee is no wallet.
+    pub fn operation(&self, keystore: &Keystore) -> Answer<Operation> {
+        if self.to.len() != self.amount.len() {
+            let message = format!("{} payees and {} amounts", self.to.len(), self.amount.len());
+            return Err(Failure::usage("payees", message).at("--to").mend("give one --amount for each --to"));
+        }
+        if self.to.len() > PAYMENTS_MAX {
+            return Err(Failure::usage("payees", format_args!("{} payees; one transaction pays at most {PAYMENTS_MAX}", self.to.len()))
+                .at("--to")
+                .mend("split the payment"));
+        }
+        let payment = |(to, amount): (&String, &Amount)| Ok(Payment { payee: wallet_id(to, keystore)?, amount: *amount });
+        let payments: Answer<Vec<Payment>> = self.to.iter().zip(&self.amount).map(payment).collect();
+        Ok(Operation::Pay { payments: payments? })
+    }
+}
+
+/// A wallet by id or by its name in the keystore.
+///
+/// # Errors
+/// [`Failure`] when it is neither.
+pub fn wallet_id(text: &str, keystore: &Keystore) -> Answer<WalletId> {
+    match text.parse::<WalletId>() {
+        Ok(id) => Ok(id),
+        Err(_) if keystore.has(text) => keystore.find(text)?.wallet_id(),
+        Err(fault) => Err(Failure::usage("wallet_id", format_args!("{text:?}: {fault}"))
+            .at("--to")
+            .mend("copy the id again, or name a wallet of the keystore (jiaozi wallet list)")),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(arguments: &PayArguments, output: Output) -> Answer {
+    let operation = arguments.payees.operation(&arguments.send.keystore.open()?)?;
+    let sender = arguments.send.sender(&arguments.from)?;
+    output.result(&arguments.send.send(&sender, operation, output)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payees_and_amounts_pair_up() {
+        let keystore = Keystore::at(std::path::PathBuf::from("/nonexistent"));
+        let id = WalletId([7; 32]);
+        let payees = |to: &[&str], amounts: &[u64]| Payees {
+            to: to.iter().map(|to| (*to).to_owned()).collect(),
+            amount: amounts.iter().copied().map(Amount::from_fen).collect(),
+        };
+        let text = id.to_string();
+        let operation = payees(&[&text, &text], &[1_234, 5]).operation(&keystore).unwrap();
+        let Operation::Pay { payments } = operation else { panic!("not a payment") };
+        assert_eq!(payments, [1_234, 5].map(|fen| Payment { payee: id, amount: Amount::from_fen(fen) }));
+        assert_eq!(payees(&[&text, &text], &[1]).operation(&keystore).unwrap_err().code, "payees");
+        let failure = payees(&["jz1wrong"], &[1]).operation(&keystore).unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.exit), ("wallet_id", crate::failure::Exit::Usage));
+        let many = vec![text.as_str(); PAYMENTS_MAX + 1];
+        assert_eq!(payees(&many, &vec![1; PAYMENTS_MAX + 1]).operation(&keystore).unwrap_err().code, "payees");
+    }
+}

@@ -1,0 +1,136 @@
+//! `jiaozi chain` and `jiaozi network`: what a node sees.
+
+use api::{ChainReady, ChainView, NetworkView, RoleName};
+use clap::{Args, Subcommand};
+use ledger::values::Amount;
+use serde::Serialize;
+
+use crate::connection::NodeOptions;
+use crate::failure::Answer;
+use crate::output::{Output, Show, facts, grouped, table};
+
+/// Arguments of `jiaozi chain`.
+#[derive(Debug, Args)]
+pub struct ChainArguments {
+    #[command(subcommand)]
+    command: ChainCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ChainCommand {
+    /// How far a chain is, and how much money is on it.
+    #[command(after_help = "Examples:\n  jiaozi chain status\n  jiaozi chain status --node https://bank.example --chain 0 --json")]
+    Status(NodeOptions),
+}
+
+/// Arguments of `jiaozi network`.
+#[derive(Debug, Args)]
+pub struct NetworkArguments {
+    #[command(subcommand)]
+    command: NetworkCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum NetworkCommand {
+    /// Who takes part, and whom the node is connected to.
+    #[command(after_help = "Examples:\n  jiaozi network status\n  jiaozi network status --json")]
+    Status(NodeOptions),
+}
+
+#[derive(Debug, Serialize)]
+struct ChainStatus {
+    chain: ChainView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ready: Option<ChainReady>,
+}
+
+impl Show for ChainStatus {
+    fn text(&self) -> String {
+        let view = &self.chain;
+        let mut lines = vec![
+            ("chain", format!("{} ({} shard {})", view.chain, view.currency, view.shard)),
+            ("validators", view.validators.len().to_string()),
+        ];
+        if let Some(progress) = &view.progress {
+            let money = |fen| format!("{} yuan", Amount::from_fen(fen));
+            lines.extend([
+                ("height", grouped(progress.height)),
+                ("certified", grouped(progress.certified_height)),
+                ("state root", progress.state_root.to_string()),
+                ("records", grouped(progress.records)),
+                ("issued", money(progress.supply.issued_fen)),
+                ("redeemed", money(progress.supply.redeemed_fen)),
+                ("holdings", money(progress.supply.holdings_fen)),
+                ("waiting", grouped(progress.pooled_transactions)),
+                ("votes", yes_no(progress.is_voting)),
+            ]);
+        }
+        if let Some(ready) = &self.ready {
+            let reason = ready.reason.map(|reason| format!(" ({reason:?})")).unwrap_or_default();
+            lines.push(("ready", yes_no(ready.is_ready) + &reason));
+            if let Some(halt) = &ready.halt {
+                lines.push(("halted", halt.message.clone()));
+            }
+        }
+        facts(&lines)
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct NetworkStatus(NetworkView);
+
+impl Show for NetworkStatus {
+    fn text(&self) -> String {
+        let view = &self.0;
+        let head = facts(&[
+            ("network", view.network.clone()),
+            ("genesis", view.genesis_hash.to_string()),
+            ("asked", format!("node {}, version {}", view.node, view.version)),
+        ]);
+        let operators = view.operators.iter().map(|operator| {
+            let role = match operator.role {
+                RoleName::CentralBank => "central bank",
+                RoleName::Bank => "bank",
+            };
+            vec![operator.operator.to_string(), operator.name.clone(), role.to_owned()]
+        });
+        let nodes = view.nodes.iter().map(|node| {
+            let operator = view.operators.get(usize::from(node.operator)).map_or("?", |operator| &operator.name);
+            let connected = if node.node == view.node { "itself".to_owned() } else { yes_no(node.is_connected) };
+            vec![node.node.to_string(), operator.to_owned(), node.address.clone(), connected]
+        });
+        let operators = table(&["operator", "name", "role"], operators, &[0]);
+        let nodes = table(&["node", "operator", "address", "connected"], nodes, &[0]);
+        format!("{head}\n\n{operators}\n\n{nodes}")
+    }
+}
+
+fn yes_no(is: bool) -> String {
+    if is { "yes" } else { "no" }.to_owned()
+}
+
+/// Runs `jiaozi chain`.
+///
+/// # Errors
+/// [`crate::failure::Failure`].
+pub fn chain(arguments: ChainArguments, output: Output) -> Answer {
+    let ChainCommand::Status(options) = arguments.command;
+    let connection = options.connect()?;
+    let chains = connection.wait(connection.client.chains())?.chains;
+    let unknown = || crate::failure::Failure::from(api::ApiError::from(api::ErrorCode::ChainUnknown)).at("--chain");
+    let chain = chains.into_iter().find(|view| view.chain == options.chain).ok_or_else(unknown)?;
+    let ready = connection.wait(connection.client.ready())?.chains;
+    let ready = ready.into_iter().find(|ready| ready.chain == options.chain);
+    output.result(&ChainStatus { chain, ready })
+}
+
+/// Runs `jiaozi network`.
+///
+/// # Errors
+/// [`crate::failure::Failure`].
+pub fn network(arguments: NetworkArguments, output: Output) -> Answer {
+    let NetworkCommand::Status(options) = arguments.command;
+    let connection = options.connect()?;
+    output.result(&NetworkStatus(connection.wait(connection.client.network())?))
+}

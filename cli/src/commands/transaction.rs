@@ -1,0 +1,291 @@
+//! `jiaozi tx`: transactions that several people sign, and looking transactions up.
+
+use std::path::{Path, PathBuf};
+
+use api::TransactionStatus;
+use clap::{Args, Subcommand};
+use ledger::records::{Operation, TransactionContent};
+use ledger::values::TransactionId;
+use serde::Serialize;
+use wallet::PartialTransaction;
+use wallet::partial::PARTIAL_BYTES_MAX;
+
+use super::pay::Payees;
+use crate::connection::NodeOptions;
+use crate::failure::{Answer, Failure};
+use crate::keystore::KeystoreOptions;
+use crate::output::{Output, Show, facts};
+use crate::secret::PassphraseOptions;
+use crate::send::{SendOptions, WaitOptions, outcome, sent, state_name, submit, wait};
+
+/// Arguments of `jiaozi tx`.
+#[derive(Debug, Args)]
+pub struct TransactionArguments {
+    #[command(subcommand)]
+    command: TransactionCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TransactionCommand {
+    /// Where a transaction stands; with --proof, fetch the proof of its outcome.
+    #[command(after_help = "Examples:\n  \
+        jiaozi tx show 5f0c…\n  \
+        jiaozi tx show 5f0c… --proof payment.proof\n  \
+        jiaozi audit verify-proof payment.proof --genesis genesis.json")]
+    Show(ShowArguments),
+    /// Wait until a transaction is certified; exit 1 if it was rejected or has expired.
+    #[command(after_help = "Examples:\n  jiaozi tx wait 5f0c…\n  jiaozi tx wait 5f0c… --wait final --timeout 5")]
+    Wait(WaitArguments),
+    /// Write a payment to a file, for several people to sign.
+    #[command(after_help = "Examples:\n  \
+        jiaozi tx prepare --from treasury --to jz1… --amount 500 --out payment.json\n  \
+        jiaozi tx sign payment.json --with treasury\n  \
+        jiaozi tx submit payment.json")]
+    Prepare(PrepareArguments),
+    /// Add the signature of one of your wallets' keys to a file.
+    #[command(after_help = "Examples:\n  \
+        jiaozi tx sign payment.json --with treasury\n  \
+        jiaozi tx sign payment.json --with treasury --yes --passphrase-file secret\n\n\
+        Shows what would be signed. Without --yes nothing is signed.")]
+    Sign(SignArguments),
+    /// Submit a completely signed file and wait.
+    #[command(after_help = "Examples:\n  jiaozi tx submit payment.json\n  jiaozi tx submit alice.json bob.json --wait none\n\n\
+        Several files of one transaction are merged: each may hold other signatures.")]
+    Submit(SubmitArguments),
+}
+
+#[derive(Debug, Args)]
+struct ShowArguments {
+    /// The transaction's id.
+    id: TransactionId,
+    /// New file for the proof.
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeOptions,
+}
+
+#[derive(Debug, Args)]
+struct WaitArguments {
+    /// The transaction's id.
+    id: TransactionId,
+    #[command(flatten)]
+    node: NodeOptions,
+    #[command(flatten)]
+    wait: WaitOptions,
+}
+
+#[derive(Debug, Args)]
+struct PrepareArguments {
+    /// The paying wallet, by its name in the keystore.
+    #[arg(long, value_name = "NAME")]
+    from: String,
+    #[command(flatten)]
+    payees: Payees,
+    /// New file for the transaction.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    send: SendOptions,
+}
+
+#[derive(Debug, Args)]
+struct SignArguments {
+    /// The file.
+    file: PathBuf,
+    /// The wallet whose key signs, by its name in the keystore.
+    #[arg(long, value_name = "NAME")]
+    with: String,
+    /// Sign what is shown.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    keystore: KeystoreOptions,
+    #[command(flatten)]
+    passphrase: PassphraseOptions,
+}
+
+#[derive(Debug, Args)]
+struct SubmitArguments {
+    /// Files of one transaction.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    node: NodeOptions,
+    #[command(flatten)]
+    wait: WaitOptions,
+}
+
+/// A transaction's status, and where its proof went.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    status: TransactionStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof_file: Option<PathBuf>,
+}
+
+impl Show for Shown {
+    fn text(&self) -> String {
+        let status = &self.status;
+        let mut lines = vec![("transaction", status.id.to_string()), ("status", state_name(status.status).to_owned())];
+        if let (Some(height), Some(index)) = (status.height, status.index) {
+            lines.push(("position", format!("height {height}, index {index}")));
+        }
+        if let Some(outcome) = &status.outcome {
+            let text = if outcome.is_applied { "applied".to_owned() } else { format!("rejected: {} ({} {})", outcome.message, outcome.code, outcome.name) };
+            lines.push(("outcome", text));
+        }
+        if let Some(error) = &status.error {
+            lines.push(("reason", format!("{} ({} {})", error.message, error.code, error.name)));
+        }
+        if let Some(transaction) = &status.transaction {
+            lines.push(("wallet", transaction.wallet.to_string()));
+        }
+        if let Some(file) = &self.proof_file {
+            lines.push(("proof", file.display().to_string()));
+        }
+        facts(&lines)
+    }
+}
+
+/// A file of a transaction that is being signed.
+#[derive(Debug, Serialize)]
+struct Prepared {
+    id: String,
+    wallet: String,
+    operation: api::OperationView,
+    valid_until_ms: u64,
+    signed: usize,
+    missing: usize,
+    file: PathBuf,
+}
+
+impl Prepared {
+    fn new(partial: &PartialTransaction, file: &Path) -> Self {
+        let content: &TransactionContent = partial.content();
+        Self {
+            id: partial.id().to_string(),
+            wallet: content.wallet.to_string(),
+            operation: api::OperationView::new(&content.operation),
+            valid_until_ms: content.valid_until.0,
+            signed: partial.signed_by().count(),
+            missing: partial.missing(),
+            file: file.to_owned(),
+        }
+    }
+}
+
+impl Show for Prepared {
+    fn text(&self) -> String {
+        let mut lines = vec![("transaction", self.id.clone()), ("from", self.wallet.clone())];
+        match &self.operation {
+            api::OperationView::Pay { payments } => lines.extend(payments.iter().map(|payment| {
+                let amount = ledger::values::Amount::from_fen(payment.amount_fen);
+                ("pays", format!("{amount} yuan to {}", payment.payee))
+            })),
+            api::OperationView::OpenWallets { wallets } => lines.push(("opens", format!("{} wallets", wallets.len()))),
+            api::OperationView::Issue { to, amount_fen } => {
+                lines.push(("issues", format!("{} yuan to {to}", ledger::values::Amount::from_fen(*amount_fen))));
+            }
+            api::OperationView::Redeem { amount_fen } => {
+                lines.push(("redeems", format!("{} yuan", ledger::values::Amount::from_fen(*amount_fen))));
+            }
+        }
+        lines.push(("signatures", format!("{} there, {} missing", self.signed, self.missing)));
+        lines.push(("file", self.file.display().to_string()));
+        facts(&lines)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(arguments: TransactionArguments, output: Output) -> Answer {
+    match arguments.command {
+        TransactionCommand::Show(arguments) => show(&arguments, output),
+        TransactionCommand::Wait(arguments) => {
+            let connection = arguments.node.connect()?;
+            let status = wait(&connection, arguments.id, &arguments.wait)?;
+            outcome(&status)?;
+            output.result(&sent(arguments.id, None, status))
+        }
+        TransactionCommand::Prepare(arguments) => prepare(&arguments, output),
+        TransactionCommand::Sign(arguments) => sign(&arguments, output),
+        TransactionCommand::Submit(arguments) => {
+            let partial = merged(&arguments.files)?;
+            let (id, genesis) = (partial.id(), partial.genesis());
+            let connection = arguments.node.connect()?;
+            connection.terms(Some(genesis)).map_err(|failure| failure.at("--node"))?;
+            let transaction = partial.complete()?;
+            output.result(&submit(&connection, &transaction, id, &arguments.wait, output)?)
+        }
+    }
+}
+
+fn show(arguments: &ShowArguments, output: Output) -> Answer {
+    let connection = arguments.node.connect()?;
+    let status = connection.wait(connection.client.transaction(arguments.id))?;
+    if let Some(path) = &arguments.proof {
+        let proof = connection.wait(connection.client.transaction_proof(arguments.id))?;
+        let io = |fault: std::io::Error| Failure::io("write", path, &fault).at("--proof");
+        let mut file = std::fs::File::create_new(path).map_err(io)?;
+        std::io::Write::write_all(&mut file, &proof).map_err(io)?;
+    }
+    output.result(&Shown { status, proof_file: arguments.proof.clone() })
+}
+
+fn prepare(arguments: &PrepareArguments, output: Output) -> Answer {
+    if arguments.out.exists() {
+        return Err(Failure::usage("file_exists", format_args!("{} exists already", arguments.out.display()))
+            .at("--out")
+            .mend("name a new file"));
+    }
+    let operation: Operation = arguments.payees.operation(&arguments.send.keystore.open()?)?;
+    let sender = arguments.send.sender(&arguments.from)?;
+    let partial = sender.build(operation)?.partial()?;
+    save(&partial, &arguments.out)?;
+    output.result(&Prepared::new(&partial, &arguments.out))
+}
+
+fn sign(arguments: &SignArguments, output: Output) -> Answer {
+    let mut partial = load(&arguments.file)?;
+    let keystore = arguments.keystore.open()?;
+    let entry = keystore.find(&arguments.with).map_err(|failure| failure.at("--with"))?;
+    entry.require_network(partial.genesis()).map_err(|failure| failure.at("file"))?;
+    if !arguments.yes {
+        output.result(&Prepared::new(&partial, &arguments.file))?;
+        return Err(Failure::usage("not_signed", "nothing was signed")
+            .at("--yes")
+            .mend("look at the transaction above; if it is what you want, repeat the command with --yes"));
+    }
+    let secret = keystore.secret(&entry, &arguments.passphrase.read()?)?;
+    partial.sign(&secret)?;
+    save(&partial, &arguments.file)?;
+    output.result(&Prepared::new(&partial, &arguments.file))
+}
+
+fn merged(files: &[PathBuf]) -> Answer<PartialTransaction> {
+    let mut files = files.iter();
+    let first = files.next().ok_or_else(|| Failure::usage("files", "no file was named"))?;
+    let mut partial = load(first)?;
+    for file in files {
+        partial.merge(&load(file)?)?;
+    }
+    Ok(partial)
+}
+
+fn load(path: &Path) -> Answer<PartialTransaction> {
+    use std::io::Read as _;
+    let io = |fault: std::io::Error| Failure::io("read", path, &fault);
+    let mut text = String::new();
+    std::fs::File::open(path).map_err(io)?.take(PARTIAL_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(io)?;
+    PartialTransaction::from_json(&text).map_err(|fault| Failure::from(fault).at(path.display().to_string()))
+}
+
+/// Replaces the file as a whole: an interrupted write must not lose other people's signatures.
+fn save(partial: &PartialTransaction, path: &Path) -> Answer {
+    let json = partial.to_json()? + "\n";
+    wallet::files::replace_private(path, json.as_bytes()).map_err(|fault| Failure::unreachable("file", fault))
+}

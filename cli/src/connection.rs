@@ -1,0 +1,158 @@
+//! A node, as commands reach it.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use api::{ApiError, Client, ClientConfig, ClientError, ErrorCode, Token};
+use clap::Args;
+use ledger::values::{ChainId, Currency, GenesisHash};
+use tokio::runtime::Runtime;
+
+use crate::failure::{Answer, Exit, Failure};
+
+/// Which node, and how to be let in.
+#[derive(Debug, Clone, Args)]
+pub struct NodeOptions {
+    /// The node's address: https anywhere, http on this machine only.
+    #[arg(long, value_name = "URL", env = "JIAOZI_NODE", default_value = "http://127.0.0.1:8080")]
+    pub node: String,
+    /// File with the client token, where the node asks for one.
+    #[arg(long, value_name = "FILE", env = "JIAOZI_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// PEM file of the only certificate authority to trust.
+    #[arg(long, value_name = "FILE", env = "JIAOZI_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The chain.
+    #[arg(long, value_name = "ID", default_value_t = 0)]
+    pub chain: u32,
+}
+
+/// A client with a runtime of its own.
+pub struct Connection {
+    /// The client.
+    pub client: Client,
+    /// The chain asked about.
+    pub chain: ChainId,
+    runtime: Runtime,
+}
+
+/// What a transaction must name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The network.
+    pub genesis: GenesisHash,
+    /// The chain.
+    pub chain: ChainId,
+    /// Its currency.
+    pub currency: Currency,
+}
+
+impl NodeOptions {
+    /// A connection. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Failure`] when the address or a file is wrong.
+    pub fn connect(&self) -> Answer<Connection> {
+        let mut config = ClientConfig::new(&self.node);
+        if let Some(path) = &self.token_file {
+            config.token = Some(Token::load(path)?);
+        }
+        config.ca_file.clone_from(&self.ca_file);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|fault| Failure::unreachable("runtime", fault))?;
+        Ok(Connection { client: Client::new(&config)?, chain: ChainId(self.chain), runtime })
+    }
+}
+
+impl Connection {
+    /// Waits for a call.
+    ///
+    /// # Errors
+    /// What the call failed with.
+    pub fn wait<T>(&self, call: impl Future<Output = Result<T, ClientError>>) -> Answer<T> {
+        Ok(self.runtime.block_on(call)?)
+    }
+
+    /// What a transaction for this node's chain must name; `expected` is the genesis hash that the caller trusts.
+    ///
+    /// # Errors
+    /// [`Failure`] when the node is of another network or knows no such chain.
+    pub fn terms(&self, expected: Option<GenesisHash>) -> Answer<Terms> {
+        let network = self.wait(self.client.network())?;
+        if let Some(expected) = expected.filter(|expected| *expected != network.genesis_hash) {
+            let message =
+                format!("the node is of network {}, the genesis file is of {expected}", network.genesis_hash);
+            return Err(Failure::refused("other_network", message)
+                .at("--genesis")
+                .mend("name a node of your network, or its genesis file"));
+        }
+        let chains = self.wait(self.client.chains())?.chains;
+        let view = chains.iter().find(|view| view.chain == self.chain.0);
+        let view = view.ok_or_else(|| Failure::from(ApiError::from(ErrorCode::ChainUnknown)).at("--chain"))?;
+        let currency = view.currency.parse().map_err(|fault| Failure::refused("currency", fault))?;
+        Ok(Terms { genesis: network.genesis_hash, chain: self.chain, currency })
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::Refused(refusal) => return refusal.clone().into(),
+            ClientError::Url { .. } | ClientError::PlainHttp { .. } | ClientError::File { .. } => Exit::Usage,
+            ClientError::Unreachable { .. } | ClientError::Timeout { .. } | ClientError::Setup(_) => Exit::Unreachable,
+            ClientError::NotCertified { .. } => Exit::Unreachable,
+            _ => Exit::Refused,
+        };
+        let code = match &error {
+            ClientError::Url { .. } => "node_url",
+            ClientError::PlainHttp { .. } => "plain_http",
+            ClientError::File { .. } => "client_file",
+            ClientError::Setup(_) => "client_setup",
+            ClientError::Unreachable { .. } => "node_unreachable",
+            ClientError::Timeout { .. } => "node_timeout",
+            ClientError::NotCertified { .. } => "not_certified_in_time",
+            _ => "node_answer",
+        };
+        Self::new(exit, code, error)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let code = format!("{} {}", error.code, error.name);
+        let exit = match error.code {
+            1_301..=1_303 | 1_501..=1_504 => Exit::Unreachable,
+            _ => Exit::Refused,
+        };
+        Self { code, message: error.message, field: error.field, mend: error.mend, exit }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_code_field_and_mend() {
+        let failure = Failure::from(ApiError::from(ledger::records::Rejection::InsufficientFunds));
+        assert_eq!(failure.code, "11205 insufficient_funds");
+        assert_eq!((failure.exit, failure.field.as_deref()), (Exit::Refused, Some("operation.amount")));
+        assert_eq!(failure.mend, "fund the wallet, then sign anew");
+    }
+
+    #[test]
+    fn an_address_in_the_clear_is_a_usage_error() {
+        let options = NodeOptions { node: "http://10.0.0.1".into(), token_file: None, ca_file: None, chain: 0 };
+        let failure = options.connect().err().unwrap();
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::Usage, "plain_http"));
+        assert!(failure.mend.contains("use https"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_node_that_is_not_there_cannot_be_reached() {
+        let options = NodeOptions { node: "http://127.0.0.1:1".into(), token_file: None, ca_file: None, chain: 0 };
+        let connection = options.connect().unwrap();
+        let failure = connection.wait(connection.client.network()).unwrap_err();
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::Unreachable, "node_unreachable"));
+    }
+}

@@ -1,0 +1,375 @@
+//! From an operation to a certified outcome: the nonce is reserved on disk, the transaction signed and submitted, and
+//! its outcome waited for.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use api::{ApiError, ClientError, SubmitStatus, TransactionState, TransactionStatus, WalletView};
+use clap::{Args, ValueEnum};
+use ledger::records::{Operation, Transaction};
+use ledger::values::{GenesisHash, SecretKey, TimestampMs, TransactionId, WalletId};
+use serde::Serialize;
+use wallet::{NonceError, PartialError, Reservation, TransactionBuilder};
+
+use crate::connection::{Connection, NodeOptions, Terms};
+use crate::failure::{Answer, Exit, Failure};
+use crate::keystore::{Keystore, KeystoreOptions, WalletEntry};
+use crate::output::{Output, Show, facts};
+use crate::secret::PassphraseOptions;
+
+/// Pauses between two looks at a transaction that is to become final.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// Longest life that a command gives a transaction.
+const VALID_FOR_SECONDS_MAX: u64 = 86_400;
+
+/// Who sends, through which node, and what is waited for.
+#[derive(Debug, Clone, Args)]
+pub struct SendOptions {
+    #[command(flatten)]
+    pub(crate) node: NodeOptions,
+    #[command(flatten)]
+    pub(crate) keystore: KeystoreOptions,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseOptions,
+    /// Genesis file of the network that is meant; the node must be of it.
+    #[arg(long, value_name = "FILE", env = "JIAOZI_GENESIS")]
+    pub(crate) genesis: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wait: WaitOptions,
+    /// How long the transaction may wait to be executed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=VALID_FOR_SECONDS_MAX))]
+    pub(crate) valid_for: u64,
+    /// Nonce lane; payments in different lanes do not wait for each other.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) lane: u16,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Args)]
+pub struct WaitOptions {
+    /// What to wait for. Only a certified outcome is proved; a final one is the node's word.
+    #[arg(long, value_name = "WHAT", default_value = "certified")]
+    pub(crate) wait: Wait,
+    /// How long to wait.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) timeout: u64,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wait {
+    /// The outcome is under a quorum's certificate.
+    Certified,
+    /// The position cannot change any more.
+    Final,
+    /// Only that the node took it in.
+    None,
+}
+
+/// A transaction as it was sent, and what became of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sent {
+    /// Its id.
+    pub id: String,
+    /// The wallet that acted.
+    pub wallet: String,
+    /// Where it stands.
+    pub status: TransactionState,
+    /// The block that ordered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u64>,
+    /// What execution made of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+}
+
+impl Show for Sent {
+    fn text(&self) -> String {
+        let height = self.height.map(|height| format!(" at height {height}")).unwrap_or_default();
+        let status = match self.status {
+            TransactionState::Pending | TransactionState::Unknown => "accepted; not waited for".to_owned(),
+            status => format!("{}{height}", state_name(status)),
+        };
+        let mut lines = vec![("transaction", self.id.clone()), ("wallet", self.wallet.clone()), ("status", status)];
+        lines.extend(self.outcome.clone().map(|outcome| ("outcome", outcome)));
+        facts(&lines)
+    }
+}
+
+/// A state in words.
+#[must_use]
+pub const fn state_name(state: TransactionState) -> &'static str {
+    match state {
+        TransactionState::Unknown => "unknown",
+        TransactionState::Pending => "pending",
+        TransactionState::NotExecuted => "not executed",
+        TransactionState::Final => "final",
+        TransactionState::Certified => "certified",
+        TransactionState::Expired => "expired",
+    }
+}
+
+/// A wallet that acts through a node.
+pub struct Sender {
+    /// The node.
+    pub connection: Connection,
+    /// What transactions name.
+    pub terms: Terms,
+    /// Where the wallet and its nonces are.
+    pub keystore: Keystore,
+    /// The wallet.
+    pub entry: WalletEntry,
+    valid_for_ms: u64,
+    lane: u16,
+}
+
+impl SendOptions {
+    /// The wallet `name`, ready to act. Nothing secret is read yet.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no such wallet or node, or they are of different networks.
+    pub fn sender(&self, name: &str) -> Answer<Sender> {
+        let keystore = self.keystore.open()?;
+        let entry = keystore.find(name).map_err(|failure| failure.at("--from"))?;
+        let connection = self.node.connect()?;
+        let terms = connection.terms(expected_genesis(self.genesis.as_deref())?)?;
+        entry.require_network(terms.genesis)?;
+        Ok(Sender { connection, terms, keystore, entry, valid_for_ms: self.valid_for * 1_000, lane: self.lane })
+    }
+
+    /// Signs one operation with the wallet's own key, submits it and waits.
+    ///
+    /// # Errors
+    /// [`Failure`]: refused at submission, rejected by execution, or not certified in time.
+    pub fn send(&self, sender: &Sender, operation: Operation, output: Output) -> Answer<Sent> {
+        let secret = sender.keystore.secret(&sender.entry, &self.passphrase.read()?)?;
+        let transaction = sender.sign(operation, &secret)?;
+        sender.submit(&transaction, &self.wait, output)
+    }
+}
+
+/// The genesis hash of a file.
+///
+/// # Errors
+/// [`Failure`] when the file is no genesis.
+pub fn expected_genesis(path: Option<&std::path::Path>) -> Answer<Option<GenesisHash>> {
+    let Some(path) = path else { return Ok(None) };
+    let hash = genesis::GenesisFile::load(path).and_then(|file| file.hash());
+    hash.map(Some).map_err(|fault| crate::commands::genesis::failure(fault).at("--genesis"))
+}
+
+impl Sender {
+    /// A sender over parts at hand.
+    #[must_use]
+    pub const fn new(connection: Connection, terms: Terms, keystore: Keystore, entry: WalletEntry) -> Self {
+        Self { connection, terms, keystore, entry, valid_for_ms: 600_000, lane: 0 }
+    }
+
+    /// The same for another wallet of the same keystore.
+    #[must_use]
+    pub fn of(self, entry: WalletEntry) -> Self {
+        Self { entry, ..self }
+    }
+
+    /// A transaction with a nonce that is on disk as used.
+    ///
+    /// # Errors
+    /// [`Failure`] when the wallet does not exist on the chain or has no free nonce.
+    pub fn build(&self, operation: Operation) -> Answer<TransactionBuilder> {
+        let id = self.entry.wallet_id()?;
+        let view: WalletView = self.connection.wait(self.connection.client.wallet(id, Some(self.terms.chain)))?;
+        let chain_time = TimestampMs(view.timestamp_ms);
+        let now = TimestampMs(wall_clock_ms().max(chain_time.0));
+        let valid_until = TimestampMs(now.0.saturating_add(self.valid_for_ms));
+        let lane = view.lanes.iter().find(|view| view.lane == self.lane).ok_or_else(|| {
+            Failure::usage("lane", format_args!("the wallet has {} nonce lanes, counted from 0", view.lanes.len()))
+                .at("--lane")
+                .mend("use a lower lane")
+        })?;
+        let reservation =
+            Reservation { lane: self.lane, count: 1, valid_until, on_chain: lane.state(), chain_time };
+        let nonces = self.keystore.nonces(id).reserve(reservation)?;
+        let nonce = nonces.first().copied().ok_or_else(|| Failure::refused("nonce", "no nonce was reserved"))?;
+        let policy = self.entry.policy()?;
+        let builder = TransactionBuilder::new(self.terms.genesis, self.terms.chain, id, policy);
+        Ok(builder.nonce(nonce).valid_until(valid_until).operation(operation))
+    }
+
+    /// A complete transaction under the wallet's own key.
+    ///
+    /// # Errors
+    /// [`Failure`], also when the policy needs more signatures.
+    pub fn sign(&self, operation: Operation, secret: &SecretKey) -> Answer<Transaction> {
+        Ok(self.build(operation)?.sign(&[secret])?)
+    }
+
+    /// Submits a transaction and waits as asked.
+    ///
+    /// # Errors
+    /// [`Failure`]: refused at submission, rejected by execution, or not there in time.
+    pub fn submit(&self, transaction: &Transaction, options: &WaitOptions, output: Output) -> Answer<Sent> {
+        let id = transaction.id(self.terms.genesis);
+        let wallet = transaction.content.wallet;
+        match submit(&self.connection, transaction, id, options, output) {
+            Err(failure) if failure.exit == Exit::Refused => {
+                // Whatever was refused has not used its nonce or has used it for good; either way it is settled.
+                self.keystore.nonces(wallet).resolve(transaction.content.nonce)?;
+                Err(failure)
+            }
+            Ok(sent) if sent.status.is_terminal() => {
+                self.keystore.nonces(wallet).resolve(transaction.content.nonce)?;
+                Ok(sent)
+            }
+            other => other,
+        }
+    }
+}
+
+/// Submits a transaction and waits as asked.
+///
+/// # Errors
+/// [`Failure`]: refused at submission, rejected by execution, or not there in time.
+pub fn submit(
+    connection: &Connection,
+    transaction: &Transaction,
+    id: TransactionId,
+    options: &WaitOptions,
+    output: Output,
+) -> Answer<Sent> {
+    let answer = connection.wait(connection.client.submit(transaction))?;
+    if answer.status == SubmitStatus::Refused {
+        let refusal = answer.error.map_or_else(|| Failure::refused("refused", "the node refused it"), Failure::from);
+        return Err(refusal);
+    }
+    let wallet = transaction.content.wallet;
+    if options.wait == Wait::None {
+        return Ok(sent(id, Some(wallet), TransactionStatus::without_position(id, TransactionState::Pending, None)));
+    }
+    output.note(&format!("submitted {id}"));
+    let status = wait(connection, id, options)?;
+    outcome(&status)?;
+    Ok(sent(id, Some(wallet), status))
+}
+
+/// Waits until a transaction is certified or final.
+///
+/// # Errors
+/// [`Failure`] when it is not there in time.
+pub fn wait(connection: &Connection, id: TransactionId, options: &WaitOptions) -> Answer<TransactionStatus> {
+    let timeout = Duration::from_secs(options.timeout);
+    if options.wait == Wait::Certified {
+        return connection.wait(connection.client.wait_certified(id, timeout));
+    }
+    let started = Instant::now();
+    loop {
+        match connection.wait(connection.client.transaction(id)) {
+            Ok(status) if status.status.is_terminal() || status.status == TransactionState::Final => return Ok(status),
+            Ok(status) if started.elapsed() >= timeout => {
+                let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                return Err(ClientError::NotCertified { id, status: status.status, waited_ms }.into());
+            }
+            Err(failure) if failure.exit != Exit::Unreachable || started.elapsed() >= timeout => return Err(failure),
+            _ => std::thread::sleep(LOOK_AGAIN),
+        }
+    }
+}
+
+/// Refuses what was not applied.
+///
+/// # Errors
+/// [`Failure`] with the ledger's code, field and mend.
+pub fn outcome(status: &TransactionStatus) -> Answer {
+    if let Some(outcome) = &status.outcome {
+        if outcome.is_applied {
+            return Ok(());
+        }
+        let known = ledger::records::Rejection::from_code(outcome.code).map(ApiError::from);
+        let failure = known.map_or_else(|| Failure::refused(outcome.name.clone(), &outcome.message), Failure::from);
+        return Err(Failure { message: format!("rejected: {}", failure.message), ..failure });
+    }
+    match (&status.error, status.status) {
+        (Some(error), _) => Err(Failure::from(error.clone())),
+        (None, TransactionState::Expired) => {
+            Err(Failure::refused("expired", format_args!("transaction {} expired without an outcome", status.id))
+                .mend("it can never be executed; send anew"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is shown of a transaction.
+#[must_use]
+pub fn sent(id: TransactionId, wallet: Option<WalletId>, status: TransactionStatus) -> Sent {
+    let acting = wallet.map(|wallet| wallet.to_string());
+    let seen = status.transaction.as_ref().map(|transaction| transaction.wallet.to_string());
+    Sent {
+        id: id.to_string(),
+        wallet: acting.or(seen).unwrap_or_else(|| "unknown".to_owned()),
+        status: status.status,
+        height: status.height,
+        outcome: status.outcome.map(|outcome| match outcome.is_applied {
+            true => outcome.name,
+            false => format!("{} {}: {}", outcome.code, outcome.name, outcome.message),
+        }),
+    }
+}
+
+/// Milliseconds since 1970 by this machine's clock; a clock before that counts as 0.
+#[must_use]
+pub fn wall_clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<NonceError> for Failure {
+    fn from(fault: NonceError) -> Self {
+        let (exit, code) = match &fault {
+            NonceError::Busy { .. } => (Exit::Unreachable, "nonces_busy"),
+            NonceError::WindowFull { .. } => (Exit::Refused, "nonces_full"),
+            NonceError::Range { .. } => (Exit::Usage, "nonce_range"),
+            _ => (Exit::Unreachable, "nonces"),
+        };
+        Self::new(exit, code, fault)
+    }
+}
+
+impl From<PartialError> for Failure {
+    fn from(fault: PartialError) -> Self {
+        let (exit, code) = match &fault {
+            PartialError::Incomplete { .. } => (Exit::Refused, "signatures_missing"),
+            PartialError::ForeignKey { .. } => (Exit::Refused, "foreign_key"),
+            PartialError::Signature { .. } => (Exit::Refused, "signature_invalid"),
+            PartialError::OtherId { .. } => (Exit::Refused, "other_transaction"),
+            PartialError::Build(_) => (Exit::Usage, "transaction"),
+            _ => (Exit::Usage, "transaction_file"),
+        };
+        Self::new(exit, code, fault)
+    }
+}
+
+impl From<wallet::BuildError> for Failure {
+    fn from(fault: wallet::BuildError) -> Self {
+        Self::usage("transaction", fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::OutcomeView;
+
+    use super::*;
+
+    #[test]
+    fn a_rejection_is_a_refusal_with_the_ledger_s_code() {
+        let id = TransactionId([1; 32]);
+        let mut status = TransactionStatus::without_position(id, TransactionState::Certified, None);
+        status.outcome = Some(OutcomeView::from_code(0));
+        assert!(outcome(&status).is_ok());
+        status.outcome = Some(OutcomeView::from_code(205));
+        let failure = outcome(&status).unwrap_err();
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::Refused, "11205 insufficient_funds"));
+        assert!(failure.message.starts_with("rejected: "));
+        let expired = TransactionStatus::without_position(id, TransactionState::Expired, None);
+        assert_eq!(outcome(&expired).unwrap_err().code, "expired");
+    }
+}

@@ -1,0 +1,19 @@
+//! Tests of the ledger through its public face: one binary, one module per subject.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests run on one machine")]
+
+mod network;
+mod samples;
+
+mod codec;
+mod execution;
+mod forecast;
+mod model;
+mod operations;
+mod proofs;
+mod replay;
+mod signatures;
+mod trees;
+mod validity;
+mod values;
+mod vectors;

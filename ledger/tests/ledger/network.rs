@@ -1,0 +1,348 @@
+//! A small network for tests: a central bank and four banks, one chain, and a ledger that executes what it is given.
+
+use ledger::proofs::{CertifiedResult, FinalityProof, consensus_namespace};
+use ledger::records::batch::BATCH_LIFE_MS_MAX;
+use ledger::records::transaction::network_tag;
+use ledger::records::{
+    Batch, BatchContent, Block, BlockBody, BlockHeader, ChainParams, ChainSpec, Claim, FeeBid, GenesisSpec,
+    HeightResult, NodeRecord, Nonce, NotExecuted, Operation, OperatorRecord, OperatorRole, Payment, Policy,
+    Record, Rejection, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening, WalletRecord,
+};
+use ledger::rules::{BatchFacts, ParentFacts};
+use ledger::state::{ChainState, Execution, MemoryReader, StateReader as _};
+use ledger::values::{
+    Amount, BatchDigest, ChainId, Currency, Epoch, GenesisHash, Hash, Height, NodeIndex, OperatorId,
+    SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
+};
+
+/// The chain of all tests.
+pub(crate) const CHAIN: ChainId = ChainId(0);
+/// The timestamp of genesis.
+pub(crate) const START: TimestampMs = TimestampMs(1_700_000_000_000);
+/// Operator 0 is the central bank; 1 to 4 are banks.
+pub(crate) const OPERATORS: u16 = 5;
+/// How long a batch of the tests lives.
+const BATCH_LIFE_MS: u64 = BATCH_LIFE_MS_MAX / 2;
+
+/// A key from a number; kinds of keys never meet.
+fn key(kind: u8, number: u64) -> SecretKey {
+    let mut seed = [kind; 32];
+    seed[..8].copy_from_slice(&number.to_le_bytes());
+    SecretKey::from_seed(seed)
+}
+
+/// The key of an operator's own wallet.
+pub(crate) fn operator_key(operator: u16) -> SecretKey {
+    key(1, u64::from(operator))
+}
+
+/// The key of a customer's wallet.
+pub(crate) fn customer_key(customer: u64) -> SecretKey {
+    key(2, customer)
+}
+
+/// The consensus keys in the order of the validator set.
+pub(crate) fn consensus_keys() -> Vec<SecretKey> {
+    let mut keys: Vec<_> = (0..4).map(|validator| key(3, validator)).collect();
+    keys.sort_by_key(SecretKey::public_key);
+    keys
+}
+
+/// The genesis spec of the tests.
+pub(crate) fn spec() -> GenesisSpec {
+    let operator = |id: u16| OperatorRecord {
+        name: if id == 0 { "Central Bank".into() } else { format!("Bank {id}") },
+        role: if id == 0 { OperatorRole::CentralBank } else { OperatorRole::Bank },
+        key: key(4, u64::from(id)).public_key(),
+        wallet_policy: Policy::single(operator_key(id).public_key()),
+    };
+    let node = |bank: u16| NodeRecord {
+        operator: OperatorId(bank),
+        network_key: key(5, u64::from(bank)).public_key(),
+        address: format!("127.0.0.1:{}", 9_000 + bank),
+    };
+    let keys = consensus_keys();
+    let validators = keys.iter().zip(0..).map(|(key, index)| ValidatorRecord {
+        operator: OperatorId(index + 1),
+        node: NodeIndex(index),
+        consensus_key: key.public_key(),
+    });
+    GenesisSpec {
+        network: "test".into(),
+        timestamp: START,
+        operators: (0..OPERATORS).map(operator).collect(),
+        nodes: (1..OPERATORS).map(node).collect(),
+        chains: vec![ChainSpec {
+            chain: CHAIN,
+            currency: Currency(*b"CNY"),
+            shard: 0,
+            params: ChainParams::default(),
+            validators: validators.collect(),
+        }],
+    }
+}
+
+/// Who signs: a wallet with the key that rules it.
+#[derive(Debug, Clone)]
+pub(crate) struct Signer {
+    pub(crate) wallet: WalletId,
+    pub(crate) key: SecretKey,
+}
+
+/// What a transaction became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Became {
+    Applied,
+    Rejected(Rejection),
+    Skipped(NotExecuted),
+}
+
+/// A ledger that is driven block by block.
+pub(crate) struct Network {
+    pub(crate) spec: GenesisSpec,
+    pub(crate) genesis: GenesisHash,
+    pub(crate) state: ChainState,
+    pub(crate) records: MemoryReader,
+    pub(crate) parent: ParentFacts,
+    /// Every executed height, from height 1.
+    pub(crate) heights: Vec<(Block, Vec<Batch>, Execution)>,
+    pub(crate) genesis_result: HeightResult,
+    sequence: u64,
+}
+
+impl Network {
+    pub(crate) fn new() -> Self {
+        Self::with_params(ChainParams::default())
+    }
+
+    pub(crate) fn with_params(params: ChainParams) -> Self {
+        let mut spec = spec();
+        spec.chains[0].params = params;
+        let (state, writes, genesis_result) = ChainState::genesis(&spec, CHAIN).unwrap();
+        let mut records = MemoryReader::default();
+        records.apply(&writes);
+        let parent = ParentFacts::genesis(state.rules(), START, state.head().result);
+        let genesis = spec.hash();
+        Self { spec, genesis, state, records, parent, heights: Vec::new(), genesis_result, sequence: 0 }
+    }
+
+    /// An operator's own wallet.
+    pub(crate) fn operator(&self, id: u16) -> Signer {
+        let wallet =
+            self.state.rules().registry.operator_wallet(self.genesis, Currency(*b"CNY"), OperatorId(id));
+        Signer { wallet: wallet.unwrap(), key: operator_key(id) }
+    }
+
+    /// A customer's wallet, opened or not.
+    pub(crate) fn customer(&self, number: u64) -> Signer {
+        let opening = self.opening(number, Tier::One);
+        let wallet = WalletId::derive(self.genesis, Currency(*b"CNY"), opening.policy, &opening.salt);
+        Signer { wallet, key: customer_key(number) }
+    }
+
+    /// The opening that makes [`Self::customer`].
+    pub(crate) fn opening(&self, number: u64, tier: Tier) -> WalletOpening {
+        let policy = Policy::single(customer_key(number).public_key()).hash();
+        WalletOpening { policy, salt: [7; 16], tier }
+    }
+
+    /// A transaction of `signer`, in lane 0, valid for a minute from the next block on.
+    pub(crate) fn content(&self, signer: &Signer, sequence: u64, operation: Operation) -> TransactionContent {
+        TransactionContent {
+            network: network_tag(self.genesis),
+            chain: CHAIN,
+            wallet: signer.wallet,
+            nonce: Nonce { lane: 0, sequence },
+            valid_until: TimestampMs(self.next_timestamp().0 + 60_000),
+            fee: FeeBid::default(),
+            policy: Policy::single(signer.key.public_key()),
+            operation,
+        }
+    }
+
+    pub(crate) fn transaction(&self, signer: &Signer, sequence: u64, operation: Operation) -> Transaction {
+        self.content(signer, sequence, operation).signed_by(self.genesis, &signer.key)
+    }
+
+    /// The next open sequence of lane 0 of a wallet.
+    pub(crate) fn next_sequence(&self, wallet: &WalletId) -> u64 {
+        self.wallet(wallet).map_or(1, |wallet| wallet.lanes.first().map_or(1, |lane| lane.highest + 1))
+    }
+
+    pub(crate) fn wallet(&self, id: &WalletId) -> Option<WalletRecord> {
+        self.records.wallets(&[*id]).unwrap().remove(0).map(|(_, wallet)| wallet)
+    }
+
+    pub(crate) fn balance(&self, id: &WalletId) -> u64 {
+        self.wallet(id).unwrap().balance.fen()
+    }
+
+    pub(crate) fn next_timestamp(&self) -> TimestampMs {
+        TimestampMs(self.parent.timestamp.0 + 50)
+    }
+
+    /// Seals transactions into a batch of validator 0.
+    pub(crate) fn seal(&mut self, transactions: Vec<Transaction>) -> (BatchDigest, Batch) {
+        self.sequence += 1;
+        let content = BatchContent {
+            chain: CHAIN,
+            epoch: Epoch(0),
+            sealer: ValidatorIndex(0),
+            sequence: self.sequence,
+            expires: TimestampMs(self.next_timestamp().0 + BATCH_LIFE_MS),
+            transactions,
+        };
+        content.seal(self.genesis, &consensus_keys()[0])
+    }
+
+    /// A valid next block of these batches, claiming the result of the height before.
+    pub(crate) fn block(&self, batches: &[(BatchDigest, Batch)]) -> Block {
+        let body =
+            BlockBody { batches: batches.iter().map(|(digest, _)| *digest).collect(), bundles: Vec::new() };
+        let header = BlockHeader {
+            chain: CHAIN,
+            epoch: Epoch(0),
+            view: View(self.parent.view.0 + 1),
+            height: self.parent.height.next(),
+            parent: self.parent.digest,
+            timestamp: self.next_timestamp(),
+            proposer: ValidatorIndex(1),
+            weight: batches.iter().map(|(_, batch)| batch.weight()).sum(),
+            base_fee: Amount::ZERO,
+            claim: Claim { height: self.parent.height, result: self.state.head().result },
+            body: body.hash(),
+        };
+        Block { header, body }
+    }
+
+    /// Executes one block with the transactions as one batch (none: an empty block) and keeps it.
+    pub(crate) fn run(&mut self, transactions: Vec<Transaction>) -> Execution {
+        let batches = if transactions.is_empty() { Vec::new() } else { vec![self.seal(transactions)] };
+        let block = self.block(&batches);
+        let batches: Vec<Batch> = batches.into_iter().map(|(_, batch)| batch).collect();
+        let execution = self.state.execute(&self.records, &block, &batches, &Sequential).unwrap();
+        self.records.apply(&execution.writes);
+        self.parent = ParentFacts::of(&block.header, self.genesis);
+        self.heights.push((block, batches, execution.clone()));
+        execution
+    }
+
+    /// Executes one transaction alone and says what it became.
+    pub(crate) fn run_one(&mut self, transaction: Transaction) -> Became {
+        became(&self.run(vec![transaction]), 0)
+    }
+
+    /// Runs an operation with the signer's next nonce.
+    pub(crate) fn act(&mut self, signer: &Signer, operation: Operation) -> Became {
+        let transaction = self.transaction(signer, self.next_sequence(&signer.wallet), operation);
+        self.run_one(transaction)
+    }
+
+    /// Opens customers `from..to` of a tier at bank 1.
+    pub(crate) fn open(&mut self, customers: std::ops::Range<u64>, tier: Tier) {
+        let wallets: Vec<_> = customers.map(|number| self.opening(number, tier)).collect();
+        for wallets in wallets.chunks(64) {
+            let became = self.act(&self.operator(1), Operation::OpenWallets { wallets: wallets.to_vec() });
+            assert_eq!(became, Became::Applied);
+        }
+    }
+
+    /// Issues to bank 1, which pays it on.
+    pub(crate) fn fund(&mut self, wallet: &WalletId, fen: u64) {
+        let bank = self.operator(1);
+        let issue = Operation::Issue { to: bank.wallet, amount: Amount::from_fen(fen) };
+        assert_eq!(self.act(&self.operator(0), issue), Became::Applied);
+        if *wallet != bank.wallet {
+            assert_eq!(self.act(&bank, pay(&[(*wallet, fen)])), Became::Applied);
+        }
+    }
+
+    /// Replaces a wallet's record behind the rules' back, as operations of later formats will.
+    pub(crate) fn plant(&mut self, id: &WalletId, change: impl FnOnce(&mut WalletRecord)) {
+        let (slot, mut wallet) = self.records.wallets(&[*id]).unwrap().remove(0).unwrap();
+        change(&mut wallet);
+        let planted =
+            ledger::state::StateWrites { records: vec![(slot, Record::Wallet(wallet))], opened: Vec::new() };
+        self.records.apply(&planted);
+    }
+
+    /// A certified result of `height`, claimed by the block at `by`, with a certificate of three validators.
+    pub(crate) fn certified(&self, height: u64, by: u64) -> CertifiedResult {
+        let header = self.heights[by as usize - 1].0.header.clone();
+        let results: Vec<&HeightResult> =
+            self.heights.iter().map(|(_, _, execution)| &execution.result).collect();
+        let result =
+            height.checked_sub(1).map_or(&self.genesis_result, |place| results[place as usize]).clone();
+        let claimed = header.claim.height.0;
+        let links: Vec<Hash> =
+            (height..claimed).map(|place| results[place as usize].content_hash()).collect();
+        let finality = self.finality(&header);
+        CertifiedResult { result, links, header, finality }
+    }
+
+    /// A certificate on a header, signed by validators 0, 1 and 3 as the engine's validators would.
+    pub(crate) fn finality(&self, header: &BlockHeader) -> FinalityProof {
+        let digest = header.digest(self.genesis);
+        let (view, parent_view) = (header.view, View(header.view.0 - 1));
+        let mut proposal = vec![0];
+        for number in [view.0, parent_view.0] {
+            proposal.extend(varint(number));
+        }
+        proposal.extend(digest.0);
+        let namespace = [consensus_namespace(self.genesis, CHAIN), b"_FINALIZE".to_vec()].concat();
+        let message = [varint(namespace.len() as u64), namespace, proposal.clone()].concat();
+        let mut bytes = proposal;
+        bytes.extend(4_u64.to_be_bytes());
+        bytes.push(0b1011);
+        bytes.push(3);
+        for index in [0, 1, 3] {
+            bytes.extend(sign_raw(&consensus_keys()[index], &message));
+        }
+        FinalityProof { chain: CHAIN, epoch: Epoch(0), view, parent_view, digest, bytes }
+    }
+
+    /// The facts of the batches of an executed height.
+    pub(crate) fn facts(&self, height: u64) -> Vec<BatchFacts> {
+        let (block, batches, _) = &self.heights[height as usize - 1];
+        block.body.batches.iter().zip(batches).map(|(digest, batch)| BatchFacts::of(*digest, batch)).collect()
+    }
+
+    pub(crate) fn height(&self) -> Height {
+        self.state.head().height
+    }
+}
+
+/// What the transaction at `index` of a block became.
+pub(crate) fn became(execution: &Execution, index: u32) -> Became {
+    if let Some(skipped) = execution.skipped.iter().find(|skipped| skipped.index == index) {
+        return Became::Skipped(skipped.reason);
+    }
+    let outcome = execution.outcomes.iter().find(|outcome| outcome.index == index).unwrap();
+    outcome.rejection().map_or(Became::Applied, Became::Rejected)
+}
+
+/// A `Pay` of these payees and amounts in fen.
+pub(crate) fn pay(payments: &[(WalletId, u64)]) -> Operation {
+    let payments =
+        payments.iter().map(|(payee, fen)| Payment { payee: *payee, amount: Amount::from_fen(*fen) });
+    Operation::Pay { payments: payments.collect() }
+}
+
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (number & 0x7f) as u8;
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+/// Signs bytes as they are, as the consensus engine does.
+pub(crate) fn sign_raw(key: &SecretKey, message: &[u8]) -> [u8; 64] {
+    use ed25519_dalek::Signer as _;
+    ed25519_dalek::SigningKey::from_bytes(key.seed()).sign(message).to_bytes()
+}

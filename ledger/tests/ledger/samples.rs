@@ -1,0 +1,116 @@
+//! One of each record, the same in every run: what the codec tests mangle and the frozen vectors pin.
+
+use ledger::records::registry::EpochClose;
+use ledger::records::wallet::Lane;
+use ledger::records::*;
+use ledger::state::summing_tree::SumNode;
+use ledger::state::{OrderedBucket, StateHead, StateParts};
+use ledger::values::*;
+
+use crate::network::{Network, customer_key, operator_key, pay};
+
+/// A record as bytes, and decoding followed by encoding.
+pub(crate) struct Sample {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) recode: fn(&[u8]) -> Result<Vec<u8>, CodecError>,
+}
+
+fn sample<T: Canonical>(name: &'static str, value: &T) -> Sample {
+    Sample { name, bytes: value.encode(), recode: |bytes| T::decode(bytes).map(|value| value.encode()) }
+}
+
+pub(crate) fn wallet() -> WalletRecord {
+    WalletRecord {
+        id: WalletId([1; 32]),
+        policy: PolicyHash([2; 32]),
+        operator: OperatorId(3),
+        tier: Tier::Two,
+        status: WalletStatus::Moved { to: ChainId(4) },
+        balance: Amount::from_fen(5),
+        lanes: vec![Lane::default(), Lane { highest: 6, used: 0b100001 }],
+    }
+}
+
+pub(crate) fn supply() -> SupplyTerms {
+    let counter = |count, total| Counter { count, total: Amount::from_fen(total) };
+    SupplyTerms {
+        issued: Amount::from_fen(100),
+        redeemed: Amount::from_fen(10),
+        holdings: Amount::from_fen(80),
+        pairs: vec![PairCounters { chain: ChainId(2), sent: counter(3, 30), received: counter(2, 20) }],
+    }
+}
+
+pub(crate) fn two_of_three(network: &Network) -> Transaction {
+    let keys: Vec<SecretKey> = (0..3).map(customer_key).collect();
+    let policy = Policy::new(2, keys.iter().map(SecretKey::public_key).collect()).unwrap();
+    let key_of = |index: usize| keys.iter().find(|key| key.public_key() == policy.keys[index]).unwrap();
+    let mut content =
+        network.content(&network.customer(0), 9, pay(&[(WalletId([8; 32]), 7), (WalletId([9; 32]), 6)]));
+    content.policy = policy.clone();
+    content.nonce.lane = 3;
+    content.fee.fee_max = Amount::from_fen(11);
+    let signatures = [0, 2].map(|index| content.sign(network.genesis, index as u8, key_of(index))).to_vec();
+    Transaction { content, signatures }
+}
+
+/// One of each.
+pub(crate) fn samples() -> Vec<Sample> {
+    let mut network = Network::new();
+    let (bank, central) = (network.operator(1), network.operator(0));
+    let open = Operation::OpenWallets {
+        wallets: vec![network.opening(1, Tier::One), network.opening(2, Tier::Four)],
+    };
+    let issue = Operation::Issue { to: bank.wallet, amount: Amount::from_fen(12) };
+    let redeem = Operation::Redeem { amount: Amount::from_fen(13) };
+    let opening = network.transaction(&bank, 1, open.clone());
+    let (digest, batch) =
+        network.seal(vec![opening.clone(), network.transaction(&central, 1, issue.clone())]);
+    let block = network.block(&[(digest, batch.clone())]);
+    let mut registry = Registry::from_genesis(&network.spec);
+    registry.epochs[0].1[0].close = Some(EpochClose { height: Height(9), digest: BlockDigest([7; 32]) });
+    let result = HeightResult { supply: supply(), executed: 4, skipped: 1, ..network.genesis_result.clone() };
+    let ordered = vec![OrderedBucket { second: 1, count: 2, chain: Hash([3; 32]) }];
+    let head = StateHead { supply: supply(), ordered, ..network.state.head().clone() };
+    let outcome = Outcome {
+        id: opening.id(network.genesis),
+        transaction: opening.hash(),
+        index: 3,
+        code: Rejection::InsufficientFunds.code(),
+        fee: Amount::ZERO,
+    };
+    let movement =
+        Movement { kind: MovementKind::Issued, counterparty: central.wallet, amount: Amount::from_fen(1) };
+    let parts = StateParts { tree: SumNode { sum: 1, hash: Hash([2; 32]) }, ..network.state.parts() };
+    vec![
+        sample("genesis", &network.spec),
+        sample("registry", &registry),
+        sample(
+            "policy",
+            &Policy::new(1, vec![operator_key(1).public_key(), operator_key(2).public_key()]).unwrap(),
+        ),
+        sample("operation-pay", &pay(&[(bank.wallet, 14)])),
+        sample("operation-open-wallets", &open),
+        sample("operation-issue", &issue),
+        sample("operation-redeem", &redeem),
+        sample("transaction-content", &opening.content),
+        sample("transaction", &opening),
+        sample("transaction-two-of-three", &two_of_three(&network)),
+        sample("batch-content", &batch.content),
+        sample("batch", &batch),
+        sample("block-header", &block.header),
+        sample("block-body", &block.body),
+        sample("block", &block),
+        sample("outcome", &outcome),
+        sample("result", &result),
+        sample("supply-terms", &supply()),
+        sample("record-wallet", &Record::Wallet(wallet())),
+        sample("record-fee-pool", &Record::FeePool { balance: Amount::from_fen(15) }),
+        sample("record-suspense", &Record::Suspense { balance: Amount::from_fen(16) }),
+        sample("state-head", &head),
+        sample("state-parts", &parts),
+        sample("movement", &movement),
+        sample("finality-proof", &network.finality(&block.header)),
+    ]
+}

@@ -1,0 +1,432 @@
+//! The composition root: a node from its configuration, part by part, in the order in which each needs the one before.
+//!
+//! keys → genesis → own place → network → for each chain: store, executor, recovery, engine, driver → REST.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chain::{Chain, ChainConfig, Executor, ExecutorFault, Lane, Recovered, RowFault};
+use consensus::Channel;
+use genesis::{GenesisError, GenesisFile};
+use ledger::records::GenesisSpec;
+use ledger::rules::ChainRules;
+use ledger::values::{ChainId, NodeIndex, SecretKey, quorum};
+use network::{LaneReceiver, Network, NetworkConfig, NetworkError, NetworkSecret, Peer, Priority};
+use storage::{Identity, RocksOptions, RocksStore, StorageError, Store};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::admission::Admission;
+use crate::config::NodeConfig;
+use crate::driver::{Driver, Parts};
+use crate::engine::{self, EngineError, Links};
+use crate::handle::{ChainHandle, HaltCode, Status, Voting};
+use crate::http::{Edge, EdgeParts, RestError, RestServer};
+use crate::keys::{Keys, KeysError};
+use crate::strategy::Parallel;
+use crate::telemetry::{LogError, Metrics, start_logging};
+use crate::tokens::Tokens;
+
+/// Version of everything a chain keeps in its store.
+pub const SCHEMA_VERSION: u32 = 1;
+/// Submissions on their way to a chain's task.
+const SUBMISSIONS: usize = 64;
+/// How long the engine waits for a quorum of connections before it starts all the same.
+const CONNECT_WAIT_MS: u64 = 10_000;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Logging.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The genesis file.
+    #[error("[node] genesis: {0}")]
+    Genesis(#[from] GenesisError),
+    /// The network key is not in the registry.
+    #[error("[keys] network_key: the genesis file knows no node with this key. Mend: use the key that this bank contributed, or the right genesis file")]
+    NotInRegistry,
+    /// A chain is hosted that the network does not have.
+    #[error("[node] chains: the network has no chain {chain}")]
+    NoSuchChain {
+        /// The chain.
+        chain: u32,
+    },
+    /// A consensus key is not in the chain's validator set.
+    #[error("[keys] consensus_keys: the key for chain {chain} is not in its validator set. Mend: use the key that this bank contributed")]
+    NotAValidator {
+        /// The chain.
+        chain: u32,
+    },
+    /// The network.
+    #[error("[network] {0}")]
+    Network(#[from] NetworkError),
+    /// A store.
+    #[error("[node] data_directory: {0}")]
+    Storage(#[from] StorageError),
+    /// What a store holds.
+    #[error("[node] data_directory: {0}")]
+    Rows(#[from] RowFault),
+    /// The state in a store.
+    #[error("[node] data_directory: {0}")]
+    State(#[from] ExecutorFault),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// REST.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    /// The system gave no thread or no randomness.
+    #[error("the system gave no {what}: {cause}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        cause: String,
+    },
+}
+
+/// A running node.
+pub struct Node {
+    network: Network,
+    rest: RestServer,
+    chains: Vec<RunningChain>,
+    stop: watch::Sender<bool>,
+}
+
+struct RunningChain {
+    chain: ChainId,
+    engine: engine::EngineThread,
+    driver: JoinHandle<Option<HaltCode>>,
+    feeds: Vec<JoinHandle<()>>,
+}
+
+/// Runs a node until it is told to stop (SIGTERM, SIGINT) or a chain halts.
+///
+/// # Errors
+/// [`StartError`], naming section and field of the configuration.
+pub fn run(config: &NodeConfig) -> Result<Option<HaltCode>, StartError> {
+    start_logging(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("node")
+        .build()
+        .map_err(|fault| StartError::System { what: "threads", cause: fault.to_string() })?;
+    let halt = runtime.block_on(async {
+        let node = Node::start(config).await?;
+        Ok::<_, StartError>(node.run_until_stopped().await)
+    })?;
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    Ok(halt)
+}
+
+impl Node {
+    /// Starts every part.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: &NodeConfig) -> Result<Self, StartError> {
+        let keys = Keys::load(&config.keys)?;
+        let spec = Arc::new(GenesisFile::load(&config.node.genesis)?.spec()?);
+        let own_node = own_place(&spec, &keys)?;
+        let strategy = Parallel::new(threads()).map_err(|fault| system("threads", &fault))?;
+        let (network, mut lanes) = start_network(config, &spec, &keys, own_node).await?;
+        let (stop, stopped) = watch::channel(false);
+        let metrics = Arc::new(Metrics::new());
+        let mut chains = Vec::new();
+        let mut handles = Vec::new();
+        for (place, chain) in config.node.chains.iter().enumerate() {
+            let chain_lanes: Vec<_> = lanes.drain(..LANES_PER_CHAIN.min(lanes.len())).collect();
+            let wiring = Wiring {
+                config,
+                spec: &spec,
+                keys: &keys,
+                own_node,
+                network: &network,
+                strategy: &strategy,
+                metrics: &metrics,
+                stopped: &stopped,
+                first_lane: place * LANES_PER_CHAIN,
+            };
+            let (running, handle) = wiring.start_chain(ChainId(*chain), chain_lanes).await?;
+            chains.push(running);
+            handles.push(handle);
+        }
+        let edge = Edge::new(EdgeParts {
+            spec: Arc::clone(&spec),
+            own_node,
+            chains: handles,
+            connections: network.connections_watch(),
+            metrics,
+            tokens: Tokens::new(&config.rest.tokens),
+            limits: config.rest.limits,
+        });
+        let rest = RestServer::start(&edge, &config.rest)?;
+        tracing::info!(network = %spec.hash(), node = own_node.0, "node started");
+        Ok(Self { network, rest, chains, stop })
+    }
+
+    /// Where REST listens.
+    #[must_use]
+    pub const fn rest_address(&self) -> std::net::SocketAddr {
+        self.rest.address()
+    }
+
+    /// Waits for a signal or a halt, then stops every part.
+    pub async fn run_until_stopped(mut self) -> Option<HaltCode> {
+        let halt = tokio::select! {
+            () = signal() => None,
+            halt = first_halt(&mut self.chains) => halt,
+        };
+        if let Some(code) = halt {
+            // REST goes on for a moment, so that whoever asks learns why.
+            tracing::error!(code = code as u16, "the node stops: {code}");
+        }
+        self.stop().await;
+        halt
+    }
+
+    /// Stops every part, the engine first: it must not ask a driver that is gone.
+    pub async fn stop(self) {
+        let Self { network, rest, chains, stop } = self;
+        for mut chain in chains {
+            chain.engine.stop();
+            let _ended = chain.engine.ended().await;
+            stop.send_replace(true);
+            let _halted = chain.driver.await;
+            for feed in chain.feeds {
+                feed.abort();
+            }
+            tracing::info!(chain = chain.chain.0, "chain stopped");
+        }
+        rest.stop().await;
+        network.stop().await;
+        tracing::info!("node stopped");
+    }
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+}
+
+/// The first chain that halts, by its driver or by its engine's end.
+async fn first_halt(chains: &mut [RunningChain]) -> Option<HaltCode> {
+    let ends = chains.iter_mut().map(|running| {
+        Box::pin(async {
+            tokio::select! {
+                halt = &mut running.driver => halt.unwrap_or(Some(HaltCode::Execution)),
+                exit = running.engine.ended() => {
+                    tracing::error!(chain = running.chain.0, ?exit, "the consensus engine ended");
+                    Some(HaltCode::Engine)
+                }
+            }
+        })
+    });
+    futures::future::select_all(ends).await.0
+}
+
+fn system(what: &'static str, cause: &impl ToString) -> StartError {
+    StartError::System { what, cause: cause.to_string() }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn own_place(spec: &GenesisSpec, keys: &Keys) -> Result<NodeIndex, StartError> {
+    let own_key = keys.network.public_key();
+    let place = spec.nodes.iter().position(|node| node.network_key == own_key);
+    place.and_then(|place| u16::try_from(place).ok()).map(NodeIndex).ok_or(StartError::NotInRegistry)
+}
+
+/// Lanes of the network per chain: three of consensus, then those of the chain.
+const LANES_PER_CHAIN: usize = Channel::ALL.len() + Lane::ALL.len();
+
+fn lanes_of(chain: u32) -> Vec<network::Lane> {
+    let lane = |name: &str, frame_bytes_max: usize, frames: usize, priority| network::Lane {
+        name: format!("chain/{chain}/{name}"),
+        frame_bytes_max,
+        outbound_frames_max: frames,
+        outbound_bytes_max: frame_bytes_max.saturating_mul(frames.min(32)),
+        inbound_frames_max: frames.min(256),
+        priority,
+    };
+    let channel = |name, channel: Channel| lane(name, channel.frame_bytes_max(), 512, Priority::Consensus);
+    let bulk = |kind: Lane, frames, priority| lane(kind.name(), kind.frame_bytes_max(), frames, priority);
+    vec![
+        channel("vote", Channel::Vote),
+        channel("certificate", Channel::Certificate),
+        channel("resolver", Channel::Resolver),
+        bulk(Lane::Control, 512, Priority::Control),
+        bulk(Lane::Block, 64, Priority::Consensus),
+        bulk(Lane::Batch, 64, Priority::Bulk),
+        bulk(Lane::Sync, 64, Priority::Bulk),
+    ]
+}
+
+async fn start_network(
+    config: &NodeConfig,
+    spec: &GenesisSpec,
+    keys: &Keys,
+    own_node: NodeIndex,
+) -> Result<(Network, Vec<LaneReceiver>), StartError> {
+    let peers: Vec<Peer> = spec
+        .nodes
+        .iter()
+        .zip(0_u16..)
+        .map(|(node, index)| Peer { index, network_key: node.network_key.0, address: node.address.clone() })
+        .collect();
+    let own_address = peers.get(usize::from(own_node.0)).map(|peer| peer.address.clone()).unwrap_or_default();
+    let settings = NetworkConfig {
+        secret: NetworkSecret::new(*keys.network.seed()),
+        listen: config.network.listen.clone().unwrap_or(own_address),
+        network: spec.hash().0,
+        own: own_node.0,
+        peers,
+        lanes: config.node.chains.iter().flat_map(|chain| lanes_of(*chain)).collect(),
+    };
+    Ok(Network::start(settings, tokio::runtime::Handle::current()).await?)
+}
+
+/// What a chain is wired to.
+struct Wiring<'a> {
+    config: &'a NodeConfig,
+    spec: &'a Arc<GenesisSpec>,
+    keys: &'a Keys,
+    own_node: NodeIndex,
+    network: &'a Network,
+    strategy: &'a Parallel,
+    metrics: &'a Arc<Metrics>,
+    stopped: &'a watch::Receiver<bool>,
+    first_lane: usize,
+}
+
+impl Wiring<'_> {
+    async fn start_chain(&self, id: ChainId, lanes: Vec<LaneReceiver>) -> Result<(RunningChain, ChainHandle), StartError> {
+        let rules = ChainRules::new(self.spec, id).ok_or(StartError::NoSuchChain { chain: id.0 })?;
+        let chain_config = self.chain_config(rules, id)?;
+        let store = self.open_store(id)?;
+        let (executor, chain) = self.open_chain(id, &store, chain_config.clone()).await?;
+        self.wait_for_quorum(&chain_config).await;
+        let links = Links::new(self.network.clone(), self.first_lane, &chain_config);
+        let journal = self.directory(id).join("journal");
+        let engine = engine::start(&journal, &chain_config, true, &self.config.consensus, links).await?;
+
+        let mut lanes = lanes.into_iter();
+        let feeds = Channel::ALL
+            .into_iter()
+            .zip(lanes.by_ref())
+            .map(|(channel, lane)| {
+                let inbound = engine.inbound.clone();
+                tokio::spawn(engine::feed(lane, channel, chain_config.clone(), inbound, self.network.clone()))
+            })
+            .collect();
+        let (submissions, submitted) = mpsc::channel(SUBMISSIONS);
+        let secret = random_secret()?;
+        let rules = chain_config.rules.clone();
+        let admission = Arc::new(Admission::new(rules, Arc::clone(&store), submissions, secret, self.strategy.clone()));
+        let (status, watched) = watch::channel(first_status(&chain));
+        let driver = Driver::new(
+            Parts {
+                chain,
+                store: Arc::clone(&store),
+                config: chain_config,
+                strategy: self.strategy.clone(),
+                secret,
+                network: self.network.clone(),
+                lanes: lanes.collect(),
+                first_lane: self.first_lane + Channel::ALL.len(),
+                requests: engine.requests,
+                submissions: submitted,
+                admission: Arc::clone(&admission),
+                status,
+                metrics: self.metrics.chain(id),
+                disk_reserve_bytes: self.config.storage.disk_reserve_bytes,
+            },
+            executor,
+        )
+        .map_err(|fault| system("threads", &fault))?;
+        let driver = tokio::spawn(driver.run(self.stopped.clone()));
+        let spec = self.spec.chain(id).ok_or(StartError::NoSuchChain { chain: id.0 })?.clone();
+        let genesis = self.spec.hash();
+        let handle = ChainHandle { genesis, spec: Arc::new(spec), store, status: watched, admission };
+        Ok((RunningChain { chain: id, engine: engine.thread, driver, feeds }, handle))
+    }
+
+    fn directory(&self, id: ChainId) -> PathBuf {
+        self.config.node.data_directory.join(format!("chain-{}", id.0))
+    }
+
+    fn chain_config(&self, rules: ChainRules, id: ChainId) -> Result<ChainConfig, StartError> {
+        let key: Option<SecretKey> = self.keys.consensus(id).cloned();
+        let has_key = key.is_some();
+        let config = ChainConfig::first_epoch(rules, self.own_node, key);
+        if has_key && config.own_validator.is_none() {
+            return Err(StartError::NotAValidator { chain: id.0 });
+        }
+        Ok(config)
+    }
+
+    fn open_store(&self, id: ChainId) -> Result<Arc<dyn Store>, StartError> {
+        let identity = Identity { schema_version: SCHEMA_VERSION, genesis: self.spec.hash().0, chain: id.0 };
+        let options = RocksOptions {
+            cache_bytes: usize::try_from(self.config.storage.cache_bytes).unwrap_or(usize::MAX),
+            write_buffer_bytes: usize::try_from(self.config.storage.write_buffer_bytes).unwrap_or(usize::MAX),
+            ..RocksOptions::default()
+        };
+        let path = self.directory(id).join("store");
+        std::fs::create_dir_all(self.directory(id)).map_err(|fault| system("data directory", &fault))?;
+        Ok(Arc::new(RocksStore::open(&path, &identity, options)?))
+    }
+
+    /// Loads the state, which takes seconds with millions of wallets, on a thread that may block.
+    async fn open_chain(
+        &self,
+        id: ChainId,
+        store: &Arc<dyn Store>,
+        config: ChainConfig,
+    ) -> Result<(Executor<Parallel>, Chain), StartError> {
+        let (spec, store, strategy) = (Arc::clone(self.spec), Arc::clone(store), self.strategy.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let executor = Executor::open(&spec, id, Arc::clone(&store), strategy)?;
+            let recovered = Recovered::read(&config.rules, store.as_ref())?;
+            Ok::<_, StartError>((executor, Chain::new(config, recovered)))
+        });
+        let (executor, chain) = opened.await.map_err(|fault| system("thread to load the state", &fault))??;
+        let head = executor.state().head();
+        tracing::info!(chain = id.0, height = head.height.0, records = head.records, state = %head.state, "state loaded");
+        Ok((executor, chain))
+    }
+
+    /// A view that starts without a quorum of connections is lost to its timeout; waiting costs less.
+    async fn wait_for_quorum(&self, config: &ChainConfig) {
+        let needed = quorum(config.validators().len()).saturating_sub(1);
+        let mut connections = self.network.connections_watch();
+        let connected = connections.wait_for(|connected| connected.len() >= needed);
+        let wait = std::time::Duration::from_millis(CONNECT_WAIT_MS);
+        if tokio::time::timeout(wait, connected).await.is_err() {
+            tracing::warn!(needed, "fewer peers than a quorum are connected; consensus starts and waits for them");
+        }
+    }
+}
+
+fn first_status(chain: &Chain) -> Status {
+    Status { chain: chain.status(), voting: Voting::Observer, disk_free_bytes: u64::MAX, halt: None }
+}
+
+fn random_secret() -> Result<[u8; 32], StartError> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|fault| system("randomness", &fault))?;
+    Ok(secret)
+}

@@ -1,0 +1,158 @@
+//! The consensus engine of one chain: its thread, and its frames over the network's lanes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chain::ChainConfig;
+use consensus::runtime::thread::{Exit, RuntimeError, RuntimeThread, run_tokio};
+use consensus::{
+    Channel, Config, ConfigError, ConsensusSecret, Engine, Floor, InboundSender, Refused, Requests, Role, Started,
+    Timing, Transport,
+};
+use ledger::proofs::consensus_namespace;
+use ledger::records::block::genesis_block_digest;
+use ledger::values::{NodeIndex, ValidatorIndex};
+use network::{LaneReceiver, Network};
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+use crate::config::ConsensusSection;
+
+/// Threads of the engine's runtime: it waits for disk and network most of the time.
+const ENGINE_THREADS: usize = 1;
+/// How long a peer that sent provable garbage to the engine is kept off the network.
+const BLOCK_MS_MAX: u64 = 600_000;
+
+/// The engine's thread, and how it ended.
+pub(crate) type EngineThread = RuntimeThread<Result<(), ConfigError>>;
+
+/// A running engine.
+pub(crate) struct RunningEngine {
+    pub(crate) thread: EngineThread,
+    pub(crate) requests: Requests,
+    pub(crate) inbound: InboundSender,
+}
+
+/// Why the engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Its runtime does not start.
+    #[error("consensus: {0}")]
+    Runtime(#[from] RuntimeError),
+    /// A setting is wrong.
+    #[error("[consensus] {0}")]
+    Config(#[from] ConfigError),
+    /// It ended while it started.
+    #[error("consensus: the engine ended while it started: {cause}. Mend: check the journal's disk")]
+    Ended {
+        /// What it said.
+        cause: String,
+    },
+}
+
+/// Frames of the engine over the network.
+#[derive(Clone)]
+pub(crate) struct Links {
+    network: Network,
+    /// The network's number of the chain's first consensus lane.
+    first_lane: usize,
+    /// The node that runs each validator.
+    nodes: Vec<NodeIndex>,
+}
+
+impl Links {
+    pub(crate) fn new(network: Network, first_lane: usize, config: &ChainConfig) -> Self {
+        let nodes = config.validators().iter().map(|validator| validator.node).collect();
+        Self { network, first_lane, nodes }
+    }
+
+    fn node(&self, validator: u16) -> Option<NodeIndex> {
+        self.nodes.get(usize::from(validator)).copied()
+    }
+}
+
+impl Transport for Links {
+    fn try_send(&self, to: u16, channel: Channel, frame: Bytes) -> bool {
+        self.node(to).is_some_and(|node| self.network.try_send(node.0, self.first_lane + channel.index(), frame).is_ok())
+    }
+
+    fn block(&self, validator: u16, duration_ms: u64) {
+        if let Some(node) = self.node(validator) {
+            tracing::warn!(node = node.0, duration_ms, "a validator sent provably wrong consensus messages; cut off");
+            self.network.block(node.0, Duration::from_millis(duration_ms.min(BLOCK_MS_MAX)));
+        }
+    }
+}
+
+/// Starts the engine of a chain on a thread of its own.
+pub(crate) async fn start(
+    directory: &Path,
+    chain: &ChainConfig,
+    votes: bool,
+    section: &ConsensusSection,
+    links: Links,
+) -> Result<RunningEngine, EngineError> {
+    let config = config(chain, votes, section);
+    config.validate()?;
+    let (sender, receiver) = oneshot::channel();
+    let mut thread = run_tokio(directory, ENGINE_THREADS, move |context| async move {
+        let Started { mut engine, requests, inbound } = Engine::start(context, config, links)?;
+        // The node may have given up meanwhile; then it also stops this thread.
+        let _gave_up = sender.send((requests, inbound)).is_err();
+        engine.ended().await;
+        Ok(())
+    })?;
+    match receiver.await {
+        Ok((requests, inbound)) => Ok(RunningEngine { thread, requests, inbound }),
+        Err(_) => match thread.ended().await {
+            Some(Exit::Finished(Err(fault))) => Err(fault.into()),
+            exit => Err(EngineError::Ended { cause: format!("{exit:?}") }),
+        },
+    }
+}
+
+fn config(chain: &ChainConfig, votes: bool, section: &ConsensusSection) -> Config {
+    let rules = &chain.rules;
+    let own = chain.own_validator;
+    let role = match chain.sealing_key.as_ref().filter(|_| votes) {
+        Some(key) => Role::Voter { secret: ConsensusSecret::new(Zeroizing::new(*key.seed())) },
+        None => Role::Observer { index: own.map(|ValidatorIndex(index)| index) },
+    };
+    let usual = Timing::default();
+    let timing = Timing {
+        leader_timeout_ms: section.leader_timeout_ms.unwrap_or(usual.leader_timeout_ms),
+        certification_timeout_ms: section.certification_timeout_ms.unwrap_or(usual.certification_timeout_ms),
+        retry_ms: section.retry_ms.unwrap_or(usual.retry_ms),
+        skip_ms: section.skip_ms.unwrap_or(usual.skip_ms),
+        ..usual
+    };
+    Config {
+        chain: rules.chain.0,
+        epoch: chain.epoch.0,
+        namespace: consensus_namespace(rules.genesis, rules.chain),
+        validators: chain.validators().iter().map(|validator| validator.consensus_key.0).collect(),
+        role,
+        floor: Floor::Genesis(genesis_block_digest(rules.genesis, rules.chain).0),
+        timing,
+        partition: "journal".to_owned(),
+    }
+}
+
+/// Hands frames of one lane to the engine until the node stops.
+pub(crate) async fn feed(mut lane: LaneReceiver, channel: Channel, chain: ChainConfig, inbound: InboundSender, network: Network) {
+    let validators: BTreeMap<u16, u16> =
+        chain.validators().iter().zip(0_u16..).map(|(validator, index)| (validator.node.0, index)).collect();
+    while let Some((from, frame)) = lane.recv().await {
+        let Some(validator) = validators.get(&from) else { continue };
+        match inbound.try_deliver(*validator, channel, frame) {
+            Ok(()) | Err(Refused::LaneFull | Refused::Blocked | Refused::Epoch(_) | Refused::UnknownPeer) => {}
+            Err(Refused::Size(bytes)) => {
+                tracing::warn!(node = from, bytes, "a consensus frame of an impossible size; cut off");
+                network.block(from, Duration::from_millis(BLOCK_MS_MAX));
+            }
+            Err(Refused::Ended) => return,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What strangers check: proofs, the feed, evidence.
+
+use api::evidence::EvidencePage;
+use api::feed::{BatchesQuery, FeedPage, decode_batches, decode_outcomes};
+use ledger::proofs::{Fact, ProofFile};
+use ledger::records::block::genesis_block_digest;
+use ledger::values::{BatchDigest, Canonical as _, Height, TransactionId};
+use storage::{Durability, Table, WriteSet, key};
+
+use super::bank::{Bank, CHAIN};
+use super::{get, refusal};
+
+#[tokio::test]
+async fn a_proof_convinces_with_the_genesis_spec_alone() {
+    let mut bank = Bank::new();
+    let story = bank.story();
+    let router = bank.router();
+    for (id, code) in [(story.payment, 0), (story.broke, 205)] {
+        let answer = get(&router, &api::path::transaction_proof(id)).await;
+        assert_eq!(answer.headers["content-type"], "application/octet-stream");
+        let file = ProofFile::decode(&answer.body).unwrap();
+        let proven = file.verify(&bank.network.spec).unwrap();
+        assert_eq!((proven.chain, proven.height), (CHAIN, Height(3)));
+        assert!(matches!(proven.fact, Fact::Outcome { id: found, outcome } if found == id && outcome.code == code));
+    }
+}
+
+#[tokio::test]
+async fn an_early_outcome_is_proved_through_links_to_a_later_claim() {
+    let mut bank = Bank::new();
+    let issue = bank.issue(500);
+    let id = issue.id(bank.genesis);
+    bank.execute(vec![issue], false);
+    for _ in 0..3 {
+        bank.execute(Vec::new(), false);
+    }
+    let router = bank.router();
+    assert_eq!(refusal(&router, &api::path::transaction_proof(id)).await.0, 1_409);
+    bank.execute(Vec::new(), true);
+    let file = ProofFile::decode(&get(&router, &api::path::transaction_proof(id)).await.body).unwrap();
+    assert_eq!(file.proof.certified().links.len(), 3);
+    assert_eq!(file.verify(&bank.network.spec).unwrap().height, Height(1));
+    assert_eq!(refusal(&router, &api::path::transaction_proof(TransactionId([9; 32]))).await.0, 1_402);
+}
+
+#[tokio::test]
+async fn the_feed_gives_every_block_its_batches_and_its_outcomes() {
+    let mut bank = Bank::new();
+    bank.story();
+    let router = bank.router();
+    let page = FeedPage::decode(&get(&router, "/v1/chains/0/feed?from=1").await.body).unwrap();
+    assert_eq!((page.from, page.final_height, page.certified_height), (Height(1), Height(4), Height(3)));
+    assert_eq!(page.entries.len(), 4);
+    let mut parent = genesis_block_digest(bank.genesis, CHAIN);
+    for entry in &page.entries {
+        let (header, body) = (&entry.block.header, &entry.block.body);
+        assert_eq!((header.parent, header.body), (parent, body.hash()));
+        parent = header.digest(bank.genesis);
+        assert_eq!(entry.certificate.is_some(), header.height.0 % 2 == 0);
+        let result = entry.result.as_ref().unwrap();
+        assert_eq!((result.height, result.block), (header.height, parent));
+        let path = api::path::block_outcomes(CHAIN, header.height);
+        let outcomes = decode_outcomes(&get(&router, &path).await.body).unwrap();
+        assert_eq!(outcomes.len(), usize::try_from(result.executed).unwrap());
+        if body.batches.is_empty() {
+            continue;
+        }
+        let query = BatchesQuery::new(&body.batches).digests;
+        let answer = get(&router, &format!("/v1/chains/0/batches?digests={query}")).await;
+        let batches = decode_batches(&answer.body).unwrap();
+        let digests: Vec<_> = batches.iter().map(|batch| batch.content.digest(bank.genesis)).collect();
+        assert_eq!(digests, body.batches);
+    }
+}
+
+#[tokio::test]
+async fn the_feed_is_paged_and_bounded() {
+    let mut bank = Bank::new();
+    bank.story();
+    let router = bank.router();
+    let page = FeedPage::decode(&get(&router, "/v1/chains/0/feed?from=2&limit=2").await.body).unwrap();
+    let heights: Vec<_> = page.entries.iter().map(|entry| entry.block.header.height.0).collect();
+    assert_eq!(heights, [2, 3]);
+    let page = FeedPage::decode(&get(&router, "/v1/chains/0/feed?from=5").await.body).unwrap();
+    assert!(page.entries.is_empty());
+    let unknown = BatchDigest([9; 32]);
+    let digests = vec![unknown.to_string(); 65].join(",");
+    for (path, code, field) in [
+        ("/v1/chains/0/feed".to_owned(), 1_002, "from"),
+        ("/v1/chains/0/feed?from=0".to_owned(), 1_002, "from"),
+        ("/v1/chains/0/feed?from=1&limit=257".to_owned(), 1_002, "limit"),
+        ("/v1/chains/1/feed?from=1".to_owned(), 1_405, "chain"),
+        ("/v1/chains/0/batches".to_owned(), 1_002, "digests"),
+        (format!("/v1/chains/0/batches?digests={unknown}"), 1_407, "digests"),
+        ("/v1/chains/0/batches?digests=zz".to_owned(), 1_002, "digests"),
+        (format!("/v1/chains/0/batches?digests={digests}"), 1_002, "digests"),
+    ] {
+        assert_eq!(refusal(&router, &path).await, (code, Some(field.to_owned())), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn evidence_is_listed_oldest_first() {
+    let bank = Bank::new();
+    let mut set = WriteSet::new();
+    for sequence in 5_u64..8 {
+        let value = [&2_u16.to_le_bytes(), [19].as_slice(), b"contradicting_votes", &[sequence as u8; 3]].concat();
+        set.put(Table::Evidence, key::sequence(sequence), value);
+    }
+    bank.store.write(set, Durability::Buffered).unwrap();
+    let router = bank.router();
+    let page: EvidencePage = get(&router, "/v1/evidence?limit=2").await.json();
+    let found: Vec<_> = page.records.iter().map(|record| (record.sequence, record.bytes.clone())).collect();
+    assert_eq!(found, [(5, vec![5; 3]), (6, vec![6; 3])]);
+    let seat = &bank.network.spec.chains[0].validators[2];
+    assert_eq!((page.records[0].seat, page.records[0].operator), (2, Some(seat.operator.0)));
+    assert_eq!((page.records[0].kind.as_str(), page.next), ("contradicting_votes", Some(7)));
+    let rest: EvidencePage = get(&router, "/v1/evidence?from=7").await.json();
+    assert_eq!(rest.records.len(), 1);
+    let end: EvidencePage = get(&router, "/v1/evidence?from=8").await.json();
+    assert_eq!((end.records.len(), end.next), (0, None));
+    assert_eq!(refusal(&router, "/v1/evidence?limit=101").await, (1_002, Some("limit".to_owned())));
+    assert_eq!(refusal(&router, "/v1/evidence?chain=1").await, (1_405, Some("chain".to_owned())));
+}

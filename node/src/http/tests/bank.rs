@@ -1,0 +1,340 @@
+//! A network of four banks with one node's edge in front of it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use bytes::Bytes;
+use chain::{ChainStatus, Executor, FinalBlock};
+use genesis::dev::{Localnet, LocalnetPlan, localnet};
+use ledger::proofs::{FinalityProof, consensus_namespace};
+use ledger::records::transaction::network_tag;
+use ledger::records::{
+    BatchContent, Block, BlockBody, BlockHeader, Claim, FeeBid, Nonce, Operation, Payment, Policy, Tier, Transaction,
+    TransactionContent, WalletOpening,
+};
+use ledger::rules::ChainRules;
+use ledger::values::{
+    Amount, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height, NodeIndex, OperatorId,
+    SecretKey, Sequential, TimestampMs, TransactionId, ValidatorIndex, View, WalletId, quorum,
+};
+use rcgen::SigningKey as _;
+use storage::{Durability, Identity, MemoryStore, Store, Table, WriteSet};
+use tokio::sync::{mpsc, watch};
+
+use crate::admission::{Admission, Submission, wall_clock};
+use crate::config::RestLimits;
+use crate::handle::{ChainHandle, Status, Voting};
+use crate::http::{Edge, EdgeParts, router};
+use crate::strategy::Parallel;
+use crate::telemetry::Metrics;
+use crate::tokens::Tokens;
+
+/// The chain under test.
+pub(super) const CHAIN: ChainId = ChainId(0);
+const CURRENCY: Currency = Currency(*b"CNY");
+
+/// A wallet with its only key.
+#[derive(Clone)]
+pub(super) struct Holder {
+    pub(super) secret: SecretKey,
+    pub(super) id: WalletId,
+}
+
+impl Holder {
+    pub(super) fn policy(&self) -> Policy {
+        Policy::single(self.secret.public_key())
+    }
+}
+
+/// The network, its store and the edge of node 0.
+pub(super) struct Bank {
+    pub(super) network: Localnet,
+    pub(super) genesis: GenesisHash,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) connections: watch::Sender<Vec<u16>>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) submissions: mpsc::Receiver<Submission>,
+    pub(super) edge: Edge,
+    executor: Executor<Sequential>,
+    parent: BlockDigest,
+    sequences: std::collections::BTreeMap<WalletId, u64>,
+}
+
+impl Bank {
+    /// A network at height 0, everything open.
+    pub(super) fn new() -> Self {
+        Self::with(Tokens::default(), RestLimits::default())
+    }
+
+    pub(super) fn with(tokens: Tokens, limits: RestLimits) -> Self {
+        let mut plan = LocalnetPlan::new(4);
+        plan.timestamp = TimestampMs(wall_clock().0 - 60_000);
+        plan.chains.push((Currency(*b"USD"), 0));
+        let network = localnet(&plan, &[7; 32]).unwrap();
+        let genesis = network.spec.hash();
+        let identity = Identity { schema_version: 1, genesis: genesis.0, chain: CHAIN.0 };
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::fresh(&identity));
+        let executor = Executor::open(&network.spec, CHAIN, Arc::clone(&store), Sequential).unwrap();
+        let rules = ChainRules::new(&network.spec, CHAIN).unwrap();
+        let (sender, submissions) = mpsc::channel(16);
+        let strategy = Parallel::new(1).unwrap();
+        let admission = Arc::new(Admission::new(rules, Arc::clone(&store), sender, [3; 32], strategy));
+        let (status, status_seen) = watch::channel(first_status());
+        let (connections, connections_seen) = watch::channel(vec![1, 2, 3]);
+        let spec = Arc::new(network.spec.clone());
+        let handle = ChainHandle {
+            genesis,
+            spec: Arc::new(spec.chain(CHAIN).unwrap().clone()),
+            store: Arc::clone(&store),
+            status: status_seen,
+            admission: Arc::clone(&admission),
+        };
+        let edge = Edge::new(EdgeParts {
+            spec,
+            own_node: NodeIndex(0),
+            chains: vec![handle],
+            connections: connections_seen,
+            metrics: Arc::new(Metrics::new()),
+            tokens,
+            limits,
+        });
+        let parent = executor.state().head().block;
+        let sequences = std::collections::BTreeMap::new();
+        Self {
+            network,
+            genesis,
+            store,
+            status,
+            connections,
+            admission,
+            submissions,
+            edge,
+            executor,
+            parent,
+            sequences,
+        }
+    }
+
+    pub(super) fn router(&self) -> Router {
+        router(&self.edge)
+    }
+
+    /// The central bank's own wallet.
+    pub(super) fn central_bank(&self) -> Holder {
+        self.operator(OperatorId(0), &self.network.central_bank.wallet_key)
+    }
+
+    /// The own wallet of bank 0, operator 1.
+    pub(super) fn bank(&self) -> Holder {
+        let operator = &self.network.banks[0].operator;
+        self.operator(operator.id, &operator.wallet_key)
+    }
+
+    fn operator(&self, id: OperatorId, secret: &SecretKey) -> Holder {
+        let registry = ledger::records::Registry::from_genesis(&self.network.spec);
+        let id = registry.operator_wallet(self.genesis, CURRENCY, id).unwrap();
+        Holder { secret: secret.clone(), id }
+    }
+
+    /// A customer's wallet, opened or not.
+    pub(super) fn customer(&self, number: u8) -> Holder {
+        let secret = SecretKey::from_seed([number; 32]);
+        let policy = Policy::single(secret.public_key()).hash();
+        Holder { id: WalletId::derive(self.genesis, CURRENCY, policy, &[number; 16]), secret }
+    }
+
+    /// Signs an operation under the wallet's next nonce, valid for a minute.
+    pub(super) fn sign(&mut self, holder: &Holder, operation: Operation) -> Transaction {
+        let sequence = self.sequences.entry(holder.id).or_default();
+        *sequence += 1;
+        let nonce = Nonce { lane: 0, sequence: *sequence };
+        self.sign_at(holder, nonce, TimestampMs(wall_clock().0 + 60_000), operation)
+    }
+
+    pub(super) fn sign_at(
+        &self,
+        holder: &Holder,
+        nonce: Nonce,
+        valid_until: TimestampMs,
+        operation: Operation,
+    ) -> Transaction {
+        let content = TransactionContent {
+            network: network_tag(self.genesis),
+            chain: CHAIN,
+            wallet: holder.id,
+            nonce,
+            valid_until,
+            fee: FeeBid::default(),
+            policy: holder.policy(),
+            operation,
+        };
+        content.signed_by(self.genesis, &holder.secret)
+    }
+
+    pub(super) fn pay(&mut self, from: &Holder, to: &Holder, fen: u64) -> Transaction {
+        let payments = vec![Payment { payee: to.id, amount: Amount::from_fen(fen) }];
+        self.sign(from, Operation::Pay { payments })
+    }
+
+    pub(super) fn issue(&mut self, fen: u64) -> Transaction {
+        let (to, central_bank) = (self.bank().id, self.central_bank());
+        self.sign(&central_bank, Operation::Issue { to, amount: Amount::from_fen(fen) })
+    }
+
+    pub(super) fn open(&mut self, numbers: &[u8]) -> Transaction {
+        let opening = |number: &u8| WalletOpening {
+            policy: self.customer(*number).policy().hash(),
+            salt: [*number; 16],
+            tier: Tier::Two,
+        };
+        let (wallets, bank) = (numbers.iter().map(opening).collect(), self.bank());
+        self.sign(&bank, Operation::OpenWallets { wallets })
+    }
+
+    /// Executes a block with one batch of these transactions (none: an empty block), claiming the result before it.
+    pub(super) fn execute(&mut self, transactions: Vec<Transaction>, with_certificate: bool) -> Height {
+        let (height, claimed) = {
+            let head = self.executor.state().head();
+            (head.height.next(), Claim { height: head.height, result: head.result })
+        };
+        let timestamp = TimestampMs(self.network.spec.timestamp.0 + height.0);
+        let batch = (!transactions.is_empty()).then(|| {
+            let content = BatchContent {
+                chain: CHAIN,
+                epoch: Epoch(0),
+                sealer: ValidatorIndex(0),
+                sequence: height.0,
+                expires: TimestampMs(timestamp.0 + 30_000),
+                transactions,
+            };
+            content.seal(self.genesis, &self.consensus_key(0))
+        });
+        let body = BlockBody { batches: batch.iter().map(|(digest, _)| *digest).collect(), bundles: vec![] };
+        let header = BlockHeader {
+            chain: CHAIN,
+            epoch: Epoch(0),
+            view: View(height.0),
+            height,
+            parent: self.parent,
+            timestamp,
+            proposer: ValidatorIndex(0),
+            weight: batch.iter().map(|(_, batch)| batch.weight()).sum(),
+            base_fee: Amount::ZERO,
+            claim: claimed,
+            body: body.hash(),
+        };
+        let digest = header.digest(self.genesis);
+        let mut set = WriteSet::new();
+        for (digest, batch) in &batch {
+            set.put(Table::Batches, digest.0, batch.encode());
+        }
+        self.store.write(set, Durability::Buffered).unwrap();
+        let next = FinalBlock {
+            digest,
+            block: Arc::new(Block { header, body }),
+            batches: batch.into_iter().map(|(_, batch)| Arc::new(batch)).collect(),
+            certificate: with_certificate.then(|| self.certificate(digest, View(height.0))),
+        };
+        let executed = self.executor.execute(&next).unwrap();
+        self.admission.settle(&executed.transactions);
+        self.parent = digest;
+        self.status.send_modify(|status| {
+            status.chain.final_height = height;
+            status.chain.executed_height = height;
+            status.chain.highest_announced = height;
+            status.chain.certified_height = claimed.height;
+        });
+        height
+    }
+
+    fn consensus_key(&self, seat: u16) -> SecretKey {
+        let mut validators = self.network.banks.iter().flat_map(|bank| &bank.validators);
+        let found = validators.find(|(chain, found, _)| *chain == CHAIN && found.0 == seat);
+        found.unwrap().2.clone()
+    }
+
+    /// A certificate as the engine makes it, signed by a quorum of the four.
+    fn certificate(&self, digest: BlockDigest, view: View) -> Bytes {
+        let varint = |mut number: u64| {
+            let mut bytes = Vec::new();
+            while number >= 0x80 {
+                bytes.push((number & 0x7f) as u8 | 0x80);
+                number >>= 7;
+            }
+            bytes.push(number as u8);
+            bytes
+        };
+        let parent_view = View(view.0 - 1);
+        let proposal = [varint(0), varint(view.0), varint(parent_view.0), digest.0.to_vec()].concat();
+        let signing = [consensus_namespace(self.genesis, CHAIN).as_slice(), b"_FINALIZE"].concat();
+        let message = [varint(signing.len() as u64), signing, proposal.clone()].concat();
+        let signers = quorum(4);
+        let mut bytes = proposal;
+        bytes.extend_from_slice(&4_u64.to_be_bytes());
+        bytes.push((1 << signers) - 1);
+        bytes.extend(varint(signers as u64));
+        for seat in 0..u16::try_from(signers).unwrap() {
+            bytes.extend(ed25519(&self.consensus_key(seat), &message));
+        }
+        let proof = FinalityProof { chain: CHAIN, epoch: Epoch(0), view, parent_view, digest, bytes };
+        proof.encode().into()
+    }
+
+    /// The usual story: height 1 issues 1,000 yuan and opens customers 1 to 3, height 2 gives 1 and 2 some, height 3 is a
+    /// payment and one that lacks funds, height 4 is empty. Heights 2 and 4 have certificates; 0 to 3 are certified.
+    pub(super) fn story(&mut self) -> Story {
+        let (one, two, three) = (self.customer(1), self.customer(2), self.customer(3));
+        let (issue, open) = (self.issue(100_000), self.open(&[1, 2, 3]));
+        self.execute(vec![issue, open], false);
+        let bank = self.bank();
+        let gifts = [self.pay(&bank, &one, 50_000), self.pay(&bank, &two, 7)];
+        self.execute(gifts.to_vec(), true);
+        let (payment, broke) = (self.pay(&one, &two, 12_345), self.pay(&two, &three, 4_000_000));
+        self.execute(vec![payment.clone(), broke.clone()], false);
+        self.execute(Vec::new(), true);
+        Story { payment: payment.id(self.genesis), broke: broke.id(self.genesis), one, two }
+    }
+
+    /// Answers the next submission as the pool does, and gives what was in it.
+    pub(super) async fn pool(&mut self) -> Vec<Transaction> {
+        let Submission { pooled, answers } = self.submissions.recv().await.unwrap();
+        answers.send(pooled.iter().map(|_| Ok(())).collect()).unwrap();
+        pooled.into_iter().map(|pooled| pooled.transaction).collect()
+    }
+}
+
+/// Ids of [`Bank::story`].
+pub(super) struct Story {
+    pub(super) payment: TransactionId,
+    pub(super) broke: TransactionId,
+    pub(super) one: Holder,
+    pub(super) two: Holder,
+}
+
+fn first_status() -> Status {
+    let chain = ChainStatus {
+        final_height: Height(0),
+        executed_height: Height(0),
+        certified_height: Height(0),
+        highest_announced: Height(0),
+        pooled_transactions: 0,
+        pooled_bytes: 0,
+        batches: 0,
+        open_questions: 0,
+        final_waiting: 0,
+        fetches: 0,
+        may_vote: true,
+        halted: false,
+    };
+    Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None }
+}
+
+/// Signs as the consensus engine does. The ledger gives nobody a way to sign arbitrary bytes, so a test signs with
+/// another library under the same seed.
+fn ed25519(secret: &SecretKey, message: &[u8]) -> Vec<u8> {
+    let head = const_hex::decode("302e020100300506032b657004220420").unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from([head.as_slice(), secret.seed()].concat());
+    let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&key, &rcgen::PKCS_ED25519).unwrap();
+    pair.sign(message).unwrap()
+}

@@ -1,0 +1,138 @@
+//! What operators look at: health, readiness, the network, metrics, and the document that describes it all.
+
+use std::collections::BTreeSet;
+
+use api::health::{Health, NotReady, Ready};
+use api::network::NetworkView;
+use axum::http::StatusCode;
+use ledger::values::Height;
+
+use super::bank::Bank;
+use super::get;
+use crate::handle::{HaltCode, Status, Voting};
+use crate::http::routes;
+
+#[tokio::test]
+async fn readiness_names_its_reason() {
+    let mut bank = Bank::new();
+    bank.story();
+    let router = bank.router();
+    let ready = get(&router, api::path::READY).await;
+    let view: Ready = ready.json();
+    assert!(ready.status == StatusCode::OK && view.is_ready && view.chains[0].is_voting);
+    assert_eq!((view.chains[0].height, view.chains[0].certified_height), (4, 3));
+
+    let cases: [(&dyn Fn(&mut Status), Option<NotReady>); 6] = [
+        (&|status| status.chain.highest_announced = Height(4 + 64), None),
+        (&|status| status.chain.highest_announced = Height(4 + 65), Some(NotReady::CatchingUp)),
+        (&|status| status.voting = Voting::Observer, None),
+        (&|status| status.voting = Voting::Rejoining, Some(NotReady::CatchingUp)),
+        (&|status| status.voting = Voting::DiskReserve, Some(NotReady::DiskReserve)),
+        (&|status| status.halt = Some(HaltCode::Diverged), Some(NotReady::Halted)),
+    ];
+    let healthy = *bank.status.borrow();
+    for (change, reason) in cases {
+        bank.status.send_modify(|status| {
+            *status = healthy;
+            change(status);
+        });
+        let answer = get(&router, api::path::READY).await;
+        let view: Ready = answer.json();
+        assert_eq!((view.chains[0].reason, view.is_ready), (reason, reason.is_none()));
+        assert_eq!(answer.status == StatusCode::OK, reason.is_none());
+    }
+    let view: Ready = get(&router, api::path::READY).await.json();
+    assert_eq!(view.chains[0].halt.as_ref().unwrap().code, 1);
+
+    bank.status.send_modify(|status| *status = healthy);
+    bank.connections.send_replace(vec![2, 3]);
+    assert!(get(&router, api::path::READY).await.json::<Ready>().is_ready, "three of four are a quorum");
+    bank.connections.send_replace(vec![2]);
+    let view: Ready = get(&router, api::path::READY).await.json();
+    assert_eq!(view.chains[0].reason, Some(NotReady::TooFewPeers));
+    assert!(get(&router, api::path::HEALTH).await.json::<Health>().is_alive);
+}
+
+#[tokio::test]
+async fn the_network_shows_who_is_connected() {
+    let bank = Bank::new();
+    bank.connections.send_replace(vec![2]);
+    let view: NetworkView = get(&bank.router(), api::path::NETWORK).await.json();
+    assert_eq!((view.genesis_hash, view.node, view.operators.len()), (bank.genesis, 0, 5));
+    let connected: Vec<_> = view.nodes.iter().map(|node| node.is_connected).collect();
+    assert_eq!(connected, [true, false, true, false]);
+}
+
+#[tokio::test]
+async fn metrics_show_the_moment() {
+    let mut bank = Bank::new();
+    bank.story();
+    let router = bank.router();
+    get(&router, "/v1/nowhere").await;
+    let answer = get(&router, api::path::METRICS).await;
+    assert!(answer.headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    let page = String::from_utf8(answer.body.to_vec()).unwrap();
+    for line in [
+        "jiaozi_chain_executed_height{chain=\"0\"} 4",
+        "jiaozi_chain_certified_height{chain=\"0\"} 3",
+        "jiaozi_node_connected_peers 3",
+        "jiaozi_node_registered_peers 3",
+        "jiaozi_rest_open_requests 1",
+        "jiaozi_rest_requests_total{status=\"ClientError\"} 1",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+    }
+    let writes = page.lines().find(|line| line.starts_with("jiaozi_chain_database_write_sets{")).unwrap();
+    assert!(!writes.ends_with(" 0"), "{writes}");
+}
+
+#[tokio::test]
+async fn every_route_is_described_and_every_described_route_exists() {
+    let answer = get(&Bank::new().router(), api::path::OPENAPI).await;
+    let document: serde_json::Value = answer.json();
+    let described: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| (path.clone(), method.clone())))
+        .collect();
+    let routed: BTreeSet<(String, String)> = routes()
+        .into_iter()
+        .map(|route| {
+            let method = if route.path == api::path::TRANSACTIONS { "post" } else { "get" };
+            (route.path.to_owned(), method.to_owned())
+        })
+        .collect();
+    assert_eq!(described, routed);
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path").count();
+            assert_eq!(in_path, path.matches('{').count(), "{method} {path}");
+            assert!(operation["summary"].is_string() && operation["responses"]["200"].is_object(), "{path}");
+        }
+    }
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for name in ["ApiError", "SubmitRequest", "TransactionStatus", "WalletView", "BlockView", "EvidencePage"] {
+        assert!(schemas.contains_key(name), "{name}");
+    }
+    assert!(document["components"]["securitySchemes"]["token"].is_object());
+}
+
+/// What the router does with a described method is what the document says: none answers 405.
+#[tokio::test]
+async fn described_methods_are_routed() {
+    let router = Bank::new().router();
+    for route in routes() {
+        let path = route.path.replace("{chain}", "0").replace("{height}", "1").replace("{id}", "0");
+        let answer = if route.path == api::path::TRANSACTIONS {
+            super::post(&router, "application/json", "{}").await
+        } else {
+            get(&router, &path).await
+        };
+        assert_ne!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        if answer.status == StatusCode::NOT_FOUND {
+            assert_ne!(answer.error().code, 1_401, "{path}");
+        }
+    }
+}

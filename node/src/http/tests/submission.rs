@@ -1,0 +1,239 @@
+//! Submitting, and waiting for what was submitted.
+
+use std::time::{Duration, Instant};
+
+use api::bulk::{BULK_BYTES_MAX, BULK_CONTENT_TYPE, decode_answers, encode_body};
+use api::transaction::{SubmitAnswer, SubmitRequest, SubmitStatus, TransactionState, TransactionStatus};
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use ledger::records::{Nonce, Operation, Payment, Transaction};
+use ledger::values::{Amount, Canonical as _, TimestampMs, WalletId};
+
+use super::bank::Bank;
+use super::{Answer, get, post, send};
+use crate::admission::wall_clock;
+use crate::handle::{HaltCode, Voting};
+
+const JSON: &str = "application/json";
+
+fn body(transaction: &Transaction) -> Vec<u8> {
+    serde_json::to_vec(&SubmitRequest::new(transaction)).unwrap()
+}
+
+async fn submit(bank: &Bank, transaction: &Transaction) -> Answer {
+    post(&bank.router(), JSON, body(transaction)).await
+}
+
+/// A submission that reaches the pool.
+async fn accepted(bank: &mut Bank, transaction: &Transaction) -> Answer {
+    let router = bank.router();
+    let (answer, pooled) = tokio::join!(post(&router, JSON, body(transaction)), bank.pool());
+    assert_eq!(pooled, [transaction.clone()]);
+    answer
+}
+
+#[tokio::test]
+async fn one_is_taken_in_and_known_ever_after() {
+    let mut bank = Bank::new();
+    bank.story();
+    let (one, two) = (bank.customer(1), bank.customer(2));
+    let payment = bank.pay(&one, &two, 5);
+    let id = payment.id(bank.genesis);
+    let answer = accepted(&mut bank, &payment).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    let first: SubmitAnswer = answer.json();
+    assert_eq!((first.id, first.status, first.error), (Some(id), SubmitStatus::Accepted, None));
+    assert_eq!(first.transaction.unwrap().bytes, payment.encode());
+    let pending: TransactionStatus = get(&bank.router(), &api::path::transaction(id)).await.json();
+    assert_eq!((pending.status, pending.chain, pending.height), (TransactionState::Pending, Some(0), None));
+
+    let again = submit(&bank, &payment).await;
+    assert_eq!(again.status, StatusCode::OK);
+    assert_eq!(again.json::<SubmitAnswer>().status, SubmitStatus::AlreadyKnown);
+    bank.execute(vec![payment.clone()], true);
+    let after = submit(&bank, &payment).await;
+    assert_eq!((after.status, after.json::<SubmitAnswer>().id), (StatusCode::OK, Some(id)));
+    let page = bank.edge.parts().metrics.encode().unwrap();
+    for line in ["jiaozi_chain_accepted_transactions_total{chain=\"0\"} 1", "known_transactions_total{chain=\"0\"} 2"] {
+        assert!(page.contains(line), "{line}\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_transaction_is_named() {
+    let mut bank = Bank::new();
+    bank.story();
+    let (one, two) = (bank.customer(1), bank.customer(2));
+    let good = bank.pay(&one, &two, 5);
+    let change = |change: &dyn Fn(&mut Transaction)| {
+        let mut transaction = good.clone();
+        change(&mut transaction);
+        transaction
+    };
+    let resign = |bank: &Bank, operation: Operation, sequence: u64, valid_until: u64| {
+        bank.sign_at(&one, Nonce { lane: 0, sequence }, TimestampMs(valid_until), operation)
+    };
+    let pay = |payee: WalletId, fen: u64| Operation::Pay {
+        payments: vec![Payment { payee, amount: Amount::from_fen(fen) }],
+    };
+    let soon = wall_clock().0 + 60_000;
+    let cases = [
+        ("wrong network", change(&|t| t.content.network = [0; 4]), "wrong_network"),
+        ("wrong chain", change(&|t| t.content.chain = ledger::values::ChainId(1)), "wrong_chain"),
+        ("forged", change(&|t| t.content.valid_until.0 += 1), "signature_invalid"),
+        ("expired", resign(&bank, pay(two.id, 5), 9, 1_000), "expired"),
+        ("too far", resign(&bank, pay(two.id, 5), 9, soon + 7_200_000), "valid_until_too_far"),
+        ("replayed nonce", resign(&bank, pay(two.id, 5), 1, soon), "nonce_used"),
+        ("gap", resign(&bank, pay(two.id, 5), 500, soon), "nonce_too_far_ahead"),
+        ("zero", resign(&bank, pay(two.id, 0), 9, soon), "amount_zero"),
+        ("self", resign(&bank, pay(one.id, 5), 9, soon), "payee_is_payer"),
+        ("underfunded", resign(&bank, pay(two.id, 4_999_999), 9, soon), "insufficient_funds"),
+        ("unknown payee", resign(&bank, pay(WalletId([9; 32]), 5), 9, soon), "payee_unknown"),
+        ("unknown payer", bank.sign_at(&bank.customer(77), Nonce { lane: 0, sequence: 1 }, TimestampMs(soon),
+            pay(two.id, 5)), "wallet_unknown"),
+    ];
+    for (case, transaction, name) in cases {
+        let answer = submit(&bank, &transaction).await;
+        let error = answer.error();
+        assert_eq!((error.name.as_str(), answer.status.as_u16()), (name, 422), "{case}: {error}");
+        assert!(error.code > api::code::LEDGER_CODES && error.field.is_some(), "{case}: {error}");
+    }
+    assert!(bank.submissions.try_recv().is_err(), "nothing of it reached the pool");
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_transaction_are_refused() {
+    let mut bank = Bank::new();
+    let transaction = bank.issue(5);
+    let router = bank.router();
+    let mut longer = transaction.encode();
+    longer.push(0);
+    let hex = |bytes: &[u8]| format!("{{\"transaction\":\"{}\"}}", const_hex::encode(bytes));
+    let cases = [
+        (JSON, "{".to_owned(), 1_001, 400),
+        (JSON, "{\"transaction\":\"00\",\"fee\":1}".to_owned(), 1_001, 400),
+        (JSON, "{\"transaction\":\"xy\"}".to_owned(), 1_101, 400),
+        (JSON, hex(&longer), 1_103, 400),
+        (JSON, hex(&[0; 8_193]), 1_102, 413),
+        (JSON, " ".repeat(20_000), 1_003, 413),
+        ("text/plain", hex(&transaction.encode()), 1_004, 415),
+        (BULK_CONTENT_TYPE, String::new(), 1_005, 400),
+        (BULK_CONTENT_TYPE, "abcdefgh".to_owned(), 1_005, 400),
+        (BULK_CONTENT_TYPE, "\0".repeat(BULK_BYTES_MAX + 1), 1_003, 413),
+        (BULK_CONTENT_TYPE, "\0".repeat(4 * 4_097), 1_003, 413),
+    ];
+    for (content_type, body, code, status) in cases {
+        let shown = body.get(..body.len().min(60)).unwrap_or_default().to_owned();
+        let answer = post(&router, content_type, body).await;
+        assert_eq!((answer.error().code, answer.status.as_u16()), (code, status), "{content_type} {shown}");
+    }
+    let untyped = Request::post(api::path::TRANSACTIONS).body(Body::from(hex(&[0]))).unwrap();
+    assert_eq!(send(&router, untyped).await.error().code, 1_004);
+}
+
+#[tokio::test]
+async fn many_are_answered_one_by_one() {
+    let mut bank = Bank::new();
+    bank.story();
+    let (one, two) = (bank.customer(1), bank.customer(2));
+    let (good, poor) = (bank.pay(&one, &two, 5), bank.pay(&two, &one, 4_999_999));
+    let known = bank.pay(&one, &two, 6);
+    bank.execute(vec![known.clone()], false);
+    let encoded = [good.encode(), vec![1, 2, 3], poor.encode(), known.encode(), vec![]];
+    let many = encode_body(encoded.iter().map(Vec::as_slice)).unwrap();
+    let request = |accept: &str| {
+        let request = Request::post(api::path::TRANSACTIONS).header(header::CONTENT_TYPE, BULK_CONTENT_TYPE);
+        request.header(header::ACCEPT, accept).body(Body::from(many.clone())).unwrap()
+    };
+    let router = bank.router();
+    let (binary, pooled) = tokio::join!(send(&router, request(BULK_CONTENT_TYPE)), bank.pool());
+    assert_eq!(pooled.len(), 1);
+    assert_eq!((binary.status, binary.headers["content-type"].as_bytes()), (StatusCode::OK, BULK_CONTENT_TYPE.as_bytes()));
+    let codes: Vec<_> = decode_answers(&binary.body, 5)
+        .unwrap()
+        .iter()
+        .map(|answer| (answer.status, answer.code))
+        .collect();
+    let refused = SubmitStatus::Refused;
+    let expected = [
+        (SubmitStatus::Accepted, 0),
+        (refused, 1_103),
+        (refused, 11_205),
+        (SubmitStatus::AlreadyKnown, 0),
+        (refused, 1_103),
+    ];
+    assert_eq!(codes, expected);
+
+    let json: Vec<SubmitAnswer> = send(&router, request("*/*")).await.json();
+    assert_eq!(json[0].status, SubmitStatus::AlreadyKnown, "taken in a moment ago");
+    assert_eq!(json[2].id, Some(poor.id(bank.genesis)));
+    assert!(json[2].error.as_ref().unwrap().mend.contains("fund"));
+}
+
+#[tokio::test]
+async fn a_chain_that_cannot_seal_takes_nothing() {
+    let mut bank = Bank::new();
+    let issue = bank.issue(5);
+    for (voting, halt, code, status, returns) in [
+        (Voting::DiskReserve, None, 1_502, 503, true),
+        (Voting::Observer, None, 1_501, 503, true),
+        (Voting::Rejoining, None, 1_501, 503, true),
+        (Voting::Halted, Some(HaltCode::Diverged), 1_503, 503, false),
+    ] {
+        bank.status.send_modify(|status| (status.voting, status.halt) = (voting, halt));
+        let answer = submit(&bank, &issue).await;
+        assert_eq!((answer.error().code, answer.status.as_u16()), (code, status), "{voting:?}");
+        assert_eq!(answer.headers.contains_key("retry-after"), returns, "{voting:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_waits_until_the_outcome_is_certified() {
+    let mut bank = Bank::new();
+    let issue = bank.issue(500);
+    let id = issue.id(bank.genesis);
+    accepted(&mut bank, &issue).await;
+    let (router, path) = (bank.router(), api::path::transaction(id));
+    let until_final = tokio::spawn({
+        let (router, path) = (router.clone(), format!("{path}?wait=final&timeout_ms=20000"));
+        async move { get(&router, &path).await.json::<TransactionStatus>() }
+    });
+    let until_certified = tokio::spawn({
+        let (router, path) = (router.clone(), format!("{path}?wait=certified&timeout_ms=20000"));
+        async move { get(&router, &path).await.json::<TransactionStatus>() }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!until_final.is_finished() && !until_certified.is_finished());
+    bank.execute(Vec::new(), false);
+    bank.execute(vec![issue], false);
+    assert_eq!(until_final.await.unwrap().status, TransactionState::Final);
+    assert!(!until_certified.is_finished());
+    bank.execute(Vec::new(), true);
+    let status = until_certified.await.unwrap();
+    assert_eq!((status.status, status.height), (TransactionState::Certified, Some(2)));
+    let at_once: TransactionStatus = get(&router, &format!("{path}?wait=certified")).await.json();
+    assert_eq!(at_once.status, TransactionState::Certified);
+}
+
+#[tokio::test]
+async fn waiting_ends_when_nothing_will_come() {
+    let mut bank = Bank::new();
+    let issue = bank.issue(500);
+    let (id, router) = (issue.id(bank.genesis), bank.router());
+    let path = api::path::transaction(id);
+    let started = Instant::now();
+    assert_eq!(get(&router, &format!("{path}?wait=final&timeout_ms=60")).await.error().code, 1_402);
+    assert!(started.elapsed() >= Duration::from_millis(60));
+    accepted(&mut bank, &issue).await;
+    let late: TransactionStatus = get(&router, &format!("{path}?wait=final&timeout_ms=30")).await.json();
+    assert_eq!(late.status, TransactionState::Pending);
+    // Ordered, but it consumed no nonce: it leaves the pending ones and no outcome comes.
+    let waiting = tokio::spawn({
+        let (router, path) = (router.clone(), format!("{path}?wait=certified&timeout_ms=20000"));
+        async move { get(&router, &path).await.json::<TransactionStatus>() }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    bank.admission.settle([&id]);
+    bank.execute(Vec::new(), false);
+    assert_eq!(waiting.await.unwrap().status, TransactionState::NotExecuted);
+}

@@ -1,0 +1,274 @@
+//! Four banks in one process: everything real but the process borders.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a harness fails loudly")]
+
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use genesis::GenesisFile;
+use genesis::dev::{Localnet, LocalnetPlan, localnet};
+use ledger::records::transaction::network_tag;
+use ledger::records::{FeeBid, Nonce, Operation, Policy, Transaction, TransactionContent};
+use ledger::values::{ChainId, Currency, GenesisHash, OperatorId, SecretKey, TimestampMs, WalletId};
+use node::config::{ConsensusKeyEntry, KeysSection, NodeSection};
+use node::{Node, NodeConfig};
+use wallet::{KdfParams, KeyFile, Passphrase, Secret};
+
+/// The banks of a small network.
+pub struct Cluster {
+    /// What the network starts with, secrets included.
+    pub localnet: Localnet,
+    /// Files of all banks.
+    pub directory: PathBuf,
+    nodes: Vec<Option<Running>>,
+    rest_ports: Vec<u16>,
+}
+
+/// A bank's node while it runs.
+enum Running {
+    /// In this process.
+    Inside(Box<Node>),
+    /// A process of its own.
+    Process(Child),
+}
+
+/// A wallet that pays.
+#[derive(Debug, Clone)]
+pub struct Payer {
+    /// The network.
+    pub genesis: GenesisHash,
+    /// The wallet.
+    pub wallet: WalletId,
+    /// Its one key.
+    pub key: SecretKey,
+}
+
+impl Payer {
+    /// The own wallet of an operator on chain 0.
+    #[must_use]
+    pub fn operator(localnet: &Localnet, id: OperatorId, key: &SecretKey) -> Self {
+        let genesis = localnet.spec.hash();
+        let registry = ledger::records::Registry::from_genesis(&localnet.spec);
+        let wallet = registry.operator_wallet(genesis, Currency(*b"CNY"), id).unwrap_or_default();
+        Self { genesis, wallet, key: key.clone() }
+    }
+
+    /// Signs an operation.
+    #[must_use]
+    pub fn sign(&self, sequence: u64, operation: Operation) -> Transaction {
+        let content = TransactionContent {
+            network: network_tag(self.genesis),
+            chain: ChainId(0),
+            wallet: self.wallet,
+            nonce: Nonce { lane: 0, sequence },
+            valid_until: TimestampMs(now_ms() + 600_000),
+            fee: FeeBid::default(),
+            policy: Policy::single(self.key.public_key()),
+            operation,
+        };
+        content.signed_by(self.genesis, &self.key)
+    }
+}
+
+fn now_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Free ports on loopback: bound together, so no two are equal, and released at once.
+fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<TcpListener> = (0..count).filter_map(|_| TcpListener::bind("127.0.0.1:0").ok()).collect();
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.port()).collect()
+}
+
+impl Cluster {
+    /// Writes the files of `banks` banks below `directory`; starts nothing.
+    ///
+    /// # Panics
+    /// When a file cannot be written: this is a test.
+    #[must_use]
+    pub fn create(directory: &Path, banks: usize) -> Self {
+        let addresses = free_ports(banks).into_iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let plan = LocalnetPlan { addresses, ..LocalnetPlan::new(banks) };
+        let localnet = localnet(&plan, &[7; 32]).unwrap();
+        GenesisFile::from_spec(&localnet.spec).save(&directory.join("genesis.json")).unwrap();
+        let passphrase = Passphrase::new("only for this test").unwrap();
+        passphrase.save(&directory.join("passphrase")).unwrap();
+        for (index, bank) in localnet.banks.iter().enumerate() {
+            let folder = directory.join(format!("bank-{index}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            let seal = |secret: Secret, name: &str| {
+                let file = KeyFile::seal(&secret, name, &passphrase, KdfParams::FAST).unwrap();
+                file.save(&folder.join(name)).unwrap();
+            };
+            seal(Secret::NetworkKey(bank.network_key.clone()), "network.json");
+            seal(Secret::ConsensusKey(bank.validators[0].2.clone()), "consensus.json");
+        }
+        let nodes = (0..banks).map(|_| None).collect();
+        let cluster = Self { localnet, directory: directory.to_owned(), nodes, rest_ports: free_ports(banks) };
+        for index in 0..banks {
+            let text = toml::to_string(&cluster.config(index)).unwrap();
+            std::fs::write(directory.join(format!("bank-{index}/node.toml")), text).unwrap();
+        }
+        cluster
+    }
+
+    /// Starts one bank's node as a process of its own; `jiaozi` is the binary.
+    ///
+    /// # Panics
+    /// When the process does not start.
+    pub fn spawn(&mut self, index: usize, jiaozi: &Path) {
+        let folder = self.directory.join(format!("bank-{index}"));
+        let log = File::options().create(true).append(true).open(folder.join("node.log")).unwrap();
+        let child = Command::new(jiaozi)
+            .args(["node", "run", "--config"])
+            .arg(folder.join("node.toml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.nodes[index] = Some(Running::Process(child));
+    }
+
+    /// Process id of a bank's node, if it is a process.
+    #[must_use]
+    pub fn process_id(&self, index: usize) -> Option<u32> {
+        match self.nodes[index].as_ref()? {
+            Running::Process(child) => Some(child.id()),
+            Running::Inside(_) => None,
+        }
+    }
+
+    /// Kills a bank's process as a loss of power would (SIGKILL).
+    pub fn kill(&mut self, index: usize) {
+        if let Some(Running::Process(mut child)) = self.nodes[index].take() {
+            let _already_gone = child.kill().is_err();
+            let _reaped = child.wait().is_err();
+        }
+    }
+
+    /// Waits until a bank's node says that it is ready.
+    ///
+    /// # Panics
+    /// When it is not within `limit`.
+    pub async fn wait_ready(&self, index: usize, limit: Duration) {
+        let client = self.client(index);
+        let end = Instant::now() + limit;
+        while !client.ready().await.is_ok_and(|ready| ready.is_ready) {
+            assert!(Instant::now() < end, "bank {index} is not ready: {}", self.log_tail(index));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn log_tail(&self, index: usize) -> String {
+        let text = std::fs::read_to_string(self.directory.join(format!("bank-{index}/node.log"))).unwrap_or_default();
+        let lines: Vec<_> = text.lines().rev().take(20).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Where a bank keeps its databases.
+    #[must_use]
+    pub fn data_directory(&self, index: usize) -> PathBuf {
+        self.directory.join(format!("bank-{index}/data"))
+    }
+
+    fn config(&self, index: usize) -> NodeConfig {
+        let folder = self.directory.join(format!("bank-{index}"));
+        let mut config = NodeConfig {
+            node: NodeSection {
+                genesis: self.directory.join("genesis.json"),
+                data_directory: folder.join("data"),
+                chains: vec![0],
+            },
+            keys: KeysSection {
+                network_key: folder.join("network.json"),
+                consensus_keys: vec![ConsensusKeyEntry { chain: 0, keystore: folder.join("consensus.json") }],
+                passphrase_file: Some(self.directory.join("passphrase")),
+                passphrase_credential: None,
+            },
+            network: Default::default(),
+            rest: Default::default(),
+            storage: Default::default(),
+            log: Default::default(),
+            consensus: Default::default(),
+        };
+        config.rest.listen = ([127, 0, 0, 1], self.rest_ports[index]).into();
+        config.storage.disk_reserve_bytes = 64 << 20;
+        config
+    }
+
+    /// Starts one bank's node.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(&mut self, index: usize) {
+        let node = Node::start(&self.config(index)).await.unwrap();
+        self.nodes[index] = Some(Running::Inside(Box::new(node)));
+    }
+
+    /// Starts every bank's node together: each waits for a quorum of the others.
+    ///
+    /// # Panics
+    /// When one does not start.
+    pub async fn start_all(&mut self) {
+        let configs: Vec<_> = (0..self.nodes.len()).map(|index| self.config(index)).collect();
+        let started = futures::future::join_all(configs.iter().map(Node::start)).await;
+        for (slot, node) in self.nodes.iter_mut().zip(started) {
+            *slot = Some(Running::Inside(Box::new(node.unwrap())));
+        }
+    }
+
+    /// Stops one bank's node.
+    pub async fn stop(&mut self, index: usize) {
+        match self.nodes[index].take() {
+            Some(Running::Inside(node)) => node.stop().await,
+            Some(running @ Running::Process(_)) => {
+                self.nodes[index] = Some(running);
+                self.kill(index);
+            }
+            None => {}
+        }
+    }
+
+    /// Stops all.
+    pub async fn stop_all(&mut self) {
+        for index in 0..self.nodes.len() {
+            self.stop(index).await;
+        }
+    }
+
+    /// A client of one bank's REST.
+    ///
+    /// # Panics
+    /// When its address is not one.
+    #[must_use]
+    pub fn client(&self, index: usize) -> api::Client {
+        let port = self.rest_ports[index];
+        api::Client::new(&api::ClientConfig::new(&format!("http://127.0.0.1:{port}"))).unwrap()
+    }
+}
+
+/// No process outlives the test that started it.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for index in 0..self.nodes.len() {
+            self.kill(index);
+        }
+    }
+}
+
+/// The binary beside this test or bench: `target/debug/jiaozi`.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn jiaozi_binary() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join("jiaozi")).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("build the workspace first: no jiaozi beside {}", own.display()))
+}
