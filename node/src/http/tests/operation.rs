@@ -94,7 +94,9 @@ async fn every_route_is_described_and_every_described_route_exists() {
         .as_object()
         .unwrap()
         .iter()
-        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| (path.clone(), method.clone())))
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(move |method| (path.clone(), method.clone()))
+        })
         .collect();
     let routed: BTreeSet<(String, String)> = routes()
         .into_iter()
@@ -113,7 +115,8 @@ async fn every_route_is_described_and_every_described_route_exists() {
         }
     }
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    for name in ["ApiError", "SubmitRequest", "TransactionStatus", "WalletView", "BlockView", "EvidencePage"] {
+    for name in ["ApiError", "SubmitRequest", "TransactionStatus", "WalletView", "BlockView", "EvidencePage"]
+    {
         assert!(schemas.contains_key(name), "{name}");
     }
     assert!(document["components"]["securitySchemes"]["token"].is_object());
