@@ -98,7 +98,7 @@ pub fn facts(facts: &[(&str, String)]) -> String {
 #[must_use]
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, numbers: &[usize]) -> String {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(header.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    table.load_style(NOTHING).set_header(header.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     for row in rows {
         table.add_row(row);
     }
