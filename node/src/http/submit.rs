@@ -24,7 +24,7 @@ use crate::admission::Refused;
 use crate::handle::{ChainHandle, Submitted};
 
 /// Most bytes of a JSON body: the largest transaction as hexadecimal digits, and room for names and spaces.
-pub const JSON_BYTES_MAX: usize = 2 * TRANSACTION_BYTES_MAX + 1_024;
+pub(crate) const JSON_BYTES_MAX: usize = 2 * TRANSACTION_BYTES_MAX + 1_024;
 const _: () = assert!(JSON_BYTES_MAX <= BULK_BYTES_MAX);
 
 /// Submits transactions.
@@ -67,7 +67,8 @@ async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
         let detail = format_args!("at most {bytes_max} bytes").to_string();
         ApiError::from(ErrorCode::BodyTooLarge).at("body").because(detail).into()
     };
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|announced: usize| announced > bytes_max) {
         return Err(too_large());
     }
@@ -133,7 +134,8 @@ async fn judge(edge: &Edge, transactions: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
             answers[place] = Some(answer);
         }
     }
-    let answered = |answer: Option<SubmitAnswer>| answer.unwrap_or_else(|| refused(ErrorCode::Internal.into()));
+    let answered =
+        |answer: Option<SubmitAnswer>| answer.unwrap_or_else(|| refused(ErrorCode::Internal.into()));
     answers.into_iter().map(answered).collect()
 }
 
@@ -156,7 +158,8 @@ async fn judge_part(edge: &Edge, chain: &ChainHandle, part: Vec<Vec<u8>>) -> Vec
 
 /// The hosted chain that the bytes name. Bytes that name none go to the first chain, whose admission says what is wrong.
 fn chain_for<'a>(edge: &'a Edge, bytes: &[u8]) -> Option<&'a ChainHandle> {
-    let named = named_chain(bytes).and_then(|chain| edge.chains().iter().find(|handle| handle.chain() == chain));
+    let named =
+        named_chain(bytes).and_then(|chain| edge.chains().iter().find(|handle| handle.chain() == chain));
     named.or_else(|| edge.chains().first())
 }
 
@@ -182,7 +185,9 @@ fn answer(submitted: &Submitted) -> SubmitAnswer {
 
 const fn id_of(refused: &Refused) -> Option<TransactionId> {
     match refused {
-        Refused::NotExecuted { id, .. } | Refused::Rejected { id, .. } | Refused::Pool { id, .. } => Some(*id),
+        Refused::NotExecuted { id, .. } | Refused::Rejected { id, .. } | Refused::Pool { id, .. } => {
+            Some(*id)
+        }
         Refused::Codec(_) | Refused::Stateless(_) | Refused::Unavailable { .. } => None,
     }
 }

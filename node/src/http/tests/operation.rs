@@ -7,7 +7,7 @@ use api::network::NetworkView;
 use axum::http::StatusCode;
 use ledger::values::Height;
 
-use super::bank::Bank;
+use super::bank::{Bank, CHAIN};
 use super::get;
 use crate::handle::{HaltCode, Status, Voting};
 use crate::http::routes;
@@ -68,6 +68,8 @@ async fn metrics_show_the_moment() {
     let mut bank = Bank::new();
     bank.story();
     let router = bank.router();
+    // As the chain's driver does.
+    bank.edge.chain_metrics(CHAIN).unwrap().store(&bank.store.statistics(), bank.store.bytes_on_disk().ok());
     get(&router, "/v1/nowhere").await;
     let answer = get(&router, api::path::METRICS).await;
     assert!(answer.headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
@@ -94,7 +96,9 @@ async fn every_route_is_described_and_every_described_route_exists() {
         .as_object()
         .unwrap()
         .iter()
-        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| (path.clone(), method.clone())))
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(move |method| (path.clone(), method.clone()))
+        })
         .collect();
     let routed: BTreeSet<(String, String)> = routes()
         .into_iter()
@@ -113,7 +117,8 @@ async fn every_route_is_described_and_every_described_route_exists() {
         }
     }
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    for name in ["ApiError", "SubmitRequest", "TransactionStatus", "WalletView", "BlockView", "EvidencePage"] {
+    for name in ["ApiError", "SubmitRequest", "TransactionStatus", "WalletView", "BlockView", "EvidencePage"]
+    {
         assert!(schemas.contains_key(name), "{name}");
     }
     assert!(document["components"]["securitySchemes"]["token"].is_object());
