@@ -99,6 +99,17 @@ impl MemoryDisk {
         (state.writes, state.syncs)
     }
 
+    /// Whether a row is there and would survive the harshest loss of power now: for checks of "durable before".
+    #[must_use]
+    pub fn is_durable(&self, table: Table, key: &[u8]) -> bool {
+        let state = self.state();
+        let oldest = state.unsynced.iter().flatten().find(|(changed, row, _)| *changed == table && row == key);
+        match oldest {
+            Some((_, _, before)) => before.is_some(),
+            None => state.tables[table as usize].contains_key(key),
+        }
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // The state is changed by steps that do not panic; a poisoned lock still guards a whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

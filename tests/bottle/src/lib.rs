@@ -1,1 +1,55 @@
-//! bottle
+//! The network in a bottle: four whole nodes in one process, on virtual time, decided by a seed.
+//!
+//! Every node runs the pipeline that production runs (`chain::Chain`, `chain::Executor`, `consensus::Engine`) over the
+//! memory store; this crate is the other driver of it. Links delay, lose and part; disks lose what was not synced;
+//! clients pay, repeat themselves and remember what they were told. While it runs, everything that a node calls final is
+//! compared with everything that any node ever called final. The same plan gives the same run, bit for bit.
+//!
+//! ```text
+//!  Plan ─► World ─┬─ Node 0..n  (driver: Chain::step, effects with virtual delays) ─┬─ Engine ── Wire ─┐
+//!                 ├─ Client     (wallets, payments, replays, answers)              ├─ Executor        ├─ Links
+//!                 ├─ faults     (crash, restart, power cut, partition, loss, lies)  └─ MemoryDisk      │
+//!                 └─ Witness  ◄──────────────── what nodes call final ────────────────────────────────┘
+//!                        └─ properties: named functions that must hold ─► Outcome { digest, report }
+//! ```
+//!
+//! | file | what it says |
+//! | --- | --- |
+//! | `plan.rs` | what is to happen: load, links, faults, planted faults |
+//! | `world.rs` | [`run`]: from a plan to an outcome |
+//! | `machine.rs` | one node as the world sees it: a disk, and a process that comes and goes |
+//! | `node.rs` | the driver: performs what the chain decides, in virtual time |
+//! | `door.rs` | admission at a node: the checks that production makes before the pool |
+//! | `links.rs` | frames under way |
+//! | `client.rs` | who pays whom, and what they were told |
+//! | `witness.rs` | what was ever called final, and what was seen on the way |
+//! | `properties.rs` | what must hold |
+//! | `proofs.rs` | outcome proofs as a stranger would check them |
+//! | `plants.rs` | faults that must turn a run red; nothing of them is in production crates |
+//! | `digest.rs` | one digest over all roots of all nodes |
+//! | `dice.rs` | numbers from the seed |
+//! | `outcome.rs` | what a run says at its end |
+//! | `bin/simulate.rs` | `simulate --seed N`: one run, from the command line |
+//!
+//! Invariants: nothing here reads a clock, a thread id, a hash order or randomness that the seed does not decide; a
+//! violation is recorded with its property and never stops the run, so that one run reports all it finds.
+
+mod client;
+mod dice;
+mod digest;
+mod door;
+mod links;
+mod machine;
+mod node;
+pub mod outcome;
+pub mod plan;
+mod plants;
+mod proofs;
+pub mod properties;
+mod witness;
+mod world;
+
+pub use outcome::{NodeState, Outcome, Report};
+pub use plan::{Fault, LinkModel, Load, Plan, Plant, PowerCut};
+pub use properties::{Property, Violation};
+pub use world::run;

@@ -1,0 +1,369 @@
+//! Clients: who pays whom, and what they were told.
+//!
+//! One seeded model stands for all of them. First a bank opens the wallets, the central bank issues money to the bank, and
+//! the bank funds the wallets; then wallets pay each other. On the way transactions are posted again, to other nodes and
+//! after they are final; one nonce is sometimes signed twice and posted to two nodes; some payments exceed the payer's
+//! money. A client that hears of no outcome posts again elsewhere, until the transaction's time is over.
+
+use std::collections::BTreeMap;
+
+use genesis::dev::{Localnet, OperatorSecrets};
+use ledger::records::transaction::network_tag;
+use ledger::records::{
+    FeeBid, Nonce, NotExecuted, Operation, Payment, Policy, Tier, Transaction, TransactionContent, WalletOpening,
+};
+use ledger::values::{Amount, Canonical as _, GenesisHash, Hasher, SecretKey, TimestampMs, TransactionId, WalletId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::dice::Dice;
+use crate::door::{Answer, Refusal, Submission};
+use crate::machine::{CHAIN, Network};
+use crate::plan::Load;
+use crate::witness::Witness;
+
+/// Pause before a transaction without an outcome is posted again, to another node.
+const REPOST_MS: u64 = 2_000;
+/// How long a transaction may execute.
+const LIFE_MS: u64 = 60_000;
+/// Openings of one transaction, and payments of one that funds wallets.
+const GROUP: usize = 16;
+/// What each wallet is given, in fen.
+const FUNDS: u64 = 100_000;
+/// Transactions that clients wait for at one time.
+const OUTSTANDING_MAX: usize = 4_096;
+/// Transactions kept for replays.
+const REPLAYABLE_MAX: usize = 256;
+/// Of 1,000 payments, how many are followed by a replay of an older transaction.
+const REPLAYS_PER_MILLE: u64 = 100;
+/// Of 1,000 payments, how many share their nonce with another one.
+const DOUBLES_PER_MILLE: u64 = 30;
+/// Of 1,000 payments, how many exceed what any wallet holds.
+const UNDERFUNDED_PER_MILLE: u64 = 20;
+
+const PURPOSE_CLIENT: u64 = 3;
+
+/// Where transactions are posted.
+pub(crate) type Doors = BTreeMap<u16, mpsc::Sender<Submission>>;
+
+/// All clients.
+pub(crate) struct Client {
+    genesis: GenesisHash,
+    dice: Dice,
+    load: Load,
+    wallets: Vec<Purse>,
+    bank: Purse,
+    central_bank: Purse,
+    stage: Stage,
+    outstanding: BTreeMap<TransactionId, Posted>,
+    answers: Vec<(TransactionId, oneshot::Receiver<Answer>)>,
+    replayable: Vec<Vec<u8>>,
+    due_per_mille: u64,
+    last_ms: u64,
+    pub(crate) told: Told,
+}
+
+/// What clients count.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) signed: u64,
+    pub(crate) applied: u64,
+    pub(crate) rejected: u64,
+    pub(crate) replays: u64,
+    pub(crate) answers: BTreeMap<String, u64>,
+}
+
+/// A wallet with its key.
+struct Purse {
+    id: WalletId,
+    secret: SecretKey,
+    next_sequence: u64,
+    /// Sequences of transactions that no node took in.
+    free: Vec<u64>,
+}
+
+impl Purse {
+    const fn new(id: WalletId, secret: SecretKey) -> Self {
+        Self { id, secret, next_sequence: 1, free: Vec::new() }
+    }
+
+    fn policy(&self) -> Policy {
+        Policy::single(self.secret.public_key())
+    }
+
+    fn sequence(&mut self) -> u64 {
+        self.free.pop().unwrap_or_else(|| {
+            self.next_sequence += 1;
+            self.next_sequence - 1
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Issue,
+    Fund,
+    Pay,
+}
+
+struct Posted {
+    bytes: Vec<u8>,
+    valid_until: u64,
+    last_post_ms: u64,
+    was_accepted: bool,
+    /// Where its sequence goes back to if no node takes it in.
+    payer: Option<(usize, u64)>,
+}
+
+impl Client {
+    pub(crate) fn new(seed: u64, load: Load, network: &Network, localnet: &Localnet) -> Self {
+        let rules = &network.rules;
+        let genesis = rules.genesis;
+        let own = |secrets: &OperatorSecrets| {
+            let id = rules.registry.operator_wallet(genesis, rules.currency, secrets.id);
+            Purse::new(id.expect("the operator is in the registry"), secrets.wallet_key.clone())
+        };
+        let wallet = |number: u16| {
+            let hash = Hasher::new("jiaozi/bottle-wallet").number(seed).number(u64::from(number)).finish();
+            let secret = SecretKey::from_seed(hash.0);
+            let policy = Policy::single(secret.public_key());
+            Purse::new(WalletId::derive(genesis, rules.currency, policy.hash(), &[0; 16]), secret)
+        };
+        Self {
+            genesis,
+            dice: Dice::new(seed, PURPOSE_CLIENT),
+            load,
+            wallets: (0..load.wallets).map(wallet).collect(),
+            bank: own(&localnet.banks[0].operator),
+            central_bank: own(&localnet.central_bank),
+            stage: Stage::Open,
+            outstanding: BTreeMap::new(),
+            answers: Vec::new(),
+            replayable: Vec::new(),
+            due_per_mille: 0,
+            last_ms: 0,
+            told: Told::default(),
+        }
+    }
+
+    /// Transactions whose clients still hope.
+    pub(crate) fn open(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// A moment of the clients' life. `now_ms` is the wall clock; `is_paying` ends with the load.
+    pub(crate) fn tick(&mut self, now_ms: u64, is_paying: bool, doors: &Doors, witness: &Witness) {
+        self.hear_answers();
+        self.hear_outcomes(now_ms, witness);
+        self.post_again(now_ms, doors);
+        let passed_ms = now_ms.saturating_sub(self.last_ms).min(1_000);
+        self.last_ms = now_ms;
+        if self.load.payments_per_second == 0 || !is_paying {
+            return;
+        }
+        match self.stage {
+            Stage::Pay => self.pay(now_ms, passed_ms, doors),
+            _ if self.outstanding.is_empty() => self.prepare(now_ms, doors),
+            _ => {}
+        }
+    }
+
+    /// A power cut: connections are gone, and the answers on them.
+    pub(crate) fn disconnected(&mut self) {
+        self.answers.clear();
+    }
+
+    fn hear_answers(&mut self) {
+        for (id, mut receiver) in std::mem::take(&mut self.answers) {
+            match receiver.try_recv() {
+                Ok(answer) => self.hear(id, answer),
+                Err(oneshot::error::TryRecvError::Empty) => self.answers.push((id, receiver)),
+                Err(oneshot::error::TryRecvError::Closed) => {}
+            }
+        }
+    }
+
+    fn hear(&mut self, id: TransactionId, answer: Answer) {
+        let name = match &answer {
+            Answer::Accepted => "accepted".to_owned(),
+            Answer::Known => "known".to_owned(),
+            Answer::Refused(refusal) => format!("refused {}", refusal.name()),
+        };
+        *self.told.answers.entry(name).or_default() += 1;
+        let Some(posted) = self.outstanding.get_mut(&id) else { return };
+        match answer {
+            Answer::Accepted | Answer::Known => posted.was_accepted = true,
+            Answer::Refused(refusal) => {
+                let is_spent = matches!(
+                    refusal,
+                    Refusal::NotExecuted(
+                        NotExecuted::NonceUsed { .. } | NotExecuted::NonceTooOld { .. } | NotExecuted::Expired { .. }
+                    )
+                );
+                // What opens and funds wallets is posted until it is final: everything else needs it.
+                let is_dropped = posted.payer.is_some() && (is_spent || !posted.was_accepted);
+                if is_dropped && let Some(posted) = self.outstanding.remove(&id) {
+                    self.give_back(posted.payer.filter(|_| !is_spent));
+                }
+            }
+        }
+    }
+
+    fn give_back(&mut self, payer: Option<(usize, u64)>) {
+        if let Some((wallet, sequence)) = payer
+            && let Some(purse) = self.wallets.get_mut(wallet)
+        {
+            purse.free.push(sequence);
+        }
+    }
+
+    fn hear_outcomes(&mut self, now_ms: u64, witness: &Witness) {
+        let (mut applied, mut rejected) = (0, 0);
+        self.outstanding.retain(|id, posted| match witness.outcome(id) {
+            Some((_, outcome)) => {
+                if outcome.is_applied() { applied += 1 } else { rejected += 1 }
+                false
+            }
+            None => posted.valid_until >= now_ms || posted.payer.is_none(),
+        });
+        self.told.applied += applied;
+        self.told.rejected += rejected;
+    }
+
+    fn post_again(&mut self, now_ms: u64, doors: &Doors) {
+        let late: Vec<TransactionId> = self
+            .outstanding
+            .iter()
+            .filter(|(_, posted)| posted.last_post_ms + REPOST_MS <= now_ms)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            let Some(posted) = self.outstanding.get_mut(&id) else { continue };
+            posted.last_post_ms = now_ms;
+            let bytes = posted.bytes.clone();
+            self.told.replays += 1;
+            self.post(id, bytes, doors);
+        }
+    }
+
+    /// Posts to a node that runs.
+    fn post(&mut self, id: TransactionId, bytes: Vec<u8>, doors: &Doors) {
+        let running: Vec<u16> = doors.keys().copied().collect();
+        let Some(door) = self.dice.pick(&running).and_then(|node| doors.get(node)) else { return };
+        let (answer, receiver) = oneshot::channel();
+        if door.try_send(Submission { bytes, answer }).is_ok() {
+            self.answers.push((id, receiver));
+        }
+    }
+
+    fn prepare(&mut self, now_ms: u64, doors: &Doors) {
+        let operations: Vec<Operation> = match self.stage {
+            Stage::Open => {
+                let opening = |purse: &Purse| WalletOpening {
+                    policy: purse.policy().hash(),
+                    salt: [0; 16],
+                    tier: Tier::One,
+                };
+                let groups = self.wallets.chunks(GROUP);
+                groups.map(|group| Operation::OpenWallets { wallets: group.iter().map(opening).collect() }).collect()
+            }
+            Stage::Issue => {
+                let amount = Amount::from_fen(FUNDS * self.wallets.len() as u64);
+                vec![Operation::Issue { to: self.bank.id, amount }]
+            }
+            Stage::Fund => {
+                let funding = |purse: &Purse| Payment { payee: purse.id, amount: Amount::from_fen(FUNDS) };
+                let groups = self.wallets.chunks(GROUP);
+                groups.map(|group| Operation::Pay { payments: group.iter().map(funding).collect() }).collect()
+            }
+            Stage::Pay => Vec::new(),
+        };
+        let is_issue = self.stage == Stage::Issue;
+        for operation in operations {
+            let purse = if is_issue { &mut self.central_bank } else { &mut self.bank };
+            let nonce = purse.sequence();
+            let transaction = sign(self.genesis, purse, nonce, now_ms + 30 * LIFE_MS, operation);
+            self.begin(now_ms, transaction, None, doors);
+        }
+        self.stage = match self.stage {
+            Stage::Open => Stage::Issue,
+            Stage::Issue => Stage::Fund,
+            Stage::Fund | Stage::Pay => Stage::Pay,
+        };
+    }
+
+    fn pay(&mut self, now_ms: u64, passed_ms: u64, doors: &Doors) {
+        self.due_per_mille += passed_ms * u64::from(self.load.payments_per_second);
+        while self.due_per_mille >= 1_000 {
+            self.due_per_mille -= 1_000;
+            if self.outstanding.len() >= OUTSTANDING_MAX || self.wallets.len() < 2 {
+                continue;
+            }
+            self.pay_one(now_ms, doors);
+            if self.dice.chance(REPLAYS_PER_MILLE) {
+                self.replay(doors);
+            }
+        }
+    }
+
+    fn pay_one(&mut self, now_ms: u64, doors: &Doors) {
+        let count = self.wallets.len() as u64;
+        let payer = self.dice.below(count);
+        let payee = (payer + 1 + self.dice.below(count - 1)) % count;
+        let (payer, payee) = (usize::try_from(payer).unwrap_or(0), usize::try_from(payee).unwrap_or(0));
+        let sequence = self.wallets[payer].sequence();
+        let copies = if self.dice.chance(DOUBLES_PER_MILLE) { 2 } else { 1 };
+        for _ in 0..copies {
+            let is_underfunded = self.dice.chance(UNDERFUNDED_PER_MILLE);
+            let fen = if is_underfunded { FUNDS * count * 2 } else { 1 + self.dice.below(100) };
+            let payment = Payment { payee: self.wallets[payee].id, amount: Amount::from_fen(fen) };
+            let operation = Operation::Pay { payments: vec![payment] };
+            let transaction = sign(self.genesis, &self.wallets[payer], sequence, now_ms + LIFE_MS, operation);
+            self.begin(now_ms, transaction, Some((payer, sequence)), doors);
+        }
+    }
+
+    /// Posts a new transaction.
+    fn begin(&mut self, now_ms: u64, transaction: Transaction, payer: Option<(usize, u64)>, doors: &Doors) {
+        let id = transaction.id(self.genesis);
+        let bytes = transaction.encode();
+        let valid_until = transaction.content.valid_until.0;
+        let is_new = self
+            .outstanding
+            .insert(
+                id,
+                Posted { bytes: bytes.clone(), valid_until, last_post_ms: now_ms, was_accepted: false, payer },
+            )
+            .is_none();
+        self.told.signed += u64::from(is_new);
+        if self.replayable.len() < REPLAYABLE_MAX {
+            self.replayable.push(bytes.clone());
+        } else {
+            let place = usize::try_from(self.dice.below(REPLAYABLE_MAX as u64)).unwrap_or(0);
+            self.replayable[place].clone_from(&bytes);
+        }
+        self.post(id, bytes, doors);
+    }
+
+    /// Posts an old transaction again, final or not.
+    fn replay(&mut self, doors: &Doors) {
+        let Some(bytes) = self.dice.pick(&self.replayable).cloned() else { return };
+        let Ok(transaction) = Transaction::decode(&bytes) else { return };
+        self.told.replays += 1;
+        self.post(transaction.id(self.genesis), bytes, doors);
+    }
+}
+
+fn sign(genesis: GenesisHash, purse: &Purse, sequence: u64, valid_until_ms: u64, operation: Operation) -> Transaction {
+    let content = TransactionContent {
+        network: network_tag(genesis),
+        chain: CHAIN,
+        wallet: purse.id,
+        nonce: Nonce { lane: 0, sequence },
+        valid_until: TimestampMs(valid_until_ms),
+        fee: FeeBid::default(),
+        policy: purse.policy(),
+        operation,
+    };
+    content.signed_by(genesis, &purse.secret)
+}

@@ -1,0 +1,239 @@
+//! Frames under way between nodes.
+//!
+//! Each frame is lost, or arrives after the model's delay and a drawn jitter; so frames overtake each other, which real
+//! lanes never do: whoever stands this stands them. A frame to a node that crashed meanwhile is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use consensus::runtime::Runtime as _;
+use consensus::runtime::deterministic::DeterministicContext;
+use consensus::{Channel, InboundSender, Transport};
+use ledger::values::NodeIndex;
+use tokio::sync::{Notify, mpsc};
+
+use crate::dice::Dice;
+use crate::plan::LinkModel;
+
+/// Frames under way at once; more are lost.
+const UNDER_WAY_MAX: usize = 262_144;
+/// Frames that wait at one node for its driver; more are lost.
+pub(crate) const FRAMES_WAITING_MAX: usize = 65_536;
+/// A network without frames looks again after this time.
+const IDLE_MS: u64 = 1_000;
+
+/// All links. Clones are the same links.
+#[derive(Clone)]
+pub(crate) struct Links {
+    state: Arc<Mutex<State>>,
+    bell: Arc<Notify>,
+}
+
+/// Where frames for a node go in.
+pub(crate) struct Port {
+    pub(crate) engine: InboundSender,
+    pub(crate) frames: mpsc::Sender<(NodeIndex, Bytes)>,
+}
+
+/// What links carried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Carried {
+    pub(crate) delivered: u64,
+    pub(crate) lost: u64,
+}
+
+struct State {
+    dice: Dice,
+    model: LinkModel,
+    loss_per_mille: u16,
+    side: BTreeSet<u16>,
+    ports: BTreeMap<u16, Port>,
+    under_way: BTreeMap<(u64, u64), Parcel>,
+    sequence: u64,
+    carried: Carried,
+}
+
+struct Parcel {
+    from: u16,
+    to: u16,
+    content: Content,
+}
+
+enum Content {
+    Engine { validator: u16, channel: Channel, bytes: Bytes },
+    Chain(Bytes),
+}
+
+/// What of the links outlives a loss of power.
+pub(crate) struct Cables {
+    pub(crate) dice: Dice,
+    pub(crate) model: LinkModel,
+    pub(crate) loss_per_mille: u16,
+    pub(crate) side: BTreeSet<u16>,
+    pub(crate) carried: Carried,
+}
+
+impl Cables {
+    pub(crate) const fn new(dice: Dice, model: LinkModel) -> Self {
+        let carried = Carried { delivered: 0, lost: 0 };
+        Self { dice, model, loss_per_mille: model.loss_per_mille, side: BTreeSet::new(), carried }
+    }
+}
+
+impl Links {
+    /// Links with nothing under way, carried by a task of `context`.
+    pub(crate) fn start(context: &DeterministicContext, cables: &Cables) -> Self {
+        let state = State {
+            dice: cables.dice.clone(),
+            model: cables.model,
+            loss_per_mille: cables.loss_per_mille,
+            side: cables.side.clone(),
+            ports: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            sequence: 0,
+            carried: cables.carried,
+        };
+        let links = Self { state: Arc::new(Mutex::new(state)), bell: Arc::default() };
+        let carrier = links.clone();
+        let clock = context.scope("links", "role", "clock");
+        let place = context.scope("links", "role", "carrier");
+        drop(place.run("carry", async move { carrier.carry(clock).await }));
+        links
+    }
+
+    /// What goes on after a loss of power.
+    pub(crate) fn cables(&self) -> Cables {
+        let state = self.state();
+        Cables {
+            dice: state.dice.clone(),
+            model: state.model,
+            loss_per_mille: state.loss_per_mille,
+            side: state.side.clone(),
+            carried: state.carried,
+        }
+    }
+
+    async fn carry(self, clock: DeterministicContext) {
+        loop {
+            let now_ms = clock.now_ms();
+            let next_ms = self.state().deliver(now_ms);
+            let wait_ms = next_ms.map_or(IDLE_MS, |next_ms| next_ms.saturating_sub(now_ms).max(1));
+            tokio::select! {
+                biased;
+                () = self.bell.notified() => {}
+                () = clock.sleep_ms(wait_ms) => {}
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn plug(&self, node: u16, port: Port) {
+        self.state().ports.insert(node, port);
+    }
+
+    /// The node is gone, with everything under way to it.
+    pub(crate) fn unplug(&self, node: u16) {
+        let mut state = self.state();
+        state.ports.remove(&node);
+        state.under_way.retain(|_, parcel| parcel.to != node);
+    }
+
+    pub(crate) fn part(&self, side: &[u16]) {
+        self.state().side = side.iter().copied().collect();
+    }
+
+    pub(crate) fn lose(&self, per_mille: u16) {
+        self.state().loss_per_mille = per_mille;
+    }
+
+    pub(crate) fn heal(&self) {
+        let mut state = self.state();
+        state.side.clear();
+        state.loss_per_mille = state.model.loss_per_mille;
+    }
+
+    /// Sends a frame of the pipeline.
+    pub(crate) fn send(&self, now_ms: u64, from: u16, to: u16, bytes: Bytes) {
+        self.post(now_ms, Parcel { from, to, content: Content::Chain(bytes) });
+    }
+
+    fn post(&self, now_ms: u64, parcel: Parcel) {
+        let rings = self.state().post(now_ms, parcel);
+        if rings {
+            self.bell.notify_one();
+        }
+    }
+}
+
+impl State {
+    /// Takes a frame; answers whether it is due before all others.
+    fn post(&mut self, now_ms: u64, parcel: Parcel) -> bool {
+        let is_cut = self.side.contains(&parcel.from) != self.side.contains(&parcel.to) && !self.side.is_empty();
+        let is_lost = self.dice.chance(u64::from(self.loss_per_mille));
+        let jitter_ms = self.dice.below(self.model.jitter_ms.saturating_add(1));
+        if is_cut || is_lost || self.under_way.len() >= UNDER_WAY_MAX {
+            self.carried.lost += 1;
+            return false;
+        }
+        let due = (now_ms.saturating_add(self.model.delay_ms).saturating_add(jitter_ms), self.sequence);
+        self.sequence += 1;
+        let is_first = self.under_way.first_key_value().is_none_or(|(first, _)| due < *first);
+        self.under_way.insert(due, parcel);
+        is_first
+    }
+
+    /// Hands over what is due; answers when the next frame is.
+    fn deliver(&mut self, now_ms: u64) -> Option<u64> {
+        while let Some(first) = self.under_way.first_entry() {
+            if first.key().0 > now_ms {
+                return Some(first.key().0);
+            }
+            let parcel = first.remove();
+            let is_taken = self.ports.get(&parcel.to).is_some_and(|port| port.take(parcel));
+            if is_taken {
+                self.carried.delivered += 1;
+            } else {
+                self.carried.lost += 1;
+            }
+        }
+        None
+    }
+}
+
+impl Port {
+    fn take(&self, parcel: Parcel) -> bool {
+        match parcel.content {
+            Content::Engine { validator, channel, bytes } => {
+                self.engine.try_deliver(validator, channel, bytes).is_ok()
+            }
+            Content::Chain(bytes) => self.frames.try_send((NodeIndex(parcel.from), bytes)).is_ok(),
+        }
+    }
+}
+
+/// The consensus engine's end of the links of one node.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    pub(crate) links: Links,
+    pub(crate) clock: Arc<DeterministicContext>,
+    pub(crate) node: u16,
+    pub(crate) validator: u16,
+    /// The node of each validator.
+    pub(crate) seats: Arc<Vec<u16>>,
+}
+
+impl Transport for Wire {
+    fn try_send(&self, to: u16, channel: Channel, frame: Bytes) -> bool {
+        let Some(node) = self.seats.get(usize::from(to)) else { return false };
+        let content = Content::Engine { validator: self.validator, channel, bytes: frame };
+        self.links.post(self.clock.now_ms(), Parcel { from: self.node, to: *node, content });
+        true
+    }
+
+    /// The engine refuses the peer's frames by itself; a simulated link has no connection to close.
+    fn block(&self, _validator: u16, _duration_ms: u64) {}
+}

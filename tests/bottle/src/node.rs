@@ -1,0 +1,414 @@
+//! The driver: performs what a chain decides, in virtual time.
+//!
+//! The other driver of `chain::Chain`; the one of production is `node::driver`. It performs the same effects, in the same
+//! order, with the same grouping of synced writes, and delays where production has threads:
+//!
+//! | effect | here |
+//! | --- | --- |
+//! | `Persist` | what waits is written at once; a sync takes [`SYNC_MS`] to [`SYNC_MS`] + [`SYNC_JITTER_MS`]; writes wait for it |
+//! | `VerifySignatures` | one batch after the other, [`VERIFY_MS`] each |
+//! | `Execute` | committed after [`EXECUTE_MS`], known to the chain [`COMMIT_MS`] later |
+//! | `Serve` | after [`SERVE_MS`] |
+//!
+//! So a crash falls between a write and its sync, and between a commit and the chain's knowledge of it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chain::{Answer, Archive, Chain, Effect, Executed, Executor, FinalBlock, Frame, Input, Now, Question, Report, Request};
+use chain::{Ticket, Turn};
+use consensus::runtime::Runtime as _;
+use consensus::runtime::deterministic::DeterministicContext;
+use consensus::{Recipients, Reply, Request as Asked, Requests};
+use ledger::proofs::FinalityProof;
+use ledger::records::{Batch, Transaction};
+use ledger::rules::check_signatures;
+use ledger::values::{
+    BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, KeyCache, NodeIndex, Sequential, TimestampMs,
+    ValidatorIndex, View,
+};
+use storage::{Durability, MemoryDisk, Store, WriteSet};
+use tokio::sync::mpsc;
+
+use crate::dice::Dice;
+use crate::door::{Door, Submission};
+use crate::links::Links;
+use crate::plants::Planted;
+use crate::witness::Shared;
+
+/// Least time of a sync.
+pub(crate) const SYNC_MS: u64 = 1;
+/// At most this much more.
+pub(crate) const SYNC_JITTER_MS: u64 = 6;
+/// Checking the signatures of one batch.
+const VERIFY_MS: u64 = 2;
+/// Executing and committing one block.
+const EXECUTE_MS: u64 = 4;
+/// From the commit to the chain's knowledge of it.
+const COMMIT_MS: u64 = 2;
+/// Reading an answer from disk.
+const SERVE_MS: u64 = 2;
+
+/// What a node works with.
+pub(crate) struct Surroundings {
+    pub(crate) index: u16,
+    pub(crate) chain: Chain,
+    pub(crate) executor: Executor<Sequential>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) disk: MemoryDisk,
+    pub(crate) door: Door,
+    pub(crate) genesis: GenesisHash,
+    pub(crate) clock: DeterministicContext,
+    pub(crate) links: Links,
+    pub(crate) witness: Shared,
+    pub(crate) planted: Planted,
+    pub(crate) dice: Dice,
+}
+
+/// What comes in from outside.
+pub(crate) struct Mail {
+    pub(crate) requests: Requests,
+    pub(crate) frames: mpsc::Receiver<(NodeIndex, Bytes)>,
+    pub(crate) submissions: mpsc::Receiver<Submission>,
+}
+
+/// One node's process.
+pub(crate) struct Node {
+    around: Surroundings,
+    started_ms: u64,
+    questions: BTreeMap<Ticket, (Question, PendingReply)>,
+    next_ticket: u64,
+    wake_ms: u64,
+    agenda: BTreeMap<(u64, u64), Job>,
+    next_job: u64,
+    writes: VecDeque<Write>,
+    is_syncing: bool,
+    verifier_free_ms: u64,
+    keys: KeyCache,
+    is_halted: bool,
+}
+
+/// How to answer the engine.
+enum PendingReply {
+    Proposal(Reply<[u8; 32]>),
+    Verdict(Reply<bool>),
+}
+
+impl PendingReply {
+    fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Proposal(reply) => reply.is_cancelled(),
+            Self::Verdict(reply) => reply.is_cancelled(),
+        }
+    }
+}
+
+struct Write {
+    set: WriteSet,
+    durability: Durability,
+    then: Option<BlockDigest>,
+}
+
+/// What a thread of production would be busy with.
+enum Job {
+    Sync { durable: Vec<BlockDigest> },
+    Verify { digest: BatchDigest, batch: Arc<Batch> },
+    Execute(Box<FinalBlock>),
+    Tell(Executed),
+    Serve { to: NodeIndex, request: Request },
+}
+
+impl Node {
+    pub(crate) fn new(around: Surroundings) -> Self {
+        let started_ms = around.clock.now_ms();
+        Self {
+            around,
+            started_ms,
+            questions: BTreeMap::new(),
+            next_ticket: 0,
+            wake_ms: started_ms,
+            agenda: BTreeMap::new(),
+            next_job: 0,
+            writes: VecDeque::new(),
+            is_syncing: false,
+            verifier_free_ms: 0,
+            keys: KeyCache::default(),
+            is_halted: false,
+        }
+    }
+
+    /// Runs until it is killed or halts.
+    pub(crate) async fn run(mut self, mut mail: Mail) {
+        while !self.is_halted {
+            let now_ms = self.around.clock.now_ms();
+            let due_ms = self.agenda.first_key_value().map_or(self.wake_ms, |(due, _)| due.0.min(self.wake_ms));
+            let inputs = if due_ms <= now_ms {
+                self.work(now_ms)
+            } else {
+                tokio::select! {
+                    biased;
+                    request = mail.requests.recv() => match request {
+                        Some(request) => self.asked(request),
+                        None => self.halt("the engine ended"),
+                    },
+                    Some((from, bytes)) = mail.frames.recv() => vec![Input::Frame { from, bytes }],
+                    Some(submission) = mail.submissions.recv() => self.submitted(submission),
+                    () = self.around.clock.sleep_ms(due_ms - now_ms) => Vec::new(),
+                }
+            };
+            for input in inputs {
+                self.step(input);
+            }
+            self.drop_cancelled();
+        }
+    }
+
+    fn now(&self) -> Now {
+        let now_ms = self.around.clock.now_ms();
+        Now { wall: TimestampMs(now_ms), elapsed_ms: now_ms.saturating_sub(self.started_ms) }
+    }
+
+    fn step(&mut self, input: Input) {
+        let now = self.now();
+        for effect in self.around.chain.step(now, input) {
+            self.perform(effect);
+        }
+    }
+
+    /// Does the first thing that is due.
+    fn work(&mut self, now_ms: u64) -> Vec<Input> {
+        let Some(first) = self.agenda.first_entry().filter(|first| first.key().0 <= now_ms) else {
+            return vec![Input::Wake];
+        };
+        match first.remove() {
+            Job::Sync { durable } => self.sync(durable),
+            Job::Verify { digest, batch } => {
+                let transactions: Vec<&Transaction> = batch.content.transactions.iter().collect();
+                let secret = [self.around.index.to_le_bytes()[0]; 32];
+                let checked = check_signatures(&transactions, self.around.genesis, &secret, &mut self.keys, &Sequential);
+                vec![Input::SignaturesChecked { digest, first_bad: checked.err() }]
+            }
+            Job::Execute(block) => self.execute(*block),
+            Job::Tell(executed) => {
+                self.around.door.settle(&executed.transactions);
+                vec![Input::Executed(executed)]
+            }
+            Job::Serve { to, request } => self.serve(to, &request),
+        }
+    }
+
+    fn later(&mut self, delay_ms: u64, job: Job) {
+        self.at(self.around.clock.now_ms().saturating_add(delay_ms), job);
+    }
+
+    fn at(&mut self, due_ms: u64, job: Job) {
+        self.agenda.insert((due_ms, self.next_job), job);
+        self.next_job += 1;
+    }
+
+    fn halt(&mut self, cause: &str) -> Vec<Input> {
+        self.is_halted = true;
+        self.around.witness.lock().halted(self.around.clock.now_ms(), self.around.index, cause);
+        Vec::new()
+    }
+
+    // ---- clients and the engine ----------------------------------------------------------------------------------
+
+    fn submitted(&mut self, submission: Submission) -> Vec<Input> {
+        let now = self.now();
+        let checked = self.around.door.check(self.around.store.as_ref(), &submission.bytes, now.wall);
+        let answer = match checked {
+            Err(answer) => answer,
+            Ok(pooled) => {
+                let (id, valid_until) = (pooled.id, pooled.transaction.content.valid_until);
+                let verdict = self.around.chain.submit(now, vec![pooled]).pop();
+                self.around.door.pooled(id, valid_until, verdict)
+            }
+        };
+        let _gone = submission.answer.send(answer).is_err();
+        vec![Input::Wake]
+    }
+
+    fn asked(&mut self, request: Asked) -> Vec<Input> {
+        match request {
+            Asked::Propose { slot, parent, reply } => {
+                let turn = turn(slot, parent);
+                vec![self.ask(Question::Propose { turn }, PendingReply::Proposal(reply))]
+            }
+            Asked::Validate { slot, parent, digest, reply } => {
+                let question = Question::Validate { turn: turn(slot, parent), digest: BlockDigest(digest) };
+                vec![self.ask(question, PendingReply::Verdict(reply))]
+            }
+            Asked::Available { view, digest, reply, .. } => {
+                let question = Question::Available { view: View(view), digest: BlockDigest(digest) };
+                vec![self.ask(question, PendingReply::Verdict(reply))]
+            }
+            Asked::Disseminate { digest, to, .. } => {
+                let to = match to {
+                    Recipients::All => None,
+                    Recipients::Some(validators) => Some(validators.into_iter().map(ValidatorIndex).collect()),
+                };
+                vec![Input::Disseminate { digest: BlockDigest(digest), to }]
+            }
+            Asked::Finalized(proof) => {
+                let at_ms = self.around.clock.now_ms();
+                let (view, digest) = (View(proof.view), BlockDigest(proof.digest));
+                self.around.witness.lock().finalized(at_ms, self.around.index, view, digest);
+                vec![finalized(proof)]
+            }
+            Asked::Evidence(evidence) => vec![Input::Misbehaved {
+                validator: ValidatorIndex(evidence.validator),
+                evidence: Bytes::from(evidence.bytes),
+            }],
+        }
+    }
+
+    fn ask(&mut self, question: Question, reply: PendingReply) -> Input {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.questions.insert(ticket, (question, reply));
+        Input::Asked { ticket, question }
+    }
+
+    fn drop_cancelled(&mut self) {
+        let cancelled: Vec<_> =
+            self.questions.iter().filter(|(_, (_, reply))| reply.is_cancelled()).map(|(ticket, _)| *ticket).collect();
+        for ticket in cancelled {
+            self.questions.remove(&ticket);
+            self.step(Input::Cancelled(ticket));
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        let Some((question, reply)) = self.questions.remove(&ticket) else { return };
+        let voted = match (answer, question) {
+            (Answer::Proposal(digest), _) => Some(digest),
+            (Answer::Verdict(true), Question::Validate { digest, .. } | Question::Available { digest, .. }) => Some(digest),
+            _ => None,
+        };
+        if let Some(digest) = voted {
+            let at_ms = self.around.clock.now_ms();
+            self.around.witness.lock().voted(at_ms, self.around.index, &self.around.disk, self.around.store.as_ref(), digest);
+        }
+        match (reply, answer) {
+            (PendingReply::Proposal(reply), Answer::Proposal(digest)) => {
+                let _late = reply.send(digest.0);
+            }
+            (PendingReply::Verdict(reply), Answer::Verdict(verdict)) => {
+                let _late = reply.send(verdict);
+            }
+            // Dropping the reply declines.
+            _ => {}
+        }
+    }
+
+    // ---- effects -------------------------------------------------------------------------------------------------
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { to, bytes, .. } => self.send(to, bytes),
+            Effect::Persist { set, durability, then } => {
+                self.writes.push_back(Write { set, durability, then });
+                self.write();
+            }
+            Effect::VerifySignatures { digest, batch } => {
+                self.verifier_free_ms = self.verifier_free_ms.max(self.around.clock.now_ms()) + VERIFY_MS;
+                self.at(self.verifier_free_ms, Job::Verify { digest, batch });
+            }
+            Effect::Execute(block) => self.later(EXECUTE_MS, Job::Execute(block)),
+            Effect::Serve { to, request } => self.later(SERVE_MS, Job::Serve { to, request }),
+            Effect::Reply { ticket, answer } => self.answer(ticket, answer),
+            Effect::WakeAt { elapsed_ms } => self.wake_ms = self.started_ms.saturating_add(elapsed_ms),
+            Effect::Report(report) => self.report(report),
+        }
+    }
+
+    fn send(&self, to: NodeIndex, bytes: Bytes) {
+        let bytes = self.around.planted.sent(self.around.index, to.0, bytes);
+        self.around.links.send(self.around.clock.now_ms(), self.around.index, to.0, bytes);
+    }
+
+    /// Writes what waits, unless the disk is busy; several synced writes that wait together share one sync.
+    fn write(&mut self) {
+        if self.is_syncing {
+            return;
+        }
+        let (mut durable, mut must_sync) = (Vec::new(), false);
+        while let Some(Write { set, durability, then }) = self.writes.pop_front() {
+            if let Err(fault) = self.around.store.write(set, Durability::Buffered) {
+                self.halt(&fault.to_string());
+                return;
+            }
+            must_sync |= durability == Durability::Synced;
+            durable.extend(then);
+        }
+        if must_sync {
+            self.is_syncing = true;
+            let delay_ms = SYNC_MS + self.around.dice.below(SYNC_JITTER_MS + 1);
+            self.later(delay_ms, Job::Sync { durable });
+        }
+    }
+
+    fn sync(&mut self, durable: Vec<BlockDigest>) -> Vec<Input> {
+        if let Err(fault) = self.around.store.sync() {
+            return self.halt(&fault.to_string());
+        }
+        self.is_syncing = false;
+        self.write();
+        durable.into_iter().map(Input::Persisted).collect()
+    }
+
+    fn execute(&mut self, block: FinalBlock) -> Vec<Input> {
+        let block = self.around.planted.final_block(self.around.index, block);
+        match self.around.executor.execute(&block) {
+            Ok(executed) => {
+                self.around.planted.executed(self.around.index, &block, self.around.store.as_ref());
+                self.later(COMMIT_MS, Job::Tell(executed));
+                Vec::new()
+            }
+            Err(fault) => self.halt(&fault.to_string()),
+        }
+    }
+
+    fn serve(&mut self, to: NodeIndex, request: &Request) -> Vec<Input> {
+        match Archive::new(self.around.store.as_ref()).serve(request) {
+            Ok(frames) => frames.iter().for_each(|frame| self.send(to, Frame::encode(frame))),
+            Err(fault) => return self.halt(&fault.to_string()),
+        }
+        vec![Input::Served(to)]
+    }
+
+    fn report(&mut self, report: Report) {
+        let (at_ms, index) = (self.around.clock.now_ms(), self.around.index);
+        match report {
+            Report::Final { height } => {
+                self.around.door.expire(TimestampMs(at_ms));
+                self.around.witness.lock().height_final(at_ms, index, self.around.store.as_ref(), height);
+            }
+            Report::Certified { height } => self.around.witness.lock().certified(index, height),
+            Report::Expired { transactions } => self.around.door.settle(&transactions),
+            Report::Evidence { validator, kind } => self.around.witness.lock().evidence(index, validator, kind),
+            Report::Distrusted { node, reason } => self.around.witness.lock().distrusted(index, node, reason),
+            Report::Diverged { height, own, certified } => {
+                self.halt(&format!("diverged at {height}: own {}, certified {}", own.result, certified.result));
+            }
+        }
+    }
+}
+
+const fn turn(slot: consensus::Slot, parent: [u8; 32]) -> Turn {
+    Turn { view: View(slot.view), leader: ValidatorIndex(slot.leader), parent: BlockDigest(parent) }
+}
+
+fn finalized(proof: consensus::FinalityProof) -> Input {
+    let record = FinalityProof {
+        chain: ChainId(proof.chain),
+        epoch: Epoch(proof.epoch),
+        view: View(proof.view),
+        parent_view: View(proof.parent_view),
+        digest: BlockDigest(proof.digest),
+        bytes: proof.bytes,
+    };
+    Input::Finalized { view: record.view, digest: record.digest, certificate: Bytes::from(record.encode()) }
+}

@@ -1,0 +1,128 @@
+//! What a run says at its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::properties::{Property, Violation};
+
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The plan's seed.
+    pub seed: u64,
+    /// Digest over heights, results and state roots of all nodes.
+    pub digest: String,
+    /// Digest over everything that happened, step by step, in the last world.
+    pub trace: String,
+    /// The nodes at the end.
+    pub nodes: Vec<NodeState>,
+    /// What happened.
+    pub report: Report,
+    /// What did not hold, with the virtual time in milliseconds at which it was seen. Empty in a green run.
+    pub violations: Vec<(u64, Violation)>,
+}
+
+/// A node at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeState {
+    /// Its index.
+    pub index: u16,
+    /// Whether it runs.
+    pub is_up: bool,
+    /// The highest height it called final.
+    pub final_height: u64,
+    /// The highest height whose result it saw certified.
+    pub certified_height: u64,
+    /// The height its store stands at.
+    pub stored_height: u64,
+    /// The state root there, in hex.
+    pub state: String,
+}
+
+/// What happened on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Virtual time.
+    pub virtual_ms: u64,
+    /// Transactions signed by clients.
+    pub signed: u64,
+    /// Of those, final as applied.
+    pub applied: u64,
+    /// Of those, final as rejected.
+    pub rejected: u64,
+    /// Of those, without an outcome although their clients still hope.
+    pub unresolved: u64,
+    /// Transactions posted once more.
+    pub replays: u64,
+    /// Answers of the nodes' doors, by name.
+    pub answers: BTreeMap<String, u64>,
+    /// Yes votes checked for durability.
+    pub votes: u64,
+    /// Outcome proofs that convinced.
+    pub proofs: u64,
+    /// Frames that arrived.
+    pub frames_delivered: u64,
+    /// Frames that did not.
+    pub frames_lost: u64,
+    /// Sets of writes that crashes took back.
+    pub writes_lost: u64,
+    /// Who distrusted whom.
+    pub distrusted: BTreeSet<(u16, u16)>,
+    /// Why.
+    pub distrust_reasons: BTreeSet<&'static str>,
+    /// Longest time without a new final height, after the first one.
+    pub longest_stall_ms: u64,
+    /// Height at which each node that started again stood then, in order.
+    pub restarts: Vec<(u16, u64)>,
+    /// The highest final height of the network when the last node started again.
+    pub top_at_last_restart: u64,
+}
+
+impl Outcome {
+    /// Whether everything held.
+    #[must_use]
+    pub fn is_green(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// Whether this property failed.
+    #[must_use]
+    pub fn violates(&self, property: Property) -> bool {
+        self.violations.iter().any(|(_, violation)| violation.property == property)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.report;
+        writeln!(formatter, "seed              {}", self.seed)?;
+        writeln!(formatter, "digest            {}", self.digest)?;
+        writeln!(formatter, "virtual time      {} ms", report.virtual_ms)?;
+        let (signed, applied, rejected) = (report.signed, report.applied, report.rejected);
+        let unresolved = report.unresolved;
+        writeln!(formatter, "transactions      {signed} signed, {applied} applied, {rejected} rejected, {unresolved} open")?;
+        for (answer, count) in &report.answers {
+            writeln!(formatter, "  answer          {count:>6} {answer}")?;
+        }
+        writeln!(formatter, "replays           {}", report.replays)?;
+        writeln!(formatter, "yes votes         {} checked for durability", report.votes)?;
+        writeln!(formatter, "outcome proofs    {} convinced", report.proofs)?;
+        writeln!(formatter, "frames            {} delivered, {} lost", report.frames_delivered, report.frames_lost)?;
+        writeln!(formatter, "writes lost       {} sets", report.writes_lost)?;
+        writeln!(formatter, "longest stall     {} ms", report.longest_stall_ms)?;
+        writeln!(formatter, "distrusted        {:?} {:?}", report.distrusted, report.distrust_reasons)?;
+        writeln!(formatter, "node  up     final  certified  stored  state")?;
+        for node in &self.nodes {
+            let NodeState { index, is_up, final_height, certified_height, stored_height, state } = node;
+            let state = state.get(..16).unwrap_or(state);
+            writeln!(
+                formatter,
+                "{index:<5} {is_up:<6} {final_height:<6} {certified_height:<10} {stored_height:<7} {state}"
+            )?;
+        }
+        for (at_ms, Violation { property, detail }) in &self.violations {
+            writeln!(formatter, "VIOLATED at {at_ms} ms: {property:?}: {detail}")?;
+        }
+        if self.is_green() { writeln!(formatter, "green: every property held") } else { Ok(()) }
+    }
+}

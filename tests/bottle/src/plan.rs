@@ -1,0 +1,213 @@
+//! What is to happen in a bottle. A plan and nothing else decides a run.
+
+use storage::Survival;
+
+use crate::dice::Dice;
+
+/// A whole run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Decides every choice that the plan leaves open.
+    pub seed: u64,
+    /// Banks, each with one node and one validator; at least four.
+    pub nodes: u16,
+    /// Virtual time under load. After it the nodes have [`crate::world::SETTLE_MS_MAX`] to agree on what became final.
+    pub duration_ms: u64,
+    /// What clients do.
+    pub load: Load,
+    /// What links do.
+    pub links: LinkModel,
+    /// What goes wrong, by virtual time since the start.
+    pub faults: Vec<(u64, Fault)>,
+    /// What a loss of power does to disks.
+    pub power_cut: PowerCut,
+    /// What is broken on purpose. Empty for a run that must stay green.
+    pub plants: Vec<Plant>,
+}
+
+/// What clients do.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Payments offered each second of virtual time; 0 for none.
+    pub payments_per_second: u32,
+    /// Wallets that pay each other.
+    pub wallets: u16,
+}
+
+/// How links behave.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkModel {
+    /// Time a frame takes.
+    pub delay_ms: u64,
+    /// At most this much more, drawn for each frame: frames overtake each other.
+    pub jitter_ms: u64,
+    /// Frames of 1,000 that never arrive.
+    pub loss_per_mille: u16,
+}
+
+/// What a loss of power does to writes that were not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerCut {
+    /// A prefix of them survives, drawn for each disk; journal writes may be torn.
+    Drawn,
+    /// None survives.
+    LosesAll,
+}
+
+impl PowerCut {
+    pub(crate) const fn survival(self) -> Survival {
+        match self {
+            Self::Drawn => Survival::Drawn,
+            Self::LosesAll => Survival::Nothing,
+        }
+    }
+}
+
+/// Something that goes wrong, or is mended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// A node loses power: its process ends, its disk loses unsynced writes.
+    Crash {
+        /// Which.
+        node: u16,
+    },
+    /// A crashed node starts again.
+    Restart {
+        /// Which.
+        node: u16,
+    },
+    /// All running nodes lose power at the same moment, disks and consensus journals, and start again at once.
+    CrashAll,
+    /// Nodes of one side no longer hear those of the other.
+    Partition {
+        /// One side; the others are the other.
+        side: Vec<u16>,
+    },
+    /// Every link works again, as the plan's link model says, and nobody lies any more.
+    Heal,
+    /// From now on, links lose this many frames of 1,000.
+    Loss {
+        /// Instead of the plan's.
+        per_mille: u16,
+    },
+    /// From now on, whatever `node` answers `to` about final blocks and batches is garbage.
+    Lie {
+        /// Who lies.
+        node: u16,
+        /// To whom.
+        to: u16,
+    },
+}
+
+impl Fault {
+    /// Whether the network should be better off after it.
+    pub(crate) const fn is_mend(&self) -> bool {
+        matches!(self, Self::Restart { .. } | Self::CrashAll | Self::Heal)
+    }
+}
+
+/// Something broken on purpose: a run with it must turn red.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    /// A node is given another block than the final one to execute.
+    Fork {
+        /// Which node.
+        node: u16,
+        /// At which height.
+        height: u64,
+    },
+    /// Every disk acknowledges syncs and makes nothing durable, from the start.
+    LostWrites,
+    /// A node credits a payee twice, in the first block with a payment at or above this height.
+    DoubleCredit {
+        /// Which node.
+        node: u16,
+        /// From which height on.
+        height: u64,
+    },
+}
+
+impl Plan {
+    /// Four nodes, 5 ms links, 40 payments a second among 24 wallets, nothing goes wrong.
+    #[must_use]
+    pub const fn calm(seed: u64, duration_ms: u64) -> Self {
+        Self {
+            seed,
+            nodes: 4,
+            duration_ms,
+            load: Load { payments_per_second: 40, wallets: 24 },
+            links: LinkModel { delay_ms: 5, jitter_ms: 3, loss_per_mille: 0 },
+            faults: Vec::new(),
+            power_cut: PowerCut::Drawn,
+            plants: Vec::new(),
+        }
+    }
+
+    /// The same with faults.
+    #[must_use]
+    pub fn with(mut self, faults: impl IntoIterator<Item = (u64, Fault)>) -> Self {
+        self.faults.extend(faults);
+        self.faults.sort_by_key(|(at_ms, _)| *at_ms);
+        self
+    }
+
+    /// The same with something broken on purpose.
+    #[must_use]
+    pub fn planted(mut self, plant: Plant) -> Self {
+        self.plants.push(plant);
+        self
+    }
+
+    /// A plan that the seed draws: links, load, and a fault every few seconds, each mended before the next.
+    #[must_use]
+    pub fn drawn(seed: u64, minutes: u64) -> Self {
+        let mut dice = Dice::new(seed, PURPOSE_PLAN);
+        let duration_ms = minutes.max(1).saturating_mul(60_000);
+        let mut plan = Self::calm(seed, duration_ms);
+        plan.links = LinkModel {
+            delay_ms: 1 + dice.below(30),
+            jitter_ms: dice.below(20),
+            loss_per_mille: u16::try_from(dice.below(20)).unwrap_or(0),
+        };
+        plan.load.payments_per_second = u32::try_from(20 + dice.below(80)).unwrap_or(20);
+        if dice.chance(500) {
+            plan.power_cut = PowerCut::LosesAll;
+        }
+        let mut at_ms = 4_000 + dice.below(3_000);
+        while at_ms.saturating_add(20_000) < duration_ms {
+            let lasts_ms = 1_000 + dice.below(9_000);
+            plan.faults.extend(draw_fault(&mut dice, plan.nodes, at_ms, lasts_ms));
+            at_ms += lasts_ms + 6_000 + dice.below(4_000);
+        }
+        plan
+    }
+}
+
+const PURPOSE_PLAN: u64 = 1;
+
+/// A fault and what mends it.
+fn draw_fault(dice: &mut Dice, nodes: u16, at_ms: u64, lasts_ms: u64) -> Vec<(u64, Fault)> {
+    let node = u16::try_from(dice.below(u64::from(nodes))).unwrap_or(0);
+    let end_ms = at_ms.saturating_add(lasts_ms);
+    match dice.below(5) {
+        0 => vec![(at_ms, Fault::Crash { node }), (end_ms, Fault::Restart { node })],
+        1 => vec![(at_ms, Fault::CrashAll)],
+        2 => {
+            let other = (node + 1) % nodes.max(1);
+            vec![(at_ms, Fault::Partition { side: vec![node, other] }), (end_ms, Fault::Heal)]
+        }
+        3 => {
+            let per_mille = u16::try_from(50 + dice.below(250)).unwrap_or(100);
+            vec![(at_ms, Fault::Loss { per_mille }), (end_ms, Fault::Heal)]
+        }
+        _ => {
+            let liar = (node + 1) % nodes.max(1);
+            vec![
+                (at_ms, Fault::Crash { node }),
+                (end_ms.saturating_sub(1), Fault::Lie { node: liar, to: node }),
+                (end_ms, Fault::Restart { node }),
+                (end_ms + 3_000, Fault::Heal),
+            ]
+        }
+    }
+}

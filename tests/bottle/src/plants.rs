@@ -1,0 +1,131 @@
+//! Faults that are there to be found: a run with one of them must turn red, so a green run means something.
+//!
+//! All of them sit in this driver, between the chain and what performs its effects; production crates know nothing of it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use chain::{Archive, FinalBlock, Frame};
+use ledger::records::{Block, Operation, Payment, Record};
+use ledger::values::{Canonical as _, GenesisHash, Height};
+use storage::{Durability, Store, Table, WriteSet, key};
+
+use crate::plan::{Plan, Plant};
+
+/// What is planted, and who lies to whom. Clones share the lies.
+#[derive(Clone)]
+pub(crate) struct Planted {
+    pub(crate) loses_writes: bool,
+    fork: Option<(u16, u64)>,
+    double_credit: Option<(u16, u64)>,
+    was_credited: Arc<AtomicBool>,
+    lies: Arc<Mutex<BTreeSet<(u16, u16)>>>,
+    genesis: GenesisHash,
+}
+
+impl Planted {
+    pub(crate) fn new(plan: &Plan, genesis: GenesisHash) -> Self {
+        let mut planted = Self {
+            loses_writes: false,
+            fork: None,
+            double_credit: None,
+            was_credited: Arc::default(),
+            lies: Arc::default(),
+            genesis,
+        };
+        for plant in &plan.plants {
+            match *plant {
+                Plant::Fork { node, height } => planted.fork = Some((node, height)),
+                Plant::LostWrites => planted.loses_writes = true,
+                Plant::DoubleCredit { node, height } => planted.double_credit = Some((node, height)),
+            }
+        }
+        planted
+    }
+
+    pub(crate) fn lie(&self, node: u16, to: u16) {
+        self.lies.lock().unwrap_or_else(PoisonError::into_inner).insert((node, to));
+    }
+
+    pub(crate) fn stop_lying(&self) {
+        self.lies.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// What a node really sends: final blocks and batches from a liar are garbage.
+    pub(crate) fn sent(&self, from: u16, to: u16, bytes: Bytes) -> Bytes {
+        if !self.lies.lock().unwrap_or_else(PoisonError::into_inner).contains(&(from, to)) {
+            return bytes;
+        }
+        match Frame::decode(&bytes) {
+            Ok(Frame::FinalBlocks(mut page)) => {
+                if let Some(last) = page.blocks.last_mut() {
+                    last.header.timestamp.0 += 1;
+                }
+                Frame::FinalBlocks(page).encode()
+            }
+            Ok(Frame::Batch(batch)) => {
+                let mut garbage = batch.to_vec();
+                let middle = garbage.len() / 2;
+                if let Some(byte) = garbage.get_mut(middle) {
+                    *byte ^= 1;
+                }
+                Frame::Batch(Bytes::from(garbage)).encode()
+            }
+            _ => bytes,
+        }
+    }
+
+    /// What a node really executes: at the planted height, another block than the final one.
+    pub(crate) fn final_block(&self, node: u16, mut next: FinalBlock) -> FinalBlock {
+        if self.fork != Some((node, next.block.header.height.0)) {
+            return next;
+        }
+        let mut block: Block = (*next.block).clone();
+        block.header.timestamp.0 += 1;
+        next.digest = block.header.digest(self.genesis);
+        next.block = Arc::new(block);
+        next
+    }
+
+    /// What happens after a block was executed: once, the first payee of a payment is credited again.
+    pub(crate) fn executed(&self, node: u16, block: &FinalBlock, store: &dyn Store) {
+        let height = block.block.header.height;
+        let is_planted = self.double_credit.is_some_and(|(planted, from)| planted == node && height.0 >= from);
+        if !is_planted || self.was_credited.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(payment) = first_applied_payment(block, store, height, self.genesis)
+            && credit(store, payment)
+        {
+            self.was_credited.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn first_applied_payment(
+    block: &FinalBlock,
+    store: &dyn Store,
+    height: Height,
+    genesis: GenesisHash,
+) -> Option<Payment> {
+    let outcomes = Archive::new(store).outcomes(height).ok()??;
+    let applied: BTreeSet<_> = outcomes.iter().filter(|outcome| outcome.is_applied()).map(|outcome| outcome.id).collect();
+    let transactions = block.batches.iter().flat_map(|batch| &batch.content.transactions);
+    transactions.filter(|transaction| applied.contains(&transaction.id(genesis))).find_map(|transaction| {
+        match &transaction.content.operation {
+            Operation::Pay { payments } => payments.first().copied(),
+            _ => None,
+        }
+    })
+}
+
+fn credit(store: &dyn Store, payment: Payment) -> bool {
+    let Ok(Some((slot, Record::Wallet(mut wallet)))) = Archive::new(store).wallet(payment.payee) else { return false };
+    let Some(balance) = wallet.balance.plus(payment.amount) else { return false };
+    wallet.balance = balance;
+    let mut set = WriteSet::new();
+    set.put(Table::Records, key::slot(slot.0), Record::Wallet(wallet).encode());
+    store.write(set, Durability::Synced).is_ok()
+}

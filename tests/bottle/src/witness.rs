@@ -1,0 +1,147 @@
+//! What was ever called final, and what was seen on the way. It survives every crash: a client's memory is no part of the
+//! network.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ledger::records::Outcome;
+use ledger::values::{BlockDigest, Height, NodeIndex, TransactionId, ValidatorIndex, View};
+use storage::{MemoryDisk, Store};
+
+use crate::properties::{self, Property, Sighting, Verdict, Violation};
+
+/// Violations kept; a broken run repeats itself.
+const VIOLATIONS_MAX: usize = 64;
+
+/// A witness that nodes and world share.
+pub(crate) type Shared = Arc<Stand>;
+
+/// Where the witness stands.
+#[derive(Default)]
+pub(crate) struct Stand(Mutex<Witness>);
+
+impl Stand {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Witness> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything seen so far.
+#[derive(Default)]
+pub(crate) struct Witness {
+    genesis: BlockDigest,
+    heights: BTreeMap<Height, Sighting>,
+    outcomes: BTreeMap<TransactionId, (Height, Outcome)>,
+    views: BTreeMap<View, BlockDigest>,
+    /// When each height was first called final.
+    pub(crate) final_ms: Vec<u64>,
+    /// The highest height that each node called final.
+    pub(crate) called_final: BTreeMap<u16, Height>,
+    pub(crate) certified: BTreeMap<u16, Height>,
+    pub(crate) distrusted: BTreeSet<(u16, u16)>,
+    pub(crate) reasons: BTreeSet<&'static str>,
+    pub(crate) evidence: BTreeSet<(u16, u16, &'static str)>,
+    pub(crate) halted: BTreeSet<u16>,
+    pub(crate) votes: u64,
+    violations: Vec<(u64, Violation)>,
+}
+
+impl Witness {
+    pub(crate) fn begin(&mut self, genesis: BlockDigest) {
+        self.genesis = genesis;
+    }
+
+    /// A node called a height final.
+    pub(crate) fn height_final(&mut self, at_ms: u64, node: u16, store: &dyn Store, height: Height) {
+        let highest = self.called_final.entry(node).or_insert(height);
+        *highest = height.max(*highest);
+        let Some(seen) = Sighting::read(node, store, height) else {
+            let detail = format!("node {node} calls height {height} final and has not stored it");
+            return self.note(at_ms, Err(Violation { property: Property::NothingFinalIsLost, detail }));
+        };
+        self.note(at_ms, properties::supply_equation(node, &seen.result, store));
+        if let Some(first) = self.heights.get(&height) {
+            let verdicts = [properties::agreement(first, &seen), properties::results_equal(first, &seen)];
+            return verdicts.into_iter().for_each(|verdict| self.note(at_ms, verdict));
+        }
+        let below = match height.0.checked_sub(1) {
+            Some(0) | None => Some(self.genesis),
+            Some(below) => self.heights.get(&Height(below)).map(|below| below.digest),
+        };
+        if let Some(below) = below {
+            self.note(at_ms, properties::no_fork(below, &seen));
+        }
+        self.note(at_ms, properties::exactly_once(&self.outcomes, &seen));
+        self.outcomes.extend(seen.outcomes.iter().map(|outcome| (outcome.id, (height, *outcome))));
+        self.final_ms.push(at_ms);
+        self.heights.insert(height, seen);
+    }
+
+    /// A node's engine finalized a block.
+    pub(crate) fn finalized(&mut self, at_ms: u64, _node: u16, view: View, digest: BlockDigest) {
+        let first = *self.views.entry(view).or_insert(digest);
+        self.note(at_ms, properties::one_block_a_view(view.0, first, digest));
+    }
+
+    /// A node answered the engine with yes.
+    pub(crate) fn voted(&mut self, at_ms: u64, node: u16, disk: &MemoryDisk, store: &dyn Store, digest: BlockDigest) {
+        self.votes += 1;
+        self.note(at_ms, properties::durable_before_vote(node, disk, store, digest));
+    }
+
+    /// A node starts from what its disk holds.
+    pub(crate) fn started(&mut self, at_ms: u64, node: u16, found: Height) {
+        if let Some(called_final) = self.called_final.get(&node) {
+            self.note(at_ms, properties::starts_where_it_stood(node, *called_final, found));
+        }
+    }
+
+    pub(crate) fn halted(&mut self, at_ms: u64, node: u16, cause: &str) {
+        self.halted.insert(node);
+        self.note(at_ms, Err(properties::keeps_running(node, cause)));
+    }
+
+    pub(crate) fn certified(&mut self, node: u16, height: Height) {
+        let highest = self.certified.entry(node).or_insert(height);
+        *highest = height.max(*highest);
+    }
+
+    pub(crate) fn distrusted(&mut self, by: u16, node: NodeIndex, reason: &'static str) {
+        self.distrusted.insert((by, node.0));
+        self.reasons.insert(reason);
+    }
+
+    pub(crate) fn evidence(&mut self, by: u16, validator: ValidatorIndex, kind: &'static str) {
+        self.evidence.insert((by, validator.0, kind));
+    }
+
+    pub(crate) fn note(&mut self, at_ms: u64, verdict: Verdict) {
+        if let Err(violation) = verdict
+            && self.violations.len() < VIOLATIONS_MAX
+        {
+            self.violations.push((at_ms, violation));
+        }
+    }
+
+    /// Where a transaction was executed, if any node called that final.
+    pub(crate) fn outcome(&self, id: &TransactionId) -> Option<&(Height, Outcome)> {
+        self.outcomes.get(id)
+    }
+
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = (&TransactionId, &(Height, Outcome))> {
+        self.outcomes.iter()
+    }
+
+    pub(crate) fn heights(&self) -> impl Iterator<Item = &Sighting> {
+        self.heights.values()
+    }
+
+    /// The highest height that any node called final.
+    pub(crate) fn top(&self) -> Height {
+        self.heights.last_key_value().map_or(Height(0), |(height, _)| *height)
+    }
+
+    pub(crate) fn violations(&self) -> &[(u64, Violation)] {
+        &self.violations
+    }
+}

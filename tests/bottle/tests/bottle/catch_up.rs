@@ -1,0 +1,22 @@
+//! A node is far behind.
+
+use bottle::{Fault, Plan};
+
+use crate::green;
+
+#[test]
+fn a_node_hundreds_of_blocks_behind_catches_up_past_a_liar() {
+    let faults = [
+        (2_000, Fault::Crash { node: 3 }),
+        (26_999, Fault::Lie { node: 0, to: 3 }),
+        (27_000, Fault::Restart { node: 3 }),
+        (31_000, Fault::Heal),
+    ];
+    let outcome = green(&Plan::calm(20, 33_000).with(faults));
+    let (node, stood_at) = outcome.report.restarts[0];
+    let behind = outcome.report.top_at_last_restart - stood_at;
+    assert_eq!(node, 3);
+    assert!(behind >= 300, "only {behind} blocks behind");
+    assert!(outcome.report.distrusted.contains(&(3, 0)), "the liar was found out: {:?}", outcome.report.distrusted);
+    assert!(!outcome.report.distrusted.contains(&(3, 1)), "nobody else was distrusted");
+}

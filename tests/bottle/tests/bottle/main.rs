@@ -1,0 +1,24 @@
+//! Whole networks on virtual time. Every test names its seed; `simulate` and [`bottle::run`] repeat it.
+
+mod catch_up;
+mod faults;
+mod healthy;
+mod planted;
+mod repeat;
+
+use bottle::{Outcome, Plan, run};
+
+/// Runs a plan and prints its outcome, which a failing test shows.
+fn show(plan: &Plan) -> Outcome {
+    println!("seed {}: {:?}", plan.seed, plan.faults);
+    let outcome = run(plan);
+    println!("{outcome}");
+    outcome
+}
+
+/// Runs a plan in which everything must hold.
+fn green(plan: &Plan) -> Outcome {
+    let outcome = show(plan);
+    assert!(outcome.is_green(), "seed {}: {:?}", plan.seed, outcome.violations);
+    outcome
+}
