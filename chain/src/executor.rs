@@ -82,7 +82,8 @@ impl<S: Strategy> Executor<S> {
         let execution = self.state.execute(&reader, &next.block, &next.batches, &self.strategy)?;
         let set = self.writes(next, &execution)?;
         if let Err(fault) = self.store.write(set, Durability::Synced) {
-            self.state.undo(&execution.undo)?;
+            // The write's fault comes first: it is why the node stops.
+            let _undone = self.state.undo(&execution.undo);
             return Err(fault.into());
         }
         let skipped = execution.skipped.iter().map(|skipped| skipped.id);

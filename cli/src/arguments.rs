@@ -126,6 +126,7 @@ mod tests {
 
     #[test]
     fn typical_lines_parse() {
+        const ID: &str = "5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c";
         for line in [
             "jiaozi node run --config node.toml",
             "jiaozi node check --config node.toml --json",
@@ -141,8 +142,8 @@ mod tests {
             "jiaozi pay --from alice --to jz1x --amount 12.34 --to jz1y --amount 1 --wait final",
             "jiaozi issue --to bank-1 --amount 1000000",
             "jiaozi redeem --from bank-1 --amount 5",
-            "jiaozi tx show 00 --proof payment.proof",
-            "jiaozi tx wait 00",
+            "jiaozi tx show ID --proof payment.proof",
+            "jiaozi tx wait ID",
             "jiaozi tx prepare --from alice --to jz1x --amount 3 --out payment.json",
             "jiaozi tx sign payment.json --with alice",
             "jiaozi tx submit payment.json",
@@ -156,7 +157,7 @@ mod tests {
             "jiaozi network status",
             "jiaozi completions bash",
         ] {
-            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+            parse(&line.replace("ID", ID)).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
     }
 
@@ -168,11 +169,12 @@ mod tests {
             "jiaozi pay --from alice --to jz1x --amount 1.234",
             "jiaozi pay --from alice --to jz1x --amount -1",
             "jiaozi localnet up --banks three",
+            "jiaozi localnet up --banks 3",
+            "jiaozi tx show 00",
             "jiaozi token new --name x --scopes everything",
             "jiaozi audit verify-proof",
             "jiaozi nonsense",
         ] {
-            // Parsing an id or an amount may be left to the command; then it is refused there with exit code 2 as well.
             if let Ok(arguments) = parse(line) {
                 panic!("{line}: {arguments:?}");
             }

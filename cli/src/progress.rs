@@ -43,6 +43,11 @@ impl Progress {
         self.bar.set_position(done);
     }
 
+    /// More steps done.
+    pub fn advance(&self, steps: u64) {
+        self.bar.inc(steps);
+    }
+
     /// What is going on now.
     pub fn say(&self, what: String) {
         self.bar.set_message(what);

@@ -546,7 +546,7 @@ mod tests {
     fn the_documented_example_is_read_and_shows_the_defaults() {
         let config = NodeConfig::parse(EXAMPLE).unwrap();
         let least = NodeConfig::parse(minimal()).unwrap();
-        assert_eq!((config.rest, config.storage, config.log), (least.rest, least.storage, least.log));
+        assert_eq!((&config.rest, config.storage, &config.log), (&least.rest, least.storage, &least.log));
         // What the example leaves out as a comment is the default that it names.
         let mut shown = String::new();
         for line in EXAMPLE.lines() {

@@ -64,7 +64,8 @@ impl Show for Checked {
 pub fn run(arguments: NodeArguments, output: Output) -> Answer {
     match arguments.command {
         NodeCommand::Run(ConfigArguments { config }) => {
-            node::run(load(&config)?).map_err(|fault| Failure::refused("node_start", fault))
+            let halt = node::run(&load(&config)?).map_err(|fault| Failure::refused("node_start", fault))?;
+            halt.map_or(Ok(()), |halt| Err(Failure::refused("node_halted", halt).mend("the message says what to do")))
         }
         NodeCommand::Check(ConfigArguments { config }) => {
             let config = load(&config)?;

@@ -143,6 +143,14 @@ impl RunningNode {
     /// [`Failure`] when it cannot be stopped.
     pub fn stop(&self) -> Answer<Stopped> {
         self.ask_to_stop()?;
+        self.finish()
+    }
+
+    /// Waits for a node that was asked to stop, and kills it when it does not within [`STOP_GRACE`].
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be stopped.
+    pub fn finish(&self) -> Answer<Stopped> {
         if self.wait(STOP_GRACE) {
             return Ok(Stopped::Gracefully);
         }

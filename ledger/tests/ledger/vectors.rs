@@ -122,3 +122,30 @@ fn history() {
     writeln!(text, "parts {parts:?}").unwrap();
     frozen("history.txt", &text);
 }
+
+/// The code tables of `docs/protocol.md` are those of the code.
+#[test]
+fn the_protocol_page_lists_every_code() {
+    use ledger::records::{NotExecuted, Rejection};
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/protocol.md")).unwrap();
+    let yes = |transient: bool| if transient { "yes" } else { "no" };
+    for rejection in Rejection::ALL {
+        let row = format!("| {} | {} | {} |", rejection.code(), rejection.name(), yes(rejection.is_transient()));
+        assert!(page.contains(&row), "{row}");
+    }
+    for (code, name) in NotExecuted::ALL {
+        let row = format!("| {code} | {} | ", snake_case(name));
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
+fn snake_case(name: &str) -> String {
+    let mut text = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    text
+}

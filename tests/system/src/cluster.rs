@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a harness fails loudly")]
 
+
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use genesis::GenesisFile;
 use genesis::dev::{Localnet, LocalnetPlan, localnet};
@@ -20,7 +24,16 @@ pub struct Cluster {
     pub localnet: Localnet,
     /// Files of all banks.
     pub directory: PathBuf,
-    nodes: Vec<Option<Node>>,
+    nodes: Vec<Option<Running>>,
+    rest_ports: Vec<u16>,
+}
+
+/// A bank's node while it runs.
+enum Running {
+    /// In this process.
+    Inside(Box<Node>),
+    /// A process of its own.
+    Process(Child),
 }
 
 /// A wallet that pays.
@@ -96,7 +109,72 @@ impl Cluster {
             seal(Secret::ConsensusKey(bank.validators[0].2.clone()), "consensus.json");
         }
         let nodes = (0..banks).map(|_| None).collect();
-        Self { localnet, directory: directory.to_owned(), nodes }
+        let cluster = Self { localnet, directory: directory.to_owned(), nodes, rest_ports: free_ports(banks) };
+        for index in 0..banks {
+            let text = toml::to_string(&cluster.config(index)).unwrap();
+            std::fs::write(directory.join(format!("bank-{index}/node.toml")), text).unwrap();
+        }
+        cluster
+    }
+
+    /// Starts one bank's node as a process of its own; `jiaozi` is the binary.
+    ///
+    /// # Panics
+    /// When the process does not start.
+    pub fn spawn(&mut self, index: usize, jiaozi: &Path) {
+        let folder = self.directory.join(format!("bank-{index}"));
+        let log = File::options().create(true).append(true).open(folder.join("node.log")).unwrap();
+        let child = Command::new(jiaozi)
+            .args(["node", "run", "--config"])
+            .arg(folder.join("node.toml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.nodes[index] = Some(Running::Process(child));
+    }
+
+    /// Process id of a bank's node, if it is a process.
+    #[must_use]
+    pub fn process_id(&self, index: usize) -> Option<u32> {
+        match self.nodes[index].as_ref()? {
+            Running::Process(child) => Some(child.id()),
+            Running::Inside(_) => None,
+        }
+    }
+
+    /// Kills a bank's process as a loss of power would (SIGKILL).
+    pub fn kill(&mut self, index: usize) {
+        if let Some(Running::Process(mut child)) = self.nodes[index].take() {
+            let _already_gone = child.kill().is_err();
+            let _reaped = child.wait().is_err();
+        }
+    }
+
+    /// Waits until a bank's node says that it is ready.
+    ///
+    /// # Panics
+    /// When it is not within `limit`.
+    pub async fn wait_ready(&self, index: usize, limit: Duration) {
+        let client = self.client(index);
+        let end = Instant::now() + limit;
+        while !client.ready().await.is_ok_and(|ready| ready.is_ready) {
+            assert!(Instant::now() < end, "bank {index} is not ready: {}", self.log_tail(index));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn log_tail(&self, index: usize) -> String {
+        let text = std::fs::read_to_string(self.directory.join(format!("bank-{index}/node.log"))).unwrap_or_default();
+        let lines: Vec<_> = text.lines().rev().take(20).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Where a bank keeps its databases.
+    #[must_use]
+    pub fn data_directory(&self, index: usize) -> PathBuf {
+        self.directory.join(format!("bank-{index}/data"))
     }
 
     fn config(&self, index: usize) -> NodeConfig {
@@ -119,7 +197,7 @@ impl Cluster {
             log: Default::default(),
             consensus: Default::default(),
         };
-        config.rest.listen = "127.0.0.1:0".parse().unwrap();
+        config.rest.listen = ([127, 0, 0, 1], self.rest_ports[index]).into();
         config.storage.disk_reserve_bytes = 64 << 20;
         config
     }
@@ -130,7 +208,7 @@ impl Cluster {
     /// When it does not start.
     pub async fn start(&mut self, index: usize) {
         let node = Node::start(&self.config(index)).await.unwrap();
-        self.nodes[index] = Some(node);
+        self.nodes[index] = Some(Running::Inside(Box::new(node)));
     }
 
     /// Starts every bank's node together: each waits for a quorum of the others.
@@ -141,14 +219,19 @@ impl Cluster {
         let configs: Vec<_> = (0..self.nodes.len()).map(|index| self.config(index)).collect();
         let started = futures::future::join_all(configs.iter().map(Node::start)).await;
         for (slot, node) in self.nodes.iter_mut().zip(started) {
-            *slot = Some(node.unwrap());
+            *slot = Some(Running::Inside(Box::new(node.unwrap())));
         }
     }
 
     /// Stops one bank's node.
     pub async fn stop(&mut self, index: usize) {
-        if let Some(node) = self.nodes[index].take() {
-            node.stop().await;
+        match self.nodes[index].take() {
+            Some(Running::Inside(node)) => node.stop().await,
+            Some(running @ Running::Process(_)) => {
+                self.nodes[index] = Some(running);
+                self.kill(index);
+            }
+            None => {}
         }
     }
 
@@ -162,10 +245,30 @@ impl Cluster {
     /// A client of one bank's REST.
     ///
     /// # Panics
-    /// When the node does not run.
+    /// When its address is not one.
     #[must_use]
     pub fn client(&self, index: usize) -> api::Client {
-        let address = self.nodes[index].as_ref().unwrap().rest_address();
-        api::Client::new(&api::ClientConfig::new(&format!("http://{address}"))).unwrap()
+        let port = self.rest_ports[index];
+        api::Client::new(&api::ClientConfig::new(&format!("http://127.0.0.1:{port}"))).unwrap()
     }
+}
+
+/// No process outlives the test that started it.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for index in 0..self.nodes.len() {
+            self.kill(index);
+        }
+    }
+}
+
+/// The binary beside this test or bench: `target/debug/jiaozi`.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn jiaozi_binary() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join("jiaozi")).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("build the workspace first: no jiaozi beside {}", own.display()))
 }

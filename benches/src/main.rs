@@ -1,0 +1,38 @@
+//! Measurements of whole networks on this machine. `bench load --help` says more.
+//!
+//! | file | what it says |
+//! | --- | --- |
+//! | `load.rs` | the load: open loop, latency to final and to certified |
+//! | `population.rs` | wallets: keys, opening, funding, pre-signed payments |
+//! | `watch.rs` | when each height was seen final and certified at each bank |
+//! | `usage.rs` | processor, memory and disk of the nodes |
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement fails loudly")]
+
+mod load;
+mod population;
+mod usage;
+mod watch;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Jiaozi on this machine.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Four banks as processes, pre-signed payments in an open loop; prints one JSON object.
+    Load(load::Load),
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    match Arguments::parse().command {
+        Command::Load(load) => runtime.block_on(load.run()),
+    }
+}

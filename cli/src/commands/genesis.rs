@@ -1,0 +1,427 @@
+//! `jiaozi genesis`: the ceremony in which operators agree on a network.
+//!
+//! Everything happens over a folder that the operators pass around; no machine ever sees all keys.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use genesis::{Ceremony, Contribution, GenesisError, GenesisFile, NodeOffer, OperatorOffer, Template};
+use ledger::records::{ChainParams, OperatorRole, Policy};
+use ledger::values::{ChainId, Currency, PublicKey, SecretKey, TimestampMs};
+use serde::Serialize;
+use wallet::seed::Words;
+use wallet::{KdfParams, KeyFile, KeyFileError, KeyKind, Passphrase, Secret, WalletSeed};
+
+use crate::failure::{Answer, Exit, Failure};
+use crate::output::{Output, Show, facts};
+use crate::secret::PassphraseOptions;
+use crate::send::wall_clock_ms;
+
+/// Arguments of `jiaozi genesis`.
+#[derive(Debug, Args)]
+pub struct GenesisArguments {
+    #[command(subcommand)]
+    command: GenesisCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum GenesisCommand {
+    /// Start a ceremony: write the template that everybody contributes to.
+    #[command(after_help = "Examples:\n  \
+        jiaozi genesis new ceremony --network pilot\n  \
+        jiaozi genesis new ceremony --network pilot --currency CNY --currency USD --block-pace-ms 100")]
+    New(NewArguments),
+    /// Contribute as an operator: make keys that do not exist yet, and sign an offer with them.
+    #[command(after_help = "Examples:\n  \
+        jiaozi genesis contribute ceremony --name \"Bank of Two\" --role bank --keys keys --address bank2.example:7000\n  \
+        jiaozi genesis contribute ceremony --name \"Central Bank\" --role central-bank --keys keys\n\n\
+        The folder of keys gets operator.key (cold: keep it off the node), wallet.key, network.key and a consensus key per\n\
+        chain, all encrypted under one passphrase.")]
+    Contribute(ContributeArguments),
+    /// Put all contributions together into genesis.json.
+    #[command(after_help = "Examples:\n  jiaozi genesis merge ceremony")]
+    Merge(FolderArguments),
+    /// Approve genesis.json with the cold operator key, after rebuilding it from the contributions.
+    #[command(after_help = "Examples:\n  jiaozi genesis approve ceremony --keys keys")]
+    Approve(ApproveArguments),
+    /// Show a genesis file for people who compare it.
+    #[command(after_help = "Examples:\n  jiaozi genesis show genesis.json\n  jiaozi genesis show ceremony --json")]
+    Show(ShowArguments),
+    /// Rebuild genesis.json from the contributions, compare it, and check every approval.
+    #[command(after_help = "Examples:\n  jiaozi genesis verify ceremony\n\n\
+        Exit code 1 when something differs or an approval is missing.")]
+    Verify(FolderArguments),
+}
+
+#[derive(Debug, Args)]
+struct NewArguments {
+    /// The ceremony's folder.
+    folder: PathBuf,
+    /// The network's name for people.
+    #[arg(long, value_name = "NAME")]
+    network: String,
+    /// Currency of a chain; once per chain, the first is the root chain.
+    #[arg(long, value_name = "CODE", default_value = "CNY")]
+    currency: Vec<Currency>,
+    /// Timestamp of height 0 in milliseconds since 1970 UTC; now if not given.
+    #[arg(long, value_name = "MS")]
+    timestamp_ms: Option<u64>,
+    /// Least time between blocks.
+    #[arg(long, value_name = "MS")]
+    block_pace_ms: Option<u64>,
+    /// Most bytes of batches in a block.
+    #[arg(long, value_name = "BYTES")]
+    block_weight_max: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct ContributeArguments {
+    /// The ceremony's folder.
+    folder: PathBuf,
+    /// The operator's name for people.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    /// What the operator is.
+    #[arg(long, value_name = "ROLE")]
+    role: RoleChoice,
+    /// Folder of the operator's keys; what is missing is made.
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
+    /// Where peers reach the bank's node, host:port.
+    #[arg(long, value_name = "ADDRESS", required_if_eq("role", "bank"))]
+    address: Option<String>,
+    /// Public key of somebody else who signs for the operator's own wallet.
+    #[arg(long, value_name = "KEY")]
+    wallet_key: Vec<PublicKey>,
+    /// Signatures that the operator's own wallet needs.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    wallet_threshold: u8,
+    #[command(flatten)]
+    passphrase: PassphraseOptions,
+}
+
+#[derive(Debug, Args)]
+struct FolderArguments {
+    /// The ceremony's folder.
+    folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ApproveArguments {
+    /// The ceremony's folder.
+    folder: PathBuf,
+    /// Folder with operator.key.
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
+    #[command(flatten)]
+    passphrase: PassphraseOptions,
+}
+
+#[derive(Debug, Args)]
+struct ShowArguments {
+    /// A genesis file, or a ceremony's folder.
+    path: PathBuf,
+}
+
+/// What an operator is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RoleChoice {
+    /// Issues the money; runs no node.
+    CentralBank,
+    /// Opens wallets and runs validators.
+    Bank,
+}
+
+/// A step of the ceremony that wrote a file.
+#[derive(Debug, Serialize)]
+struct Step {
+    step: &'static str,
+    file: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    genesis_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operator_key: Option<String>,
+}
+
+impl Show for Step {
+    fn text(&self) -> String {
+        let mut lines = vec![(self.step, self.file.display().to_string())];
+        lines.extend(self.genesis_hash.clone().map(|hash| ("genesis", hash)));
+        lines.extend(self.operator_key.clone().map(|key| ("operator key", key)));
+        facts(&lines)
+    }
+}
+
+/// A genesis file.
+#[derive(Debug, Serialize)]
+struct Shown {
+    genesis_hash: String,
+    genesis: GenesisFile,
+    #[serde(skip)]
+    text: String,
+}
+
+impl Show for Shown {
+    fn text(&self) -> String {
+        self.text.trim_end().to_owned()
+    }
+}
+
+/// What a verification found.
+#[derive(Debug, Serialize)]
+struct Verified {
+    genesis_hash: String,
+    operators: usize,
+    missing: Vec<String>,
+}
+
+impl Show for Verified {
+    fn text(&self) -> String {
+        facts(&[
+            ("verdict", "the contributions make this genesis, and every operator approved it".to_owned()),
+            ("genesis", self.genesis_hash.clone()),
+            ("operators", self.operators.to_string()),
+        ])
+    }
+}
+
+/// A refusal of the ceremony.
+#[must_use]
+pub fn failure(fault: GenesisError) -> Failure {
+    let (exit, code) = match &fault {
+        GenesisError::File(_) => (Exit::Usage, "genesis_file"),
+        GenesisError::Field(_) | GenesisError::Spec(_) => (Exit::Usage, "genesis_field"),
+        GenesisError::Randomness(_) => (Exit::Unreachable, "randomness"),
+        GenesisError::MissingApprovals { .. } => (Exit::Refused, "approvals_missing"),
+        GenesisError::OtherGenesis { .. } | GenesisError::OtherApproval { .. } => (Exit::Refused, "genesis_differs"),
+        GenesisError::Conflict { .. } | GenesisError::CentralBanks { .. } => (Exit::Refused, "contributions_conflict"),
+        _ => (Exit::Refused, "ceremony"),
+    };
+    Failure::new(exit, code, fault)
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(arguments: GenesisArguments, output: Output) -> Answer {
+    match arguments.command {
+        GenesisCommand::New(arguments) => new(&arguments, output),
+        GenesisCommand::Contribute(arguments) => contribute(&arguments, output),
+        GenesisCommand::Merge(FolderArguments { folder }) => {
+            let genesis = Ceremony::at(&folder).merge().map_err(failure)?;
+            let genesis_hash = Some(genesis.hash().map_err(failure)?.to_string());
+            output.result(&Step { step: "merged", file: folder.join("genesis.json"), genesis_hash, operator_key: None })
+        }
+        GenesisCommand::Approve(arguments) => {
+            let passphrase = arguments.passphrase.read()?;
+            let key = load_key(&arguments.keys.join(OPERATOR_FILE), KeyKind::OperatorKey, &passphrase)?;
+            let ceremony = Ceremony::at(&arguments.folder);
+            let file = ceremony.approve(&key).map_err(failure)?;
+            let genesis_hash = ceremony.genesis().and_then(|genesis| genesis.hash()).map_err(failure)?;
+            let operator_key = Some(key.public_key().to_string());
+            output.result(&Step { step: "approved", file, genesis_hash: Some(genesis_hash.to_string()), operator_key })
+        }
+        GenesisCommand::Show(ShowArguments { path }) => {
+            let path = if path.is_dir() { path.join("genesis.json") } else { path };
+            let file = GenesisFile::load(&path).map_err(failure)?;
+            let spec = file.spec().map_err(failure)?;
+            output.result(&Shown { genesis_hash: spec.hash().to_string(), text: genesis::show(&spec), genesis: file })
+        }
+        GenesisCommand::Verify(FolderArguments { folder }) => {
+            let verification = Ceremony::at(&folder).verify().map_err(failure)?;
+            let operators = verification.operators;
+            let genesis_hash = verification.require_all().map_err(failure)?.to_string();
+            output.result(&Verified { genesis_hash, operators, missing: Vec::new() })
+        }
+    }
+}
+
+fn new(arguments: &NewArguments, output: Output) -> Answer {
+    let mut shards = std::collections::BTreeMap::new();
+    let chains: Vec<(Currency, u16)> = arguments
+        .currency
+        .iter()
+        .map(|currency| {
+            let next: &mut u16 = shards.entry(*currency).or_default();
+            let shard = *next;
+            *next = next.saturating_add(1);
+            (*currency, shard)
+        })
+        .collect();
+    let mut params = ChainParams::default();
+    params.block_pace_ms = arguments.block_pace_ms.unwrap_or(params.block_pace_ms);
+    params.block_weight_max = arguments.block_weight_max.unwrap_or(params.block_weight_max);
+    let timestamp = TimestampMs(arguments.timestamp_ms.unwrap_or_else(wall_clock_ms));
+    let template = Template::new(arguments.network.clone(), timestamp, &chains, &params).map_err(failure)?;
+    let file = Ceremony::at(&arguments.folder).create(&template).map_err(failure)?;
+    output.result(&Step { step: "template", file, genesis_hash: None, operator_key: None })
+}
+
+const OPERATOR_FILE: &str = "operator.key";
+const WALLET_FILE: &str = "wallet.key";
+const NETWORK_FILE: &str = "network.key";
+
+fn consensus_file(chain: ChainId) -> String {
+    format!("consensus-{chain}.key")
+}
+
+fn contribute(arguments: &ContributeArguments, output: Output) -> Answer {
+    let ceremony = Ceremony::at(&arguments.folder);
+    let template = ceremony.template().map_err(failure)?;
+    let is_new = !arguments.keys.join(OPERATOR_FILE).exists();
+    let passphrase = if is_new { arguments.passphrase.read_new()? } else { arguments.passphrase.read()? };
+    let ring = KeyRing { folder: &arguments.keys, passphrase: &passphrase, label: &arguments.name };
+    let operator_key = ring.key(OPERATOR_FILE, KeyKind::OperatorKey)?;
+    let mut keys = arguments.wallet_key.clone();
+    keys.push(ring.wallet()?);
+    let wallet_policy = Policy::new(arguments.wallet_threshold, keys)
+        .map_err(|fault| Failure::usage("policy", fault).at("--wallet-threshold").mend("name each other key once"))?;
+    let mut nodes = Vec::new();
+    let role = match (arguments.role, &arguments.address) {
+        (RoleChoice::CentralBank, None) => OperatorRole::CentralBank,
+        (RoleChoice::CentralBank, Some(_)) => {
+            return Err(Failure::usage("address", "the central bank runs no node").at("--address").mend("leave it out"));
+        }
+        (RoleChoice::Bank, address) => {
+            let network_key = ring.key(NETWORK_FILE, KeyKind::NetworkKey)?;
+            let mut consensus = Vec::new();
+            for chain in &template.chains {
+                let chain = ChainId(chain.chain);
+                consensus.push((chain, ring.key(&consensus_file(chain), KeyKind::ConsensusKey)?));
+            }
+            let consensus: Vec<(ChainId, &SecretKey)> = consensus.iter().map(|(chain, key)| (*chain, key)).collect();
+            let address = address.clone().unwrap_or_default();
+            let public = operator_key.public_key();
+            nodes.push(NodeOffer::prove(&template, public, &address, &network_key, &consensus).map_err(failure)?);
+            OperatorRole::Bank
+        }
+    };
+    let offer = OperatorOffer { name: arguments.name.clone(), role, wallet_policy };
+    let contribution = Contribution::sign(&template, offer, nodes, &operator_key).map_err(failure)?;
+    let file = ceremony.contribute(&contribution).map_err(failure)?;
+    let operator_key = Some(operator_key.public_key().to_string());
+    output.result(&Step { step: "contributed", file, genesis_hash: None, operator_key })
+}
+
+/// Keys in a folder, all under one passphrase; what is missing is made.
+struct KeyRing<'a> {
+    folder: &'a Path,
+    passphrase: &'a Passphrase,
+    label: &'a str,
+}
+
+impl KeyRing<'_> {
+    fn key(&self, name: &str, kind: KeyKind) -> Answer<SecretKey> {
+        let path = self.folder.join(name);
+        if path.exists() {
+            return load_key(&path, kind, self.passphrase);
+        }
+        let mut seed = zeroize::Zeroizing::new([0; 32]);
+        getrandom::fill(seed.as_mut()).map_err(|fault| failure(GenesisError::Randomness(fault)))?;
+        let key = SecretKey::from_seed(*seed);
+        let secret = match kind {
+            KeyKind::OperatorKey => Secret::OperatorKey(key.clone()),
+            KeyKind::NetworkKey => Secret::NetworkKey(key.clone()),
+            _ => Secret::ConsensusKey(key.clone()),
+        };
+        self.seal(&secret, &path)?;
+        Ok(key)
+    }
+
+    /// The public key of the operator's own wallet.
+    fn wallet(&self) -> Answer<PublicKey> {
+        let path = self.folder.join(WALLET_FILE);
+        let seed = if path.exists() {
+            let file = KeyFile::load(&path)?;
+            file.require(KeyKind::WalletSeed)?;
+            match file.open(self.passphrase)? {
+                Secret::WalletSeed(seed) => seed,
+                _ => return Err(KeyFileError::Mismatch.into()),
+            }
+        } else {
+            let seed = WalletSeed::generate(Words::TwentyFour).map_err(|fault| Failure::unreachable("randomness", fault))?;
+            self.seal(&Secret::WalletSeed(seed.clone()), &path)?;
+            seed
+        };
+        Ok(seed.key(0, 0).public_key())
+    }
+
+    fn seal(&self, secret: &Secret, path: &Path) -> Answer {
+        // Labels are for people who look at files; a long name is cut, not refused.
+        let label: String = self.label.chars().take(16).collect();
+        Ok(KeyFile::seal(secret, &label, self.passphrase, KdfParams::default())?.save(path)?)
+    }
+}
+
+fn load_key(path: &Path, kind: KeyKind, passphrase: &Passphrase) -> Answer<SecretKey> {
+    let file = KeyFile::load(path)?;
+    file.require(kind)?;
+    match file.open(passphrase)? {
+        Secret::OperatorKey(key) | Secret::NetworkKey(key) | Secret::ConsensusKey(key) => Ok(key),
+        _ => Err(KeyFileError::Mismatch.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(folder: &Path) -> PassphraseOptions {
+        let path = folder.join("passphrase");
+        if !path.exists() {
+            crate::secret::write_private(&path, b"correct horse battery").unwrap();
+        }
+        PassphraseOptions { passphrase_file: Some(path), passphrase_fd: None }
+    }
+
+    fn step(command: GenesisCommand) -> Answer {
+        run(GenesisArguments { command }, Output::new(true))
+    }
+
+    fn contribution(folder: &Path, number: u16) -> ContributeArguments {
+        let is_central = number == 0;
+        ContributeArguments {
+            folder: folder.join("ceremony"),
+            name: if is_central { "central".into() } else { format!("bank-{number}") },
+            role: if is_central { RoleChoice::CentralBank } else { RoleChoice::Bank },
+            keys: folder.join(format!("keys-{number}")),
+            address: (!is_central).then(|| format!("127.0.0.1:{}", 7_000 + number)),
+            wallet_key: Vec::new(),
+            wallet_threshold: 1,
+            passphrase: options(folder),
+        }
+    }
+
+    /// The whole ceremony through the commands, with real encrypted keys.
+    #[test]
+    fn a_ceremony_from_template_to_verified_genesis() {
+        let folder = tempfile::tempdir().unwrap();
+        let (folder, ceremony) = (folder.path(), folder.path().join("ceremony"));
+        let new = NewArguments {
+            folder: ceremony.clone(),
+            network: "test".into(),
+            currency: vec![Currency(*b"CNY")],
+            timestamp_ms: Some(1),
+            block_pace_ms: None,
+            block_weight_max: None,
+        };
+        step(GenesisCommand::New(new)).unwrap();
+        for number in 0..5 {
+            step(GenesisCommand::Contribute(contribution(folder, number))).unwrap();
+        }
+        let at = || FolderArguments { folder: ceremony.clone() };
+        step(GenesisCommand::Merge(at())).unwrap();
+        let missing = step(GenesisCommand::Verify(at())).unwrap_err();
+        assert_eq!((missing.code.as_str(), missing.exit), ("approvals_missing", Exit::Refused));
+        for number in 0..5 {
+            let keys = folder.join(format!("keys-{number}"));
+            step(GenesisCommand::Approve(ApproveArguments { folder: ceremony.clone(), keys, passphrase: options(folder) }))
+                .unwrap();
+        }
+        step(GenesisCommand::Verify(at())).unwrap();
+        step(GenesisCommand::Show(ShowArguments { path: ceremony.clone() })).unwrap();
+        let twice = step(GenesisCommand::Contribute(contribution(folder, 1))).unwrap_err();
+        assert_eq!(twice.code, "genesis_file", "{twice:?}");
+    }
+}

@@ -1,0 +1,333 @@
+//! `jiaozi localnet`: a network of real nodes on this machine.
+
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use ledger::values::quorum::VALIDATORS_MIN;
+use serde::Serialize;
+
+use crate::failure::{Answer, Failure};
+use crate::localnet::create::{BANKS_MAX, create};
+use crate::localnet::demo::{DEMO_WALLETS_MAX, fund};
+use crate::localnet::layout::{BankEntry, Layout, Manifest};
+use crate::localnet::ports::is_taken;
+use crate::localnet::process::{NodeCommand, RunningNode, Stopped};
+use crate::localnet::ready::{Seen, Watch};
+use crate::output::{Output, Show, facts, table};
+use crate::progress::Progress;
+
+/// Arguments of `jiaozi localnet`.
+#[derive(Debug, Args)]
+pub struct LocalnetArguments {
+    #[command(subcommand)]
+    command: LocalnetCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LocalnetCommand {
+    /// Start a network, or start again one that was stopped.
+    #[command(after_help = "Examples:\n  \
+        jiaozi localnet up\n  \
+        jiaozi localnet up --banks 7 --wallets 100 --directory /tmp/net\n  \
+        source localnet/env.sh\n\n\
+        Writes genesis, encrypted keys and a configuration per bank into the directory, starts one process per bank on free\n\
+        loopback ports, and waits until all are ready. The wallets of the central bank and the banks are in its keystore.")]
+    Up(UpArguments),
+    /// What the nodes of a network do.
+    #[command(after_help = "Examples:\n  jiaozi localnet status\n  jiaozi localnet status --directory /tmp/net --json")]
+    Status(DirectoryArguments),
+    /// Stop all nodes of a network; its data stays.
+    #[command(after_help = "Examples:\n  jiaozi localnet down\n  jiaozi localnet down --directory /tmp/net")]
+    Down(DirectoryArguments),
+}
+
+#[derive(Debug, Args)]
+struct UpArguments {
+    /// Banks of a new network, each with a node; an existing network keeps its own number.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(VALIDATORS_MIN as i64..=BANKS_MAX as i64))]
+    banks: Option<u16>,
+    /// Wallets to open and fund with 1000 yuan each: wallet-1, wallet-2, …
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=DEMO_WALLETS_MAX as i64))]
+    wallets: u32,
+    /// How long to wait until all nodes are ready.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+    #[command(flatten)]
+    directory: DirectoryArguments,
+}
+
+#[derive(Debug, Args)]
+struct DirectoryArguments {
+    /// The network's directory.
+    #[arg(long, value_name = "DIR", default_value = "localnet")]
+    directory: PathBuf,
+}
+
+/// A network that runs.
+#[derive(Debug, Serialize)]
+struct Up {
+    directory: PathBuf,
+    genesis_hash: String,
+    genesis: PathBuf,
+    keystore: PathBuf,
+    passphrase_file: PathBuf,
+    environment: PathBuf,
+    banks: Vec<BankUp>,
+    wallets_opened: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct BankUp {
+    name: String,
+    url: String,
+    pid: u32,
+    started_now: bool,
+}
+
+impl Show for Up {
+    fn text(&self) -> String {
+        let rows = self.banks.iter().map(|bank| vec![bank.name.clone(), bank.url.clone(), bank.pid.to_string()]);
+        let mut lines = vec![("directory", self.directory.display().to_string()), ("genesis", self.genesis_hash.clone())];
+        if self.wallets_opened > 0 {
+            lines.push(("wallets", format!("{} opened and funded with 1000.00 yuan each", self.wallets_opened)));
+        }
+        lines.push(("next", format!("source {}", self.environment.display())));
+        format!("{}\n\n{}", table(&["bank", "REST", "process"], rows, &[2]), facts(&lines))
+    }
+}
+
+/// What the nodes do.
+#[derive(Debug, Serialize)]
+struct Status {
+    genesis_hash: String,
+    banks: Vec<BankStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct BankStatus {
+    name: String,
+    url: String,
+    pid: Option<u32>,
+    answers: bool,
+    is_ready: bool,
+    reason: Option<String>,
+    height: Option<u64>,
+    certified_height: Option<u64>,
+    connected: Option<usize>,
+}
+
+impl BankStatus {
+    fn new(bank: &BankEntry, running: Option<&RunningNode>, seen: Option<&Seen>) -> Self {
+        let chain = seen.and_then(|seen| seen.ready.chains.first());
+        Self {
+            name: bank.name.clone(),
+            url: bank.url(),
+            pid: running.map(|node| node.pid),
+            answers: seen.is_some(),
+            is_ready: seen.is_some_and(|seen| seen.ready.is_ready),
+            reason: chain.and_then(|chain| chain.reason).map(|reason| format!("{reason:?}")),
+            height: chain.map(|chain| chain.height),
+            certified_height: chain.map(|chain| chain.certified_height),
+            connected: seen.map(Seen::connected),
+        }
+    }
+
+    fn state(&self) -> String {
+        match (self.pid, self.answers, self.is_ready, &self.reason) {
+            (None, ..) => "stopped".to_owned(),
+            (Some(_), false, ..) => "starting".to_owned(),
+            (Some(_), true, true, _) => "ready".to_owned(),
+            (Some(_), true, false, Some(reason)) => format!("not ready: {reason}"),
+            (Some(_), true, false, None) => "not ready".to_owned(),
+        }
+    }
+}
+
+impl Show for Status {
+    fn text(&self) -> String {
+        let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        let rows = self.banks.iter().map(|bank| {
+            vec![
+                bank.name.clone(),
+                bank.state(),
+                number(bank.height),
+                number(bank.certified_height),
+                bank.connected.map_or_else(|| "-".to_owned(), |connected| format!("{connected} of {}", self.banks.len())),
+                bank.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+                bank.url.clone(),
+            ]
+        });
+        table(&["bank", "state", "height", "certified", "connected", "process", "REST"], rows, &[2, 3, 5])
+    }
+}
+
+/// How the nodes ended.
+#[derive(Debug, Serialize)]
+struct Down {
+    banks: Vec<BankDown>,
+}
+
+#[derive(Debug, Serialize)]
+struct BankDown {
+    name: String,
+    stopped: Stopped,
+}
+
+impl Show for Down {
+    fn text(&self) -> String {
+        let rows = self.banks.iter().map(|bank| {
+            let how = match bank.stopped {
+                Stopped::NotRunning => "was not running",
+                Stopped::Gracefully => "stopped",
+                Stopped::Killed => "killed: it did not stop in time",
+            };
+            vec![bank.name.clone(), how.to_owned()]
+        });
+        table(&["bank", "now"], rows, &[])
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(arguments: LocalnetArguments, output: Output) -> Answer {
+    match arguments.command {
+        LocalnetCommand::Up(arguments) => up(&arguments, output),
+        LocalnetCommand::Status(DirectoryArguments { directory }) => status(&Layout::at(&directory)?, output),
+        LocalnetCommand::Down(DirectoryArguments { directory }) => {
+            let layout = Layout::at(&directory)?;
+            let manifest = layout.require()?;
+            output.result(&Down { banks: stop_all(&layout, &manifest.banks)? })
+        }
+    }
+}
+
+fn up(arguments: &UpArguments, output: Output) -> Answer {
+    let layout = Layout::at(&arguments.directory.directory)?;
+    let manifest = match layout.load()? {
+        Some(manifest) => {
+            let asked = arguments.banks.map_or(manifest.banks.len(), usize::from);
+            if asked != manifest.banks.len() {
+                let message = format!("the network in {} has {} banks", layout.root.display(), manifest.banks.len());
+                return Err(Failure::usage("localnet_banks", message)
+                    .at("--banks")
+                    .mend("leave --banks out, or name another directory"));
+            }
+            manifest
+        }
+        None => create(&layout, arguments.banks.map_or(VALIDATORS_MIN, usize::from))?,
+    };
+    let banks = start_all(&layout, &manifest, Duration::from_secs(arguments.timeout), output)?;
+    let first = manifest.banks.first().ok_or_else(|| Failure::usage("localnet_manifest", "the network has no banks"))?;
+    let wallets_opened = match arguments.wallets as usize {
+        0 => 0,
+        count => fund(&layout, first, count, output)?,
+    };
+    output.result(&Up {
+        directory: layout.root.clone(),
+        genesis_hash: manifest.genesis_hash,
+        genesis: layout.genesis(),
+        keystore: layout.wallets(),
+        passphrase_file: layout.passphrase(),
+        environment: layout.environment(),
+        banks,
+        wallets_opened,
+    })
+}
+
+/// Starts what does not run and waits for all; what was started is stopped again if that fails.
+fn start_all(layout: &Layout, manifest: &Manifest, timeout: Duration, output: Output) -> Answer<Vec<BankUp>> {
+    let mut running = Vec::new();
+    let mut children: Vec<Option<Child>> = Vec::new();
+    for bank in &manifest.banks {
+        running.push(command(layout, bank)?.find(&layout.pid(&bank.name))?.map(|node| node.pid));
+    }
+    for (bank, pid) in manifest.banks.iter().zip(&running) {
+        for address in [bank.rest, bank.peers] {
+            if pid.is_none() && is_taken(address) {
+                return Err(Failure::unreachable("port_taken", format_args!("{address} of {} is taken by another process", bank.name))
+                    .mend("stop what listens there; the port is part of this network's genesis"));
+            }
+        }
+    }
+    let started = start_missing(layout, manifest, &running, &mut children);
+    let ready = started.and_then(|()| {
+        let progress = Progress::new("waiting for banks", Some(manifest.banks.len() as u64), output.is_json());
+        Watch::new(&manifest.banks)?.wait_ready(layout, &manifest.banks, &mut children, timeout, &progress)
+    });
+    if let Err(failure) = ready {
+        let started: Vec<BankEntry> =
+            manifest.banks.iter().zip(&running).filter(|(_, pid)| pid.is_none()).map(|(bank, _)| bank.clone()).collect();
+        // The failure to tell is why the network did not start, not what went wrong while it was taken down.
+        let _ = stop_all(layout, &started);
+        children.iter_mut().flatten().for_each(|child| {
+            let _ = child.wait();
+        });
+        return Err(failure);
+    }
+    let pids = running.iter().zip(&children).map(|(pid, child)| child.as_ref().map(Child::id).or(*pid).unwrap_or(0));
+    let banks = manifest.banks.iter().zip(pids).zip(&running).map(|((bank, pid), running)| BankUp {
+        name: bank.name.clone(),
+        url: bank.url(),
+        pid,
+        started_now: running.is_none(),
+    });
+    Ok(banks.collect())
+}
+
+fn start_missing(
+    layout: &Layout,
+    manifest: &Manifest,
+    running: &[Option<u32>],
+    children: &mut Vec<Option<Child>>,
+) -> Answer {
+    for (bank, pid) in manifest.banks.iter().zip(running) {
+        children.push(match pid {
+            Some(_) => None,
+            None => Some(command(layout, bank)?.start(&layout.log(&bank.name), &layout.pid(&bank.name))?),
+        });
+    }
+    Ok(())
+}
+
+fn command(layout: &Layout, bank: &BankEntry) -> Answer<NodeCommand> {
+    NodeCommand::new(layout.config(&bank.name))
+}
+
+fn status(layout: &Layout, output: Output) -> Answer {
+    let manifest = layout.require()?;
+    let watch = Watch::new(&manifest.banks)?;
+    let mut banks = Vec::new();
+    for (number, bank) in manifest.banks.iter().enumerate() {
+        let running = command(layout, bank)?.find(&layout.pid(&bank.name))?;
+        // Whoever answers on the port of a stopped bank is somebody else.
+        let seen = running.as_ref().and_then(|_| watch.look(number));
+        banks.push(BankStatus::new(bank, running.as_ref(), seen.as_ref()));
+    }
+    output.result(&Status { genesis_hash: manifest.genesis_hash, banks })
+}
+
+/// Asks all nodes to stop, then waits for each.
+fn stop_all(layout: &Layout, banks: &[BankEntry]) -> Answer<Vec<BankDown>> {
+    let mut found = Vec::new();
+    for bank in banks {
+        let node = command(layout, bank)?.find(&layout.pid(&bank.name))?;
+        if let Some(node) = &node {
+            node.ask_to_stop()?;
+        }
+        found.push((bank, node));
+    }
+    let mut down = Vec::new();
+    for (bank, node) in found {
+        let stopped = node.as_ref().map_or(Ok(Stopped::NotRunning), RunningNode::finish)?;
+        let pid = layout.pid(&bank.name);
+        match std::fs::remove_file(&pid) {
+            Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => return Err(Failure::io("remove", &pid, &fault)),
+            _ => down.push(BankDown { name: bank.name.clone(), stopped }),
+        }
+    }
+    Ok(down)
+}

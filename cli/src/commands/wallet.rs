@@ -1,0 +1,464 @@
+//! `jiaozi wallet`: making wallets, having them opened, looking at them.
+
+use std::path::{Path, PathBuf};
+
+use api::wallet::{Cursor, HISTORY_PAGE_MAX};
+use api::{HistoryPage, HistoryQuery, MovementName, WalletState, WalletView};
+use clap::{Args, Subcommand, ValueEnum};
+use ledger::records::operation::OPENINGS_MAX;
+use ledger::records::registry::operator_salt;
+use ledger::records::{Operation, Policy, Tier, WalletOpening};
+use ledger::values::{Amount, Currency, GenesisHash, OperatorId, PolicyHash, PublicKey};
+use serde::Serialize;
+use wallet::seed::Words;
+use wallet::{KdfParams, KeyFile, KeyKind, Secret, WalletSeed};
+use zeroize::Zeroizing;
+
+use super::pay::wallet_id;
+use crate::connection::NodeOptions;
+use crate::failure::{Answer, Failure};
+use crate::keystore::{KeystoreOptions, NewWallet, WalletEntry};
+use crate::output::{Output, Show, facts, is_terminal, table};
+use crate::secret::{PassphraseOptions, prompt, read_file, write_private};
+use crate::send::{SendOptions, Sent};
+
+/// Arguments of `jiaozi wallet`.
+#[derive(Debug, Args)]
+pub struct WalletArguments {
+    #[command(subcommand)]
+    command: WalletCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum WalletCommand {
+    /// Make a wallet: a seed, its words, and what an operator needs to open it.
+    #[command(after_help = "Examples:\n  \
+        jiaozi wallet new alice\n  \
+        jiaozi wallet new alice --mnemonic-file alice.words --passphrase-file alice.passphrase\n  \
+        jiaozi wallet new treasury --threshold 2 --key 8c1f… --key 02aa…\n\n\
+        The words are shown once on a terminal, or written to --mnemonic-file (0600): write them on paper. A wallet exists\n\
+        on the chain only when an operator has opened it: jiaozi wallet open.")]
+    New(NewArguments),
+    /// Make a wallet again from its words.
+    #[command(after_help = "Examples:\n  \
+        jiaozi wallet recover alice\n  \
+        jiaozi wallet recover alice --mnemonic-file alice.words\n\n\
+        Without --mnemonic-file the words are asked for.")]
+    Recover(NewArguments),
+    /// Take the wallet of an operator into the keystore, from the key file of its genesis ceremony.
+    #[command(after_help = "Examples:\n  jiaozi wallet import bank-1 --key-file keys/wallet.key --operator 1 --genesis genesis.json")]
+    Import(ImportArguments),
+    /// List the wallets of the keystore.
+    #[command(after_help = "Examples:\n  jiaozi wallet list\n  jiaozi wallet list --json")]
+    List(KeystoreOptions),
+    /// A wallet as the keystore and the chain know it.
+    #[command(after_help = "Examples:\n  jiaozi wallet show alice\n  jiaozi wallet show jz1…")]
+    Show(LookArguments),
+    /// How much a wallet holds.
+    #[command(after_help = "Examples:\n  jiaozi wallet balance alice\n  jiaozi wallet balance jz1… --json")]
+    Balance(LookArguments),
+    /// What happened to a wallet, newest first.
+    #[command(after_help = "Examples:\n  jiaozi wallet history alice --limit 20\n  jiaozi wallet history alice --before 12.0.3")]
+    History(HistoryArguments),
+    /// Open wallets as an operator.
+    #[command(after_help = "Examples:\n  \
+        jiaozi wallet open --operator bank-1 alice bob\n  \
+        jiaozi wallet open --operator bank-1 --tier two 77d0…\n\n\
+        A wallet is named by its name in the keystore, or by what `wallet new` printed for the operator: the hash of its\n\
+        policy, with a colon and the salt where it has one.")]
+    Open(OpenArguments),
+}
+
+#[derive(Debug, Args)]
+struct NewArguments {
+    /// The wallet's name in the keystore.
+    name: String,
+    /// File for the words (`new` writes it, `recover` reads it); readable by its owner only.
+    #[arg(long, value_name = "FILE")]
+    mnemonic_file: Option<PathBuf>,
+    /// Public key of somebody else who may sign; the wallet's own key is added.
+    #[arg(long, value_name = "KEY")]
+    key: Vec<PublicKey>,
+    /// Signatures needed.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threshold: u8,
+    #[command(flatten)]
+    network: NetworkOptions,
+    #[command(flatten)]
+    keystore: KeystoreOptions,
+    #[command(flatten)]
+    passphrase: PassphraseOptions,
+}
+
+/// The network that a wallet is of.
+#[derive(Debug, Clone, Args)]
+struct NetworkOptions {
+    /// Genesis file of the network; without it the node is asked.
+    #[arg(long, value_name = "FILE", env = "JIAOZI_GENESIS")]
+    genesis: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeOptions,
+}
+
+#[derive(Debug, Args)]
+struct ImportArguments {
+    /// The wallet's name in the keystore.
+    name: String,
+    /// The key file.
+    #[arg(long, value_name = "FILE")]
+    key_file: PathBuf,
+    /// Id of the operator (see: jiaozi genesis show).
+    #[arg(long, value_name = "ID")]
+    operator: u16,
+    #[command(flatten)]
+    network: NetworkOptions,
+    #[command(flatten)]
+    keystore: KeystoreOptions,
+    #[command(flatten)]
+    passphrase: PassphraseOptions,
+}
+
+#[derive(Debug, Args)]
+struct LookArguments {
+    /// A wallet: its id, or its name in the keystore.
+    wallet: String,
+    #[command(flatten)]
+    node: NodeOptions,
+    #[command(flatten)]
+    keystore: KeystoreOptions,
+}
+
+#[derive(Debug, Args)]
+struct HistoryArguments {
+    #[command(flatten)]
+    look: LookArguments,
+    /// Entries wanted.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(HISTORY_PAGE_MAX)))]
+    limit: u32,
+    /// Only entries before this place, as the page before named it.
+    #[arg(long, value_name = "CURSOR")]
+    before: Option<Cursor>,
+}
+
+#[derive(Debug, Args)]
+struct OpenArguments {
+    /// Wallets to open.
+    #[arg(required = true, value_name = "WALLET")]
+    wallets: Vec<String>,
+    /// The operator's wallet, by its name in the keystore.
+    #[arg(long, value_name = "NAME")]
+    operator: String,
+    /// The limits that the wallets live under.
+    #[arg(long, value_name = "TIER", default_value = "two")]
+    tier: TierChoice,
+    #[command(flatten)]
+    send: SendOptions,
+}
+
+/// A tier that an operator may open wallets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TierChoice {
+    /// Identified in person.
+    One,
+    /// Identified remotely.
+    Two,
+    /// Identified, without a bank account.
+    Three,
+    /// Anonymous.
+    Four,
+}
+
+impl From<TierChoice> for Tier {
+    fn from(choice: TierChoice) -> Self {
+        match choice {
+            TierChoice::One => Self::One,
+            TierChoice::Two => Self::Two,
+            TierChoice::Three => Self::Three,
+            TierChoice::Four => Self::Four,
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(arguments: WalletArguments, output: Output) -> Answer {
+    match arguments.command {
+        WalletCommand::New(arguments) => {
+            if arguments.mnemonic_file.is_none() && (output.is_json() || !is_terminal()) {
+                return Err(Failure::usage("words_would_leak", "the words would be written into a file or pipe")
+                    .at("--mnemonic-file")
+                    .mend("name a new file for them with --mnemonic-file"));
+            }
+            let seed = WalletSeed::generate(Words::TwentyFour).map_err(seed_failure)?;
+            create(&arguments, seed, true, output)
+        }
+        WalletCommand::Recover(arguments) => {
+            let words = match &arguments.mnemonic_file {
+                Some(path) => read_file(path, "--mnemonic-file")?,
+                None => prompt("Words: ")?,
+            };
+            let seed = WalletSeed::from_words(&words).map_err(seed_failure)?;
+            create(&arguments, seed, false, output)
+        }
+        WalletCommand::Import(arguments) => import(&arguments, output),
+        WalletCommand::List(options) => output.result(&Listed { wallets: options.open()?.list()? }),
+        WalletCommand::Show(arguments) => look(&arguments, output, false),
+        WalletCommand::Balance(arguments) => look(&arguments, output, true),
+        WalletCommand::History(arguments) => history(&arguments, output),
+        WalletCommand::Open(arguments) => open(&arguments, output),
+    }
+}
+
+fn seed_failure(fault: wallet::SeedError) -> Failure {
+    Failure::usage("mnemonic", fault).at("--mnemonic-file")
+}
+
+impl NetworkOptions {
+    /// Network and currency; offline where a genesis file is given.
+    fn terms(&self) -> Answer<(GenesisHash, Currency)> {
+        let Some(path) = &self.genesis else {
+            let terms = self.node.connect()?.terms(None)?;
+            return Ok((terms.genesis, terms.currency));
+        };
+        let spec = genesis::GenesisFile::load(path).and_then(|file| file.spec());
+        let spec = spec.map_err(|fault| super::genesis::failure(fault).at("--genesis"))?;
+        let chain = spec.chain(ledger::values::ChainId(self.node.chain));
+        let chain = chain.ok_or_else(|| Failure::from(api::ApiError::from(api::ErrorCode::ChainUnknown)).at("--chain"))?;
+        Ok((spec.hash(), chain.currency))
+    }
+}
+
+fn create(arguments: &NewArguments, seed: WalletSeed, is_new: bool, output: Output) -> Answer {
+    crate::keystore::check_name(&arguments.name)?;
+    let keystore = arguments.keystore.open()?;
+    if keystore.has(&arguments.name) {
+        return Err(Failure::usage("wallet_name", format_args!("there is a wallet {} already", arguments.name))
+            .at("name")
+            .mend("choose another name"));
+    }
+    let (genesis, currency) = arguments.network.terms()?;
+    let mut keys = arguments.key.clone();
+    keys.push(seed.key(0, 0).public_key());
+    let policy = Policy::new(arguments.threshold, keys).map_err(|fault| {
+        Failure::usage("policy", fault).at("--threshold").mend("name each other key once, and a threshold up to their number")
+    })?;
+    let passphrase = arguments.passphrase.read_new()?;
+    let words = seed.words();
+    let file_name = format!("{}.key", arguments.name);
+    let file = KeyFile::seal(&Secret::WalletSeed(seed), &arguments.name, &passphrase, KdfParams::default())?;
+    keystore.save_seed(&file_name, &file)?;
+    let name = arguments.name.clone();
+    let entry =
+        keystore.add(NewWallet { name, genesis, currency, policy, salt: [0; 16], operator: None, seed: file_name, index: 0 })?;
+    if is_new {
+        hand_out(&words, arguments.mnemonic_file.as_deref(), output)?;
+    }
+    let mnemonic_file = arguments.mnemonic_file.clone().filter(|_| is_new);
+    output.result(&Created { policy_hash: entry.policy()?.hash().to_string(), wallet: entry, mnemonic_file })
+}
+
+/// Shows the words once, or writes them to a private file.
+fn hand_out(words: &Zeroizing<String>, file: Option<&Path>, output: Output) -> Answer {
+    match file {
+        Some(path) => write_private(path, format!("{}\n", words.as_str()).as_bytes()),
+        None => output.line(&format!("words (shown once, write them on paper):\n\n  {}\n", words.as_str())),
+    }
+}
+
+/// A new wallet.
+#[derive(Debug, Serialize)]
+struct Created {
+    wallet: WalletEntry,
+    policy_hash: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mnemonic_file: Option<PathBuf>,
+}
+
+impl Show for Created {
+    fn text(&self) -> String {
+        let mut lines = vec![
+            ("wallet", self.wallet.name.clone()),
+            ("id", self.wallet.id.clone()),
+            ("key", self.wallet.keys.join(" ")),
+            ("for the operator", self.policy_hash.clone()),
+        ];
+        if let Some(path) = &self.mnemonic_file {
+            lines.push(("words", path.display().to_string()));
+        }
+        facts(&lines)
+    }
+}
+
+fn import(arguments: &ImportArguments, output: Output) -> Answer {
+    let keystore = arguments.keystore.open()?;
+    let (genesis, currency) = arguments.network.terms()?;
+    let file = KeyFile::load(&arguments.key_file)?;
+    file.require(KeyKind::WalletSeed)?;
+    let Secret::WalletSeed(seed) = file.open(&arguments.passphrase.read()?)? else {
+        return Err(wallet::KeyFileError::Mismatch.into());
+    };
+    let policy = Policy::single(seed.key(0, 0).public_key());
+    let file_name = format!("{}.key", arguments.name);
+    keystore.save_seed(&file_name, &file)?;
+    let entry = keystore.add(NewWallet {
+        name: arguments.name.clone(),
+        genesis,
+        currency,
+        policy,
+        salt: operator_salt(OperatorId(arguments.operator)),
+        operator: Some(arguments.operator),
+        seed: file_name,
+        index: 0,
+    })?;
+    output.result(&Created { policy_hash: entry.policy()?.hash().to_string(), wallet: entry, mnemonic_file: None })
+}
+
+/// The wallets of a keystore.
+#[derive(Debug, Serialize)]
+struct Listed {
+    wallets: Vec<WalletEntry>,
+}
+
+impl Show for Listed {
+    fn text(&self) -> String {
+        if self.wallets.is_empty() {
+            return "no wallets; make one with: jiaozi wallet new NAME".to_owned();
+        }
+        let rows = self.wallets.iter().map(|wallet| {
+            let signers = format!("{} of {}", wallet.threshold, wallet.keys.len());
+            vec![wallet.name.clone(), wallet.id.clone(), wallet.currency.clone(), signers]
+        });
+        table(&["name", "id", "currency", "signatures"], rows, &[])
+    }
+}
+
+/// A wallet as the chain knows it.
+#[derive(Debug, Serialize)]
+struct Looked {
+    #[serde(flatten)]
+    view: WalletView,
+    is_certified: bool,
+    #[serde(skip)]
+    brief: bool,
+}
+
+impl Show for Looked {
+    fn text(&self) -> String {
+        let view = &self.view;
+        let certified = if self.is_certified { "certified" } else { "not certified yet" };
+        let balance = format!("{} yuan", Amount::from_fen(view.balance_fen));
+        let at = format!("{} ({certified})", view.height);
+        if self.brief {
+            return facts(&[("wallet", view.id.to_string()), ("balance", balance), ("height", at)]);
+        }
+        let state = match view.status {
+            WalletState::Active => "active",
+            WalletState::Frozen => "frozen",
+            WalletState::Closed => "closed",
+            WalletState::Moved => "moved",
+        };
+        let lanes: Vec<String> = view.lanes.iter().map(|lane| format!("{}: {}", lane.lane, lane.highest)).collect();
+        facts(&[
+            ("wallet", view.id.to_string()),
+            ("balance", balance),
+            ("status", state.to_owned()),
+            ("tier", format!("{:?}", view.tier).to_lowercase()),
+            ("operator", view.operator.to_string()),
+            ("policy", view.policy.to_string()),
+            ("nonces used", lanes.join(", ")),
+            ("chain", view.chain.to_string()),
+            ("height", at),
+        ])
+    }
+}
+
+fn look(arguments: &LookArguments, output: Output, brief: bool) -> Answer {
+    let id = wallet_id(&arguments.wallet, &arguments.keystore.open()?).map_err(|failure| failure.at("wallet"))?;
+    let connection = arguments.node.connect()?;
+    let view = connection.wait(connection.client.wallet(id, Some(connection.chain)))?;
+    output.result(&Looked { is_certified: view.certified_height >= view.height, view, brief })
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct History(HistoryPage);
+
+impl Show for History {
+    fn text(&self) -> String {
+        let page = &self.0;
+        let rows = page.entries.iter().map(|entry| {
+            let (kind, sign) = match entry.kind {
+                MovementName::Paid => ("paid", "-"),
+                MovementName::Received => ("received", "+"),
+                MovementName::Opened => ("opened", ""),
+                MovementName::Issued => ("issued", "+"),
+                MovementName::Redeemed => ("redeemed", "-"),
+            };
+            let certified = if entry.height <= page.certified_height { "yes" } else { "no" };
+            let amount = format!("{sign}{}", Amount::from_fen(entry.amount_fen));
+            vec![entry.cursor.to_string(), kind.to_owned(), amount, entry.counterparty.to_string(), certified.to_owned()]
+        });
+        let text = table(&["place", "what", "yuan", "counterparty", "certified"], rows, &[2]);
+        let next = page.next.map(|next| format!("\n\nolder entries: --before {next}")).unwrap_or_default();
+        text + &next
+    }
+}
+
+fn history(arguments: &HistoryArguments, output: Output) -> Answer {
+    let look = &arguments.look;
+    let id = wallet_id(&look.wallet, &look.keystore.open()?).map_err(|failure| failure.at("wallet"))?;
+    let connection = look.node.connect()?;
+    let query = HistoryQuery { chain: Some(look.node.chain), before: arguments.before, limit: Some(arguments.limit) };
+    output.result(&History(connection.wait(connection.client.history(id, query))?))
+}
+
+/// Wallets that were opened.
+#[derive(Debug, Serialize)]
+struct Opened {
+    opened: usize,
+    transactions: Vec<Sent>,
+}
+
+impl Show for Opened {
+    fn text(&self) -> String {
+        let sent: Vec<String> = self.transactions.iter().map(Show::text).collect();
+        format!("{}\n\nopened {} wallets", sent.join("\n\n"), self.opened)
+    }
+}
+
+fn open(arguments: &OpenArguments, output: Output) -> Answer {
+    let keystore = arguments.send.keystore.open()?;
+    let openings: Answer<Vec<WalletOpening>> = arguments
+        .wallets
+        .iter()
+        .map(|wallet| {
+            if keystore.has(wallet) {
+                let entry = keystore.find(wallet)?;
+                return Ok(opening(entry.policy()?.hash(), entry.wallet_salt()?, arguments.tier));
+            }
+            let (policy, salt) = wallet.split_once(':').unwrap_or((wallet, "00000000000000000000000000000000"));
+            let wrong = || {
+                Failure::usage("wallet_opening", format_args!("{wallet:?} is no wallet of the keystore and no policy hash"))
+                    .at("WALLET")
+                    .mend("give a name from `jiaozi wallet list`, or the hash that the customer's `wallet new` printed")
+            };
+            let policy: PolicyHash = policy.parse().map_err(|_| wrong())?;
+            Ok(opening(policy, const_hex::decode_to_array(salt).map_err(|_| wrong())?, arguments.tier))
+        })
+        .collect();
+    let openings = openings?;
+    let sender = arguments.send.sender(&arguments.operator).map_err(|failure| failure.at("--operator"))?;
+    let secret = sender.keystore.secret(&sender.entry, &arguments.send.passphrase.read()?)?;
+    let mut transactions = Vec::new();
+    for group in openings.chunks(OPENINGS_MAX) {
+        let transaction = sender.sign(Operation::OpenWallets { wallets: group.to_vec() }, &secret)?;
+        transactions.push(sender.submit(&transaction, &arguments.send.wait, output)?);
+    }
+    output.result(&Opened { opened: openings.len(), transactions })
+}
+
+fn opening(policy: PolicyHash, salt: [u8; 16], tier: TierChoice) -> WalletOpening {
+    WalletOpening { policy, salt, tier: tier.into() }
+}
