@@ -51,7 +51,9 @@ fn steps(text: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for (line, content) in fences(text, "console") {
         match (content.strip_prefix("$ "), steps.last_mut()) {
-            (Some(command), _) => steps.push(Step { line, command: command.to_owned(), expected: Vec::new() }),
+            (Some(command), _) => {
+                steps.push(Step { line, command: command.to_owned(), expected: Vec::new() })
+            }
             (None, Some(step)) => step.expected.push(content.to_owned()),
             (None, None) => panic!("line {line}: output before the first command"),
         }
@@ -87,7 +89,10 @@ impl Drop for Shell {
                     .arg(entry.path())
                     .stdout(Stdio::null())
                     .status();
-                assert!(std::thread::panicking() || down.is_ok_and(|status| status.success()), "a network is left behind");
+                assert!(
+                    std::thread::panicking() || down.is_ok_and(|status| status.success()),
+                    "a network is left behind"
+                );
             }
         }
     }
@@ -140,7 +145,10 @@ fn line_fits(expected: &str, printed: &str) -> bool {
 fn word_fits(expected: &str, printed: &str) -> bool {
     let Some((before, after)) = expected.split_once(ANY) else { return expected == printed };
     let Some(rest) = printed.strip_prefix(before) else { return false };
-    let ends = rest.char_indices().take_while(|(_, letter)| *letter != ' ').map(|(at, letter)| at + letter.len_utf8());
+    let ends = rest
+        .char_indices()
+        .take_while(|(_, letter)| *letter != ' ')
+        .map(|(at, letter)| at + letter.len_utf8());
     ends.into_iter().any(|end| word_fits(after, &rest[end..]))
 }
 
@@ -252,7 +260,8 @@ fn anchors(text: &str) -> BTreeSet<String> {
         in_fence ^= line.starts_with("```");
         if !in_fence && line.starts_with('#') {
             let title = line.trim_start_matches('#').trim().to_lowercase();
-            let kept = title.chars().filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));
+            let kept =
+                title.chars().filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));
             anchors.insert(kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect());
         }
     }
@@ -264,7 +273,9 @@ fn every_relative_link_leads_somewhere() {
     let mut links = 0;
     for page in pages() {
         let text = std::fs::read_to_string(&page).unwrap();
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target)) {
+        for target in
+            text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+        {
             if target.contains("://") || target.contains(char::is_whitespace) {
                 continue;
             }
