@@ -154,7 +154,7 @@ async fn post(cluster: &Cluster, bank: usize, payments: &[(Vec<u8>, TransactionI
         let body = encode_body(payments.iter().map(|(bytes, _)| bytes.as_slice())).unwrap();
         if let Ok(answers) = client.submit_bulk_body(body, payments.len()).await {
             let refused = answers.iter().find(|answer| answer.status == api::SubmitStatus::Refused);
-            match refused.and_then(api::BulkAnswer::error) {
+            match refused.and_then(api::bulk::BulkAnswer::error) {
                 None => return,
                 Some(error) => assert!(error.is_transient, "a payment was refused: {error:?}"),
             }

@@ -112,31 +112,36 @@ async fn many(edge: &Edge, headers: &HeaderMap, body: &[u8]) -> Result<Response,
     Ok(([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], encode_answers(&answers)).into_response())
 }
 
+/// Transactions of one body for one chain, and their places in the body.
+struct Part<'a> {
+    chain: &'a ChainHandle,
+    places: Vec<usize>,
+    transactions: Vec<Vec<u8>>,
+}
+
 /// Submits to the chains that the transactions name; answers in the order of `transactions`.
 async fn judge(edge: &Edge, transactions: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
-    let mut answers: Vec<Option<SubmitAnswer>> = vec![None; transactions.len()];
-    let mut parts: Vec<(&ChainHandle, Vec<usize>, Vec<Vec<u8>>)> = Vec::new();
+    // What no chain answers (a node that hosts none) is answered with this.
+    let mut answers = vec![refused(ErrorCode::NotReady.into()); transactions.len()];
+    let mut parts: Vec<Part<'_>> = Vec::new();
     for (place, bytes) in transactions.into_iter().enumerate() {
-        let Some(chain) = chain_for(edge, &bytes) else {
-            answers[place] = Some(refused(ErrorCode::NotReady.into()));
-            continue;
-        };
-        match parts.iter_mut().find(|(handle, ..)| handle.chain() == chain.chain()) {
-            Some((_, places, part)) => {
-                places.push(place);
-                part.push(bytes);
+        let Some(chain) = chain_for(edge, &bytes) else { continue };
+        match parts.iter_mut().find(|part| part.chain.chain() == chain.chain()) {
+            Some(part) => {
+                part.places.push(place);
+                part.transactions.push(bytes);
             }
-            None => parts.push((chain, vec![place], vec![bytes])),
+            None => parts.push(Part { chain, places: vec![place], transactions: vec![bytes] }),
         }
     }
-    for (chain, places, part) in parts {
-        for (place, answer) in places.into_iter().zip(judge_part(edge, chain, part).await) {
-            answers[place] = Some(answer);
+    for Part { chain, places, transactions } in parts {
+        for (place, answer) in places.into_iter().zip(judge_part(edge, chain, transactions).await) {
+            if let Some(slot) = answers.get_mut(place) {
+                *slot = answer;
+            }
         }
     }
-    let answered =
-        |answer: Option<SubmitAnswer>| answer.unwrap_or_else(|| refused(ErrorCode::Internal.into()));
-    answers.into_iter().map(answered).collect()
+    answers
 }
 
 async fn judge_part(edge: &Edge, chain: &ChainHandle, part: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {

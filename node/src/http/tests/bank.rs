@@ -226,7 +226,7 @@ impl Bank {
         };
         let digest = header.digest(self.genesis);
         let mut set = WriteSet::new();
-        for (digest, batch) in &batch {
+        if let Some((digest, batch)) = &batch {
             set.put(Table::Batches, digest.0, batch.encode());
         }
         self.store.write(set, Durability::Buffered).unwrap();

@@ -12,6 +12,9 @@ use super::get;
 use crate::handle::{HaltCode, Status, Voting};
 use crate::http::routes;
 
+/// A change of the status, and why the node is then not ready.
+type Case<'a> = (&'a dyn Fn(&mut Status), Option<NotReady>);
+
 #[tokio::test]
 async fn readiness_names_its_reason() {
     let mut bank = Bank::new();
@@ -22,7 +25,7 @@ async fn readiness_names_its_reason() {
     assert!(ready.status == StatusCode::OK && view.is_ready && view.chains[0].is_voting);
     assert_eq!((view.chains[0].height, view.chains[0].certified_height), (4, 3));
 
-    let cases: [(&dyn Fn(&mut Status), Option<NotReady>); 6] = [
+    let cases: [Case<'_>; 6] = [
         (&|status| status.chain.highest_announced = Height(4 + 64), None),
         (&|status| status.chain.highest_announced = Height(4 + 65), Some(NotReady::CatchingUp)),
         (&|status| status.voting = Voting::Observer, None),
