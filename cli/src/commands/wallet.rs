@@ -201,6 +201,11 @@ pub fn run(arguments: WalletArguments, output: Output) -> Answer {
             create(&arguments, seed, true, output)
         }
         WalletCommand::Recover(arguments) => {
+            if arguments.seed_of.is_some() {
+                return Err(Failure::usage("seed_of", "a wallet is recovered from its own words")
+                    .at("--seed-of")
+                    .mend("recover the other wallet first, then make this one with: jiaozi wallet new --seed-of"));
+            }
             let words = match &arguments.mnemonic_file {
                 Some(path) => read_file(path, "--mnemonic-file")?,
                 None => prompt("Words: ")?,
