@@ -178,9 +178,12 @@ impl From<AuditError> for Failure {
                 Self::refused(code, &error).mend(mend)
             }
             AuditError::Storage(fault) if fault.is_refusal() => {
-                let exit = match fault {
-                    storage::StorageError::Locked { .. } => Exit::Unreachable,
-                    _ => Exit::Usage,
+                let (exit, mend) = match fault {
+                    storage::StorageError::Locked { .. } => (
+                        Exit::Unreachable,
+                        "stop the node that uses it, or replay through the node's feed: --node URL --genesis FILE",
+                    ),
+                    _ => (Exit::Usage, mend),
                 };
                 Self::new(exit, "data_directory", &fault).at("--data").mend(mend)
             }

@@ -35,9 +35,11 @@ enum WalletCommand {
     #[command(after_help = "Examples:\n  \
         jiaozi wallet new alice\n  \
         jiaozi wallet new alice --mnemonic-file alice.words --passphrase-file alice.passphrase\n  \
-        jiaozi wallet new treasury --threshold 2 --key 8c1f… --key 02aa…\n\n\
+        jiaozi wallet new treasury --seed-of alice --threshold 2 --key 8c1f… --key 02aa…\n\n\
         The words are shown once on a terminal, or written to --mnemonic-file (0600): write them on paper. A wallet exists\n\
-        on the chain only when an operator has opened it: jiaozi wallet open.")]
+        on the chain only when an operator has opened it: jiaozi wallet open.\n\n\
+        A wallet of several people: each makes a wallet of their own, they exchange the keys that `wallet new` printed, and\n\
+        each makes the shared wallet with --seed-of their own. All get the same id.")]
     New(NewArguments),
     /// Make a wallet again from its words.
     #[command(after_help = "Examples:\n  \
@@ -76,6 +78,9 @@ struct NewArguments {
     /// File for the words (`new` writes it, `recover` reads it); readable by its owner only.
     #[arg(long, value_name = "FILE")]
     mnemonic_file: Option<PathBuf>,
+    /// Sign for the new wallet with the key of this wallet instead of a new seed: for wallets of several people.
+    #[arg(long, value_name = "NAME")]
+    seed_of: Option<String>,
     /// Public key of somebody else who may sign; the wallet's own key is added.
     #[arg(long, value_name = "KEY")]
     key: Vec<PublicKey>,
@@ -185,6 +190,7 @@ impl From<TierChoice> for Tier {
 /// [`Failure`].
 pub fn run(arguments: WalletArguments, output: Output) -> Answer {
     match arguments.command {
+        WalletCommand::New(arguments) if arguments.seed_of.is_some() => share(&arguments, output),
         WalletCommand::New(arguments) => {
             if arguments.mnemonic_file.is_none() && (output.is_json() || !is_terminal()) {
                 return Err(Failure::usage("words_would_leak", "the words would be written into a file or pipe")
@@ -195,6 +201,11 @@ pub fn run(arguments: WalletArguments, output: Output) -> Answer {
             create(&arguments, seed, true, output)
         }
         WalletCommand::Recover(arguments) => {
+            if arguments.seed_of.is_some() {
+                return Err(Failure::usage("seed_of", "a wallet is recovered from its own words")
+                    .at("--seed-of")
+                    .mend("recover the other wallet first, then make this one with: jiaozi wallet new --seed-of"));
+            }
             let words = match &arguments.mnemonic_file {
                 Some(path) => read_file(path, "--mnemonic-file")?,
                 None => prompt("Words: ")?,
@@ -239,11 +250,7 @@ fn create(arguments: &NewArguments, seed: WalletSeed, is_new: bool, output: Outp
             .mend("choose another name"));
     }
     let (genesis, currency) = arguments.network.terms()?;
-    let mut keys = arguments.key.clone();
-    keys.push(seed.key(0, 0).public_key());
-    let policy = Policy::new(arguments.threshold, keys).map_err(|fault| {
-        Failure::usage("policy", fault).at("--threshold").mend("name each other key once, and a threshold up to their number")
-    })?;
+    let policy = policy(arguments, seed.key(0, 0).public_key())?;
     let passphrase = arguments.passphrase.read_new()?;
     let words = seed.words();
     let file_name = format!("{}.key", arguments.name);
@@ -257,6 +264,39 @@ fn create(arguments: &NewArguments, seed: WalletSeed, is_new: bool, output: Outp
     }
     let mnemonic_file = arguments.mnemonic_file.clone().filter(|_| is_new);
     output.result(&Created { policy_hash: entry.policy()?.hash().to_string(), wallet: entry, mnemonic_file })
+}
+
+/// Own key and the others' keys.
+fn policy(arguments: &NewArguments, own: PublicKey) -> Answer<Policy> {
+    let mut keys = arguments.key.clone();
+    keys.push(own);
+    Policy::new(arguments.threshold, keys).map_err(|fault| {
+        Failure::usage("policy", fault).at("--threshold").mend("name each other key once, and a threshold up to their number")
+    })
+}
+
+/// Makes a wallet under the key of another one. No secret is needed for that.
+fn share(arguments: &NewArguments, output: Output) -> Answer {
+    let keystore = arguments.keystore.open()?;
+    let own = keystore.find(arguments.seed_of.as_deref().unwrap_or_default()).map_err(|failure| failure.at("--seed-of"))?;
+    let [key] = own.policy()?.keys[..] else {
+        return Err(Failure::usage("seed_of", format_args!("wallet {} has several keys", own.name))
+            .at("--seed-of")
+            .mend("name a wallet of your own, with one key"));
+    };
+    let (genesis, currency) = arguments.network.terms()?;
+    own.require_network(genesis).map_err(|failure| failure.at("--seed-of"))?;
+    let entry = keystore.add(NewWallet {
+        name: arguments.name.clone(),
+        genesis,
+        currency,
+        policy: policy(arguments, key)?,
+        salt: [0; 16],
+        operator: None,
+        seed: own.seed,
+        index: own.index,
+    })?;
+    output.result(&Created { policy_hash: entry.policy()?.hash().to_string(), wallet: entry, mnemonic_file: None })
 }
 
 /// Shows the words once, or writes them to a private file.
