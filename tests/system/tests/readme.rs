@@ -1,6 +1,6 @@
 //! The pages tell the truth: console blocks of their examples are run, relative links lead somewhere.
 //!
-//! A fence marked `console` holds commands after `$ ` and, below each, what it prints (standard error included).
+//! A fence marked `console` holds commands after `$ ` and, below each, what it prints, standard error included.
 //! The commands of a page run in one shell, in order, in a new folder, with `jiaozi` on the path. In what is
 //! expected, `…` stands for one word that differs from run to run, a line of only `…` for any lines; runs of
 //! spaces count as one. A command whose expected output starts with `error:` must end with exit code 1, every
