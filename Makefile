@@ -35,7 +35,7 @@ lint: setup ## Format, lints, documentation
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 
 bench: build ## Measure payments per second, latency, memory and disk on this machine
-	$(CARGO_TARGET_DIR)/debug/bench load --help >/dev/null && scripts/bench
+	scripts/bench
 
 simulate: build ## Replay one seed in the bottle: make simulate SEED=7
 	$(CARGO_TARGET_DIR)/debug/simulate --seed $(SEED)

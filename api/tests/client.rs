@@ -177,6 +177,13 @@ async fn waiting_ends_with_the_certificate_the_expiry_or_the_timeout() {
     let script = Script::start(walk.map(status).to_vec()).await;
     let answer = script.client().wait_certified(id, Duration::from_secs(5)).await.unwrap();
     assert!(answer.is_certified && script.seen().len() == 4);
+    assert!(script.seen().iter().all(|request| request.head.contains("?wait=certified&timeout_ms=")));
+
+    // A node that lets nobody else wait is asked again without.
+    let busy = (429, json(&ApiError::from(ErrorCode::TooManyRequests)));
+    let script = Script::start(vec![busy, status(TransactionState::Certified)]).await;
+    assert!(script.client().wait_certified(id, Duration::from_secs(5)).await.unwrap().is_certified);
+    assert!(!script.seen()[1].head.contains("wait="));
 
     let script = Script::start(vec![status(TransactionState::Expired)]).await;
     let answer = script.client().wait_certified(id, Duration::from_secs(5)).await.unwrap();
@@ -318,7 +325,7 @@ fn pages_are_exact() {
     let batches = batch_page(&[batch(1).1]);
     assert!(matches!(FeedPage::decode(&batches), Err(PageError::Magic)));
     assert_eq!(decode_batches(&batches).unwrap(), [batch(1).1]);
-    let mut many = batches.clone();
+    let mut many = batches;
     many[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(matches!(decode_batches(&many), Err(PageError::Framing { entry: 0 })));
     assert!(matches!(

@@ -1,5 +1,7 @@
 //! The JSON of every type of the contract, written out: a change here is a change for every client.
 
+use api::evidence::{EvidencePage, EvidenceQuery, EvidenceView};
+use api::transaction::{TransactionQuery, WaitFor};
 use api::*;
 use ledger::records::{Block, BlockBody, BlockHeader};
 use ledger::records::{
@@ -354,6 +356,31 @@ fn health_and_readiness() {
                 "announced_height": 900, "is_voting": false, "halt": { "code": 1, "message": "stopped" },
             }],
         }),
+    );
+}
+
+#[test]
+fn evidence_and_waiting() {
+    let record = EvidenceView {
+        sequence: 5,
+        seat: 2,
+        operator: Some(3),
+        kind: "contradicting_votes".into(),
+        bytes: vec![0, 255],
+    };
+    check(
+        &EvidencePage { chain: 0, records: vec![record], next: Some(6) },
+        json!({
+            "chain": 0, "next": 6,
+            "records": [{
+                "sequence": 5, "seat": 2, "operator": 3, "kind": "contradicting_votes", "bytes": "00ff",
+            }],
+        }),
+    );
+    check(&EvidenceQuery { chain: Some(1), from: Some(2), limit: None }, json!({ "chain": 1, "from": 2 }));
+    check(
+        &TransactionQuery { wait: Some(WaitFor::Certified), timeout_ms: Some(9) },
+        json!({ "wait": "certified", "timeout_ms": 9 }),
     );
 }
 

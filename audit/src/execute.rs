@@ -58,10 +58,6 @@ impl Executor {
         self.state.head()
     }
 
-    pub(crate) const fn state(&self) -> &ChainState {
-        &self.state
-    }
-
     pub(crate) const fn records(&self) -> &Records {
         &self.records
     }

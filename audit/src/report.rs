@@ -105,7 +105,6 @@ pub struct Report {
 impl Report {
     /// Payments replayed per second.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     pub fn payments_per_second(&self) -> f64 {
         self.tally.payments as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }

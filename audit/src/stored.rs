@@ -108,7 +108,7 @@ impl<'a> StoredHeights<'a> {
     /// Compares rows of one table; the first difference by height, then by place.
     fn compare(&self, table: Table, expected: Vec<Expected>) -> Result<(), AuditError> {
         let chunks: Vec<&[Expected]> = expected.chunks(KEYS_PER_READ).collect();
-        let compared = self.cores.map(&chunks, 1, |chunk| {
+        let compared = self.cores.map(&chunks, 1, |chunk| -> Result<(), AuditError> {
             let keys: Vec<&[u8]> = chunk.iter().map(|expected| expected.key.as_slice()).collect();
             let stored = self.reader.multi_get(table, &keys)?;
             let differs = |(expected, stored): &(&Expected, Option<Vec<u8>>)| stored.as_ref() != Some(&expected.value);

@@ -92,10 +92,7 @@ impl Verifier {
         let encoded: Vec<&[u8]> = page.iter().flat_map(|block| block.batches.iter().map(Vec::as_slice)).collect();
         let mut decoded = self
             .cores
-            .map(&encoded, 1, |bytes| {
-                let batch = Batch::decode(bytes)?;
-                Ok((check_batch(&self.rules, &batch)?, batch))
-            })
+            .map(&encoded, 1, |bytes| decode_batch(&self.rules, bytes))
             .into_iter();
         page.iter().map(|block| decoded.by_ref().take(block.batches.len()).collect()).collect()
     }
@@ -153,7 +150,7 @@ impl Verifier {
         blocks: &[VerifiedBlock],
         certificates: &[(usize, BlockDigest, Vec<u8>)],
     ) -> Option<(usize, Height, Finding)> {
-        let verified = self.cores.map(certificates, CERTIFICATES_PER_CHUNK, |(place, digest, bytes)| {
+        let verified = self.cores.map(certificates, CERTIFICATES_PER_CHUNK, |(place, digest, bytes)| -> Result<(), Finding> {
             let proof = FinalityProof::decode(bytes).map_err(Finding::CertificateMalformed)?;
             let proved = verify_finality(&proof, self.rules.genesis, &self.rules.registry);
             let proved = proved.map_err(Finding::Certificate)?;
@@ -167,6 +164,11 @@ impl Verifier {
         let (place, finding) = bad?;
         Some((place, blocks.get(place)?.block.header.height, finding))
     }
+}
+
+fn decode_batch(rules: &ChainRules, bytes: &[u8]) -> Result<(BatchDigest, Batch), BatchFault> {
+    let batch = Batch::decode(bytes)?;
+    Ok((check_batch(rules, &batch)?, batch))
 }
 
 impl VerifiedBlock {

@@ -2,6 +2,7 @@
 //!
 //! | file | what it says |
 //! | --- | --- |
+//! | `demo.rs` | the demonstration: 20,000 payments, a crash, a replay, two forgeries |
 //! | `load.rs` | the load: open loop, latency to final and to certified |
 //! | `population.rs` | wallets: keys, opening, funding, pre-signed payments |
 //! | `watch.rs` | when each height was seen final and certified at each bank |
@@ -9,6 +10,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement fails loudly")]
 
+mod demo;
 mod load;
 mod population;
 mod usage;
@@ -26,6 +28,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// The main job on real input, with a crash, a replay and two forgeries.
+    Demo(demo::Demo),
     /// Four banks as processes, pre-signed payments in an open loop; prints one JSON object.
     Load(load::Load),
 }
@@ -33,6 +37,7 @@ enum Command {
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     match Arguments::parse().command {
+        Command::Demo(demo) => runtime.block_on(demo.run()),
         Command::Load(load) => runtime.block_on(load.run()),
     }
 }

@@ -50,6 +50,17 @@ pub(crate) struct Known {
     pub(crate) arrived_ms: u64,
     /// In a final block: no longer waits, kept until execution.
     pub(crate) is_final: bool,
+    /// No final block named it when it came.
+    pub(crate) was_fresh: bool,
+}
+
+/// Why a batch is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Admission {
+    /// A block names it, so its sealer's share does not count.
+    pub(crate) wanted: bool,
+    /// It can still be ordered, and no final block names it.
+    pub(crate) is_fresh: bool,
 }
 
 impl Known {
@@ -91,12 +102,12 @@ impl Batches {
         self.invalid.contains(digest)
     }
 
-    /// Lets a batch in. `wanted`: a block names it, so its sealer's share does not count.
-    pub(crate) fn admit(&mut self, digest: BatchDigest, batch: Arc<Batch>, bytes: Bytes, wanted: bool, now_ms: u64) -> Admitted {
+    /// Lets a batch in.
+    pub(crate) fn admit(&mut self, digest: BatchDigest, batch: Arc<Batch>, bytes: Bytes, admission: Admission, now_ms: u64) -> Admitted {
         if self.known.contains_key(&digest) || self.is_invalid(&digest) {
             return Admitted::No;
         }
-        if !wanted && self.is_full(batch.content.sealer, bytes.len()) {
+        if !admission.wanted && self.is_full(batch.content.sealer, bytes.len()) {
             return Admitted::No;
         }
         let known = Known {
@@ -107,6 +118,7 @@ impl Batches {
             arrival: self.next_arrival,
             arrived_ms: now_ms,
             is_final: false,
+            was_fresh: admission.is_fresh,
         };
         self.order.insert(self.next_arrival, digest);
         self.next_arrival += 1;

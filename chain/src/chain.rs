@@ -21,7 +21,7 @@ use ledger::records::Block;
 use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, ValidatorIndex, View};
 use mempool::{Pool, PoolRefusal, Pooled};
 
-use crate::batches::Batches;
+use crate::batches::{Admission, Batches};
 use crate::catch_up::{Fetches, Peers};
 use crate::claims::Claims;
 use crate::config::{ChainConfig, QUESTIONS_MAX, REPEAT_MS};
@@ -84,7 +84,8 @@ impl Chain {
         let mut batches = Batches::default();
         let mut content_height = recovered.content_height;
         for (digest, batch, bytes) in recovered.batches {
-            batches.admit(digest, Arc::new(batch), bytes, true, 0);
+            let admission = Admission { wanted: true, is_fresh: false };
+            batches.admit(digest, Arc::new(batch), bytes, admission, 0);
             batches.judged(digest, true);
         }
         for (digest, block) in recovered.open_blocks {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_LIFE_MS_MAX, BATCH_TRANSACTIONS_MAX};
 use ledger::records::{Batch, BatchContent};
-use ledger::rules::check_batch;
+use ledger::rules::{BatchFault, check_batch};
 use ledger::values::{BatchDigest, Canonical, NodeIndex, TimestampMs, ValidatorIndex};
 use storage::{Durability, Table, WriteSet};
 
-use crate::batches::Admitted;
+use crate::batches::{Admission, Admitted};
 use crate::chain::Chain;
 use crate::config::{
     BATCH_AGE_IDLE_MS, BATCH_AGE_LOADED_MS, BATCH_TTL_MS, EVIDENCE_MAX, LOADED_TRANSACTIONS,
@@ -65,7 +65,8 @@ impl Chain {
         self.next_sequence = content.sequence.saturating_add(1);
         let (digest, batch) = content.seal(self.config.rules.genesis, &key);
         let bytes = Bytes::from(batch.encode());
-        self.batches.admit(digest, Arc::new(batch), bytes.clone(), true, now.elapsed_ms);
+        let admission = Admission { wanted: true, is_fresh: true };
+        self.batches.admit(digest, Arc::new(batch), bytes.clone(), admission, now.elapsed_ms);
         self.accept(digest);
         self.send_to_all(&Frame::Batch(bytes));
         true
@@ -108,22 +109,33 @@ impl Chain {
         };
         let digest = batch.content.digest(self.config.rules.genesis);
         let wanted = self.fetches.wants_batch(&digest);
-        let expires = batch.content.expires.0;
-        let is_fresh = expires >= now.wall.0 && expires <= now.wall.0.saturating_add(BATCH_LIFE_MS_MAX);
-        if self.batches.get(&digest).is_some() || !(wanted || (is_fresh && !self.tree.is_ordered(&digest))) {
+        let is_fresh = self.is_fresh(now, &digest, batch.content.expires);
+        if self.batches.get(&digest).is_some() || !(wanted || is_fresh) {
             return;
         }
-        if check_batch(&self.config.rules, &batch).is_err() {
+        if let Err(fault) = check_batch(&self.config.rules, &batch) {
             // Without a valid seal nothing proves who made it: only the sender is to blame.
             self.distrust(now, from, "a batch that breaks a stateless rule");
             self.keep_evidence_of_node(from, "invalid_batch", &bytes);
-            self.batches.judged(digest, false);
+            // The seal is no part of the digest: a broken one says nothing about the batch that others may hold.
+            if !matches!(fault, BatchFault::SealInvalid { .. }) {
+                self.batches.judged(digest, false);
+            }
             return;
         }
         let batch = Arc::new(batch);
-        if self.batches.admit(digest, Arc::clone(&batch), bytes, wanted, now.elapsed_ms) == Admitted::New {
+        let admission = Admission { wanted, is_fresh };
+        if self.batches.admit(digest, Arc::clone(&batch), bytes, admission, now.elapsed_ms) == Admitted::New {
             self.effects.push(Effect::VerifySignatures { digest, batch });
         }
+    }
+
+    /// Whether the batch can still be ordered and is in no final block: a final block's batch is remembered until the
+    /// clock of the final tip passed its expiry.
+    fn is_fresh(&self, now: Now, digest: &BatchDigest, expires: TimestampMs) -> bool {
+        expires >= now.wall.max(self.tree.tip().timestamp)
+            && expires.0 <= now.wall.0.saturating_add(BATCH_LIFE_MS_MAX)
+            && !self.tree.is_ordered(digest)
     }
 
     pub(crate) fn signatures_checked(&mut self, digest: BatchDigest, first_bad: Option<usize>) {
@@ -201,7 +213,10 @@ impl Chain {
         let expired = self.batches.expire(wall, &named);
         let mut set = WriteSet::new();
         for (digest, known) in expired {
-            set.delete(Table::Batches, digest.0);
+            // A batch that came because it was asked for may be an executed one that an invalid block named again.
+            if known.was_fresh {
+                set.delete(Table::Batches, digest.0);
+            }
             if Some(known.batch.content.sealer) == self.config.own_validator {
                 for transaction in &known.batch.content.transactions {
                     let bytes = transaction.encode().len();

@@ -54,10 +54,11 @@ impl Chain {
             return;
         }
         let digest = header.digest(self.config.rules.genesis);
-        self.note_content(&block);
         self.tree.insert(digest, Arc::new(block), Written::No);
     }
 
+    /// Remembers the highest block that moves something: until it is certified, a leader does not idle. Only for blocks
+    /// that a vote or a certificate stands for; anybody can invent another.
     pub(crate) fn note_content(&mut self, block: &Block) {
         if !block.body.batches.is_empty() {
             self.content_height = self.content_height.max(block.header.height);
@@ -244,7 +245,8 @@ impl Chain {
 
     fn is_available(&mut self, digest: &BlockDigest) -> bool {
         if *digest == self.tree.tip().digest {
-            return true;
+            // The final tip may have come from a certificate alone; executed, it is on disk with its batches.
+            return self.claims.newest().height >= self.tree.tip().height;
         }
         let Ok(path) = self.tree.path(digest) else { return false };
         let is_complete =
@@ -258,6 +260,7 @@ impl Chain {
         if open.written == Written::No {
             open.written = Written::Underway;
             let block = Arc::clone(&open.block);
+            self.note_content(&block);
             let mut set = WriteSet::new();
             set.put(Table::Blocks, digest.0, block.encode());
             set.put(Table::Proposals, key::proposal(block.header.height.0, &digest.0), Vec::new());

@@ -24,7 +24,7 @@ pub struct PassphraseOptions {
     #[arg(long, value_name = "FILE", env = "JIAOZI_PASSPHRASE_FILE")]
     pub passphrase_file: Option<PathBuf>,
     /// Open file descriptor to read the passphrase from, such as 3.
-    #[arg(long, value_name = "NUMBER", conflicts_with = "passphrase_file")]
+    #[arg(long, value_name = "NUMBER")]
     pub passphrase_fd: Option<u32>,
 }
 
@@ -35,8 +35,9 @@ impl PassphraseOptions {
     /// [`Failure`] when there is none.
     pub fn read(&self) -> Answer<Passphrase> {
         passphrase(&match (&self.passphrase_file, self.passphrase_fd) {
-            (Some(path), _) => read_file(path, "--passphrase-file")?,
-            (None, Some(descriptor)) => read_descriptor(descriptor)?,
+            // A descriptor stands on the command line; the file may come from the environment.
+            (_, Some(descriptor)) => read_descriptor(descriptor)?,
+            (Some(path), None) => read_file(path, "--passphrase-file")?,
             (None, None) => prompt("Passphrase: ")?,
         })
     }

@@ -52,7 +52,8 @@ pub const DISK_RESERVE_BYTES_BOUNDS: (u64, u64) = (64 << 20, 1 << 40);
 /// Bounds of the times of `[consensus]`.
 pub const CONSENSUS_MS_BOUNDS: (u64, u64) = (1, 600_000);
 
-const _: () = assert!(CONCURRENT_REQUESTS + CONCURRENT_WAITS < CONNECTIONS, "room to be told that there is no room");
+const _: () =
+    assert!(CONCURRENT_REQUESTS + CONCURRENT_WAITS < CONNECTIONS, "room to be told that there is no room");
 
 /// The file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -353,7 +354,11 @@ impl NodeConfig {
         let mut voting = BTreeSet::new();
         for entry in &self.keys.consensus_keys {
             if !chains.contains(&entry.chain) {
-                return Err(fault("keys", "consensus_keys", FieldProblem::ChainNotHosted { chain: entry.chain }));
+                return Err(fault(
+                    "keys",
+                    "consensus_keys",
+                    FieldProblem::ChainNotHosted { chain: entry.chain },
+                ));
             }
             if !voting.insert(entry.chain) {
                 return Err(fault("keys", "consensus_keys", FieldProblem::Doubled));
@@ -495,7 +500,9 @@ pub enum FieldProblem {
     #[error("has an entry twice or without a name. Mend: give every entry its own")]
     Doubled,
     /// A key for a chain that the node does not host.
-    #[error("has a key for chain {chain}, which [node] chains does not list. Mend: add the chain or drop the key")]
+    #[error(
+        "has a key for chain {chain}, which [node] chains does not list. Mend: add the chain or drop the key"
+    )]
     ChainNotHosted {
         /// The chain.
         chain: u32,
@@ -519,7 +526,9 @@ pub enum FieldProblem {
     #[error("is not a SHA-256 hash. Mend: put the 64 hexadecimal digits that `jiaozi token new` prints")]
     TokenHash,
     /// Not a log filter.
-    #[error("is no log filter: {reason}. Mend: write a level such as info, or levels such as info,network=debug")]
+    #[error(
+        "is no log filter: {reason}. Mend: write a level such as info, or levels such as info,network=debug"
+    )]
     Filter {
         /// Why not.
         reason: crate::telemetry::FilterError,
@@ -546,7 +555,7 @@ mod tests {
     fn the_documented_example_is_read_and_shows_the_defaults() {
         let config = NodeConfig::parse(EXAMPLE).unwrap();
         let least = NodeConfig::parse(minimal()).unwrap();
-        assert_eq!((&config.rest, config.storage, &config.log), (&least.rest, least.storage, &least.log));
+        assert_eq!((&config.rest, &config.storage, &config.log), (&least.rest, &least.storage, &least.log));
         // What the example leaves out as a comment is the default that it names.
         let mut shown = String::new();
         for line in EXAMPLE.lines() {
@@ -612,7 +621,10 @@ mod tests {
             let listen = format!("listen = \"{listen}\"");
             for lines in [listen.clone(), format!("{listen}\n{tls}"), format!("{listen}\n{token}")] {
                 let message = refused("[rest]", &lines);
-                assert!(message.contains("[rest] listen") && message.contains("jiaozi token new"), "{message}");
+                assert!(
+                    message.contains("[rest] listen") && message.contains("jiaozi token new"),
+                    "{message}"
+                );
             }
             let text = format!("{}\n[rest]\n{listen}\n{tls}\n{token}", minimal());
             assert!(NodeConfig::parse(&text).is_ok());

@@ -182,7 +182,11 @@ mod tests {
         assert_eq!(tokens.open(Some(&shop.token), Scope::Submit), Ok("shop"));
         assert_eq!(tokens.open(Some(&auditor.token), Scope::Audit), Ok("auditor"));
         assert_eq!(tokens.open(Some(&auditor.token), Scope::Read), Err(Shut::Scope { needed: Scope::Read }));
-        assert_eq!(tokens.open(Some(&shop.sha256), Scope::Read), Err(Shut::Unknown), "the hash opens nothing");
+        assert_eq!(
+            tokens.open(Some(&shop.sha256), Scope::Read),
+            Err(Shut::Unknown),
+            "the hash opens nothing"
+        );
         assert_eq!(tokens.open(Some(""), Scope::Read), Err(Shut::Unknown));
         assert_eq!(tokens.open(None, Scope::Read), Err(Shut::Missing));
     }
@@ -196,7 +200,8 @@ mod tests {
     fn a_broken_entry_opens_nothing_and_does_not_open_everything() {
         // A configuration with such a hash is refused at start; this is the second lock.
         let shop = new_token().unwrap();
-        let tokens = Tokens::new(&[entry("a", "zz", &[Scope::Read]), entry("b", &shop.sha256, &[Scope::Read])]);
+        let tokens =
+            Tokens::new(&[entry("a", "zz", &[Scope::Read]), entry("b", &shop.sha256, &[Scope::Read])]);
         assert_eq!(tokens.open(Some("zz"), Scope::Read), Err(Shut::Unknown));
         let none = Tokens::new(&[entry("a", "zz", &[Scope::Read])]);
         assert_eq!(none.open(None, Scope::Read), Err(Shut::Missing));

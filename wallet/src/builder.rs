@@ -193,7 +193,7 @@ mod tests {
             WalletId([1; 32]),
             Policy::single(secret.public_key()),
         );
-        assert_eq!(bare.clone().redeem(Amount::ZERO).content(), Err(BuildError::Missing { field: "nonce" }));
+        assert_eq!(bare.redeem(Amount::ZERO).content(), Err(BuildError::Missing { field: "nonce" }));
         let no_payment = builder(&secret).pay_all(Vec::new()).content();
         assert!(no_payment.unwrap_err().to_string().contains("operation.payments"));
         let zero = builder(&secret).redeem(Amount::ZERO).nonce(Nonce { lane: 0, sequence: 0 }).content();

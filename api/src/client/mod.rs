@@ -25,12 +25,15 @@ pub use token::Token;
 pub use transport::JSON_BYTES_MAX;
 
 use crate::bulk::{BULK_ANSWER_BYTES, BULK_TRANSACTIONS_MAX, BulkAnswer, decode_answers, encode_body};
-use crate::chain::{BlockView, ChainsView};
+use crate::chain::{BlockView, ChainView, ChainsView};
+use crate::evidence::{EvidencePage, EvidenceQuery};
 use crate::feed::{OUTCOMES_BYTES_MAX, decode_outcomes};
 use crate::health::{Health, Ready};
 use crate::network::NetworkView;
 use crate::path;
-use crate::transaction::{SubmitAnswer, SubmitRequest, TransactionState, TransactionStatus};
+use crate::transaction::{
+    SubmitAnswer, SubmitRequest, TransactionQuery, TransactionState, TransactionStatus, WaitFor,
+};
 use crate::wallet::{HistoryPage, HistoryQuery, WalletView};
 use transport::{Body, Transport, json_body, parse};
 
@@ -145,8 +148,26 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn transaction(&self, id: TransactionId) -> Result<TransactionStatus, ClientError> {
+        self.transaction_with(id, TransactionQuery::default()).await
+    }
+
+    /// The same, letting the node wait with its answer.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with code 1303 while too many wait there.
+    pub async fn transaction_with(
+        &self,
+        id: TransactionId,
+        query: TransactionQuery,
+    ) -> Result<TransactionStatus, ClientError> {
+        let mut pairs = Vec::new();
+        pairs.extend(query.wait.map(|wait| match wait {
+            WaitFor::Final => ("wait", "final".to_owned()),
+            WaitFor::Certified => ("wait", "certified".to_owned()),
+        }));
+        pairs.extend(query.timeout_ms.map(|timeout_ms| ("timeout_ms", timeout_ms.to_string())));
         let unknown = crate::code::ErrorCode::TransactionUnknown.code();
-        match self.transport.get_json(&path::transaction(id), &[]).await {
+        match self.transport.get_json(&path::transaction(id), &pairs).await {
             Err(ClientError::Refused(error)) if error.code == unknown => {
                 Ok(TransactionStatus::without_position(id, TransactionState::Unknown, None))
             }
@@ -165,18 +186,20 @@ impl Client {
         timeout: Duration,
     ) -> Result<TransactionStatus, ClientError> {
         let started = Instant::now();
-        let (mut pause, mut status) = (POLL_FIRST, TransactionState::Unknown);
+        let (mut pause, mut status, mut node_waits) = (POLL_FIRST, TransactionState::Unknown, true);
         loop {
-            match self.transaction(id).await {
+            let left = timeout.saturating_sub(started.elapsed()).min(self.transport.timeout() / 2);
+            let wait = TransactionQuery { wait: Some(WaitFor::Certified), timeout_ms: Some(millis(left)) };
+            let query = if node_waits { wait } else { TransactionQuery::default() };
+            match self.transaction_with(id, query).await {
                 Ok(answer) if answer.status.is_terminal() => return Ok(answer),
                 Ok(answer) => status = answer.status,
-                Err(error) if error.is_transient() => {}
+                // Too many wait there already, or it is away: from now on this side looks again and again.
+                Err(error) if error.is_transient() => node_waits = false,
                 Err(error) => return Err(error),
             }
-            let waited = started.elapsed();
-            if waited + pause > timeout {
-                let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-                return Err(ClientError::NotCertified { id, status, waited_ms });
+            if started.elapsed() + pause > timeout {
+                return Err(ClientError::NotCertified { id, status, waited_ms: millis(started.elapsed()) });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 3 / 2).min(POLL_MAX);
@@ -227,6 +250,25 @@ impl Client {
     /// [`ClientError`].
     pub async fn chains(&self) -> Result<ChainsView, ClientError> {
         self.transport.get_json(path::CHAINS, &[]).await
+    }
+
+    /// One chain.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with code 1404 when there is none.
+    pub async fn chain(&self, chain: ChainId) -> Result<ChainView, ClientError> {
+        self.transport.get_json(&path::chain(chain), &[]).await
+    }
+
+    /// Recorded misbehaviour of validators, oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn evidence(&self, query: EvidenceQuery) -> Result<EvidencePage, ClientError> {
+        let mut pairs = chain_query(query.chain.map(ChainId));
+        pairs.extend(query.from.map(|from| ("from", from.to_string())));
+        pairs.extend(query.limit.map(|limit| ("limit", limit.to_string())));
+        self.transport.get_json(path::EVIDENCE, &pairs).await
     }
 
     /// A block.
@@ -282,9 +324,25 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn metrics(&self) -> Result<String, ClientError> {
-        let (_, text) = self.transport.get_bytes(path::METRICS, &[], TEXT_BYTES_MAX).await?;
+        self.text(path::METRICS).await
+    }
+
+    /// The contract as an OpenAPI document.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn openapi(&self) -> Result<String, ClientError> {
+        self.text(path::OPENAPI).await
+    }
+
+    async fn text(&self, path: &str) -> Result<String, ClientError> {
+        let (_, text) = self.transport.get_bytes(path, &[], TEXT_BYTES_MAX).await?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn chain_query(chain: Option<ChainId>) -> Vec<(&'static str, String)> {

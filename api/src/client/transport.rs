@@ -70,6 +70,11 @@ impl Transport {
         Ok(Self { http, base, authorization, timeout: config.timeout })
     }
 
+    /// Bound of one exchange.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Gets JSON.
     pub(super) async fn get_json<T: DeserializeOwned>(
         &self,

@@ -249,9 +249,12 @@ fn new(arguments: &NewArguments, output: Output) -> Answer {
             (*currency, shard)
         })
         .collect();
-    let mut params = ChainParams::default();
-    params.block_pace_ms = arguments.block_pace_ms.unwrap_or(params.block_pace_ms);
-    params.block_weight_max = arguments.block_weight_max.unwrap_or(params.block_weight_max);
+    let defaults = ChainParams::default();
+    let params = ChainParams {
+        block_pace_ms: arguments.block_pace_ms.unwrap_or(defaults.block_pace_ms),
+        block_weight_max: arguments.block_weight_max.unwrap_or(defaults.block_weight_max),
+        ..defaults
+    };
     let timestamp = TimestampMs(arguments.timestamp_ms.unwrap_or_else(wall_clock_ms));
     let template = Template::new(arguments.network.clone(), timestamp, &chains, &params).map_err(failure)?;
     let file = Ceremony::at(&arguments.folder).create(&template).map_err(failure)?;

@@ -21,7 +21,7 @@ use crate::send::{Sender, Wait, WaitOptions, outcome};
 pub const DEMO_WALLETS_MAX: usize = 10_000;
 const _: () = assert!(DEMO_WALLETS_MAX < WALLETS_MAX);
 /// What every wallet is funded with.
-pub const FUNDS: Amount = Amount::from_fen(1_000_00);
+pub const FUNDS: Amount = Amount::from_fen(100_000);
 /// How long one transaction may take to be certified.
 const CERTIFIED_WITHIN: Duration = Duration::from_secs(60);
 /// Transactions on their way at once: below the window of a nonce lane.

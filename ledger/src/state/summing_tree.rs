@@ -27,6 +27,9 @@ use crate::values::{Canonical, Hash, Hasher, Slot, Strategy};
 /// Most levels above the leaves: 2⁴⁰ records are beyond any chain.
 pub const DEPTH_MAX: usize = 40;
 const TAG: &str = "jiaozi/tree";
+/// What every hash under [`TAG`] begins with. An inner node is laid out by hand: it is the hottest hash of the ledger.
+const TAG_PREFIX: [u8; 19] = *b"\x0b\0\0\0\0\0\0\0jiaozi/tree";
+const NODE_BYTES: usize = 19 + 2 + 2 * (8 + 32);
 const NODES_PER_CHUNK: usize = 256;
 
 /// A leaf or an inner node.
@@ -56,13 +59,14 @@ impl SumNode {
     #[must_use]
     pub fn parent(level: u8, left: &Self, right: &Self) -> Option<Self> {
         let sum = left.sum.checked_add(right.sum)?;
-        let hash = Hasher::new(TAG)
-            .bytes(&[0x01, level])
-            .number(left.sum)
-            .bytes(&left.hash.0)
-            .number(right.sum)
-            .bytes(&right.hash.0)
-            .finish();
+        let mut bytes = [0; NODE_BYTES];
+        bytes[..19].copy_from_slice(&TAG_PREFIX);
+        bytes[19..21].copy_from_slice(&[0x01, level]);
+        bytes[21..29].copy_from_slice(&left.sum.to_le_bytes());
+        bytes[29..61].copy_from_slice(&left.hash.0);
+        bytes[61..69].copy_from_slice(&right.sum.to_le_bytes());
+        bytes[69..].copy_from_slice(&right.hash.0);
+        let hash = Hash::of_tagged(&bytes);
         Some(Self { sum, hash })
     }
 }

@@ -11,6 +11,14 @@ use wincode::{SchemaRead, SchemaWrite};
 #[repr(transparent)]
 pub struct Hash(pub [u8; 32]);
 
+impl Hash {
+    /// SHA-256 of bytes that already begin with the length and bytes of a tag: for hot paths that lay them out once.
+    #[must_use]
+    pub(crate) fn of_tagged(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
 impl std::fmt::Debug for Hash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self}")

@@ -127,10 +127,12 @@ fn history() {
 #[test]
 fn the_protocol_page_lists_every_code() {
     use ledger::records::{NotExecuted, Rejection};
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/protocol.md")).unwrap();
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/protocol.md")).unwrap();
     let yes = |transient: bool| if transient { "yes" } else { "no" };
     for rejection in Rejection::ALL {
-        let row = format!("| {} | {} | {} |", rejection.code(), rejection.name(), yes(rejection.is_transient()));
+        let row =
+            format!("| {} | {} | {} |", rejection.code(), rejection.name(), yes(rejection.is_transient()));
         assert!(page.contains(&row), "{row}");
     }
     for (code, name) in NotExecuted::ALL {

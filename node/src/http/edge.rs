@@ -53,7 +53,8 @@ impl Edge {
     /// The edge of a node.
     #[must_use]
     pub fn new(parts: EdgeParts) -> Self {
-        let permits = |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3)));
+        let permits =
+            |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3)));
         Self(Arc::new(Inner {
             genesis: parts.spec.hash(),
             chain_metrics: parts.chains.iter().map(|chain| parts.metrics.chain(chain.chain())).collect(),

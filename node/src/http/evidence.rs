@@ -3,9 +3,7 @@
 use std::ops::Bound;
 
 use api::error::ApiError;
-use api::evidence::{
-    EVIDENCE_PAGE_DEFAULT, EVIDENCE_PAGE_MAX, EvidencePage, EvidenceQuery, EvidenceView,
-};
+use api::evidence::{EVIDENCE_PAGE_DEFAULT, EVIDENCE_PAGE_MAX, EvidencePage, EvidenceQuery, EvidenceView};
 use axum::Json;
 use axum::extract::State;
 use ledger::records::ValidatorRecord;
@@ -17,7 +15,7 @@ use super::parameters::{Ask, limit};
 use super::refusal::Refusal;
 
 /// Most bytes of evidence in a page; one record always fits.
-pub const EVIDENCE_PAGE_BYTES_MAX: usize = 4 << 20;
+pub(crate) const EVIDENCE_PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Lists recorded misbehaviour.
 #[utoipa::path(

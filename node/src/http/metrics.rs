@@ -28,7 +28,6 @@ pub(crate) async fn metrics(State(edge): State<Edge>) -> Result<Response, Refusa
     for chain in edge.chains() {
         if let Some(metrics) = edge.chain_metrics(chain.chain()) {
             metrics.status(&chain.status.borrow());
-            metrics.store(&chain.store.statistics(), None);
         }
     }
     let page = parts.metrics.encode().map_err(Refusal::metrics)?;

@@ -8,7 +8,7 @@ use axum::extract::State;
 use super::edge::Edge;
 
 /// This node's software version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Shows operators and nodes.
 #[utoipa::path(

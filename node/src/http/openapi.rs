@@ -4,7 +4,9 @@ use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{blocks, chains, evidence, feed, health, metrics, network, proofs, submit, transactions, wallets};
+use super::{
+    blocks, chains, evidence, feed, health, metrics, network, proofs, submit, transactions, wallets,
+};
 
 /// The document. A test compares it with the router.
 #[derive(OpenApi)]

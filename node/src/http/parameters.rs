@@ -50,7 +50,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Ask<T> {
 /// The parameter that a message of the query reader starts with, as in `limit: invalid digit found in string`, or names
 /// in back quotes, as in ``unknown field `limits` ``.
 fn parameter_name(detail: &str) -> Option<&str> {
-    let is_name = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let is_name =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let first = detail.split_once(": ").map(|(first, _)| first).filter(|first| is_name(first));
     first.or_else(|| detail.split('`').nth(1).filter(|quoted| is_name(quoted)))
 }

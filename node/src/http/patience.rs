@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 use crate::telemetry::RestMetrics;
 
 /// How long a write may make no progress.
-pub const WRITE_STALL_MS: u64 = 10_000;
+pub(crate) const WRITE_STALL_MS: u64 = 10_000;
 
 /// Accepts connections while there is room; closes the others at once.
 #[derive(Clone)]
@@ -93,7 +93,11 @@ impl PatientStream {
 }
 
 impl AsyncRead for PatientStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }

@@ -25,7 +25,7 @@ use super::parameters::Place;
 use super::refusal::Refusal;
 
 /// Certificates looked through for a claim that reaches a height; claims lag by a few blocks.
-pub const CLAIMS_LOOKED_THROUGH: usize = 256;
+pub(crate) const CLAIMS_LOOKED_THROUGH: usize = 256;
 
 /// Proves what a transaction became.
 #[utoipa::path(
@@ -108,4 +108,3 @@ fn claiming_block<R: Reader + ?Sized>(
     }
     Ok(None)
 }
-

@@ -19,9 +19,9 @@ use crate::handle::{Status, Voting};
 use crate::tokens::Shut;
 
 /// When a client that found no place may come back.
-pub const BUSY_RETRY_MS: u64 = 1_000;
+pub(crate) const BUSY_RETRY_MS: u64 = 1_000;
 /// When a client of a node that is not ready may come back.
-pub const NOT_READY_RETRY_MS: u64 = 2_000;
+pub(crate) const NOT_READY_RETRY_MS: u64 = 2_000;
 
 /// A refusal on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,9 @@ impl From<&Refused> for ApiError {
             Refused::Rejected { reason, .. } => (*reason).into(),
             Refused::Pool { reason, .. } => match reason {
                 PoolRefusal::NonceTaken { holder } => Self::nonce_waiting(*holder),
-                PoolRefusal::WalletFull => Self::from(ErrorCode::WalletQueueFull).retry_after_ms(BUSY_RETRY_MS),
+                PoolRefusal::WalletFull => {
+                    Self::from(ErrorCode::WalletQueueFull).retry_after_ms(BUSY_RETRY_MS)
+                }
                 // Known is answered as known before it comes here.
                 PoolRefusal::Known | PoolRefusal::Full => {
                     Self::from(ErrorCode::PoolFull).retry_after_ms(BUSY_RETRY_MS)
@@ -76,7 +78,9 @@ impl Refusal {
 
     /// A read ended without an answer: the node stops, or a defect was met.
     pub(crate) fn stopping() -> Self {
-        tracing::error!("a read of the store ended without an answer; the node is stopping, or this is a defect");
+        tracing::error!(
+            "a read of the store ended without an answer; the node is stopping, or this is a defect"
+        );
         ErrorCode::Internal.into()
     }
 

@@ -14,15 +14,15 @@ use crate::config::RestSection;
 use crate::tls::{TlsError, TlsServer};
 
 /// How long a client may take for the handshake of TLS.
-pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
+pub(crate) const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// How long a client may take to send the head of a request; also how long an idle connection stays open.
-pub const HEAD_TIMEOUT_MS: u64 = 30_000;
+pub(crate) const HEAD_TIMEOUT_MS: u64 = 30_000;
 /// Most bytes of a request's head: a request for 64 batches is about 4 KiB long.
-pub const HEAD_BYTES_MAX: usize = 32 << 10;
+pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
 /// Most header fields of a request.
-pub const HEADERS_MAX: usize = 64;
+pub(crate) const HEADERS_MAX: usize = 64;
 /// How long requests in work may take to end when the node stops.
-pub const STOP_TIMEOUT_MS: u64 = 5_000;
+pub(crate) const STOP_TIMEOUT_MS: u64 = 5_000;
 
 /// A listening REST edge. Dropping it stops it at once.
 #[derive(Debug)]

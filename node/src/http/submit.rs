@@ -24,7 +24,7 @@ use crate::admission::Refused;
 use crate::handle::{ChainHandle, Submitted};
 
 /// Most bytes of a JSON body: the largest transaction as hexadecimal digits, and room for names and spaces.
-pub const JSON_BYTES_MAX: usize = 2 * TRANSACTION_BYTES_MAX + 1_024;
+pub(crate) const JSON_BYTES_MAX: usize = 2 * TRANSACTION_BYTES_MAX + 1_024;
 const _: () = assert!(JSON_BYTES_MAX <= BULK_BYTES_MAX);
 
 /// Submits transactions.
@@ -67,7 +67,8 @@ async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
         let detail = format_args!("at most {bytes_max} bytes").to_string();
         ApiError::from(ErrorCode::BodyTooLarge).at("body").because(detail).into()
     };
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|announced: usize| announced > bytes_max) {
         return Err(too_large());
     }
@@ -111,30 +112,36 @@ async fn many(edge: &Edge, headers: &HeaderMap, body: &[u8]) -> Result<Response,
     Ok(([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], encode_answers(&answers)).into_response())
 }
 
+/// Transactions of one body for one chain, and their places in the body.
+struct Part<'a> {
+    chain: &'a ChainHandle,
+    places: Vec<usize>,
+    transactions: Vec<Vec<u8>>,
+}
+
 /// Submits to the chains that the transactions name; answers in the order of `transactions`.
 async fn judge(edge: &Edge, transactions: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
-    let mut answers: Vec<Option<SubmitAnswer>> = vec![None; transactions.len()];
-    let mut parts: Vec<(&ChainHandle, Vec<usize>, Vec<Vec<u8>>)> = Vec::new();
+    // What no chain answers (a node that hosts none) is answered with this.
+    let mut answers = vec![refused(ErrorCode::NotReady.into()); transactions.len()];
+    let mut parts: Vec<Part<'_>> = Vec::new();
     for (place, bytes) in transactions.into_iter().enumerate() {
-        let Some(chain) = chain_for(edge, &bytes) else {
-            answers[place] = Some(refused(ErrorCode::NotReady.into()));
-            continue;
-        };
-        match parts.iter_mut().find(|(handle, ..)| handle.chain() == chain.chain()) {
-            Some((_, places, part)) => {
-                places.push(place);
-                part.push(bytes);
+        let Some(chain) = chain_for(edge, &bytes) else { continue };
+        match parts.iter_mut().find(|part| part.chain.chain() == chain.chain()) {
+            Some(part) => {
+                part.places.push(place);
+                part.transactions.push(bytes);
             }
-            None => parts.push((chain, vec![place], vec![bytes])),
+            None => parts.push(Part { chain, places: vec![place], transactions: vec![bytes] }),
         }
     }
-    for (chain, places, part) in parts {
-        for (place, answer) in places.into_iter().zip(judge_part(edge, chain, part).await) {
-            answers[place] = Some(answer);
+    for Part { chain, places, transactions } in parts {
+        for (place, answer) in places.into_iter().zip(judge_part(edge, chain, transactions).await) {
+            if let Some(slot) = answers.get_mut(place) {
+                *slot = answer;
+            }
         }
     }
-    let answered = |answer: Option<SubmitAnswer>| answer.unwrap_or_else(|| refused(ErrorCode::Internal.into()));
-    answers.into_iter().map(answered).collect()
+    answers
 }
 
 async fn judge_part(edge: &Edge, chain: &ChainHandle, part: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
@@ -156,7 +163,8 @@ async fn judge_part(edge: &Edge, chain: &ChainHandle, part: Vec<Vec<u8>>) -> Vec
 
 /// The hosted chain that the bytes name. Bytes that name none go to the first chain, whose admission says what is wrong.
 fn chain_for<'a>(edge: &'a Edge, bytes: &[u8]) -> Option<&'a ChainHandle> {
-    let named = named_chain(bytes).and_then(|chain| edge.chains().iter().find(|handle| handle.chain() == chain));
+    let named =
+        named_chain(bytes).and_then(|chain| edge.chains().iter().find(|handle| handle.chain() == chain));
     named.or_else(|| edge.chains().first())
 }
 
@@ -182,7 +190,9 @@ fn answer(submitted: &Submitted) -> SubmitAnswer {
 
 const fn id_of(refused: &Refused) -> Option<TransactionId> {
     match refused {
-        Refused::NotExecuted { id, .. } | Refused::Rejected { id, .. } | Refused::Pool { id, .. } => Some(*id),
+        Refused::NotExecuted { id, .. } | Refused::Rejected { id, .. } | Refused::Pool { id, .. } => {
+            Some(*id)
+        }
         Refused::Codec(_) | Refused::Stateless(_) | Refused::Unavailable { .. } => None,
     }
 }

@@ -63,7 +63,7 @@ fn known(status: TransactionStatus) -> Result<Json<TransactionStatus>, Refusal> 
 }
 
 /// How long a client waits that does not say.
-pub const WAIT_DEFAULT_MS: u64 = 10_000;
+pub(crate) const WAIT_DEFAULT_MS: u64 = 10_000;
 
 async fn wait_for(
     edge: &Edge,

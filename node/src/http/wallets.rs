@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use api::code::ErrorCode;
 use api::error::ApiError;
 use api::wallet::{
-    Cursor, HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX, HistoryEntry, HistoryPage, HistoryQuery, WalletMoment, WalletQuery,
-    WalletView,
+    Cursor, HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX, HistoryEntry, HistoryPage, HistoryQuery, WalletMoment,
+    WalletQuery, WalletView,
 };
 use axum::Json;
 use axum::extract::State;
@@ -22,7 +22,7 @@ use super::refusal::Refusal;
 use crate::handle::ChainHandle;
 
 /// Outcomes that a history page may read to name its transactions; then it ends early and says where to go on.
-pub const HISTORY_OUTCOMES_MAX: usize = 200_000;
+pub(crate) const HISTORY_OUTCOMES_MAX: usize = 200_000;
 
 /// Shows a wallet.
 #[utoipa::path(

@@ -11,7 +11,7 @@ pub struct Plan {
     pub seed: u64,
     /// Banks, each with one node and one validator; at least four.
     pub nodes: u16,
-    /// Virtual time under load. After it the nodes have [`crate::world::SETTLE_MS_MAX`] to agree on what became final.
+    /// Virtual time under load. After it the nodes have 20 s to agree on what became final.
     pub duration_ms: u64,
     /// What clients do.
     pub load: Load,
@@ -97,13 +97,6 @@ pub enum Fault {
         /// To whom.
         to: u16,
     },
-}
-
-impl Fault {
-    /// Whether the network should be better off after it.
-    pub(crate) const fn is_mend(&self) -> bool {
-        matches!(self, Self::Restart { .. } | Self::CrashAll | Self::Heal)
-    }
 }
 
 /// Something broken on purpose: a run with it must turn red.

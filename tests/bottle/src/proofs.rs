@@ -2,12 +2,9 @@
 
 use chain::Archive;
 use ledger::proofs::{CertifiedResult, FinalityProof, OutcomeProof, Proof, ProofFile, outcome_path};
-use ledger::records::Transaction;
+use ledger::records::{BlockHeader, Transaction};
 use ledger::values::{Canonical as _, GenesisHash, Height, Sequential, TransactionId};
 use storage::Store;
-
-/// Heights above a result in which a certified claim is looked for.
-const CLAIM_WITHIN: u64 = 64;
 
 /// A proof of what a transaction became; `None` where it is not certified yet.
 pub(crate) fn outcome_proof(store: &dyn Store, genesis: GenesisHash, id: TransactionId) -> Option<ProofFile> {
@@ -23,15 +20,22 @@ pub(crate) fn outcome_proof(store: &dyn Store, genesis: GenesisHash, id: Transac
 
 /// The lowest block with a certificate of its own that claims the height or one above it.
 fn certified_result(archive: &Archive<'_, dyn Store>, height: Height) -> Option<CertifiedResult> {
-    for above in (height.0 + 1)..=(height.0 + CLAIM_WITHIN) {
-        let header = archive.block_at(Height(above)).ok()??.header;
-        let certificate = archive.certificate(Height(above)).ok()?;
-        let Some(certificate) = certificate.filter(|_| header.claim.height >= height) else { continue };
-        let links: Option<Vec<_>> = ((height.0 + 1)..=header.claim.height.0)
-            .map(|between| archive.result(Height(between)).ok().flatten().map(|result| result.content_hash()))
-            .collect();
-        let finality = FinalityProof::decode(&certificate).ok()?;
-        return Some(CertifiedResult { result: archive.result(height).ok()??, links: links?, header, finality });
+    let (header, certificate) = claiming(archive, height)?;
+    let links: Option<Vec<_>> = ((height.0 + 1)..=header.claim.height.0)
+        .map(|between| archive.result(Height(between)).ok().flatten().map(|result| result.content_hash()))
+        .collect();
+    let finality = FinalityProof::decode(&certificate).ok()?;
+    Some(CertifiedResult { result: archive.result(height).ok()??, links: links?, header, finality })
+}
+
+fn claiming(archive: &Archive<'_, dyn Store>, height: Height) -> Option<(BlockHeader, Vec<u8>)> {
+    let mut from = height.next();
+    loop {
+        let (above, certificate) = archive.certified_from(from).ok()??;
+        let header = archive.block_at(above).ok()??.header;
+        if header.claim.height >= height {
+            return Some((header, certificate));
+        }
+        from = above.next();
     }
-    None
 }

@@ -195,6 +195,12 @@ pub fn nothing_final_is_lost(node: u16, store: &dyn Store, first: &Sighting) -> 
     };
     agreement(first, &found)?;
     results_equal(first, &found)?;
+    let block = Archive::new(store).block_at(first.height).ok().flatten();
+    let batches = block.map(|block| block.body.batches).unwrap_or_default();
+    if let Some(batch) = batches.iter().find(|batch| !matches!(Archive::new(store).batch(**batch), Ok(Some(_)))) {
+        let detail = format!("node {node} has lost batch {batch} of height {}", first.height);
+        return violated(Property::NothingFinalIsLost, detail);
+    }
     for outcome in &first.outcomes {
         let located = Archive::new(store).locate(outcome.id).ok().flatten();
         if !located.is_some_and(|located| located.height == first.height && located.outcome == *outcome) {

@@ -10,8 +10,8 @@ use storage::{MemoryDisk, Store};
 
 use crate::properties::{self, Property, Sighting, Verdict, Violation};
 
-/// Violations kept; a broken run repeats itself.
-const VIOLATIONS_MAX: usize = 64;
+/// Violations kept of one property; a broken run repeats itself.
+const VIOLATIONS_PER_PROPERTY_MAX: usize = 4;
 
 /// A witness that nodes and world share.
 pub(crate) type Shared = Arc<Stand>;
@@ -116,9 +116,9 @@ impl Witness {
     }
 
     pub(crate) fn note(&mut self, at_ms: u64, verdict: Verdict) {
-        if let Err(violation) = verdict
-            && self.violations.len() < VIOLATIONS_MAX
-        {
+        let Err(violation) = verdict else { return };
+        let same = self.violations.iter().filter(|(_, known)| known.property == violation.property).count();
+        if same < VIOLATIONS_PER_PROPERTY_MAX {
             self.violations.push((at_ms, violation));
         }
     }

@@ -24,11 +24,11 @@ use crate::outcome::{NodeState, Outcome, Report};
 use crate::plan::{Fault, Plan, PowerCut};
 use crate::plants::Planted;
 use crate::proofs::outcome_proof;
-use crate::properties::{self, Property, Violation};
+use crate::properties::{self, Violation};
 use crate::witness::Shared;
 
 /// Virtual time after the load in which every running node must have what became final, and clients their outcomes.
-pub const SETTLE_MS_MAX: u64 = 20_000;
+pub(crate) const SETTLE_MS_MAX: u64 = 20_000;
 /// How often clients act.
 const TICK_MS: u64 = 10;
 /// Chance of each byte of an unsynced journal write to survive a power cut, until the first that does not.
@@ -310,7 +310,7 @@ impl Estate {
     fn check_proofs(&mut self, node: u16, store: &dyn Store, ids: &[ledger::values::TransactionId]) -> Vec<Violation> {
         let mut dice = Dice::new(self.plan.seed, PURPOSE_SAMPLES);
         let mut violations = Vec::new();
-        let certified = self.witness_certified(node, store);
+        let certified = certified_height(store);
         for _ in 0..PROOFS_PER_NODE {
             let Some(id) = dice.pick(ids) else { break };
             let Ok(Some(located)) = Archive::new(store).locate(*id) else { continue };
@@ -326,19 +326,6 @@ impl Estate {
             }
         }
         violations
-    }
-
-    /// The height that the highest stored block with a certificate claims.
-    fn witness_certified(&self, _node: u16, store: &dyn Store) -> Height {
-        let archive = Archive::new(store);
-        let mut height = stored_height(store);
-        while height.0 > 0 {
-            if let (Ok(Some(_)), Ok(Some(block))) = (archive.certificate(height), archive.block_at(height)) {
-                return block.header.claim.height;
-            }
-            height = Height(height.0 - 1);
-        }
-        Height(0)
     }
 
     fn outcome(mut self, trace: String) -> Outcome {
@@ -369,6 +356,19 @@ impl Estate {
 
 fn stored_height(store: &dyn Store) -> Height {
     Archive::new(store).head().ok().flatten().map_or(Height(0), |head| head.height)
+}
+
+/// The height that the highest stored block with a certificate claims.
+fn certified_height(store: &dyn Store) -> Height {
+    let archive = Archive::new(store);
+    let mut height = stored_height(store);
+    while height.0 > 0 {
+        if let (Ok(Some(_)), Ok(Some(block))) = (archive.certificate(height), archive.block_at(height)) {
+            return block.header.claim.height;
+        }
+        height = Height(height.0 - 1);
+    }
+    Height(0)
 }
 
 fn node_state(index: u16, store: Option<&dyn Store>, witness: &crate::witness::Witness) -> NodeState {

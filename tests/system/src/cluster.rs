@@ -243,13 +243,41 @@ impl Cluster {
     }
 
     /// A client of one bank's REST.
-    ///
-    /// # Panics
-    /// When its address is not one.
     #[must_use]
     pub fn client(&self, index: usize) -> api::Client {
-        let port = self.rest_ports[index];
-        api::Client::new(&api::ClientConfig::new(&format!("http://127.0.0.1:{port}"))).unwrap()
+        api::Client::new(&api::ClientConfig::new(&self.url(index))).unwrap()
+    }
+
+    /// Where a bank's REST is.
+    #[must_use]
+    pub fn url(&self, index: usize) -> String {
+        format!("http://127.0.0.1:{}", self.rest_ports[index])
+    }
+
+    /// Stops every bank's process as an operator would (SIGTERM) and waits for its end.
+    ///
+    /// # Panics
+    /// When one does not end in time.
+    pub async fn terminate_all(&mut self) {
+        for node in &self.nodes {
+            if let Some(Running::Process(child)) = node {
+                let id = child.id().to_string();
+                let _already_gone = Command::new("kill").args(["-TERM", &id]).status().is_err();
+            }
+        }
+        for slot in &mut self.nodes {
+            match slot.take() {
+                Some(Running::Process(mut child)) => {
+                    let end = Instant::now() + Duration::from_secs(30);
+                    while child.try_wait().unwrap().is_none() {
+                        assert!(Instant::now() < end, "a node does not end within 30 s of SIGTERM");
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+                Some(Running::Inside(node)) => node.stop().await,
+                None => {}
+            }
+        }
     }
 }
 

@@ -21,7 +21,9 @@ async fn a_proof_convinces_with_the_genesis_spec_alone() {
         let file = ProofFile::decode(&answer.body).unwrap();
         let proven = file.verify(&bank.network.spec).unwrap();
         assert_eq!((proven.chain, proven.height), (CHAIN, Height(3)));
-        assert!(matches!(proven.fact, Fact::Outcome { id: found, outcome } if found == id && outcome.code == code));
+        assert!(
+            matches!(proven.fact, Fact::Outcome { id: found, outcome } if found == id && outcome.code == code)
+        );
     }
 }
 
@@ -104,7 +106,8 @@ async fn evidence_is_listed_oldest_first() {
     let bank = Bank::new();
     let mut set = WriteSet::new();
     for sequence in 5_u64..8 {
-        let value = [&2_u16.to_le_bytes(), [19].as_slice(), b"contradicting_votes", &[sequence as u8; 3]].concat();
+        let value =
+            [&2_u16.to_le_bytes(), [19].as_slice(), b"contradicting_votes", &[sequence as u8; 3]].concat();
         set.put(Table::Evidence, key::sequence(sequence), value);
     }
     bank.store.write(set, Durability::Buffered).unwrap();

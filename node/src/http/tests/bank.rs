@@ -9,13 +9,13 @@ use genesis::dev::{Localnet, LocalnetPlan, localnet};
 use ledger::proofs::{FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    BatchContent, Block, BlockBody, BlockHeader, Claim, FeeBid, Nonce, Operation, Payment, Policy, Tier, Transaction,
-    TransactionContent, WalletOpening,
+    BatchContent, Block, BlockBody, BlockHeader, Claim, FeeBid, Nonce, Operation, Payment, Policy, Tier,
+    Transaction, TransactionContent, WalletOpening,
 };
 use ledger::rules::ChainRules;
 use ledger::values::{
-    Amount, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height, NodeIndex, OperatorId,
-    SecretKey, Sequential, TimestampMs, TransactionId, ValidatorIndex, View, WalletId, quorum,
+    Amount, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height, NodeIndex,
+    OperatorId, SecretKey, Sequential, TimestampMs, TransactionId, ValidatorIndex, View, WalletId, quorum,
 };
 use rcgen::SigningKey as _;
 use storage::{Durability, Identity, MemoryStore, Store, Table, WriteSet};
@@ -226,7 +226,7 @@ impl Bank {
         };
         let digest = header.digest(self.genesis);
         let mut set = WriteSet::new();
-        for (digest, batch) in &batch {
+        if let Some((digest, batch)) = &batch {
             set.put(Table::Batches, digest.0, batch.encode());
         }
         self.store.write(set, Durability::Buffered).unwrap();

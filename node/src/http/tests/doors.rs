@@ -54,7 +54,11 @@ async fn each_route_opens_for_its_scope_only() {
         assert_eq!((none.status, none.error().code), (StatusCode::UNAUTHORIZED, 1_201), "{path}");
         assert_eq!(none.headers["www-authenticate"], "Bearer");
         for wrong in ["Bearer jzt_00", "Bearer", "Basic abc", "bearer  "] {
-            assert_eq!(ask(&bank, &path, Some(wrong)).await.status, StatusCode::UNAUTHORIZED, "{path} {wrong}");
+            assert_eq!(
+                ask(&bank, &path, Some(wrong)).await.status,
+                StatusCode::UNAUTHORIZED,
+                "{path} {wrong}"
+            );
         }
         for (held, token) in &secrets {
             let answer = ask(&bank, &path, Some(&format!("Bearer {}", *token.token))).await;
@@ -78,7 +82,10 @@ async fn when_all_places_are_taken_clients_are_told_to_come_back() {
     let busy = get(&router, api::path::CHAINS).await;
     assert_eq!((busy.status, busy.error().code), (StatusCode::TOO_MANY_REQUESTS, 1_303));
     assert_eq!(busy.headers["retry-after"], "1");
-    assert!(get(&router, api::path::HEALTH).await.status.is_success(), "health answers when all else is full");
+    assert!(
+        get(&router, api::path::HEALTH).await.status.is_success(),
+        "health answers when all else is full"
+    );
     drop(held);
     assert!(get(&router, api::path::CHAINS).await.status.is_success());
 
@@ -92,7 +99,8 @@ async fn when_all_places_are_taken_clients_are_told_to_come_back() {
 
 /// A node on a socket, with limits.
 fn listen(bank: &Bank, limits: RestLimits) -> RestServer {
-    let rest = RestSection { listen: SocketAddr::from(([127, 0, 0, 1], 0)), limits, ..RestSection::default() };
+    let rest =
+        RestSection { listen: SocketAddr::from(([127, 0, 0, 1], 0)), limits, ..RestSection::default() };
     RestServer::start(&bank.edge, &rest).unwrap()
 }
 
@@ -117,7 +125,8 @@ async fn a_server_answers_on_its_socket_and_stops() {
     let bank = Bank::new();
     let server = listen(&bank, RestLimits::default());
     let address = server.address();
-    let (answer, _) = raw(address, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_vec()).await;
+    let (answer, _) =
+        raw(address, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_vec()).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"is_alive\":true"), "{answer}");
     server.stop().await;
     assert!(TcpStream::connect(address).is_err());
@@ -145,11 +154,13 @@ async fn heads_and_connections_are_bounded() {
     let limits = RestLimits { connections: 2, ..RestLimits::default() };
     let bank = Bank::with(Tokens::default(), limits);
     let server = listen(&bank, limits);
-    let long = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(64 << 10)).into_bytes();
+    let long =
+        format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(64 << 10)).into_bytes();
     let (answer, _) = raw(server.address(), long).await;
     assert!(!answer.contains(" 200 "), "{answer}");
     let many: String = (0..65).map(|field| format!("x{field}: y\r\n")).collect();
-    let (answer, _) = raw(server.address(), format!("GET /healthz HTTP/1.1\r\n{many}\r\n").into_bytes()).await;
+    let (answer, _) =
+        raw(server.address(), format!("GET /healthz HTTP/1.1\r\n{many}\r\n").into_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 
     let open = |_| {

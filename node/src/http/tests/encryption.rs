@@ -74,8 +74,10 @@ async fn tls_1_3_with_a_token_comes_in_and_nothing_else_does() {
     let address = server.address();
     let asking = move |versions: &'static [&'static SupportedProtocolVersion], token: Option<String>| {
         let roots = roots.clone();
-        let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-        let request = format!("GET /v1/chains HTTP/1.1\r\nhost: x\r\n{authorization}connection: close\r\n\r\n");
+        let authorization =
+            token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let request =
+            format!("GET /v1/chains HTTP/1.1\r\nhost: x\r\n{authorization}connection: close\r\n\r\n");
         tokio::task::block_in_place(|| ask(address, roots, versions, &request))
     };
     static ONLY_13: [&SupportedProtocolVersion; 1] = [&TLS13];
@@ -87,7 +89,10 @@ async fn tls_1_3_with_a_token_comes_in_and_nothing_else_does() {
     let stranger = asking(&ONLY_13, Some("jzt_00".to_owned())).unwrap();
     assert!(stranger.starts_with("HTTP/1.1 401 ") && stranger.contains("\"code\":1202"), "{stranger}");
     let wrong_scope = asking(&ONLY_13, Some(auditor.token.to_string())).unwrap();
-    assert!(wrong_scope.starts_with("HTTP/1.1 403 ") && wrong_scope.contains("\"code\":1203"), "{wrong_scope}");
+    assert!(
+        wrong_scope.starts_with("HTTP/1.1 403 ") && wrong_scope.contains("\"code\":1203"),
+        "{wrong_scope}"
+    );
     let old = asking(&ONLY_12, Some(reader.token.to_string())).unwrap_err();
     assert!(old.to_string().contains("ProtocolVersion"), "{old}");
     let plain = tokio::task::block_in_place(|| {
@@ -117,15 +122,20 @@ async fn files_that_do_not_make_tls_are_named_at_start() {
     let start = |certificate: &Path, key: &Path| {
         let tls = TlsFiles { certificate: certificate.to_owned(), key: key.to_owned() };
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let error = RestServer::start(&bank.edge, &RestSection { listen, tls: Some(tls), ..RestSection::default() });
+        let error =
+            RestServer::start(&bank.edge, &RestSection { listen, tls: Some(tls), ..RestSection::default() });
         let error = error.unwrap_err();
         assert!(error.to_string().contains("Mend: "), "{error}");
         error
     };
     let missing = folder.path().join("missing.pem");
-    assert!(matches!(start(&missing, &files.key), RestError::Tls(TlsError::Io { path, .. }) if path == missing));
+    assert!(
+        matches!(start(&missing, &files.key), RestError::Tls(TlsError::Io { path, .. }) if path == missing)
+    );
     assert!(matches!(start(&empty, &files.key), RestError::Tls(TlsError::Certificates { count: 0, .. })));
-    assert!(matches!(start(&files.certificate, &empty), RestError::Tls(TlsError::Pem { path, .. }) if path == empty));
+    assert!(
+        matches!(start(&files.certificate, &empty), RestError::Tls(TlsError::Pem { path, .. }) if path == empty)
+    );
     assert!(matches!(start(&huge, &files.key), RestError::Tls(TlsError::TooLarge { .. })));
     assert!(matches!(start(&files.certificate, &foreign.key), RestError::Tls(TlsError::Pair { .. })));
 }

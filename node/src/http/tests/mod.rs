@@ -34,8 +34,9 @@ struct Answer {
 
 impl Answer {
     fn json<T: DeserializeOwned>(&self) -> T {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|reason| panic!("{reason}: {} {}", self.status, String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body).unwrap_or_else(|reason| {
+            panic!("{reason}: {} {}", self.status, String::from_utf8_lossy(&self.body))
+        })
     }
 
     /// The error of a refusal, which must be complete.

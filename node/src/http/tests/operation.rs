@@ -7,10 +7,13 @@ use api::network::NetworkView;
 use axum::http::StatusCode;
 use ledger::values::Height;
 
-use super::bank::Bank;
+use super::bank::{Bank, CHAIN};
 use super::get;
 use crate::handle::{HaltCode, Status, Voting};
 use crate::http::routes;
+
+/// A change of the status, and why the node is then not ready.
+type Case<'a> = (&'a dyn Fn(&mut Status), Option<NotReady>);
 
 #[tokio::test]
 async fn readiness_names_its_reason() {
@@ -22,7 +25,7 @@ async fn readiness_names_its_reason() {
     assert!(ready.status == StatusCode::OK && view.is_ready && view.chains[0].is_voting);
     assert_eq!((view.chains[0].height, view.chains[0].certified_height), (4, 3));
 
-    let cases: [(&dyn Fn(&mut Status), Option<NotReady>); 6] = [
+    let cases: [Case<'_>; 6] = [
         (&|status| status.chain.highest_announced = Height(4 + 64), None),
         (&|status| status.chain.highest_announced = Height(4 + 65), Some(NotReady::CatchingUp)),
         (&|status| status.voting = Voting::Observer, None),
@@ -68,6 +71,8 @@ async fn metrics_show_the_moment() {
     let mut bank = Bank::new();
     bank.story();
     let router = bank.router();
+    // As the chain's driver does.
+    bank.edge.chain_metrics(CHAIN).unwrap().store(&bank.store.statistics(), bank.store.bytes_on_disk().ok());
     get(&router, "/v1/nowhere").await;
     let answer = get(&router, api::path::METRICS).await;
     assert!(answer.headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
@@ -94,7 +99,9 @@ async fn every_route_is_described_and_every_described_route_exists() {
         .as_object()
         .unwrap()
         .iter()
-        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| (path.clone(), method.clone())))
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(move |method| (path.clone(), method.clone()))
+        })
         .collect();
     let routed: BTreeSet<(String, String)> = routes()
         .into_iter()
@@ -113,7 +120,8 @@ async fn every_route_is_described_and_every_described_route_exists() {
         }
     }
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    for name in ["ApiError", "SubmitRequest", "TransactionStatus", "WalletView", "BlockView", "EvidencePage"] {
+    for name in ["ApiError", "SubmitRequest", "TransactionStatus", "WalletView", "BlockView", "EvidencePage"]
+    {
         assert!(schemas.contains_key(name), "{name}");
     }
     assert!(document["components"]["securitySchemes"]["token"].is_object());

@@ -15,7 +15,10 @@ async fn a_transaction_is_applied_or_rejected_and_certified() {
     let story = bank.story();
     let router = bank.router();
     let applied: TransactionStatus = get(&router, &api::path::transaction(story.payment)).await.json();
-    assert_eq!((applied.status, applied.height, applied.index), (TransactionState::Certified, Some(3), Some(0)));
+    assert_eq!(
+        (applied.status, applied.height, applied.index),
+        (TransactionState::Certified, Some(3), Some(0))
+    );
     let outcome = applied.outcome.unwrap();
     assert!(outcome.is_applied && applied.is_certified && outcome.code == 0);
     assert_eq!(applied.proof, Some(api::path::transaction_proof(story.payment)));
@@ -86,12 +89,10 @@ async fn a_history_is_turned_page_by_page_without_gap_or_repeat() {
     let router = bank.router();
     let path = api::path::wallet_history(story.two.id);
     let whole: HistoryPage = get(&router, &path).await.json();
-    let kinds: Vec<_> = whole.entries.iter().map(|entry| (entry.kind, entry.height, entry.amount_fen)).collect();
-    let expected = [
-        (MovementName::Received, 3, 12_345),
-        (MovementName::Received, 2, 7),
-        (MovementName::Opened, 1, 0),
-    ];
+    let kinds: Vec<_> =
+        whole.entries.iter().map(|entry| (entry.kind, entry.height, entry.amount_fen)).collect();
+    let expected =
+        [(MovementName::Received, 3, 12_345), (MovementName::Received, 2, 7), (MovementName::Opened, 1, 0)];
     assert_eq!(kinds, expected);
     assert_eq!(whole.entries[0].transaction, Some(story.payment));
     assert_eq!(whole.entries[0].counterparty, story.one.id);
@@ -111,7 +112,11 @@ async fn a_history_is_turned_page_by_page_without_gap_or_repeat() {
     assert_eq!(turned, whole.entries);
 
     for (query, field) in [("limit=0", "limit"), ("limit=1001", "limit"), ("before=1.2", "before")] {
-        assert_eq!(refusal(&router, &format!("{path}?{query}")).await, (1_002, Some(field.to_owned())), "{query}");
+        assert_eq!(
+            refusal(&router, &format!("{path}?{query}")).await,
+            (1_002, Some(field.to_owned())),
+            "{query}"
+        );
     }
 }
 
@@ -138,7 +143,10 @@ async fn chains_and_blocks_are_shown_with_their_results() {
     assert_eq!((result.executed, result.skipped, result.is_certified), (2, 0, true));
     let last: BlockView = get(&router, "/v1/chains/0/blocks/4").await.json();
     assert!(!last.result.unwrap().is_certified);
-    assert_eq!(progress.state_root, get(&router, "/v1/chains/0/blocks/4").await.json::<BlockView>().result.unwrap().state_root);
+    assert_eq!(
+        progress.state_root,
+        get(&router, "/v1/chains/0/blocks/4").await.json::<BlockView>().result.unwrap().state_root
+    );
 
     for (path, code, field) in [
         ("/v1/chains/0/blocks/5", 1_406, "height"),

@@ -28,7 +28,7 @@ async fn submit(bank: &Bank, transaction: &Transaction) -> Answer {
 async fn accepted(bank: &mut Bank, transaction: &Transaction) -> Answer {
     let router = bank.router();
     let (answer, pooled) = tokio::join!(post(&router, JSON, body(transaction)), bank.pool());
-    assert_eq!(pooled, [transaction.clone()]);
+    assert_eq!(pooled, std::slice::from_ref(transaction));
     answer
 }
 
@@ -54,7 +54,9 @@ async fn one_is_taken_in_and_known_ever_after() {
     let after = submit(&bank, &payment).await;
     assert_eq!((after.status, after.json::<SubmitAnswer>().id), (StatusCode::OK, Some(id)));
     let page = bank.edge.parts().metrics.encode().unwrap();
-    for line in ["jiaozi_chain_accepted_transactions_total{chain=\"0\"} 1", "known_transactions_total{chain=\"0\"} 2"] {
+    for line in
+        ["jiaozi_chain_accepted_transactions_total{chain=\"0\"} 1", "known_transactions_total{chain=\"0\"} 2"]
+    {
         assert!(page.contains(line), "{line}\n{page}");
     }
 }
@@ -89,8 +91,16 @@ async fn what_is_wrong_with_a_transaction_is_named() {
         ("self", resign(&bank, pay(one.id, 5), 9, soon), "payee_is_payer"),
         ("underfunded", resign(&bank, pay(two.id, 4_999_999), 9, soon), "insufficient_funds"),
         ("unknown payee", resign(&bank, pay(WalletId([9; 32]), 5), 9, soon), "payee_unknown"),
-        ("unknown payer", bank.sign_at(&bank.customer(77), Nonce { lane: 0, sequence: 1 }, TimestampMs(soon),
-            pay(two.id, 5)), "wallet_unknown"),
+        (
+            "unknown payer",
+            bank.sign_at(
+                &bank.customer(77),
+                Nonce { lane: 0, sequence: 1 },
+                TimestampMs(soon),
+                pay(two.id, 5),
+            ),
+            "wallet_unknown",
+        ),
     ];
     for (case, transaction, name) in cases {
         let answer = submit(&bank, &transaction).await;
@@ -148,12 +158,12 @@ async fn many_are_answered_one_by_one() {
     let router = bank.router();
     let (binary, pooled) = tokio::join!(send(&router, request(BULK_CONTENT_TYPE)), bank.pool());
     assert_eq!(pooled.len(), 1);
-    assert_eq!((binary.status, binary.headers["content-type"].as_bytes()), (StatusCode::OK, BULK_CONTENT_TYPE.as_bytes()));
-    let codes: Vec<_> = decode_answers(&binary.body, 5)
-        .unwrap()
-        .iter()
-        .map(|answer| (answer.status, answer.code))
-        .collect();
+    assert_eq!(
+        (binary.status, binary.headers["content-type"].as_bytes()),
+        (StatusCode::OK, BULK_CONTENT_TYPE.as_bytes())
+    );
+    let codes: Vec<_> =
+        decode_answers(&binary.body, 5).unwrap().iter().map(|answer| (answer.status, answer.code)).collect();
     let refused = SubmitStatus::Refused;
     let expected = [
         (SubmitStatus::Accepted, 0),

@@ -1,0 +1,99 @@
+//! The program as others see it: exit codes, streams, JSON.
+
+use std::process::{Command, Output};
+
+fn jiaozi(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jiaozi"));
+    for name in ["JIAOZI_NODE", "JIAOZI_HOME", "JIAOZI_GENESIS", "JIAOZI_PASSPHRASE_FILE", "JIAOZI_TOKEN_FILE"] {
+        command.env_remove(name);
+    }
+    command.args(arguments).output().unwrap()
+}
+
+fn error(output: &Output) -> serde_json::Value {
+    assert!(output.stdout.is_empty(), "a failure prints no result: {output:?}");
+    let value: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    value["error"].clone()
+}
+
+#[test]
+fn exit_codes_tell_usage_from_reach() {
+    assert_eq!(jiaozi(&["--help"]).status.code(), Some(0));
+    assert_eq!(jiaozi(&["--version"]).status.code(), Some(0));
+    assert_eq!(jiaozi(&[]).status.code(), Some(2));
+    assert_eq!(jiaozi(&["nonsense"]).status.code(), Some(2));
+    assert_eq!(jiaozi(&["genesis", "show", "/nonexistent"]).status.code(), Some(2));
+    assert_eq!(jiaozi(&["chain", "status", "--node", "http://127.0.0.1:1"]).status.code(), Some(3));
+}
+
+#[test]
+fn failures_are_objects_for_programs_and_lines_for_people() {
+    let failed = error(&jiaozi(&["chain", "status", "--node", "http://127.0.0.1:1", "--json"]));
+    assert_eq!(failed["code"], "node_unreachable");
+    assert_eq!(failed["exit"], "unreachable");
+    assert!(failed["mend"].as_str().is_some_and(|mend| mend.contains("node runs")));
+    let text = String::from_utf8(jiaozi(&["chain", "status", "--node", "http://10.0.0.1"]).stderr).unwrap();
+    for part in ["error: ", "\n  code   plain_http", "\n  next   use https"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let failed = error(&jiaozi(&["pay", "--from", "a", "--to", "b", "--amount", "1", "--keystore", "/nonexistent", "--json"]));
+    assert_eq!((&failed["code"], &failed["field"]), (&"wallet_id".into(), &"--to".into()));
+}
+
+#[test]
+fn secrets_do_not_get_into_pipes() {
+    let failed = error(&jiaozi(&["wallet", "new", "alice", "--json"]));
+    assert_eq!((&failed["code"], &failed["field"]), (&"words_would_leak".into(), &"--mnemonic-file".into()));
+    let failed = error(&jiaozi(&["token", "new", "--name", "shop", "--scopes", "read", "--json"]));
+    assert_eq!(failed["code"], "token_would_leak");
+}
+
+#[test]
+fn completions_are_written_for_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let written = jiaozi(&["completions", shell]);
+        assert_eq!(written.status.code(), Some(0));
+        let text = String::from_utf8(written.stdout).unwrap();
+        assert!(text.contains("localnet") && text.contains("jiaozi"), "{shell}");
+    }
+}
+
+#[test]
+fn an_empty_localnet_directory_has_nothing_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().to_str().unwrap();
+    for command in ["status", "down"] {
+        let failed = error(&jiaozi(&["localnet", command, "--directory", directory, "--json"]));
+        assert_eq!(failed["code"], "localnet_missing");
+    }
+}
+
+#[test]
+fn a_wallet_is_made_listed_and_recovered_offline() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let plan = genesis::dev::LocalnetPlan::new(4);
+    let spec = genesis::dev::localnet(&plan, &[1; 32]).unwrap().spec;
+    genesis::GenesisFile::from_spec(&spec).save(&folder.path().join("genesis.json")).unwrap();
+    wallet::Passphrase::generate().unwrap().save(&folder.path().join("passphrase")).unwrap();
+    let (genesis, passphrase, words) = (path("genesis.json"), path("passphrase"), path("words"));
+    let run = |command: &str, name: &str, home: &str| {
+        let home = path(home);
+        let output = jiaozi(&[
+            "wallet", command, name, "--genesis", &genesis, "--passphrase-file", &passphrase, "--mnemonic-file", &words,
+            "--keystore", &home, "--json",
+        ]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let made = run("new", "alice", "one");
+    let recovered = run("recover", "alice", "two");
+    assert_eq!(made["wallet"]["id"], recovered["wallet"]["id"]);
+    assert!(made["wallet"]["id"].as_str().is_some_and(|id| id.starts_with("jz1")));
+    let secret = std::fs::read_to_string(&words).unwrap();
+    assert_eq!(secret.split_whitespace().count(), 24);
+    let listed = jiaozi(&["wallet", "list", "--keystore", &path("one"), "--json"]);
+    let text = String::from_utf8(listed.stdout).unwrap();
+    assert!(text.contains(made["wallet"]["id"].as_str().unwrap()));
+    assert!(!text.contains(secret.trim()));
+}
