@@ -27,7 +27,7 @@ fn on_small_disk(folder: &Path, data: &Path) -> PathBuf {
     let (data, jiaozi) = (data.display(), jiaozi_binary());
     let inner = format!("mount -t tmpfs -o size={DISK} tmpfs {data} && exec {} \"$@\"", jiaozi.display());
     std::fs::write(&path, format!("#!/bin/sh\nexec unshare -rm /bin/sh -c '{inner}' sh \"$@\"\n")).unwrap();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
 
