@@ -18,11 +18,12 @@ use tokio::task::JoinHandle;
 
 use crate::admission::Admission;
 use crate::config::NodeConfig;
-use crate::driver::{Driver, Parts};
+use crate::driver::{Driver, End, Parts};
 use crate::engine::{self, EngineError, Links};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
 use crate::http::{Edge, EdgeParts, RestError, RestServer};
 use crate::keys::{Keys, KeysError};
+use crate::standing::{Standing, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::{LogError, Metrics, start_logging};
 use crate::tokens::Tokens;
@@ -79,6 +80,12 @@ pub enum StartError {
     /// REST.
     #[error(transparent)]
     Rest(#[from] RestError),
+    /// There is data already.
+    #[error("[node] data_directory: {directory} is not empty. Mend: `init` is for the network's first start only; to start again, just run the node")]
+    Initialised {
+        /// The chain's directory.
+        directory: PathBuf,
+    },
     /// The system gave no thread or no randomness.
     #[error("the system gave no {what}: {cause}")]
     System {
@@ -100,8 +107,19 @@ pub struct Node {
 struct RunningChain {
     chain: ChainId,
     engine: engine::EngineThread,
-    driver: JoinHandle<Option<HaltCode>>,
+    driver: JoinHandle<Option<End>>,
     feeds: Vec<JoinHandle<()>>,
+}
+
+/// How a node ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// A chain halted.
+    Halted(HaltCode),
+    /// It rejoined and must be started anew to vote.
+    Rejoined,
 }
 
 /// Runs a node until it is told to stop (SIGTERM, SIGINT) or a chain halts.
@@ -110,17 +128,42 @@ struct RunningChain {
 /// [`StartError`], naming section and field of the configuration.
 pub fn run(config: &NodeConfig) -> Result<Option<HaltCode>, StartError> {
     start_logging(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("node")
-        .build()
-        .map_err(|fault| StartError::System { what: "threads", cause: fault.to_string() })?;
-    let halt = runtime.block_on(async {
-        let node = Node::start(config).await?;
-        Ok::<_, StartError>(node.run_until_stopped().await)
-    })?;
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    Ok(halt)
+    loop {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("node")
+            .build()
+            .map_err(|fault| system("threads", &fault))?;
+        let ended = runtime.block_on(async {
+            let node = Node::start(config).await?;
+            Ok::<_, StartError>(node.run_until_stopped().await)
+        })?;
+        runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+        match ended {
+            Ended::Stopped => return Ok(None),
+            Ended::Halted(code) => return Ok(Some(code)),
+            Ended::Rejoined => tracing::info!("starting anew"),
+        }
+    }
+}
+
+/// Prepares the data directory of a validator that never voted: once, before the network's first start.
+///
+/// # Errors
+/// [`StartError::Initialised`] when there is data already.
+pub fn init(config: &NodeConfig) -> Result<(), StartError> {
+    for chain in &config.node.chains {
+        let directory = chain_directory(config, ChainId(*chain));
+        StandingFiles::new(&directory).init().map_err(|fault| match fault.kind() {
+            std::io::ErrorKind::AlreadyExists => StartError::Initialised { directory: directory.clone() },
+            _ => system("data directory", &fault),
+        })?;
+    }
+    Ok(())
+}
+
+fn chain_directory(config: &NodeConfig, id: ChainId) -> PathBuf {
+    config.node.data_directory.join(format!("chain-{}", id.0))
 }
 
 impl Node {
@@ -176,17 +219,16 @@ impl Node {
     }
 
     /// Waits for a signal or a halt, then stops every part.
-    pub async fn run_until_stopped(mut self) -> Option<HaltCode> {
-        let halt = tokio::select! {
-            () = signal() => None,
-            halt = first_halt(&mut self.chains) => halt,
+    pub async fn run_until_stopped(mut self) -> Ended {
+        let ended = tokio::select! {
+            () = signal() => Ended::Stopped,
+            ended = first_end(&mut self.chains) => ended,
         };
-        if let Some(code) = halt {
-            // REST goes on for a moment, so that whoever asks learns why.
+        if let Ended::Halted(code) = ended {
             tracing::error!(code = code as u16, "the node stops: {code}");
         }
         self.stop().await;
-        halt
+        ended
     }
 
     /// Stops every part, the engine first: it must not ask a driver that is gone.
@@ -196,7 +238,9 @@ impl Node {
             chain.engine.stop();
             let _ended = chain.engine.ended().await;
             stop.send_replace(true);
-            let _halted = chain.driver.await;
+            if !chain.driver.is_finished() {
+                let _ended = chain.driver.await;
+            }
             for feed in chain.feeds {
                 feed.abort();
             }
@@ -220,15 +264,20 @@ async fn signal() {
     }
 }
 
-/// The first chain that halts, by its driver or by its engine's end.
-async fn first_halt(chains: &mut [RunningChain]) -> Option<HaltCode> {
+/// The first chain that ends, by its driver or by its engine's end.
+async fn first_end(chains: &mut [RunningChain]) -> Ended {
     let ends = chains.iter_mut().map(|running| {
         Box::pin(async {
             tokio::select! {
-                halt = &mut running.driver => halt.unwrap_or(Some(HaltCode::Execution)),
+                end = &mut running.driver => match end {
+                    Ok(Some(End::Halt(code))) => Ended::Halted(code),
+                    Ok(Some(End::Rejoined)) => Ended::Rejoined,
+                    Ok(None) => Ended::Stopped,
+                    Err(_) => Ended::Halted(HaltCode::Execution),
+                },
                 exit = running.engine.ended() => {
                     tracing::error!(chain = running.chain.0, ?exit, "the consensus engine ended");
-                    Some(HaltCode::Engine)
+                    Ended::Halted(HaltCode::Engine)
                 }
             }
         })
@@ -320,8 +369,23 @@ impl Wiring<'_> {
         let (executor, chain) = self.open_chain(id, &store, chain_config.clone()).await?;
         self.wait_for_quorum(&chain_config).await;
         let links = Links::new(self.network.clone(), self.first_lane, &chain_config);
-        let journal = self.directory(id).join("journal");
-        let engine = engine::start(&journal, &chain_config, true, &self.config.consensus, links).await?;
+        let files = StandingFiles::new(&self.directory(id));
+        let standing = files.read().map_err(|fault| system("data directory", &fault))?;
+        let is_rejoining = chain_config.own_validator.is_some() && standing == Standing::Rejoining;
+        let journal = if chain_config.own_validator.is_none() || is_rejoining {
+            // An observer votes nowhere: whatever an earlier one left says nothing.
+            files.clear_observer_journal().map_err(|fault| system("data directory", &fault))?;
+            files.observer_journal()
+        } else {
+            files.journal()
+        };
+        if is_rejoining {
+            tracing::warn!(chain = id.0, "no journal: this validator follows and does not vote until it cannot contradict an earlier vote");
+        }
+        let engine = engine::start(&journal, &chain_config, &standing, &self.config.consensus, links).await?;
+        if chain_config.own_validator.is_some() && !is_rejoining {
+            only_the_journal_speaks(&files).await.map_err(|fault| system("data directory", &fault))?;
+        }
 
         let mut lanes = lanes.into_iter();
         let feeds = Channel::ALL
@@ -353,6 +417,7 @@ impl Wiring<'_> {
                 status,
                 metrics: self.metrics.chain(id),
                 disk_reserve_bytes: self.config.storage.disk_reserve_bytes,
+                rejoining: is_rejoining.then_some(files),
             },
             executor,
         )
@@ -365,7 +430,7 @@ impl Wiring<'_> {
     }
 
     fn directory(&self, id: ChainId) -> PathBuf {
-        self.config.node.data_directory.join(format!("chain-{}", id.0))
+        chain_directory(self.config, id)
     }
 
     fn chain_config(&self, rules: ChainRules, id: ChainId) -> Result<ChainConfig, StartError> {
@@ -420,6 +485,22 @@ impl Wiring<'_> {
         }
     }
 }
+
+/// Waits until the engine has begun its journal, then takes back every other permission to vote. A crash in between
+/// leaves both, which is harmless: the journal is synced before a vote leaves.
+async fn only_the_journal_speaks(files: &StandingFiles) -> std::io::Result<()> {
+    for _attempt in 0..JOURNAL_WAIT_ATTEMPTS {
+        if files.has_journal()? {
+            return files.votes();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(JOURNAL_WAIT_MS)).await;
+    }
+    Ok(())
+}
+
+/// How often, and at what interval, a new journal is looked for.
+const JOURNAL_WAIT_ATTEMPTS: usize = 250;
+const JOURNAL_WAIT_MS: u64 = 20;
 
 fn first_status(chain: &Chain) -> Status {
     Status { chain: chain.status(), voting: Voting::Observer, disk_free_bytes: u64::MAX, halt: None }

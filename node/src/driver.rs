@@ -23,7 +23,7 @@ use ledger::proofs::FinalityProof;
 use ledger::records::{Batch, Transaction};
 use ledger::rules::check_signatures;
 use ledger::values::{
-    BatchDigest, BlockDigest, Canonical, ChainId, Epoch, KeyCache, NodeIndex, ValidatorIndex, View,
+    BatchDigest, BlockDigest, Canonical, ChainId, Epoch, KeyCache, NodeIndex, TimestampMs, ValidatorIndex, View,
 };
 use network::{LaneReceiver, Network};
 use storage::{Durability, Store, WriteSet};
@@ -32,6 +32,7 @@ use tokio::time::sleep_until;
 
 use crate::admission::{Admission, Submission, wall_clock};
 use crate::handle::{HaltCode, Status, Voting};
+use crate::standing::{Passage, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::ChainMetrics;
 
@@ -58,6 +59,8 @@ pub(crate) struct Parts {
     pub(crate) admission: Arc<Admission>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) disk_reserve_bytes: u64,
+    /// While the node rejoins: where the proof of passage goes.
+    pub(crate) rejoining: Option<StandingFiles>,
     pub(crate) metrics: ChainMetrics,
 }
 
@@ -103,8 +106,19 @@ pub(crate) struct Driver {
     to_verifier: blocking::Sender<(BatchDigest, Arc<Batch>)>,
     to_executor: blocking::Sender<Box<FinalBlock>>,
     next_disk_check: tokio::time::Instant,
-    halt: Option<HaltCode>,
+    end: Option<End>,
     free_bytes: u64,
+    passage: Option<Passage>,
+    executing: Option<(TimestampMs, Option<Bytes>)>,
+}
+
+/// Why a driver ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The chain halted.
+    Halt(HaltCode),
+    /// A rejoining node may vote again: it starts anew, as a voter.
+    Rejoined,
 }
 
 impl Driver {
@@ -130,15 +144,18 @@ impl Driver {
             to_verifier,
             to_executor,
             next_disk_check: now,
-            halt: None,
+            end: None,
             free_bytes: u64::MAX,
+            passage: None,
+            executing: None,
         };
         driver.wall_offset_ms = driver.wall_offset();
+        driver.passage = driver.parts.rejoining.is_some().then(|| Passage::new(driver.now().elapsed_ms));
         Ok(driver)
     }
 
     /// Runs until the node stops or the chain halts.
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Option<HaltCode> {
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Option<End> {
         loop {
             let inputs = tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => return None,
@@ -149,8 +166,8 @@ impl Driver {
             }
             self.drop_cancelled();
             self.publish();
-            if self.halt.is_some() {
-                return self.halt;
+            if self.end.is_some() {
+                return self.end;
             }
         }
     }
@@ -203,6 +220,7 @@ impl Driver {
             Done::Executed(executed, took) => {
                 self.parts.metrics.executed(took, executed.transactions.len());
                 self.parts.admission.settle(&executed.transactions);
+                self.look_for_passage();
                 vec![Input::Executed(executed)]
             }
             Done::Persisted(digest, took) => {
@@ -282,7 +300,10 @@ impl Driver {
             Effect::VerifySignatures { digest, batch } => {
                 self.hand(|driver| driver.to_verifier.send((digest, batch)).is_ok());
             }
-            Effect::Execute(block) => self.hand(|driver| driver.to_executor.send(block).is_ok()),
+            Effect::Execute(block) => {
+                self.executing = Some((block.block.header.timestamp, block.certificate.clone()));
+                self.hand(|driver| driver.to_executor.send(block).is_ok());
+            }
             Effect::Serve { to, request } => self.serve(to, request),
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
             Effect::WakeAt { elapsed_ms } => {
@@ -364,7 +385,22 @@ impl Driver {
 
     fn halt_with(&mut self, code: HaltCode, cause: &str) {
         tracing::error!(chain = self.parts.config.rules.chain.0, code = code as u16, cause, "halted: {code}");
-        self.halt = Some(code);
+        self.end = Some(End::Halt(code));
+    }
+
+    /// A rejoining node votes again once it holds the certificate of a block from well after its start.
+    fn look_for_passage(&mut self) {
+        let now_ms = self.now().elapsed_ms;
+        let (Some(passage), Some((timestamp, certificate))) = (&mut self.passage, self.executing.take()) else { return };
+        let is_proven = passage.is_proven_by(now_ms, timestamp);
+        let (Some(certificate), Some(files), true) = (certificate, &self.parts.rejoining, is_proven) else { return };
+        match files.pass(&certificate) {
+            Ok(()) => {
+                tracing::info!("proof of passage held: this node starts anew and votes again");
+                self.end = Some(End::Rejoined);
+            }
+            Err(fault) => self.halt_with(HaltCode::Store, &fault.to_string()),
+        }
     }
 
     // ---- surroundings --------------------------------------------------------------------------------------------
@@ -400,13 +436,18 @@ impl Driver {
 
     fn publish(&self) {
         let chain = self.parts.chain.status();
-        let voting = match (self.halt, self.parts.config.own_validator.is_some(), chain.may_vote) {
-            (Some(_), ..) => Voting::Halted,
-            (None, false, _) => Voting::Observer,
-            (None, true, false) => Voting::DiskReserve,
-            (None, true, true) => Voting::Yes,
+        let halt = match self.end {
+            Some(End::Halt(code)) => Some(code),
+            _ => None,
         };
-        let status = Status { chain, voting, disk_free_bytes: self.free_bytes, halt: self.halt };
+        let voting = match (halt, self.parts.config.own_validator.is_some(), self.passage.is_some(), chain.may_vote) {
+            (Some(_), ..) => Voting::Halted,
+            (None, false, ..) => Voting::Observer,
+            (None, true, true, _) => Voting::Rejoining,
+            (None, true, false, false) => Voting::DiskReserve,
+            (None, true, false, true) => Voting::Yes,
+        };
+        let status = Status { chain, voting, disk_free_bytes: self.free_bytes, halt };
         self.parts.metrics.status(&status);
         self.parts.status.send_replace(status);
     }

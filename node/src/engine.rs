@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::config::ConsensusSection;
+use crate::standing::Standing;
 
 /// Threads of the engine's runtime: it waits for disk and network most of the time.
 const ENGINE_THREADS: usize = 1;
@@ -90,11 +91,11 @@ impl Transport for Links {
 pub(crate) async fn start(
     directory: &Path,
     chain: &ChainConfig,
-    votes: bool,
+    standing: &Standing,
     section: &ConsensusSection,
     links: Links,
 ) -> Result<RunningEngine, EngineError> {
-    let config = config(chain, votes, section);
+    let config = config(chain, standing, section);
     config.validate()?;
     let (sender, receiver) = oneshot::channel();
     let mut thread = run_tokio(directory, ENGINE_THREADS, move |context| async move {
@@ -113,10 +114,10 @@ pub(crate) async fn start(
     }
 }
 
-fn config(chain: &ChainConfig, votes: bool, section: &ConsensusSection) -> Config {
+fn config(chain: &ChainConfig, standing: &Standing, section: &ConsensusSection) -> Config {
     let rules = &chain.rules;
     let own = chain.own_validator;
-    let role = match chain.sealing_key.as_ref().filter(|_| votes) {
+    let role = match chain.sealing_key.as_ref().filter(|_| *standing != Standing::Rejoining) {
         Some(key) => Role::Voter { secret: ConsensusSecret::new(Zeroizing::new(*key.seed())) },
         None => Role::Observer { index: own.map(|ValidatorIndex(index)| index) },
     };
@@ -134,9 +135,24 @@ fn config(chain: &ChainConfig, votes: bool, section: &ConsensusSection) -> Confi
         namespace: consensus_namespace(rules.genesis, rules.chain),
         validators: chain.validators().iter().map(|validator| validator.consensus_key.0).collect(),
         role,
-        floor: Floor::Genesis(genesis_block_digest(rules.genesis, rules.chain).0),
+        floor: floor(chain, standing),
         timing,
         partition: "journal".to_owned(),
+    }
+}
+
+/// Where the engine begins when it has no journal.
+fn floor(chain: &ChainConfig, standing: &Standing) -> Floor {
+    match standing {
+        Standing::VotesAbove(proof) => Floor::Finalized(consensus::FinalityProof {
+            chain: proof.chain.0,
+            epoch: proof.epoch.0,
+            view: proof.view.0,
+            parent_view: proof.parent_view.0,
+            digest: proof.digest.0,
+            bytes: proof.bytes.clone(),
+        }),
+        _ => Floor::Genesis(genesis_block_digest(chain.rules.genesis, chain.rules.chain).0),
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `config.rs`, `keys.rs` | `node.toml`, the node's encrypted keys |
 //! | `driver.rs` | performs what a chain decides; threads, disk reserve, clock steps |
 //! | `engine.rs` | the consensus engine's thread and its frames |
+//! | `standing.rs` | may this node vote: its journal, its first start, or a proof of passage |
 //! | `admission.rs` | the only door for transactions |
 //! | `handle.rs` | what the edges see of a chain; halt codes |
 //! | `http/` | REST, one file per resource |
@@ -37,13 +38,14 @@ mod engine;
 mod handle;
 pub mod http;
 mod keys;
+mod standing;
 mod strategy;
 pub mod telemetry;
 pub mod tls;
 pub mod tokens;
 
 pub use admission::Refused;
-pub use assemble::{Node, SCHEMA_VERSION, StartError, run};
+pub use assemble::{Ended, Node, SCHEMA_VERSION, StartError, init, run};
 pub use config::NodeConfig;
 pub use engine::EngineError;
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};

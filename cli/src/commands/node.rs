@@ -18,6 +18,9 @@ pub struct NodeArguments {
 
 #[derive(Debug, Subcommand)]
 enum NodeCommand {
+    /// Prepare the data directory of a validator that never voted: once, before the network's first start.
+    #[command(after_help = "A wiped node must not be initialised: run it, and it rejoins by itself.\n\nExamples:\n  jiaozi node init --config /etc/jiaozi/node.toml")]
+    Init(ConfigArguments),
     /// Run the node until it is told to stop (SIGTERM or Ctrl-C).
     #[command(after_help = "Examples:\n  jiaozi node run --config /etc/jiaozi/node.toml")]
     Run(ConfigArguments),
@@ -31,6 +34,18 @@ struct ConfigArguments {
     /// The node's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+}
+
+/// What `node init` did.
+#[derive(Debug, Serialize)]
+struct Initialised {
+    data_directory: PathBuf,
+}
+
+impl Show for Initialised {
+    fn text(&self) -> String {
+        facts(&[("data", self.data_directory.display().to_string()), ("next", "jiaozi node run".to_owned())])
+    }
 }
 
 /// What `node check` found.
@@ -63,6 +78,11 @@ impl Show for Checked {
 /// [`Failure`].
 pub fn run(arguments: NodeArguments, output: Output) -> Answer {
     match arguments.command {
+        NodeCommand::Init(ConfigArguments { config }) => {
+            let config = load(&config)?;
+            node::init(&config).map_err(|fault| Failure::refused("node_init", fault))?;
+            output.result(&Initialised { data_directory: config.node.data_directory })
+        }
         NodeCommand::Run(ConfigArguments { config }) => {
             let halt = node::run(&load(&config)?).map_err(|fault| Failure::refused("node_start", fault))?;
             halt.map_or(Ok(()), |halt| Err(Failure::refused("node_halted", halt).mend("the message says what to do")))

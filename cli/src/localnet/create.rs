@@ -151,7 +151,8 @@ fn write_bank(layout: &Layout, name: &str, bank: &BankSecrets, rest: SocketAddr,
     let path = layout.config(name);
     std::fs::write(&path, text).map_err(|fault| Failure::io("write", &path, &fault))?;
     // What the node will read must be what was meant.
-    NodeConfig::load(&path).map(|_| ()).map_err(|fault| Failure::refused("node_config", fault))
+    let config = NodeConfig::load(&path).map_err(|fault| Failure::refused("node_config", fault))?;
+    node::init(&config).map_err(|fault| Failure::refused("node_init", fault))
 }
 
 /// Shell settings; paths are quoted, since the directory is the user's choice.

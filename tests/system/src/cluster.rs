@@ -113,6 +113,7 @@ impl Cluster {
         for index in 0..banks {
             let text = toml::to_string(&cluster.config(index)).unwrap();
             std::fs::write(directory.join(format!("bank-{index}/node.toml")), text).unwrap();
+            node::init(&cluster.config(index)).unwrap();
         }
         cluster
     }

@@ -1,0 +1,206 @@
+//! May this node vote? A vote must never contradict one that this validator gave before (PROTOCOL rule 26).
+//!
+//! - With the engine's journal, which is synced before a vote leaves, it may.
+//! - Without a journal it may only if it never voted: [`init`] says so, once, before the network's first start.
+//! - Otherwise its disk was wiped. It follows as an observer until it holds a *proof of passage*: the certificate of a
+//!   final block that was proposed after this start. It votes in later views only, with that certificate as its floor.
+//!
+//! Why that is safe (`docs/adr/0007-rejoining.md`): to vote in view `w` before the wipe, this node needed a certificate
+//! for view `w − 1`, so a quorum had voted there before the wipe. A quorum finalized the passage's view `v` after the
+//! start. The two share an honest validator, and honest validators never go back; so `w ≤ v`. "Proposed after the start"
+//! is taken from the block's timestamp, which a quorum checked against its clocks, with [`PASSAGE_MARGIN_MS`] to spare
+//! over this machine's clock *and* over every timestamp seen in the first [`PASSAGE_MARGIN_MS`] after the start.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use ledger::proofs::FinalityProof;
+use ledger::values::{Canonical, TimestampMs};
+
+use crate::admission::wall_clock;
+
+/// How much later than the start a block's timestamp must be.
+pub(crate) const PASSAGE_MARGIN_MS: u64 = 10_000;
+
+/// What a node may do on a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It may vote: it has its journal, or it never voted.
+    Votes,
+    /// It may vote above this certificate.
+    VotesAbove(Box<FinalityProof>),
+    /// It must follow until it holds a proof of passage.
+    Rejoining,
+}
+
+/// The files of a chain that say where a validator stands.
+#[derive(Debug, Clone)]
+pub(crate) struct StandingFiles {
+    directory: PathBuf,
+}
+
+impl StandingFiles {
+    /// Below a chain's data directory.
+    pub(crate) fn new(chain_directory: &Path) -> Self {
+        Self { directory: chain_directory.to_owned() }
+    }
+
+    /// The engine's journal.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.directory.join("journal")
+    }
+
+    fn never_voted(&self) -> PathBuf {
+        self.directory.join("never-voted")
+    }
+
+    fn passage(&self) -> PathBuf {
+        self.directory.join("passage.certificate")
+    }
+
+    /// Says that this validator never voted on the chain: before the network's first start, and never again.
+    ///
+    /// # Errors
+    /// Of the file system; `AlreadyExists` when the chain's directory holds anything already.
+    pub(crate) fn init(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        if fs::read_dir(&self.directory)?.next().is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        durable_write(&self.never_voted(), b"This validator has not voted yet. Do not copy this file.\n")
+    }
+
+    /// Where the validator stands, at a start.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub(crate) fn read(&self) -> io::Result<Standing> {
+        if self.has_journal()? || self.never_voted().exists() {
+            return Ok(Standing::Votes);
+        }
+        match fs::read(self.passage()) {
+            Ok(bytes) => Ok(FinalityProof::decode(&bytes)
+                .map_or(Standing::Rejoining, |proof| Standing::VotesAbove(Box::new(proof)))),
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(Standing::Rejoining),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Whether a voter's engine has begun its journal.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub(crate) fn has_journal(&self) -> io::Result<bool> {
+        match fs::read_dir(self.journal()) {
+            Ok(entries) => Ok(entries.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'))),
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// A voter's journal is begun: from here on only its journal speaks for it.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub(crate) fn votes(&self) -> io::Result<()> {
+        match fs::remove_file(self.never_voted()) {
+            Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
+            _ => {}
+        }
+        match fs::remove_file(self.passage()) {
+            Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps a proof of passage. An observer's journal holds no votes, so it goes: the voter starts its own.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub(crate) fn pass(&self, certificate: &[u8]) -> io::Result<()> {
+        durable_write(&self.passage(), certificate)
+    }
+
+    /// Removes what an observer's engine left behind.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub(crate) fn clear_observer_journal(&self) -> io::Result<()> {
+        match fs::remove_dir_all(self.observer_journal()) {
+            Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// An observer's journal lies apart, so that its presence never looks like a voter's.
+    pub(crate) fn observer_journal(&self) -> PathBuf {
+        self.directory.join("observer-journal")
+    }
+}
+
+fn durable_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Watches for the proof of passage while a node rejoins.
+#[derive(Debug)]
+pub(crate) struct Passage {
+    started_ms: u64,
+    after: TimestampMs,
+}
+
+impl Passage {
+    /// From the moment of the start, on the monotonic clock.
+    pub(crate) fn new(now_ms: u64) -> Self {
+        Self { started_ms: now_ms, after: wall_clock() }
+    }
+
+    /// A block was executed; whether its certificate proves passage.
+    pub(crate) fn is_proven_by(&mut self, now_ms: u64, timestamp: TimestampMs) -> bool {
+        if now_ms < self.started_ms.saturating_add(PASSAGE_MARGIN_MS) {
+            self.after = self.after.max(timestamp);
+            return false;
+        }
+        timestamp.0 > self.after.0.saturating_add(PASSAGE_MARGIN_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_new_or_journaled_validator_votes() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StandingFiles::new(&folder.path().join("chain-0"));
+        assert_eq!(files.read().unwrap(), Standing::Rejoining, "an empty directory may be a wiped one");
+        files.init().unwrap();
+        assert_eq!(files.read().unwrap(), Standing::Votes);
+        assert_eq!(files.init().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        files.votes().unwrap();
+        assert_eq!(files.read().unwrap(), Standing::Rejoining, "the word is used up by the first start");
+        fs::create_dir_all(files.journal().join("journal-c0")).unwrap();
+        assert_eq!(files.read().unwrap(), Standing::Votes);
+    }
+
+    #[test]
+    fn passage_needs_a_block_from_well_after_the_start() {
+        let mut passage = Passage::new(1_000);
+        let start = passage.after;
+        let at = |ms: u64| TimestampMs(start.0 + ms);
+        assert!(!passage.is_proven_by(2_000, at(60_000)), "too early, whatever the block says");
+        let after_the_margin = 1_000 + PASSAGE_MARGIN_MS;
+        assert!(!passage.is_proven_by(after_the_margin, at(60_000)), "not later than what was seen meanwhile");
+        assert!(!passage.is_proven_by(after_the_margin, at(60_000 + PASSAGE_MARGIN_MS)));
+        assert!(passage.is_proven_by(after_the_margin, at(60_001 + PASSAGE_MARGIN_MS)));
+    }
+}
