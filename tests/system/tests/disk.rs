@@ -21,12 +21,15 @@ const DISK: &str = "320m";
 /// Below the reserve, and enough for what the databases write meanwhile.
 const LEFT_BYTES: u64 = 50 << 20;
 
-/// A program that mounts `data` and becomes `jiaozi` with the arguments it is given.
+/// A program that puts `data` on a disk of its own, with what is in it, and becomes `jiaozi` with the arguments given.
 fn on_small_disk(folder: &Path, data: &Path) -> PathBuf {
-    std::fs::create_dir_all(data).unwrap();
     let path = folder.join("on-small-disk.sh");
     let (data, jiaozi) = (data.display(), jiaozi_binary());
-    let inner = format!("mount -t tmpfs -o size={DISK} tmpfs {data} && exec {} \"$@\"", jiaozi.display());
+    let inner = format!(
+        "cp -a {data} {data}.first && mount -t tmpfs -o size={DISK} tmpfs {data} && cp -a {data}.first/. {data}/ \
+         && exec {} \"$@\"",
+        jiaozi.display()
+    );
     std::fs::write(&path, format!("#!/bin/sh\nexec unshare -rm /bin/sh -c '{inner}' sh \"$@\"\n")).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use api::transaction::{SubmitStatus, TransactionState};
 use genesis::GenesisFile;
-use genesis::dev::{LocalnetPlan, localnet};
+use genesis::dev::Localnet;
 use ledger::records::{Nonce, Operation, Payment, Transaction};
-use ledger::values::{Amount, ChainId, GenesisHash, Height, TransactionId, WalletId};
+use ledger::values::{Amount, ChainId, GenesisHash, Height, SecretKey, TransactionId, WalletId};
 use node::NodeConfig;
 use system::{Cluster, Payer, jiaozi_binary};
 use wallet::{KdfParams, KeyFile, Passphrase, Secret};
@@ -383,12 +383,12 @@ fn databases_and_doors_that_are_refused_at_start() {
 fn stranger_key(folder: &Path) -> PathBuf {
     let path = folder.join("stranger-key.json");
     let passphrase = Passphrase::new("only for this test").unwrap();
-    let secret = Secret::NetworkKey(ledger::values::SecretKey::from_seed([77; 32]));
+    let secret = Secret::NetworkKey(SecretKey::from_seed([77; 32]));
     KeyFile::seal(&secret, "stranger", &passphrase, KdfParams::FAST).unwrap().save(&path).unwrap();
     path
 }
 
-/// Nodes that believe in another network, at the addresses of ours: one has our bank's very network key.
+/// Nodes that believe in another network with our addresses and keys: one has bank 3's very key, one a key of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_gets_no_connection() {
     let directory = tempfile::tempdir().unwrap();
@@ -396,16 +396,15 @@ async fn a_stranger_gets_no_connection() {
     cluster.kill(3);
     wait_connected(&cluster, 0, 3, false).await;
 
-    let addresses: Vec<String> =
-        cluster.localnet.spec.nodes.iter().map(|node| node.address.clone()).collect();
+    let mut same_key = cluster.localnet.clone();
+    same_key.spec.network = "another network".to_owned();
+    let mut other_key = cluster.localnet.clone();
+    other_key.banks[3].network_key = SecretKey::from_seed([77; 32]);
+    other_key.spec.nodes[3].network_key = other_key.banks[3].network_key.public_key();
     let mut strangers = Vec::new();
-    for (name, seed) in [("same-key", [7; 32]), ("other-key", [8; 32])] {
-        let folder = directory.path().join(name);
-        let plan =
-            LocalnetPlan { network: name.to_owned(), addresses: addresses.clone(), ..LocalnetPlan::new(4) };
-        let other = localnet(&plan, &seed).unwrap();
-        assert_ne!(other.spec.hash(), cluster.localnet.spec.hash());
-        strangers.push(Stranger::start(&cluster, &folder, &other));
+    for (name, believed) in [("same-key", &same_key), ("other-key", &other_key)] {
+        assert_ne!(believed.spec.hash(), cluster.localnet.spec.hash());
+        strangers.push(Stranger::start(&cluster, &directory.path().join(name), believed));
     }
     // Our own bank 3 is back within a second; five are enough for strangers that dial all the time.
     let end = Instant::now() + Duration::from_secs(5);
@@ -420,8 +419,10 @@ async fn a_stranger_gets_no_connection() {
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-    for stranger in &mut strangers {
-        let said = stranger.stop();
+    let said: Vec<String> = strangers.iter_mut().map(Stranger::stop).collect();
+    assert!(said[0].contains("another network"), "the handshake tells the networks apart: {}", said[0]);
+    for said in said {
+        // With a quorum of connections it would have started at once.
         assert!(said.contains("fewer peers than a quorum") || !said.contains("node started"), "{said}");
     }
     // The others never stopped, and the real bank 3 is let in.
@@ -448,7 +449,7 @@ struct Stranger {
 
 impl Stranger {
     /// Node 3 of `other`, which dials our banks 0 to 2.
-    fn start(cluster: &Cluster, folder: &Path, other: &genesis::dev::Localnet) -> Self {
+    fn start(cluster: &Cluster, folder: &Path, other: &Localnet) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         GenesisFile::from_spec(&other.spec).save(&folder.join("genesis.json")).unwrap();
         let passphrase = Passphrase::new("only for this test").unwrap();
