@@ -218,3 +218,28 @@ impl Batches {
         self.known.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(number: usize) -> BatchDigest {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        BatchDigest(bytes)
+    }
+
+    #[test]
+    fn what_a_liar_says_of_batches_that_never_come_is_bounded() {
+        let mut batches = Batches::default();
+        for number in 0..2 * EARLY_ACKNOWLEDGEMENTS_MAX {
+            batches.acknowledge(digest(number), ValidatorIndex(1));
+            assert!(batches.early.len() <= EARLY_ACKNOWLEDGEMENTS_MAX);
+        }
+        for number in 0..2 * INVALID_BATCHES_MAX {
+            assert!(batches.judged(digest(number), false).is_none());
+            assert!(batches.invalid.len() <= INVALID_BATCHES_MAX);
+        }
+        assert_eq!(batches.len(), 0);
+    }
+}

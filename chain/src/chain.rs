@@ -92,7 +92,7 @@ impl Chain {
             if !block.body.batches.is_empty() {
                 content_height = content_height.max(block.header.height);
             }
-            tree.insert(digest, Arc::new(block), Written::Durable);
+            tree.insert(digest, Arc::new(block), Written::Durable, None);
         }
         Self {
             pool: Pool::default(),
@@ -303,7 +303,7 @@ impl Chain {
             final_height: self.tree.tip().height,
             executed_height: self.claims.newest().height,
             certified_height: self.claims.certified().height,
-            highest_announced: self.claims.highest_announced(),
+            highest_announced: self.claims.highest_announced(self.config.faults_max()),
             pooled_transactions: self.pool.len(),
             pooled_bytes: self.pool.bytes(),
             batches: self.batches.len(),
@@ -325,7 +325,7 @@ pub struct ChainStatus {
     pub executed_height: Height,
     /// Highest height under a quorum certificate.
     pub certified_height: Height,
-    /// Highest result that any validator announced: the distance to it is how far this node is behind.
+    /// Highest result that some honest validator announced: the distance to it is how far this node is behind.
     pub highest_announced: Height,
     /// Transactions waiting to be sealed.
     pub pooled_transactions: usize,

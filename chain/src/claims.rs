@@ -76,9 +76,13 @@ impl Claims {
             .unwrap_or(self.certified)
     }
 
-    /// Highest height anybody announced, for knowing how far behind this node is.
-    pub(crate) fn highest_announced(&self) -> Height {
-        self.announced.values().filter_map(|results| results.last_key_value()).map(|(height, _)| *height).max().unwrap_or(Height(0))
+    /// Highest height that at least one honest validator announced, for knowing how far behind this node is: as many as
+    /// may be faulty are not believed.
+    pub(crate) fn highest_announced(&self, faults_max: usize) -> Height {
+        let newest = self.announced.values().filter_map(|results| results.last_key_value());
+        let mut heights: Vec<Height> = newest.map(|(height, _)| *height).collect();
+        heights.sort_unstable_by(|left, right| right.cmp(left));
+        heights.get(faults_max).copied().unwrap_or(Height(0))
     }
 
     /// A final block claims this. Answers whether the certified height rose.

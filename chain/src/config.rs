@@ -2,7 +2,7 @@
 
 use ledger::records::ValidatorRecord;
 use ledger::rules::ChainRules;
-use ledger::values::{Epoch, NodeIndex, SecretKey, ValidatorIndex, quorum};
+use ledger::values::{Epoch, NodeIndex, SecretKey, ValidatorIndex, faults_max, quorum};
 
 /// Age at which a lonely transaction is sealed: long enough to share a batch with its neighbours on the wire.
 pub const BATCH_AGE_IDLE_MS: u64 = 5;
@@ -105,6 +105,12 @@ impl ChainConfig {
     #[must_use]
     pub fn quorum(&self) -> usize {
         quorum(self.validators().len())
+    }
+
+    /// Validators that may be faulty.
+    #[must_use]
+    pub fn faults_max(&self) -> usize {
+        faults_max(self.validators().len())
     }
 
     /// The validator that a node runs on this chain.

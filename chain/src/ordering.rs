@@ -54,7 +54,7 @@ impl Chain {
             return;
         }
         let digest = header.digest(self.config.rules.genesis);
-        self.tree.insert(digest, Arc::new(block), Written::No);
+        self.tree.insert(digest, Arc::new(block), Written::No, Some(from));
     }
 
     /// Remembers the highest block that moves something: until it is certified, a leader does not idle. Only for blocks
@@ -100,7 +100,7 @@ impl Chain {
         let block = self.build(now, turn, parent, &ancestors);
         let digest = block.header.digest(self.config.rules.genesis);
         self.note_content(&block);
-        self.tree.insert(digest, Arc::new(block), Written::No);
+        self.tree.insert(digest, Arc::new(block), Written::No, None);
         self.last_block_ms = now.elapsed_ms;
         // The engine votes for its own proposal at once, so it must be durable first: the reply follows `Persisted`.
         if self.make_durable(&digest) {

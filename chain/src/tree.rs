@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ledger::records::{Block, BlockHeader};
 use ledger::rules::ParentFacts;
-use ledger::values::{BatchDigest, BlockDigest, TimestampMs};
+use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, TimestampMs};
 
 use crate::config::OPEN_BLOCKS_MAX;
 
@@ -22,6 +22,8 @@ pub(crate) enum Written {
 pub(crate) struct OpenBlock {
     pub(crate) block: Arc<Block>,
     pub(crate) written: Written,
+    /// Who sent it; `None` for an own proposal and for what was on disk.
+    from: Option<NodeIndex>,
 }
 
 /// Why a path to the final tip is not there.
@@ -76,18 +78,39 @@ impl Tree {
         self.open.iter()
     }
 
-    /// Takes in a block above the final tip; full, the lowest one leaves (it can be fetched again).
-    pub(crate) fn insert(&mut self, digest: BlockDigest, block: Arc<Block>, written: Written) {
+    /// Takes in a block above the final tip. Full, one leaves (it can be fetched again): see [`Self::least_needed`].
+    pub(crate) fn insert(&mut self, digest: BlockDigest, block: Arc<Block>, written: Written, from: Option<NodeIndex>) {
         if block.header.height <= self.tip.height || self.open.contains_key(&digest) {
             return;
         }
-        if self.open.len() >= OPEN_BLOCKS_MAX {
-            let lowest = self.open.iter().min_by_key(|(digest, open)| (open.block.header.height, **digest));
-            if let Some(lowest) = lowest.map(|(digest, _)| *digest) {
-                self.open.remove(&lowest);
+        if self.open.len() >= OPEN_BLOCKS_MAX
+            && let Some(least) = self.least_needed()
+        {
+            self.open.remove(&least);
+        }
+        self.open.insert(digest, OpenBlock { block, written, from });
+    }
+
+    /// Of the sender with the most blocks that nobody asked to be written, the highest: so whoever floods pushes out its
+    /// own. Without any such block, the lowest of all.
+    fn least_needed(&self) -> Option<BlockDigest> {
+        let mut sent: BTreeMap<NodeIndex, (usize, Height, BlockDigest)> = BTreeMap::new();
+        for (digest, open) in self.open.iter().filter(|(_, open)| open.written == Written::No) {
+            let Some(from) = open.from else { continue };
+            let (count, height, highest) = sent.entry(from).or_insert((0, Height(0), *digest));
+            *count += 1;
+            if open.block.header.height >= *height {
+                (*height, *highest) = (open.block.header.height, *digest);
             }
         }
-        self.open.insert(digest, OpenBlock { block, written });
+        let most = sent.into_values().max_by_key(|(count, ..)| *count).map(|(.., digest)| digest);
+        let lowest = || self.open.iter().min_by_key(|(digest, open)| (open.block.header.height, **digest));
+        most.or_else(|| lowest().map(|(digest, _)| *digest))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
     }
 
     /// What a child of `digest` must know.
@@ -127,5 +150,51 @@ impl Tree {
         self.ordered.retain(|_, expires| *expires >= header.timestamp);
         let height = header.height;
         self.open.retain(|_, open| open.block.header.height > height);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::records::{BlockBody, Claim};
+    use ledger::values::{Amount, ChainId, Epoch, GenesisHash, ResultHash, ValidatorIndex, View};
+
+    use super::*;
+
+    fn block(height: u64, view: u64) -> (BlockDigest, Arc<Block>) {
+        let body = BlockBody::default();
+        let header = BlockHeader {
+            chain: ChainId(0),
+            epoch: Epoch(0),
+            view: View(view),
+            height: Height(height),
+            parent: BlockDigest([1; 32]),
+            timestamp: TimestampMs(1),
+            proposer: ValidatorIndex(0),
+            weight: 0,
+            base_fee: Amount::ZERO,
+            claim: Claim { height: Height(0), result: ResultHash([0; 32]) },
+            body: body.hash(),
+        };
+        (header.digest(GenesisHash::default()), Arc::new(Block { header, body }))
+    }
+
+    #[test]
+    fn a_flood_pushes_out_its_own_blocks_only() {
+        let (tip, tip_block) = block(5, 0);
+        let mut tree = Tree::new(facts(tip, &tip_block.header), BTreeMap::new());
+        let (honest, honest_block) = block(6, 1);
+        let (own, own_block) = block(6, 2);
+        tree.insert(honest, honest_block, Written::No, Some(NodeIndex(1)));
+        tree.insert(own, own_block, Written::Durable, None);
+        for view in 3..4 * OPEN_BLOCKS_MAX as u64 {
+            let (digest, forged) = block(6 + view % 2, view);
+            tree.insert(digest, forged, Written::No, Some(NodeIndex(2)));
+            assert!(tree.len() <= OPEN_BLOCKS_MAX);
+        }
+        assert_eq!(tree.len(), OPEN_BLOCKS_MAX);
+        assert!(tree.get(&honest).is_some() && tree.get(&own).is_some());
+        let (late, late_block) = block(6, 1_000_000);
+        tree.insert(late, late_block, Written::No, Some(NodeIndex(3)));
+        assert!(tree.get(&late).is_some(), "there is always room for another sender");
     }
 }

@@ -1,0 +1,160 @@
+//! A faulty bank sends as much as it can: what an honest one holds stays within its bounds, and it goes on voting.
+
+use bytes::Bytes;
+use chain::config::{
+    BATCH_AGE_IDLE_MS, FETCHES_MAX, IDLE_HOLD_MS, OPEN_BLOCKS_MAX, QUESTIONS_MAX,
+    WAITING_BATCHES_PER_SEALER_MAX,
+};
+use chain::frame::Digests;
+use chain::{Frame, Question, Turn};
+use ledger::records::{Claim, Transaction};
+use ledger::values::{BatchDigest, BlockDigest, Height, ResultHash, View};
+use storage::Table;
+
+use crate::rig::{Bank, FAULTY, HONEST};
+
+#[test]
+fn a_sealer_gets_its_share_and_no_more() {
+    let mut bank = Bank::new();
+    let transaction = bank.issue(1, 5);
+    let mut acknowledged = 0;
+    for sequence in 0..WAITING_BATCHES_PER_SEALER_MAX as u64 + 40 {
+        let (digest, batch) = bank.sealed(FAULTY, sequence, vec![transaction.clone()]);
+        acknowledged += usize::from(bank.batch(FAULTY, &batch).acknowledged(digest));
+    }
+    assert_eq!(acknowledged, WAITING_BATCHES_PER_SEALER_MAX);
+    assert_eq!(bank.chain.status().batches, WAITING_BATCHES_PER_SEALER_MAX);
+    assert_eq!(bank.rows(Table::Batches).len(), WAITING_BATCHES_PER_SEALER_MAX);
+    // Another sealer is not shut out, and neither is the own pool.
+    let (digest, batch) = bank.sealed(2, 1, vec![transaction]);
+    assert!(bank.batch(2, &batch).acknowledged(digest));
+    let own = bank.pay(1, 5);
+    let pooled = pooled(&bank, own);
+    assert_eq!(bank.chain.submit(bank.now, vec![pooled]), [Ok(())]);
+    let seen = bank.pass(BATCH_AGE_IDLE_MS);
+    assert!(seen.sent.iter().any(|(_, frame)| matches!(frame, Frame::Batch(_))), "{seen:?}");
+}
+
+fn pooled(bank: &Bank, transaction: Transaction) -> mempool::Pooled {
+    let id = transaction.id(bank.genesis());
+    mempool::Pooled { id, transaction, bytes: 200 }
+}
+
+/// Numbers that look random and are the same every time (xorshift64*).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn hash(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&self.roll().to_le_bytes()));
+        bytes
+    }
+
+    /// A frame of any kind: well-formed and meaningless, or not even well-formed.
+    fn frame(&mut self, bank: &Bank) -> Bytes {
+        match self.roll() % 8 {
+            0 => Frame::Acknowledge(Digests { batches: (0..40).map(|_| BatchDigest(self.hash())).collect() })
+                .encode(),
+            1 => {
+                let claim = Claim { height: Height(self.roll()), result: ResultHash(self.hash()) };
+                Frame::Announce(claim).encode()
+            }
+            2 => Frame::RequestBatches(Digests { batches: vec![BatchDigest(self.hash())] }).encode(),
+            3 => Frame::RequestBlock(BlockDigest(self.hash())).encode(),
+            4 => Frame::RequestBlocks(Height(self.roll())).encode(),
+            5 => {
+                let mut parent = bank.genesis_facts;
+                parent.digest = BlockDigest(self.hash());
+                parent.height = Height(self.roll() % 1_000);
+                Frame::Block(Box::new(bank.block(&parent, &[(BatchDigest(self.hash()), 1_000)]))).encode()
+            }
+            6 => {
+                let mut bytes = vec![6];
+                bytes.extend((0..20).flat_map(|_| self.hash()));
+                bytes.into()
+            }
+            _ => (0..4).flat_map(|_| self.hash()).collect::<Vec<u8>>().into(),
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_random_frames_stay_within_bounds() {
+    let mut bank = Bank::new();
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    for round in 0..10_000_u32 {
+        let bytes = dice.frame(&bank);
+        let seen = bank.bytes(FAULTY, bytes);
+        assert!(seen.sent.len() <= 64, "one frame is answered by {} frames", seen.sent.len());
+        if round % 16 == 0 {
+            bank.now.wall.0 += 1;
+            bank.now.elapsed_ms += 1;
+        }
+    }
+    let status = bank.chain.status();
+    println!("{status:?}");
+    assert_eq!((status.batches, status.final_waiting, status.halted), (0, 0, false));
+    assert!(status.fetches <= FETCHES_MAX && status.open_questions <= QUESTIONS_MAX);
+    assert!(bank.rows(Table::Evidence).len() <= chain::config::EVIDENCE_MAX as usize);
+    // It still takes part.
+    let (digest, batch) = bank.sealed(2, 1, vec![bank.issue(1, 5)]);
+    assert!(bank.batch(2, &batch).acknowledged(digest));
+    let block = bank.block(&bank.genesis_facts, &[(digest, batch.weight())]);
+    assert_eq!(bank.verdict(&block), Some(true));
+    bank.finalize(&block);
+    assert_eq!(bank.chain.status().executed_height, Height(1));
+}
+
+#[test]
+fn forged_blocks_do_not_push_out_the_one_that_waits_for_its_batch() {
+    let mut bank = Bank::new();
+    let (digest, batch) = bank.sealed(2, 1, vec![bank.issue(1, 5)]);
+    let mut block = bank.block(&bank.genesis_facts, &[(digest, batch.weight())]);
+    block.header.proposer = bank.seat(2);
+    let (ticket, _) = bank.may_vote_for(&block);
+    let mut dice = Dice(7);
+    for _ in 0..2 * OPEN_BLOCKS_MAX {
+        let mut parent = bank.genesis_facts;
+        parent.digest = BlockDigest(dice.hash());
+        parent.height = Height(dice.roll() % 1_000);
+        let forged = bank.block(&parent, &[]);
+        bank.frame(FAULTY, &Frame::Block(Box::new(forged)));
+    }
+    let seen = bank.batch(2, &batch);
+    assert_eq!(seen.answer(ticket), Some(chain::Answer::Verdict(true)), "{seen:?}");
+}
+
+#[test]
+fn a_forged_block_does_not_keep_an_idle_network_busy() {
+    let mut bank = Bank::new();
+    let mut parent = bank.genesis_facts;
+    parent.height = Height(u64::MAX - 1);
+    let forged = bank.block(&parent, &[(BatchDigest([1; 32]), 100)]);
+    bank.frame(FAULTY, &Frame::Block(Box::new(forged)));
+    let turn = Turn { view: View(1), leader: bank.seat(HONEST), parent: bank.genesis_facts.digest };
+    bank.now.elapsed_ms += IDLE_HOLD_MS;
+    let (first, seen) = bank.ask(Question::Propose { turn });
+    assert!(seen.answer(first).is_some());
+    let (second, _) = bank.ask(Question::Propose { turn: Turn { view: View(2), ..turn } });
+    assert_eq!(bank.pass(IDLE_HOLD_MS - 1).answer(second), None, "an idle leader holds its proposal");
+    assert!(bank.pass(1).answer(second).is_some());
+}
+
+#[test]
+fn one_liar_does_not_make_a_bank_think_that_it_is_behind() {
+    let mut bank = Bank::new();
+    let lie = Frame::Announce(Claim { height: Height(1_000_000), result: ResultHash([1; 32]) });
+    bank.frame(FAULTY, &lie);
+    assert_eq!(bank.chain.status().highest_announced, Height(0), "one of four may lie");
+    assert!(bank.pass(1_000).sent.iter().all(|(_, frame)| !matches!(frame, Frame::RequestBlocks(_))));
+    bank.frame(2, &Frame::Announce(Claim { height: Height(40), result: ResultHash([1; 32]) }));
+    assert_eq!(bank.chain.status().highest_announced, Height(40), "one of two is honest");
+    assert!(bank.pass(1_000).sent.iter().any(|(_, frame)| matches!(frame, Frame::RequestBlocks(_))));
+}

@@ -1,0 +1,15 @@
+//! What a faulty bank can do to an honest one: a `chain::Chain` driven by hand, without sockets, over a store in memory.
+//!
+//! | file | what it says |
+//! | --- | --- |
+//! | `rig.rs` | one honest bank, and the keys to forge what the others send |
+//! | `smuggled.rs` | batches with faults: stateless ones refused whole, stateful ones ordered without effect |
+//! | `voting.rs` | what is ordered and voted for, and when |
+//! | `flooding.rs` | bounds of what peers can make a bank hold, and of what one liar can make it believe |
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail loudly")]
+
+mod flooding;
+mod rig;
+mod smuggled;
+mod voting;

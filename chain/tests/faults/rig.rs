@@ -1,0 +1,326 @@
+//! One honest bank and everybody's keys.
+//!
+//! [`Bank::give`] performs effects at once, except synced writes while [`Bank::hold_disk`] is set.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chain::{
+    Answer, Archive, Chain, ChainConfig, Effect, Executor, Frame, Input, Now, Question, Recovered, Report,
+    Ticket, Turn,
+};
+use genesis::dev::{Localnet, LocalnetPlan, localnet};
+use ledger::records::transaction::network_tag;
+use ledger::records::{
+    Batch, BatchContent, Block, BlockBody, BlockHeader, FeeBid, Nonce, Operation, Payment, Policy, Registry,
+    Transaction, TransactionContent,
+};
+use ledger::rules::{ChainRules, ParentFacts, check_signatures};
+use ledger::values::{
+    Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, KeyCache,
+    NodeIndex, OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
+};
+use storage::{Identity, MemoryStore, Page, Reader as _, Store, Table};
+
+/// The bank under test, and the one that is faulty.
+pub(crate) const HONEST: usize = 0;
+pub(crate) const FAULTY: usize = 1;
+
+/// What a bank did in answer to inputs.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) sent: Vec<(NodeIndex, Frame)>,
+    pub(crate) replies: Vec<(Ticket, Answer)>,
+    pub(crate) reports: Vec<Report>,
+    pub(crate) wake_ms: Option<u64>,
+}
+
+impl Seen {
+    pub(crate) fn acknowledged(&self, digest: BatchDigest) -> bool {
+        let names =
+            |frame: &Frame| matches!(frame, Frame::Acknowledge(digests) if digests.batches.contains(&digest));
+        self.sent.iter().any(|(_, frame)| names(frame))
+    }
+
+    pub(crate) fn evidence(&self) -> Vec<(ValidatorIndex, &'static str)> {
+        let kind = |report: &Report| match report {
+            Report::Evidence { validator, kind } => Some((*validator, *kind)),
+            _ => None,
+        };
+        self.reports.iter().filter_map(kind).collect()
+    }
+
+    pub(crate) fn distrusts(&self, node: usize) -> bool {
+        let of = |report: &Report| matches!(report, Report::Distrusted { node: found, .. } if usize::from(found.0) == node);
+        self.reports.iter().any(of)
+    }
+
+    pub(crate) fn answer(&self, ticket: u64) -> Option<Answer> {
+        self.replies.iter().find(|(found, _)| found.0 == ticket).map(|(_, answer)| *answer)
+    }
+}
+
+pub(crate) struct Bank {
+    pub(crate) localnet: Localnet,
+    pub(crate) chain: Chain,
+    pub(crate) executor: Executor<Sequential>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) rules: ChainRules,
+    pub(crate) now: Now,
+    /// Synced writes wait while this is set; `release` lets them through.
+    pub(crate) hold_disk: bool,
+    pub(crate) genesis_facts: ParentFacts,
+    held: Vec<(storage::WriteSet, storage::Durability, Option<BlockDigest>)>,
+    next_ticket: u64,
+}
+
+impl Bank {
+    pub(crate) fn new() -> Self {
+        let localnet = localnet(&LocalnetPlan::new(4), &[5; 32]).unwrap();
+        let rules = ChainRules::new(&localnet.spec, ChainId(0)).unwrap();
+        let identity = Identity { schema_version: 1, genesis: localnet.spec.hash().0, chain: 0 };
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::fresh(&identity));
+        let executor = Executor::open(&localnet.spec, ChainId(0), Arc::clone(&store), Sequential).unwrap();
+        let key = localnet.banks[HONEST].validators[0].2.clone();
+        let config = ChainConfig::first_epoch(rules.clone(), NodeIndex(HONEST as u16), Some(key));
+        let recovered = Recovered::read(&rules, store.as_ref()).unwrap();
+        let genesis_facts = recovered.tip;
+        let now = Now { wall: TimestampMs(localnet.spec.timestamp.0 + 1_000_000), elapsed_ms: 10_000 };
+        let chain = Chain::new(config, recovered);
+        Self {
+            localnet,
+            chain,
+            executor,
+            store,
+            rules,
+            now,
+            hold_disk: false,
+            genesis_facts,
+            held: Vec::new(),
+            next_ticket: 0,
+        }
+    }
+
+    pub(crate) fn genesis(&self) -> GenesisHash {
+        self.rules.genesis
+    }
+
+    /// The seat of a bank.
+    pub(crate) fn seat(&self, bank: usize) -> ValidatorIndex {
+        self.localnet.banks[bank].validators[0].1
+    }
+
+    pub(crate) fn pass(&mut self, ms: u64) -> Seen {
+        self.now.wall.0 += ms;
+        self.now.elapsed_ms += ms;
+        self.give(Input::Wake)
+    }
+
+    pub(crate) fn give(&mut self, input: Input) -> Seen {
+        let mut seen = Seen::default();
+        let mut inputs = std::collections::VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for effect in self.chain.step(self.now, input) {
+                inputs.extend(self.perform(effect, &mut seen));
+            }
+        }
+        seen
+    }
+
+    fn perform(&mut self, effect: Effect, seen: &mut Seen) -> Option<Input> {
+        match effect {
+            Effect::Send { to, bytes, .. } => seen.sent.push((to, Frame::decode(&bytes).unwrap())),
+            Effect::Persist { set, durability, then } if self.hold_disk => {
+                self.held.push((set, durability, then))
+            }
+            Effect::Persist { set, durability, then } => {
+                self.store.write(set, durability).unwrap();
+                return then.map(Input::Persisted);
+            }
+            Effect::VerifySignatures { digest, batch } => {
+                let all: Vec<&Transaction> = batch.content.transactions.iter().collect();
+                let mut keys = KeyCache::default();
+                let checked = check_signatures(&all, self.genesis(), &[1; 32], &mut keys, &Sequential);
+                return Some(Input::SignaturesChecked { digest, first_bad: checked.err() });
+            }
+            Effect::Execute(block) => return Some(Input::Executed(self.executor.execute(&block).unwrap())),
+            Effect::Reply { ticket, answer } => seen.replies.push((ticket, answer)),
+            Effect::WakeAt { elapsed_ms } => seen.wake_ms = Some(elapsed_ms),
+            Effect::Report(report) => seen.reports.push(report),
+            Effect::Serve { .. } => {}
+        }
+        None
+    }
+
+    /// Lets held writes reach the disk.
+    pub(crate) fn release(&mut self) -> Seen {
+        self.hold_disk = false;
+        let mut all = Seen::default();
+        for (set, durability, then) in std::mem::take(&mut self.held) {
+            self.store.write(set, durability).unwrap();
+            if let Some(digest) = then {
+                let seen = self.give(Input::Persisted(digest));
+                all.replies.extend(seen.replies);
+                all.sent.extend(seen.sent);
+            }
+        }
+        all
+    }
+
+    pub(crate) fn frame(&mut self, from: usize, frame: &Frame) -> Seen {
+        self.bytes(from, frame.encode())
+    }
+
+    pub(crate) fn bytes(&mut self, from: usize, bytes: Bytes) -> Seen {
+        self.give(Input::Frame { from: NodeIndex(from as u16), bytes })
+    }
+
+    pub(crate) fn batch(&mut self, from: usize, batch: &Batch) -> Seen {
+        self.frame(from, &Frame::Batch(Bytes::from(batch.encode())))
+    }
+
+    pub(crate) fn ask(&mut self, question: Question) -> (u64, Seen) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        (ticket, self.give(Input::Asked { ticket: Ticket(ticket), question }))
+    }
+
+    /// Sends the block from its proposer and asks whether to vote for it.
+    pub(crate) fn may_vote_for(&mut self, block: &Block) -> (u64, Seen) {
+        let digest = block.header.digest(self.genesis());
+        let proposer = (0..4).find(|bank| self.seat(*bank) == block.header.proposer).unwrap();
+        let mut first = self.frame(proposer, &Frame::Block(Box::new(block.clone())));
+        let (header, leader) = (&block.header, block.header.proposer);
+        let turn = Turn { view: header.view, leader, parent: header.parent };
+        let (ticket, seen) = self.ask(Question::Validate { turn, digest });
+        first.replies.extend(seen.replies);
+        first.reports.extend(seen.reports);
+        first.sent.extend(seen.sent);
+        (ticket, first)
+    }
+
+    /// The verdict on a block, if there is one at once.
+    pub(crate) fn verdict(&mut self, block: &Block) -> Option<bool> {
+        let (ticket, seen) = self.may_vote_for(block);
+        seen.answer(ticket).map(|answer| match answer {
+            Answer::Verdict(verdict) => verdict,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    pub(crate) fn finalize(&mut self, block: &Block) -> Seen {
+        let digest = block.header.digest(self.genesis());
+        self.give(Input::Finalized {
+            view: block.header.view,
+            digest,
+            certificate: Bytes::from_static(b"by the engine"),
+        })
+    }
+
+    /// A block of the faulty bank on `parent` with these batches, which must be given in order with their weight.
+    pub(crate) fn block(&self, parent: &ParentFacts, batches: &[(BatchDigest, u64)]) -> Block {
+        let body =
+            BlockBody { batches: batches.iter().map(|(digest, _)| *digest).collect(), bundles: Vec::new() };
+        let header = BlockHeader {
+            chain: ChainId(0),
+            epoch: Epoch(0),
+            view: View(parent.view.0 + 1),
+            height: parent.height.next(),
+            parent: parent.digest,
+            timestamp: TimestampMs((parent.timestamp.0 + 1).max(self.now.wall.0)),
+            proposer: self.seat(FAULTY),
+            weight: batches.iter().map(|(_, weight)| weight).sum(),
+            base_fee: Amount::ZERO,
+            claim: parent.claim,
+            body: body.hash(),
+        };
+        Block { header, body }
+    }
+
+    pub(crate) fn facts(&self, block: &Block) -> ParentFacts {
+        ParentFacts::of(&block.header, self.genesis())
+    }
+
+    /// What a bank seals; `sequence` keeps digests apart.
+    pub(crate) fn content(
+        &self,
+        sealer: usize,
+        sequence: u64,
+        transactions: Vec<Transaction>,
+    ) -> BatchContent {
+        BatchContent {
+            chain: ChainId(0),
+            epoch: Epoch(0),
+            sealer: self.seat(sealer),
+            sequence,
+            expires: TimestampMs(self.now.wall.0 + 30_000),
+            transactions,
+        }
+    }
+
+    pub(crate) fn seal(&self, sealer: usize, content: BatchContent) -> (BatchDigest, Batch) {
+        content.seal(self.genesis(), &self.localnet.banks[sealer].validators[0].2)
+    }
+
+    pub(crate) fn sealed(
+        &self,
+        sealer: usize,
+        sequence: u64,
+        transactions: Vec<Transaction>,
+    ) -> (BatchDigest, Batch) {
+        self.seal(sealer, self.content(sealer, sequence, transactions))
+    }
+
+    /// The own wallet and key of an operator; 0 is the central bank.
+    pub(crate) fn operator(&self, id: u16) -> (WalletId, SecretKey) {
+        let secrets = match id.checked_sub(1) {
+            None => &self.localnet.central_bank,
+            Some(bank) => &self.localnet.banks[usize::from(bank)].operator,
+        };
+        let registry = Registry::from_genesis(&self.localnet.spec);
+        let wallet = registry.operator_wallet(self.genesis(), Currency(*b"CNY"), OperatorId(id)).unwrap();
+        (wallet, secrets.wallet_key.clone())
+    }
+
+    pub(crate) fn unsigned(&self, operator: u16, sequence: u64, operation: Operation) -> TransactionContent {
+        let (wallet, key) = self.operator(operator);
+        TransactionContent {
+            network: network_tag(self.genesis()),
+            chain: ChainId(0),
+            wallet,
+            nonce: Nonce { lane: 0, sequence },
+            valid_until: TimestampMs(self.now.wall.0 + 60_000),
+            fee: FeeBid::default(),
+            policy: Policy::single(key.public_key()),
+            operation,
+        }
+    }
+
+    pub(crate) fn sign(&self, operator: u16, content: TransactionContent) -> Transaction {
+        content.signed_by(self.genesis(), &self.operator(operator).1)
+    }
+
+    pub(crate) fn issue(&self, sequence: u64, fen: u64) -> Transaction {
+        let to = self.operator(1).0;
+        self.sign(0, self.unsigned(0, sequence, Operation::Issue { to, amount: Amount::from_fen(fen) }))
+    }
+
+    /// A payment of operator 1 to operator 2.
+    pub(crate) fn pay(&self, sequence: u64, fen: u64) -> Transaction {
+        let payments = vec![Payment { payee: self.operator(2).0, amount: Amount::from_fen(fen) }];
+        self.sign(1, self.unsigned(1, sequence, Operation::Pay { payments }))
+    }
+
+    pub(crate) fn balance(&self, operator: u16) -> u64 {
+        let (_, record) =
+            Archive::new(self.store.as_ref()).wallet(self.operator(operator).0).unwrap().unwrap();
+        match record {
+            ledger::records::Record::Wallet(wallet) => wallet.balance.fen(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn rows(&self, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.store.scan(table, Page::first(5_000)).unwrap()
+    }
+}
