@@ -4,7 +4,9 @@ use std::process::{Command, Output};
 
 fn jiaozi(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jiaozi"));
-    for name in ["JIAOZI_NODE", "JIAOZI_HOME", "JIAOZI_GENESIS", "JIAOZI_PASSPHRASE_FILE", "JIAOZI_TOKEN_FILE"] {
+    for name in
+        ["JIAOZI_NODE", "JIAOZI_HOME", "JIAOZI_GENESIS", "JIAOZI_PASSPHRASE_FILE", "JIAOZI_TOKEN_FILE"]
+    {
         command.env_remove(name);
     }
     command.args(arguments).output().unwrap()
@@ -36,7 +38,18 @@ fn failures_are_objects_for_programs_and_lines_for_people() {
     for part in ["error: ", "\n  code   plain_http", "\n  next   use https"] {
         assert!(text.contains(part), "{text}");
     }
-    let failed = error(&jiaozi(&["pay", "--from", "a", "--to", "b", "--amount", "1", "--keystore", "/nonexistent", "--json"]));
+    let failed = error(&jiaozi(&[
+        "pay",
+        "--from",
+        "a",
+        "--to",
+        "b",
+        "--amount",
+        "1",
+        "--keystore",
+        "/nonexistent",
+        "--json",
+    ]));
     assert_eq!((&failed["code"], &failed["field"]), (&"wallet_id".into(), &"--to".into()));
 }
 
@@ -80,8 +93,18 @@ fn a_wallet_is_made_listed_and_recovered_offline() {
     let run = |command: &str, name: &str, home: &str| {
         let home = path(home);
         let output = jiaozi(&[
-            "wallet", command, name, "--genesis", &genesis, "--passphrase-file", &passphrase, "--mnemonic-file", &words,
-            "--keystore", &home, "--json",
+            "wallet",
+            command,
+            name,
+            "--genesis",
+            &genesis,
+            "--passphrase-file",
+            &passphrase,
+            "--mnemonic-file",
+            &words,
+            "--keystore",
+            &home,
+            "--json",
         ]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
@@ -119,7 +142,16 @@ fn a_wallet_of_two_people_signs_with_both_keys() {
     let keys = people.map(|name| {
         let (words, home) = (path(&format!("{name}.words")), path(name));
         let made = run(&[
-            "wallet", "new", name, "--genesis", &genesis, "--passphrase-file", &passphrase, "--mnemonic-file", &words, "--keystore",
+            "wallet",
+            "new",
+            name,
+            "--genesis",
+            &genesis,
+            "--passphrase-file",
+            &passphrase,
+            "--mnemonic-file",
+            &words,
+            "--keystore",
             &home,
         ]);
         made["wallet"]["keys"][0].as_str().unwrap().to_owned()
@@ -127,14 +159,26 @@ fn a_wallet_of_two_people_signs_with_both_keys() {
     let shared = [(0, 1), (1, 0)].map(|(own, other): (usize, usize)| {
         let home = path(people[own]);
         let made = run(&[
-            "wallet", "new", "treasury", "--seed-of", people[own], "--threshold", "2", "--key", &keys[other], "--genesis", &genesis,
-            "--keystore", &home,
+            "wallet",
+            "new",
+            "treasury",
+            "--seed-of",
+            people[own],
+            "--threshold",
+            "2",
+            "--key",
+            &keys[other],
+            "--genesis",
+            &genesis,
+            "--keystore",
+            &home,
         ]);
         made["wallet"]["id"].as_str().unwrap().to_owned()
     });
     assert_eq!(shared[0], shared[1], "both know one wallet");
     let id: WalletId = shared[0].parse().unwrap();
-    let policy = ledger::records::Policy::new(2, keys.iter().map(|key| key.parse().unwrap()).collect()).unwrap();
+    let policy =
+        ledger::records::Policy::new(2, keys.iter().map(|key| key.parse().unwrap()).collect()).unwrap();
     let partial = wallet::TransactionBuilder::new(spec.hash(), ChainId(0), id, policy)
         .nonce(ledger::records::Nonce { lane: 0, sequence: 1 })
         .valid_until(TimestampMs(1))
@@ -142,10 +186,25 @@ fn a_wallet_of_two_people_signs_with_both_keys() {
         .partial()
         .unwrap();
     let file = path("payment.json");
-    wallet::files::create_private(folder.path().join("payment.json").as_path(), partial.to_json().unwrap().as_bytes()).unwrap();
+    wallet::files::create_private(
+        folder.path().join("payment.json").as_path(),
+        partial.to_json().unwrap().as_bytes(),
+    )
+    .unwrap();
     for (missing, name) in [(1, "alice"), (0, "bob")] {
         let home = path(name);
-        let signed = run(&["tx", "sign", &file, "--with", "treasury", "--yes", "--keystore", &home, "--passphrase-file", &passphrase]);
+        let signed = run(&[
+            "tx",
+            "sign",
+            &file,
+            "--with",
+            "treasury",
+            "--yes",
+            "--keystore",
+            &home,
+            "--passphrase-file",
+            &passphrase,
+        ]);
         assert_eq!(signed["missing"], missing);
     }
     let text = std::fs::read_to_string(&file).unwrap();

@@ -93,7 +93,9 @@ impl StandingFiles {
     /// Of the file system.
     pub(crate) fn has_journal(&self) -> io::Result<bool> {
         match fs::read_dir(self.journal()) {
-            Ok(entries) => Ok(entries.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'))),
+            Ok(entries) => {
+                Ok(entries.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.')))
+            }
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(fault) => Err(fault),
         }
@@ -199,7 +201,10 @@ mod tests {
         let at = |ms: u64| TimestampMs(start.0 + ms);
         assert!(!passage.is_proven_by(2_000, at(60_000)), "too early, whatever the block says");
         let after_the_margin = 1_000 + PASSAGE_MARGIN_MS;
-        assert!(!passage.is_proven_by(after_the_margin, at(60_000)), "not later than what was seen meanwhile");
+        assert!(
+            !passage.is_proven_by(after_the_margin, at(60_000)),
+            "not later than what was seen meanwhile"
+        );
         assert!(!passage.is_proven_by(after_the_margin, at(60_000 + PASSAGE_MARGIN_MS)));
         assert!(passage.is_proven_by(after_the_margin, at(60_001 + PASSAGE_MARGIN_MS)));
     }

@@ -60,8 +60,9 @@ impl NodeCommand {
     /// # Errors
     /// [`Failure`] when the program's own path is unknown.
     pub fn new(config: PathBuf) -> Answer<Self> {
-        let program = std::env::current_exe()
-            .map_err(|fault| Failure::unreachable("program", format_args!("this program's path is unknown: {fault}")))?;
+        let program = std::env::current_exe().map_err(|fault| {
+            Failure::unreachable("program", format_args!("this program's path is unknown: {fault}"))
+        })?;
         Ok(Self { program, config })
     }
 
