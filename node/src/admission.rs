@@ -21,11 +21,11 @@ use crate::handle::Submitted;
 use crate::strategy::Parallel;
 
 /// Transactions that were taken in and have no outcome yet: above this the node takes no more.
-pub const PENDING_MAX: usize = 200_000;
+pub(crate) const PENDING_MAX: usize = 200_000;
 /// Submissions that are checked at one time; more wait in line.
-pub const CHECKS_AT_ONCE: usize = 2;
+pub(crate) const CHECKS_AT_ONCE: usize = 2;
 /// Submissions that may wait in line; more are told to come back.
-pub const CHECKS_WAITING_MAX: usize = 64;
+pub(crate) const CHECKS_WAITING_MAX: usize = 64;
 /// When a refused client may come back.
 const RETRY_AFTER_MS: u64 = 200;
 

@@ -1,6 +1,6 @@
 //! The node's own keys: read from encrypted key files at start, with a passphrase from a file or a service credential.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ledger::values::{ChainId, SecretKey};
 use wallet::{KeyFile, KeyFileError, KeyKind, Passphrase, PassphraseError, Secret};
@@ -66,8 +66,8 @@ fn passphrase_path(section: &KeysSection) -> Result<PathBuf, KeysError> {
     }
 }
 
-fn open(path: &PathBuf, kind: KeyKind, passphrase: &Passphrase) -> Result<SecretKey, KeysError> {
-    let fault = |fault| KeysError::KeyFile { path: path.clone(), fault: Box::new(fault) };
+fn open(path: &Path, kind: KeyKind, passphrase: &Passphrase) -> Result<SecretKey, KeysError> {
+    let fault = |fault| KeysError::KeyFile { path: path.to_owned(), fault: Box::new(fault) };
     let file = KeyFile::load(path).map_err(fault)?;
     let secret = file.open(passphrase).map_err(fault)?;
     match secret {

@@ -5,7 +5,7 @@
 //! - Otherwise its disk was wiped. It follows as an observer until it holds a *proof of passage*: the certificate of a
 //!   final block that was proposed after this start. It votes in later views only, with that certificate as its floor.
 //!
-//! Why that is safe (`docs/adr/0009-rejoining.md`): to vote in view `w` before the wipe, this node needed a certificate
+//! Why that is safe (`docs/adr/0007-rejoining.md`): to vote in view `w` before the wipe, this node needed a certificate
 //! for view `w − 1`, so a quorum had voted there before the wipe. A quorum finalized the passage's view `v` after the
 //! start. The two share an honest validator, and honest validators never go back; so `w ≤ v`. "Proposed after the start"
 //! is taken from the block's timestamp, which a quorum checked against its clocks, with [`PASSAGE_MARGIN_MS`] to spare
