@@ -16,11 +16,13 @@ fn main() {
     let mut forge = Forge::new(wallets);
     forge.pay_around(payments, 2_000);
     let folder = tempfile::tempdir().expect("a folder");
-    let store = RocksStore::open(folder.path(), &forge.identity(), RocksOptions::default()).expect("a database");
+    let store =
+        RocksStore::open(folder.path(), &forge.identity(), RocksOptions::default()).expect("a database");
     forge.store(&store);
     store.flush().expect("flushed");
     drop(store);
-    let reader = RocksReader::open(folder.path(), Some(&forge.identity()), RocksOptions::default()).expect("a reader");
+    let reader =
+        RocksReader::open(folder.path(), Some(&forge.identity()), RocksOptions::default()).expect("a reader");
     let replay = Replay { spec: &forge.network.spec, chain: CHAIN, threads: 0, progress: &|_| {} };
     for compare in [false, true] {
         let source = DatabaseSource::new(&reader, CHAIN).expect("a source");

@@ -73,7 +73,8 @@ impl<'a> DatabaseSource<'a> {
         let block = Block::decode(&bytes)
             .map_err(|fault| self.found(height, Finding::RowDamaged { table: Table::Blocks, fault }))?;
         let keys: Vec<&[u8]> = block.body.batches.iter().map(|digest| digest.0.as_slice()).collect();
-        let batches: Option<Vec<Vec<u8>>> = self.reader.multi_get(Table::Batches, &keys)?.into_iter().collect();
+        let batches: Option<Vec<Vec<u8>>> =
+            self.reader.multi_get(Table::Batches, &keys)?.into_iter().collect();
         Ok((block, batches.ok_or_else(|| self.missing(height, Table::Batches))?))
     }
 }

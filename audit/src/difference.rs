@@ -5,7 +5,8 @@ use std::fmt;
 use ledger::proofs::FinalityFault;
 use ledger::rules::{BatchFault, BlockFault, ExecutionFault};
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Epoch, Hash, Height, ResultHash, Slot, TransactionId, WalletId,
+    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Epoch, Hash, Height, ResultHash, Slot,
+    TransactionId, WalletId,
 };
 use storage::Table;
 
@@ -62,7 +63,9 @@ pub enum Finding {
     #[error("the certificate is not valid: {0}")]
     Certificate(FinalityFault),
     /// A certificate for another block.
-    #[error("the certificate is of epoch {proved_epoch} for block {proved}, the block is {digest} of epoch {epoch}")]
+    #[error(
+        "the certificate is of epoch {proved_epoch} for block {proved}, the block is {digest} of epoch {epoch}"
+    )]
     CertificateOther {
         /// In the certificate.
         proved: BlockDigest,

@@ -57,7 +57,9 @@ impl AuditError {
             }
             Self::Storage(fault) => fault.mend(),
             Self::Feed(_) => "check the node's address and token, then try again",
-            Self::Genesis(_) | Self::ChainUnknown { .. } => "name the genesis file of the network that is audited",
+            Self::Genesis(_) | Self::ChainUnknown { .. } => {
+                "name the genesis file of the network that is audited"
+            }
             Self::Threads(_) => "try again with fewer threads",
             Self::Randomness(_) => "check /dev/urandom, then try again",
             Self::Stage => "report it with the command that led here",

@@ -105,7 +105,12 @@ impl Executor {
 }
 
 fn tally(verified: &VerifiedBlock, outcomes: &[Outcome], skipped: usize) -> Tally {
-    let mut tally = Tally { blocks: 1, batches: verified.batches.len() as u64, skipped: skipped as u64, ..Tally::default() };
+    let mut tally = Tally {
+        blocks: 1,
+        batches: verified.batches.len() as u64,
+        skipped: skipped as u64,
+        ..Tally::default()
+    };
     let mut outcomes = outcomes.iter().peekable();
     for (transaction, index) in verified.transactions().zip(0_u32..) {
         tally.transactions = tally.transactions.saturating_add(1);

@@ -28,8 +28,10 @@ impl FeedSource {
     /// # Errors
     /// [`AuditError::Threads`] when no runtime can be made. The node is not asked yet.
     pub fn new(client: &Client, chain: ChainId) -> Result<Self, AuditError> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AuditError::Threads)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(AuditError::Threads)?;
         Ok(Self { reader: client.feed(chain, Height(1)), runtime, end: None, is_done: false })
     }
 

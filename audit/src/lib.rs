@@ -53,7 +53,7 @@ pub use database::DatabaseSource;
 pub use difference::{Difference, Finding, Place, Value};
 pub use error::AuditError;
 pub use execute::UNCLAIMED_RESULTS_MAX;
-pub use feed::FeedSource;
+pub use feed::{BLOCKS_TO_CERTIFICATE_MAX, FeedSource};
 pub use replay::{PAGES_WAITING, Replay};
 pub use report::{Progress, Report, StoredRows, Tally};
 pub use source::{AuditBlock, PAGE_BLOCKS_MAX, PAGE_BYTES, Source};

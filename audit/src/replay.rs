@@ -57,11 +57,16 @@ impl Replay<'_> {
     ///
     /// # Errors
     /// The first [`Difference`] as [`AuditError::Different`], damaged storage, or why the auditor could not look.
-    pub fn run(&self, source: Box<dyn Source + '_>, stored: Option<&dyn Reader>) -> Result<Report, AuditError> {
+    pub fn run(
+        &self,
+        source: Box<dyn Source + '_>,
+        stored: Option<&dyn Reader>,
+    ) -> Result<Report, AuditError> {
         let started = Instant::now();
         let cores = Arc::new(Cores::new(self.threads)?);
         let threads = cores.threads();
-        let rules = ChainRules::new(self.spec, self.chain).ok_or(AuditError::ChainUnknown { chain: self.chain })?;
+        let rules =
+            ChainRules::new(self.spec, self.chain).ok_or(AuditError::ChainUnknown { chain: self.chain })?;
         let genesis = rules.genesis;
         let (executor, genesis_result) = Executor::genesis(self.spec, self.chain, Arc::clone(&cores))?;
         let parent = ParentFacts::genesis(&rules, self.spec.timestamp, executor.head().result);
@@ -85,7 +90,9 @@ impl Replay<'_> {
         }
         let (head, records) = (executor.head(), executor.records());
         let rows = match (stored, compared.rows) {
-            (Some(reader), Some(rows)) => Some(StoredState { reader, chain: self.chain, head, records }.compare(rows)?),
+            (Some(reader), Some(rows)) => {
+                Some(StoredState { reader, chain: self.chain, head, records }.compare(rows)?)
+            }
             _ => None,
         };
         Ok(Report {

@@ -56,10 +56,18 @@ impl<'a> StoredHeights<'a> {
     /// Compares what is stored for height 0.
     pub(crate) fn compare_genesis(&mut self, result: &HeightResult) -> Result<(), AuditError> {
         let row = key::height(0).to_vec();
-        let order = Expected { height: Height(0), key: row.clone(), value: result.block.0.to_vec(), subject: Subject::Digest };
+        let order = Expected {
+            height: Height(0),
+            key: row.clone(),
+            value: result.block.0.to_vec(),
+            subject: Subject::Digest,
+        };
         self.compare(Table::Heights, vec![order])?;
         let subject = Subject::Result(Box::new(result.clone()));
-        self.compare(Table::Results, vec![Expected { height: Height(0), key: row, value: result.encode(), subject }])?;
+        self.compare(
+            Table::Results,
+            vec![Expected { height: Height(0), key: row, value: result.encode(), subject }],
+        )?;
         self.rows.results = self.rows.results.saturating_add(1);
         Ok(())
     }
@@ -71,7 +79,12 @@ impl<'a> StoredHeights<'a> {
         for block in page {
             let height = block.result.height;
             let row = || key::height(height.0).to_vec();
-            order.push(Expected { height, key: row(), value: block.digest.0.to_vec(), subject: Subject::Digest });
+            order.push(Expected {
+                height,
+                key: row(),
+                value: block.digest.0.to_vec(),
+                subject: Subject::Digest,
+            });
             for outcome in &block.outcomes {
                 let value = key::position(height.0, outcome.index).to_vec();
                 let subject = Subject::Transaction(outcome.id);
@@ -82,10 +95,20 @@ impl<'a> StoredHeights<'a> {
             for (wallet, entry) in block.history {
                 let place = key::history(entry.slot.0, height.0, entry.index, entry.part).to_vec();
                 let value = entry.movement.encode();
-                history.push(Expected { height, key: place, value, subject: Subject::History(wallet, entry) });
+                history.push(Expected {
+                    height,
+                    key: place,
+                    value,
+                    subject: Subject::History(wallet, entry),
+                });
             }
             let value = block.result.encode();
-            results.push(Expected { height, key: row(), value, subject: Subject::Result(Box::new(block.result)) });
+            results.push(Expected {
+                height,
+                key: row(),
+                value,
+                subject: Subject::Result(Box::new(block.result)),
+            });
         }
         let rows = &mut self.rows;
         rows.results = rows.results.saturating_add(results.len() as u64);
@@ -111,7 +134,8 @@ impl<'a> StoredHeights<'a> {
         let compared = self.cores.map(&chunks, 1, |chunk| -> Result<(), AuditError> {
             let keys: Vec<&[u8]> = chunk.iter().map(|expected| expected.key.as_slice()).collect();
             let stored = self.reader.multi_get(table, &keys)?;
-            let differs = |(expected, stored): &(&Expected, Option<Vec<u8>>)| stored.as_ref() != Some(&expected.value);
+            let differs =
+                |(expected, stored): &(&Expected, Option<Vec<u8>>)| stored.as_ref() != Some(&expected.value);
             match chunk.iter().zip(stored).find(differs) {
                 None => Ok(()),
                 Some((expected, stored)) => {
@@ -189,7 +213,9 @@ fn explain_outcomes(stored: &[Outcome], computed: &[Outcome]) -> Finding {
         }
         let id = right.or(left).map(|outcome| outcome.id).unwrap_or_default();
         let (field, stored, computed) = match (left, right) {
-            (Some(left), Some(right)) if left.id != right.id => ("transaction", hash(left.id.0), hash(right.id.0)),
+            (Some(left), Some(right)) if left.id != right.id => {
+                ("transaction", hash(left.id.0), hash(right.id.0))
+            }
             (Some(left), Some(right)) if left.code != right.code => {
                 ("code", Value::Number(u64::from(left.code)), Value::Number(u64::from(right.code)))
             }

@@ -42,7 +42,12 @@ impl StoredState<'_> {
         ] {
             let stored = self.count(table)?;
             if stored != computed {
-                return Err(self.value(Place::Table(table), "rows", Value::Number(stored), Value::Number(computed)));
+                return Err(self.value(
+                    Place::Table(table),
+                    "rows",
+                    Value::Number(stored),
+                    Value::Number(computed),
+                ));
             }
         }
         Ok(rows)
@@ -91,7 +96,8 @@ impl StoredState<'_> {
         let Some(bytes) = self.reader.get(table, HEAD_ROW)? else {
             return Err(self.found(Finding::RowMissing { table }));
         };
-        let stored = StateHead::decode(&bytes).map_err(|fault| self.found(Finding::RowDamaged { table, fault }))?;
+        let stored =
+            StateHead::decode(&bytes).map_err(|fault| self.found(Finding::RowDamaged { table, fault }))?;
         let fields = |head: &StateHead| {
             [
                 ("height", Value::Number(head.height.0)),
@@ -122,7 +128,9 @@ impl StoredState<'_> {
             None => None,
         };
         let place = match (own, &stored_record) {
-            (Some(Record::Wallet(wallet)), _) | (None, Some(Record::Wallet(wallet))) => Place::Wallet(wallet.id),
+            (Some(Record::Wallet(wallet)), _) | (None, Some(Record::Wallet(wallet))) => {
+                Place::Wallet(wallet.id)
+            }
             _ => Place::Record(slot),
         };
         let (field, stored, computed) = match (&stored_record, own) {
@@ -131,7 +139,9 @@ impl StoredState<'_> {
             }
             (Some(Record::Wallet(stored)), Some(Record::Wallet(own))) => wallet_difference(stored, own),
             (stored, own) => {
-                let bytes = |record: Option<&Record>| record.map_or(Value::Absent, |record| Value::Bytes(record.encode()));
+                let bytes = |record: Option<&Record>| {
+                    record.map_or(Value::Absent, |record| Value::Bytes(record.encode()))
+                };
                 ("record", bytes(stored.as_ref()), bytes(own))
             }
         };

@@ -89,11 +89,9 @@ impl Verifier {
 
     /// Decodes and checks all batches of a page at once; the results are grouped by block.
     fn decode(&self, page: &[AuditBlock]) -> Vec<Vec<Result<(BatchDigest, Batch), BatchFault>>> {
-        let encoded: Vec<&[u8]> = page.iter().flat_map(|block| block.batches.iter().map(Vec::as_slice)).collect();
-        let mut decoded = self
-            .cores
-            .map(&encoded, 1, |bytes| decode_batch(&self.rules, bytes))
-            .into_iter();
+        let encoded: Vec<&[u8]> =
+            page.iter().flat_map(|block| block.batches.iter().map(Vec::as_slice)).collect();
+        let mut decoded = self.cores.map(&encoded, 1, |bytes| decode_batch(&self.rules, bytes)).into_iter();
         page.iter().map(|block| decoded.by_ref().take(block.batches.len()).collect()).collect()
     }
 
@@ -133,8 +131,8 @@ impl Verifier {
     fn bad_signature(&mut self, blocks: &[VerifiedBlock]) -> Option<(usize, Height, Finding)> {
         let transactions: Vec<&Transaction> = blocks.iter().flat_map(VerifiedBlock::transactions).collect();
         let genesis = self.rules.genesis;
-        let bad =
-            check_signatures(&transactions, genesis, &self.secret, &mut self.keys, self.cores.as_ref()).err()?;
+        let bad = check_signatures(&transactions, genesis, &self.secret, &mut self.keys, self.cores.as_ref())
+            .err()?;
         let transaction = transactions.get(bad)?.id(genesis);
         let mut passed = 0_usize;
         let place = blocks.iter().position(|block| {
@@ -150,17 +148,29 @@ impl Verifier {
         blocks: &[VerifiedBlock],
         certificates: &[(usize, BlockDigest, Vec<u8>)],
     ) -> Option<(usize, Height, Finding)> {
-        let verified = self.cores.map(certificates, CERTIFICATES_PER_CHUNK, |(place, digest, bytes)| -> Result<(), Finding> {
-            let proof = FinalityProof::decode(bytes).map_err(Finding::CertificateMalformed)?;
-            let proved = verify_finality(&proof, self.rules.genesis, &self.rules.registry);
-            let proved = proved.map_err(Finding::Certificate)?;
-            let epoch = blocks.get(*place).map_or(proof.epoch, |block| block.block.header.epoch);
-            if proved != *digest || proof.chain != self.rules.chain || proof.epoch != epoch {
-                return Err(Finding::CertificateOther { proved, proved_epoch: proof.epoch, digest: *digest, epoch });
-            }
-            Ok(())
-        });
-        let bad = certificates.iter().zip(verified).find_map(|((place, _, _), verified)| Some((*place, verified.err()?)));
+        let verified = self.cores.map(
+            certificates,
+            CERTIFICATES_PER_CHUNK,
+            |(place, digest, bytes)| -> Result<(), Finding> {
+                let proof = FinalityProof::decode(bytes).map_err(Finding::CertificateMalformed)?;
+                let proved = verify_finality(&proof, self.rules.genesis, &self.rules.registry);
+                let proved = proved.map_err(Finding::Certificate)?;
+                let epoch = blocks.get(*place).map_or(proof.epoch, |block| block.block.header.epoch);
+                if proved != *digest || proof.chain != self.rules.chain || proof.epoch != epoch {
+                    return Err(Finding::CertificateOther {
+                        proved,
+                        proved_epoch: proof.epoch,
+                        digest: *digest,
+                        epoch,
+                    });
+                }
+                Ok(())
+            },
+        );
+        let bad = certificates
+            .iter()
+            .zip(verified)
+            .find_map(|((place, _, _), verified)| Some((*place, verified.err()?)));
         let (place, finding) = bad?;
         Some((place, blocks.get(place)?.block.header.height, finding))
     }

@@ -5,7 +5,10 @@ mod support;
 use audit::{AuditError, DatabaseSource, Difference, Finding, Place, Replay, Report, Value};
 use ledger::records::{Outcome, Record};
 use ledger::values::{Amount, Canonical as _, Height};
-use storage::{Durability, MemoryStore, Reader, RocksOptions, RocksReader, RocksStore, Store, StorageError, Table, WriteSet, key};
+use storage::{
+    Durability, MemoryStore, Reader, RocksOptions, RocksReader, RocksStore, StorageError, Store, Table,
+    WriteSet, key,
+};
 use support::{CHAIN, FUNDS, Forge};
 
 const WALLETS: usize = 150;
@@ -77,7 +80,10 @@ fn an_honest_chain_passes_with_any_number_of_threads() {
     let store = stored(&forge);
     let one = replay_store(&forge, &store, 1).unwrap();
     let two = replay_store(&forge, &store, 2).unwrap();
-    assert_eq!((one.state, one.result, one.tally, one.stored), (two.state, two.result, two.tally, two.stored));
+    assert_eq!(
+        (one.state, one.result, one.tally, one.stored),
+        (two.state, two.result, two.tally, two.stored)
+    );
     assert_eq!(one.state, forge.state_root());
     assert_eq!(one.height, Height(last(&forge)));
     assert_eq!(one.certified_block, one.height);
@@ -122,7 +128,9 @@ fn a_rewritten_balance_is_named_with_height_wallet_and_both_values() {
     let Finding::Value { place, field, stored, computed } = found.finding else { panic!("{text}") };
     assert_eq!((place, field), (Place::Wallet(wallet), "balance"));
     assert_eq!((stored, computed), (Value::Money(after), Value::Money(before)));
-    for part in [wallet.to_string(), before.to_string(), after.to_string(), format!("height {}", last(&forge))] {
+    for part in
+        [wallet.to_string(), before.to_string(), after.to_string(), format!("height {}", last(&forge))]
+    {
         assert!(text.contains(&part), "{text} lacks {part}");
     }
 }
@@ -170,13 +178,19 @@ fn every_kind_of_stored_row_is_compared() {
             let id = forge.blocks[3].execution.outcomes[0].id.0;
             put(store, Table::Transactions, &id, &key::position(4, 77));
         }),
-        ("table transactions, rows", |_, store| put(store, Table::Transactions, &[3; 32], &key::position(1, 0))),
+        ("table transactions, rows", |_, store| {
+            put(store, Table::Transactions, &[3; 32], &key::position(1, 0))
+        }),
         ("the history of wallet", |forge, store| {
             let entry = &forge.blocks[3].execution.history[0];
             delete(store, Table::History, &key::history(entry.slot.0, 4, entry.index, entry.part));
         }),
-        ("table history, rows", |_, store| put(store, Table::History, &key::history(5, 4, 9_999, 0), &[0; 44])),
-        ("the index of wallet", |forge, store| put(store, Table::Slots, &forge.wallets[0].1.0, &key::slot(9))),
+        ("table history, rows", |_, store| {
+            put(store, Table::History, &key::history(5, 4, 9_999, 0), &[0; 44])
+        }),
+        ("the index of wallet", |forge, store| {
+            put(store, Table::Slots, &forge.wallets[0].1.0, &key::slot(9))
+        }),
         ("table slots, rows", |forge, store| delete(store, Table::Slots, &forge.wallets[0].1.0)),
         ("record: stored nothing", |_, store| delete(store, Table::Records, &key::slot(20))),
         ("the state head, records", |forge, store| {
@@ -194,7 +208,8 @@ fn every_kind_of_stored_row_is_compared() {
 
 #[test]
 fn missing_and_foreign_blocks_and_batches_are_named() {
-    let (_, found) = tampered(|forge, store| delete(store, Table::Batches, &forge.blocks[4].block.body.batches[0].0));
+    let (_, found) =
+        tampered(|forge, store| delete(store, Table::Batches, &forge.blocks[4].block.body.batches[0].0));
     assert_eq!((found.height, found.finding), (Height(5), Finding::RowMissing { table: Table::Batches }));
     let (_, found) = tampered(|forge, store| delete(store, Table::Blocks, &forge.blocks[4].digest.0));
     assert_eq!((found.height, found.finding), (Height(5), Finding::RowMissing { table: Table::Blocks }));
@@ -332,7 +347,9 @@ fn a_flipped_byte_on_disk_is_refused_with_table_or_file() {
         let opened = RocksReader::open(&copy, Some(&forge.identity()), RocksOptions::default());
         let verdict = opened.and_then(|reader| reader.verify_all());
         match verdict {
-            Err(StorageError::Corruption { table, file, .. }) => assert!(table.is_some() || file.is_some(), "{name:?}"),
+            Err(StorageError::Corruption { table, file, .. }) => {
+                assert!(table.is_some() || file.is_some(), "{name:?}")
+            }
             other => panic!("{name:?}: {other:?}"),
         }
         std::fs::remove_dir_all(&copy).unwrap();

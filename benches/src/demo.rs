@@ -74,16 +74,23 @@ impl Demo {
         table.add("equal state root at all four banks", format!("height {height}, {root}"));
 
         println!("an auditor replays the chain from a bank's feed");
-        let replay = run(&jiaozi, &["audit", "replay", "--node", &url(&cluster, 0), "--genesis", &genesis(&directory)]);
+        let replay = run(
+            &jiaozi,
+            &["audit", "replay", "--node", &url(&cluster, 0), "--genesis", &genesis(&directory)],
+        );
         assert!(replay.status.success(), "{}", text(&replay));
         table.add("replay from a node's feed", line(&text(&replay), "verdict"));
         let proof = directory.path().join("payment.proof");
         let (_, id) = &payments[payments.len() / 2];
         std::fs::write(&proof, cluster.client(1).transaction_proof(*id).await.unwrap()).unwrap();
-        let verified = run(&jiaozi, &["audit", "verify-proof", path(&proof), "--genesis", &genesis(&directory)]);
+        let verified =
+            run(&jiaozi, &["audit", "verify-proof", path(&proof), "--genesis", &genesis(&directory)]);
         assert!(verified.status.success(), "{}", text(&verified));
         let bytes = std::fs::metadata(&proof).unwrap().len();
-        table.add("proof of one payment, checked offline", format!("{bytes} bytes, {}", line(&text(&verified), "verdict")));
+        table.add(
+            "proof of one payment, checked offline",
+            format!("{bytes} bytes, {}", line(&text(&verified), "verdict")),
+        );
         cluster.terminate_all().await;
 
         println!("the auditor replays databases: one honest, two forged");
@@ -95,7 +102,12 @@ impl Demo {
     }
 
     /// Posts all payments, kills a bank after a third and restarts it after two thirds; waits until all are certified.
-    async fn pay(&self, cluster: &mut Cluster, payments: &[(Vec<u8>, TransactionId)], jiaozi: &Path) -> Duration {
+    async fn pay(
+        &self,
+        cluster: &mut Cluster,
+        payments: &[(Vec<u8>, TransactionId)],
+        jiaozi: &Path,
+    ) -> Duration {
         let started = Instant::now();
         let bodies: Vec<_> = payments.chunks(BODY).collect();
         for (index, body) in bodies.iter().enumerate() {
@@ -122,7 +134,9 @@ impl Demo {
         let honest = directory.join("honest");
         copy(&cluster.data_directory(0), &honest);
         let genesis_file = directory.join("genesis.json");
-        let audit = |data: &Path| run(jiaozi, &["audit", "replay", "--data", path(data), "--genesis", path(&genesis_file)]);
+        let audit = |data: &Path| {
+            run(jiaozi, &["audit", "replay", "--data", path(data), "--genesis", path(&genesis_file)])
+        };
         let answer = audit(&honest);
         assert!(answer.status.success(), "{}", text(&answer));
         table.add("honest database", line(&text(&answer), "verdict"));
@@ -228,7 +242,8 @@ fn copy(from: &Path, to: &Path) {
 /// Changes one byte in the middle of the largest data file.
 fn flip_a_byte(store: &Path) {
     let files = std::fs::read_dir(store).unwrap().flatten().map(|entry| entry.path());
-    let data = files.filter(|path| path.extension().is_some_and(|kind| kind == "sst" || kind == "blob" || kind == "log"));
+    let data = files
+        .filter(|path| path.extension().is_some_and(|kind| kind == "sst" || kind == "blob" || kind == "log"));
     let largest = data.max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
     let mut bytes = std::fs::read(&largest).unwrap();
     let middle = bytes.len() / 2;
@@ -242,7 +257,9 @@ fn rewrite_a_balance(store: &Path) -> (String, Amount, Amount) {
     let store = RocksStore::open(store, &identity, RocksOptions::default()).unwrap();
     let rows = store.scan(Table::Records, Page::last(1)).unwrap();
     let (place, bytes) = rows.first().unwrap();
-    let Record::Wallet(mut wallet) = Record::decode(bytes).unwrap() else { panic!("the last record is a wallet") };
+    let Record::Wallet(mut wallet) = Record::decode(bytes).unwrap() else {
+        panic!("the last record is a wallet")
+    };
     let before = wallet.balance;
     wallet.balance = before.plus(Amount::from_fen(FORGED_FEN)).unwrap();
     let (id, after) = (wallet.id.to_string(), wallet.balance);

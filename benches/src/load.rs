@@ -90,7 +90,11 @@ impl Load {
         let population = Population::new(cluster.localnet.spec.hash(), self.wallets);
         let started = Instant::now();
         population.set_up(&cluster).await;
-        eprintln!("set up in {:.1} s; signing {} payments", started.elapsed().as_secs_f64(), self.rate * self.seconds);
+        eprintln!(
+            "set up in {:.1} s; signing {} payments",
+            started.elapsed().as_secs_f64(),
+            self.rate * self.seconds
+        );
         let payments = population.payments(usize::try_from(self.rate * self.seconds).unwrap(), 1);
         eprintln!("posting");
         let answer = self.measure(&cluster, &payments, idle).await;
@@ -120,8 +124,9 @@ impl Load {
 
     async fn measure(&self, cluster: &Cluster, payments: &[(Vec<u8>, TransactionId)], idle: f64) -> Answer {
         let stop = Arc::new(AtomicBool::new(false));
-        let watchers: Vec<_> =
-            (0..self.banks).map(|bank| tokio::spawn(watch(cluster.client(bank), Arc::clone(&stop)))).collect();
+        let watchers: Vec<_> = (0..self.banks)
+            .map(|bank| tokio::spawn(watch(cluster.client(bank), Arc::clone(&stop))))
+            .collect();
         tokio::time::sleep(Duration::from_millis(300)).await;
         let first_height = self.height(cluster).await + 1;
         let (cpu_before, disk_before) = (self.cpu_us(cluster), self.disk(cluster));
@@ -137,7 +142,13 @@ impl Load {
             seen.push(watcher.await.unwrap());
         }
         let applied_at = self.applied(cluster, first_height, last_height).await;
-        self.answer(payments, start, &seen, &applied_at, Totals { accepted, cpu, rss: rss.unwrap_or(0), disk, idle })
+        self.answer(
+            payments,
+            start,
+            &seen,
+            &applied_at,
+            Totals { accepted, cpu, rss: rss.unwrap_or(0), disk, idle },
+        )
     }
 
     async fn height(&self, cluster: &Cluster) -> u64 {
@@ -170,7 +181,10 @@ impl Load {
                 let (client, accepted) = (clients[bank].clone(), Arc::clone(&accepted));
                 posts.spawn(async move {
                     if let Ok(answers) = client.submit_bulk_body(body, count).await {
-                        let taken = answers.iter().filter(|answer| answer.status == api::SubmitStatus::Accepted).count();
+                        let taken = answers
+                            .iter()
+                            .filter(|answer| answer.status == api::SubmitStatus::Accepted)
+                            .count();
                         accepted.fetch_add(taken as u64, Ordering::Relaxed);
                     }
                 });
@@ -199,7 +213,10 @@ impl Load {
                 Err(_) => false,
             };
             let pooled = client.chains().await.map_or(1, |view| {
-                view.chains.first().and_then(|chain| chain.progress.as_ref()).map_or(1, |p| p.pooled_transactions)
+                view.chains
+                    .first()
+                    .and_then(|chain| chain.progress.as_ref())
+                    .map_or(1, |p| p.pooled_transactions)
             });
             if empty && pooled == 0 {
                 tokio::time::sleep(Duration::from_millis(1_000)).await;
@@ -215,7 +232,9 @@ impl Load {
         let mut applied = BTreeMap::new();
         for height in first..=last {
             let outcomes = client.outcomes(ChainId(0), Height(height)).await.unwrap();
-            applied.extend(outcomes.iter().filter(|outcome| outcome.is_applied()).map(|outcome| (outcome.id, height)));
+            applied.extend(
+                outcomes.iter().filter(|outcome| outcome.is_applied()).map(|outcome| (outcome.id, height)),
+            );
         }
         applied
     }

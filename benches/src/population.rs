@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use ledger::records::transaction::network_tag;
 use ledger::records::wallet::{NONCE_WINDOW, Tier};
-use ledger::records::{FeeBid, Nonce, Operation, Payment, Policy, Transaction, TransactionContent, WalletOpening};
-use ledger::values::{Amount, Canonical, ChainId, Currency, GenesisHash, Hasher, SecretKey, TimestampMs, WalletId};
+use ledger::records::{
+    FeeBid, Nonce, Operation, Payment, Policy, Transaction, TransactionContent, WalletOpening,
+};
+use ledger::values::{
+    Amount, Canonical, ChainId, Currency, GenesisHash, Hasher, SecretKey, TimestampMs, WalletId,
+};
 use rayon::prelude::*;
 use system::{Cluster, Payer};
 
@@ -35,7 +39,13 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap()
 }
 
-fn sign(genesis: GenesisHash, wallet: WalletId, key: &SecretKey, nonce: Nonce, operation: Operation) -> Transaction {
+fn sign(
+    genesis: GenesisHash,
+    wallet: WalletId,
+    key: &SecretKey,
+    nonce: Nonce,
+    operation: Operation,
+) -> Transaction {
     let content = TransactionContent {
         network: network_tag(genesis),
         chain: ChainId(0),
@@ -71,11 +81,21 @@ impl Population {
         let total = Amount::from_fen(START_FEN * self.wallets.len() as u64);
         let issues = banks.iter().zip(1..).map(|(bank, sequence)| {
             let nonce = Nonce { lane: 0, sequence };
-            sign(self.genesis, central.wallet, &central.key, nonce, Operation::Issue { to: bank.wallet, amount: total })
+            sign(
+                self.genesis,
+                central.wallet,
+                &central.key,
+                nonce,
+                Operation::Issue { to: bank.wallet, amount: total },
+            )
         });
         settle(cluster, 0, issues.collect()).await;
-        let groups: Vec<(usize, Vec<usize>)> =
-            (0..self.wallets.len()).collect::<Vec<_>>().chunks(GROUP).map(<[usize]>::to_vec).enumerate().collect();
+        let groups: Vec<(usize, Vec<usize>)> = (0..self.wallets.len())
+            .collect::<Vec<_>>()
+            .chunks(GROUP)
+            .map(<[usize]>::to_vec)
+            .enumerate()
+            .collect();
         let open = |indexes: &[usize]| Operation::OpenWallets {
             wallets: indexes
                 .iter()
@@ -114,7 +134,8 @@ impl Population {
                 .enumerate()
                 .map(|(position, (_, indexes))| {
                     let place = used + position as u64;
-                    let nonce = Nonce { lane: u16::try_from(place % LANES).unwrap(), sequence: place / LANES + 1 };
+                    let nonce =
+                        Nonce { lane: u16::try_from(place % LANES).unwrap(), sequence: place / LANES + 1 };
                     sign(self.genesis, payer.wallet, &payer.key, nonce, operation(indexes))
                 })
                 .collect();
@@ -128,8 +149,10 @@ impl Population {
     pub(crate) fn payments(&self, count: usize, seed: u64) -> Vec<(Vec<u8>, ledger::values::TransactionId)> {
         let mut sequences = vec![0_u64; self.wallets.len()];
         let draw = |step: usize, what: u64| {
-            let hash = Hasher::new("jiaozi/bench-draw").number(seed).number(step as u64).number(what).finish();
-            usize::try_from(u64::from_le_bytes(hash.0[..8].try_into().unwrap()) % self.wallets.len() as u64).unwrap()
+            let hash =
+                Hasher::new("jiaozi/bench-draw").number(seed).number(step as u64).number(what).finish();
+            usize::try_from(u64::from_le_bytes(hash.0[..8].try_into().unwrap()) % self.wallets.len() as u64)
+                .unwrap()
         };
         let plan: Vec<(usize, usize, u64)> = (0..count)
             .map(|step| {
@@ -142,9 +165,11 @@ impl Population {
         plan.into_par_iter()
             .map(|(payer, payee, sequence)| {
                 let (wallet, key) = &self.wallets[payer];
-                let payment = Payment { payee: self.wallets[payee].0, amount: Amount::from_fen(1 + sequence) };
+                let payment =
+                    Payment { payee: self.wallets[payee].0, amount: Amount::from_fen(1 + sequence) };
                 let nonce = Nonce { lane: 0, sequence };
-                let signed = sign(self.genesis, *wallet, key, nonce, Operation::Pay { payments: vec![payment] });
+                let signed =
+                    sign(self.genesis, *wallet, key, nonce, Operation::Pay { payments: vec![payment] });
                 (signed.encode(), signed.id(self.genesis))
             })
             .collect()
@@ -165,7 +190,10 @@ async fn settle(cluster: &Cluster, bank: usize, transactions: Vec<Transaction>) 
             .filter(|(answer, _)| answer.status == api::SubmitStatus::Refused)
             .map(|(answer, transaction)| {
                 let error = answer.error();
-                assert!(error.as_ref().is_some_and(|error| error.is_transient), "set-up was refused: {error:?}");
+                assert!(
+                    error.as_ref().is_some_and(|error| error.is_transient),
+                    "set-up was refused: {error:?}"
+                );
                 transaction.clone()
             })
             .collect();
@@ -175,7 +203,10 @@ async fn settle(cluster: &Cluster, bank: usize, transactions: Vec<Transaction>) 
             }
             for id in &ids {
                 let status = client.wait_certified(*id, Duration::from_secs(60)).await.unwrap();
-                assert!(status.outcome.as_ref().is_some_and(|outcome| outcome.is_applied), "set-up: {status:?}");
+                assert!(
+                    status.outcome.as_ref().is_some_and(|outcome| outcome.is_applied),
+                    "set-up: {status:?}"
+                );
             }
             return;
         }

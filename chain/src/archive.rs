@@ -139,7 +139,8 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
         let missing = |table| RowFault::Missing { table };
         let (height, index) = key::split_position(&place).ok_or(missing(Table::Transactions))?;
         let outcomes = self.outcomes(Height(height))?.ok_or(missing(Table::Outcomes))?;
-        let leaf = outcomes.iter().position(|outcome| outcome.index == index).ok_or(missing(Table::Outcomes))?;
+        let leaf =
+            outcomes.iter().position(|outcome| outcome.index == index).ok_or(missing(Table::Outcomes))?;
         let outcome = *outcomes.get(leaf).ok_or(missing(Table::Outcomes))?;
         Ok(Some(Located { height: Height(height), outcome, leaf, outcomes }))
     }
@@ -170,7 +171,9 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
     pub fn wallet(&self, id: WalletId) -> Result<Option<(Slot, Record)>, RowFault> {
         let Some(slot) = self.reader.get(Table::Slots, &id.0)? else { return Ok(None) };
         let slot = key::number(&slot).ok_or(RowFault::Missing { table: Table::Slots })?;
-        let record = self.read(Table::Records, &key::slot(slot))?.ok_or(RowFault::Missing { table: Table::Records })?;
+        let record = self
+            .read(Table::Records, &key::slot(slot))?
+            .ok_or(RowFault::Missing { table: Table::Records })?;
         Ok(Some((Slot(slot), record)))
     }
 
@@ -178,7 +181,12 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
     ///
     /// # Errors
     /// [`RowFault`].
-    pub fn history(&self, slot: Slot, before: Option<(Height, u32, u16)>, rows: usize) -> Result<Vec<HistoryRow>, RowFault> {
+    pub fn history(
+        &self,
+        slot: Slot,
+        before: Option<(Height, u32, u16)>,
+        rows: usize,
+    ) -> Result<Vec<HistoryRow>, RowFault> {
         let (first, after) = key::history_of(slot.0);
         let cursor = before.map(|(height, index, part)| key::history(slot.0, height.0, index, part));
         let page = Page {
@@ -204,13 +212,17 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
     pub fn serve(&self, request: &Request) -> Result<Vec<Frame>, RowFault> {
         match request {
             Request::Batches(digests) => {
-                let read = |digest: &BatchDigest| self.batch_bytes(*digest).map(|bytes| bytes.map(|bytes| Frame::Batch(Bytes::from(bytes))));
+                let read = |digest: &BatchDigest| {
+                    self.batch_bytes(*digest).map(|bytes| bytes.map(|bytes| Frame::Batch(Bytes::from(bytes))))
+                };
                 digests.iter().filter_map(|digest| read(digest).transpose()).collect()
             }
             Request::Block(digest) => {
                 Ok(self.block(*digest)?.map(|block| Frame::Block(Box::new(block))).into_iter().collect())
             }
-            Request::Blocks(from) => Ok(self.final_blocks(*from)?.map(Frame::FinalBlocks).into_iter().collect()),
+            Request::Blocks(from) => {
+                Ok(self.final_blocks(*from)?.map(Frame::FinalBlocks).into_iter().collect())
+            }
         }
     }
 

@@ -103,7 +103,14 @@ impl Batches {
     }
 
     /// Lets a batch in.
-    pub(crate) fn admit(&mut self, digest: BatchDigest, batch: Arc<Batch>, bytes: Bytes, admission: Admission, now_ms: u64) -> Admitted {
+    pub(crate) fn admit(
+        &mut self,
+        digest: BatchDigest,
+        batch: Arc<Batch>,
+        bytes: Bytes,
+        admission: Admission,
+        now_ms: u64,
+    ) -> Admitted {
         if self.known.contains_key(&digest) || self.is_invalid(&digest) {
             return Admitted::No;
         }
@@ -200,7 +207,11 @@ impl Batches {
     }
 
     /// Forgets what expired and nothing open names; answers what was forgotten.
-    pub(crate) fn expire(&mut self, now: TimestampMs, named: &BTreeSet<BatchDigest>) -> Vec<(BatchDigest, Known)> {
+    pub(crate) fn expire(
+        &mut self,
+        now: TimestampMs,
+        named: &BTreeSet<BatchDigest>,
+    ) -> Vec<(BatchDigest, Known)> {
         let dead: Vec<_> = self
             .known
             .iter()

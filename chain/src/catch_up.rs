@@ -62,7 +62,8 @@ impl Fetches {
             if self.asked.len() >= FETCHES_MAX {
                 break;
             }
-            let first = if *want == Want::FinalBlocks { now_ms } else { now_ms.saturating_add(FETCH_GRACE_MS) };
+            let first =
+                if *want == Want::FinalBlocks { now_ms } else { now_ms.saturating_add(FETCH_GRACE_MS) };
             self.asked.entry(*want).or_insert(Asked { next_ms: first, attempts: 0 });
         }
         let mut due = Vec::new();
@@ -93,8 +94,12 @@ pub(crate) struct Peers {
 impl Peers {
     pub(crate) fn new(config: &ChainConfig) -> Self {
         // Nodes that run a validator of this chain hold its data; observers ask them too.
-        let mut nodes: Vec<_> =
-            config.validators().iter().map(|validator| validator.node).filter(|node| *node != config.own_node).collect();
+        let mut nodes: Vec<_> = config
+            .validators()
+            .iter()
+            .map(|validator| validator.node)
+            .filter(|node| *node != config.own_node)
+            .collect();
         nodes.sort_unstable();
         nodes.dedup();
         Self { nodes, distrusted_until_ms: BTreeMap::new(), own: usize::from(config.own_node.0) }
@@ -108,7 +113,8 @@ impl Peers {
 
     /// The peer to ask at this attempt: another one each time, the trusted ones only while there are any.
     fn choose(&self, attempt: usize, now_ms: u64) -> Option<NodeIndex> {
-        let is_trusted = |node: &&NodeIndex| self.distrusted_until_ms.get(node).is_none_or(|until| *until <= now_ms);
+        let is_trusted =
+            |node: &&NodeIndex| self.distrusted_until_ms.get(node).is_none_or(|until| *until <= now_ms);
         let trusted: Vec<_> = self.nodes.iter().filter(is_trusted).copied().collect();
         let candidates = if trusted.is_empty() { &self.nodes } else { &trusted };
         let position = self.own.wrapping_add(attempt).checked_rem(candidates.len())?;
@@ -152,7 +158,9 @@ impl Chain {
             self.want_path(digest, &mut wanted);
         }
         if let Some(finality) = &self.newest_finality {
-            if self.tree.path(&finality.digest).is_err() && self.final_waiting.len() < FINAL_BLOCKS_WAITING_MAX {
+            if self.tree.path(&finality.digest).is_err()
+                && self.final_waiting.len() < FINAL_BLOCKS_WAITING_MAX
+            {
                 wanted.insert(Want::FinalBlocks);
             }
             self.want_path(&finality.digest, &mut wanted);
@@ -179,7 +187,9 @@ impl Chain {
     }
 
     fn want_batches(&self, digests: &[BatchDigest], wanted: &mut BTreeSet<Want>) {
-        let missing = digests.iter().filter(|digest| self.batches.get(digest).is_none() && !self.batches.is_invalid(digest));
+        let missing = digests
+            .iter()
+            .filter(|digest| self.batches.get(digest).is_none() && !self.batches.is_invalid(digest));
         wanted.extend(missing.map(|digest| Want::Batch(*digest)));
     }
 

@@ -148,8 +148,12 @@ impl Chain {
                 self.proposals.remove(&ticket);
             }
             Input::Disseminate { digest, to } => self.disseminate(digest, to),
-            Input::Finalized { view, digest, certificate } => self.finalized(Finality { view, digest, certificate }),
-            Input::Misbehaved { validator, evidence } => self.keep_evidence(validator, "contradicting_votes", &evidence),
+            Input::Finalized { view, digest, certificate } => {
+                self.finalized(Finality { view, digest, certificate })
+            }
+            Input::Misbehaved { validator, evidence } => {
+                self.keep_evidence(validator, "contradicting_votes", &evidence)
+            }
             Input::Persisted(digest) => {
                 if let Some(open) = self.tree.get_mut(&digest) {
                     open.written = Written::Durable;
@@ -242,7 +246,9 @@ impl Chain {
 
     fn set_wake(&mut self, now: Now) {
         let mut wake = self.last_repeat_ms.saturating_add(REPEAT_MS);
-        for moment in [self.seal_due(now), self.propose_due(now), self.fetches.due(now.elapsed_ms), self.clock_due(now)] {
+        for moment in
+            [self.seal_due(now), self.propose_due(now), self.fetches.due(now.elapsed_ms), self.clock_due(now)]
+        {
             wake = wake.min(moment.unwrap_or(u64::MAX));
         }
         let wake = wake.max(now.elapsed_ms.saturating_add(1));
@@ -344,4 +350,3 @@ pub struct ChainStatus {
     /// Whether the chain has stopped for good.
     pub halted: bool,
 }
-

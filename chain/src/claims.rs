@@ -32,7 +32,9 @@ impl Claims {
 
     /// This node's newest result.
     pub(crate) fn newest(&self) -> Claim {
-        self.own.last_key_value().map_or(self.certified, |(height, result)| Claim { height: *height, result: *result })
+        self.own
+            .last_key_value()
+            .map_or(self.certified, |(height, result)| Claim { height: *height, result: *result })
     }
 
     /// This node's result at a height, unless it is below the certified one.
@@ -62,7 +64,11 @@ impl Claims {
             .iter()
             .filter(|(validator, _)| Some(**validator) != own_validator)
             .filter_map(|(_, results)| {
-                results.iter().rev().find(|(height, result)| self.own(**height) == Some(**result)).map(|(height, _)| *height)
+                results
+                    .iter()
+                    .rev()
+                    .find(|(height, result)| self.own(**height) == Some(**result))
+                    .map(|(height, _)| *height)
             })
             .collect();
         if own_validator.is_some() {

@@ -13,8 +13,8 @@ use storage::{Durability, Table, WriteSet};
 use crate::batches::{Admission, Admitted};
 use crate::chain::Chain;
 use crate::config::{
-    BATCH_AGE_IDLE_MS, BATCH_AGE_LOADED_MS, BATCH_TTL_MS, EVIDENCE_MAX, LOADED_TRANSACTIONS,
-    REPEAT_MS, REQUEST_DIGESTS_MAX,
+    BATCH_AGE_IDLE_MS, BATCH_AGE_LOADED_MS, BATCH_TTL_MS, EVIDENCE_MAX, LOADED_TRANSACTIONS, REPEAT_MS,
+    REQUEST_DIGESTS_MAX,
 };
 use crate::frame::{Digests, Frame};
 use crate::step::{Effect, Now, Report};
@@ -48,7 +48,9 @@ impl Chain {
     }
 
     fn seal_one(&mut self, now: Now) -> bool {
-        let (Some(own), Some(key)) = (self.config.own_validator, self.config.sealing_key.clone()) else { return false };
+        let (Some(own), Some(key)) = (self.config.own_validator, self.config.sealing_key.clone()) else {
+            return false;
+        };
         let taken = self.pool.take(BATCH_TRANSACTIONS_MAX, BATCH_BYTES_MAX - BATCH_FIELDS_BYTES);
         self.oldest_pooled_ms = if self.pool.is_empty() { None } else { Some(now.elapsed_ms) };
         if taken.is_empty() {
@@ -181,7 +183,9 @@ impl Chain {
             .batches
             .waiting()
             .filter(|(_, known)| old(known.arrived_ms))
-            .map(|(digest, known)| (*digest, known.batch.content.sealer, known.bytes.clone(), known.acknowledged_by))
+            .map(|(digest, known)| {
+                (*digest, known.batch.content.sealer, known.bytes.clone(), known.acknowledged_by)
+            })
             .collect();
         self.acknowledgements.extend(waiting.iter().map(|(digest, ..)| *digest));
         self.send_acknowledgements();

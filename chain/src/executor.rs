@@ -58,7 +58,12 @@ impl<S: Strategy> Executor<S> {
     ///
     /// # Errors
     /// [`ExecutorFault`]; the store is unchanged.
-    pub fn open(spec: &GenesisSpec, chain: ChainId, store: Arc<dyn Store>, strategy: S) -> Result<Self, ExecutorFault> {
+    pub fn open(
+        spec: &GenesisSpec,
+        chain: ChainId,
+        store: Arc<dyn Store>,
+        strategy: S,
+    ) -> Result<Self, ExecutorFault> {
         let state = match store.get(Table::Meta, rows::HEAD)? {
             Some(head) => load(spec, store.as_ref(), rows::decode(Table::Meta, &head)?, &strategy)?,
             None => write_genesis(spec, chain, store.as_ref())?,
@@ -123,13 +128,21 @@ impl<S: Strategy> Executor<S> {
     }
 
     /// Drops blocks that lost against the final one.
-    fn clear_proposals(&self, set: &mut WriteSet, next: &FinalBlock, height: Height) -> Result<(), ExecutorFault> {
+    fn clear_proposals(
+        &self,
+        set: &mut WriteSet,
+        next: &FinalBlock,
+        height: Height,
+    ) -> Result<(), ExecutorFault> {
         let until = height.next().0.to_be_bytes();
         let page = Page { until: Some(&until), ..Page::first(PROPOSALS_PAGE) };
         for (place, _) in self.store.scan(Table::Proposals, page)? {
             if let Some((proposed, digest)) = key::split_proposal(&place)
                 && digest != next.digest.0
-                && self.store.get(Table::Heights, &key::height(proposed))?.is_none_or(|winner| winner != digest)
+                && self
+                    .store
+                    .get(Table::Heights, &key::height(proposed))?
+                    .is_none_or(|winner| winner != digest)
             {
                 set.delete(Table::Blocks, digest);
             }
@@ -168,7 +181,8 @@ fn load<S: Strategy>(
     head: StateHead,
     strategy: &S,
 ) -> Result<ChainState, ExecutorFault> {
-    let mut records: Vec<(Slot, Record)> = Vec::with_capacity(usize::try_from(head.records).unwrap_or(0).min(RECORDS_HINT));
+    let mut records: Vec<(Slot, Record)> =
+        Vec::with_capacity(usize::try_from(head.records).unwrap_or(0).min(RECORDS_HINT));
     let mut damaged = None;
     store.for_each(Table::Records, &mut |place, bytes| {
         let decoded = rows::decode::<Record>(Table::Records, bytes);

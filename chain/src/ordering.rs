@@ -33,7 +33,8 @@ enum Verdict {
 
 impl Chain {
     pub(crate) fn answer_questions(&mut self, now: Now) {
-        let open: Vec<(Ticket, Question)> = self.questions.iter().map(|(ticket, question)| (*ticket, *question)).collect();
+        let open: Vec<(Ticket, Question)> =
+            self.questions.iter().map(|(ticket, question)| (*ticket, *question)).collect();
         for (ticket, question) in open {
             match question {
                 Question::Propose { turn } => self.answer_propose(now, ticket, turn),
@@ -49,7 +50,10 @@ impl Chain {
 
     pub(crate) fn block_arrived(&mut self, now: Now, from: NodeIndex, block: Block) {
         let header = &block.header;
-        if header.chain != self.config.rules.chain || header.epoch != self.config.epoch || block.body.hash() != header.body {
+        if header.chain != self.config.rules.chain
+            || header.epoch != self.config.epoch
+            || block.body.hash() != header.body
+        {
             self.distrust(now, from, "a block that contradicts itself");
             return;
         }
@@ -73,7 +77,8 @@ impl Chain {
             Question::Propose { turn } => Some(*turn),
             _ => None,
         })?;
-        let hold = if self.has_work(&turn.parent) { self.config.rules.params.block_pace_ms } else { IDLE_HOLD_MS };
+        let hold =
+            if self.has_work(&turn.parent) { self.config.rules.params.block_pace_ms } else { IDLE_HOLD_MS };
         Some(self.last_block_ms.saturating_add(hold))
     }
 
@@ -94,7 +99,9 @@ impl Chain {
         if self.propose_due(now).is_some_and(|due| due > now.elapsed_ms) {
             return;
         }
-        let (Some(parent), Ok(ancestors)) = (self.tree.facts(&turn.parent), self.ancestor_batches(&turn.parent)) else {
+        let (Some(parent), Ok(ancestors)) =
+            (self.tree.facts(&turn.parent), self.ancestor_batches(&turn.parent))
+        else {
             return;
         };
         let block = self.build(now, turn, parent, &ancestors);
@@ -120,7 +127,9 @@ impl Chain {
         let mut weight = 0_u64;
         let lag = height.0.saturating_sub(claim.height.0);
         let room = if lag > CLAIM_LAG_MAX { 0 } else { BLOCK_BATCHES_MAX };
-        for (digest, known) in self.batches.orderable(self.config.quorum()).filter(|(digest, _)| !ancestors.contains(*digest)) {
+        for (digest, known) in
+            self.batches.orderable(self.config.quorum()).filter(|(digest, _)| !ancestors.contains(*digest))
+        {
             let next_weight = weight.saturating_add(known.weight());
             if body.batches.len() >= room || next_weight > self.config.rules.params.block_weight_max {
                 break;
@@ -238,7 +247,11 @@ impl Chain {
         if batches.len() < block.body.batches.len() {
             return Verdict::NotYet;
         }
-        if check_batches(&block.header, &block.body, &batches).is_ok() { Verdict::Valid } else { Verdict::Invalid }
+        if check_batches(&block.header, &block.body, &batches).is_ok() {
+            Verdict::Valid
+        } else {
+            Verdict::Invalid
+        }
     }
 
     // ---- available -----------------------------------------------------------------------------------------------
@@ -272,8 +285,12 @@ impl Chain {
 
     /// Closes questions of views that are decided.
     pub(crate) fn close_questions(&mut self, view: View) {
-        let stale: Vec<_> =
-            self.questions.iter().filter(|(_, question)| question.view() < view).map(|(ticket, _)| *ticket).collect();
+        let stale: Vec<_> = self
+            .questions
+            .iter()
+            .filter(|(_, question)| question.view() < view)
+            .map(|(ticket, _)| *ticket)
+            .collect();
         for ticket in stale {
             self.questions.remove(&ticket);
             self.proposals.remove(&ticket);

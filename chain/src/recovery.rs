@@ -55,7 +55,8 @@ impl Recovered {
         let mut results = Vec::new();
         for height in certified.height.0..=head.height.0 {
             let bytes = store.get(Table::Results, &key::height(height))?;
-            let result: HeightResult = rows::decode(Table::Results, &bytes.ok_or(RowFault::Missing { table: Table::Results })?)?;
+            let result: HeightResult =
+                rows::decode(Table::Results, &bytes.ok_or(RowFault::Missing { table: Table::Results })?)?;
             results.push(Claim { height: Height(height), result: result.hash(rules.genesis) });
         }
         let (ordered, content_height) = ordered_window(store, &head)?;
@@ -97,13 +98,18 @@ impl Recovered {
 }
 
 fn block_at(store: &dyn Reader, height: Height) -> Result<Block, RowFault> {
-    let digest = store.get(Table::Heights, &key::height(height.0))?.ok_or(RowFault::Missing { table: Table::Heights })?;
+    let digest = store
+        .get(Table::Heights, &key::height(height.0))?
+        .ok_or(RowFault::Missing { table: Table::Heights })?;
     let bytes = store.get(Table::Blocks, &digest)?.ok_or(RowFault::Missing { table: Table::Blocks })?;
     rows::decode(Table::Blocks, &bytes)
 }
 
 /// Digests in final blocks whose batches could still be ordered again, and the highest block with batches.
-fn ordered_window(store: &dyn Reader, head: &StateHead) -> Result<(BTreeMap<BatchDigest, TimestampMs>, Height), RowFault> {
+fn ordered_window(
+    store: &dyn Reader,
+    head: &StateHead,
+) -> Result<(BTreeMap<BatchDigest, TimestampMs>, Height), RowFault> {
     let mut ordered = BTreeMap::new();
     let mut content_height = Height(0);
     let oldest = head.timestamp.0.saturating_sub(ledger::records::batch::BATCH_LIFE_MS_MAX);

@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger::records::{Batch, Block, Claim};
-use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, TimestampMs, TransactionId, ValidatorIndex, View};
+use ledger::values::{
+    BatchDigest, BlockDigest, Height, NodeIndex, TimestampMs, TransactionId, ValidatorIndex, View,
+};
 use storage::{Durability, WriteSet};
 
 use crate::frame::Lane;

@@ -79,7 +79,13 @@ impl Tree {
     }
 
     /// Takes in a block above the final tip. Full, one leaves (it can be fetched again): see [`Self::least_needed`].
-    pub(crate) fn insert(&mut self, digest: BlockDigest, block: Arc<Block>, written: Written, from: Option<NodeIndex>) {
+    pub(crate) fn insert(
+        &mut self,
+        digest: BlockDigest,
+        block: Arc<Block>,
+        written: Written,
+        from: Option<NodeIndex>,
+    ) {
         if block.header.height <= self.tip.height || self.open.contains_key(&digest) {
             return;
         }
@@ -128,7 +134,9 @@ impl Tree {
         while next != self.tip.digest {
             let open = self.open.get(&next).ok_or(Gap::Missing(next))?;
             path.push((next, Arc::clone(&open.block)));
-            if open.block.header.height.0 <= self.tip.height.0 + 1 && open.block.header.parent != self.tip.digest {
+            if open.block.header.height.0 <= self.tip.height.0 + 1
+                && open.block.header.parent != self.tip.digest
+            {
                 return Err(Gap::Conflict);
             }
             next = open.block.header.parent;
@@ -143,7 +151,12 @@ impl Tree {
     }
 
     /// Moves the tip up to a child of it. `expiries` are those of the block's batches.
-    pub(crate) fn advance(&mut self, digest: BlockDigest, block: &Block, expiries: &[(BatchDigest, TimestampMs)]) {
+    pub(crate) fn advance(
+        &mut self,
+        digest: BlockDigest,
+        block: &Block,
+        expiries: &[(BatchDigest, TimestampMs)],
+    ) {
         let header = &block.header;
         self.tip = facts(digest, header);
         self.ordered.extend(expiries.iter().copied());

@@ -97,7 +97,8 @@ mod tests {
         fn check(command: &clap::Command, path: &str, leaves: &mut usize) {
             let path = format!("{path} {}", command.get_name());
             assert!(command.get_about().is_some(), "{path} has no description");
-            let below: Vec<_> = command.get_subcommands().filter(|below| below.get_name() != "help").collect();
+            let below: Vec<_> =
+                command.get_subcommands().filter(|below| below.get_name() != "help").collect();
             if below.is_empty() {
                 let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
                 assert!(help.contains("Examples:") && help.contains("jiaozi "), "{path} has no examples");
@@ -116,8 +117,14 @@ mod tests {
         fn check(command: &clap::Command) {
             for argument in command.get_arguments() {
                 let name = argument.get_id().as_str();
-                let secret = ["passphrase", "mnemonic", "password", "secret", "token"].iter().any(|word| name.contains(word));
-                assert!(!secret || name.ends_with("_file") || name.ends_with("_fd"), "{} {name}", command.get_name());
+                let secret = ["passphrase", "mnemonic", "password", "secret", "token"]
+                    .iter()
+                    .any(|word| name.contains(word));
+                assert!(
+                    !secret || name.ends_with("_file") || name.ends_with("_fd"),
+                    "{} {name}",
+                    command.get_name()
+                );
             }
             command.get_subcommands().for_each(check);
         }

@@ -88,7 +88,8 @@ impl Connection {
         }
         let chains = self.wait(self.client.chains())?.chains;
         let view = chains.iter().find(|view| view.chain == self.chain.0);
-        let view = view.ok_or_else(|| Failure::from(ApiError::from(ErrorCode::ChainUnknown)).at("--chain"))?;
+        let view =
+            view.ok_or_else(|| Failure::from(ApiError::from(ErrorCode::ChainUnknown)).at("--chain"))?;
         let currency = view.currency.parse().map_err(|fault| Failure::refused("currency", fault))?;
         Ok(Terms { genesis: network.genesis_hash, chain: self.chain, currency })
     }
@@ -99,7 +100,9 @@ impl From<ClientError> for Failure {
         let exit = match &error {
             ClientError::Refused(refusal) => return refusal.clone().into(),
             ClientError::Url { .. } | ClientError::PlainHttp { .. } | ClientError::File { .. } => Exit::Usage,
-            ClientError::Unreachable { .. } | ClientError::Timeout { .. } | ClientError::Setup(_) => Exit::Unreachable,
+            ClientError::Unreachable { .. } | ClientError::Timeout { .. } | ClientError::Setup(_) => {
+                Exit::Unreachable
+            }
             ClientError::NotCertified { .. } => Exit::Unreachable,
             _ => Exit::Refused,
         };
@@ -142,7 +145,8 @@ mod tests {
 
     #[test]
     fn an_address_in_the_clear_is_a_usage_error() {
-        let options = NodeOptions { node: "http://10.0.0.1".into(), token_file: None, ca_file: None, chain: 0 };
+        let options =
+            NodeOptions { node: "http://10.0.0.1".into(), token_file: None, ca_file: None, chain: 0 };
         let failure = options.connect().err().unwrap();
         assert_eq!((failure.exit, failure.code.as_str()), (Exit::Usage, "plain_http"));
         assert!(failure.mend.contains("use https"), "{failure:?}");
@@ -150,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_node_that_is_not_there_cannot_be_reached() {
-        let options = NodeOptions { node: "http://127.0.0.1:1".into(), token_file: None, ca_file: None, chain: 0 };
+        let options =
+            NodeOptions { node: "http://127.0.0.1:1".into(), token_file: None, ca_file: None, chain: 0 };
         let connection = options.connect().unwrap();
         let failure = connection.wait(connection.client.network()).unwrap_err();
         assert_eq!((failure.exit, failure.code.as_str()), (Exit::Unreachable, "node_unreachable"));

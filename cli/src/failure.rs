@@ -108,7 +108,10 @@ mod tests {
     #[test]
     fn a_mend_in_the_message_becomes_what_to_do_next() {
         let failure = Failure::refused("genesis", "bank-1: wrong key. Mend: ask them again");
-        assert_eq!((failure.message.as_str(), failure.mend.as_str()), ("bank-1: wrong key", "ask them again"));
+        assert_eq!(
+            (failure.message.as_str(), failure.mend.as_str()),
+            ("bank-1: wrong key", "ask them again")
+        );
         assert_eq!(failure.text(), "error: bank-1: wrong key\n  code   genesis\n  next   ask them again");
     }
 

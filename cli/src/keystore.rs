@@ -143,9 +143,12 @@ impl Keystore {
             let name = name.to_str().and_then(|name| name.strip_suffix(ENTRY_SUFFIX)).map(str::to_owned);
             names.extend(name);
             if names.len() > WALLETS_MAX {
-                return Err(Failure::refused("keystore_full", format_args!("more than {WALLETS_MAX} wallets"))
-                    .at("--keystore")
-                    .mend("use several keystores"));
+                return Err(Failure::refused(
+                    "keystore_full",
+                    format_args!("more than {WALLETS_MAX} wallets"),
+                )
+                .at("--keystore")
+                .mend("use several keystores"));
             }
         }
         names.sort_unstable();
@@ -160,8 +163,11 @@ impl Keystore {
         check_name(name)?;
         let path = self.entry_path(name);
         let unknown = || {
-            Failure::usage("wallet_name", format_args!("there is no wallet {name} in {}", self.folder.display()))
-                .mend("see: jiaozi wallet list")
+            Failure::usage(
+                "wallet_name",
+                format_args!("there is no wallet {name} in {}", self.folder.display()),
+            )
+            .mend("see: jiaozi wallet list")
         };
         let length = match std::fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
@@ -210,7 +216,8 @@ impl Keystore {
             seed: new.seed,
             index: new.index,
         };
-        let json = serde_json::to_string_pretty(&entry).map_err(|fault| Failure::refused("wallet_entry", fault))?;
+        let json =
+            serde_json::to_string_pretty(&entry).map_err(|fault| Failure::refused("wallet_entry", fault))?;
         let path = self.entry_path(&entry.name);
         wallet::files::create_private(&path, (json + "\n").as_bytes())
             .map_err(|fault| Failure::usage("wallet_entry", fault).at("name"))?;

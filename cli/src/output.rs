@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn tables_show_every_row() {
-        let text = table(&["name", "n"], [vec!["x".into(), "1".into()], vec!["y".into(), "200".into()]], &[1]);
+        let text =
+            table(&["name", "n"], [vec!["x".into(), "1".into()], vec!["y".into(), "200".into()]], &[1]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         assert!(lines[1].ends_with("  1") && lines[2].ends_with("200"), "{text}");

@@ -86,12 +86,15 @@ fn read_descriptor(descriptor: u32) -> Answer<Zeroizing<String>> {
 
 fn read_secret(file: File) -> Answer<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
-    file.take(SECRET_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|fault| Failure::unreachable("secret", format_args!("the secret cannot be read: {fault}")))?;
+    file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).map_err(|fault| {
+        Failure::unreachable("secret", format_args!("the secret cannot be read: {fault}"))
+    })?;
     if text.len() as u64 > SECRET_BYTES_MAX {
-        return Err(Failure::usage("secret_too_long", format_args!("a secret has at most {SECRET_BYTES_MAX} bytes"))
-            .mend("name the right file"));
+        return Err(Failure::usage(
+            "secret_too_long",
+            format_args!("a secret has at most {SECRET_BYTES_MAX} bytes"),
+        )
+        .mend("name the right file"));
     }
     let trimmed = text.trim_end_matches(['\n', '\r']);
     if trimmed.is_empty() {
@@ -106,13 +109,18 @@ fn read_secret(file: File) -> Answer<Zeroizing<String>> {
 /// [`Failure`] when there is no terminal.
 pub fn prompt(question: &str) -> Answer<Zeroizing<String>> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("passphrase_missing", "a passphrase is needed and there is no terminal to ask at")
-            .at("--passphrase-file")
-            .mend("name a private file with --passphrase-file or JIAOZI_PASSPHRASE_FILE, or pass --passphrase-fd"));
+        return Err(Failure::usage(
+            "passphrase_missing",
+            "a passphrase is needed and there is no terminal to ask at",
+        )
+        .at("--passphrase-file")
+        .mend(
+            "name a private file with --passphrase-file or JIAOZI_PASSPHRASE_FILE, or pass --passphrase-fd",
+        ));
     }
-    rpassword::prompt_password(question)
-        .map(Zeroizing::new)
-        .map_err(|fault| Failure::unreachable("terminal", format_args!("cannot ask for the passphrase: {fault}")))
+    rpassword::prompt_password(question).map(Zeroizing::new).map_err(|fault| {
+        Failure::unreachable("terminal", format_args!("cannot ask for the passphrase: {fault}"))
+    })
 }
 
 /// Writes a new file that only its owner can read.
@@ -140,13 +148,18 @@ mod tests {
         std::fs::write(&open, "x").unwrap();
         std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
         let failure = read_file(&open, "--passphrase-file").unwrap_err();
-        assert_eq!((failure.code.as_str(), failure.field.as_deref()), ("secret_file_open", Some("--passphrase-file")));
+        assert_eq!(
+            (failure.code.as_str(), failure.field.as_deref()),
+            ("secret_file_open", Some("--passphrase-file"))
+        );
     }
 
     #[test]
     fn empty_and_endless_secrets_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, bytes, code) in [("empty", vec![b'\n'], "secret_empty"), ("long", vec![b'x'; 5_000], "secret_too_long")] {
+        for (name, bytes, code) in
+            [("empty", vec![b'\n'], "secret_empty"), ("long", vec![b'x'; 5_000], "secret_too_long")]
+        {
             let path = folder.path().join(name);
             write_private(&path, &bytes).unwrap();
             assert_eq!(read_file(&path, "f").unwrap_err().code, code);

@@ -90,7 +90,8 @@ impl Show for Sent {
             TransactionState::Pending | TransactionState::Unknown => "accepted; not waited for".to_owned(),
             status => format!("{}{height}", state_name(status)),
         };
-        let mut lines = vec![("transaction", self.id.clone()), ("wallet", self.wallet.clone()), ("status", status)];
+        let mut lines =
+            vec![("transaction", self.id.clone()), ("wallet", self.wallet.clone()), ("status", status)];
         lines.extend(self.outcome.clone().map(|outcome| ("outcome", outcome)));
         facts(&lines)
     }
@@ -134,7 +135,14 @@ impl SendOptions {
         let connection = self.node.connect()?;
         let terms = connection.terms(expected_genesis(self.genesis.as_deref())?)?;
         entry.require_network(terms.genesis)?;
-        Ok(Sender { connection, terms, keystore, entry, valid_for_ms: self.valid_for * 1_000, lane: self.lane })
+        Ok(Sender {
+            connection,
+            terms,
+            keystore,
+            entry,
+            valid_for_ms: self.valid_for * 1_000,
+            lane: self.lane,
+        })
     }
 
     /// Signs one operation with the wallet's own key, submits it and waits.
@@ -177,19 +185,24 @@ impl Sender {
     /// [`Failure`] when the wallet does not exist on the chain or has no free nonce.
     pub fn build(&self, operation: Operation) -> Answer<TransactionBuilder> {
         let id = self.entry.wallet_id()?;
-        let view: WalletView = self.connection.wait(self.connection.client.wallet(id, Some(self.terms.chain)))?;
+        let view: WalletView =
+            self.connection.wait(self.connection.client.wallet(id, Some(self.terms.chain)))?;
         let chain_time = TimestampMs(view.timestamp_ms);
         let now = TimestampMs(wall_clock_ms().max(chain_time.0));
         let valid_until = TimestampMs(now.0.saturating_add(self.valid_for_ms));
         let lane = view.lanes.iter().find(|view| view.lane == self.lane).ok_or_else(|| {
-            Failure::usage("lane", format_args!("the wallet has {} nonce lanes, counted from 0", view.lanes.len()))
-                .at("--lane")
-                .mend("use a lower lane")
+            Failure::usage(
+                "lane",
+                format_args!("the wallet has {} nonce lanes, counted from 0", view.lanes.len()),
+            )
+            .at("--lane")
+            .mend("use a lower lane")
         })?;
         let reservation =
             Reservation { lane: self.lane, count: 1, valid_until, on_chain: lane.state(), chain_time };
         let nonces = self.keystore.nonces(id).reserve(reservation)?;
-        let nonce = nonces.first().copied().ok_or_else(|| Failure::refused("nonce", "no nonce was reserved"))?;
+        let nonce =
+            nonces.first().copied().ok_or_else(|| Failure::refused("nonce", "no nonce was reserved"))?;
         let policy = self.entry.policy()?;
         let builder = TransactionBuilder::new(self.terms.genesis, self.terms.chain, id, policy);
         Ok(builder.nonce(nonce).valid_until(valid_until).operation(operation))
@@ -238,12 +251,17 @@ pub fn submit(
 ) -> Answer<Sent> {
     let answer = connection.wait(connection.client.submit(transaction))?;
     if answer.status == SubmitStatus::Refused {
-        let refusal = answer.error.map_or_else(|| Failure::refused("refused", "the node refused it"), Failure::from);
+        let refusal =
+            answer.error.map_or_else(|| Failure::refused("refused", "the node refused it"), Failure::from);
         return Err(refusal);
     }
     let wallet = transaction.content.wallet;
     if options.wait == Wait::None {
-        return Ok(sent(id, Some(wallet), TransactionStatus::without_position(id, TransactionState::Pending, None)));
+        return Ok(sent(
+            id,
+            Some(wallet),
+            TransactionStatus::without_position(id, TransactionState::Pending, None),
+        ));
     }
     output.note(&format!("submitted {id}"));
     let status = wait(connection, id, options)?;
@@ -263,12 +281,16 @@ pub fn wait(connection: &Connection, id: TransactionId, options: &WaitOptions) -
     let started = Instant::now();
     loop {
         match connection.wait(connection.client.transaction(id)) {
-            Ok(status) if status.status.is_terminal() || status.status == TransactionState::Final => return Ok(status),
+            Ok(status) if status.status.is_terminal() || status.status == TransactionState::Final => {
+                return Ok(status);
+            }
             Ok(status) if started.elapsed() >= timeout => {
                 let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 return Err(ClientError::NotCertified { id, status: status.status, waited_ms }.into());
             }
-            Err(failure) if failure.exit != Exit::Unreachable || started.elapsed() >= timeout => return Err(failure),
+            Err(failure) if failure.exit != Exit::Unreachable || started.elapsed() >= timeout => {
+                return Err(failure);
+            }
             _ => std::thread::sleep(LOOK_AGAIN),
         }
     }
@@ -284,15 +306,17 @@ pub fn outcome(status: &TransactionStatus) -> Answer {
             return Ok(());
         }
         let known = ledger::records::Rejection::from_code(outcome.code).map(ApiError::from);
-        let failure = known.map_or_else(|| Failure::refused(outcome.name.clone(), &outcome.message), Failure::from);
+        let failure =
+            known.map_or_else(|| Failure::refused(outcome.name.clone(), &outcome.message), Failure::from);
         return Err(Failure { message: format!("rejected: {}", failure.message), ..failure });
     }
     match (&status.error, status.status) {
         (Some(error), _) => Err(Failure::from(error.clone())),
-        (None, TransactionState::Expired) => {
-            Err(Failure::refused("expired", format_args!("transaction {} expired without an outcome", status.id))
-                .mend("it can never be executed; send anew"))
-        }
+        (None, TransactionState::Expired) => Err(Failure::refused(
+            "expired",
+            format_args!("transaction {} expired without an outcome", status.id),
+        )
+        .mend("it can never be executed; send anew")),
         _ => Ok(()),
     }
 }

@@ -4,7 +4,9 @@ use std::process::{Command, Output};
 
 fn jiaozi(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jiaozi"));
-    for name in ["JIAOZI_NODE", "JIAOZI_HOME", "JIAOZI_GENESIS", "JIAOZI_PASSPHRASE_FILE", "JIAOZI_TOKEN_FILE"] {
+    for name in
+        ["JIAOZI_NODE", "JIAOZI_HOME", "JIAOZI_GENESIS", "JIAOZI_PASSPHRASE_FILE", "JIAOZI_TOKEN_FILE"]
+    {
         command.env_remove(name);
     }
     command.args(arguments).output().unwrap()
@@ -36,7 +38,18 @@ fn failures_are_objects_for_programs_and_lines_for_people() {
     for part in ["error: ", "\n  code   plain_http", "\n  next   use https"] {
         assert!(text.contains(part), "{text}");
     }
-    let failed = error(&jiaozi(&["pay", "--from", "a", "--to", "b", "--amount", "1", "--keystore", "/nonexistent", "--json"]));
+    let failed = error(&jiaozi(&[
+        "pay",
+        "--from",
+        "a",
+        "--to",
+        "b",
+        "--amount",
+        "1",
+        "--keystore",
+        "/nonexistent",
+        "--json",
+    ]));
     assert_eq!((&failed["code"], &failed["field"]), (&"wallet_id".into(), &"--to".into()));
 }
 
@@ -80,8 +93,18 @@ fn a_wallet_is_made_listed_and_recovered_offline() {
     let run = |command: &str, name: &str, home: &str| {
         let home = path(home);
         let output = jiaozi(&[
-            "wallet", command, name, "--genesis", &genesis, "--passphrase-file", &passphrase, "--mnemonic-file", &words,
-            "--keystore", &home, "--json",
+            "wallet",
+            command,
+            name,
+            "--genesis",
+            &genesis,
+            "--passphrase-file",
+            &passphrase,
+            "--mnemonic-file",
+            &words,
+            "--keystore",
+            &home,
+            "--json",
         ]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
@@ -96,4 +119,94 @@ fn a_wallet_is_made_listed_and_recovered_offline() {
     let text = String::from_utf8(listed.stdout).unwrap();
     assert!(text.contains(made["wallet"]["id"].as_str().unwrap()));
     assert!(!text.contains(secret.trim()));
+}
+
+/// Two people, two keystores, one wallet; a payment that both sign on their own machines.
+#[test]
+fn a_wallet_of_two_people_signs_with_both_keys() {
+    use ledger::values::{Amount, ChainId, TimestampMs, WalletId};
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let spec = genesis::dev::localnet(&genesis::dev::LocalnetPlan::new(4), &[2; 32]).unwrap().spec;
+    genesis::GenesisFile::from_spec(&spec).save(&folder.path().join("genesis.json")).unwrap();
+    wallet::Passphrase::generate().unwrap().save(&folder.path().join("passphrase")).unwrap();
+    let (genesis, passphrase) = (path("genesis.json"), path("passphrase"));
+    let run = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.push("--json");
+        let output = jiaozi(&all);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let people = ["alice", "bob"];
+    let keys = people.map(|name| {
+        let (words, home) = (path(&format!("{name}.words")), path(name));
+        let made = run(&[
+            "wallet",
+            "new",
+            name,
+            "--genesis",
+            &genesis,
+            "--passphrase-file",
+            &passphrase,
+            "--mnemonic-file",
+            &words,
+            "--keystore",
+            &home,
+        ]);
+        made["wallet"]["keys"][0].as_str().unwrap().to_owned()
+    });
+    let shared = [(0, 1), (1, 0)].map(|(own, other): (usize, usize)| {
+        let home = path(people[own]);
+        let made = run(&[
+            "wallet",
+            "new",
+            "treasury",
+            "--seed-of",
+            people[own],
+            "--threshold",
+            "2",
+            "--key",
+            &keys[other],
+            "--genesis",
+            &genesis,
+            "--keystore",
+            &home,
+        ]);
+        made["wallet"]["id"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(shared[0], shared[1], "both know one wallet");
+    let id: WalletId = shared[0].parse().unwrap();
+    let policy =
+        ledger::records::Policy::new(2, keys.iter().map(|key| key.parse().unwrap()).collect()).unwrap();
+    let partial = wallet::TransactionBuilder::new(spec.hash(), ChainId(0), id, policy)
+        .nonce(ledger::records::Nonce { lane: 0, sequence: 1 })
+        .valid_until(TimestampMs(1))
+        .pay(WalletId([3; 32]), Amount::from_fen(5))
+        .partial()
+        .unwrap();
+    let file = path("payment.json");
+    wallet::files::create_private(
+        folder.path().join("payment.json").as_path(),
+        partial.to_json().unwrap().as_bytes(),
+    )
+    .unwrap();
+    for (missing, name) in [(1, "alice"), (0, "bob")] {
+        let home = path(name);
+        let signed = run(&[
+            "tx",
+            "sign",
+            &file,
+            "--with",
+            "treasury",
+            "--yes",
+            "--keystore",
+            &home,
+            "--passphrase-file",
+            &passphrase,
+        ]);
+        assert_eq!(signed["missing"], missing);
+    }
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(wallet::PartialTransaction::from_json(&text).unwrap().complete().unwrap().signatures.len(), 2);
 }

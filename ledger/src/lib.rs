@@ -1,15 +1,24 @@
 //! The ledger: a pure function of its inputs.
 //!
-//! No I/O, no clock, no threads, no floats, no hash order: the same input gives the same bytes on every machine.
-//! Proposer, voter, auditor, simulator and client all call this one crate.
+//! No I/O, no clock, no threads, no floats, no hash order: the same input gives the same bytes on every
+//! machine. Proposer, voter, auditor, simulator and client all call this one crate.
 //!
 //! | folder | what it holds |
 //! | --- | --- |
 //! | [`values`] | amounts, ids, hashes, keys and signatures, the codec, the quorum |
-//! | [`records`] | what is signed, ordered, stored and proved: genesis, registry, transactions, batches, blocks, results |
-//! | [`state`] | what a chain holds after a height: records behind point reads, two trees in memory, the head |
-//! | [`rules`] | how records may change: validity, one file per operation, the execution of a block, invariants |
-//! | [`proofs`] | files that a stranger checks offline |
+//! | [`records`] | what is signed, ordered, stored and proved: layouts and their ranges |
+//! | [`state`] | what a chain holds after a height: point reads, two trees in memory, the head |
+//! | [`rules`] | how records may change: validity, one file per operation, execution, invariants |
+//! | [`proofs`] | files that a stranger checks offline; the replay of a whole chain |
+//!
+//! Invariants, each with its home:
+//! - decode ∘ encode is the identity for every record ([`values::codec`]);
+//! - a transaction has one outcome or none, and one that was rejected never applies ([`rules::admission`]);
+//! - the supply equation holds after every height ([`rules::invariants`]);
+//! - on an error nothing has changed, and an undo leads back exactly ([`rules::transition`]);
+//! - the strategy never shows in the bytes ([`values::strategy`]).
+//!
+//! `docs/protocol.md` is the specification of every byte; `tests/vectors/` freezes them.
 
 #![cfg_attr(
     not(test),

@@ -170,20 +170,28 @@ impl Inner {
         let good: Vec<(usize, &Transaction)> = decoded
             .iter()
             .enumerate()
-            .filter_map(|(position, decoded)| decoded.as_ref().ok().map(|(_, transaction, _)| (position, transaction)))
+            .filter_map(|(position, decoded)| {
+                decoded.as_ref().ok().map(|(_, transaction, _)| (position, transaction))
+            })
             .collect();
         let bad_signatures = self.bad_signatures(&good);
-        let finish = |(position, decoded): (usize, Result<(TransactionId, Transaction, usize), Submitted>)| match decoded {
-            Err(answer) => Checked::Answered(answer),
-            Ok(_) if bad_signatures.contains(&position) => {
-                Checked::Answered(Submitted::Refused(TransactionFault::SignatureInvalid.into()))
-            }
-            Ok((id, transaction, bytes)) => self.forecast(Pooled { id, transaction, bytes }),
-        };
+        let finish =
+            |(position, decoded): (usize, Result<(TransactionId, Transaction, usize), Submitted>)| {
+                match decoded {
+                    Err(answer) => Checked::Answered(answer),
+                    Ok(_) if bad_signatures.contains(&position) => {
+                        Checked::Answered(Submitted::Refused(TransactionFault::SignatureInvalid.into()))
+                    }
+                    Ok((id, transaction, bytes)) => self.forecast(Pooled { id, transaction, bytes }),
+                }
+            };
         decoded.into_iter().enumerate().map(finish).collect()
     }
 
-    fn decode(&self, transactions: &[Vec<u8>]) -> Vec<Result<(TransactionId, Transaction, usize), Submitted>> {
+    fn decode(
+        &self,
+        transactions: &[Vec<u8>],
+    ) -> Vec<Result<(TransactionId, Transaction, usize), Submitted>> {
         let one = |bytes: &Vec<u8>| {
             let refused = |refused: Refused| Submitted::Refused(refused);
             let transaction = Transaction::decode(bytes).map_err(|fault| refused(fault.into()))?;
@@ -209,7 +217,8 @@ impl Inner {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let plain: Vec<&Transaction> = rest.iter().map(|(_, transaction)| *transaction).collect();
-            let Err(position) = check_signatures(&plain, self.rules.genesis, &self.secret, &mut keys, &self.strategy)
+            let Err(position) =
+                check_signatures(&plain, self.rules.genesis, &self.secret, &mut keys, &self.strategy)
             else {
                 return bad;
             };
@@ -222,18 +231,25 @@ impl Inner {
     fn forecast(&self, pooled: Pooled) -> Checked {
         let id = pooled.id;
         let unavailable = Submitted::Refused(Refused::Unavailable { retry_after_ms: RETRY_AFTER_MS });
-        let Ok(Some(head)) = Archive::new(self.store.as_ref()).head() else { return Checked::Answered(unavailable) };
+        let Ok(Some(head)) = Archive::new(self.store.as_ref()).head() else {
+            return Checked::Answered(unavailable);
+        };
         let reader = RecordReader { store: self.store.as_ref() };
         // The next block is later than the last one and about as late as our clock.
         let now = TimestampMs(wall_clock().0.max(head.timestamp.0.saturating_add(1)));
         match forecast(&self.rules, &head, &reader, &pooled.transaction, now) {
             Ok(Forecast::Applied) => Checked::Passed(Box::new(pooled)),
-            Ok(Forecast::Rejected(reason)) => Checked::Answered(Submitted::Refused(Refused::Rejected { id, reason })),
+            Ok(Forecast::Rejected(reason)) => {
+                Checked::Answered(Submitted::Refused(Refused::Rejected { id, reason }))
+            }
             Ok(Forecast::NotExecuted(reason)) => {
                 // Executed between the first look and now: then it is known, not refused.
                 let known = self.is_executed(&id);
-                let answer =
-                    if known { Submitted::Known { id } } else { Submitted::Refused(Refused::NotExecuted { id, reason }) };
+                let answer = if known {
+                    Submitted::Known { id }
+                } else {
+                    Submitted::Refused(Refused::NotExecuted { id, reason })
+                };
                 Checked::Answered(answer)
             }
             Err(_) => Checked::Answered(unavailable),

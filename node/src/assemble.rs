@@ -48,7 +48,9 @@ pub enum StartError {
     #[error("[node] genesis: {0}")]
     Genesis(#[from] GenesisError),
     /// The network key is not in the registry.
-    #[error("[keys] network_key: the genesis file knows no node with this key. Mend: use the key that this bank contributed, or the right genesis file")]
+    #[error(
+        "[keys] network_key: the genesis file knows no node with this key. Mend: use the key that this bank contributed, or the right genesis file"
+    )]
     NotInRegistry,
     /// A chain is hosted that the network does not have.
     #[error("[node] chains: the network has no chain {chain}")]
@@ -57,7 +59,9 @@ pub enum StartError {
         chain: u32,
     },
     /// A consensus key is not in the chain's validator set.
-    #[error("[keys] consensus_keys: the key for chain {chain} is not in its validator set. Mend: use the key that this bank contributed")]
+    #[error(
+        "[keys] consensus_keys: the key for chain {chain} is not in its validator set. Mend: use the key that this bank contributed"
+    )]
     NotAValidator {
         /// The chain.
         chain: u32,
@@ -81,7 +85,9 @@ pub enum StartError {
     #[error(transparent)]
     Rest(#[from] RestError),
     /// There is data already.
-    #[error("[node] data_directory: {directory} is not empty. Mend: `init` is for the network's first start only; to start again, just run the node")]
+    #[error(
+        "[node] data_directory: {directory} is not empty. Mend: `init` is for the network's first start only; to start again, just run the node"
+    )]
     Initialised {
         /// The chain's directory.
         directory: PathBuf,
@@ -254,7 +260,8 @@ impl Node {
 
 async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return std::future::pending().await;
     };
@@ -362,7 +369,11 @@ struct Wiring<'a> {
 }
 
 impl Wiring<'_> {
-    async fn start_chain(&self, id: ChainId, lanes: Vec<LaneReceiver>) -> Result<(RunningChain, ChainHandle), StartError> {
+    async fn start_chain(
+        &self,
+        id: ChainId,
+        lanes: Vec<LaneReceiver>,
+    ) -> Result<(RunningChain, ChainHandle), StartError> {
         let rules = ChainRules::new(self.spec, id).ok_or(StartError::NoSuchChain { chain: id.0 })?;
         let chain_config = self.chain_config(rules, id)?;
         let store = self.open_store(id)?;
@@ -380,7 +391,10 @@ impl Wiring<'_> {
             files.journal()
         };
         if is_rejoining {
-            tracing::warn!(chain = id.0, "no journal: this validator follows and does not vote until it cannot contradict an earlier vote");
+            tracing::warn!(
+                chain = id.0,
+                "no journal: this validator follows and does not vote until it cannot contradict an earlier vote"
+            );
         }
         let engine = engine::start(&journal, &chain_config, &standing, &self.config.consensus, links).await?;
         if chain_config.own_validator.is_some() && !is_rejoining {
@@ -399,7 +413,8 @@ impl Wiring<'_> {
         let (submissions, submitted) = mpsc::channel(SUBMISSIONS);
         let secret = random_secret()?;
         let rules = chain_config.rules.clone();
-        let admission = Arc::new(Admission::new(rules, Arc::clone(&store), submissions, secret, self.strategy.clone()));
+        let admission =
+            Arc::new(Admission::new(rules, Arc::clone(&store), submissions, secret, self.strategy.clone()));
         let (status, watched) = watch::channel(first_status(&chain));
         let driver = Driver::new(
             Parts {
@@ -468,7 +483,8 @@ impl Wiring<'_> {
             let recovered = Recovered::read(&config.rules, store.as_ref())?;
             Ok::<_, StartError>((executor, Chain::new(config, recovered)))
         });
-        let (executor, chain) = opened.await.map_err(|fault| system("thread to load the state", &fault))??;
+        let (executor, chain) =
+            opened.await.map_err(|fault| system("thread to load the state", &fault))??;
         let head = executor.state().head();
         tracing::info!(chain = id.0, height = head.height.0, records = head.records, state = %head.state, "state loaded");
         Ok((executor, chain))
@@ -481,7 +497,10 @@ impl Wiring<'_> {
         let connected = connections.wait_for(|connected| connected.len() >= needed);
         let wait = std::time::Duration::from_millis(CONNECT_WAIT_MS);
         if tokio::time::timeout(wait, connected).await.is_err() {
-            tracing::warn!(needed, "fewer peers than a quorum are connected; consensus starts and waits for them");
+            tracing::warn!(
+                needed,
+                "fewer peers than a quorum are connected; consensus starts and waits for them"
+            );
         }
     }
 }

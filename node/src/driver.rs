@@ -17,13 +17,17 @@ use std::sync::mpsc as blocking;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chain::{Answer, Archive, Chain, ChainConfig, Effect, Executed, Executor, FinalBlock, Frame, Input, Lane, Now, Question, Report, Request, Ticket, Turn};
+use chain::{
+    Answer, Archive, Chain, ChainConfig, Effect, Executed, Executor, FinalBlock, Frame, Input, Lane, Now,
+    Question, Report, Request, Ticket, Turn,
+};
 use consensus::{Recipients, Reply, Request as Asked, Requests};
 use ledger::proofs::FinalityProof;
 use ledger::records::{Batch, Transaction};
 use ledger::rules::check_signatures;
 use ledger::values::{
-    BatchDigest, BlockDigest, Canonical, ChainId, Epoch, KeyCache, NodeIndex, TimestampMs, ValidatorIndex, View,
+    BatchDigest, BlockDigest, Canonical, ChainId, Epoch, KeyCache, NodeIndex, TimestampMs, ValidatorIndex,
+    View,
 };
 use network::{LaneReceiver, Network};
 use storage::{Durability, Store, WriteSet};
@@ -258,7 +262,9 @@ impl Driver {
             Asked::Disseminate { digest, to, .. } => {
                 let to = match to {
                     Recipients::All => None,
-                    Recipients::Some(validators) => Some(validators.into_iter().map(ValidatorIndex).collect()),
+                    Recipients::Some(validators) => {
+                        Some(validators.into_iter().map(ValidatorIndex).collect())
+                    }
                 };
                 vec![Input::Disseminate { digest: BlockDigest(digest), to }]
             }
@@ -278,8 +284,12 @@ impl Driver {
     }
 
     fn drop_cancelled(&mut self) {
-        let cancelled: Vec<_> =
-            self.replies.iter().filter(|(_, reply)| reply.is_cancelled()).map(|(ticket, _)| *ticket).collect();
+        let cancelled: Vec<_> = self
+            .replies
+            .iter()
+            .filter(|(_, reply)| reply.is_cancelled())
+            .map(|(ticket, _)| *ticket)
+            .collect();
         for ticket in cancelled {
             self.replies.remove(&ticket);
             self.step(Input::Cancelled(ticket));
@@ -292,10 +302,13 @@ impl Driver {
         match effect {
             // A full or missing link loses the frame: everything that matters is repeated or asked for.
             Effect::Send { to, lane, bytes } => {
-                let _lost = self.parts.network.try_send(to.0, self.parts.first_lane + lane.index(), bytes).is_err();
+                let _lost =
+                    self.parts.network.try_send(to.0, self.parts.first_lane + lane.index(), bytes).is_err();
             }
             Effect::Persist { set, durability, then } => {
-                self.hand(|driver| driver.to_storage.send(StorageJob::Write { set, durability, then }).is_ok());
+                self.hand(|driver| {
+                    driver.to_storage.send(StorageJob::Write { set, durability, then }).is_ok()
+                });
             }
             Effect::VerifySignatures { digest, batch } => {
                 self.hand(|driver| driver.to_verifier.send((digest, batch)).is_ok());
@@ -316,7 +329,8 @@ impl Driver {
     /// A thread that is gone has reported why before; the halt is on its way.
     fn hand(&self, send: impl FnOnce(&Self) -> bool) {
         if !send(self) {
-            let _stopping = self.done_sender.send(Done::Halt(HaltCode::Store, "a worker thread ended".into())).is_err();
+            let _stopping =
+                self.done_sender.send(Done::Halt(HaltCode::Store, "a worker thread ended".into())).is_err();
         }
     }
 
@@ -342,7 +356,8 @@ impl Driver {
                     for frame in frames {
                         // Answers never take the lane of fresh batches.
                         let lane = if matches!(frame, Frame::Batch(_)) { Lane::Sync } else { frame.lane() };
-                        let _lost = network.try_send(to.0, first_lane + lane.index(), frame.encode()).is_err();
+                        let _lost =
+                            network.try_send(to.0, first_lane + lane.index(), frame.encode()).is_err();
                     }
                 }
                 Err(fault) => tracing::warn!(peer = to.0, %fault, "could not serve a peer from disk"),
@@ -367,11 +382,21 @@ impl Driver {
             }
             Report::Evidence { validator, kind } => {
                 self.parts.metrics.evidence_records.inc();
-                tracing::warn!(chain, validator = validator.0, kind, "a validator broke the rules; evidence kept");
+                tracing::warn!(
+                    chain,
+                    validator = validator.0,
+                    kind,
+                    "a validator broke the rules; evidence kept"
+                );
             }
             Report::Distrusted { node, reason } => {
                 self.parts.metrics.distrusted_peers.inc();
-                tracing::warn!(chain, node = node.0, reason, "a peer sent something wrong and is not asked for a while");
+                tracing::warn!(
+                    chain,
+                    node = node.0,
+                    reason,
+                    "a peer sent something wrong and is not asked for a while"
+                );
             }
             Report::Diverged { height, own, certified } => {
                 let cause = format!(
@@ -391,9 +416,14 @@ impl Driver {
     /// A rejoining node votes again once it holds the certificate of a block from well after its start.
     fn look_for_passage(&mut self) {
         let now_ms = self.now().elapsed_ms;
-        let (Some(passage), Some((timestamp, certificate))) = (&mut self.passage, self.executing.take()) else { return };
+        let (Some(passage), Some((timestamp, certificate))) = (&mut self.passage, self.executing.take())
+        else {
+            return;
+        };
         let is_proven = passage.is_proven_by(now_ms, timestamp);
-        let (Some(certificate), Some(files), true) = (certificate, &self.parts.rejoining, is_proven) else { return };
+        let (Some(certificate), Some(files), true) = (certificate, &self.parts.rejoining, is_proven) else {
+            return;
+        };
         match files.pass(&certificate) {
             Ok(()) => {
                 tracing::info!("proof of passage held: this node starts anew and votes again");
@@ -411,7 +441,10 @@ impl Driver {
         let offset = self.wall_offset();
         let step = offset - self.wall_offset_ms;
         if step.abs() > CLOCK_STEP_MS {
-            tracing::warn!(step_ms = step, "the wall clock was set; timeouts of the engine are off for that long");
+            tracing::warn!(
+                step_ms = step,
+                "the wall clock was set; timeouts of the engine are off for that long"
+            );
         }
         self.wall_offset_ms = offset;
         self.parts.metrics.store(&self.parts.store.statistics(), self.parts.store.bytes_on_disk().ok());
@@ -420,10 +453,18 @@ impl Driver {
         let reserve = self.parts.disk_reserve_bytes;
         let may_vote = self.parts.chain.status().may_vote;
         if may_vote && free < reserve {
-            tracing::error!(free_bytes = free, reserve_bytes = reserve, "disk below its reserve: this node stops voting; free space and it resumes by itself");
+            tracing::error!(
+                free_bytes = free,
+                reserve_bytes = reserve,
+                "disk below its reserve: this node stops voting; free space and it resumes by itself"
+            );
             self.parts.chain.set_may_vote(false);
         } else if !may_vote && free / 100 >= reserve / 100 * DISK_RESUME_PERCENT / 100 {
-            tracing::info!(free_bytes = free, reserve_bytes = reserve, "disk above its reserve again: this node votes");
+            tracing::info!(
+                free_bytes = free,
+                reserve_bytes = reserve,
+                "disk above its reserve again: this node votes"
+            );
             self.parts.chain.set_may_vote(true);
         }
     }
@@ -431,7 +472,9 @@ impl Driver {
     /// Wall clock minus monotonic clock: constant unless somebody sets the wall clock.
     fn wall_offset(&self) -> i64 {
         let now = self.now();
-        i64::try_from(now.wall.0).unwrap_or(i64::MAX).saturating_sub(i64::try_from(now.elapsed_ms).unwrap_or(i64::MAX))
+        i64::try_from(now.wall.0)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(i64::try_from(now.elapsed_ms).unwrap_or(i64::MAX))
     }
 
     fn publish(&self) {
@@ -440,13 +483,14 @@ impl Driver {
             Some(End::Halt(code)) => Some(code),
             _ => None,
         };
-        let voting = match (halt, self.parts.config.own_validator.is_some(), self.passage.is_some(), chain.may_vote) {
-            (Some(_), ..) => Voting::Halted,
-            (None, false, ..) => Voting::Observer,
-            (None, true, true, _) => Voting::Rejoining,
-            (None, true, false, false) => Voting::DiskReserve,
-            (None, true, false, true) => Voting::Yes,
-        };
+        let voting =
+            match (halt, self.parts.config.own_validator.is_some(), self.passage.is_some(), chain.may_vote) {
+                (Some(_), ..) => Voting::Halted,
+                (None, false, ..) => Voting::Observer,
+                (None, true, true, _) => Voting::Rejoining,
+                (None, true, false, false) => Voting::DiskReserve,
+                (None, true, false, true) => Voting::Yes,
+            };
         let status = Status { chain, voting, disk_free_bytes: self.free_bytes, halt };
         self.parts.metrics.status(&status);
         self.parts.status.send_replace(status);
@@ -483,7 +527,9 @@ fn spawn_storage(
             let started = Instant::now();
             let mut durable = Vec::new();
             let mut must_sync = false;
-            for StorageJob::Write { set, durability, then } in std::iter::once(first).chain(receiver.try_iter()) {
+            for StorageJob::Write { set, durability, then } in
+                std::iter::once(first).chain(receiver.try_iter())
+            {
                 if let Err(fault) = store.write(set, Durability::Buffered) {
                     let _stopping = done.send(Done::Halt(HaltCode::Store, fault.to_string())).is_err();
                     return;

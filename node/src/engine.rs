@@ -8,8 +8,8 @@ use bytes::Bytes;
 use chain::ChainConfig;
 use consensus::runtime::thread::{Exit, RuntimeError, RuntimeThread, run_tokio};
 use consensus::{
-    Channel, Config, ConfigError, ConsensusSecret, Engine, Floor, InboundSender, Refused, Requests, Role, Started,
-    Timing, Transport,
+    Channel, Config, ConfigError, ConsensusSecret, Engine, Floor, InboundSender, Refused, Requests, Role,
+    Started, Timing, Transport,
 };
 use ledger::proofs::consensus_namespace;
 use ledger::records::block::genesis_block_digest;
@@ -76,12 +76,18 @@ impl Links {
 
 impl Transport for Links {
     fn try_send(&self, to: u16, channel: Channel, frame: Bytes) -> bool {
-        self.node(to).is_some_and(|node| self.network.try_send(node.0, self.first_lane + channel.index(), frame).is_ok())
+        self.node(to).is_some_and(|node| {
+            self.network.try_send(node.0, self.first_lane + channel.index(), frame).is_ok()
+        })
     }
 
     fn block(&self, validator: u16, duration_ms: u64) {
         if let Some(node) = self.node(validator) {
-            tracing::warn!(node = node.0, duration_ms, "a validator sent provably wrong consensus messages; cut off");
+            tracing::warn!(
+                node = node.0,
+                duration_ms,
+                "a validator sent provably wrong consensus messages; cut off"
+            );
             self.network.block(node.0, Duration::from_millis(duration_ms.min(BLOCK_MS_MAX)));
         }
     }
@@ -157,13 +163,20 @@ fn floor(chain: &ChainConfig, standing: &Standing) -> Floor {
 }
 
 /// Hands frames of one lane to the engine until the node stops.
-pub(crate) async fn feed(mut lane: LaneReceiver, channel: Channel, chain: ChainConfig, inbound: InboundSender, network: Network) {
+pub(crate) async fn feed(
+    mut lane: LaneReceiver,
+    channel: Channel,
+    chain: ChainConfig,
+    inbound: InboundSender,
+    network: Network,
+) {
     let validators: BTreeMap<u16, u16> =
         chain.validators().iter().zip(0_u16..).map(|(validator, index)| (validator.node.0, index)).collect();
     while let Some((from, frame)) = lane.recv().await {
         let Some(validator) = validators.get(&from) else { continue };
         match inbound.try_deliver(*validator, channel, frame) {
-            Ok(()) | Err(Refused::LaneFull | Refused::Blocked | Refused::Epoch(_) | Refused::UnknownPeer) => {}
+            Ok(()) | Err(Refused::LaneFull | Refused::Blocked | Refused::Epoch(_) | Refused::UnknownPeer) => {
+            }
             Err(Refused::Size(bytes)) => {
                 tracing::warn!(node = from, bytes, "a consensus frame of an impossible size; cut off");
                 network.block(from, Duration::from_millis(BLOCK_MS_MAX));

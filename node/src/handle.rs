@@ -83,7 +83,9 @@ pub enum Voting {
 #[repr(u16)]
 pub enum HaltCode {
     /// A quorum certified another result than this node computed.
-    #[error("1: a quorum certified another result than this node computed; keep the data directory for the auditors and rejoin with an empty one")]
+    #[error(
+        "1: a quorum certified another result than this node computed; keep the data directory for the auditors and rejoin with an empty one"
+    )]
     Diverged = 1,
     /// The store failed.
     #[error("2: the store failed; check the disk and its log, then start again")]
@@ -92,6 +94,8 @@ pub enum HaltCode {
     #[error("3: a final block could not be executed; keep the data directory and call the maintainers")]
     Execution = 3,
     /// The consensus engine ended.
-    #[error("4: the consensus engine ended, most likely because its journal could not be written; check the disk, then start again")]
+    #[error(
+        "4: the consensus engine ended, most likely because its journal could not be written; check the disk, then start again"
+    )]
     Engine = 4,
 }

@@ -28,7 +28,9 @@ pub enum KeysError {
         fault: Box<KeyFileError>,
     },
     /// A credential is named, but the service manager gave none.
-    #[error("[keys] passphrase_credential: $CREDENTIALS_DIRECTORY is not set. Mend: start the node by the service manager that holds the credential, or name a passphrase_file")]
+    #[error(
+        "[keys] passphrase_credential: $CREDENTIALS_DIRECTORY is not set. Mend: start the node by the service manager that holds the credential, or name a passphrase_file"
+    )]
     NoCredentials,
 }
 

@@ -5,7 +5,7 @@
 //! - Otherwise its disk was wiped. It follows as an observer until it holds a *proof of passage*: the certificate of a
 //!   final block that was proposed after this start. It votes in later views only, with that certificate as its floor.
 //!
-//! Why that is safe (`docs/adr/0007-rejoining.md`): to vote in view `w` before the wipe, this node needed a certificate
+//! Why that is safe (`docs/adr/0009-rejoining.md`): to vote in view `w` before the wipe, this node needed a certificate
 //! for view `w − 1`, so a quorum had voted there before the wipe. A quorum finalized the passage's view `v` after the
 //! start. The two share an honest validator, and honest validators never go back; so `w ≤ v`. "Proposed after the start"
 //! is taken from the block's timestamp, which a quorum checked against its clocks, with [`PASSAGE_MARGIN_MS`] to spare
@@ -93,7 +93,9 @@ impl StandingFiles {
     /// Of the file system.
     pub(crate) fn has_journal(&self) -> io::Result<bool> {
         match fs::read_dir(self.journal()) {
-            Ok(entries) => Ok(entries.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'))),
+            Ok(entries) => {
+                Ok(entries.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.')))
+            }
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(fault) => Err(fault),
         }
@@ -199,7 +201,10 @@ mod tests {
         let at = |ms: u64| TimestampMs(start.0 + ms);
         assert!(!passage.is_proven_by(2_000, at(60_000)), "too early, whatever the block says");
         let after_the_margin = 1_000 + PASSAGE_MARGIN_MS;
-        assert!(!passage.is_proven_by(after_the_margin, at(60_000)), "not later than what was seen meanwhile");
+        assert!(
+            !passage.is_proven_by(after_the_margin, at(60_000)),
+            "not later than what was seen meanwhile"
+        );
         assert!(!passage.is_proven_by(after_the_margin, at(60_000 + PASSAGE_MARGIN_MS)));
         assert!(passage.is_proven_by(after_the_margin, at(60_001 + PASSAGE_MARGIN_MS)));
     }

@@ -18,7 +18,10 @@ impl Parallel {
     /// # Errors
     /// The system gives no threads.
     pub(crate) fn new(threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
-        let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("work-{index}")).build()?;
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("work-{index}"))
+            .build()?;
         Ok(Self { pool: Arc::new(pool) })
     }
 }

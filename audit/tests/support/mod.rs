@@ -8,15 +8,15 @@ use audit::{AuditBlock, AuditError, HEAD_ROW, Source};
 use ed25519_dalek::Signer as _;
 use genesis::dev::{Localnet, LocalnetPlan, OperatorSecrets, localnet};
 use ledger::proofs::{FinalityProof, consensus_namespace};
-use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, Claim, FeeBid, Nonce, Operation, Payment, Policy, Tier, Transaction,
-    TransactionContent, WalletOpening,
-};
 use ledger::records::transaction::network_tag;
+use ledger::records::{
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Claim, FeeBid, Nonce, Operation, Payment, Policy,
+    Tier, Transaction, TransactionContent, WalletOpening,
+};
 use ledger::state::{ChainState, Execution, MemoryReader, StateWrites};
 use ledger::values::{
-    Amount, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, Height, SecretKey, Sequential, TimestampMs,
-    ValidatorIndex, View, WalletId,
+    Amount, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, Height, SecretKey, Sequential,
+    TimestampMs, ValidatorIndex, View, WalletId,
 };
 use storage::{Durability, Identity, Store, Table, WriteSet, key};
 
@@ -104,7 +104,11 @@ impl Forge {
             transactions.push(self.sign(&bank.wallet_key, bank_wallet, Operation::OpenWallets { wallets }));
         }
         let total = Amount::from_fen(FUNDS.fen() * wallets as u64);
-        transactions.push(self.sign(&central.wallet_key, central_wallet, Operation::Issue { to: bank_wallet, amount: total }));
+        transactions.push(self.sign(
+            &central.wallet_key,
+            central_wallet,
+            Operation::Issue { to: bank_wallet, amount: total },
+        ));
         self.make_block(transactions);
         let currency = self.state.rules().currency;
         self.wallets = keys
@@ -157,7 +161,9 @@ impl Forge {
         let mut made = 0;
         while made < count {
             let block: Vec<Transaction> = (made..count.min(made + per_block))
-                .map(|number| self.payment(number % wallets, (number * 7 + 1) % wallets, 1 + number as u64 % 9))
+                .map(|number| {
+                    self.payment(number % wallets, (number * 7 + 1) % wallets, 1 + number as u64 % 9)
+                })
                 .collect();
             made += block.len();
             self.make_block(block);
@@ -192,7 +198,10 @@ impl Forge {
     /// Orders batches as the next block, executes it and certifies it.
     pub fn order(&mut self, batches: Vec<Batch>) {
         let head = self.state.head().clone();
-        let body = BlockBody { batches: batches.iter().map(|batch| batch.content.digest(self.genesis)).collect(), bundles: Vec::new() };
+        let body = BlockBody {
+            batches: batches.iter().map(|batch| batch.content.digest(self.genesis)).collect(),
+            bundles: Vec::new(),
+        };
         let mut claim = self.claim;
         if self.false_claim {
             claim.result.0[0] ^= 1;

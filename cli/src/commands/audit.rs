@@ -104,7 +104,8 @@ fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
             let path = find_database(data, chain)?;
             let found = read_identity(&path).map_err(AuditError::from)?;
             let identity = Identity { genesis: spec.hash().0, ..found };
-            let reader = RocksReader::open(&path, Some(&identity), RocksOptions::default()).map_err(AuditError::from)?;
+            let reader = RocksReader::open(&path, Some(&identity), RocksOptions::default())
+                .map_err(AuditError::from)?;
             bar.say("checking every byte".to_owned());
             let checked = reader.verify_all().map_err(AuditError::from)?;
             bar.say("replaying".to_owned());
@@ -122,12 +123,18 @@ fn genesis_path(arguments: &ReplayArguments, output: Output) -> Answer<PathBuf> 
     }
     let found = arguments.data.as_deref().and_then(|data| {
         let data = std::path::absolute(data).ok()?;
-        data.ancestors().take(GENESIS_PARENTS).map(|folder| folder.join("genesis.json")).find(|path| path.is_file())
+        data.ancestors()
+            .take(GENESIS_PARENTS)
+            .map(|folder| folder.join("genesis.json"))
+            .find(|path| path.is_file())
     });
     let Some(path) = found else {
-        return Err(Failure::usage("genesis_missing", "an audit trusts the genesis file alone, and none was named")
-            .at("--genesis")
-            .mend("name the genesis file that your network agreed on"));
+        return Err(Failure::usage(
+            "genesis_missing",
+            "an audit trusts the genesis file alone, and none was named",
+        )
+        .at("--genesis")
+        .mend("name the genesis file that your network agreed on"));
     };
     output.note(&format!("trusting the genesis file {}", path.display()));
     Ok(path)
@@ -156,13 +163,17 @@ fn find_database(data: &Path, chain: ChainId) -> Answer<PathBuf> {
         if depth == SEARCH_DEPTH || looked > SEARCH_FOLDERS_MAX {
             continue;
         }
-        let entries = std::fs::read_dir(&folder).map_err(|fault| Failure::io("read", &folder, &fault).at("--data"))?;
+        let entries =
+            std::fs::read_dir(&folder).map_err(|fault| Failure::io("read", &folder, &fault).at("--data"))?;
         let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         folders.extend(below.map(|entry| (entry.path(), depth + 1)));
     }
-    Err(Failure::usage("no_database", format_args!("no database of chain {chain} in or below {}", data.display()))
-        .at("--data")
-        .mend("name a node's data directory"))
+    Err(Failure::usage(
+        "no_database",
+        format_args!("no database of chain {chain} in or below {}", data.display()),
+    )
+    .at("--data")
+    .mend("name a node's data directory"))
 }
 
 impl From<AuditError> for Failure {
@@ -178,9 +189,12 @@ impl From<AuditError> for Failure {
                 Self::refused(code, &error).mend(mend)
             }
             AuditError::Storage(fault) if fault.is_refusal() => {
-                let exit = match fault {
-                    storage::StorageError::Locked { .. } => Exit::Unreachable,
-                    _ => Exit::Usage,
+                let (exit, mend) = match fault {
+                    storage::StorageError::Locked { .. } => (
+                        Exit::Unreachable,
+                        "stop the node that uses it, or replay through the node's feed: --node URL --genesis FILE",
+                    ),
+                    _ => (Exit::Usage, mend),
                 };
                 Self::new(exit, "data_directory", &fault).at("--data").mend(mend)
             }
@@ -205,7 +219,9 @@ const fn finding_code(difference: &Difference) -> &'static str {
         Finding::NoCertificate => "no_certificate",
         Finding::Claim { .. } | Finding::ClaimLag { .. } => "result_differs",
         Finding::Execution(_) => "not_executable",
-        Finding::RowMissing { .. } | Finding::RowDamaged { .. } | Finding::Value { .. } => "stored_value_differs",
+        Finding::RowMissing { .. } | Finding::RowDamaged { .. } | Finding::Value { .. } => {
+            "stored_value_differs"
+        }
     }
 }
 
@@ -311,7 +327,14 @@ impl Show for Verdict {
             ("verdict", "equal: everything that was read is what the rules make of genesis".to_owned()),
             ("chain", self.chain.to_string()),
             ("blocks", format!("{}{uncertified}", grouped(self.blocks))),
-            ("certificates", format!("{}, results certified up to height {}", grouped(self.certificates), self.certified_result)),
+            (
+                "certificates",
+                format!(
+                    "{}, results certified up to height {}",
+                    grouped(self.certificates),
+                    self.certified_result
+                ),
+            ),
             ("transactions", grouped(self.transactions)),
             ("  applied", grouped(self.applied)),
             ("  rejected", grouped(self.rejected)),
@@ -324,8 +347,16 @@ impl Show for Verdict {
             ("state root", self.state_root.clone()),
         ];
         if let Some(stored) = &self.stored {
-            let rows = stored.results + stored.outcomes + stored.transactions + stored.history + stored.records + stored.slots;
-            lines.push(("stored rows", format!("{} compared, {} bytes checked", grouped(rows), grouped(stored.checked_bytes))));
+            let rows = stored.results
+                + stored.outcomes
+                + stored.transactions
+                + stored.history
+                + stored.records
+                + stored.slots;
+            lines.push((
+                "stored rows",
+                format!("{} compared, {} bytes checked", grouped(rows), grouped(stored.checked_bytes)),
+            ));
         }
         let seconds = self.elapsed_ms / 1_000;
         let tenths = self.elapsed_ms % 1_000 / 100;
@@ -349,16 +380,35 @@ struct ProvenFact {
 #[derive(Debug, Serialize)]
 #[serde(tag = "fact", rename_all = "snake_case")]
 enum FactView {
-    Outcome { transaction: String, index: u32, code: u16, outcome: String, fee_fen: u64 },
-    Wallet { wallet: String, balance_fen: u64, #[serde(skip)] balance: String },
-    NoWallet { wallet: String },
-    Supply { issued_fen: u64, redeemed_fen: u64, holdings_fen: u64 },
+    Outcome {
+        transaction: String,
+        index: u32,
+        code: u16,
+        outcome: String,
+        fee_fen: u64,
+    },
+    Wallet {
+        wallet: String,
+        balance_fen: u64,
+        #[serde(skip)]
+        balance: String,
+    },
+    NoWallet {
+        wallet: String,
+    },
+    Supply {
+        issued_fen: u64,
+        redeemed_fen: u64,
+        holdings_fen: u64,
+    },
 }
 
 impl Show for ProvenFact {
     fn text(&self) -> String {
         let what = match &self.fact {
-            FactView::Outcome { transaction, outcome, .. } => format!("transaction {transaction} was {outcome}"),
+            FactView::Outcome { transaction, outcome, .. } => {
+                format!("transaction {transaction} was {outcome}")
+            }
             FactView::Wallet { wallet, balance, .. } => format!("wallet {wallet} held {balance}"),
             FactView::NoWallet { wallet } => format!("wallet {wallet} did not exist"),
             FactView::Supply { issued_fen, redeemed_fen, holdings_fen } => {
@@ -422,8 +472,11 @@ fn read_bounded(path: &Path, bytes_max: usize) -> Answer<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path).map_err(io)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() > bytes_max {
-        return Err(Failure::usage("proof_too_large", format_args!("{} is larger than any proof", path.display()))
-            .mend("name a proof file"));
+        return Err(Failure::usage(
+            "proof_too_large",
+            format_args!("{} is larger than any proof", path.display()),
+        )
+        .mend("name a proof file"));
     }
     Ok(bytes)
 }

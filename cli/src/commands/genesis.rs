@@ -45,7 +45,9 @@ enum GenesisCommand {
     #[command(after_help = "Examples:\n  jiaozi genesis approve ceremony --keys keys")]
     Approve(ApproveArguments),
     /// Show a genesis file for people who compare it.
-    #[command(after_help = "Examples:\n  jiaozi genesis show genesis.json\n  jiaozi genesis show ceremony --json")]
+    #[command(
+        after_help = "Examples:\n  jiaozi genesis show genesis.json\n  jiaozi genesis show ceremony --json"
+    )]
     Show(ShowArguments),
     /// Rebuild genesis.json from the contributions, compare it, and check every approval.
     #[command(after_help = "Examples:\n  jiaozi genesis verify ceremony\n\n\
@@ -193,8 +195,12 @@ pub fn failure(fault: GenesisError) -> Failure {
         GenesisError::Field(_) | GenesisError::Spec(_) => (Exit::Usage, "genesis_field"),
         GenesisError::Randomness(_) => (Exit::Unreachable, "randomness"),
         GenesisError::MissingApprovals { .. } => (Exit::Refused, "approvals_missing"),
-        GenesisError::OtherGenesis { .. } | GenesisError::OtherApproval { .. } => (Exit::Refused, "genesis_differs"),
-        GenesisError::Conflict { .. } | GenesisError::CentralBanks { .. } => (Exit::Refused, "contributions_conflict"),
+        GenesisError::OtherGenesis { .. } | GenesisError::OtherApproval { .. } => {
+            (Exit::Refused, "genesis_differs")
+        }
+        GenesisError::Conflict { .. } | GenesisError::CentralBanks { .. } => {
+            (Exit::Refused, "contributions_conflict")
+        }
         _ => (Exit::Refused, "ceremony"),
     };
     Failure::new(exit, code, fault)
@@ -211,7 +217,12 @@ pub fn run(arguments: GenesisArguments, output: Output) -> Answer {
         GenesisCommand::Merge(FolderArguments { folder }) => {
             let genesis = Ceremony::at(&folder).merge().map_err(failure)?;
             let genesis_hash = Some(genesis.hash().map_err(failure)?.to_string());
-            output.result(&Step { step: "merged", file: folder.join("genesis.json"), genesis_hash, operator_key: None })
+            output.result(&Step {
+                step: "merged",
+                file: folder.join("genesis.json"),
+                genesis_hash,
+                operator_key: None,
+            })
         }
         GenesisCommand::Approve(arguments) => {
             let passphrase = arguments.passphrase.read()?;
@@ -220,13 +231,22 @@ pub fn run(arguments: GenesisArguments, output: Output) -> Answer {
             let file = ceremony.approve(&key).map_err(failure)?;
             let genesis_hash = ceremony.genesis().and_then(|genesis| genesis.hash()).map_err(failure)?;
             let operator_key = Some(key.public_key().to_string());
-            output.result(&Step { step: "approved", file, genesis_hash: Some(genesis_hash.to_string()), operator_key })
+            output.result(&Step {
+                step: "approved",
+                file,
+                genesis_hash: Some(genesis_hash.to_string()),
+                operator_key,
+            })
         }
         GenesisCommand::Show(ShowArguments { path }) => {
             let path = if path.is_dir() { path.join("genesis.json") } else { path };
             let file = GenesisFile::load(&path).map_err(failure)?;
             let spec = file.spec().map_err(failure)?;
-            output.result(&Shown { genesis_hash: spec.hash().to_string(), text: genesis::show(&spec), genesis: file })
+            output.result(&Shown {
+                genesis_hash: spec.hash().to_string(),
+                text: genesis::show(&spec),
+                genesis: file,
+            })
         }
         GenesisCommand::Verify(FolderArguments { folder }) => {
             let verification = Ceremony::at(&folder).verify().map_err(failure)?;
@@ -278,13 +298,16 @@ fn contribute(arguments: &ContributeArguments, output: Output) -> Answer {
     let operator_key = ring.key(OPERATOR_FILE, KeyKind::OperatorKey)?;
     let mut keys = arguments.wallet_key.clone();
     keys.push(ring.wallet()?);
-    let wallet_policy = Policy::new(arguments.wallet_threshold, keys)
-        .map_err(|fault| Failure::usage("policy", fault).at("--wallet-threshold").mend("name each other key once"))?;
+    let wallet_policy = Policy::new(arguments.wallet_threshold, keys).map_err(|fault| {
+        Failure::usage("policy", fault).at("--wallet-threshold").mend("name each other key once")
+    })?;
     let mut nodes = Vec::new();
     let role = match (arguments.role, &arguments.address) {
         (RoleChoice::CentralBank, None) => OperatorRole::CentralBank,
         (RoleChoice::CentralBank, Some(_)) => {
-            return Err(Failure::usage("address", "the central bank runs no node").at("--address").mend("leave it out"));
+            return Err(Failure::usage("address", "the central bank runs no node")
+                .at("--address")
+                .mend("leave it out"));
         }
         (RoleChoice::Bank, address) => {
             let network_key = ring.key(NETWORK_FILE, KeyKind::NetworkKey)?;
@@ -293,10 +316,13 @@ fn contribute(arguments: &ContributeArguments, output: Output) -> Answer {
                 let chain = ChainId(chain.chain);
                 consensus.push((chain, ring.key(&consensus_file(chain), KeyKind::ConsensusKey)?));
             }
-            let consensus: Vec<(ChainId, &SecretKey)> = consensus.iter().map(|(chain, key)| (*chain, key)).collect();
+            let consensus: Vec<(ChainId, &SecretKey)> =
+                consensus.iter().map(|(chain, key)| (*chain, key)).collect();
             let address = address.clone().unwrap_or_default();
             let public = operator_key.public_key();
-            nodes.push(NodeOffer::prove(&template, public, &address, &network_key, &consensus).map_err(failure)?);
+            nodes.push(
+                NodeOffer::prove(&template, public, &address, &network_key, &consensus).map_err(failure)?,
+            );
             OperatorRole::Bank
         }
     };
@@ -343,7 +369,8 @@ impl KeyRing<'_> {
                 _ => return Err(KeyFileError::Mismatch.into()),
             }
         } else {
-            let seed = WalletSeed::generate(Words::TwentyFour).map_err(|fault| Failure::unreachable("randomness", fault))?;
+            let seed = WalletSeed::generate(Words::TwentyFour)
+                .map_err(|fault| Failure::unreachable("randomness", fault))?;
             self.seal(&Secret::WalletSeed(seed.clone()), &path)?;
             seed
         };
@@ -419,8 +446,12 @@ mod tests {
         assert_eq!((missing.code.as_str(), missing.exit), ("approvals_missing", Exit::Refused));
         for number in 0..5 {
             let keys = folder.join(format!("keys-{number}"));
-            step(GenesisCommand::Approve(ApproveArguments { folder: ceremony.clone(), keys, passphrase: options(folder) }))
-                .unwrap();
+            step(GenesisCommand::Approve(ApproveArguments {
+                folder: ceremony.clone(),
+                keys,
+                passphrase: options(folder),
+            }))
+            .unwrap();
         }
         step(GenesisCommand::Verify(at())).unwrap();
         step(GenesisCommand::Show(ShowArguments { path: ceremony.clone() })).unwrap();

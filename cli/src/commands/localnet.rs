@@ -36,7 +36,9 @@ enum LocalnetCommand {
         loopback ports, and waits until all are ready. The wallets of the central bank and the banks are in its keystore.")]
     Up(UpArguments),
     /// What the nodes of a network do.
-    #[command(after_help = "Examples:\n  jiaozi localnet status\n  jiaozi localnet status --directory /tmp/net --json")]
+    #[command(
+        after_help = "Examples:\n  jiaozi localnet status\n  jiaozi localnet status --directory /tmp/net --json"
+    )]
     Status(DirectoryArguments),
     /// Stop all nodes of a network; its data stays.
     #[command(after_help = "Examples:\n  jiaozi localnet down\n  jiaozi localnet down --directory /tmp/net")]
@@ -88,10 +90,15 @@ struct BankUp {
 
 impl Show for Up {
     fn text(&self) -> String {
-        let rows = self.banks.iter().map(|bank| vec![bank.name.clone(), bank.url.clone(), bank.pid.to_string()]);
-        let mut lines = vec![("directory", self.directory.display().to_string()), ("genesis", self.genesis_hash.clone())];
+        let rows =
+            self.banks.iter().map(|bank| vec![bank.name.clone(), bank.url.clone(), bank.pid.to_string()]);
+        let mut lines =
+            vec![("directory", self.directory.display().to_string()), ("genesis", self.genesis_hash.clone())];
         if self.wallets_opened > 0 {
-            lines.push(("wallets", format!("{} opened and funded with 1000.00 yuan each", self.wallets_opened)));
+            lines.push((
+                "wallets",
+                format!("{} opened and funded with 1000.00 yuan each", self.wallets_opened),
+            ));
         }
         lines.push(("next", format!("source {}", self.environment.display())));
         format!("{}\n\n{}", table(&["bank", "REST", "process"], rows, &[2]), facts(&lines))
@@ -154,7 +161,10 @@ impl Show for Status {
                 bank.state(),
                 number(bank.height),
                 number(bank.certified_height),
-                bank.connected.map_or_else(|| "-".to_owned(), |connected| format!("{connected} of {}", self.banks.len())),
+                bank.connected.map_or_else(
+                    || "-".to_owned(),
+                    |connected| format!("{connected} of {}", self.banks.len()),
+                ),
                 bank.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
                 bank.url.clone(),
             ]
@@ -211,7 +221,8 @@ fn up(arguments: &UpArguments, output: Output) -> Answer {
         Some(manifest) => {
             let asked = arguments.banks.map_or(manifest.banks.len(), usize::from);
             if asked != manifest.banks.len() {
-                let message = format!("the network in {} has {} banks", layout.root.display(), manifest.banks.len());
+                let message =
+                    format!("the network in {} has {} banks", layout.root.display(), manifest.banks.len());
                 return Err(Failure::usage("localnet_banks", message)
                     .at("--banks")
                     .mend("leave --banks out, or name another directory"));
@@ -221,7 +232,10 @@ fn up(arguments: &UpArguments, output: Output) -> Answer {
         None => create(&layout, arguments.banks.map_or(VALIDATORS_MIN, usize::from))?,
     };
     let banks = start_all(&layout, &manifest, Duration::from_secs(arguments.timeout), output)?;
-    let first = manifest.banks.first().ok_or_else(|| Failure::usage("localnet_manifest", "the network has no banks"))?;
+    let first = manifest
+        .banks
+        .first()
+        .ok_or_else(|| Failure::usage("localnet_manifest", "the network has no banks"))?;
     let wallets_opened = match arguments.wallets as usize {
         0 => 0,
         count => fund(&layout, first, count, output)?,
@@ -248,19 +262,28 @@ fn start_all(layout: &Layout, manifest: &Manifest, timeout: Duration, output: Ou
     for (bank, pid) in manifest.banks.iter().zip(&running) {
         for address in [bank.rest, bank.peers] {
             if pid.is_none() && is_taken(address) {
-                return Err(Failure::unreachable("port_taken", format_args!("{address} of {} is taken by another process", bank.name))
-                    .mend("stop what listens there; the port is part of this network's genesis"));
+                return Err(Failure::unreachable(
+                    "port_taken",
+                    format_args!("{address} of {} is taken by another process", bank.name),
+                )
+                .mend("stop what listens there; the port is part of this network's genesis"));
             }
         }
     }
     let started = start_missing(layout, manifest, &running, &mut children);
     let ready = started.and_then(|()| {
-        let progress = Progress::new("waiting for banks", Some(manifest.banks.len() as u64), output.is_json());
+        let progress =
+            Progress::new("waiting for banks", Some(manifest.banks.len() as u64), output.is_json());
         Watch::new(&manifest.banks)?.wait_ready(layout, &manifest.banks, &mut children, timeout, &progress)
     });
     if let Err(failure) = ready {
-        let started: Vec<BankEntry> =
-            manifest.banks.iter().zip(&running).filter(|(_, pid)| pid.is_none()).map(|(bank, _)| bank.clone()).collect();
+        let started: Vec<BankEntry> = manifest
+            .banks
+            .iter()
+            .zip(&running)
+            .filter(|(_, pid)| pid.is_none())
+            .map(|(bank, _)| bank.clone())
+            .collect();
         // The failure to tell is why the network did not start, not what went wrong while it was taken down.
         let _ = stop_all(layout, &started);
         children.iter_mut().flatten().for_each(|child| {
@@ -268,7 +291,8 @@ fn start_all(layout: &Layout, manifest: &Manifest, timeout: Duration, output: Ou
         });
         return Err(failure);
     }
-    let pids = running.iter().zip(&children).map(|(pid, child)| child.as_ref().map(Child::id).or(*pid).unwrap_or(0));
+    let pids =
+        running.iter().zip(&children).map(|(pid, child)| child.as_ref().map(Child::id).or(*pid).unwrap_or(0));
     let banks = manifest.banks.iter().zip(pids).zip(&running).map(|((bank, pid), running)| BankUp {
         name: bank.name.clone(),
         url: bank.url(),
@@ -325,7 +349,9 @@ fn stop_all(layout: &Layout, banks: &[BankEntry]) -> Answer<Vec<BankDown>> {
         let stopped = node.as_ref().map_or(Ok(Stopped::NotRunning), RunningNode::finish)?;
         let pid = layout.pid(&bank.name);
         match std::fs::remove_file(&pid) {
-            Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => return Err(Failure::io("remove", &pid, &fault)),
+            Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::io("remove", &pid, &fault));
+            }
             _ => down.push(BankDown { name: bank.name.clone(), stopped }),
         }
     }

@@ -19,7 +19,9 @@ pub struct NodeArguments {
 #[derive(Debug, Subcommand)]
 enum NodeCommand {
     /// Prepare the data directory of a validator that never voted: once, before the network's first start.
-    #[command(after_help = "A wiped node must not be initialised: run it, and it rejoins by itself.\n\nExamples:\n  jiaozi node init --config /etc/jiaozi/node.toml")]
+    #[command(
+        after_help = "A wiped node must not be initialised: run it, and it rejoins by itself.\n\nExamples:\n  jiaozi node init --config /etc/jiaozi/node.toml"
+    )]
     Init(ConfigArguments),
     /// Run the node until it is told to stop (SIGTERM or Ctrl-C).
     #[command(after_help = "Examples:\n  jiaozi node run --config /etc/jiaozi/node.toml")]
@@ -85,7 +87,9 @@ pub fn run(arguments: NodeArguments, output: Output) -> Answer {
         }
         NodeCommand::Run(ConfigArguments { config }) => {
             let halt = node::run(&load(&config)?).map_err(|fault| Failure::refused("node_start", fault))?;
-            halt.map_or(Ok(()), |halt| Err(Failure::refused("node_halted", halt).mend("the message says what to do")))
+            halt.map_or(Ok(()), |halt| {
+                Err(Failure::refused("node_halted", halt).mend("the message says what to do"))
+            })
         }
         NodeCommand::Check(ConfigArguments { config }) => {
             let config = load(&config)?;

@@ -49,11 +49,16 @@ impl Payees {
             return Err(Failure::usage("payees", message).at("--to").mend("give one --amount for each --to"));
         }
         if self.to.len() > PAYMENTS_MAX {
-            return Err(Failure::usage("payees", format_args!("{} payees; one transaction pays at most {PAYMENTS_MAX}", self.to.len()))
-                .at("--to")
-                .mend("split the payment"));
+            return Err(Failure::usage(
+                "payees",
+                format_args!("{} payees; one transaction pays at most {PAYMENTS_MAX}", self.to.len()),
+            )
+            .at("--to")
+            .mend("split the payment"));
         }
-        let payment = |(to, amount): (&String, &Amount)| Ok(Payment { payee: wallet_id(to, keystore)?, amount: *amount });
+        let payment = |(to, amount): (&String, &Amount)| {
+            Ok(Payment { payee: wallet_id(to, keystore)?, amount: *amount })
+        };
         let payments: Answer<Vec<Payment>> = self.to.iter().zip(&self.amount).map(payment).collect();
         Ok(Operation::Pay { payments: payments? })
     }
@@ -103,6 +108,9 @@ mod tests {
         let failure = payees(&["jz1wrong"], &[1]).operation(&keystore).unwrap_err();
         assert_eq!((failure.code.as_str(), failure.exit), ("wallet_id", crate::failure::Exit::Usage));
         let many = vec![text.as_str(); PAYMENTS_MAX + 1];
-        assert_eq!(payees(&many, &vec![1; PAYMENTS_MAX + 1]).operation(&keystore).unwrap_err().code, "payees");
+        assert_eq!(
+            payees(&many, &vec![1; PAYMENTS_MAX + 1]).operation(&keystore).unwrap_err().code,
+            "payees"
+        );
     }
 }

@@ -19,7 +19,9 @@ pub struct ChainArguments {
 #[derive(Debug, Subcommand)]
 enum ChainCommand {
     /// How far a chain is, and how much money is on it.
-    #[command(after_help = "Examples:\n  jiaozi chain status\n  jiaozi chain status --node https://bank.example --chain 0 --json")]
+    #[command(
+        after_help = "Examples:\n  jiaozi chain status\n  jiaozi chain status --node https://bank.example --chain 0 --json"
+    )]
     Status(NodeOptions),
 }
 
@@ -96,8 +98,10 @@ impl Show for NetworkStatus {
             vec![operator.operator.to_string(), operator.name.clone(), role.to_owned()]
         });
         let nodes = view.nodes.iter().map(|node| {
-            let operator = view.operators.get(usize::from(node.operator)).map_or("?", |operator| &operator.name);
-            let connected = if node.node == view.node { "itself".to_owned() } else { yes_no(node.is_connected) };
+            let operator =
+                view.operators.get(usize::from(node.operator)).map_or("?", |operator| &operator.name);
+            let connected =
+                if node.node == view.node { "itself".to_owned() } else { yes_no(node.is_connected) };
             vec![node.node.to_string(), operator.to_owned(), node.address.clone(), connected]
         });
         let operators = table(&["operator", "name", "role"], operators, &[0]);
@@ -118,7 +122,8 @@ pub fn chain(arguments: ChainArguments, output: Output) -> Answer {
     let ChainCommand::Status(options) = arguments.command;
     let connection = options.connect()?;
     let chains = connection.wait(connection.client.chains())?.chains;
-    let unknown = || crate::failure::Failure::from(api::ApiError::from(api::ErrorCode::ChainUnknown)).at("--chain");
+    let unknown =
+        || crate::failure::Failure::from(api::ApiError::from(api::ErrorCode::ChainUnknown)).at("--chain");
     let chain = chains.into_iter().find(|view| view.chain == options.chain).ok_or_else(unknown)?;
     let ready = connection.wait(connection.client.ready())?.chains;
     let ready = ready.into_iter().find(|ready| ready.chain == options.chain);

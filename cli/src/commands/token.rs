@@ -127,7 +127,9 @@ mod tests {
 
     #[test]
     fn the_entry_is_what_node_toml_reads() {
-        let text = entry(TokenEntry { name: "shop".into(), sha256: "00".repeat(32), scopes: vec![Scope::Submit] }).unwrap();
+        let text =
+            entry(TokenEntry { name: "shop".into(), sha256: "00".repeat(32), scopes: vec![Scope::Submit] })
+                .unwrap();
         assert!(text.starts_with("[[rest.tokens]]"), "{text}");
         assert!(text.contains("name = \"shop\"") && text.contains("scopes = [\"submit\"]"), "{text}");
     }
@@ -136,12 +138,17 @@ mod tests {
     fn the_token_goes_to_a_private_file_and_not_to_the_output() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let new = NewArguments { name: "shop".into(), scopes: vec![ScopeName::Read], token_file: Some(path.clone()) };
+        let new = NewArguments {
+            name: "shop".into(),
+            scopes: vec![ScopeName::Read],
+            token_file: Some(path.clone()),
+        };
         run(TokenArguments { command: TokenCommand::New(new) }, Output::new(true)).unwrap();
         let token = crate::secret::read_file(&path, "f").unwrap();
         assert!(token.starts_with("jzt_"));
         let leaking = NewArguments { name: "shop".into(), scopes: vec![ScopeName::Read], token_file: None };
-        let failure = run(TokenArguments { command: TokenCommand::New(leaking) }, Output::new(true)).unwrap_err();
+        let failure =
+            run(TokenArguments { command: TokenCommand::New(leaking) }, Output::new(true)).unwrap_err();
         assert_eq!(failure.code, "token_would_leak");
     }
 }

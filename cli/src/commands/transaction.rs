@@ -34,7 +34,9 @@ enum TransactionCommand {
         jiaozi audit verify-proof payment.proof --genesis genesis.json")]
     Show(ShowArguments),
     /// Wait until a transaction is certified; exit 1 if it was rejected or has expired.
-    #[command(after_help = "Examples:\n  jiaozi tx wait 5f0c…\n  jiaozi tx wait 5f0c… --wait final --timeout 5")]
+    #[command(
+        after_help = "Examples:\n  jiaozi tx wait 5f0c…\n  jiaozi tx wait 5f0c… --wait final --timeout 5"
+    )]
     Wait(WaitArguments),
     /// Write a payment to a file, for several people to sign.
     #[command(after_help = "Examples:\n  \
@@ -49,8 +51,10 @@ enum TransactionCommand {
         Shows what would be signed. Without --yes nothing is signed.")]
     Sign(SignArguments),
     /// Submit a completely signed file and wait.
-    #[command(after_help = "Examples:\n  jiaozi tx submit payment.json\n  jiaozi tx submit alice.json bob.json --wait none\n\n\
-        Several files of one transaction are merged: each may hold other signatures.")]
+    #[command(
+        after_help = "Examples:\n  jiaozi tx submit payment.json\n  jiaozi tx submit alice.json bob.json --wait none\n\n\
+        Several files of one transaction are merged: each may hold other signatures."
+    )]
     Submit(SubmitArguments),
 }
 
@@ -128,12 +132,17 @@ struct Shown {
 impl Show for Shown {
     fn text(&self) -> String {
         let status = &self.status;
-        let mut lines = vec![("transaction", status.id.to_string()), ("status", state_name(status.status).to_owned())];
+        let mut lines =
+            vec![("transaction", status.id.to_string()), ("status", state_name(status.status).to_owned())];
         if let (Some(height), Some(index)) = (status.height, status.index) {
             lines.push(("position", format!("height {height}, index {index}")));
         }
         if let Some(outcome) = &status.outcome {
-            let text = if outcome.is_applied { "applied".to_owned() } else { format!("rejected: {} ({} {})", outcome.message, outcome.code, outcome.name) };
+            let text = if outcome.is_applied {
+                "applied".to_owned()
+            } else {
+                format!("rejected: {} ({} {})", outcome.message, outcome.code, outcome.name)
+            };
             lines.push(("outcome", text));
         }
         if let Some(error) = &status.error {
@@ -184,9 +193,14 @@ impl Show for Prepared {
                 let amount = ledger::values::Amount::from_fen(payment.amount_fen);
                 ("pays", format!("{amount} yuan to {}", payment.payee))
             })),
-            api::OperationView::OpenWallets { wallets } => lines.push(("opens", format!("{} wallets", wallets.len()))),
+            api::OperationView::OpenWallets { wallets } => {
+                lines.push(("opens", format!("{} wallets", wallets.len())))
+            }
             api::OperationView::Issue { to, amount_fen } => {
-                lines.push(("issues", format!("{} yuan to {to}", ledger::values::Amount::from_fen(*amount_fen))));
+                lines.push((
+                    "issues",
+                    format!("{} yuan to {to}", ledger::values::Amount::from_fen(*amount_fen)),
+                ));
             }
             api::OperationView::Redeem { amount_fen } => {
                 lines.push(("redeems", format!("{} yuan", ledger::values::Amount::from_fen(*amount_fen))));
@@ -238,9 +252,12 @@ fn show(arguments: &ShowArguments, output: Output) -> Answer {
 
 fn prepare(arguments: &PrepareArguments, output: Output) -> Answer {
     if arguments.out.exists() {
-        return Err(Failure::usage("file_exists", format_args!("{} exists already", arguments.out.display()))
-            .at("--out")
-            .mend("name a new file"));
+        return Err(Failure::usage(
+            "file_exists",
+            format_args!("{} exists already", arguments.out.display()),
+        )
+        .at("--out")
+        .mend("name a new file"));
     }
     let operation: Operation = arguments.payees.operation(&arguments.send.keystore.open()?)?;
     let sender = arguments.send.sender(&arguments.from)?;
@@ -280,7 +297,11 @@ fn load(path: &Path) -> Answer<PartialTransaction> {
     use std::io::Read as _;
     let io = |fault: std::io::Error| Failure::io("read", path, &fault);
     let mut text = String::new();
-    std::fs::File::open(path).map_err(io)?.take(PARTIAL_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(io)?;
+    std::fs::File::open(path)
+        .map_err(io)?
+        .take(PARTIAL_BYTES_MAX as u64 + 1)
+        .read_to_string(&mut text)
+        .map_err(io)?;
     PartialTransaction::from_json(&text).map_err(|fault| Failure::from(fault).at(path.display().to_string()))
 }
 

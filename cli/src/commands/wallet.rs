@@ -35,9 +35,11 @@ enum WalletCommand {
     #[command(after_help = "Examples:\n  \
         jiaozi wallet new alice\n  \
         jiaozi wallet new alice --mnemonic-file alice.words --passphrase-file alice.passphrase\n  \
-        jiaozi wallet new treasury --threshold 2 --key 8c1f… --key 02aa…\n\n\
+        jiaozi wallet new treasury --seed-of alice --threshold 2 --key 8c1f… --key 02aa…\n\n\
         The words are shown once on a terminal, or written to --mnemonic-file (0600): write them on paper. A wallet exists\n\
-        on the chain only when an operator has opened it: jiaozi wallet open.")]
+        on the chain only when an operator has opened it: jiaozi wallet open.\n\n\
+        A wallet of several people: each makes a wallet of their own, they exchange the keys that `wallet new` printed, and\n\
+        each makes the shared wallet with --seed-of their own. All get the same id.")]
     New(NewArguments),
     /// Make a wallet again from its words.
     #[command(after_help = "Examples:\n  \
@@ -46,7 +48,9 @@ enum WalletCommand {
         Without --mnemonic-file the words are asked for.")]
     Recover(NewArguments),
     /// Take the wallet of an operator into the keystore, from the key file of its genesis ceremony.
-    #[command(after_help = "Examples:\n  jiaozi wallet import bank-1 --key-file keys/wallet.key --operator 1 --genesis genesis.json")]
+    #[command(
+        after_help = "Examples:\n  jiaozi wallet import bank-1 --key-file keys/wallet.key --operator 1 --genesis genesis.json"
+    )]
     Import(ImportArguments),
     /// List the wallets of the keystore.
     #[command(after_help = "Examples:\n  jiaozi wallet list\n  jiaozi wallet list --json")]
@@ -58,7 +62,9 @@ enum WalletCommand {
     #[command(after_help = "Examples:\n  jiaozi wallet balance alice\n  jiaozi wallet balance jz1… --json")]
     Balance(LookArguments),
     /// What happened to a wallet, newest first.
-    #[command(after_help = "Examples:\n  jiaozi wallet history alice --limit 20\n  jiaozi wallet history alice --before 12.0.3")]
+    #[command(
+        after_help = "Examples:\n  jiaozi wallet history alice --limit 20\n  jiaozi wallet history alice --before 12.0.3"
+    )]
     History(HistoryArguments),
     /// Open wallets as an operator.
     #[command(after_help = "Examples:\n  \
@@ -76,6 +82,9 @@ struct NewArguments {
     /// File for the words (`new` writes it, `recover` reads it); readable by its owner only.
     #[arg(long, value_name = "FILE")]
     mnemonic_file: Option<PathBuf>,
+    /// Sign for the new wallet with the key of this wallet instead of a new seed: for wallets of several people.
+    #[arg(long, value_name = "NAME")]
+    seed_of: Option<String>,
     /// Public key of somebody else who may sign; the wallet's own key is added.
     #[arg(long, value_name = "KEY")]
     key: Vec<PublicKey>,
@@ -185,16 +194,25 @@ impl From<TierChoice> for Tier {
 /// [`Failure`].
 pub fn run(arguments: WalletArguments, output: Output) -> Answer {
     match arguments.command {
+        WalletCommand::New(arguments) if arguments.seed_of.is_some() => share(&arguments, output),
         WalletCommand::New(arguments) => {
             if arguments.mnemonic_file.is_none() && (output.is_json() || !is_terminal()) {
-                return Err(Failure::usage("words_would_leak", "the words would be written into a file or pipe")
-                    .at("--mnemonic-file")
-                    .mend("name a new file for them with --mnemonic-file"));
+                return Err(Failure::usage(
+                    "words_would_leak",
+                    "the words would be written into a file or pipe",
+                )
+                .at("--mnemonic-file")
+                .mend("name a new file for them with --mnemonic-file"));
             }
             let seed = WalletSeed::generate(Words::TwentyFour).map_err(seed_failure)?;
             create(&arguments, seed, true, output)
         }
         WalletCommand::Recover(arguments) => {
+            if arguments.seed_of.is_some() {
+                return Err(Failure::usage("seed_of", "a wallet is recovered from its own words")
+                    .at("--seed-of")
+                    .mend("recover the other wallet first, then make this one with: jiaozi wallet new --seed-of"));
+            }
             let words = match &arguments.mnemonic_file {
                 Some(path) => read_file(path, "--mnemonic-file")?,
                 None => prompt("Words: ")?,
@@ -225,7 +243,8 @@ impl NetworkOptions {
         let spec = genesis::GenesisFile::load(path).and_then(|file| file.spec());
         let spec = spec.map_err(|fault| super::genesis::failure(fault).at("--genesis"))?;
         let chain = spec.chain(ledger::values::ChainId(self.node.chain));
-        let chain = chain.ok_or_else(|| Failure::from(api::ApiError::from(api::ErrorCode::ChainUnknown)).at("--chain"))?;
+        let chain = chain
+            .ok_or_else(|| Failure::from(api::ApiError::from(api::ErrorCode::ChainUnknown)).at("--chain"))?;
         Ok((spec.hash(), chain.currency))
     }
 }
@@ -234,29 +253,77 @@ fn create(arguments: &NewArguments, seed: WalletSeed, is_new: bool, output: Outp
     crate::keystore::check_name(&arguments.name)?;
     let keystore = arguments.keystore.open()?;
     if keystore.has(&arguments.name) {
-        return Err(Failure::usage("wallet_name", format_args!("there is a wallet {} already", arguments.name))
-            .at("name")
-            .mend("choose another name"));
+        return Err(Failure::usage(
+            "wallet_name",
+            format_args!("there is a wallet {} already", arguments.name),
+        )
+        .at("name")
+        .mend("choose another name"));
     }
     let (genesis, currency) = arguments.network.terms()?;
-    let mut keys = arguments.key.clone();
-    keys.push(seed.key(0, 0).public_key());
-    let policy = Policy::new(arguments.threshold, keys).map_err(|fault| {
-        Failure::usage("policy", fault).at("--threshold").mend("name each other key once, and a threshold up to their number")
-    })?;
+    let policy = policy(arguments, seed.key(0, 0).public_key())?;
     let passphrase = arguments.passphrase.read_new()?;
     let words = seed.words();
     let file_name = format!("{}.key", arguments.name);
     let file = KeyFile::seal(&Secret::WalletSeed(seed), &arguments.name, &passphrase, KdfParams::default())?;
     keystore.save_seed(&file_name, &file)?;
     let name = arguments.name.clone();
-    let entry =
-        keystore.add(NewWallet { name, genesis, currency, policy, salt: [0; 16], operator: None, seed: file_name, index: 0 })?;
+    let entry = keystore.add(NewWallet {
+        name,
+        genesis,
+        currency,
+        policy,
+        salt: [0; 16],
+        operator: None,
+        seed: file_name,
+        index: 0,
+    })?;
     if is_new {
         hand_out(&words, arguments.mnemonic_file.as_deref(), output)?;
     }
     let mnemonic_file = arguments.mnemonic_file.clone().filter(|_| is_new);
     output.result(&Created { policy_hash: entry.policy()?.hash().to_string(), wallet: entry, mnemonic_file })
+}
+
+/// Own key and the others' keys.
+fn policy(arguments: &NewArguments, own: PublicKey) -> Answer<Policy> {
+    let mut keys = arguments.key.clone();
+    keys.push(own);
+    Policy::new(arguments.threshold, keys).map_err(|fault| {
+        Failure::usage("policy", fault)
+            .at("--threshold")
+            .mend("name each other key once, and a threshold up to their number")
+    })
+}
+
+/// Makes a wallet under the key of another one. No secret is needed for that.
+fn share(arguments: &NewArguments, output: Output) -> Answer {
+    let keystore = arguments.keystore.open()?;
+    let own = keystore
+        .find(arguments.seed_of.as_deref().unwrap_or_default())
+        .map_err(|failure| failure.at("--seed-of"))?;
+    let [key] = own.policy()?.keys[..] else {
+        return Err(Failure::usage("seed_of", format_args!("wallet {} has several keys", own.name))
+            .at("--seed-of")
+            .mend("name a wallet of your own, with one key"));
+    };
+    let (genesis, currency) = arguments.network.terms()?;
+    own.require_network(genesis).map_err(|failure| failure.at("--seed-of"))?;
+    let entry = keystore.add(NewWallet {
+        name: arguments.name.clone(),
+        genesis,
+        currency,
+        policy: policy(arguments, key)?,
+        salt: [0; 16],
+        operator: None,
+        seed: own.seed,
+        index: own.index,
+    })?;
+    output.result(&Created {
+        policy_hash: entry.policy()?.hash().to_string(),
+        wallet: entry,
+        mnemonic_file: None,
+    })
 }
 
 /// Shows the words once, or writes them to a private file.
@@ -312,7 +379,11 @@ fn import(arguments: &ImportArguments, output: Output) -> Answer {
         seed: file_name,
         index: 0,
     })?;
-    output.result(&Created { policy_hash: entry.policy()?.hash().to_string(), wallet: entry, mnemonic_file: None })
+    output.result(&Created {
+        policy_hash: entry.policy()?.hash().to_string(),
+        wallet: entry,
+        mnemonic_file: None,
+    })
 }
 
 /// The wallets of a keystore.
@@ -359,7 +430,8 @@ impl Show for Looked {
             WalletState::Closed => "closed",
             WalletState::Moved => "moved",
         };
-        let lanes: Vec<String> = view.lanes.iter().map(|lane| format!("{}: {}", lane.lane, lane.highest)).collect();
+        let lanes: Vec<String> =
+            view.lanes.iter().map(|lane| format!("{}: {}", lane.lane, lane.highest)).collect();
         facts(&[
             ("wallet", view.id.to_string()),
             ("balance", balance),
@@ -375,7 +447,8 @@ impl Show for Looked {
 }
 
 fn look(arguments: &LookArguments, output: Output, brief: bool) -> Answer {
-    let id = wallet_id(&arguments.wallet, &arguments.keystore.open()?).map_err(|failure| failure.at("wallet"))?;
+    let id =
+        wallet_id(&arguments.wallet, &arguments.keystore.open()?).map_err(|failure| failure.at("wallet"))?;
     let connection = arguments.node.connect()?;
     let view = connection.wait(connection.client.wallet(id, Some(connection.chain)))?;
     output.result(&Looked { is_certified: view.certified_height >= view.height, view, brief })
@@ -398,7 +471,13 @@ impl Show for History {
             };
             let certified = if entry.height <= page.certified_height { "yes" } else { "no" };
             let amount = format!("{sign}{}", Amount::from_fen(entry.amount_fen));
-            vec![entry.cursor.to_string(), kind.to_owned(), amount, entry.counterparty.to_string(), certified.to_owned()]
+            vec![
+                entry.cursor.to_string(),
+                kind.to_owned(),
+                amount,
+                entry.counterparty.to_string(),
+                certified.to_owned(),
+            ]
         });
         let text = table(&["place", "what", "yuan", "counterparty", "certified"], rows, &[2]);
         let next = page.next.map(|next| format!("\n\nolder entries: --before {next}")).unwrap_or_default();
@@ -410,7 +489,8 @@ fn history(arguments: &HistoryArguments, output: Output) -> Answer {
     let look = &arguments.look;
     let id = wallet_id(&look.wallet, &look.keystore.open()?).map_err(|failure| failure.at("wallet"))?;
     let connection = look.node.connect()?;
-    let query = HistoryQuery { chain: Some(look.node.chain), before: arguments.before, limit: Some(arguments.limit) };
+    let query =
+        HistoryQuery { chain: Some(look.node.chain), before: arguments.before, limit: Some(arguments.limit) };
     output.result(&History(connection.wait(connection.client.history(id, query))?))
 }
 

@@ -11,8 +11,8 @@ use ledger::records::registry::operator_salt;
 use ledger::records::{GenesisSpec, Policy};
 use ledger::values::{Canonical as _, ChainId, TimestampMs};
 use node::config::{
-    ConsensusKeyEntry, ConsensusSection, KeysSection, LogSection, NetworkSection, NodeConfig, NodeSection, RestSection,
-    StorageSection,
+    ConsensusKeyEntry, ConsensusSection, KeysSection, LogSection, NetworkSection, NodeConfig, NodeSection,
+    RestSection, StorageSection,
 };
 use wallet::seed::Words;
 use wallet::{KdfParams, KeyFile, Passphrase, Secret, WalletSeed};
@@ -74,7 +74,9 @@ fn refuse_foreign(layout: &Layout) -> Answer {
     };
     if is_used {
         let message = format!("{} is not empty and holds no complete localnet", layout.root.display());
-        return Err(Failure::usage("localnet_directory", message).at("--directory").mend("name another directory, or remove this one"));
+        return Err(Failure::usage("localnet_directory", message)
+            .at("--directory")
+            .mend("name another directory, or remove this one"));
     }
     Ok(())
 }
@@ -83,7 +85,8 @@ fn refuse_foreign(layout: &Layout) -> Answer {
 fn own_wallets(spec: &mut GenesisSpec, operators: &[&OperatorSecrets]) -> Answer<Vec<(String, WalletSeed)>> {
     let mut wallets = Vec::new();
     for (operator, record) in operators.iter().zip(&mut spec.operators) {
-        let seed = WalletSeed::generate(Words::TwentyFour).map_err(|fault| Failure::unreachable("randomness", fault))?;
+        let seed = WalletSeed::generate(Words::TwentyFour)
+            .map_err(|fault| Failure::unreachable("randomness", fault))?;
         record.wallet_policy = Policy::single(seed.key(0, 0).public_key());
         let name = if operator.id.0 == 0 { CENTRAL_BANK.to_owned() } else { format!("bank-{}", operator.id) };
         wallets.push((name, seed));
@@ -101,9 +104,13 @@ fn add_wallet(
     operator: u16,
     passphrase: &Passphrase,
 ) -> Answer {
-    let chain = spec.chain(ChainId(0)).ok_or_else(|| Failure::refused("genesis", "the network has no root chain"))?;
+    let chain =
+        spec.chain(ChainId(0)).ok_or_else(|| Failure::refused("genesis", "the network has no root chain"))?;
     let file_name = format!("{name}.key");
-    keystore.save_seed(&file_name, &KeyFile::seal(&Secret::WalletSeed(seed), name, passphrase, KdfParams::FAST)?)?;
+    keystore.save_seed(
+        &file_name,
+        &KeyFile::seal(&Secret::WalletSeed(seed), name, passphrase, KdfParams::FAST)?,
+    )?;
     let salt = operator_salt(ledger::values::OperatorId(operator));
     let new = NewWallet {
         name: name.to_owned(),
@@ -118,7 +125,13 @@ fn add_wallet(
     keystore.add(new).map(|_| ())
 }
 
-fn write_bank(layout: &Layout, name: &str, bank: &BankSecrets, rest: SocketAddr, passphrase: &Passphrase) -> Answer {
+fn write_bank(
+    layout: &Layout,
+    name: &str,
+    bank: &BankSecrets,
+    rest: SocketAddr,
+    passphrase: &Passphrase,
+) -> Answer {
     let folder = layout.bank(name);
     let keys = folder.join("keys");
     make_folder(&keys)?;
@@ -134,7 +147,11 @@ fn write_bank(layout: &Layout, name: &str, bank: &BankSecrets, rest: SocketAddr,
     }
     let chains = bank.validators.iter().map(|(chain, _, _)| chain.0).collect();
     let config = NodeConfig {
-        node: NodeSection { genesis: PathBuf::from("../genesis.json"), data_directory: PathBuf::from("data"), chains },
+        node: NodeSection {
+            genesis: PathBuf::from("../genesis.json"),
+            data_directory: PathBuf::from("data"),
+            chains,
+        },
         keys: KeysSection {
             network_key: PathBuf::from("keys/network.key"),
             consensus_keys,
@@ -165,7 +182,8 @@ fn write_environment(layout: &Layout, banks: &[BankEntry]) -> Answer {
         ("JIAOZI_PASSPHRASE_FILE", layout.passphrase().display().to_string()),
     ]);
     let quote = |value: &str| format!("'{}'", value.replace('\'', "'\\''"));
-    let text: String = lines.iter().map(|(name, value)| format!("export {name}={}\n", quote(value))).collect();
+    let text: String =
+        lines.iter().map(|(name, value)| format!("export {name}={}\n", quote(value))).collect();
     let path = layout.environment();
     std::fs::write(&path, text).map_err(|fault| Failure::io("write", &path, &fault))
 }
@@ -195,7 +213,8 @@ mod tests {
         for (id, name) in (0_u16..).zip([CENTRAL_BANK, "bank-1", "bank-2", "bank-3", "bank-4"]) {
             let entry = keystore.find(name).unwrap();
             let currency = spec.chains[0].currency;
-            let expected = registry.operator_wallet(spec.hash(), currency, ledger::values::OperatorId(id)).unwrap();
+            let expected =
+                registry.operator_wallet(spec.hash(), currency, ledger::values::OperatorId(id)).unwrap();
             assert_eq!(entry.wallet_id().unwrap(), expected, "{name}");
             keystore.secret(&entry, &passphrase).unwrap();
         }

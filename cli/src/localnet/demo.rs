@@ -35,7 +35,8 @@ const BANK: &str = "bank-1";
 /// [`Failure`] when the network refuses or does not answer.
 pub fn fund(layout: &Layout, bank: &BankEntry, count: usize, output: Output) -> Answer<usize> {
     let keystore = Keystore::at(layout.wallets());
-    let passphrase = Passphrase::load(&layout.passphrase()).map_err(|fault| Failure::usage("passphrase", fault))?;
+    let passphrase =
+        Passphrase::load(&layout.passphrase()).map_err(|fault| Failure::usage("passphrase", fault))?;
     let node = NodeOptions { node: bank.url(), token_file: None, ca_file: None, chain: 0 };
     let connection = node.connect()?;
     let terms = connection.terms(None)?;
@@ -65,14 +66,22 @@ pub fn fund(layout: &Layout, bank: &BankEntry, count: usize, output: Output) -> 
     let central_key = keystore.secret(&central, &passphrase)?;
     let bank_wallet = operator.wallet_id()?;
     let sender = Sender::new(connection, terms, keystore.clone(), operator.clone());
-    let openings: Vec<WalletOpening> =
-        new.iter().map(|new| WalletOpening { policy: new.policy.hash(), salt: new.salt, tier: Tier::Two }).collect();
+    let openings: Vec<WalletOpening> = new
+        .iter()
+        .map(|new| WalletOpening { policy: new.policy.hash(), salt: new.salt, tier: Tier::Two })
+        .collect();
     let opens = openings.chunks(OPENINGS_MAX).map(|group| Operation::OpenWallets { wallets: group.to_vec() });
     send_all(&sender, &bank_key, opens, &bar, OPENINGS_MAX)?;
     let entries: Vec<WalletEntry> = new.into_iter().map(|new| keystore.add(new)).collect::<Answer<_>>()?;
     let total = Amount::from_fen(FUNDS.fen().saturating_mul(opened as u64));
     let sender = sender.of(central);
-    send_all(&sender, &central_key, std::iter::once(Operation::Issue { to: bank_wallet, amount: total }), &bar, 0)?;
+    send_all(
+        &sender,
+        &central_key,
+        std::iter::once(Operation::Issue { to: bank_wallet, amount: total }),
+        &bar,
+        0,
+    )?;
     let sender = sender.of(operator);
     let payees: Vec<Payment> = entries
         .iter()
@@ -92,7 +101,8 @@ fn demo_seed(keystore: &Keystore, passphrase: &Passphrase) -> Answer<WalletSeed>
             _ => Err(wallet::KeyFileError::Mismatch.into()),
         };
     }
-    let seed = WalletSeed::generate(Words::TwentyFour).map_err(|fault| Failure::unreachable("randomness", fault))?;
+    let seed =
+        WalletSeed::generate(Words::TwentyFour).map_err(|fault| Failure::unreachable("randomness", fault))?;
     let file = KeyFile::seal(&Secret::WalletSeed(seed.clone()), "demo wallets", passphrase, KdfParams::FAST)?;
     keystore.save_seed(SEED_FILE, &file)?;
     Ok(seed)

@@ -139,9 +139,12 @@ impl Layout {
             Err(fault) => return Err(Failure::io("read", &path, &fault)),
         };
         let wrong = |reason: String| {
-            Failure::usage("localnet_manifest", format_args!("{} is no manifest of a localnet: {reason}", path.display()))
-                .at("--directory")
-                .mend("name another directory, or remove this one")
+            Failure::usage(
+                "localnet_manifest",
+                format_args!("{} is no manifest of a localnet: {reason}", path.display()),
+            )
+            .at("--directory")
+            .mend("name another directory, or remove this one")
         };
         if length > MANIFEST_BYTES_MAX {
             return Err(wrong(format!("it is larger than {MANIFEST_BYTES_MAX} bytes")));
@@ -163,9 +166,12 @@ impl Layout {
     /// [`Failure`] when there is none.
     pub fn require(&self) -> Answer<Manifest> {
         self.load()?.ok_or_else(|| {
-            Failure::usage("localnet_missing", format_args!("there is no localnet in {}", self.root.display()))
-                .at("--directory")
-                .mend("start one with: jiaozi localnet up")
+            Failure::usage(
+                "localnet_missing",
+                format_args!("there is no localnet in {}", self.root.display()),
+            )
+            .at("--directory")
+            .mend("start one with: jiaozi localnet up")
         })
     }
 
@@ -176,7 +182,8 @@ impl Layout {
     pub fn save(&self, genesis_hash: String, banks: Vec<BankEntry>) -> Answer<Manifest> {
         let manifest = Manifest { format: FORMAT, genesis_hash, banks };
         let path = self.manifest();
-        let text = serde_json::to_string_pretty(&manifest).map_err(|fault| Failure::refused("manifest", fault))?;
+        let text =
+            serde_json::to_string_pretty(&manifest).map_err(|fault| Failure::refused("manifest", fault))?;
         std::fs::write(&path, text + "\n").map_err(|fault| Failure::io("write", &path, &fault))?;
         Ok(manifest)
     }

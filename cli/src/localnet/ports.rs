@@ -28,8 +28,11 @@ pub fn free_ports(count: usize) -> Answer<Vec<SocketAddr>> {
         }
         let mut random = [0; 2];
         getrandom::fill(&mut random).map_err(|fault| {
-            Failure::unreachable("randomness", format_args!("the operating system gave no randomness: {fault}"))
-                .mend("check /dev/urandom")
+            Failure::unreachable(
+                "randomness",
+                format_args!("the operating system gave no randomness: {fault}"),
+            )
+            .mend("check /dev/urandom")
         })?;
         let port = PORT_MIN + u16::from_le_bytes(random) % (until - PORT_MIN);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

@@ -60,8 +60,9 @@ impl NodeCommand {
     /// # Errors
     /// [`Failure`] when the program's own path is unknown.
     pub fn new(config: PathBuf) -> Answer<Self> {
-        let program = std::env::current_exe()
-            .map_err(|fault| Failure::unreachable("program", format_args!("this program's path is unknown: {fault}")))?;
+        let program = std::env::current_exe().map_err(|fault| {
+            Failure::unreachable("program", format_args!("this program's path is unknown: {fault}"))
+        })?;
         Ok(Self { program, config })
     }
 
@@ -237,27 +238,43 @@ mod tests {
         child.wait().unwrap();
     }
 
+    /// Ends a process that a failing test would leave behind.
+    struct Ended(Child);
+
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
     #[test]
     fn a_recognized_process_is_stopped_and_counts_as_ended_before_it_is_collected() {
         let folder = tempfile::tempdir().unwrap();
         // A shell takes any arguments after its script, so it can look like a node.
         let config = folder.path().join("node.toml");
         std::fs::write(folder.path().join("node"), "while true; do sleep 0.05; done").unwrap();
-        let mut child = Command::new("/bin/bash")
+        let child = Command::new("/bin/bash")
             .args(["node", "run", "--config"])
             .arg(&config)
             .current_dir(folder.path())
             .spawn()
             .unwrap();
-        let program = std::fs::read_link(format!("/proc/{}/exe", child.id())).unwrap();
+        let child = Ended(child);
+        let program = std::fs::read_link(format!("/proc/{}/exe", child.0.id())).unwrap();
         let command = NodeCommand { program, config };
         let pid_file = folder.path().join("node.pid");
-        std::fs::write(&pid_file, format!("{}\n", child.id())).unwrap();
+        std::fs::write(&pid_file, format!("{}\n", child.0.id())).unwrap();
+        // The kernel lets the parent go on before it has set the arguments of the new program.
+        let until = Instant::now() + Duration::from_secs(5);
+        while command.find(&pid_file).unwrap().is_none() && Instant::now() < until {
+            std::thread::sleep(LOOK_AGAIN);
+        }
         let node = command.find(&pid_file).unwrap().unwrap();
         assert!(node.is_running());
         assert_eq!(node.stop().unwrap(), Stopped::Gracefully);
         assert!(!node.is_running());
-        child.wait().unwrap();
+        drop(child);
         assert!(command.find(&pid_file).unwrap().is_none(), "a stale pid file");
     }
 

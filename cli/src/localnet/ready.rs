@@ -88,7 +88,12 @@ impl Watch {
                 if let Some(Some(child)) = children.get_mut(number)
                     && let Ok(Some(status)) = child.try_wait()
                 {
-                    return Err(self.failed(layout, bank, "node_ended", &format!("the node of {} ended: {status}", bank.name)));
+                    return Err(self.failed(
+                        layout,
+                        bank,
+                        "node_ended",
+                        &format!("the node of {} ended: {status}", bank.name),
+                    ));
                 }
                 let seen = self.look(number);
                 match &seen {

@@ -2,7 +2,8 @@
 //!
 //! It needs the certificate bytes, the signing namespace and the sorted validator keys of the epoch, and
 //! nothing of the engine that made the certificate: a stranger checks finality with this file alone.
-//! It accepts exactly the bytes that the engine accepts (the `consensus` crate tests this against the engine).
+//! It accepts exactly the bytes that the engine accepts (the `consensus` crate tests this against the
+//! engine).
 //!
 //! ```text
 //! epoch varint | view varint | parent view varint | digest [32]      the signed proposal
@@ -22,7 +23,8 @@ use crate::values::{
     BlockDigest, ChainId, Epoch, GenesisHash, PublicKey, Signature, SignedMessage, View, quorum, verify,
 };
 
-/// The signing namespace of a chain's consensus: `"jiaozi/consensus" ‖ genesis hash ‖ chain id (u32, little-endian)`.
+/// The signing namespace of a chain's consensus: `"jiaozi/consensus" ‖ genesis hash ‖ chain id (u32,
+/// little-endian)`.
 #[must_use]
 pub fn consensus_namespace(genesis: GenesisHash, chain: ChainId) -> Vec<u8> {
     [b"jiaozi/consensus".as_slice(), &genesis.0, &chain.0.to_le_bytes()].concat()

@@ -4,8 +4,9 @@
 //! result of h ─ link h+1 ─ … ─ link H ══ claim {H, result} in a header ── certificate on the header
 //! ```
 //!
-//! A result commits to the one before it, so a claim of height H certifies every height up to H. The chain from h to H
-//! costs 32 bytes a height: each result's hash is made of the one before and of the hash of its own content.
+//! A result commits to the one before it, so a claim of height H certifies every height up to H. The chain
+//! from h to H costs 32 bytes a height: each result's hash is made of the one before and of the hash of its
+//! own content.
 
 use wincode::{SchemaRead, SchemaWrite};
 

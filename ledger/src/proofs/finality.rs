@@ -1,5 +1,5 @@
-//! Finality: a quorum of an epoch's validators decided a block. Carries the certificate and the fields in it, so that
-//! whoever stores or shows it need not take it apart.
+//! Finality: a quorum of an epoch's validators decided a block. Carries the certificate and the fields in it,
+//! so that whoever stores or shows it need not take it apart.
 
 use wincode::{SchemaRead, SchemaWrite};
 

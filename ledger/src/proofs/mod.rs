@@ -1,4 +1,5 @@
-//! Proofs: files that a stranger checks offline with the genesis spec alone, and the replay that trusts nobody.
+//! Proofs: files that a stranger checks offline with the genesis spec alone, and the replay that trusts
+//! nobody.
 //!
 //! | file | what it proves |
 //! | --- | --- |

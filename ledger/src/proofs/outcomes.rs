@@ -1,11 +1,12 @@
 //! The root over the outcomes of one block, and paths to its leaves.
 //!
 //! ```text
-//! leaf = H(0x00, outcome)      node = H(0x01, level, left, right)      empty = H(0x02)      root = H(0x03, count, top)
+//! leaf = H(0x00, outcome)      node = H(0x01, level, left, right)
+//! empty = H(0x02)              root = H(0x03, count, top)
 //! ```
 //!
-//! The tree is padded with empty leaves to a power of two, never by repeating a leaf, and the root commits to the count:
-//! no two lists of outcomes share a root.
+//! The tree is padded with empty leaves to a power of two, never by repeating a leaf, and the root commits to
+//! the count: no two lists of outcomes share a root.
 
 use crate::records::Outcome;
 use crate::state::summing_tree::{DEPTH_MAX, depth};
@@ -33,7 +34,8 @@ fn root(count: u64, top: &Hash) -> OutcomesRoot {
     Hasher::new(TAG).bytes(&[0x03]).number(count).bytes(&top.0).finish().into()
 }
 
-/// All levels, leaves first, each padded with one empty subtree where its length is odd; the last holds the top alone.
+/// All levels, leaves first, each padded with one empty subtree where its length is odd; the last holds the
+/// top alone.
 fn levels(outcomes: &[Outcome], strategy: &impl Strategy) -> Vec<Vec<Hash>> {
     let mut empty = empty_leaf();
     let mut nodes = strategy.map(outcomes, OUTCOMES_PER_CHUNK, leaf);
@@ -65,8 +67,8 @@ pub fn outcomes_root(outcomes: &[Outcome], strategy: &impl Strategy) -> Outcomes
     root(outcomes.len() as u64, &top)
 }
 
-/// The siblings of the outcome at `position` (its place among the outcomes, not among all transactions), from the
-/// bottom; `None` where there is none.
+/// The siblings of the outcome at `position` (its place among the outcomes, not among all transactions), from
+/// the bottom; `None` where there is none.
 #[must_use]
 pub fn outcome_path(outcomes: &[Outcome], position: u64, strategy: &impl Strategy) -> Option<Vec<Hash>> {
     let place = usize::try_from(position).ok().filter(|place| *place < outcomes.len())?;

@@ -1,5 +1,5 @@
-//! Replay: executes a chain again from genesis with the production rules and compares every claim. It trusts nobody: not
-//! the store that the blocks come from, nor the results stored with them.
+//! Replay: executes a chain again from genesis with the production rules and compares every claim. It trusts
+//! nobody: not the store that the blocks come from, nor the results stored with them.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ use crate::values::{
     BatchDigest, ChainId, Height, KeyCache, ResultHash, Slot, Strategy, TimestampMs, TransactionId,
 };
 
-/// What a source says about one height. Only block and batches are needed; the rest is compared where it is given.
+/// What a source says about one height. Only block and batches are needed; the rest is compared where it is
+/// given.
 #[derive(Debug, Clone, Copy)]
 pub struct HeightRecord<'a> {
     /// The block.
@@ -158,7 +159,8 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// A replay at genesis. `secret` seeds the batch verification of signatures: random bytes unknown to the signers.
+    /// A replay at genesis. `secret` seeds the batch verification of signatures: random bytes unknown to the
+    /// signers.
     ///
     /// # Errors
     /// [`GenesisFault`].

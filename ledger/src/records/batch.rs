@@ -1,7 +1,9 @@
-//! Batches: transactions sealed and signed by one validator; the unit that is spread, verified once and ordered by digest.
+//! Batches: transactions sealed and signed by one validator; the unit that is spread, verified once and
+//! ordered by digest.
 //!
-//! Validity is stateless within an epoch (PROTOCOL rule 6): exact decoding, caps, network and chain, a sealer of this
-//! epoch's set, the sealer's signature and every transaction's signatures. Anything else is decided by execution.
+//! Validity is stateless within an epoch (PROTOCOL rule 6): exact decoding, caps, network and chain, a sealer
+//! of this epoch's set, the sealer's signature and every transaction's signatures. Anything else is decided
+//! by execution.
 
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -16,8 +18,8 @@ use crate::values::{
 pub const BATCH_TRANSACTIONS_MAX: usize = 2_048;
 /// Most bytes of an encoded batch. A sealer stops before either bound; one transaction always fits.
 pub const BATCH_BYTES_MAX: usize = 768 * 1_024;
-/// A batch expires at most this long after the block that orders it, so the window of ordered digests is bounded. A
-/// sealer stays well below it, as blocks may lag behind its clock.
+/// A batch expires at most this long after the block that orders it, so the window of ordered digests is
+/// bounded. A sealer stays well below it, as blocks may lag behind its clock.
 pub const BATCH_LIFE_MS_MAX: u64 = 60_000;
 const _: () = assert!(TRANSACTION_BYTES_MAX * 2 < BATCH_BYTES_MAX);
 

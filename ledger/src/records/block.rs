@@ -1,7 +1,7 @@
 //! Blocks: a header, which consensus orders by its digest, and a body of batch digests.
 //!
-//! The header claims the result of an earlier height (PROTOCOL rule 12), so a quorum's certificate on a block certifies
-//! results too. Header and body are small: transactions live in batches.
+//! The header claims the result of an earlier height (PROTOCOL rule 12), so a quorum's certificate on a block
+//! certifies results too. Header and body are small: transactions live in batches.
 
 use wincode::{SchemaRead, SchemaWrite};
 

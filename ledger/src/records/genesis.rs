@@ -1,4 +1,5 @@
-//! The genesis spec: everything a network starts with. Its hash is the network's identity and part of every signature.
+//! The genesis spec: everything a network starts with. Its hash is the network's identity and part of every
+//! signature.
 
 use wincode::{SchemaRead, SchemaWrite};
 

@@ -1,5 +1,5 @@
-//! History: what a height did to a wallet, as its owner reads it. An index, not part of the state root: whoever doubts an
-//! entry asks for the proof of the transaction's outcome.
+//! History: what a height did to a wallet, as its owner reads it. An index, not part of the state root:
+//! whoever doubts an entry asks for the proof of the transaction's outcome.
 
 use wincode::{SchemaRead, SchemaWrite};
 

@@ -1,4 +1,5 @@
-//! Records: what is signed, ordered, stored and proved. Layouts only; the rules that change them are in [`crate::rules`].
+//! Records: what is signed, ordered, stored and proved. Layouts only; the rules that change them are in
+//! [`crate::rules`].
 
 pub mod batch;
 pub mod block;

@@ -1,4 +1,5 @@
-//! Why a transaction was not executed: nothing was written, its nonce is unused, and it has no outcome (PROTOCOL rule 7).
+//! Why a transaction was not executed: nothing was written, its nonce is unused, and it has no outcome
+//! (PROTOCOL rule 7).
 
 use super::wallet::{Lane, NONCE_WINDOW};
 use crate::values::{Amount, ChainId, TimestampMs};
@@ -59,9 +60,11 @@ not_executed! {
         valid_until: TimestampMs,
         /// The latest allowed now.
         latest: TimestampMs
-    } true "valid_until {valid_until} is later than {latest}, the latest allowed" "sign anew with an earlier valid_until";
+    } true "valid_until {valid_until} is later than {latest}, the latest allowed"
+        "sign anew with an earlier valid_until";
     5 WalletUnknown {} true "the wallet does not exist on this chain" "have an operator open it first";
-    6 PolicyMismatch {} false "the policy is not the wallet's current policy" "sign with the wallet's current keys";
+    6 PolicyMismatch {} false "the policy is not the wallet's current policy"
+        "sign with the wallet's current keys";
     7 WalletClosed {} false "the wallet is closed, its nonces are frozen" "use another wallet";
     8 WalletMoved {
         /// Its new home.

@@ -40,7 +40,8 @@ pub enum Operation {
         /// The payments, applied in order.
         payments: Vec<Payment>,
     },
-    /// Opens 1 to [`OPENINGS_MAX`] wallets, all or none; signed by an operator's wallet, which becomes their operator.
+    /// Opens 1 to [`OPENINGS_MAX`] wallets, all or none; signed by an operator's wallet, which becomes their
+    /// operator.
     OpenWallets {
         /// The wallets, in order of their slots.
         wallets: Vec<WalletOpening>,

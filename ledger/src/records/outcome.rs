@@ -1,4 +1,5 @@
-//! Outcomes: what execution made of a transaction. Terminal from the moment the nonce is consumed (PROTOCOL rule 7).
+//! Outcomes: what execution made of a transaction. Terminal from the moment the nonce is consumed (PROTOCOL
+//! rule 7).
 
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -56,8 +57,8 @@ pub(super) fn snake_case(name: &str) -> String {
 /// Declares the numbered reasons in precedence order.
 macro_rules! rejections {
     ($($code:literal $name:ident $transient:literal $text:literal $mend:literal;)*) => {
-        /// Why a transaction with a consumed nonce changed nothing else. Codes are stable; within an operation their
-        /// order is the order in which the guards run.
+        /// Why a transaction with a consumed nonce changed nothing else. Codes are stable; within an
+        /// operation their order is the order in which the guards run.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
         #[repr(u16)]
         pub enum Rejection {
@@ -80,7 +81,8 @@ macro_rules! rejections {
                 match code { $($code => Some(Self::$name),)* _ => None }
             }
 
-            /// Whether the same operation, newly signed under a new nonce, can succeed without a change by its sender.
+            /// Whether the same operation, newly signed under a new nonce, can succeed without a change by
+            /// its sender.
             #[must_use]
             pub const fn is_transient(self) -> bool {
                 match self { $(Self::$name => $transient,)* }
@@ -105,12 +107,16 @@ rejections! {
     101 WalletFrozen true "the wallet is frozen" "ask the wallet's operator why";
     201 AmountZero false "an amount is zero" "pay at least one fen";
     202 PayeeIsPayer false "the payer is among the payees" "name another payee";
-    203 PaymentAboveTierLimit false "a payment is above the limit of the payer's tier" "split it or raise the tier";
+    203 PaymentAboveTierLimit false "a payment is above the limit of the payer's tier"
+        "split it or raise the tier";
     204 TotalOverflow false "the payments add up to more than any wallet can hold" "pay less";
-    205 InsufficientFunds true "the balance does not cover the payments and the fee" "fund the wallet, then sign anew";
-    206 PayeeUnknown true "a payee's wallet does not exist on this chain" "check the id; have the wallet opened first";
+    205 InsufficientFunds true "the balance does not cover the payments and the fee"
+        "fund the wallet, then sign anew";
+    206 PayeeUnknown true "a payee's wallet does not exist on this chain"
+        "check the id; have the wallet opened first";
     207 PayeeNotActive true "a payee's wallet is frozen, closed or moved" "ask the payee for another wallet";
-    208 PayeeBalanceAboveTierLimit true "a payee's balance would rise above the limit of its tier" "pay less or to another wallet";
+    208 PayeeBalanceAboveTierLimit true "a payee's balance would rise above the limit of its tier"
+        "pay less or to another wallet";
     301 SignerNotOperator false "only an operator's own wallet may do this" "sign with the operator's wallet";
     302 TierNotAllowed false "operators' own wallets are opened by governance only" "choose another tier";
     303 WalletExists false "a wallet with this policy and salt exists" "choose another salt";

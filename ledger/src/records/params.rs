@@ -1,4 +1,5 @@
-//! Parameters that every validator of a chain must agree on. They live in genesis and change by governance only.
+//! Parameters that every validator of a chain must agree on. They live in genesis and change by governance
+//! only.
 
 use wincode::{SchemaRead, SchemaWrite};
 

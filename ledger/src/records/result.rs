@@ -1,4 +1,5 @@
-//! Results: what execution made of a height. Each commits to the one before, so one claim certifies all up to it.
+//! Results: what execution made of a height. Each commits to the one before, so one claim certifies all up to
+//! it.
 
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -89,8 +90,8 @@ pub fn empty_outbox() -> OutboxRoot {
     Hasher::new("jiaozi/outbox").number(0).finish().into()
 }
 
-/// The hash of a result, from the hash of the one before it and its own content: a proof that one result follows from
-/// another carries 32 bytes for each height between them.
+/// The hash of a result, from the hash of the one before it and its own content: a proof that one result
+/// follows from another carries 32 bytes for each height between them.
 #[must_use]
 pub fn link_result(genesis: GenesisHash, previous: ResultHash, content: Hash) -> ResultHash {
     Hasher::new("jiaozi/result").bytes(&genesis.0).bytes(&previous.0).bytes(&content.0).finish().into()

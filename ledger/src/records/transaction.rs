@@ -1,11 +1,12 @@
 //! The signed envelope around an operation.
 //!
-//! - The **content** is what is signed; the id is its hash under the genesis hash (PROTOCOL rule 5). Signatures are over
-//!   the id with their own tag.
-//! - The transaction carries the wallet's full policy; execution compares its hash with the wallet's record. So validity
-//!   within a batch needs no state (rule 6): exactly `threshold` signatures, each valid under the key it names.
-//! - `network` is the first four bytes of the genesis hash: enough to tell a wrong network from a wrong signature. The
-//!   full hash is in the id.
+//! - The **content** is what is signed; the id is its hash under the genesis hash (PROTOCOL rule 5).
+//!   Signatures are over the id with their own tag.
+//! - The transaction carries the wallet's full policy; execution compares its hash with the wallet's record.
+//!   So validity within a batch needs no state (rule 6): exactly `threshold` signatures, each valid under the
+//!   key it names.
+//! - `network` is the first four bytes of the genesis hash: enough to tell a wrong network from a wrong
+//!   signature. The full hash is in the id.
 
 use wincode::{SchemaRead, SchemaWrite};
 

@@ -1,5 +1,5 @@
-//! The line of PROTOCOL rule 7: whether a transaction consumes its nonce. Guards run in the order of the codes of
-//! [`NotExecuted`]; before they all pass nothing is written.
+//! The line of PROTOCOL rule 7: whether a transaction consumes its nonce. Guards run in the order of the
+//! codes of [`NotExecuted`]; before they all pass nothing is written.
 
 use super::chain_rules::ChainRules;
 use crate::records::transaction::network_tag;
@@ -16,8 +16,8 @@ pub struct Circumstances {
     pub base_fee: Amount,
 }
 
-/// Whether `content`, sent by `wallet`, is executed. `policy` is the hash of the policy it carries, `weight` the bytes
-/// of the signed transaction.
+/// Whether `content`, sent by `wallet`, is executed. `policy` is the hash of the policy it carries, `weight`
+/// the bytes of the signed transaction.
 ///
 /// # Errors
 /// The first guard that does not hold.

@@ -1,4 +1,5 @@
-//! What every operation has in common. The transaction's nonce is already consumed: whatever happens here is terminal.
+//! What every operation has in common. The transaction's nonce is already consumed: whatever happens here is
+//! terminal.
 
 use super::chain_rules::ChainRules;
 use super::{issue, open_wallets, pay, redeem};

@@ -1,5 +1,5 @@
-//! Validity of a batch: stateless within an epoch (PROTOCOL rule 6), everything but the transactions' signatures, which
-//! [`super::signatures`] checks for many batches at once.
+//! Validity of a batch: stateless within an epoch (PROTOCOL rule 6), everything but the transactions'
+//! signatures, which [`super::signatures`] checks for many batches at once.
 
 use super::chain_rules::ChainRules;
 use crate::records::transaction::network_tag;

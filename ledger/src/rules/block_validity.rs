@@ -1,5 +1,5 @@
-//! Validity of a block, split by what has to be known. Consensus decides on the conjunction; a voter answers no for ever
-//! where one of these fails.
+//! Validity of a block, split by what has to be known. Consensus decides on the conjunction; a voter answers
+//! no for ever where one of these fails.
 //!
 //! | function | needs |
 //! | --- | --- |
@@ -8,8 +8,8 @@
 //! | [`check_body`] | the body |
 //! | [`check_batches`] | its batches' sizes and expiries |
 //!
-//! What remains to the chain: the claim is the result that this validator computed, the digests were not ordered by an
-//! unexpired ancestor, the batches are valid, and everything is on disk.
+//! What remains to the chain: the claim is the result that this validator computed, the digests were not
+//! ordered by an unexpired ancestor, the batches are valid, and everything is on disk.
 
 use super::chain_rules::ChainRules;
 use crate::records::batch::BATCH_LIFE_MS_MAX;

@@ -1,4 +1,5 @@
-//! A forecast: what a transaction would become if it were executed now, alone. Not a promise: others may come first.
+//! A forecast: what a transaction would become if it were executed now, alone. Not a promise: others may come
+//! first.
 
 use super::admission::Circumstances;
 use super::apply::Working;
@@ -20,7 +21,8 @@ pub enum Forecast {
     NotExecuted(NotExecuted),
 }
 
-/// Runs `transaction` at `now` on a throw-away copy of the records that `reader` holds, which are those after `head`.
+/// Runs `transaction` at `now` on a throw-away copy of the records that `reader` holds, which are those after
+/// `head`.
 ///
 /// # Errors
 /// [`ReadFault`] when the store fails.

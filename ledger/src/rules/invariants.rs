@@ -1,5 +1,5 @@
-//! What must hold at every height, checked in every build by every validator and auditor. A violation means that this
-//! program is broken: the height is not executed and the node must stop.
+//! What must hold at every height, checked in every build by every validator and auditor. A violation means
+//! that this program is broken: the height is not executed and the node must stop.
 
 use crate::records::{HeightResult, SupplyTerms};
 use crate::state::StateHead;

@@ -1,4 +1,5 @@
-//! `Pay`: 1 to 64 payments from the signer, all or none. Each guard looks at every payment before the next guard runs.
+//! `Pay`: 1 to 64 payments from the signer, all or none. Each guard looks at every payment before the next
+//! guard runs.
 
 use super::apply::{Acting, Working};
 use crate::records::{MovementKind, Payment, Rejection, WalletStatus};

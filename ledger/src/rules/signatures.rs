@@ -1,6 +1,6 @@
-//! The signatures of many transactions, checked together: in groups as large as the multiscalar multiplication likes, in
-//! parallel where the strategy allows, and after a failure by halves, so that naming the first bad transaction costs a
-//! logarithm of checks.
+//! The signatures of many transactions, checked together: in groups as large as the multiscalar
+//! multiplication likes, in parallel where the strategy allows, and after a failure by halves, so that naming
+//! the first bad transaction costs a logarithm of checks.
 
 use std::ops::Range;
 

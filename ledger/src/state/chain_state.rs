@@ -1,5 +1,5 @@
-//! One chain's state: the in-memory part. Records themselves are read through [`super::StateReader`]; what is held here
-//! is what makes a state root cheap: two trees and the head.
+//! One chain's state: the in-memory part. Records themselves are read through [`super::StateReader`]; what is
+//! held here is what makes a state root cheap: two trees and the head.
 
 use super::head::StateHead;
 use super::id_tree::{IdLeaf, IdPath, IdTree};
@@ -176,7 +176,8 @@ impl ChainState {
         Ok((state, writes, result))
     }
 
-    /// The state that a store holds: `records` are all records in slot order, `head` the head stored with them.
+    /// The state that a store holds: `records` are all records in slot order, `head` the head stored with
+    /// them.
     ///
     /// # Errors
     /// [`LoadFault`] when they do not belong together.

@@ -1,4 +1,5 @@
-//! The head of a chain's state: the small record that is stored with every height, enough (with the records) to go on.
+//! The head of a chain's state: the small record that is stored with every height, enough (with the records)
+//! to go on.
 
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -16,8 +17,8 @@ pub const ORDERED_BUCKET_MS: u64 = 1_000;
 /// Buckets that can be unexpired at once: the life of a batch, and one begun second at either end.
 pub const ORDERED_BUCKETS_MAX: usize = (BATCH_LIFE_MS_MAX / ORDERED_BUCKET_MS) as usize + 2;
 
-/// The digests of one second of expiry, as a hash chain in the order in which they were ordered. The window of ordered
-/// digests (PROTOCOL rules 10, 20) is committed to in this form, so it costs the same at any load.
+/// The digests of one second of expiry, as a hash chain in the order in which they were ordered. The window
+/// of ordered digests (PROTOCOL rules 10, 20) is committed to in this form, so it costs the same at any load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub struct OrderedBucket {
     /// `expires / ORDERED_BUCKET_MS` of its batches.

@@ -1,15 +1,15 @@
 //! The id tree: which wallet has which slot, and a proof where there is none (PROTOCOL rule 20).
 //!
-//! A binary radix tree without one-armed nodes (a crit-bit tree): an inner node names the first bit in which the ids
-//! below it differ; ids with a 0 there are left. The shape follows from the set of ids alone, never from the order in
-//! which they came.
+//! A binary radix tree without one-armed nodes (a crit-bit tree): an inner node names the first bit in which
+//! the ids below it differ; ids with a 0 there are left. The shape follows from the set of ids alone, never
+//! from the order in which they came.
 //!
 //! ```text
 //! leaf = H(0x00, id, slot)      node = H(0x01, bit (u16), left, right)      empty tree = H(0x02)
 //! ```
 //!
-//! Bits are numbered from 0, the highest bit of the id's first byte. Following an id's own bits leads to exactly one
-//! leaf: its own, or that of another id, which proves that the id is absent.
+//! Bits are numbered from 0, the highest bit of the id's first byte. Following an id's own bits leads to
+//! exactly one leaf: its own, or that of another id, which proves that the id is absent.
 //!
 //! Cost: 76 bytes a wallet and what vectors keep in reserve.
 
@@ -184,7 +184,8 @@ impl IdTree {
         }
     }
 
-    /// Adds a wallet; false (and unchanged) where the id exists. Hashes are brought up to date by [`Self::rehash`].
+    /// Adds a wallet; false (and unchanged) where the id exists. Hashes are brought up to date by
+    /// [`Self::rehash`].
     #[must_use]
     pub fn insert(&mut self, id: WalletId, slot: Slot) -> bool {
         let Some(nearest) = self.nearest(&id) else {
@@ -204,7 +205,8 @@ impl IdTree {
         true
     }
 
-    /// Walks `id`'s bits above `bit`, marks that path stale, puts `new` at its end and returns what was there.
+    /// Walks `id`'s bits above `bit`, marks that path stale, puts `new` at its end and returns what was
+    /// there.
     fn replace_below(&mut self, id: &WalletId, bit: u16, new: Link) -> Link {
         let mut parent: Option<(usize, usize)> = None;
         let mut link = self.root.unwrap_or(new);

@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | [`chain_state`] | [`ChainState`]: the in-memory part of one chain's state, and its walk from height to height |
+//! | [`chain_state`] | [`ChainState`]: the in-memory part of one chain's state, genesis and load |
 //! | [`head`] | [`StateHead`]: the small record stored with every height |
 //! | [`reader`] | [`StateReader`]: point reads of records, and the in-memory reader |
 //! | [`writes`] | what a height writes, and how to take it back |

@@ -1,8 +1,8 @@
-//! The working copy of a block: every record that its transactions can touch, read at once, changed in memory, written
-//! once. A hot wallet costs one read and one write per block.
+//! The working copy of a block: every record that its transactions can touch, read at once, changed in
+//! memory, written once. A hot wallet costs one read and one write per block.
 //!
-//! Invariants: `ids` is sorted and holds every wallet id that the block names; records of new wallets follow the read
-//! ones in slot order.
+//! Invariants: `ids` is sorted and holds every wallet id that the block names; records of new wallets follow
+//! the read ones in slot order.
 
 use super::reader::ReadFault;
 use crate::records::{Record, WalletRecord};
@@ -106,7 +106,8 @@ impl Overlay {
         }
     }
 
-    /// Adds a wallet at the next free slot. Its id must be among those the overlay was made for and must not exist.
+    /// Adds a wallet at the next free slot. Its id must be among those the overlay was made for and must not
+    /// exist.
     pub fn open(&mut self, wallet: WalletRecord) -> Option<Place> {
         let position = self.ids.binary_search_by_key(&wallet.id, |(known, _)| *known).ok()?;
         let (_, place) = self.ids.get_mut(position)?;

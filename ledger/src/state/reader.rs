@@ -1,4 +1,5 @@
-//! Point reads of state records. Two implementations: [`MemoryReader`] (tests, replay, the bottle) and the database.
+//! Point reads of state records. Two implementations: [`MemoryReader`] (tests, replay, the bottle) and the
+//! database.
 
 use std::collections::BTreeMap;
 

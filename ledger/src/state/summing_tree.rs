@@ -1,4 +1,5 @@
-//! The dense summing tree (PROTOCOL rule 20): its root commits to every record and proves the sum of all money.
+//! The dense summing tree (PROTOCOL rule 20): its root commits to every record and proves the sum of all
+//! money.
 //!
 //! ```text
 //!                 node(2)                     leaf    = H(0x00, slot, value, H(record))
@@ -8,9 +9,10 @@
 //!   slot 0   slot 1     slot 2    empty
 //! ```
 //!
-//! - Both children's sums are hashed: committing only to the total is the known flaw of proof-of-liabilities trees.
-//! - The depth follows from the number of records: the least with 2^depth ≥ records. Slots are filled from the left and
-//!   never reused, so growing by a level makes the old root the left child of the new one.
+//! - Both children's sums are hashed: committing only to the total is the known flaw of proof-of-liabilities
+//!   trees.
+//! - The depth follows from the number of records: the least with 2^depth ≥ records. Slots are filled from
+//!   the left and never reused, so growing by a level makes the old root the left child of the new one.
 //! - Sums are checked u64; an overflow is refused before anything changes.
 //! - Cost: 40 bytes a node, 80 a record; one hash per level for each touched slot, shared where paths meet.
 
@@ -27,7 +29,8 @@ use crate::values::{Canonical, Hash, Hasher, Slot, Strategy};
 /// Most levels above the leaves: 2⁴⁰ records are beyond any chain.
 pub const DEPTH_MAX: usize = 40;
 const TAG: &str = "jiaozi/tree";
-/// What every hash under [`TAG`] begins with. An inner node is laid out by hand: it is the hottest hash of the ledger.
+/// What every hash under [`TAG`] begins with. An inner node is laid out by hand: it is the hottest hash of
+/// the ledger.
 const TAG_PREFIX: [u8; 19] = *b"\x0b\0\0\0\0\0\0\0jiaozi/tree";
 const NODE_BYTES: usize = 19 + 2 + 2 * (8 + 32);
 const NODES_PER_CHUNK: usize = 256;
@@ -149,8 +152,8 @@ impl SummingTree {
         self.node(top, 0)
     }
 
-    /// Sets leaves: each slot once, ascending; new slots follow the last without a gap. On an overflow of the sum the
-    /// tree is unchanged.
+    /// Sets leaves: each slot once, ascending; new slots follow the last without a gap. On an overflow of the
+    /// sum the tree is unchanged.
     ///
     /// # Errors
     /// [`SumOverflow`].
@@ -253,7 +256,8 @@ impl SummingTree {
     }
 }
 
-/// Whether `leaf` at `slot` is under `root` in a tree of `records` records. Checks depth, index bits and every addition.
+/// Whether `leaf` at `slot` is under `root` in a tree of `records` records. Checks depth, index bits and
+/// every addition.
 #[must_use]
 pub fn verify_path(root: &SumNode, records: u64, slot: Slot, leaf: SumNode, path: &[SumNode]) -> bool {
     if slot.0 >= records || path.len() != depth(records) {

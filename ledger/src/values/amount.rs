@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use wincode::{SchemaRead, SchemaWrite};
 
-/// An amount in fen, the smallest unit of every currency here (1 yuan = 100 fen). Arithmetic is checked: overflow is an
-/// outcome of the transaction, never a wrapped number.
+/// An amount in fen, the smallest unit of every currency here (1 yuan = 100 fen). Arithmetic is checked:
+/// overflow is an outcome of the transaction, never a wrapped number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, SchemaWrite, SchemaRead)]
 #[repr(transparent)]
 pub struct Amount(u64);

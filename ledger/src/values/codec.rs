@@ -1,10 +1,12 @@
 //! One encoding per value: bincode's fixed-width little-endian layout, written by `wincode`.
 //!
 //! Rules:
-//! - `decode` accepts exactly the bytes that `encode` writes: trailing bytes, unknown tags, booleans above 1 and
-//!   counts or ranges outside a value's documented bounds are refused, so decode ∘ encode is the identity.
+//! - `decode` accepts exactly the bytes that `encode` writes: trailing bytes, unknown tags, booleans above 1
+//!   and counts or ranges outside a value's documented bounds are refused, so decode ∘ encode is the
+//!   identity.
 //! - Every value has a size bound that is checked before its first byte is read.
-//! - Only fixed-width fields, `Vec`, `String`, `Option` and enums with explicit order appear in signed bytes; no maps.
+//! - Only fixed-width fields, `Vec`, `String`, `Option` and enums with explicit order appear in signed bytes;
+//!   no maps.
 
 use wincode::config::{Configuration, DefaultConfig};
 use wincode::{SchemaReadOwned, SchemaWrite};
@@ -37,7 +39,8 @@ where
     /// Decodes exactly `bytes`.
     ///
     /// # Errors
-    /// [`CodecError`] when the bytes are longer than the bound, not the canonical encoding, or hold a value out of range.
+    /// [`CodecError`] when the bytes are longer than the bound, not the canonical encoding, or hold a value
+    /// out of range.
     fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         if bytes.len() > Self::BYTES_MAX {
             return Err(CodecError::TooLong {

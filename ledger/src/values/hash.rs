@@ -1,7 +1,7 @@
 //! SHA-256 with a domain tag per purpose, and one type per thing that is hashed.
 //!
-//! Rule: every hash starts with the length and bytes of its tag, so no two purposes can share a preimage. Variable-length
-//! parts are the last part or length-prefixed by the caller's canonical encoding.
+//! Rule: every hash starts with the length and bytes of its tag, so no two purposes can share a preimage.
+//! Variable-length parts are the last part or length-prefixed by the caller's canonical encoding.
 
 use sha2::{Digest as _, Sha256};
 use wincode::{SchemaRead, SchemaWrite};
@@ -12,7 +12,8 @@ use wincode::{SchemaRead, SchemaWrite};
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
-    /// SHA-256 of bytes that already begin with the length and bytes of a tag: for hot paths that lay them out once.
+    /// SHA-256 of bytes that already begin with the length and bytes of a tag: for hot paths that lay them
+    /// out once.
     #[must_use]
     pub(crate) fn of_tagged(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())

@@ -1,4 +1,5 @@
-//! Names and positions. Numbers that mean different things are different types; none converts to another by accident.
+//! Names and positions. Numbers that mean different things are different types; none converts to another by
+//! accident.
 
 use std::fmt;
 use std::str::FromStr;
@@ -107,8 +108,8 @@ impl FromStr for Currency {
     }
 }
 
-/// A wallet's name: a hash of what it was opened with, so nobody can take an announced name (PROTOCOL rule 11).
-/// Text: bech32m with the prefix `jz` (BIP-350), which detects any four wrong characters.
+/// A wallet's name: a hash of what it was opened with, so nobody can take an announced name (PROTOCOL rule
+/// 11). Text: bech32m with the prefix `jz` (BIP-350), which detects any four wrong characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, SchemaWrite, SchemaRead)]
 #[repr(transparent)]
 pub struct WalletId(pub [u8; 32]);

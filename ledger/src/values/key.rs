@@ -53,7 +53,8 @@ impl SecretKey {
         PublicKey(SigningKey::from_bytes(&self.seed).verifying_key().to_bytes())
     }
 
-    /// Signs a domain-separated message. Crate-private: each purpose has its own method beside the thing that it signs.
+    /// Signs a domain-separated message. Crate-private: each purpose has its own method beside the thing that
+    /// it signs.
     pub(crate) fn sign(&self, message: &[u8]) -> Signature {
         Signature(SigningKey::from_bytes(&self.seed).sign(message).to_bytes())
     }

@@ -1,14 +1,16 @@
 //! Signature verification by the ZIP-215 rules, one by one and in batches.
 //!
-//! Why ZIP-215: with the rules of RFC 8032 as libraries implement them, a batch check and a single check disagree on
-//! signatures with a small-order component, at random; validators that disagree on validity fork. Under ZIP-215 both
-//! answer the same: `s` must be canonical, `A` and `R` may be any encoding that decompresses, and the equation is
-//! multiplied by the cofactor: `[8]([s]B − R − [k]A) = 0`, `k = SHA-512(R ‖ A ‖ M)`.
-//! Source: <https://zips.z.cash/zip-0215>; `ed25519-zebra`, its reference, is the judge in the differential tests.
+//! Why ZIP-215: with the rules of RFC 8032 as libraries implement them, a batch check and a single check
+//! disagree on signatures with a small-order component, at random; validators that disagree on validity fork.
+//! Under ZIP-215 both answer the same: `s` must be canonical, `A` and `R` may be any encoding that
+//! decompresses, and the equation is multiplied by the cofactor: `[8]([s]B − R − [k]A) = 0`, `k = SHA-512(R ‖
+//! A ‖ M)`. Source: <https://zips.z.cash/zip-0215>; `ed25519-zebra`, its reference, is the judge in the
+//! differential tests.
 //!
-//! The batch equation is `[8](−[Σ zᵢsᵢ]B + Σ [zᵢ]Rᵢ + Σ [zᵢkᵢ]Aᵢ) = 0` with random 128-bit `zᵢ`. The coefficients are
-//! drawn from a hash of every signature, key and challenge and of a secret given by the caller (process randomness in
-//! production): a forger passes with probability below 2⁻¹²⁵. The *answer* is therefore the same on every validator, although the coefficients differ.
+//! The batch equation is `[8](−[Σ zᵢsᵢ]B + Σ [zᵢ]Rᵢ + Σ [zᵢkᵢ]Aᵢ) = 0` with random 128-bit `zᵢ`. The
+//! coefficients are drawn from a hash of every signature, key and challenge and of a secret given by the
+//! caller (process randomness in production): a forger passes with probability below 2⁻¹²⁵. The *answer* is
+//! therefore the same on every validator, although the coefficients differ.
 
 use std::collections::BTreeMap;
 
@@ -38,8 +40,8 @@ pub const KEY_CACHE_KEYS_MAX: usize = 200_000;
 
 const KEYS_PER_CHUNK: usize = 32;
 
-/// Decompressed public keys (4.5 µs each to compute). Full, it starts anew: cheaper than tracking use, and an attacker
-/// who fills it costs everyone no more than the decompression that would be paid without it.
+/// Decompressed public keys (4.5 µs each to compute). Full, it starts anew: cheaper than tracking use, and an
+/// attacker who fills it costs everyone no more than the decompression that would be paid without it.
 #[derive(Debug, Default)]
 pub struct KeyCache {
     points: BTreeMap<PublicKey, EdwardsPoint>,
@@ -119,7 +121,8 @@ pub fn verify(signed: &SignedMessage<'_>) -> bool {
     is_small_order(subtract(expected, parts.commitment))
 }
 
-/// Whether all signatures are valid; an empty batch is. `secret` must be unknown to whoever made the signatures.
+/// Whether all signatures are valid; an empty batch is. `secret` must be unknown to whoever made the
+/// signatures.
 #[must_use]
 pub fn verify_batch(batch: &[SignedMessage<'_>], secret: &[u8; 32], cache: &mut KeyCache) -> bool {
     let keys: Vec<_> = batch.iter().map(|signed| cache.point(&signed.public_key)).collect();

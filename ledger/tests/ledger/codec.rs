@@ -1,5 +1,5 @@
-//! The codec: one encoding per value. Every record is mangled in every place; what still decodes must encode to exactly
-//! the bytes it came from.
+//! The codec: one encoding per value. Every record is mangled in every place; what still decodes must encode
+//! to exactly the bytes it came from.
 
 use ledger::records::wallet::Lane;
 use ledger::records::*;

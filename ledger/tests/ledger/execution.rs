@@ -1,4 +1,5 @@
-//! Execution of blocks: the line before which nothing is written, nonces, order within a block, undo, strategies, faults.
+//! Execution of blocks: the line before which nothing is written, nonces, order within a block, undo,
+//! strategies, faults.
 
 use ledger::records::wallet::{Lane, WalletStatus};
 use ledger::records::{
@@ -22,8 +23,8 @@ fn town() -> Network {
     network
 }
 
-/// Everything that the line of PROTOCOL rule 7 can say, one row per guard: the change made to a good transaction, and
-/// what it becomes. Nothing is written, not even the nonce.
+/// Everything that the line of PROTOCOL rule 7 can say, one row per guard: the change made to a good
+/// transaction, and what it becomes. Nothing is written, not even the nonce.
 #[test]
 fn not_executed_row_by_row() {
     type Change = fn(&Network, Transaction) -> Transaction;

@@ -1,5 +1,5 @@
-//! Random histories against a small independent model: who has what, which nonces are used, what each transaction
-//! becomes. The model knows nothing of trees, overlays or encodings.
+//! Random histories against a small independent model: who has what, which nonces are used, what each
+//! transaction becomes. The model knows nothing of trees, overlays or encodings.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
-//! A small network for tests: a central bank and four banks, one chain, and a ledger that executes what it is given.
+//! A small network for tests: a central bank and four banks, one chain, and a ledger that executes what it is
+//! given.
 
 use ledger::proofs::{CertifiedResult, FinalityProof, consensus_namespace};
 use ledger::records::batch::BATCH_LIFE_MS_MAX;

@@ -1,5 +1,5 @@
-//! Operations, one row per guard. Every row reads: who signs, what is asked, what it becomes; and a row that is not
-//! applied changes nothing but the signer's nonce.
+//! Operations, one row per guard. Every row reads: who signs, what is asked, what it becomes; and a row that
+//! is not applied changes nothing but the signer's nonce.
 
 use ledger::records::wallet::{TIERS, WalletStatus};
 use ledger::records::{ChainParams, Operation, Rejection, Tier};
@@ -13,8 +13,8 @@ const fn rejected(rejection: Rejection) -> Became {
     Became::Rejected(rejection)
 }
 
-/// Customers 0 (tier One, 1,000.00), 1 (tier Four, empty), 2 (tier Three, 100.00), 3 (frozen), 4 (closed), 5 (moved),
-/// 6 (tier Two, 60,000.00); 9 is not opened. Bank 1 holds 500.00.
+/// Customers 0 (tier One, 1,000.00), 1 (tier Four, empty), 2 (tier Three, 100.00), 3 (frozen), 4 (closed), 5
+/// (moved), 6 (tier Two, 60,000.00); 9 is not opened. Bank 1 holds 500.00.
 fn town() -> Network {
     let mut network = Network::new();
     network.open(0..1, Tier::One);

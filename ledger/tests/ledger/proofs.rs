@@ -1,4 +1,5 @@
-//! Proof files: what a stranger learns from one with the genesis spec alone, and that no tampered one convinces.
+//! Proof files: what a stranger learns from one with the genesis spec alone, and that no tampered one
+//! convinces.
 
 use ledger::proofs::{
     AbsenceProof, BalanceProof, CertificateFault, Fact, FinalityFault, OutcomeProof, Proof, ProofFault,
@@ -216,7 +217,8 @@ fn proof_files_have_one_encoding() {
                 assert_eq!(decoded.encode(), flipped);
                 match decoded.verify(&network.spec) {
                     Err(_) => {}
-                    // One path proves the absence of every id that leads to the same leaf: true, and another fact.
+                    // One path proves the absence of every id that leads to the same leaf: true, and another
+                    // fact.
                     Ok(Proven { fact: Fact::NoWallet { wallet }, .. }) => {
                         assert_ne!(Some(&Fact::NoWallet { wallet }), fact.as_ref());
                         assert!(network.wallet(&wallet).is_none());

@@ -120,7 +120,8 @@ fn a_response_above_the_group_order_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Mutated signatures: ours and the reference agree, and a batch is valid exactly when each of its members is.
+    /// Mutated signatures: ours and the reference agree, and a batch is valid exactly when each of its
+    /// members is.
     #[test]
     fn every_way_to_check_agrees(members in prop::collection::vec((0_u64..4, any::<u8>(), 0_usize..3, 0_usize..96, 0_u8..8, 0_usize..14), 1..12)) {
         let small = small_order_encodings();

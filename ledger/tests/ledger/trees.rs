@@ -98,7 +98,8 @@ proptest! {
         prop_assert!(tree.path(Slot(records)).is_none());
     }
 
-    /// The id tree's root follows from the set alone; every id leads to its own leaf, every other to a proof of absence.
+    /// The id tree's root follows from the set alone; every id leads to its own leaf, every other to a proof
+    /// of absence.
     #[test]
     fn the_id_tree_has_one_shape(ids in prop::collection::btree_set(prop::array::uniform2(any::<u8>()), 0..60), shuffle in any::<u64>(), absent in prop::array::uniform2(any::<u8>())) {
         // Few distinct bytes, so that ids share long prefixes.

@@ -71,7 +71,8 @@ fn a_wallet_id_has_one_text() {
             assert_eq!(wrong.parse::<WalletId>(), Err(WalletIdError::Checksum), "{wrong}");
         }
     }
-    // The same bytes with other padding bits, under a correct checksum, are another text for the same wallet: refused.
+    // The same bytes with other padding bits, under a correct checksum, are another text for the same wallet:
+    // refused.
     use bech32::{Bech32m, ByteIterExt as _, Fe32, Fe32IterExt as _, Hrp};
     let mut digits: Vec<Fe32> = id.0.iter().copied().bytes_to_fes().collect();
     let last = digits.pop().unwrap();

@@ -1,5 +1,6 @@
-//! Frozen vectors: bytes and hashes that must never change within a format. A difference is a new format, never a
-//! refactoring. `LEDGER_WRITE_VECTORS=1 cargo test` writes them anew; the diff is then reviewed like a protocol change.
+//! Frozen vectors: bytes and hashes that must never change within a format. A difference is a new format,
+//! never a refactoring. `LEDGER_WRITE_VECTORS=1 cargo test` writes them anew; the diff is then reviewed like
+//! a protocol change.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -103,7 +103,8 @@ impl MemoryDisk {
     #[must_use]
     pub fn is_durable(&self, table: Table, key: &[u8]) -> bool {
         let state = self.state();
-        let oldest = state.unsynced.iter().flatten().find(|(changed, row, _)| *changed == table && row == key);
+        let oldest =
+            state.unsynced.iter().flatten().find(|(changed, row, _)| *changed == table && row == key);
         match oldest {
             Some((_, _, before)) => before.is_some(),
             None => state.tables[table as usize].contains_key(key),

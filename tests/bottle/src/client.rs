@@ -10,9 +10,12 @@ use std::collections::BTreeMap;
 use genesis::dev::{Localnet, OperatorSecrets};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    FeeBid, Nonce, NotExecuted, Operation, Payment, Policy, Tier, Transaction, TransactionContent, WalletOpening,
+    FeeBid, Nonce, NotExecuted, Operation, Payment, Policy, Tier, Transaction, TransactionContent,
+    WalletOpening,
 };
-use ledger::values::{Amount, Canonical as _, GenesisHash, Hasher, SecretKey, TimestampMs, TransactionId, WalletId};
+use ledger::values::{
+    Amount, Canonical as _, GenesisHash, Hasher, SecretKey, TimestampMs, TransactionId, WalletId,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dice::Dice;
@@ -197,7 +200,9 @@ impl Client {
                 let is_spent = matches!(
                     refusal,
                     Refusal::NotExecuted(
-                        NotExecuted::NonceUsed { .. } | NotExecuted::NonceTooOld { .. } | NotExecuted::Expired { .. }
+                        NotExecuted::NonceUsed { .. }
+                            | NotExecuted::NonceTooOld { .. }
+                            | NotExecuted::Expired { .. }
                     )
                 );
                 // What opens and funds wallets is posted until it is final: everything else needs it.
@@ -221,7 +226,11 @@ impl Client {
         let (mut applied, mut rejected) = (0, 0);
         self.outstanding.retain(|id, posted| match witness.outcome(id) {
             Some((_, outcome)) => {
-                if outcome.is_applied() { applied += 1 } else { rejected += 1 }
+                if outcome.is_applied() {
+                    applied += 1
+                } else {
+                    rejected += 1
+                }
                 false
             }
             None => posted.valid_until >= now_ms || posted.payer.is_none(),
@@ -265,7 +274,9 @@ impl Client {
                     tier: Tier::One,
                 };
                 let groups = self.wallets.chunks(GROUP);
-                groups.map(|group| Operation::OpenWallets { wallets: group.iter().map(opening).collect() }).collect()
+                groups
+                    .map(|group| Operation::OpenWallets { wallets: group.iter().map(opening).collect() })
+                    .collect()
             }
             Stage::Issue => {
                 let amount = Amount::from_fen(FUNDS * self.wallets.len() as u64);
@@ -332,7 +343,13 @@ impl Client {
             .outstanding
             .insert(
                 id,
-                Posted { bytes: bytes.clone(), valid_until, last_post_ms: now_ms, was_accepted: false, payer },
+                Posted {
+                    bytes: bytes.clone(),
+                    valid_until,
+                    last_post_ms: now_ms,
+                    was_accepted: false,
+                    payer,
+                },
             )
             .is_none();
         self.told.signed += u64::from(is_new);
@@ -354,7 +371,13 @@ impl Client {
     }
 }
 
-fn sign(genesis: GenesisHash, purse: &Purse, sequence: u64, valid_until_ms: u64, operation: Operation) -> Transaction {
+fn sign(
+    genesis: GenesisHash,
+    purse: &Purse,
+    sequence: u64,
+    valid_until_ms: u64,
+    operation: Operation,
+) -> Transaction {
     let content = TransactionContent {
         network: network_tag(genesis),
         chain: CHAIN,

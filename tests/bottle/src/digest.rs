@@ -7,7 +7,10 @@ use ledger::values::{GenesisHash, Hasher, Height};
 use storage::Store;
 
 /// Digest over the heights, results and state roots of the nodes, in order of their indexes, as 64 hex digits.
-pub(crate) fn digest<'a>(genesis: GenesisHash, nodes: impl IntoIterator<Item = (u16, &'a dyn Store)>) -> String {
+pub(crate) fn digest<'a>(
+    genesis: GenesisHash,
+    nodes: impl IntoIterator<Item = (u16, &'a dyn Store)>,
+) -> String {
     let mut hasher = Hasher::new("jiaozi/bottle").bytes(&genesis.0);
     for (index, store) in nodes {
         hasher = hasher.number(u64::from(index));

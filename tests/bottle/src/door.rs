@@ -71,7 +71,12 @@ impl Door {
     }
 
     /// Checks one transaction; answers what to offer to the pool, or what to tell the client.
-    pub(crate) fn check(&mut self, store: &dyn Store, bytes: &[u8], wall: TimestampMs) -> Result<Pooled, Answer> {
+    pub(crate) fn check(
+        &mut self,
+        store: &dyn Store,
+        bytes: &[u8],
+        wall: TimestampMs,
+    ) -> Result<Pooled, Answer> {
         let refused = Answer::Refused;
         let transaction = Transaction::decode(bytes).map_err(|fault| refused(Refusal::Codec(fault)))?;
         check_transaction(&self.rules, &transaction).map_err(|fault| refused(Refusal::Stateless(fault)))?;

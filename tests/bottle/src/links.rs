@@ -172,7 +172,8 @@ impl Links {
 impl State {
     /// Takes a frame; answers whether it is due before all others.
     fn post(&mut self, now_ms: u64, parcel: Parcel) -> bool {
-        let is_cut = self.side.contains(&parcel.from) != self.side.contains(&parcel.to) && !self.side.is_empty();
+        let is_cut =
+            self.side.contains(&parcel.from) != self.side.contains(&parcel.to) && !self.side.is_empty();
         let is_lost = self.dice.chance(u64::from(self.loss_per_mille));
         let jitter_ms = self.dice.below(self.model.jitter_ms.saturating_add(1));
         if is_cut || is_lost || self.under_way.len() >= UNDER_WAY_MAX {

@@ -93,7 +93,8 @@ impl Machine {
         self.starts += 1;
         let place = context.scope("node", "index", self.index).scope("start", "count", self.starts);
         let store: Arc<dyn Store> = Arc::new(self.disk.open(&network.identity()).expect("the disk is free"));
-        let executor = Executor::open(&network.spec, CHAIN, Arc::clone(&store), Sequential).expect("the store is whole");
+        let executor =
+            Executor::open(&network.spec, CHAIN, Arc::clone(&store), Sequential).expect("the store is whole");
         let recovered = Recovered::read(&network.rules, store.as_ref()).expect("the store is whole");
         let node = NodeIndex(self.index);
         let config = ChainConfig::first_epoch(network.rules.clone(), node, Some(self.secret.clone()));
@@ -133,7 +134,11 @@ impl Machine {
             chain: CHAIN.0,
             epoch: 0,
             namespace: consensus_namespace(network.rules.genesis, CHAIN),
-            validators: network.spec.chains[0].validators.iter().map(|validator| validator.consensus_key.0).collect(),
+            validators: network.spec.chains[0]
+                .validators
+                .iter()
+                .map(|validator| validator.consensus_key.0)
+                .collect(),
             role: Role::Voter { secret: ConsensusSecret::new(Zeroizing::new(*self.secret.seed())) },
             floor: Floor::Genesis(genesis_block_digest(network.rules.genesis, CHAIN).0),
             timing: Timing::default(),

@@ -16,7 +16,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chain::{Answer, Archive, Chain, Effect, Executed, Executor, FinalBlock, Frame, Input, Now, Question, Report, Request};
+use chain::{
+    Answer, Archive, Chain, Effect, Executed, Executor, FinalBlock, Frame, Input, Now, Question, Report,
+    Request,
+};
 use chain::{Ticket, Turn};
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::DeterministicContext;
@@ -25,8 +28,8 @@ use ledger::proofs::FinalityProof;
 use ledger::records::{Batch, Transaction};
 use ledger::rules::check_signatures;
 use ledger::values::{
-    BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, KeyCache, NodeIndex, Sequential, TimestampMs,
-    ValidatorIndex, View,
+    BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, KeyCache, NodeIndex, Sequential,
+    TimestampMs, ValidatorIndex, View,
 };
 use storage::{Durability, MemoryDisk, Store, WriteSet};
 use tokio::sync::mpsc;
@@ -142,7 +145,8 @@ impl Node {
     pub(crate) async fn run(mut self, mut mail: Mail) {
         while !self.is_halted {
             let now_ms = self.around.clock.now_ms();
-            let due_ms = self.agenda.first_key_value().map_or(self.wake_ms, |(due, _)| due.0.min(self.wake_ms));
+            let due_ms =
+                self.agenda.first_key_value().map_or(self.wake_ms, |(due, _)| due.0.min(self.wake_ms));
             let inputs = if due_ms <= now_ms {
                 self.work(now_ms)
             } else {
@@ -186,7 +190,13 @@ impl Node {
             Job::Verify { digest, batch } => {
                 let transactions: Vec<&Transaction> = batch.content.transactions.iter().collect();
                 let secret = [self.around.index.to_le_bytes()[0]; 32];
-                let checked = check_signatures(&transactions, self.around.genesis, &secret, &mut self.keys, &Sequential);
+                let checked = check_signatures(
+                    &transactions,
+                    self.around.genesis,
+                    &secret,
+                    &mut self.keys,
+                    &Sequential,
+                );
                 vec![Input::SignaturesChecked { digest, first_bad: checked.err() }]
             }
             Job::Execute(block) => self.execute(*block),
@@ -247,7 +257,9 @@ impl Node {
             Asked::Disseminate { digest, to, .. } => {
                 let to = match to {
                     Recipients::All => None,
-                    Recipients::Some(validators) => Some(validators.into_iter().map(ValidatorIndex).collect()),
+                    Recipients::Some(validators) => {
+                        Some(validators.into_iter().map(ValidatorIndex).collect())
+                    }
                 };
                 vec![Input::Disseminate { digest: BlockDigest(digest), to }]
             }
@@ -272,8 +284,12 @@ impl Node {
     }
 
     fn drop_cancelled(&mut self) {
-        let cancelled: Vec<_> =
-            self.questions.iter().filter(|(_, (_, reply))| reply.is_cancelled()).map(|(ticket, _)| *ticket).collect();
+        let cancelled: Vec<_> = self
+            .questions
+            .iter()
+            .filter(|(_, (_, reply))| reply.is_cancelled())
+            .map(|(ticket, _)| *ticket)
+            .collect();
         for ticket in cancelled {
             self.questions.remove(&ticket);
             self.step(Input::Cancelled(ticket));
@@ -284,12 +300,21 @@ impl Node {
         let Some((question, reply)) = self.questions.remove(&ticket) else { return };
         let voted = match (answer, question) {
             (Answer::Proposal(digest), _) => Some(digest),
-            (Answer::Verdict(true), Question::Validate { digest, .. } | Question::Available { digest, .. }) => Some(digest),
+            (
+                Answer::Verdict(true),
+                Question::Validate { digest, .. } | Question::Available { digest, .. },
+            ) => Some(digest),
             _ => None,
         };
         if let Some(digest) = voted {
             let at_ms = self.around.clock.now_ms();
-            self.around.witness.lock().voted(at_ms, self.around.index, &self.around.disk, self.around.store.as_ref(), digest);
+            self.around.witness.lock().voted(
+                at_ms,
+                self.around.index,
+                &self.around.disk,
+                self.around.store.as_ref(),
+                digest,
+            );
         }
         match (reply, answer) {
             (PendingReply::Proposal(reply), Answer::Proposal(digest)) => {
@@ -388,10 +413,15 @@ impl Node {
             }
             Report::Certified { height } => self.around.witness.lock().certified(index, height),
             Report::Expired { transactions } => self.around.door.settle(&transactions),
-            Report::Evidence { validator, kind } => self.around.witness.lock().evidence(index, validator, kind),
+            Report::Evidence { validator, kind } => {
+                self.around.witness.lock().evidence(index, validator, kind)
+            }
             Report::Distrusted { node, reason } => self.around.witness.lock().distrusted(index, node, reason),
             Report::Diverged { height, own, certified } => {
-                self.halt(&format!("diverged at {height}: own {}, certified {}", own.result, certified.result));
+                self.halt(&format!(
+                    "diverged at {height}: own {}, certified {}",
+                    own.result, certified.result
+                ));
             }
         }
     }

@@ -100,14 +100,21 @@ impl fmt::Display for Outcome {
         writeln!(formatter, "virtual time      {} ms", report.virtual_ms)?;
         let (signed, applied, rejected) = (report.signed, report.applied, report.rejected);
         let unresolved = report.unresolved;
-        writeln!(formatter, "transactions      {signed} signed, {applied} applied, {rejected} rejected, {unresolved} open")?;
+        writeln!(
+            formatter,
+            "transactions      {signed} signed, {applied} applied, {rejected} rejected, {unresolved} open"
+        )?;
         for (answer, count) in &report.answers {
             writeln!(formatter, "  answer          {count:>6} {answer}")?;
         }
         writeln!(formatter, "replays           {}", report.replays)?;
         writeln!(formatter, "yes votes         {} checked for durability", report.votes)?;
         writeln!(formatter, "outcome proofs    {} convinced", report.proofs)?;
-        writeln!(formatter, "frames            {} delivered, {} lost", report.frames_delivered, report.frames_lost)?;
+        writeln!(
+            formatter,
+            "frames            {} delivered, {} lost",
+            report.frames_delivered, report.frames_lost
+        )?;
         writeln!(formatter, "writes lost       {} sets", report.writes_lost)?;
         writeln!(formatter, "longest stall     {} ms", report.longest_stall_ms)?;
         writeln!(formatter, "distrusted        {:?} {:?}", report.distrusted, report.distrust_reasons)?;

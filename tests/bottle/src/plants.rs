@@ -92,7 +92,8 @@ impl Planted {
     /// What happens after a block was executed: once, the first payee of a payment is credited again.
     pub(crate) fn executed(&self, node: u16, block: &FinalBlock, store: &dyn Store) {
         let height = block.block.header.height;
-        let is_planted = self.double_credit.is_some_and(|(planted, from)| planted == node && height.0 >= from);
+        let is_planted =
+            self.double_credit.is_some_and(|(planted, from)| planted == node && height.0 >= from);
         if !is_planted || self.was_credited.load(Ordering::Relaxed) {
             return;
         }
@@ -111,7 +112,8 @@ fn first_applied_payment(
     genesis: GenesisHash,
 ) -> Option<Payment> {
     let outcomes = Archive::new(store).outcomes(height).ok()??;
-    let applied: BTreeSet<_> = outcomes.iter().filter(|outcome| outcome.is_applied()).map(|outcome| outcome.id).collect();
+    let applied: BTreeSet<_> =
+        outcomes.iter().filter(|outcome| outcome.is_applied()).map(|outcome| outcome.id).collect();
     let transactions = block.batches.iter().flat_map(|batch| &batch.content.transactions);
     transactions.filter(|transaction| applied.contains(&transaction.id(genesis))).find_map(|transaction| {
         match &transaction.content.operation {
@@ -122,7 +124,9 @@ fn first_applied_payment(
 }
 
 fn credit(store: &dyn Store, payment: Payment) -> bool {
-    let Ok(Some((slot, Record::Wallet(mut wallet)))) = Archive::new(store).wallet(payment.payee) else { return false };
+    let Ok(Some((slot, Record::Wallet(mut wallet)))) = Archive::new(store).wallet(payment.payee) else {
+        return false;
+    };
     let Some(balance) = wallet.balance.plus(payment.amount) else { return false };
     wallet.balance = balance;
     let mut set = WriteSet::new();

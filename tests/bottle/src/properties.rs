@@ -101,7 +101,8 @@ pub fn agreement(first: &Sighting, second: &Sighting) -> Verdict {
         return Ok(());
     }
     let (height, one, other) = (first.height, first.node, second.node);
-    let detail = format!("height {height}: node {one} has {}, node {other} has {}", first.digest, second.digest);
+    let detail =
+        format!("height {height}: node {one} has {}, node {other} has {}", first.digest, second.digest);
     violated(Property::Agreement, detail)
 }
 
@@ -122,7 +123,11 @@ pub fn no_fork(below: BlockDigest, above: &Sighting) -> Verdict {
 /// # Errors
 /// [`Property::NoFork`].
 pub fn one_block_a_view(view: u64, first: BlockDigest, second: BlockDigest) -> Verdict {
-    if first == second { Ok(()) } else { violated(Property::NoFork, format!("view {view}: {first} and {second}")) }
+    if first == second {
+        Ok(())
+    } else {
+        violated(Property::NoFork, format!("view {view}: {first} and {second}"))
+    }
 }
 
 /// Both sightings have the same result and outcomes.
@@ -190,14 +195,17 @@ pub fn exactly_once(known: &BTreeMap<TransactionId, (Height, Outcome)>, seen: &S
 /// [`Property::NothingFinalIsLost`], or what differs.
 pub fn nothing_final_is_lost(node: u16, store: &dyn Store, first: &Sighting) -> Verdict {
     let Some(found) = Sighting::read(node, store, first.height) else {
-        let detail = format!("node {node} has lost height {}, which node {} called final", first.height, first.node);
+        let detail =
+            format!("node {node} has lost height {}, which node {} called final", first.height, first.node);
         return violated(Property::NothingFinalIsLost, detail);
     };
     agreement(first, &found)?;
     results_equal(first, &found)?;
     let block = Archive::new(store).block_at(first.height).ok().flatten();
     let batches = block.map(|block| block.body.batches).unwrap_or_default();
-    if let Some(batch) = batches.iter().find(|batch| !matches!(Archive::new(store).batch(**batch), Ok(Some(_)))) {
+    if let Some(batch) =
+        batches.iter().find(|batch| !matches!(Archive::new(store).batch(**batch), Ok(Some(_))))
+    {
         let detail = format!("node {node} has lost batch {batch} of height {}", first.height);
         return violated(Property::NothingFinalIsLost, detail);
     }
@@ -233,7 +241,10 @@ pub fn liveness(hopes: &[u64], disturbances: &[u64], finals: &[u64], end_ms: u64
         let until = hope.saturating_add(LIVE_WITHIN_MS);
         let within = |moment: &u64| *moment > *hope && *moment <= until;
         if until <= end_ms && !disturbances.iter().any(within) && !finals.iter().any(within) {
-            return violated(Property::Liveness, format!("nothing became final from {hope} ms to {until} ms"));
+            return violated(
+                Property::Liveness,
+                format!("nothing became final from {hope} ms to {until} ms"),
+            );
         }
     }
     Ok(())
@@ -245,7 +256,10 @@ pub fn liveness(hopes: &[u64], disturbances: &[u64], finals: &[u64], end_ms: u64
 /// [`Property::DurableBeforeVote`].
 pub fn durable_before_vote(node: u16, disk: &MemoryDisk, store: &dyn Reader, digest: BlockDigest) -> Verdict {
     let missing = |what: &dyn fmt::Display| {
-        violated(Property::DurableBeforeVote, format!("node {node} voted for {digest} without {what} on disk"))
+        violated(
+            Property::DurableBeforeVote,
+            format!("node {node} voted for {digest} without {what} on disk"),
+        )
     };
     if !disk.is_durable(Table::Blocks, &digest.0) {
         return missing(&"the block");

@@ -84,7 +84,14 @@ impl Witness {
     }
 
     /// A node answered the engine with yes.
-    pub(crate) fn voted(&mut self, at_ms: u64, node: u16, disk: &MemoryDisk, store: &dyn Store, digest: BlockDigest) {
+    pub(crate) fn voted(
+        &mut self,
+        at_ms: u64,
+        node: u16,
+        disk: &MemoryDisk,
+        store: &dyn Store,
+        digest: BlockDigest,
+    ) {
         self.votes += 1;
         self.note(at_ms, properties::durable_before_vote(node, disk, store, digest));
     }

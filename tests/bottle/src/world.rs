@@ -132,7 +132,8 @@ impl Running {
 impl Estate {
     fn new(plan: Plan) -> Self {
         let seed = Hasher::new("jiaozi/bottle-seed").number(plan.seed).finish().0;
-        let localnet = localnet(&LocalnetPlan::new(usize::from(plan.nodes)), &seed).expect("the plan has four banks");
+        let localnet =
+            localnet(&LocalnetPlan::new(usize::from(plan.nodes)), &seed).expect("the plan has four banks");
         let network = Network::new(&localnet);
         let genesis = network.rules.genesis;
         let planted = Planted::new(&plan, genesis);
@@ -189,7 +190,9 @@ impl Estate {
 
     /// Lets happen what is due. Answers whether all nodes lose power.
     async fn meet_faults(&mut self, running: &mut Running, now_ms: u64) -> bool {
-        while let Some((_, fault)) = self.plan.faults.get(self.next_fault).filter(|(at_ms, _)| *at_ms <= now_ms) {
+        while let Some((_, fault)) =
+            self.plan.faults.get(self.next_fault).filter(|(at_ms, _)| *at_ms <= now_ms)
+        {
             let fault = fault.clone();
             self.next_fault += 1;
             self.disturbances.push(now_ms);
@@ -266,7 +269,9 @@ impl Estate {
     fn is_settled(&mut self, running: &Running, now_ms: u64) -> bool {
         let is_over = now_ms >= self.plan.duration_ms + SETTLE_MS_MAX;
         let witness = self.witness.lock();
-        if self.target.is_none() && (self.client.open() == 0 || now_ms >= self.plan.duration_ms + SETTLE_MS_MAX / 2) {
+        if self.target.is_none()
+            && (self.client.open() == 0 || now_ms >= self.plan.duration_ms + SETTLE_MS_MAX / 2)
+        {
             self.target = Some(witness.top());
         }
         let Some(target) = self.target else { return is_over };
@@ -284,7 +289,8 @@ impl Estate {
         let finals = witness.final_ms.iter().map(|at_ms| at_ms.saturating_sub(START_MS)).collect::<Vec<_>>();
         let liveness = properties::liveness(&self.hopes, &self.disturbances, &finals, now_ms);
         witness.note(START_MS + now_ms, liveness);
-        self.report.longest_stall_ms = finals.array_windows().map(|[one, next]| next - one).max().unwrap_or(0);
+        self.report.longest_stall_ms =
+            finals.array_windows().map(|[one, next]| next - one).max().unwrap_or(0);
         let mut verdicts = Vec::new();
         for (index, process) in &running.processes {
             let store = process.store.as_ref();
@@ -293,7 +299,11 @@ impl Estate {
                 .take_while(|seen| seen.height <= target)
                 .find_map(|seen| properties::nothing_final_is_lost(*index, store, seen).err());
             verdicts.extend(lost);
-            verdicts.extend(self.check_proofs(*index, store, &witness.outcomes().map(|(id, _)| *id).collect::<Vec<_>>()));
+            verdicts.extend(self.check_proofs(
+                *index,
+                store,
+                &witness.outcomes().map(|(id, _)| *id).collect::<Vec<_>>(),
+            ));
         }
         for violation in verdicts {
             witness.note(START_MS + now_ms, Err(violation));
@@ -307,7 +317,12 @@ impl Estate {
     }
 
     /// Draws some transactions and checks what this node can prove of them, with nothing but the genesis spec.
-    fn check_proofs(&mut self, node: u16, store: &dyn Store, ids: &[ledger::values::TransactionId]) -> Vec<Violation> {
+    fn check_proofs(
+        &mut self,
+        node: u16,
+        store: &dyn Store,
+        ids: &[ledger::values::TransactionId],
+    ) -> Vec<Violation> {
         let mut dice = Dice::new(self.plan.seed, PURPOSE_SAMPLES);
         let mut violations = Vec::new();
         let certified = certified_height(store);
@@ -342,7 +357,8 @@ impl Estate {
         self.report.frames_lost = self.cables.carried.lost;
         self.report.distrusted.clone_from(&witness.distrusted);
         self.report.distrust_reasons.clone_from(&witness.reasons);
-        let relative = |(at_ms, violation): &(u64, Violation)| (at_ms.saturating_sub(START_MS), violation.clone());
+        let relative =
+            |(at_ms, violation): &(u64, Violation)| (at_ms.saturating_sub(START_MS), violation.clone());
         Outcome {
             seed: self.plan.seed,
             digest: self.digest.clone(),

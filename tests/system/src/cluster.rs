@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a harness fails loudly")]
 
-
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -81,7 +80,8 @@ fn now_ms() -> u64 {
 
 /// Free ports on loopback: bound together, so no two are equal, and released at once.
 fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> = (0..count).filter_map(|_| TcpListener::bind("127.0.0.1:0").ok()).collect();
+    let listeners: Vec<TcpListener> =
+        (0..count).filter_map(|_| TcpListener::bind("127.0.0.1:0").ok()).collect();
     listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.port()).collect()
 }
 
@@ -109,7 +109,8 @@ impl Cluster {
             seal(Secret::ConsensusKey(bank.validators[0].2.clone()), "consensus.json");
         }
         let nodes = (0..banks).map(|_| None).collect();
-        let cluster = Self { localnet, directory: directory.to_owned(), nodes, rest_ports: free_ports(banks) };
+        let cluster =
+            Self { localnet, directory: directory.to_owned(), nodes, rest_ports: free_ports(banks) };
         for index in 0..banks {
             let text = toml::to_string(&cluster.config(index)).unwrap();
             std::fs::write(directory.join(format!("bank-{index}/node.toml")), text).unwrap();
@@ -167,7 +168,8 @@ impl Cluster {
     }
 
     fn log_tail(&self, index: usize) -> String {
-        let text = std::fs::read_to_string(self.directory.join(format!("bank-{index}/node.log"))).unwrap_or_default();
+        let text = std::fs::read_to_string(self.directory.join(format!("bank-{index}/node.log")))
+            .unwrap_or_default();
         let lines: Vec<_> = text.lines().rev().take(20).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
@@ -298,6 +300,7 @@ impl Drop for Cluster {
 #[must_use]
 pub fn jiaozi_binary() -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join("jiaozi")).find(|path| path.exists());
+    let found =
+        own.ancestors().skip(1).take(2).map(|folder| folder.join("jiaozi")).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("build the workspace first: no jiaozi beside {}", own.display()))
 }

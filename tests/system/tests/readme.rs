@@ -1,9 +1,10 @@
-//! The pages tell the truth: every console block of their examples is run, every relative link leads somewhere.
+//! The pages tell the truth: console blocks of their examples are run, relative links lead somewhere.
 //!
-//! A fence marked `console` holds commands after `$ ` and, below each, what it prints (standard error included). The
-//! commands of a page run in one shell, in order, in a new folder, with `jiaozi` on the path. In what is expected, `…`
-//! stands for one word that differs from run to run, a line of only `…` for any lines; runs of spaces count as one. A
-//! command whose expected output starts with `error:` must end with exit code 1, every other with 0.
+//! A fence marked `console` holds commands after `$ ` and, below each, what it prints, standard error included.
+//! The commands of a page run in one shell, in order, in a new folder, with `jiaozi` on the path. In what is
+//! expected, `…` stands for one word that differs from run to run, a line of only `…` for any lines; runs of
+//! spaces count as one. A command whose expected output starts with `error:` must end with exit code 1, every
+//! other with 0.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -145,11 +146,11 @@ fn line_fits(expected: &str, printed: &str) -> bool {
 fn word_fits(expected: &str, printed: &str) -> bool {
     let Some((before, after)) = expected.split_once(ANY) else { return expected == printed };
     let Some(rest) = printed.strip_prefix(before) else { return false };
-    let ends = rest
+    let mut ends = rest
         .char_indices()
         .take_while(|(_, letter)| *letter != ' ')
         .map(|(at, letter)| at + letter.len_utf8());
-    ends.into_iter().any(|end| word_fits(after, &rest[end..]))
+    ends.any(|end| word_fits(after, &rest[end..]))
 }
 
 fn lines_fit(expected: &[String], printed: &[&str]) -> bool {

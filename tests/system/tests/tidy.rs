@@ -54,7 +54,9 @@ fn arrows_point_down() {
         let name = package.name.as_str();
         let layer = *layers.get(name).unwrap_or_else(|| panic!("{name} has no layer: add it to LAYERS"));
         seen.insert(name.to_owned());
-        for dependency in package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal) {
+        for dependency in
+            package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal)
+        {
             let to = dependency.name.as_str();
             if let Some(to_layer) = layers.get(to) {
                 let is_allowed = *to_layer < layer || SAME_LAYER.contains(&(name, to));
@@ -72,8 +74,19 @@ fn arrows_point_down() {
 fn the_ledger_names_no_input_or_output() {
     let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec().unwrap();
     let ledger = metadata.packages.iter().find(|package| package.name.as_str() == "ledger").unwrap();
-    let allowed = ["bech32", "const-hex", "curve25519-dalek", "ed25519-dalek", "sha2", "thiserror", "wincode", "zeroize"];
-    for dependency in ledger.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal) {
+    let allowed = [
+        "bech32",
+        "const-hex",
+        "curve25519-dalek",
+        "ed25519-dalek",
+        "sha2",
+        "thiserror",
+        "wincode",
+        "zeroize",
+    ];
+    for dependency in
+        ledger.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal)
+    {
         assert!(allowed.contains(&dependency.name.as_str()), "ledger imports {}", dependency.name);
     }
 }
@@ -115,7 +128,13 @@ fn files_begin_with_what_they_are_and_stay_small() {
 fn nothing_unfinished_is_left() {
     let mut files = Vec::new();
     sources(&root(), &mut files);
-    let words = [concat!("to", "do!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("db", "g!("), concat!("#[ig", "nore")];
+    let words = [
+        concat!("to", "do!("),
+        concat!("unimplemented", "!("),
+        concat!("FIX", "ME"),
+        concat!("db", "g!("),
+        concat!("#[ig", "nore"),
+    ];
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         for word in words {

@@ -17,6 +17,10 @@ fn a_node_hundreds_of_blocks_behind_catches_up_past_a_liar() {
     let behind = outcome.report.top_at_last_restart - stood_at;
     assert_eq!(node, 3);
     assert!(behind >= 300, "only {behind} blocks behind");
-    assert!(outcome.report.distrusted.contains(&(3, 0)), "the liar was found out: {:?}", outcome.report.distrusted);
+    assert!(
+        outcome.report.distrusted.contains(&(3, 0)),
+        "the liar was found out: {:?}",
+        outcome.report.distrusted
+    );
     assert!(!outcome.report.distrusted.contains(&(3, 1)), "nobody else was distrusted");
 }

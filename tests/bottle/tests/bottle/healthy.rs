@@ -11,7 +11,10 @@ fn payments_become_final_and_provable() {
     assert!(report.applied > 300, "{} applied", report.applied);
     assert_eq!(report.unresolved, 0);
     assert!(report.replays > 20 && report.answers["known"] > 10, "replays were answered as known");
-    assert!(report.answers["refused insufficient_funds"] > 0, "underfunded payments were refused at the door");
+    assert!(
+        report.answers["refused insufficient_funds"] > 0,
+        "underfunded payments were refused at the door"
+    );
     assert!(report.proofs > 40 && report.votes > 100);
     assert!(report.longest_stall_ms < 1_000, "stalled for {} ms", report.longest_stall_ms);
     for node in &outcome.nodes {
