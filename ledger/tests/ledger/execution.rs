@@ -423,7 +423,8 @@ fn a_broken_store_stops_execution_and_changes_nothing() {
     ];
     let mut state = network.state.clone();
     for (good, expected) in readers {
-        let fault = state.execute(&Broken { good }, &block, &[batch.1.clone()], &Sequential).unwrap_err();
+        let fault = state.execute(&Broken { good }, &block, std::slice::from_ref(&batch.1), &Sequential);
+        let fault = fault.unwrap_err();
         assert_eq!(fault, ExecutionFault::Read(expected));
         assert_eq!(state.parts(), before);
     }

@@ -1,6 +1,7 @@
 //! Tests of the ledger through its public face: one binary, one module per subject.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests run on one machine")]
+#![allow(clippy::type_complexity, reason = "rows of tables")]
 
 mod network;
 mod samples;

@@ -24,7 +24,7 @@ fn batches_row_by_row() {
     let mut network = town();
     let payer = network.customer(0);
     let good = network.transaction(&payer, 1, pay(&[(network.customer(1).wallet, 1)]));
-    let (digest, batch) = network.seal(vec![good.clone(), good.clone()]);
+    let (digest, batch) = network.seal(vec![good.clone(), good]);
     let rules = network.state.rules().clone();
     assert_eq!(check_batch(&rules, &batch), Ok(digest));
     type Change = fn(&mut BatchContent);
