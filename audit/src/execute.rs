@@ -67,7 +67,7 @@ impl Executor {
         let (chain, height) = (verified.block.header.chain, verified.block.header.height);
         let found = |finding| AuditError::from(Difference { chain, height, finding });
         let claim = verified.block.header.claim;
-        self.check_claim(height, claim).map_err(found)?;
+        self.check_claim(height, claim).map_err(|finding| found(*finding))?;
         let executed =
             self.state.execute(&self.records, &verified.block, &verified.batches, self.cores.as_ref());
         let execution = executed.map_err(|fault| found(Finding::Execution(Box::new(fault))))?;
@@ -90,14 +90,18 @@ impl Executor {
     }
 
     /// A claim must be the result computed here; results below it are settled.
-    fn check_claim(&mut self, height: Height, claim: Claim) -> Result<(), Finding> {
+    fn check_claim(&mut self, height: Height, claim: Claim) -> Result<(), Box<Finding>> {
         if height.0.saturating_sub(claim.height.0) > UNCLAIMED_RESULTS_MAX {
-            return Err(Finding::ClaimLag { claimed_height: claim.height, lag_max: UNCLAIMED_RESULTS_MAX });
+            return Err(
+                Finding::ClaimLag { claimed_height: claim.height, lag_max: UNCLAIMED_RESULTS_MAX }.into()
+            );
         }
         // Claims never go back and never reach their own height (checked in the stage before), so the result is here.
         let computed = self.results.get(&claim.height).copied().unwrap_or_default();
         if computed != claim.result {
-            return Err(Finding::Claim { claimed_height: claim.height, claimed: claim.result, computed });
+            return Err(
+                Finding::Claim { claimed_height: claim.height, claimed: claim.result, computed }.into()
+            );
         }
         self.results = self.results.split_off(&claim.height);
         Ok(())

@@ -65,7 +65,7 @@ impl Verifier {
                     verified.push(block);
                 }
                 Err(finding) => {
-                    first = Some((verified.len(), height, finding));
+                    first = Some((verified.len(), height, *finding));
                     break;
                 }
             }
@@ -100,12 +100,12 @@ impl Verifier {
         &mut self,
         source: AuditBlock,
         batches: Vec<Result<(BatchDigest, Batch), BatchFault>>,
-    ) -> Result<VerifiedBlock, Finding> {
+    ) -> Result<VerifiedBlock, Box<Finding>> {
         let AuditBlock { filed, block, .. } = source;
         let (header, body) = (&block.header, &block.body);
         let digest = header.digest(self.rules.genesis);
         if let Some(filed) = filed.filter(|filed| *filed != digest) {
-            return Err(Finding::BlockDigest { filed, digest });
+            return Err(Finding::BlockDigest { filed, digest }.into());
         }
         check_header(&self.rules, header).map_err(Finding::Block)?;
         check_parent(header, &self.parent).map_err(Finding::Block)?;
@@ -121,7 +121,7 @@ impl Verifier {
         self.ordered.retain(|_, expires| *expires >= header.timestamp);
         for batch in &facts {
             if self.ordered.insert(batch.digest, batch.expires).is_some() {
-                return Err(Finding::BatchTwice { digest: batch.digest });
+                return Err(Finding::BatchTwice { digest: batch.digest }.into());
             }
         }
         self.parent = ParentFacts::of(header, self.rules.genesis);
@@ -151,7 +151,7 @@ impl Verifier {
         let verified = self.cores.map(
             certificates,
             CERTIFICATES_PER_CHUNK,
-            |(place, digest, bytes)| -> Result<(), Finding> {
+            |(place, digest, bytes)| -> Result<(), Box<Finding>> {
                 let proof = FinalityProof::decode(bytes).map_err(Finding::CertificateMalformed)?;
                 let proved = verify_finality(&proof, self.rules.genesis, &self.rules.registry);
                 let proved = proved.map_err(Finding::Certificate)?;
@@ -162,7 +162,8 @@ impl Verifier {
                         proved_epoch: proof.epoch,
                         digest: *digest,
                         epoch,
-                    });
+                    }
+                    .into());
                 }
                 Ok(())
             },
@@ -170,7 +171,7 @@ impl Verifier {
         let bad = certificates
             .iter()
             .zip(verified)
-            .find_map(|((place, _, _), verified)| Some((*place, verified.err()?)));
+            .find_map(|((place, _, _), verified)| Some((*place, *verified.err()?)));
         let (place, finding) = bad?;
         Some((place, blocks.get(place)?.block.header.height, finding))
     }

@@ -1,6 +1,6 @@
 //! A chain made by the production ledger, block by block, stored as a node stores it. And its forgers.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 use std::collections::VecDeque;
 

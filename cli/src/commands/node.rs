@@ -96,7 +96,7 @@ pub fn run(arguments: NodeArguments, output: Output) -> Answer {
             let file = genesis::GenesisFile::load(&config.node.genesis).map_err(super::genesis::failure)?;
             output.result(&Checked {
                 genesis_hash: file.hash().map_err(super::genesis::failure)?.to_string(),
-                network: file.network.clone(),
+                network: file.network,
                 chains: config.node.chains.clone(),
                 data_directory: config.node.data_directory.clone(),
                 rest_listen: config.rest.listen.to_string(),
