@@ -177,6 +177,9 @@ impl Chain {
     }
 
     fn want_path(&self, digest: &BlockDigest, wanted: &mut BTreeSet<Want>) {
+        if self.tree.recent_final(digest).is_some() {
+            return;
+        }
         match self.tree.path(digest) {
             Ok(path) => path.iter().for_each(|(_, block)| self.want_batches(&block.body.batches, wanted)),
             Err(Gap::Missing(missing)) => {

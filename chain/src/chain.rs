@@ -80,14 +80,18 @@ impl Chain {
     /// A chain that goes on where the disk says it stopped.
     #[must_use]
     pub fn new(config: ChainConfig, recovered: Recovered) -> Self {
-        let mut tree = Tree::new(recovered.tip, recovered.ordered);
         let mut batches = Batches::default();
         let mut content_height = recovered.content_height;
         for (digest, batch, bytes) in recovered.batches {
-            let admission = Admission { wanted: true, is_fresh: false };
-            batches.admit(digest, Arc::new(batch), bytes, admission, 0);
+            let is_fresh = !recovered.ordered.contains_key(&digest);
+            batches.admit(digest, Arc::new(batch), bytes, Admission { wanted: true, is_fresh }, 0);
             batches.judged(digest, true);
+            if let Some(own) = config.own_validator {
+                batches.acknowledge(digest, own);
+            }
         }
+        let mut tree = Tree::new(recovered.tip, recovered.ordered);
+        tree.remember_final(recovered.recent);
         for (digest, block) in recovered.open_blocks {
             if !block.body.batches.is_empty() {
                 content_height = content_height.max(block.header.height);
@@ -128,7 +132,12 @@ impl Chain {
             return Vec::new();
         }
         self.take(now, input);
-        self.advance_finality(now);
+        if !self.halted {
+            self.advance_finality(now);
+        }
+        if self.halted {
+            return std::mem::take(&mut self.effects);
+        }
         self.execute_next();
         self.seal(now);
         self.send_acknowledgements();
@@ -241,7 +250,7 @@ impl Chain {
         if !expired.is_empty() {
             self.report(Report::Expired { transactions: expired });
         }
-        self.expire_batches(now.wall);
+        self.expire_batches(now);
     }
 
     fn set_wake(&mut self, now: Now) {

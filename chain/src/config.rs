@@ -30,6 +30,8 @@ const _: () = assert!(
 pub const EARLY_ACKNOWLEDGEMENTS_MAX: usize = 4_096;
 /// Blocks kept in memory that are not final.
 pub const OPEN_BLOCKS_MAX: usize = 512;
+/// Digests of final blocks that are remembered: the engine asks again for views of its retention (256) at most.
+pub const RECENT_FINAL_MAX: usize = 1_024;
 /// An idle leader holds its proposal this long: below half the engine's leader timeout of 1 s.
 pub const IDLE_HOLD_MS: u64 = 400;
 /// Pause before something that was asked of one peer is asked of another.

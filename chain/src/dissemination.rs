@@ -8,6 +8,7 @@ use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_LIFE_MS_MAX, BATCH_TRANSACTI
 use ledger::records::{Batch, BatchContent};
 use ledger::rules::{BatchFault, check_batch};
 use ledger::values::{BatchDigest, Canonical, NodeIndex, TimestampMs, ValidatorIndex};
+use mempool::PoolRefusal;
 use storage::{Durability, Table, WriteSet};
 
 use crate::batches::{Admission, Admitted};
@@ -112,7 +113,8 @@ impl Chain {
         let digest = batch.content.digest(self.config.rules.genesis);
         let wanted = self.fetches.wants_batch(&digest);
         let is_fresh = self.is_fresh(now, &digest, batch.content.expires);
-        if self.batches.get(&digest).is_some() || !(wanted || is_fresh) {
+        let is_judged = self.batches.get(&digest).is_some() || self.batches.is_invalid(&digest);
+        if is_judged || !(wanted || is_fresh) {
             return;
         }
         if let Err(fault) = check_batch(&self.config.rules, &batch) {
@@ -206,7 +208,7 @@ impl Chain {
     }
 
     /// Drops batches that can no longer be ordered; the transactions of own ones wait in the pool again.
-    pub(crate) fn expire_batches(&mut self, wall: TimestampMs) {
+    pub(crate) fn expire_batches(&mut self, now: Now) {
         let mut named: BTreeSet<BatchDigest> = BTreeSet::new();
         for (_, open) in self.tree.iter() {
             named.extend(open.block.body.batches.iter().copied());
@@ -214,8 +216,9 @@ impl Chain {
         for waiting in &self.final_waiting {
             named.extend(waiting.block.body.batches.iter().copied());
         }
-        let expired = self.batches.expire(wall, &named);
+        let expired = self.batches.expire(now.wall, &named);
         let mut set = WriteSet::new();
+        let mut lost = Vec::new();
         for (digest, known) in expired {
             // A batch that came because it was asked for may be an executed one that an invalid block named again.
             if known.was_fresh {
@@ -227,9 +230,17 @@ impl Chain {
                     let id = transaction.id(self.config.rules.genesis);
                     let pooled = mempool::Pooled { id, transaction: transaction.clone(), bytes };
                     // No place, or a newer version: the client sees it expire and signs anew.
-                    let _full = self.pool.insert(pooled).is_err();
+                    if self.pool.insert(pooled).is_err_and(|refusal| refusal != PoolRefusal::Known) {
+                        lost.push(id);
+                    }
                 }
             }
+        }
+        if !self.pool.is_empty() {
+            self.oldest_pooled_ms.get_or_insert(now.elapsed_ms);
+        }
+        if !lost.is_empty() {
+            self.report(Report::Expired { transactions: lost });
         }
         if !set.is_empty() {
             self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });

@@ -261,6 +261,9 @@ impl Chain {
             // The final tip may have come from a certificate alone; executed, it is on disk with its batches.
             return self.claims.newest().height >= self.tree.tip().height;
         }
+        if let Some(height) = self.tree.recent_final(digest) {
+            return self.claims.newest().height >= height;
+        }
         let Ok(path) = self.tree.path(digest) else { return false };
         let is_complete =
             path.iter().all(|(_, block)| block.body.batches.iter().all(|batch| self.batches.is_valid(batch)));

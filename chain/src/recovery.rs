@@ -12,7 +12,7 @@ use ledger::state::StateHead;
 use ledger::values::{BatchDigest, BlockDigest, Height, TimestampMs};
 use storage::{Page, Reader, Table, key};
 
-use crate::config::OPEN_BLOCKS_MAX;
+use crate::config::{OPEN_BLOCKS_MAX, RECENT_FINAL_MAX};
 use crate::rows::{self, RowFault};
 use crate::tree::facts;
 
@@ -27,6 +27,8 @@ pub struct Recovered {
     pub results: Vec<Claim>,
     /// Batches in final blocks that could still be repeated, with their expiry.
     pub ordered: BTreeMap<BatchDigest, TimestampMs>,
+    /// The newest final blocks, ascending.
+    pub recent: Vec<(BlockDigest, Height)>,
     /// Highest final block with batches.
     pub content_height: Height,
     /// Blocks above the tip that were written before a vote.
@@ -65,6 +67,7 @@ impl Recovered {
             certified,
             results,
             ordered,
+            recent: recent_final(store)?,
             content_height,
             open_blocks: Vec::new(),
             batches: Vec::new(),
@@ -131,6 +134,15 @@ fn ordered_window(
         height = Height(height.0 - 1);
     }
     Ok((ordered, content_height))
+}
+
+/// Digests of the newest final blocks.
+fn recent_final(store: &dyn Reader) -> Result<Vec<(BlockDigest, Height)>, RowFault> {
+    let rows = store.scan(Table::Heights, Page::last(RECENT_FINAL_MAX))?;
+    let read = |(place, digest): &(Vec<u8>, Vec<u8>)| {
+        Some((BlockDigest(digest.as_slice().try_into().ok()?), Height(key::number(place)?)))
+    };
+    Ok(rows.iter().rev().filter_map(read).collect())
 }
 
 fn last_evidence(store: &dyn Reader) -> Result<u64, RowFault> {

@@ -1,6 +1,6 @@
 //! Blocks that are not final yet, above the highest final one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ledger::records::{Block, BlockHeader};
@@ -8,6 +8,7 @@ use ledger::rules::ParentFacts;
 use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, TimestampMs};
 
 use crate::config::OPEN_BLOCKS_MAX;
+use crate::config::RECENT_FINAL_MAX;
 
 /// How far a block is on its way to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +55,13 @@ pub(crate) struct Tree {
     tip: ParentFacts,
     /// Batches in final blocks that a later block could still name, with their expiry.
     ordered: BTreeMap<BatchDigest, TimestampMs>,
+    /// Digests of the newest final blocks.
+    recent: VecDeque<(BlockDigest, Height)>,
 }
 
 impl Tree {
     pub(crate) const fn new(tip: ParentFacts, ordered: BTreeMap<BatchDigest, TimestampMs>) -> Self {
-        Self { open: BTreeMap::new(), tip, ordered }
+        Self { open: BTreeMap::new(), tip, ordered, recent: VecDeque::new() }
     }
 
     /// The highest final block.
@@ -163,6 +166,20 @@ impl Tree {
         self.ordered.retain(|_, expires| *expires >= header.timestamp);
         let height = header.height;
         self.open.retain(|_, open| open.block.header.height > height);
+        self.remember_final([(digest, height)]);
+    }
+
+    /// Keeps digests of final blocks, ascending: the engine may ask again for one below the tip after a loss of power.
+    pub(crate) fn remember_final(&mut self, blocks: impl IntoIterator<Item = (BlockDigest, Height)>) {
+        self.recent.extend(blocks);
+        while self.recent.len() > RECENT_FINAL_MAX {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Height of a recent final block.
+    pub(crate) fn recent_final(&self, digest: &BlockDigest) -> Option<Height> {
+        self.recent.iter().rev().find(|(known, _)| known == digest).map(|(_, height)| *height)
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use chain::{Archive, RecordReader};
 use ledger::records::{NotExecuted, Rejection, Transaction};
 use ledger::rules::{ChainRules, Forecast, TransactionFault, check_signatures, check_transaction, forecast};
-use ledger::values::{Canonical, CodecError, KeyCache, TimestampMs, TransactionId};
+use ledger::values::{Canonical, CodecError, KeyCache, Sequential, Strategy, TimestampMs, TransactionId};
 use mempool::{PoolRefusal, Pooled};
 use storage::{Store, Table};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -26,6 +26,8 @@ pub(crate) const PENDING_MAX: usize = 200_000;
 pub(crate) const CHECKS_AT_ONCE: usize = 2;
 /// Submissions that may wait in line; more are told to come back.
 pub(crate) const CHECKS_WAITING_MAX: usize = 64;
+/// Bad signatures of one submission that are found by bisection.
+const BISECTIONS_MAX: usize = 4;
 /// When a refused client may come back.
 const RETRY_AFTER_MS: u64 = 200;
 
@@ -131,7 +133,9 @@ impl Admission {
         let Ok(checked) = tokio::task::spawn_blocking(move || inner.check(&transactions)).await else {
             return refuse_all();
         };
-        self.inner.pool(checked).await
+        // On a task of its own: a client that goes away must not leave transactions half taken in.
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { inner.pool(checked).await }).await.unwrap_or_else(|_| refuse_all())
     }
 
     /// Whether the transaction was taken in and has no outcome yet.
@@ -210,12 +214,13 @@ impl Inner {
         matches!(self.store.get(Table::Transactions, &id.0), Ok(Some(_)))
     }
 
-    /// Positions with a bad signature. All are checked together; each failure is found by bisection and taken out.
+    /// Positions with a bad signature. All are checked together; a failure is found by bisection and taken out, and
+    /// after [`BISECTIONS_MAX`] of them the rest is checked one by one: garbage costs its length, never its square.
     fn bad_signatures(&self, transactions: &[(usize, &Transaction)]) -> Vec<usize> {
         let mut bad = Vec::new();
         let mut rest = transactions;
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
+        for _failure in 0..BISECTIONS_MAX {
             let plain: Vec<&Transaction> = rest.iter().map(|(_, transaction)| *transaction).collect();
             let Err(position) =
                 check_signatures(&plain, self.rules.genesis, &self.secret, &mut keys, &self.strategy)
@@ -226,6 +231,15 @@ impl Inner {
             bad.push(failed.0);
             rest = after;
         }
+        drop(keys);
+        let singly = self.strategy.map(rest, 1, |(position, transaction)| {
+            let mut keys = KeyCache::default();
+            let valid =
+                check_signatures(&[*transaction], self.rules.genesis, &self.secret, &mut keys, &Sequential);
+            (*position, valid.is_ok())
+        });
+        bad.extend(singly.into_iter().filter(|(_, is_valid)| !is_valid).map(|(position, _)| position));
+        bad
     }
 
     fn forecast(&self, pooled: Pooled) -> Checked {

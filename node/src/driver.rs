@@ -420,7 +420,10 @@ impl Driver {
         else {
             return;
         };
-        let is_proven = passage.is_proven_by(now_ms, timestamp);
+        let status = self.parts.chain.status();
+        let is_behind = status.highest_announced.0 == 0
+            || status.executed_height.0.saturating_add(BEHIND_HEIGHTS) < status.highest_announced.0;
+        let is_proven = passage.is_proven_by(now_ms, timestamp, is_behind);
         let (Some(certificate), Some(files), true) = (certificate, &self.parts.rejoining, is_proven) else {
             return;
         };
@@ -497,6 +500,8 @@ impl Driver {
     }
 }
 
+/// A rejoining node this many heights below the newest announced result has not caught up.
+const BEHIND_HEIGHTS: u64 = 5;
 /// How often pending transactions that ran out of time are forgotten.
 const EXPIRE_EVERY_BLOCKS: u64 = 64;
 

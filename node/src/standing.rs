@@ -76,15 +76,18 @@ impl StandingFiles {
     /// # Errors
     /// Of the file system.
     pub(crate) fn read(&self) -> io::Result<Standing> {
-        if self.has_journal()? || self.never_voted().exists() {
-            return Ok(Standing::Votes);
-        }
+        // The passage comes first and stays: a crash may leave a begun journal that does not hold its floor yet. A
+        // journal that is further along wins over it inside the engine.
         match fs::read(self.passage()) {
-            Ok(bytes) => Ok(FinalityProof::decode(&bytes)
-                .map_or(Standing::Rejoining, |proof| Standing::VotesAbove(Box::new(proof)))),
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(Standing::Rejoining),
-            Err(fault) => Err(fault),
+            Ok(bytes) => {
+                let proof = FinalityProof::decode(&bytes);
+                return Ok(proof.map_or(Standing::Rejoining, |proof| Standing::VotesAbove(Box::new(proof))));
+            }
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
+            Err(fault) => return Err(fault),
         }
+        let votes = self.has_journal()? || self.never_voted().exists();
+        Ok(if votes { Standing::Votes } else { Standing::Rejoining })
     }
 
     /// Whether a voter's engine has begun its journal.
@@ -110,10 +113,7 @@ impl StandingFiles {
             Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
             _ => {}
         }
-        match fs::remove_file(self.passage()) {
-            Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Keeps a proof of passage. An observer's journal holds no votes, so it goes: the voter starts its own.
@@ -166,8 +166,12 @@ impl Passage {
         Self { started_ms: now_ms, after: wall_clock() }
     }
 
-    /// A block was executed; whether its certificate proves passage.
-    pub(crate) fn is_proven_by(&mut self, now_ms: u64, timestamp: TimestampMs) -> bool {
+    /// A block was executed; whether its certificate proves passage. While the node is still behind, blocks tell nothing
+    /// about the present, so the wait begins when it has caught up.
+    pub(crate) fn is_proven_by(&mut self, now_ms: u64, timestamp: TimestampMs, is_behind: bool) -> bool {
+        if is_behind {
+            self.started_ms = now_ms;
+        }
         if now_ms < self.started_ms.saturating_add(PASSAGE_MARGIN_MS) {
             self.after = self.after.max(timestamp);
             return false;
@@ -199,13 +203,14 @@ mod tests {
         let mut passage = Passage::new(1_000);
         let start = passage.after;
         let at = |ms: u64| TimestampMs(start.0 + ms);
-        assert!(!passage.is_proven_by(2_000, at(60_000)), "too early, whatever the block says");
+        assert!(!passage.is_proven_by(2_000, at(60_000), false), "too early, whatever the block says");
         let after_the_margin = 1_000 + PASSAGE_MARGIN_MS;
         assert!(
             !passage.is_proven_by(after_the_margin, at(60_000)),
             "not later than what was seen meanwhile"
         );
-        assert!(!passage.is_proven_by(after_the_margin, at(60_000 + PASSAGE_MARGIN_MS)));
-        assert!(passage.is_proven_by(after_the_margin, at(60_001 + PASSAGE_MARGIN_MS)));
+        assert!(!passage.is_proven_by(after_the_margin, at(60_000 + PASSAGE_MARGIN_MS), false));
+        assert!(passage.is_proven_by(after_the_margin, at(60_001 + PASSAGE_MARGIN_MS), false));
+        assert!(!passage.is_proven_by(after_the_margin, at(9_000_000), true), "still behind");
     }
 }
