@@ -206,7 +206,7 @@ mod tests {
         assert!(!passage.is_proven_by(2_000, at(60_000), false), "too early, whatever the block says");
         let after_the_margin = 1_000 + PASSAGE_MARGIN_MS;
         assert!(
-            !passage.is_proven_by(after_the_margin, at(60_000)),
+            !passage.is_proven_by(after_the_margin, at(60_000), false),
             "not later than what was seen meanwhile"
         );
         assert!(!passage.is_proven_by(after_the_margin, at(60_000 + PASSAGE_MARGIN_MS), false));
