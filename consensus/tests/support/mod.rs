@@ -1,5 +1,5 @@
 //! What the tests of this crate share: keys, and a small network of validators on the deterministic runtime.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "shared by test binaries that each use their part")]
 
 pub mod cluster;
 pub mod wire;
