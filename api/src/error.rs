@@ -184,7 +184,7 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         55 => "signatures",
         201 | 203..=205 | 403 => "operation.amount",
         202 | 206..=208 => "operation.payee",
-        301 | 302 | 303 => "operation.wallets",
+        301..=303 => "operation.wallets",
         401 => "wallet",
         402 => "operation.to",
         _ => return None,

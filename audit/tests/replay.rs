@@ -305,7 +305,7 @@ fn the_first_difference_by_height_wins() {
 fn another_network_s_genesis_is_refused() {
     let forge = forge();
     let store = stored(&forge);
-    let mut spec = forge.network.spec.clone();
+    let mut spec = forge.network.spec;
     spec.network.push('x');
     let replay = Replay { spec: &spec, chain: CHAIN, threads: 1, progress: &|_| {} };
     let source = DatabaseSource::new(&store, CHAIN).unwrap();

@@ -32,7 +32,7 @@ const BODY: usize = 250;
 /// The bank that is killed.
 const VICTIM: usize = 3;
 /// What a forger gives himself.
-const FORGED_FEN: u64 = 1_000_000_00;
+const FORGED_FEN: u64 = 100_000_000;
 
 /// What happened, line by line.
 struct Table1(Vec<(&'static str, String)>);

@@ -192,7 +192,7 @@ impl Load {
             posted = due;
             turn += 1;
             while posts.try_join_next().is_some() {}
-            if turn % 500 == 0 {
+            if turn.is_multiple_of(500) {
                 eprintln!("{posted} posted, {} accepted", accepted.load(Ordering::Relaxed));
             }
         }

@@ -156,6 +156,7 @@ pub struct Executed {
 
 /// What the driver is to do.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "effects are made once and moved once")]
 pub enum Effect {
     /// Send a frame to one node; it may be lost.
     Send {

@@ -20,7 +20,7 @@ use ledger::values::{
     Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, KeyCache,
     NodeIndex, OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
 };
-use storage::{Identity, MemoryStore, Page, Reader as _, Store, Table};
+use storage::{Identity, MemoryStore, Page, Store, Table};
 
 /// The bank under test, and the one that is faulty.
 pub(crate) const HONEST: usize = 0;

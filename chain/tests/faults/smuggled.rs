@@ -127,7 +127,7 @@ fn a_stateful_fault_is_ordered_and_has_no_effect_but_its_outcome() {
         underfunded.clone(),
         replayed,
         expired,
-        paid.clone(),
+        paid,
         bank.pay(500, 5),
     ];
     let (digest, batch) = bank.sealed(FAULTY, 1, transactions);
