@@ -6,7 +6,7 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | [`file`] | the genesis file: a `GenesisSpec` as JSON for people |
+//! | [`mod@file`] | the genesis file: a `GenesisSpec` as JSON for people |
 //! | [`template`] | what a ceremony starts from |
 //! | [`contribution`] | what an operator brings, signed, with proofs of possession |
 //! | [`merge`](mod@merge) | contributions into a genesis |

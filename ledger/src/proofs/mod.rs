@@ -7,7 +7,7 @@
 //! | [`finality`] | that a block is final |
 //! | [`certified`] | that a quorum stands behind the result of a height |
 //! | [`outcomes`] | which outcomes a height had |
-//! | [`file`] | the proof file: outcome, balance, absence, supply |
+//! | [`mod@file`] | the proof file: outcome, balance, absence, supply |
 //! | [`replay`] | a whole chain, by executing it again |
 
 pub mod certificate;

@@ -6,7 +6,7 @@
 //! | [`admission`] | whether a transaction is executed at all (PROTOCOL rule 7) |
 //! | [`apply`] | what every operation has in common, then the operation's own file |
 //! | [`pay`], [`open_wallets`], [`issue`], [`redeem`] | one operation each: guards, a line, writes |
-//! | [`forecast`] | the same on a throw-away copy |
+//! | [`mod@forecast`] | the same on a throw-away copy |
 //! | [`invariants`] | what must hold at every height |
 //! | [`batch_validity`], [`block_validity`] | what voters check before they vote, without state |
 //! | [`signatures`] | all signatures of many transactions at once |

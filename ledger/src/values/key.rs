@@ -1,5 +1,5 @@
 //! Ed25519 keys and signatures (RFC 8032). Signing by `ed25519-dalek`; verification by the ZIP-215 rules in
-//! [`super::verify`], for everyone.
+//! [`mod@super::verify`], for everyone.
 
 use std::fmt;
 use std::str::FromStr;

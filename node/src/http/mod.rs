@@ -19,7 +19,7 @@
 //! 3. Nothing a client sends makes memory, threads or time grow without bound: connections, head, body, requests, waits,
 //!    reads, page rows and page bytes each have a named bound.
 //! 4. Nothing beyond loopback is served without TLS and a token (refused at start, [`crate::config`]).
-//! 5. The router, the OpenAPI document and the scopes come from one table, [`routes`].
+//! 5. The router, the OpenAPI document and the scopes come from one table, `routes`.
 
 mod blocks;
 mod chains;

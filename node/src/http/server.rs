@@ -82,7 +82,7 @@ impl RestServer {
         self.address
     }
 
-    /// Takes no more connections and lets requests in work end, for [`STOP_TIMEOUT_MS`] at most.
+    /// Takes no more connections and lets requests in work end, for `STOP_TIMEOUT_MS` at most.
     pub async fn stop(mut self) {
         self.handle.graceful_shutdown(Some(Duration::from_millis(STOP_TIMEOUT_MS)));
         let grace = Duration::from_millis(STOP_TIMEOUT_MS.saturating_mul(2));
