@@ -131,8 +131,8 @@ impl Verifier {
     fn bad_signature(&mut self, blocks: &[VerifiedBlock]) -> Option<(usize, Height, Finding)> {
         let transactions: Vec<&Transaction> = blocks.iter().flat_map(VerifiedBlock::transactions).collect();
         let genesis = self.rules.genesis;
-        let bad = check_signatures(&transactions, genesis, &self.secret, &mut self.keys, self.cores.as_ref())
-            .err()?;
+        let bad =
+            check_signatures(&transactions, genesis, &self.secret, &self.keys, self.cores.as_ref()).err()?;
         let transaction = transactions.get(bad)?.id(genesis);
         let mut passed = 0_usize;
         let place = blocks.iter().position(|block| {

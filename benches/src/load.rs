@@ -7,22 +7,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use api::bulk::encode_body;
 use clap::Args;
-use hdrhistogram::Histogram;
-use ledger::values::{ChainId, Height, TransactionId};
 use serde::Serialize;
 use system::{Cluster, jiaozi_binary};
 
+use crate::open_loop::{Latency, OpenLoop, Signed, applied, drain, height};
 use crate::population::Population;
 use crate::usage;
-use crate::watch::{Seen, watch};
+use crate::watch::watch;
 
-/// Interval at which payments that are due are posted.
-const TICK_MS: u64 = 20;
 /// How long stragglers may take after the last payment was due.
 const DRAIN_SECONDS: u64 = 20;
 
@@ -47,13 +43,6 @@ pub(crate) struct Load {
 }
 
 #[derive(Serialize)]
-struct Latency {
-    p50_ms: f64,
-    p99_ms: f64,
-    max_ms: f64,
-}
-
-#[derive(Serialize)]
 struct Answer {
     banks: usize,
     wallets: usize,
@@ -71,6 +60,7 @@ struct Answer {
     rss_bytes_max: u64,
     disk_bytes_per_payment_and_node: f64,
     blocks: usize,
+    seconds_to_ready_after_a_kill: f64,
 }
 
 impl Load {
@@ -97,7 +87,12 @@ impl Load {
         );
         let payments = population.payments(usize::try_from(self.rate * self.seconds).unwrap(), 1);
         eprintln!("posting");
-        let answer = self.measure(&cluster, &payments, idle).await;
+        let mut answer = self.measure(&cluster, &payments, idle).await;
+        cluster.kill(0);
+        let killed = Instant::now();
+        cluster.spawn(0, &jiaozi);
+        cluster.wait_ready(0, Duration::from_secs(120)).await;
+        answer.seconds_to_ready_after_a_kill = killed.elapsed().as_secs_f64();
         println!("{}", serde_json::to_string_pretty(&answer).unwrap());
         cluster.stop_all().await;
     }
@@ -122,180 +117,48 @@ impl Load {
         (0..self.banks).map(|bank| usage::disk_bytes(&cluster.data_directory(bank))).sum()
     }
 
-    async fn measure(&self, cluster: &Cluster, payments: &[(Vec<u8>, TransactionId)], idle: f64) -> Answer {
+    async fn measure(&self, cluster: &Cluster, payments: &[Signed], idle: f64) -> Answer {
         let stop = Arc::new(AtomicBool::new(false));
-        let watchers: Vec<_> = (0..self.banks)
-            .map(|bank| tokio::spawn(watch(cluster.client(bank), Arc::clone(&stop))))
-            .collect();
+        let banks: Vec<usize> = (0..self.banks).collect();
+        let watchers: Vec<_> =
+            banks.iter().map(|bank| tokio::spawn(watch(cluster.client(*bank), Arc::clone(&stop)))).collect();
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let first_height = self.height(cluster).await + 1;
+        let first_height = height(cluster, 0).await + 1;
         let (cpu_before, disk_before) = (self.cpu_us(cluster), self.disk(cluster));
         let start = Instant::now();
-        let accepted = self.post(cluster, payments, start).await;
-        let last_height = self.drain(cluster, first_height).await;
+        let open_loop = OpenLoop { cluster, banks: &banks, rate: self.rate, payments };
+        let accepted = open_loop.post(start).await;
+        let last_height = drain(cluster, Duration::from_secs(DRAIN_SECONDS)).await;
         let cpu = self.cpu_us(cluster) - cpu_before;
         let rss = self.processes(cluster).into_iter().map(|process| usage::read(process).rss_bytes).max();
         let disk = self.disk(cluster).saturating_sub(disk_before);
         stop.store(true, Ordering::Relaxed);
-        let mut seen = Vec::new();
-        for watcher in watchers {
-            seen.push(watcher.await.unwrap());
+        let mut seen = BTreeMap::new();
+        for (bank, watcher) in banks.iter().zip(watchers) {
+            seen.insert(*bank, watcher.await.unwrap());
         }
-        let applied_at = self.applied(cluster, first_height, last_height).await;
-        self.answer(
-            payments,
-            start,
-            &seen,
-            &applied_at,
-            Totals { accepted, cpu, rss: rss.unwrap_or(0), disk, idle },
-        )
-    }
-
-    async fn height(&self, cluster: &Cluster) -> u64 {
-        let view = cluster.client(0).chains().await.unwrap();
-        view.chains.first().and_then(|chain| chain.progress.as_ref()).map_or(0, |progress| progress.height)
-    }
-
-    /// Posts every payment at its moment; answers how many were accepted.
-    async fn post(&self, cluster: &Cluster, payments: &[(Vec<u8>, TransactionId)], start: Instant) -> u64 {
-        let accepted = Arc::new(AtomicU64::new(0));
-        let clients: Vec<_> = (0..self.banks).map(|bank| cluster.client(bank)).collect();
-        let mut posted = 0_usize;
-        let mut posts = tokio::task::JoinSet::new();
-        let mut ticker = tokio::time::interval(Duration::from_millis(TICK_MS));
-        let mut turn = 0_usize;
-        while posted < payments.len() {
-            ticker.tick().await;
-            let due = usize::try_from(start.elapsed().as_micros() as u64 * self.rate / 1_000_000).unwrap();
-            let due = due.min(payments.len());
-            // Payment i goes to bank i % banks, so each bank's share of this tick is one body.
-            for bank in 0..self.banks {
-                let share: Vec<&[u8]> = (posted..due)
-                    .filter(|index| index % self.banks == bank)
-                    .map(|index| payments[index].0.as_slice())
-                    .collect();
-                if share.is_empty() {
-                    continue;
-                }
-                let (body, count) = (encode_body(share.iter().copied()).unwrap(), share.len());
-                let (client, accepted) = (clients[bank].clone(), Arc::clone(&accepted));
-                posts.spawn(async move {
-                    if let Ok(answers) = client.submit_bulk_body(body, count).await {
-                        let taken = answers
-                            .iter()
-                            .filter(|answer| answer.status == api::SubmitStatus::Accepted)
-                            .count();
-                        accepted.fetch_add(taken as u64, Ordering::Relaxed);
-                    }
-                });
-            }
-            posted = due;
-            turn += 1;
-            while posts.try_join_next().is_some() {}
-            if turn.is_multiple_of(500) {
-                eprintln!("{posted} posted, {} accepted", accepted.load(Ordering::Relaxed));
-            }
-        }
-        while posts.join_next().await.is_some() {}
-        accepted.load(Ordering::Relaxed)
-    }
-
-    /// Waits until two blocks in a row are empty and certified, or the time is over; answers the height.
-    async fn drain(&self, cluster: &Cluster, first_height: u64) -> u64 {
-        let client = cluster.client(0);
-        let end = Instant::now() + Duration::from_secs(DRAIN_SECONDS);
-        let mut height = first_height;
-        while Instant::now() < end {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            height = self.height(cluster).await;
-            let empty = match client.outcomes(ChainId(0), Height(height)).await {
-                Ok(outcomes) => outcomes.is_empty(),
-                Err(_) => false,
-            };
-            let pooled = client.chains().await.map_or(1, |view| {
-                view.chains
-                    .first()
-                    .and_then(|chain| chain.progress.as_ref())
-                    .map_or(1, |p| p.pooled_transactions)
-            });
-            if empty && pooled == 0 {
-                tokio::time::sleep(Duration::from_millis(1_000)).await;
-                return self.height(cluster).await;
-            }
-        }
-        height
-    }
-
-    /// Height of every applied payment, from the ledger.
-    async fn applied(&self, cluster: &Cluster, first: u64, last: u64) -> BTreeMap<TransactionId, u64> {
-        let client = cluster.client(0);
-        let mut applied = BTreeMap::new();
-        for height in first..=last {
-            let outcomes = client.outcomes(ChainId(0), Height(height)).await.unwrap();
-            applied.extend(
-                outcomes.iter().filter(|outcome| outcome.is_applied()).map(|outcome| (outcome.id, height)),
-            );
-        }
-        applied
-    }
-
-    fn answer(
-        &self,
-        payments: &[(Vec<u8>, TransactionId)],
-        start: Instant,
-        seen: &[Seen],
-        applied_at: &BTreeMap<TransactionId, u64>,
-        totals: Totals,
-    ) -> Answer {
-        let mut to_final = Histogram::<u64>::new(3).unwrap();
-        let mut to_certified = Histogram::<u64>::new(3).unwrap();
-        let mut applied = 0_u64;
-        let mut last = start;
-        for (index, (_, id)) in payments.iter().enumerate() {
-            let Some(height) = applied_at.get(id) else { continue };
-            applied += 1;
-            let scheduled = start + Duration::from_micros(index as u64 * 1_000_000 / self.rate);
-            let other = &seen[(index + 1) % self.banks];
-            if let Some(moment) = other.is_final.get(height) {
-                to_final.record(moment.saturating_duration_since(scheduled).as_micros() as u64).unwrap();
-                last = last.max(*moment);
-            }
-            if let Some(moment) = other.certified.get(height) {
-                to_certified.record(moment.saturating_duration_since(scheduled).as_micros() as u64).unwrap();
-            }
-        }
-        let offered = payments.len() as u64;
+        let applied_at = applied(cluster, first_height, last_height).await;
+        let result = open_loop.judge(start, &seen, &applied_at);
         let blocks: std::collections::BTreeSet<_> = applied_at.values().collect();
+        let offered = payments.len() as u64;
         Answer {
             banks: self.banks,
             wallets: self.wallets,
             seconds: self.seconds,
             offered,
             offered_per_second: self.rate,
-            accepted: totals.accepted,
-            applied,
-            missed: offered - applied,
-            applied_per_second: applied as f64 / last.duration_since(start).as_secs_f64().max(0.001),
-            to_final: latency(&to_final),
-            to_certified: latency(&to_certified),
-            cpu_us_per_payment: totals.cpu as f64 / applied.max(1) as f64,
-            cpu_cores_idle_before: totals.idle,
-            rss_bytes_max: totals.rss,
-            disk_bytes_per_payment_and_node: totals.disk as f64 / applied.max(1) as f64 / self.banks as f64,
+            accepted,
+            applied: result.applied,
+            missed: offered - result.applied,
+            applied_per_second: result.applied_per_second,
+            to_final: result.to_final,
+            to_certified: result.to_certified,
+            cpu_us_per_payment: cpu as f64 / result.applied.max(1) as f64,
+            cpu_cores_idle_before: idle,
+            rss_bytes_max: rss.unwrap_or(0),
+            disk_bytes_per_payment_and_node: disk as f64 / result.applied.max(1) as f64 / self.banks as f64,
             blocks: blocks.len(),
+            seconds_to_ready_after_a_kill: 0.0,
         }
     }
-}
-
-struct Totals {
-    accepted: u64,
-    cpu: u64,
-    rss: u64,
-    disk: u64,
-    idle: f64,
-}
-
-fn latency(histogram: &Histogram<u64>) -> Latency {
-    let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
-    Latency { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: histogram.max() as f64 / 1_000.0 }
 }

@@ -3,15 +3,19 @@
 //! | file | what it says |
 //! | --- | --- |
 //! | `demo.rs` | the demonstration: 20,000 payments, a crash, a replay, two forgeries |
-//! | `load.rs` | the load: open loop, latency to final and to certified |
+//! | `load.rs` | the load: what a network carries, and what it costs |
+//! | `catch_up.rs` | a bank far behind, a source that lies, and what the others feel of it |
+//! | `open_loop.rs` | payments at a steady rate; latency to final and to certified |
 //! | `population.rs` | wallets: keys, opening, funding, pre-signed payments |
 //! | `watch.rs` | when each height was seen final and certified at each bank |
 //! | `usage.rs` | processor, memory and disk of the nodes |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement fails loudly")]
 
+mod catch_up;
 mod demo;
 mod load;
+mod open_loop;
 mod population;
 mod usage;
 mod watch;
@@ -30,6 +34,8 @@ struct Arguments {
 enum Command {
     /// The main job on real input, with a crash, a replay and two forgeries.
     Demo(demo::Demo),
+    /// A bank ten thousand blocks behind catches up, with one source that lies; prints one JSON object.
+    CatchUp(catch_up::CatchUp),
     /// Four banks as processes, pre-signed payments in an open loop; prints one JSON object.
     Load(load::Load),
 }
@@ -38,6 +44,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     match Arguments::parse().command {
         Command::Demo(demo) => runtime.block_on(demo.run()),
+        Command::CatchUp(catch_up) => runtime.block_on(catch_up.run()),
         Command::Load(load) => runtime.block_on(load.run()),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use api::Client;
 
 /// How often a bank is asked; the error of a latency is at most this and one answer's time.
-const POLL_MS: u64 = 10;
+const POLL_MS: u64 = 20;
 
 /// What was seen at one bank, by height.
 #[derive(Debug, Default, Clone)]

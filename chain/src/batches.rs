@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger::records::Batch;
+use ledger::rules::BatchFacts;
 use ledger::values::{BatchDigest, TimestampMs, ValidatorIndex};
 
 use crate::config::{
@@ -43,6 +44,7 @@ impl Voters {
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) batch: Arc<Batch>,
+    pub(crate) facts: BatchFacts,
     pub(crate) bytes: Bytes,
     pub(crate) valid: bool,
     pub(crate) acknowledged_by: Voters,
@@ -63,13 +65,6 @@ pub(crate) struct Admission {
     pub(crate) is_fresh: bool,
 }
 
-impl Known {
-    /// Bytes that it adds to a block's weight.
-    pub(crate) fn weight(&self) -> u64 {
-        self.batch.weight()
-    }
-}
-
 /// Whether a batch was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admitted {
@@ -86,7 +81,16 @@ pub(crate) struct Batches {
     order: BTreeMap<u64, BatchDigest>,
     early: BTreeMap<BatchDigest, Voters>,
     invalid: BTreeSet<BatchDigest>,
+    /// What waits of each sealer.
+    waiting: BTreeMap<ValidatorIndex, Share>,
     next_arrival: u64,
+}
+
+/// Batches of one sealer that are in no final block.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    count: usize,
+    bytes: usize,
 }
 
 impl Batches {
@@ -117,7 +121,11 @@ impl Batches {
         if !admission.wanted && self.is_full(batch.content.sealer, bytes.len()) {
             return Admitted::No;
         }
+        let share = self.waiting.entry(batch.content.sealer).or_default();
+        share.count += 1;
+        share.bytes += bytes.len();
         let known = Known {
+            facts: BatchFacts::of(digest, &batch),
             batch,
             bytes,
             valid: false,
@@ -133,22 +141,30 @@ impl Batches {
         Admitted::New
     }
 
-    fn waiting_of(&self, sealer: ValidatorIndex) -> (usize, usize) {
-        self.known
-            .values()
-            .filter(|known| !known.is_final && known.batch.content.sealer == sealer)
-            .fold((0, 0), |(count, bytes), known| (count + 1, bytes + known.bytes.len()))
+    fn share_of(&self, sealer: ValidatorIndex) -> Share {
+        self.waiting.get(&sealer).copied().unwrap_or_default()
+    }
+
+    /// A batch waits no longer: it is final, or gone.
+    fn settle(&mut self, sealer: ValidatorIndex, bytes: usize) {
+        if let Some(share) = self.waiting.get_mut(&sealer) {
+            share.count -= 1;
+            share.bytes -= bytes;
+            if share.count == 0 {
+                self.waiting.remove(&sealer);
+            }
+        }
     }
 
     fn is_full(&self, sealer: ValidatorIndex, bytes: usize) -> bool {
-        let (waiting, waiting_bytes) = self.waiting_of(sealer);
-        waiting >= WAITING_BATCHES_PER_SEALER_MAX || waiting_bytes + bytes > WAITING_BYTES_PER_SEALER_MAX
+        let share = self.share_of(sealer);
+        share.count >= WAITING_BATCHES_PER_SEALER_MAX || share.bytes + bytes > WAITING_BYTES_PER_SEALER_MAX
     }
 
     /// Whether the own batcher may seal another batch.
     pub(crate) fn may_seal(&self, own: ValidatorIndex) -> bool {
-        let (waiting, bytes) = self.waiting_of(own);
-        waiting < OWN_WAITING_BATCHES_MAX && bytes < WAITING_BYTES_PER_SEALER_MAX / 2
+        let share = self.share_of(own);
+        share.count < OWN_WAITING_BATCHES_MAX && share.bytes < WAITING_BYTES_PER_SEALER_MAX / 2
     }
 
     /// Records the verdict on a batch's signatures. Answers the batch if it is held.
@@ -195,14 +211,19 @@ impl Batches {
 
     /// Marks a batch as part of a final block.
     pub(crate) fn finalize(&mut self, digest: &BatchDigest) {
-        if let Some(known) = self.known.get_mut(digest) {
+        if let Some(known) = self.known.get_mut(digest).filter(|known| !known.is_final) {
             known.is_final = true;
+            let (sealer, bytes) = (known.batch.content.sealer, known.bytes.len());
+            self.settle(sealer, bytes);
         }
     }
 
     pub(crate) fn forget(&mut self, digest: &BatchDigest) -> Option<Known> {
         let known = self.known.remove(digest)?;
         self.order.remove(&known.arrival);
+        if !known.is_final {
+            self.settle(known.batch.content.sealer, known.bytes.len());
+        }
         Some(known)
     }
 

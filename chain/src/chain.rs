@@ -51,6 +51,7 @@ pub struct Chain {
     pub(crate) next_sequence: u64,
     pub(crate) evidence_count: u64,
     pub(crate) oldest_pooled_ms: Option<u64>,
+    pub(crate) last_seal_ms: Option<u64>,
     pub(crate) last_block_ms: u64,
     pub(crate) last_repeat_ms: u64,
     pub(crate) wake_ms: Option<u64>,
@@ -115,6 +116,7 @@ impl Chain {
             next_sequence: recovered.next_sequence,
             evidence_count: recovered.evidence_count,
             oldest_pooled_ms: None,
+            last_seal_ms: None,
             last_block_ms: 0,
             last_repeat_ms: 0,
             wake_ms: None,
@@ -128,10 +130,16 @@ impl Chain {
 
     /// Takes one input; answers what is to be done, in order.
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
-        if self.halted {
-            return Vec::new();
+        self.step_all(now, [input])
+    }
+
+    /// Takes what came together and looks once at what follows: under load that is most of the work.
+    pub fn step_all(&mut self, now: Now, inputs: impl IntoIterator<Item = Input>) -> Vec<Effect> {
+        for input in inputs {
+            if !self.halted {
+                self.take(now, input);
+            }
         }
-        self.take(now, input);
         if !self.halted {
             self.advance_finality(now);
         }

@@ -4,12 +4,10 @@ use ledger::records::ValidatorRecord;
 use ledger::rules::ChainRules;
 use ledger::values::{Epoch, NodeIndex, SecretKey, ValidatorIndex, faults_max, quorum};
 
-/// Age at which a lonely transaction is sealed: long enough to share a batch with its neighbours on the wire.
-pub const BATCH_AGE_IDLE_MS: u64 = 5;
-/// Age at which a batch is sealed under load, so that signature checks draw large groups.
-pub const BATCH_AGE_LOADED_MS: u64 = 50;
-/// Waiting transactions above which the node counts as loaded.
-pub const LOADED_TRANSACTIONS: usize = 64;
+/// Age at which a transaction is sealed after a pause: long enough to share a batch with its neighbours on the wire.
+pub const BATCH_AGE_MS: u64 = 5;
+/// Least time between two batches of one sealer that are not full, so that signature checks draw large groups.
+pub const BATCH_PACE_MS: u64 = 50;
 /// How long after sealing a batch may still be ordered.
 pub const BATCH_TTL_MS: u64 = 30_000;
 const _: () = assert!(2 * BATCH_TTL_MS <= ledger::records::batch::BATCH_LIFE_MS_MAX, "clocks may differ");
@@ -33,7 +31,7 @@ pub const OPEN_BLOCKS_MAX: usize = 512;
 /// Digests of final blocks that are remembered: the engine asks again for views of its retention (256) at most.
 pub const RECENT_FINAL_MAX: usize = 1_024;
 /// An idle leader holds its proposal this long: below half the engine's leader timeout of 1 s.
-pub const IDLE_HOLD_MS: u64 = 400;
+pub const IDLE_HOLD_MS: u64 = 450;
 /// Pause before something that was asked of one peer is asked of another.
 pub const FETCH_RETRY_MS: u64 = 250;
 /// Grace before a missing batch or block is asked for: usually it is on its way.

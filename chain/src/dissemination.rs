@@ -14,8 +14,7 @@ use storage::{Durability, Table, WriteSet};
 use crate::batches::{Admission, Admitted};
 use crate::chain::Chain;
 use crate::config::{
-    BATCH_AGE_IDLE_MS, BATCH_AGE_LOADED_MS, BATCH_TTL_MS, EVIDENCE_MAX, LOADED_TRANSACTIONS, REPEAT_MS,
-    REQUEST_DIGESTS_MAX,
+    BATCH_AGE_MS, BATCH_PACE_MS, BATCH_TTL_MS, EVIDENCE_MAX, REPEAT_MS, REQUEST_DIGESTS_MAX,
 };
 use crate::frame::{Digests, Frame};
 use crate::step::{Effect, Now, Report};
@@ -24,11 +23,12 @@ use crate::step::{Effect, Now, Report};
 const BATCH_FIELDS_BYTES: usize = 256;
 
 impl Chain {
-    /// When the oldest pooled transaction is due to be sealed.
+    /// When the oldest pooled transaction is due to be sealed: soon after a pause, else a pace after the last batch, because
+    /// a batch costs everyone some work whatever is in it.
     pub(crate) fn seal_due(&self, _now: Now) -> Option<u64> {
-        let loaded = self.pool.len() > LOADED_TRANSACTIONS;
-        let age = if loaded { BATCH_AGE_LOADED_MS } else { BATCH_AGE_IDLE_MS };
-        self.oldest_pooled_ms.map(|oldest| oldest.saturating_add(age)).filter(|_| self.may_seal())
+        let oldest = self.oldest_pooled_ms.filter(|_| self.may_seal())?;
+        let paced = self.last_seal_ms.map_or(0, |last| last.saturating_add(BATCH_PACE_MS));
+        Some(oldest.saturating_add(BATCH_AGE_MS).max(paced))
     }
 
     fn may_seal(&self) -> bool {
@@ -66,6 +66,7 @@ impl Chain {
             transactions: taken.into_iter().map(|pooled| pooled.transaction).collect(),
         };
         self.next_sequence = content.sequence.saturating_add(1);
+        self.last_seal_ms = Some(now.elapsed_ms);
         let (digest, batch) = content.seal(self.config.rules.genesis, &key);
         let bytes = Bytes::from(batch.encode());
         let admission = Admission { wanted: true, is_fresh: true };

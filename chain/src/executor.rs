@@ -4,6 +4,7 @@
 //! written and the node must stop: a block that a quorum ordered cannot be skipped.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use ledger::records::{Claim, GenesisSpec, Record, WalletRecord};
@@ -12,6 +13,7 @@ use ledger::state::{ChainState, Execution, GenesisFault, LoadFault, ReadFault, S
 use ledger::values::{Canonical, ChainId, Height, Slot, Strategy, WalletId};
 use storage::{Durability, Page, Reader, StorageError, Store, Table, WriteSet, key};
 
+use crate::record_cache::RecordCache;
 use crate::rows::{self, Outcomes, RowFault};
 use crate::step::{Executed, FinalBlock};
 
@@ -50,7 +52,16 @@ impl From<StorageError> for ExecutorFault {
 pub struct Executor<S> {
     state: ChainState,
     store: Arc<dyn Store>,
+    cache: Arc<RecordCache>,
     strategy: S,
+    swept: Option<Swept>,
+}
+
+/// Up to where leftovers are gone. A search from the start would walk over the remains of all that was ever deleted.
+#[derive(Debug, Clone, Copy)]
+struct Swept {
+    proposals: Height,
+    undo: Height,
 }
 
 impl<S: Strategy> Executor<S> {
@@ -68,7 +79,7 @@ impl<S: Strategy> Executor<S> {
             Some(head) => load(spec, store.as_ref(), rows::decode(Table::Meta, &head)?, &strategy)?,
             None => write_genesis(spec, chain, store.as_ref())?,
         };
-        Ok(Self { state, store, strategy })
+        Ok(Self { state, store, cache: Arc::default(), strategy, swept: None })
     }
 
     /// The state after the last executed block.
@@ -77,13 +88,19 @@ impl<S: Strategy> Executor<S> {
         &self.state
     }
 
+    /// The wallets that were written lately, for others who read this chain's store.
+    #[must_use]
+    pub fn cache(&self) -> Arc<RecordCache> {
+        Arc::clone(&self.cache)
+    }
+
     /// Executes and commits the next final block.
     ///
     /// # Errors
     /// [`ExecutorFault`]; nothing of the block was written, except where the store failed in the middle of a write, which
     /// it undoes or completes when it is opened again.
     pub fn execute(&mut self, next: &FinalBlock) -> Result<Executed, ExecutorFault> {
-        let reader = RecordReader { store: self.store.as_ref() };
+        let reader = RecordReader { store: self.store.as_ref(), cache: &self.cache };
         let execution = self.state.execute(&reader, &next.block, &next.batches, &self.strategy)?;
         let set = self.writes(next, &execution)?;
         if let Err(fault) = self.store.write(set, Durability::Synced) {
@@ -91,6 +108,9 @@ impl<S: Strategy> Executor<S> {
             let _undone = self.state.undo(&execution.undo);
             return Err(fault.into());
         }
+        self.cache.committed(&execution.writes.records);
+        self.swept =
+            Some(Swept { proposals: next.block.header.height, undo: next.block.header.claim.height });
         let skipped = execution.skipped.iter().map(|skipped| skipped.id);
         Ok(Executed {
             claim: Claim { height: execution.result.height, result: execution.result_hash },
@@ -123,7 +143,15 @@ impl<S: Strategy> Executor<S> {
         }
         self.clear_proposals(&mut set, next, height)?;
         // Results up to the block's claim are certified, so their undo records have served.
-        set.delete_range(Table::Undo, key::height(0), key::height(next.block.header.claim.height.next().0));
+        let certified = next.block.header.claim.height;
+        match self.swept {
+            None => set.delete_range(Table::Undo, key::height(0), key::height(certified.next().0)),
+            Some(swept) => {
+                for height in swept.undo.next().0..=certified.0 {
+                    set.delete(Table::Undo, key::height(height));
+                }
+            }
+        }
         Ok(set)
     }
 
@@ -135,7 +163,8 @@ impl<S: Strategy> Executor<S> {
         height: Height,
     ) -> Result<(), ExecutorFault> {
         let until = height.next().0.to_be_bytes();
-        let page = Page { until: Some(&until), ..Page::first(PROPOSALS_PAGE) };
+        let from = self.swept.map_or(Height(0), |swept| swept.proposals).0.to_be_bytes();
+        let page = Page { from: Bound::Included(&from), until: Some(&until), ..Page::first(PROPOSALS_PAGE) };
         for (place, _) in self.store.scan(Table::Proposals, page)? {
             if let Some((proposed, digest)) = key::split_proposal(&place)
                 && digest != next.digest.0
@@ -152,7 +181,7 @@ impl<S: Strategy> Executor<S> {
     }
 }
 
-/// Proposals cleared with one block; leftovers are cleared with the next.
+/// Proposals cleared with one block; leftovers are cleared after the next start.
 const PROPOSALS_PAGE: usize = 256;
 
 fn put_state(set: &mut WriteSet, writes: &ledger::state::StateWrites) {
@@ -204,14 +233,43 @@ fn load<S: Strategy>(
 /// Room made before the first record is read; more is made as they come.
 const RECORDS_HINT: usize = 1 << 20;
 
-/// Point reads of state records from a store or a snapshot of it.
+/// Point reads of the newest state records: what was written lately from memory, the rest from the store.
 pub struct RecordReader<'a, R: Reader + ?Sized> {
     /// Where to read.
     pub store: &'a R,
+    /// What its executor has written lately; an empty one where nobody executes.
+    pub cache: &'a RecordCache,
 }
 
 impl<R: Reader + ?Sized> StateReader for RecordReader<'_, R> {
     fn wallets(&self, ids: &[WalletId]) -> Result<Vec<Option<(Slot, WalletRecord)>>, ReadFault> {
+        let mut found = self.cache.wallets(ids);
+        let missing: Vec<WalletId> =
+            ids.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(id, _)| *id).collect();
+        let mut stored = self.stored_wallets(&missing)?;
+        for (id, wallet) in ids.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
+            *wallet = stored.remove(id);
+        }
+        Ok(found)
+    }
+
+    fn records(&self, slots: &[Slot]) -> Result<Vec<Option<Record>>, ReadFault> {
+        let mut found = self.cache.records(slots);
+        let missing: Vec<Slot> =
+            slots.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(slot, _)| *slot).collect();
+        let mut stored = self.stored_records(&missing)?.into_iter();
+        for record in found.iter_mut().filter(|found| found.is_none()) {
+            *record = stored.next().flatten();
+        }
+        Ok(found)
+    }
+}
+
+impl<R: Reader + ?Sized> RecordReader<'_, R> {
+    fn stored_wallets(
+        &self,
+        ids: &[WalletId],
+    ) -> Result<BTreeMap<WalletId, (Slot, WalletRecord)>, ReadFault> {
         let keys: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
         let slots = self.store.multi_get(Table::Slots, &keys).map_err(|_| ReadFault::Store)?;
         let mut found = BTreeMap::new();
@@ -222,7 +280,7 @@ impl<R: Reader + ?Sized> StateReader for RecordReader<'_, R> {
             }
         }
         let wanted: Vec<Slot> = found.keys().copied().collect();
-        let records = self.records(&wanted)?;
+        let records = self.stored_records(&wanted)?;
         let mut wallets = BTreeMap::new();
         for ((slot, id), record) in found.into_iter().zip(records) {
             match record {
@@ -230,10 +288,13 @@ impl<R: Reader + ?Sized> StateReader for RecordReader<'_, R> {
                 _ => return Err(ReadFault::Wallet { wallet: id }),
             };
         }
-        Ok(ids.iter().map(|id| wallets.get(id).cloned()).collect())
+        Ok(wallets)
     }
 
-    fn records(&self, slots: &[Slot]) -> Result<Vec<Option<Record>>, ReadFault> {
+    fn stored_records(&self, slots: &[Slot]) -> Result<Vec<Option<Record>>, ReadFault> {
+        if slots.is_empty() {
+            return Ok(Vec::new());
+        }
         let keys: Vec<[u8; 8]> = slots.iter().map(|slot| key::slot(slot.0)).collect();
         let keys: Vec<&[u8]> = keys.iter().map(<[u8; 8]>::as_slice).collect();
         let rows = self.store.multi_get(Table::Records, &keys).map_err(|_| ReadFault::Store)?;

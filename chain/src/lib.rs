@@ -12,6 +12,7 @@
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
 //! | `catch_up.rs` | what is missing, whom to ask, whom not to trust |
 //! | `executor.rs` | [`Executor`]: final blocks into the store, one atomic write each |
+//! | `record_cache.rs` | [`RecordCache`]: wallets that were written lately |
 //! | `recovery.rs` | [`Recovered`]: where a chain goes on after a start |
 //! | `archive.rs`, `rows.rs` | [`Archive`]: typed reads; how values lie in the store |
 //! | `frame.rs` | what nodes say to each other |
@@ -35,6 +36,7 @@ mod executor;
 mod finality;
 pub mod frame;
 mod ordering;
+mod record_cache;
 mod recovery;
 pub mod rows;
 mod step;
@@ -45,6 +47,7 @@ pub use chain::{Chain, ChainStatus};
 pub use config::ChainConfig;
 pub use executor::{Executor, ExecutorFault, RecordReader};
 pub use frame::{Frame, Lane};
+pub use record_cache::RecordCache;
 pub use recovery::Recovered;
 pub use rows::RowFault;
 pub use step::{Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Ticket, Turn};

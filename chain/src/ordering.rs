@@ -13,8 +13,8 @@ use std::sync::Arc;
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::block::{BLOCK_BATCHES_MAX, CLAIM_LAG_MAX};
 use ledger::records::{Block, BlockBody, BlockHeader};
+use ledger::rules::ParentFacts;
 use ledger::rules::block_validity::{check_batches, check_body, check_header, check_parent};
-use ledger::rules::{BatchFacts, ParentFacts};
 use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, NodeIndex, TimestampMs, View};
 use storage::{Durability, Table, WriteSet, key};
 
@@ -130,7 +130,7 @@ impl Chain {
         for (digest, known) in
             self.batches.orderable(self.config.quorum()).filter(|(digest, _)| !ancestors.contains(*digest))
         {
-            let next_weight = weight.saturating_add(known.weight());
+            let next_weight = weight.saturating_add(known.facts.weight);
             if body.batches.len() >= room || next_weight > self.config.rules.params.block_weight_max {
                 break;
             }
@@ -242,7 +242,7 @@ impl Chain {
                 return Verdict::Invalid;
             }
             let valid = self.batches.get(digest).filter(|known| known.valid);
-            batches.extend(valid.map(|known| BatchFacts::of(*digest, &known.batch)));
+            batches.extend(valid.map(|known| known.facts));
         }
         if batches.len() < block.body.batches.len() {
             return Verdict::NotYet;

@@ -1,32 +1,39 @@
 //! The only door for transactions.
 //!
-//! Checks run from cheap to dear: size and decoding, network and chain, already known, signatures (together for all that
-//! arrived together), a trial execution on the last executed state (a forecast, not a promise), a place in the pool.
-//! Whatever is refused changes nothing and is told why, with the stable code, the field and the mend. Posting again what
-//! was taken in is harmless and answers the same.
+//! Checks run from cheap to dear: size and decoding, network and chain, already known, signatures, a trial execution on the
+//! last executed state (a forecast, not a promise), a place in the pool. Whatever is refused changes nothing and is told why,
+//! with the stable code, the field and the mend. Posting again what was taken in is harmless and answers the same.
+//!
+//! One thread checks. What was posted while it was busy is checked together: one look at the state, one group of
+//! signatures. So the price of a check falls as the load rises.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use chain::{Archive, RecordReader};
+use chain::{Archive, RecordCache, RecordReader};
 use ledger::records::{NotExecuted, Rejection, Transaction};
-use ledger::rules::{ChainRules, Forecast, TransactionFault, check_signatures, check_transaction, forecast};
-use ledger::values::{Canonical, CodecError, KeyCache, Sequential, Strategy, TimestampMs, TransactionId};
+use ledger::rules::{ChainRules, Forecast, TransactionFault, check_transaction, forecast_each};
+use ledger::values::{Canonical, CodecError, Strategy, TimestampMs, TransactionId};
 use mempool::{PoolRefusal, Pooled};
 use storage::{Store, Table};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::handle::Submitted;
-use crate::strategy::Parallel;
+use crate::verifier::Verifier;
 
 /// Transactions that were taken in and have no outcome yet: above this the node takes no more.
 pub(crate) const PENDING_MAX: usize = 200_000;
-/// Submissions that are checked at one time; more wait in line.
-pub(crate) const CHECKS_AT_ONCE: usize = 2;
-/// Submissions that may wait in line; more are told to come back.
+/// Submissions that may wait for the check; more are told to come back.
 pub(crate) const CHECKS_WAITING_MAX: usize = 64;
-/// Bad signatures of one submission that are found by bisection.
+/// Transactions that are checked together: gathering stops there.
+const GROUP_TRANSACTIONS: usize = 256;
+/// How long a submission of many transactions waits for company.
+const GATHER_MS: u64 = 10;
+/// A submission below this is not worth the wait.
+const LOADED_TRANSACTIONS: usize = 16;
+/// Bad signatures of one group that are found by bisection.
 const BISECTIONS_MAX: usize = 4;
 /// When a refused client may come back.
 const RETRY_AFTER_MS: u64 = 200;
@@ -81,18 +88,22 @@ pub(crate) struct Submission {
 /// The door of one chain.
 pub struct Admission {
     inner: Arc<Inner>,
-    line: Semaphore,
+    to_check: SyncSender<Unchecked>,
+}
+
+/// What was posted together, and where the verdicts go.
+struct Unchecked {
+    transactions: Vec<Vec<u8>>,
+    checked: oneshot::Sender<Vec<Checked>>,
 }
 
 struct Inner {
     rules: ChainRules,
     store: Arc<dyn Store>,
+    cache: Arc<RecordCache>,
     submissions: mpsc::Sender<Submission>,
     pending: Mutex<BTreeMap<TransactionId, TimestampMs>>,
-    keys: Mutex<KeyCache>,
-    secret: [u8; 32],
-    strategy: Parallel,
-    checks: Semaphore,
+    verifier: Verifier,
 }
 
 /// A transaction after the checks: on its way to the pool, or answered.
@@ -102,37 +113,33 @@ enum Checked {
 }
 
 impl Admission {
+    /// Starts the thread that checks; it ends with the door.
+    ///
+    /// # Errors
+    /// The system gives no thread.
     pub(crate) fn new(
         rules: ChainRules,
         store: Arc<dyn Store>,
+        cache: Arc<RecordCache>,
         submissions: mpsc::Sender<Submission>,
-        secret: [u8; 32],
-        strategy: Parallel,
-    ) -> Self {
-        let inner = Inner {
-            rules,
-            store,
-            submissions,
-            pending: Mutex::default(),
-            keys: Mutex::default(),
-            secret,
-            strategy,
-            checks: Semaphore::new(CHECKS_AT_ONCE),
-        };
-        Self { inner: Arc::new(inner), line: Semaphore::new(CHECKS_WAITING_MAX) }
+        verifier: Verifier,
+    ) -> std::io::Result<Self> {
+        let inner = Arc::new(Inner { rules, store, cache, submissions, pending: Mutex::default(), verifier });
+        let (to_check, unchecked) = sync_channel(CHECKS_WAITING_MAX);
+        let checking = Arc::clone(&inner);
+        std::thread::Builder::new().name("admission".into()).spawn(move || checking.check_all(&unchecked))?;
+        Ok(Self { inner, to_check })
     }
 
     /// Checks canonical transaction bytes and takes them in; one answer each, in order.
     pub async fn submit(&self, transactions: Vec<Vec<u8>>) -> Vec<Submitted> {
-        let unavailable = || Submitted::Refused(Refused::Unavailable { retry_after_ms: RETRY_AFTER_MS });
         let count = transactions.len();
         let refuse_all = || (0..count).map(|_| unavailable()).collect::<Vec<_>>();
-        let Ok(_place) = self.line.try_acquire() else { return refuse_all() };
-        let Ok(_turn) = self.inner.checks.acquire().await else { return refuse_all() };
-        let inner = Arc::clone(&self.inner);
-        let Ok(checked) = tokio::task::spawn_blocking(move || inner.check(&transactions)).await else {
+        let (checked, verdicts) = oneshot::channel();
+        if self.to_check.try_send(Unchecked { transactions, checked }).is_err() {
             return refuse_all();
-        };
+        }
+        let Ok(checked) = verdicts.await else { return refuse_all() };
         // On a task of its own: a client that goes away must not leave transactions half taken in.
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move { inner.pool(checked).await }).await.unwrap_or_else(|_| refuse_all())
@@ -169,49 +176,76 @@ impl Inner {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check(&self, transactions: &[Vec<u8>]) -> Vec<Checked> {
+    fn check_all(&self, unchecked: &Receiver<Unchecked>) {
+        while let Ok(first) = unchecked.recv() {
+            let group = gather(first, unchecked);
+            let transactions: Vec<&[u8]> =
+                group.iter().flat_map(|one| one.transactions.iter().map(Vec::as_slice)).collect();
+            let mut checked = self.check(&transactions).into_iter();
+            for Unchecked { transactions, checked: answer } in group {
+                // A client that went away has put nothing into the pool: its verdicts are of no use to anybody.
+                let _gone = answer.send(checked.by_ref().take(transactions.len()).collect()).is_err();
+            }
+        }
+    }
+
+    fn check(&self, transactions: &[&[u8]]) -> Vec<Checked> {
         let decoded = self.decode(transactions);
         let good: Vec<(usize, &Transaction)> = decoded
             .iter()
             .enumerate()
-            .filter_map(|(position, decoded)| {
-                decoded.as_ref().ok().map(|(_, transaction, _)| (position, transaction))
-            })
+            .filter_map(|(position, decoded)| Some((position, &decoded.as_ref().ok()?.transaction)))
             .collect();
         let bad_signatures = self.bad_signatures(&good);
-        let finish =
-            |(position, decoded): (usize, Result<(TransactionId, Transaction, usize), Submitted>)| {
-                match decoded {
-                    Err(answer) => Checked::Answered(answer),
-                    Ok(_) if bad_signatures.contains(&position) => {
-                        Checked::Answered(Submitted::Refused(TransactionFault::SignatureInvalid.into()))
-                    }
-                    Ok((id, transaction, bytes)) => self.forecast(Pooled { id, transaction, bytes }),
-                }
-            };
+        let signed: Vec<&Transaction> = good
+            .iter()
+            .filter(|(position, _)| !bad_signatures.contains(position))
+            .map(|(_, transaction)| *transaction)
+            .collect();
+        let mut forecasts = self.forecasts(&signed).map(Vec::into_iter);
+        let finish = |(position, decoded): (usize, Result<Pooled, Submitted>)| match decoded {
+            Err(answer) => Checked::Answered(answer),
+            Ok(_) if bad_signatures.contains(&position) => {
+                Checked::Answered(Submitted::Refused(TransactionFault::SignatureInvalid.into()))
+            }
+            Ok(pooled) => match forecasts.as_mut().and_then(Iterator::next) {
+                Some(forecast) => self.judge(pooled, forecast),
+                None => Checked::Answered(unavailable()),
+            },
+        };
         decoded.into_iter().enumerate().map(finish).collect()
     }
 
-    fn decode(
-        &self,
-        transactions: &[Vec<u8>],
-    ) -> Vec<Result<(TransactionId, Transaction, usize), Submitted>> {
-        let one = |bytes: &Vec<u8>| {
+    /// Decodes each, and answers for those that are wrong by themselves or known already.
+    fn decode(&self, transactions: &[&[u8]]) -> Vec<Result<Pooled, Submitted>> {
+        let one = |bytes: &&[u8]| {
             let refused = |refused: Refused| Submitted::Refused(refused);
             let transaction = Transaction::decode(bytes).map_err(|fault| refused(fault.into()))?;
             check_transaction(&self.rules, &transaction).map_err(|fault| refused(fault.into()))?;
             let id = transaction.id(self.rules.genesis);
-            if self.pending().contains_key(&id) || self.is_executed(&id) {
-                return Err(Submitted::Known { id });
-            }
-            Ok((id, transaction, bytes.len()))
+            Ok(Pooled { id, transaction, bytes: bytes.len() })
         };
-        transactions.iter().map(one).collect()
+        let mut decoded: Vec<Result<Pooled, Submitted>> = transactions.iter().map(one).collect();
+        let ids: Vec<TransactionId> = decoded.iter().flatten().map(|pooled| pooled.id).collect();
+        let mut known = self.are_known(&ids).into_iter();
+        for one in &mut decoded {
+            if let Ok(Pooled { id, .. }) = *one
+                && known.next() == Some(true)
+            {
+                *one = Err(Submitted::Known { id });
+            }
+        }
+        decoded
     }
 
-    fn is_executed(&self, id: &TransactionId) -> bool {
+    /// Whether each is pending or executed.
+    fn are_known(&self, ids: &[TransactionId]) -> Vec<bool> {
+        let keys: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
         // A store that fails here fails in the forecast too, which refuses.
-        matches!(self.store.get(Table::Transactions, &id.0), Ok(Some(_)))
+        let executed = self.store.multi_get(Table::Transactions, &keys).unwrap_or_default();
+        let mut executed = executed.into_iter().map(|row| row.is_some());
+        let pending = self.pending();
+        ids.iter().map(|id| executed.next() == Some(true) || pending.contains_key(id)).collect()
     }
 
     /// Positions with a bad signature. All are checked together; a failure is found by bisection and taken out, and
@@ -219,54 +253,43 @@ impl Inner {
     fn bad_signatures(&self, transactions: &[(usize, &Transaction)]) -> Vec<usize> {
         let mut bad = Vec::new();
         let mut rest = transactions;
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         for _failure in 0..BISECTIONS_MAX {
             let plain: Vec<&Transaction> = rest.iter().map(|(_, transaction)| *transaction).collect();
-            let Err(position) =
-                check_signatures(&plain, self.rules.genesis, &self.secret, &mut keys, &self.strategy)
-            else {
-                return bad;
-            };
+            let Some(position) = self.verifier.first_bad(&plain) else { return bad };
             let Some((failed, after)) = rest.get(position..).and_then(<[_]>::split_first) else { return bad };
             bad.push(failed.0);
             rest = after;
         }
-        drop(keys);
-        let singly = self.strategy.map(rest, 1, |(position, transaction)| {
-            let mut keys = KeyCache::default();
-            let valid =
-                check_signatures(&[*transaction], self.rules.genesis, &self.secret, &mut keys, &Sequential);
-            (*position, valid.is_ok())
+        let singly = self.verifier.strategy.map(rest, 1, |(position, transaction)| {
+            (*position, self.verifier.first_bad(&[*transaction]).is_none())
         });
         bad.extend(singly.into_iter().filter(|(_, is_valid)| !is_valid).map(|(position, _)| position));
         bad
     }
 
-    fn forecast(&self, pooled: Pooled) -> Checked {
-        let id = pooled.id;
-        let unavailable = Submitted::Refused(Refused::Unavailable { retry_after_ms: RETRY_AFTER_MS });
-        let Ok(Some(head)) = Archive::new(self.store.as_ref()).head() else {
-            return Checked::Answered(unavailable);
-        };
-        let reader = RecordReader { store: self.store.as_ref() };
+    /// What each would become; `None` when the store fails.
+    fn forecasts(&self, transactions: &[&Transaction]) -> Option<Vec<Forecast>> {
+        let head = Archive::new(self.store.as_ref()).head().ok()??;
+        let reader = RecordReader { store: self.store.as_ref(), cache: &self.cache };
         // The next block is later than the last one and about as late as our clock.
         let now = TimestampMs(wall_clock().0.max(head.timestamp.0.saturating_add(1)));
-        match forecast(&self.rules, &head, &reader, &pooled.transaction, now) {
-            Ok(Forecast::Applied) => Checked::Passed(Box::new(pooled)),
-            Ok(Forecast::Rejected(reason)) => {
+        forecast_each(&self.rules, &head, &reader, transactions, now, &self.verifier.strategy).ok()
+    }
+
+    fn judge(&self, pooled: Pooled, forecast: Forecast) -> Checked {
+        let id = pooled.id;
+        match forecast {
+            Forecast::Applied => Checked::Passed(Box::new(pooled)),
+            Forecast::Rejected(reason) => {
                 Checked::Answered(Submitted::Refused(Refused::Rejected { id, reason }))
             }
-            Ok(Forecast::NotExecuted(reason)) => {
-                // Executed between the first look and now: then it is known, not refused.
-                let known = self.is_executed(&id);
-                let answer = if known {
-                    Submitted::Known { id }
-                } else {
-                    Submitted::Refused(Refused::NotExecuted { id, reason })
-                };
-                Checked::Answered(answer)
+            // Executed between the first look and now: then it is known, not refused.
+            Forecast::NotExecuted(_) if self.are_known(&[id]) == [true] => {
+                Checked::Answered(Submitted::Known { id })
             }
-            Err(_) => Checked::Answered(unavailable),
+            Forecast::NotExecuted(reason) => {
+                Checked::Answered(Submitted::Refused(Refused::NotExecuted { id, reason }))
+            }
         }
     }
 
@@ -285,14 +308,13 @@ impl Inner {
         }
         let ids: Vec<TransactionId> = passed.iter().map(|pooled| pooled.id).collect();
         let mut verdicts = self.offer(passed).await.into_iter().zip(ids);
-        let unavailable = Submitted::Refused(Refused::Unavailable { retry_after_ms: RETRY_AFTER_MS });
         let fill = |answer: Option<Submitted>| match answer {
             Some(answer) => answer,
             None => match verdicts.next() {
                 Some((Some(Ok(())), id)) => Submitted::Accepted { id },
                 Some((Some(Err(PoolRefusal::Known)), id)) => Submitted::Known { id },
                 Some((Some(Err(reason)), id)) => Submitted::Refused(Refused::Pool { id, reason }),
-                Some((None, _)) | None => unavailable.clone(),
+                Some((None, _)) | None => unavailable(),
             },
         };
         answers.into_iter().map(fill).collect()
@@ -328,6 +350,25 @@ impl Inner {
         }
         answers
     }
+}
+
+fn unavailable() -> Submitted {
+    Submitted::Refused(Refused::Unavailable { retry_after_ms: RETRY_AFTER_MS })
+}
+
+/// What was posted meanwhile, and what comes in time.
+fn gather(first: Unchecked, unchecked: &Receiver<Unchecked>) -> Vec<Unchecked> {
+    let end = Instant::now() + Duration::from_millis(GATHER_MS);
+    let is_loaded = first.transactions.len() >= LOADED_TRANSACTIONS;
+    let mut transactions = first.transactions.len();
+    let mut group = vec![first];
+    while transactions < GROUP_TRANSACTIONS && group.len() < CHECKS_WAITING_MAX {
+        let left = if is_loaded { end.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+        let Ok(next) = unchecked.recv_timeout(left) else { break };
+        transactions += next.transactions.len();
+        group.push(next);
+    }
+    group
 }
 
 /// This machine's clock, in milliseconds since 1970.

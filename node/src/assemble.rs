@@ -27,6 +27,7 @@ use crate::standing::{Standing, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::{LogError, Metrics, start_logging};
 use crate::tokens::Tokens;
+use crate::verifier::Verifier;
 
 /// Version of everything a chain keeps in its store.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -411,18 +412,23 @@ impl Wiring<'_> {
             })
             .collect();
         let (submissions, submitted) = mpsc::channel(SUBMISSIONS);
-        let secret = random_secret()?;
         let rules = chain_config.rules.clone();
+        let verifier = Verifier {
+            genesis: rules.genesis,
+            secret: random_secret()?,
+            keys: Arc::default(),
+            strategy: self.strategy.clone(),
+        };
         let admission =
-            Arc::new(Admission::new(rules, Arc::clone(&store), submissions, secret, self.strategy.clone()));
+            Admission::new(rules, Arc::clone(&store), executor.cache(), submissions, verifier.clone());
+        let admission = Arc::new(admission.map_err(|fault| system("threads", &fault))?);
         let (status, watched) = watch::channel(first_status(&chain));
         let driver = Driver::new(
             Parts {
                 chain,
                 store: Arc::clone(&store),
                 config: chain_config,
-                strategy: self.strategy.clone(),
-                secret,
+                verifier,
                 network: self.network.clone(),
                 lanes: lanes.collect(),
                 first_lane: self.first_lane + Channel::ALL.len(),

@@ -23,12 +23,7 @@ use chain::{
 };
 use consensus::{Recipients, Reply, Request as Asked, Requests};
 use ledger::proofs::FinalityProof;
-use ledger::records::{Batch, Transaction};
-use ledger::rules::check_signatures;
-use ledger::values::{
-    BatchDigest, BlockDigest, Canonical, ChainId, Epoch, KeyCache, NodeIndex, TimestampMs, ValidatorIndex,
-    View,
-};
+use ledger::values::{BlockDigest, Canonical, ChainId, Epoch, NodeIndex, TimestampMs, ValidatorIndex, View};
 use network::{LaneReceiver, Network};
 use storage::{Durability, Store, WriteSet};
 use tokio::sync::{mpsc, watch};
@@ -39,6 +34,7 @@ use crate::handle::{HaltCode, Status, Voting};
 use crate::standing::{Passage, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::ChainMetrics;
+use crate::verifier::{Unverified, Verified, Verifier};
 
 /// How often the disk's free space is looked at.
 const DISK_CHECK_MS: u64 = 1_000;
@@ -52,8 +48,7 @@ pub(crate) struct Parts {
     pub(crate) chain: Chain,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) config: ChainConfig,
-    pub(crate) strategy: Parallel,
-    pub(crate) secret: [u8; 32],
+    pub(crate) verifier: Verifier,
     pub(crate) network: Network,
     /// The chain's lanes in the order of [`Lane::ALL`], and the network's number of the first.
     pub(crate) lanes: Vec<LaneReceiver>,
@@ -88,7 +83,7 @@ enum Done {
     Input(Input),
     Executed(Executed, Duration),
     Persisted(BlockDigest, Duration),
-    Verified { digest: BatchDigest, first_bad: Option<usize>, transactions: usize, took: Duration },
+    Verified { verified: Vec<Verified>, transactions: usize, took: Duration },
     Halt(HaltCode, String),
 }
 
@@ -107,7 +102,7 @@ pub(crate) struct Driver {
     done: mpsc::UnboundedReceiver<Done>,
     done_sender: mpsc::UnboundedSender<Done>,
     to_storage: blocking::Sender<StorageJob>,
-    to_verifier: blocking::Sender<(BatchDigest, Arc<Batch>)>,
+    to_verifier: blocking::Sender<Unverified>,
     to_executor: blocking::Sender<Box<FinalBlock>>,
     next_disk_check: tokio::time::Instant,
     end: Option<End>,
@@ -130,7 +125,10 @@ impl Driver {
     pub(crate) fn new(mut parts: Parts, executor: Executor<Parallel>) -> std::io::Result<Self> {
         let (done_sender, done) = mpsc::unbounded_channel();
         let to_storage = spawn_storage(Arc::clone(&parts.store), done_sender.clone())?;
-        let to_verifier = spawn_verifier(&parts, done_sender.clone())?;
+        let to_driver = done_sender.clone();
+        let to_verifier = parts.verifier.clone().spawn(move |verified, transactions, took| {
+            let _stopping = to_driver.send(Done::Verified { verified, transactions, took }).is_err();
+        })?;
         let to_executor = spawn_executor(executor, done_sender.clone())?;
         let started = Instant::now();
         let now = tokio::time::Instant::now();
@@ -165,9 +163,8 @@ impl Driver {
                 _ = stop.wait_for(|stopped| *stopped) => return None,
                 inputs = self.next() => inputs,
             };
-            for input in inputs {
-                self.step(input);
-            }
+            let inputs = self.gather(inputs);
+            self.step(inputs);
             self.drop_cancelled();
             self.publish();
             if self.end.is_some() {
@@ -193,14 +190,32 @@ impl Driver {
         }
     }
 
+    /// Adds what waits already: under load one look at the chain serves many inputs.
+    fn gather(&mut self, mut inputs: Vec<Input>) -> Vec<Input> {
+        while inputs.len() < INPUTS_PER_STEP_MAX {
+            if let Some(request) = self.parts.requests.try_recv() {
+                inputs.extend(self.asked(request));
+            } else if let Ok(done) = self.done.try_recv() {
+                inputs.extend(self.finished(done));
+            } else if let Some((from, bytes)) = self.parts.lanes.iter_mut().find_map(LaneReceiver::try_recv) {
+                inputs.push(Input::Frame { from: NodeIndex(from), bytes });
+            } else if let Ok(submission) = self.parts.submissions.try_recv() {
+                inputs.extend(self.submitted(submission));
+            } else {
+                break;
+            }
+        }
+        inputs
+    }
+
     fn now(&self) -> Now {
         let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Now { wall: wall_clock(), elapsed_ms }
     }
 
-    fn step(&mut self, input: Input) {
+    fn step(&mut self, inputs: impl IntoIterator<Item = Input>) {
         let now = self.now();
-        for effect in self.parts.chain.step(now, input) {
+        for effect in self.parts.chain.step_all(now, inputs) {
             self.perform(effect);
         }
     }
@@ -231,9 +246,10 @@ impl Driver {
                 self.parts.metrics.persisted(took);
                 vec![Input::Persisted(digest)]
             }
-            Done::Verified { digest, first_bad, transactions, took } => {
+            Done::Verified { verified, transactions, took } => {
                 self.parts.metrics.verified(took, transactions);
-                vec![Input::SignaturesChecked { digest, first_bad }]
+                let checked = |Verified { digest, first_bad }| Input::SignaturesChecked { digest, first_bad };
+                verified.into_iter().map(checked).collect()
             }
             Done::Input(input) => vec![input],
             Done::Halt(code, cause) => {
@@ -292,7 +308,7 @@ impl Driver {
             .collect();
         for ticket in cancelled {
             self.replies.remove(&ticket);
-            self.step(Input::Cancelled(ticket));
+            self.step([Input::Cancelled(ticket)]);
         }
     }
 
@@ -311,7 +327,7 @@ impl Driver {
                 });
             }
             Effect::VerifySignatures { digest, batch } => {
-                self.hand(|driver| driver.to_verifier.send((digest, batch)).is_ok());
+                self.hand(|driver| driver.to_verifier.send(Unverified { digest, batch }).is_ok());
             }
             Effect::Execute(block) => {
                 self.executing = Some((block.block.header.timestamp, block.certificate.clone()));
@@ -495,13 +511,21 @@ impl Driver {
                 (None, true, false, true) => Voting::Yes,
             };
         let status = Status { chain, voting, disk_free_bytes: self.free_bytes, halt };
-        self.parts.metrics.status(&status);
-        self.parts.status.send_replace(status);
+        let is_news = self.parts.status.send_if_modified(|shown| {
+            let is_news = *shown != status;
+            *shown = status;
+            is_news
+        });
+        if is_news {
+            self.parts.metrics.status(&status);
+        }
     }
 }
 
 /// A rejoining node this many heights below the newest announced result has not caught up.
 const BEHIND_HEIGHTS: u64 = 5;
+/// Inputs that are taken together.
+const INPUTS_PER_STEP_MAX: usize = 64;
 /// How often pending transactions that ran out of time are forgotten.
 const EXPIRE_EVERY_BLOCKS: u64 = 64;
 
@@ -549,25 +573,6 @@ fn spawn_storage(
             for digest in durable {
                 let _stopping = done.send(Done::Persisted(digest, started.elapsed())).is_err();
             }
-        }
-    })?;
-    Ok(sender)
-}
-
-fn spawn_verifier(
-    parts: &Parts,
-    done: mpsc::UnboundedSender<Done>,
-) -> std::io::Result<blocking::Sender<(BatchDigest, Arc<Batch>)>> {
-    let (sender, receiver) = blocking::channel::<(BatchDigest, Arc<Batch>)>();
-    let (genesis, secret, strategy) = (parts.config.rules.genesis, parts.secret, parts.strategy.clone());
-    std::thread::Builder::new().name("verifier".into()).spawn(move || {
-        let mut keys = KeyCache::default();
-        while let Ok((digest, batch)) = receiver.recv() {
-            let started = Instant::now();
-            let transactions: Vec<&Transaction> = batch.content.transactions.iter().collect();
-            let first_bad = check_signatures(&transactions, genesis, &secret, &mut keys, &strategy).err();
-            let (transactions, took) = (transactions.len(), started.elapsed());
-            let _stopping = done.send(Done::Verified { digest, first_bad, transactions, took }).is_err();
         }
     })?;
     Ok(sender)

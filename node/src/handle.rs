@@ -51,7 +51,7 @@ impl ChainHandle {
 }
 
 /// A chain's status and that of its surroundings.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
     /// The chain.
     pub chain: ChainStatus,

@@ -19,6 +19,7 @@
 //! | `http/` | REST, one file per resource |
 //! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
 //! | `telemetry.rs` | logging and metrics |
+//! | `verifier.rs` | signatures of batches, in groups |
 //! | `strategy.rs` | the ledger's work on all cores |
 //!
 //! # Invariants
@@ -43,6 +44,7 @@ mod strategy;
 pub mod telemetry;
 pub mod tls;
 pub mod tokens;
+mod verifier;
 
 pub use admission::Refused;
 pub use assemble::{Ended, Node, SCHEMA_VERSION, StartError, init, run};

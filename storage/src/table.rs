@@ -6,7 +6,7 @@
 //! | `Batches` | batch digest(32) | batch bytes, 5 KB to 1 MB | once, synced before a vote; deleted when pruned | blob files |
 //! | `Blocks` | block digest(32) | header and body, unfinalized ones too | once, synced before a vote | blob files |
 //! | `Proposals` | height(8) block digest(32) | nothing | with a block before a vote; deleted when a block of the height is executed | short-lived |
-//! | `Heights` | height(8) | block digest(32) | once, in order | ascending: zstd, moved, not rewritten |
+//! | `Heights` | height(8) | block digest(32) | once, in order | ascending: lz4, moved, not rewritten |
 //! | `Certificates` | height(8) | finality proof | once, in order | ascending |
 //! | `Results` | height(8) | result record | once, in order | ascending |
 //! | `Outcomes` | height(8) | encoded outcomes of the block | once, in order | ascending |

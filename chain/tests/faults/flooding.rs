@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 use chain::config::{
-    BATCH_AGE_IDLE_MS, FETCHES_MAX, IDLE_HOLD_MS, OPEN_BLOCKS_MAX, QUESTIONS_MAX,
-    WAITING_BATCHES_PER_SEALER_MAX,
+    BATCH_AGE_MS, FETCHES_MAX, IDLE_HOLD_MS, OPEN_BLOCKS_MAX, QUESTIONS_MAX, WAITING_BATCHES_PER_SEALER_MAX,
 };
 use chain::frame::Digests;
 use chain::{Frame, Question, Turn};
@@ -31,7 +30,7 @@ fn a_sealer_gets_its_share_and_no_more() {
     let own = bank.pay(1, 5);
     let pooled = pooled(&bank, own);
     assert_eq!(bank.chain.submit(bank.now, vec![pooled]), [Ok(())]);
-    let seen = bank.pass(BATCH_AGE_IDLE_MS);
+    let seen = bank.pass(BATCH_AGE_MS);
     assert!(seen.sent.iter().any(|(_, frame)| matches!(frame, Frame::Batch(_))), "{seen:?}");
 }
 

@@ -139,8 +139,8 @@ impl Bank {
             }
             Effect::VerifySignatures { digest, batch } => {
                 let all: Vec<&Transaction> = batch.content.transactions.iter().collect();
-                let mut keys = KeyCache::default();
-                let checked = check_signatures(&all, self.genesis(), &[1; 32], &mut keys, &Sequential);
+                let keys = KeyCache::default();
+                let checked = check_signatures(&all, self.genesis(), &[1; 32], &keys, &Sequential);
                 return Some(Input::SignaturesChecked { digest, first_bad: checked.err() });
             }
             Effect::Execute(block) => return Some(Input::Executed(self.executor.execute(&block).unwrap())),

@@ -270,7 +270,7 @@ impl Replay {
         let transactions: Vec<&Transaction> =
             given.batches.iter().flat_map(|batch| batch.content.transactions.iter()).collect();
         let genesis = self.state.rules().genesis;
-        check_signatures(&transactions, genesis, &self.secret, &mut self.keys, strategy).map_err(|position| {
+        check_signatures(&transactions, genesis, &self.secret, &self.keys, strategy).map_err(|position| {
             let id =
                 transactions.get(position).map(|transaction| transaction.id(genesis)).unwrap_or_default();
             let index = u32::try_from(position).unwrap_or(u32::MAX);

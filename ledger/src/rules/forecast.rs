@@ -4,11 +4,11 @@
 use super::admission::Circumstances;
 use super::apply::Working;
 use super::chain_rules::ChainRules;
-use super::transition::{Prepared, run};
+use super::transition::{Prepared, TRANSACTIONS_PER_CHUNK, run};
 use crate::records::{NotExecuted, Rejection, Transaction};
 use crate::state::overlay::Overlay;
 use crate::state::{ChainState, ReadFault, StateHead, StateReader};
-use crate::values::TimestampMs;
+use crate::values::{Sequential, Strategy, TimestampMs, WalletId};
 
 /// What a transaction would become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +33,32 @@ pub fn forecast(
     transaction: &Transaction,
     now: TimestampMs,
 ) -> Result<Forecast, ReadFault> {
-    let prepared = Prepared::new(rules, transaction);
-    let mut ids = Vec::new();
-    prepared.touched(transaction, &mut ids);
+    let forecasts = forecast_each(rules, head, reader, &[transaction], now, &Sequential)?;
+    forecasts.first().copied().ok_or(ReadFault::Store)
+}
+
+/// [`forecast`] for each of many, every one as if it were alone; the records of all are read at once.
+///
+/// # Errors
+/// [`ReadFault`] when the store fails.
+pub fn forecast_each<'a>(
+    rules: &ChainRules,
+    head: &StateHead,
+    reader: &impl StateReader,
+    transactions: &[&'a Transaction],
+    now: TimestampMs,
+    strategy: &impl Strategy,
+) -> Result<Vec<Forecast>, ReadFault> {
+    let prepare = |transaction: &&'a Transaction| {
+        let prepared = Prepared::new(rules, transaction);
+        let mut ids = Vec::new();
+        prepared.touched(transaction, &mut ids);
+        ids.sort_unstable();
+        ids.dedup();
+        (*transaction, prepared, ids)
+    };
+    let prepared = strategy.map(transactions, TRANSACTIONS_PER_CHUNK, prepare);
+    let mut ids: Vec<WalletId> = prepared.iter().flat_map(|(_, _, ids)| ids.iter().copied()).collect();
     ids.sort_unstable();
     ids.dedup();
     let found = reader.wallets(&ids)?;
@@ -44,13 +67,18 @@ pub fn forecast(
     }
     // A reader may be ahead of the head by a height; slots beyond it are real then.
     let last = found.iter().flatten().map(|(slot, _)| slot.0.saturating_add(1)).max().unwrap_or(0);
-    let overlay = Overlay::new(&ids, found, head.records.max(last))?;
-    let mut working = Working { rules, overlay, supply: head.supply.clone(), history: Vec::new() };
+    let next_slot = head.records.max(last);
     let at = Circumstances { now, base_fee: head.base_fee };
-    Ok(match run(&mut working, transaction, &prepared, 0, at) {
-        Err(reason) => Forecast::NotExecuted(reason),
-        Ok(outcome) => outcome.rejection().map_or(Forecast::Applied, Forecast::Rejected),
-    })
+    let one = |(transaction, prepared, touched): &(&Transaction, Prepared, Vec<WalletId>)| {
+        let wallet = |id: &WalletId| found.get(ids.binary_search(id).ok()?)?.clone();
+        let overlay = Overlay::new(touched, touched.iter().map(wallet).collect(), next_slot)?;
+        let mut working = Working { rules, overlay, supply: head.supply.clone(), history: Vec::new() };
+        Ok(match run(&mut working, transaction, prepared, 0, at) {
+            Err(reason) => Forecast::NotExecuted(reason),
+            Ok(outcome) => outcome.rejection().map_or(Forecast::Applied, Forecast::Rejected),
+        })
+    };
+    strategy.map(&prepared, TRANSACTIONS_PER_CHUNK, one).into_iter().collect()
 }
 
 impl ChainState {

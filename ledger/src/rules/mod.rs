@@ -28,7 +28,7 @@ pub mod transition;
 pub use batch_validity::{BatchFault, TransactionFault, check_batch, check_transaction};
 pub use block_validity::{BatchFacts, BlockFault, ParentFacts};
 pub use chain_rules::ChainRules;
-pub use forecast::{Forecast, forecast};
+pub use forecast::{Forecast, forecast, forecast_each};
 pub use invariants::InvariantFault;
 pub use signatures::check_signatures;
 pub use transition::ExecutionFault;

@@ -32,10 +32,10 @@ pub fn check_signatures(
     transactions: &[&Transaction],
     genesis: GenesisHash,
     secret: &[u8; 32],
-    cache: &mut KeyCache,
+    cache: &KeyCache,
     strategy: &impl Strategy,
 ) -> Result<(), usize> {
-    let ids = strategy.map(transactions, MESSAGES_PER_CHUNK, |transaction| transaction.summary(genesis).id);
+    let ids = strategy.map(transactions, MESSAGES_PER_CHUNK, |transaction| transaction.id(genesis));
     let mut signed = Vec::with_capacity(transactions.len());
     let mut keyless = None;
     for (position, (transaction, id)) in transactions.iter().zip(ids).enumerate() {

@@ -28,7 +28,7 @@ use crate::values::{
     TransactionId, WalletId,
 };
 
-const TRANSACTIONS_PER_CHUNK: usize = 64;
+pub(super) const TRANSACTIONS_PER_CHUNK: usize = 64;
 
 /// A block could not be executed: the caller or this program is broken, never the input of a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

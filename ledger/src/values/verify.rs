@@ -12,7 +12,7 @@
 //! caller (process randomness in production): a forger passes with probability below 2⁻¹²⁵. The *answer* is
 //! therefore the same on every validator, although the coefficients differ.
 
-use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha512};
 
 use super::hash::Hasher;
 use super::key::{PublicKey, Signature};
-use super::strategy::Strategy;
+use super::strategy::{Sequential, Strategy};
 
 /// A signature with what it is said to sign.
 #[derive(Debug, Clone, Copy)]
@@ -40,52 +40,48 @@ pub const KEY_CACHE_KEYS_MAX: usize = 200_000;
 
 const KEYS_PER_CHUNK: usize = 32;
 
-/// Decompressed public keys (4.5 µs each to compute). Full, it starts anew: cheaper than tracking use, and an
-/// attacker who fills it costs everyone no more than the decompression that would be paid without it.
+#[expect(clippy::disallowed_types, reason = "never iterated: a look-up says the same in any order")]
+type Points = std::collections::HashMap<PublicKey, EdwardsPoint>;
+
+/// Decompressed public keys (4.5 µs each to compute), shared by everyone who verifies in a process. Full, it starts
+/// anew: cheaper than tracking use, and an attacker who fills it costs everyone no more than the decompression
+/// that would be paid without it. It is locked for look-ups only, never while anything is computed.
 #[derive(Debug, Default)]
 pub struct KeyCache {
-    points: BTreeMap<PublicKey, EdwardsPoint>,
+    points: Mutex<Points>,
 }
 
 impl KeyCache {
-    /// The decompressed keys, in the order asked; unknown ones are decompressed together.
-    pub(crate) fn points(
-        &mut self,
-        keys: &[PublicKey],
-        strategy: &impl Strategy,
-    ) -> Vec<Option<EdwardsPoint>> {
+    /// The decompressed keys, in the order asked; unknown ones are decompressed together. `None` for bytes that are
+    /// no key.
+    pub(crate) fn points(&self, keys: &[PublicKey], strategy: &impl Strategy) -> Vec<Option<EdwardsPoint>> {
+        let mut found: Vec<Option<EdwardsPoint>> = {
+            let known = self.known();
+            keys.iter().map(|key| known.get(key).copied()).collect()
+        };
         let mut unknown: Vec<PublicKey> =
-            keys.iter().filter(|key| !self.points.contains_key(key)).copied().collect();
+            keys.iter().zip(&found).filter(|(_, point)| point.is_none()).map(|(key, _)| *key).collect();
+        if unknown.is_empty() {
+            return found;
+        }
         unknown.sort_unstable();
         unknown.dedup();
         let points = strategy.map(&unknown, KEYS_PER_CHUNK, |key| CompressedEdwardsY(key.0).decompress());
-        if self.points.len().saturating_add(unknown.len()) > KEY_CACHE_KEYS_MAX {
-            self.points.clear();
+        for (key, point) in keys.iter().zip(&mut found).filter(|(_, point)| point.is_none()) {
+            let position = unknown.binary_search(key).ok();
+            *point = position.and_then(|position| points.get(position).copied().flatten());
         }
-        let decompressed: BTreeMap<PublicKey, EdwardsPoint> =
-            unknown.into_iter().zip(points).filter_map(|(key, point)| Some((key, point?))).collect();
-        let found = |key: &PublicKey| self.points.get(key).or_else(|| decompressed.get(key)).copied();
-        let mut found: Vec<Option<EdwardsPoint>> = keys.iter().map(found).collect();
-        // A cache that starts anew has lost keys that were known a moment ago.
-        for (key, point) in keys.iter().zip(&mut found) {
-            if point.is_none() {
-                *point = CompressedEdwardsY(key.0).decompress();
-            }
+        let mut known = self.known();
+        if known.len().saturating_add(unknown.len()) > KEY_CACHE_KEYS_MAX {
+            known.clear();
         }
-        self.points.extend(decompressed.into_iter().take(KEY_CACHE_KEYS_MAX));
+        let decompressed = unknown.into_iter().zip(points).take(KEY_CACHE_KEYS_MAX);
+        known.extend(decompressed.filter_map(|(key, point)| Some((key, point?))));
         found
     }
 
-    fn point(&mut self, key: &PublicKey) -> Option<EdwardsPoint> {
-        if let Some(point) = self.points.get(key) {
-            return Some(*point);
-        }
-        let point = CompressedEdwardsY(key.0).decompress()?;
-        if self.points.len() >= KEY_CACHE_KEYS_MAX {
-            self.points.clear();
-        }
-        self.points.insert(*key, point);
-        Some(point)
+    fn known(&self) -> MutexGuard<'_, Points> {
+        self.points.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,9 +120,9 @@ pub fn verify(signed: &SignedMessage<'_>) -> bool {
 /// Whether all signatures are valid; an empty batch is. `secret` must be unknown to whoever made the
 /// signatures.
 #[must_use]
-pub fn verify_batch(batch: &[SignedMessage<'_>], secret: &[u8; 32], cache: &mut KeyCache) -> bool {
-    let keys: Vec<_> = batch.iter().map(|signed| cache.point(&signed.public_key)).collect();
-    verify_with_keys(batch, &keys, secret)
+pub fn verify_batch(batch: &[SignedMessage<'_>], secret: &[u8; 32], cache: &KeyCache) -> bool {
+    let keys: Vec<PublicKey> = batch.iter().map(|signed| signed.public_key).collect();
+    verify_with_keys(batch, &cache.points(&keys, &Sequential), secret)
 }
 
 /// [`verify_batch`] with the decompressed keys at hand; `None` stands for a key that does not decompress.

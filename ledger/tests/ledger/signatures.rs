@@ -37,7 +37,7 @@ fn zebra(signed: &SignedMessage<'_>) -> bool {
 }
 
 fn in_batch(batch: &[SignedMessage<'_>]) -> bool {
-    verify_batch(batch, &SECRET, &mut KeyCache::default())
+    verify_batch(batch, &SECRET, &KeyCache::default())
 }
 
 /// All 196 pairs of small-order key and commitment, `s = 0`: valid under ZIP-215, one by one and together.
@@ -91,7 +91,7 @@ fn order_two_commitments_are_accepted_singly_and_in_batches_alike() {
         assert!(batch.chunks(size).all(in_batch), "chunks of {size}");
     }
     for secret in 0..16 {
-        assert!(verify_batch(&batch, &[secret; 32], &mut KeyCache::default()));
+        assert!(verify_batch(&batch, &[secret; 32], &KeyCache::default()));
     }
 }
 
@@ -145,9 +145,9 @@ proptest! {
         }
         let valid = batch.iter().all(verify);
         prop_assert_eq!(in_batch(&batch), valid);
-        let mut cache = KeyCache::default();
-        prop_assert_eq!(verify_batch(&batch, &SECRET, &mut cache), valid);
-        prop_assert_eq!(verify_batch(&batch, &SECRET, &mut cache), valid, "a filled cache changes nothing");
+        let cache = KeyCache::default();
+        prop_assert_eq!(verify_batch(&batch, &SECRET, &cache), valid);
+        prop_assert_eq!(verify_batch(&batch, &SECRET, &cache), valid, "a filled cache changes nothing");
     }
 }
 
@@ -158,24 +158,24 @@ fn the_first_bad_transaction_is_named() {
     let good: Vec<_> = (0..2_100)
         .map(|n| network.transaction(&network.customer(n % 50), n + 1, pay(&[(payee, 1)])))
         .collect();
-    let check = |transactions: &[ledger::records::Transaction], cache: &mut KeyCache| {
+    let check = |transactions: &[ledger::records::Transaction], cache: &KeyCache| {
         let transactions: Vec<_> = transactions.iter().collect();
         check_signatures(&transactions, network.genesis, &SECRET, cache, &Sequential)
     };
-    let mut cache = KeyCache::default();
-    assert_eq!(check(&good, &mut cache), Ok(()));
-    assert_eq!(check(&[], &mut cache), Ok(()));
+    let cache = KeyCache::default();
+    assert_eq!(check(&good, &cache), Ok(()));
+    assert_eq!(check(&[], &cache), Ok(()));
     for bad in [vec![0], vec![2_099], vec![1_023], vec![1_024], vec![700, 1_500], vec![2_050, 2_051]] {
         let mut transactions = good.clone();
         for place in &bad {
             transactions[*place].signatures[0].signature.0[40] ^= 1;
         }
-        assert_eq!(check(&transactions, &mut cache), Err(bad[0]), "{bad:?}");
+        assert_eq!(check(&transactions, &cache), Err(bad[0]), "{bad:?}");
     }
     let mut keyless = good[..5].to_vec();
     keyless[3].signatures[0].key = 1;
-    assert_eq!(check(&keyless, &mut cache), Err(3));
+    assert_eq!(check(&keyless, &cache), Err(3));
     let mut other = good[..5].to_vec();
     other[2].content.policy.keys[0] = PublicKey([0xaa; 32]);
-    assert_eq!(check(&other, &mut cache), Err(2));
+    assert_eq!(check(&other, &cache), Err(2));
 }

@@ -55,6 +55,9 @@ const BLOB_FILE_BYTES: u64 = 64 << 20;
 /// Ten bits per key: about 1 % of vain lookups read a block.
 const BLOOM_BITS: f64 = 10.0;
 
+/// Share of a write buffer that its own filter takes: about ten bits per key.
+const BUFFER_BLOOM_RATIO: f64 = 0.02;
+
 /// How the database is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -141,9 +144,9 @@ fn family(pattern: WritePattern, cache: &Cache) -> Options {
         WritePattern::Ascending => {
             write_once(&mut family);
             // Keys only ascend, so files never overlap and compaction moves them instead of rewriting them,
-            // but only if all levels compress alike. Whole blocks of one height are read: large blocks,
-            // better ratio.
-            family.set_compression_type(DBCompressionType::Zstd);
+            // but only if all levels compress alike. Whole blocks of one height are read: large blocks. Most of
+            // it are digests, which zstd cannot shrink either.
+            family.set_bottommost_compression_type(DBCompressionType::Lz4);
             blocks.set_block_size(16 << 10);
             family.set_write_buffer_size(BUFFER_BYTES / 2);
         }
@@ -151,8 +154,11 @@ fn family(pattern: WritePattern, cache: &Cache) -> Options {
             write_once(&mut family);
             // Digests do not compress; zstd at the bottom would only cost time.
             family.set_bottommost_compression_type(DBCompressionType::Lz4);
-            // "Do I know this transaction?" is usually answered no: without a read.
+            // "Do I know this transaction?" is usually answered no: without a read, and without a search in the
+            // write buffer, whose scattered keys miss the processor's caches at every step.
             blocks.set_bloom_filter(BLOOM_BITS, false);
+            family.set_memtable_whole_key_filtering(true);
+            family.set_memtable_prefix_bloom_ratio(BUFFER_BLOOM_RATIO);
             blocks.set_block_size(4 << 10);
         }
         WritePattern::Updated => {

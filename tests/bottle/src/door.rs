@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use chain::{Archive, RecordReader};
+use chain::{Archive, RecordCache, RecordReader};
 use ledger::records::{NotExecuted, Rejection, Transaction};
 use ledger::rules::{ChainRules, Forecast, TransactionFault, check_signatures, check_transaction, forecast};
 use ledger::values::{Canonical as _, CodecError, KeyCache, Sequential, TimestampMs, TransactionId};
@@ -84,11 +84,17 @@ impl Door {
         if self.pending.contains_key(&id) || is_executed(store, &id) {
             return Err(Answer::Known);
         }
-        check_signatures(&[&transaction], self.rules.genesis, &self.secret, &mut self.keys, &Sequential)
+        check_signatures(&[&transaction], self.rules.genesis, &self.secret, &self.keys, &Sequential)
             .map_err(|_| refused(Refusal::Stateless(TransactionFault::SignatureInvalid)))?;
         let Ok(Some(head)) = Archive::new(store).head() else { return Err(refused(Refusal::Store)) };
         let now = TimestampMs(wall.0.max(head.timestamp.0.saturating_add(1)));
-        match forecast(&self.rules, &head, &RecordReader { store }, &transaction, now) {
+        match forecast(
+            &self.rules,
+            &head,
+            &RecordReader { store, cache: &RecordCache::default() },
+            &transaction,
+            now,
+        ) {
             Ok(Forecast::Applied) => Ok(Pooled { id, transaction, bytes: bytes.len() }),
             Ok(Forecast::Rejected(reason)) => Err(refused(Refusal::Rejected(reason))),
             Ok(Forecast::NotExecuted(reason)) => Err(refused(Refusal::NotExecuted(reason))),

@@ -190,13 +190,8 @@ impl Node {
             Job::Verify { digest, batch } => {
                 let transactions: Vec<&Transaction> = batch.content.transactions.iter().collect();
                 let secret = [self.around.index.to_le_bytes()[0]; 32];
-                let checked = check_signatures(
-                    &transactions,
-                    self.around.genesis,
-                    &secret,
-                    &mut self.keys,
-                    &Sequential,
-                );
+                let checked =
+                    check_signatures(&transactions, self.around.genesis, &secret, &self.keys, &Sequential);
                 vec![Input::SignaturesChecked { digest, first_bad: checked.err() }]
             }
             Job::Execute(block) => self.execute(*block),

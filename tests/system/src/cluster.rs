@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use genesis::GenesisFile;
 use genesis::dev::{Localnet, LocalnetPlan, localnet};
 use ledger::records::transaction::network_tag;
-use ledger::records::{FeeBid, Nonce, Operation, Policy, Transaction, TransactionContent};
+use ledger::records::{ChainParams, FeeBid, Nonce, Operation, Policy, Transaction, TransactionContent};
 use ledger::values::{ChainId, Currency, GenesisHash, OperatorId, SecretKey, TimestampMs, WalletId};
 use node::config::{ConsensusKeyEntry, KeysSection, NodeSection};
 use node::{Node, NodeConfig};
@@ -92,8 +92,17 @@ impl Cluster {
     /// When a file cannot be written: this is a test.
     #[must_use]
     pub fn create(directory: &Path, banks: usize) -> Self {
+        Self::create_with(directory, banks, ChainParams::default())
+    }
+
+    /// The same with parameters of the chain's own.
+    ///
+    /// # Panics
+    /// When a file cannot be written: this is a test.
+    #[must_use]
+    pub fn create_with(directory: &Path, banks: usize, params: ChainParams) -> Self {
         let addresses = free_ports(banks).into_iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let plan = LocalnetPlan { addresses, ..LocalnetPlan::new(banks) };
+        let plan = LocalnetPlan { addresses, params, ..LocalnetPlan::new(banks) };
         let localnet = localnet(&plan, &[7; 32]).unwrap();
         GenesisFile::from_spec(&localnet.spec).save(&directory.join("genesis.json")).unwrap();
         let passphrase = Passphrase::new("only for this test").unwrap();

@@ -28,6 +28,7 @@ use crate::http::{Edge, EdgeParts, router};
 use crate::strategy::Parallel;
 use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
+use crate::verifier::Verifier;
 
 /// The chain under test.
 pub(super) const CHAIN: ChainId = ChainId(0);
@@ -78,8 +79,10 @@ impl Bank {
         let executor = Executor::open(&network.spec, CHAIN, Arc::clone(&store), Sequential).unwrap();
         let rules = ChainRules::new(&network.spec, CHAIN).unwrap();
         let (sender, submissions) = mpsc::channel(16);
-        let strategy = Parallel::new(1).unwrap();
-        let admission = Arc::new(Admission::new(rules, Arc::clone(&store), sender, [3; 32], strategy));
+        let verifier =
+            Verifier { genesis, secret: [3; 32], keys: Arc::default(), strategy: Parallel::new(1).unwrap() };
+        let admission =
+            Arc::new(Admission::new(rules, Arc::clone(&store), executor.cache(), sender, verifier).unwrap());
         let (status, status_seen) = watch::channel(first_status());
         let (connections, connections_seen) = watch::channel(vec![1, 2, 3]);
         let spec = Arc::new(network.spec.clone());

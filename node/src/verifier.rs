@@ -1,0 +1,191 @@
+//! The verifier thread: signatures of batches, in groups.
+//!
+//! A signature costs a third as much in a group of hundreds as alone, so batches that wait together are checked together,
+//! and the first loaded batch of a group waits up to [`GATHER_MS`] for company (PROTOCOL rule 19). A lonely small batch is
+//! checked at once. When a group fails, its batches are judged one by one: whoever seals garbage costs its own weight again,
+//! never more.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use ledger::records::{Batch, Transaction};
+use ledger::rules::check_signatures;
+use ledger::values::{BatchDigest, GenesisHash, KeyCache};
+
+use crate::strategy::Parallel;
+
+/// Transactions that make a group: gathering stops there.
+const GROUP_TRANSACTIONS: usize = 256;
+/// How long the first batch waits for company.
+const GATHER_MS: u64 = 10;
+/// A batch below this is not worth the wait.
+const LOADED_TRANSACTIONS: usize = 16;
+
+/// What signatures are checked with.
+#[derive(Clone)]
+pub(crate) struct Verifier {
+    pub(crate) genesis: GenesisHash,
+    /// Unknown to whoever signs; see [`ledger::values::verify_batch`].
+    pub(crate) secret: [u8; 32],
+    pub(crate) keys: Arc<KeyCache>,
+    pub(crate) strategy: Parallel,
+}
+
+/// A batch whose signatures are to be checked.
+pub(crate) struct Unverified {
+    pub(crate) digest: BatchDigest,
+    pub(crate) batch: Arc<Batch>,
+}
+
+/// A batch's verdict.
+pub(crate) struct Verified {
+    pub(crate) digest: BatchDigest,
+    /// Position of the first transaction with a bad signature, if any.
+    pub(crate) first_bad: Option<usize>,
+}
+
+impl Verifier {
+    /// Starts the thread; it ends when the sender is dropped. `report` is given the verdicts of a group, how many transactions
+    /// they have, and how long they took.
+    pub(crate) fn spawn(
+        self,
+        report: impl Fn(Vec<Verified>, usize, Duration) + Send + 'static,
+    ) -> std::io::Result<Sender<Unverified>> {
+        let (sender, receiver) = channel();
+        std::thread::Builder::new().name("verifier".into()).spawn(move || {
+            while let Ok(first) = receiver.recv() {
+                let group = gather(first, &receiver);
+                let started = Instant::now();
+                let transactions = group.iter().map(count).sum();
+                report(self.judge(&group), transactions, started.elapsed());
+            }
+        })?;
+        Ok(sender)
+    }
+
+    fn judge(&self, group: &[Unverified]) -> Vec<Verified> {
+        let all: Vec<&Transaction> =
+            group.iter().flat_map(|one| one.batch.content.transactions.iter()).collect();
+        let all_valid = self.first_bad(&all).is_none();
+        let verdict = |one: &Unverified| {
+            let alone = || self.first_bad(&one.batch.content.transactions.iter().collect::<Vec<_>>());
+            Verified { digest: one.digest, first_bad: if all_valid { None } else { alone() } }
+        };
+        group.iter().map(verdict).collect()
+    }
+
+    /// Position of the first transaction with a bad signature.
+    pub(crate) fn first_bad(&self, transactions: &[&Transaction]) -> Option<usize> {
+        check_signatures(transactions, self.genesis, &self.secret, &self.keys, &self.strategy).err()
+    }
+}
+
+fn count(one: &Unverified) -> usize {
+    one.batch.content.transactions.len()
+}
+
+/// What waits already, and what comes in time.
+fn gather(first: Unverified, receiver: &Receiver<Unverified>) -> Vec<Unverified> {
+    let end = Instant::now() + Duration::from_millis(GATHER_MS);
+    let is_loaded = count(&first) >= LOADED_TRANSACTIONS;
+    let mut transactions = count(&first);
+    let mut group = vec![first];
+    while transactions < GROUP_TRANSACTIONS {
+        let left = if is_loaded { end.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+        let Ok(next) = receiver.recv_timeout(left) else { break };
+        transactions += count(&next);
+        group.push(next);
+    }
+    group
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::records::transaction::network_tag;
+    use ledger::records::{BatchContent, FeeBid, Nonce, Operation, Policy, TransactionContent};
+    use ledger::values::{
+        Amount, ChainId, Epoch, SecretKey, Signature, TimestampMs, ValidatorIndex, WalletId,
+    };
+
+    use super::*;
+
+    const GENESIS: GenesisHash = GenesisHash([9; 32]);
+
+    fn transaction(sequence: u64) -> Transaction {
+        let key = SecretKey::from_seed([u8::try_from(sequence % 7).unwrap(); 32]);
+        let content = TransactionContent {
+            network: network_tag(GENESIS),
+            chain: ChainId(0),
+            wallet: WalletId([1; 32]),
+            nonce: Nonce { lane: 0, sequence },
+            valid_until: TimestampMs(1),
+            fee: FeeBid::default(),
+            policy: Policy::single(key.public_key()),
+            operation: Operation::Issue { to: WalletId([2; 32]), amount: Amount::from_fen(1) },
+        };
+        content.signed_by(GENESIS, &key)
+    }
+
+    fn unverified(sequence: u64, transactions: usize, bad: Option<usize>) -> Unverified {
+        let mut transactions: Vec<Transaction> =
+            (0..transactions as u64).map(|number| transaction(1_000 * sequence + number)).collect();
+        if let Some(bad) = bad {
+            transactions[bad].signatures[0].signature = Signature([3; 64]);
+        }
+        let content = BatchContent {
+            chain: ChainId(0),
+            epoch: Epoch(0),
+            sealer: ValidatorIndex(1),
+            sequence,
+            expires: TimestampMs(1),
+            transactions,
+        };
+        let (digest, batch) = content.seal(GENESIS, &SecretKey::from_seed([1; 32]));
+        Unverified { digest, batch: Arc::new(batch) }
+    }
+
+    #[test]
+    fn a_bad_batch_in_a_group_takes_nobody_with_it() {
+        let verifier = Verifier {
+            genesis: GENESIS,
+            secret: [5; 32],
+            keys: Arc::default(),
+            strategy: Parallel::new(2).unwrap(),
+        };
+        let (verdicts, seen) = channel();
+        let to_verifier =
+            verifier.spawn(move |verified, count, _| verdicts.send((verified, count)).unwrap()).unwrap();
+        let sent: Vec<(BatchDigest, Option<usize>)> = [(20, None), (30, Some(7)), (1, None), (40, Some(39))]
+            .into_iter()
+            .zip(1..)
+            .map(|((count, bad), sequence)| {
+                let one = unverified(sequence, count, bad);
+                let digest = one.digest;
+                to_verifier.send(one).unwrap();
+                (digest, bad)
+            })
+            .collect();
+        drop(to_verifier);
+        let (mut judged, mut transactions) = (Vec::new(), 0);
+        while let Ok((verified, count)) = seen.recv() {
+            judged.extend(verified.into_iter().map(|one| (one.digest, one.first_bad)));
+            transactions += count;
+        }
+        assert_eq!((judged, transactions), (sent, 91));
+    }
+
+    #[test]
+    fn a_group_ends_when_it_is_large_enough_and_a_small_batch_waits_for_nobody() {
+        let (sender, receiver) = channel();
+        for sequence in 0..4 {
+            sender.send(unverified(sequence, 200, None)).unwrap();
+        }
+        assert_eq!(gather(receiver.recv().unwrap(), &receiver).len(), 2);
+        drop(receiver);
+        let (sender, receiver) = channel::<Unverified>();
+        let group = gather(unverified(9, 1, None), &receiver);
+        assert_eq!(group.len(), 1);
+        drop(sender);
+    }
+}
