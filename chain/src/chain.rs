@@ -66,6 +66,8 @@ pub(crate) struct Waiting {
     pub(crate) digest: BlockDigest,
     pub(crate) block: Arc<Block>,
     pub(crate) certificate: Option<Bytes>,
+    /// On disk with all its batches already.
+    pub(crate) is_durable: bool,
 }
 
 /// The engine's newest word on what is final.

@@ -231,6 +231,9 @@ pub enum Request {
     /// Final blocks from this height on, up to one with a certificate.
     Blocks(Height),
 }
+    /// Whether it is on disk with all its batches already. Otherwise some may still wait in the line to the disk, which
+    /// the executor's own write overtakes: then that write must bring them along.
+    pub is_durable: bool,
 
 /// Answers to the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
