@@ -14,7 +14,7 @@ use ledger::values::{BatchDigest, BlockDigest, TimestampMs};
 
 use crate::chain::{Chain, Finality, Waiting};
 use crate::frame::Frame;
-use crate::step::{Effect, Executed, FinalBlock, Now, Report};
+use crate::step::{Effect, Executed, FinalBlock, Now, Report, Room};
 use crate::tree::Written;
 
 impl Chain {
@@ -69,7 +69,7 @@ impl Chain {
 
     /// Hands the next final block to execution once the one before is done and all batches are here.
     pub(crate) fn execute_next(&mut self) {
-        if self.executing.is_some() {
+        if self.executing.is_some() || self.room == Room::None {
             return;
         }
         let Some(next) = self.final_waiting.front() else { return };

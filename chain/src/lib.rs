@@ -47,4 +47,6 @@ pub use executor::{Executor, ExecutorFault, RecordReader};
 pub use frame::{Frame, Lane};
 pub use recovery::Recovered;
 pub use rows::RowFault;
-pub use step::{Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Ticket, Turn};
+pub use step::{
+    Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Room, Ticket, Turn,
+};
