@@ -56,6 +56,8 @@ pub enum NotReady {
     TooFewPeers,
     /// Its disk is below its reserve.
     DiskReserve,
+    /// It started without its journal: it follows, and votes once it cannot contradict an earlier vote.
+    Rejoining,
     /// It stopped and needs its operator.
     Halted,
 }

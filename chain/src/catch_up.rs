@@ -18,7 +18,7 @@ use crate::config::{
     REQUEST_DIGESTS_MAX, SYNC_AHEAD_BLOCKS,
 };
 use crate::frame::{Digests, FinalBlocks, Frame};
-use crate::step::{Effect, Now, Question, Request};
+use crate::step::{Effect, Now, Question, Request, Room};
 use crate::tree::Gap;
 
 /// Something to ask for.
@@ -125,7 +125,7 @@ impl Peers {
 impl Chain {
     /// Asks for what is missing.
     pub(crate) fn fetch(&mut self, now: Now) {
-        let wanted = self.wanted();
+        let wanted = if self.room == Room::None { BTreeSet::new() } else { self.wanted() };
         let due = self.fetches.reconcile(&wanted, now.elapsed_ms);
         let mut batches: BTreeMap<NodeIndex, Vec<BatchDigest>> = BTreeMap::new();
         for (want, attempt) in due {

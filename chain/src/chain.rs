@@ -27,7 +27,7 @@ use crate::claims::Claims;
 use crate::config::{ChainConfig, QUESTIONS_MAX, REPEAT_MS};
 use crate::frame::Frame;
 use crate::recovery::Recovered;
-use crate::step::{Answer, Effect, Input, Now, Question, Report, Ticket};
+use crate::step::{Answer, Effect, Input, Now, Question, Report, Room, Ticket};
 use crate::tree::{Tree, Written};
 
 /// A chain on this node.
@@ -58,7 +58,7 @@ pub struct Chain {
     pub(crate) acknowledgements: Vec<BatchDigest>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) halted: bool,
-    pub(crate) may_vote: bool,
+    pub(crate) room: Room,
 }
 
 /// A final block that waits for its batches or its turn.
@@ -67,6 +67,8 @@ pub(crate) struct Waiting {
     pub(crate) digest: BlockDigest,
     pub(crate) block: Arc<Block>,
     pub(crate) certificate: Option<Bytes>,
+    /// On disk with all its batches already.
+    pub(crate) is_durable: bool,
 }
 
 /// The engine's newest word on what is final.
@@ -123,7 +125,7 @@ impl Chain {
             acknowledgements: Vec::new(),
             effects: Vec::new(),
             halted: false,
-            may_vote: true,
+            room: Room::Enough,
             config,
         }
     }
@@ -190,6 +192,12 @@ impl Chain {
             self.distrust(now, from, "a frame that is not canonical");
             return;
         };
+        if self.room == Room::None
+            && matches!(frame, Frame::Block(_) | Frame::Batch(_) | Frame::FinalBlocks(_))
+        {
+            // It would have to be written; it is asked for when there is room.
+            return;
+        }
         match frame {
             Frame::Acknowledge(digests) => self.acknowledged(from, &digests.batches),
             Frame::Announce(claim) => {
@@ -314,9 +322,13 @@ impl Chain {
         &self.pool
     }
 
-    /// Stops or resumes voting, proposing and sealing: for a disk that is nearly full. Everything else goes on.
-    pub fn set_may_vote(&mut self, may_vote: bool) {
-        self.may_vote = may_vote;
+    /// Says how much room the disk has; see [`Room`] for what the chain then does. Call `step` afterwards.
+    pub fn set_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
+    pub(crate) fn may_vote(&self) -> bool {
+        self.room == Room::Enough
     }
 
     /// What operators watch.
@@ -333,7 +345,7 @@ impl Chain {
             open_questions: self.questions.len(),
             final_waiting: self.final_waiting.len(),
             fetches: self.fetches.len(),
-            may_vote: self.may_vote,
+            may_vote: self.may_vote(),
             halted: self.halted,
         }
     }

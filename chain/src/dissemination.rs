@@ -17,7 +17,7 @@ use crate::config::{
     BATCH_AGE_MS, BATCH_PACE_MS, BATCH_TTL_MS, EVIDENCE_MAX, REPEAT_MS, REQUEST_DIGESTS_MAX,
 };
 use crate::frame::{Digests, Frame};
-use crate::step::{Effect, Now, Report};
+use crate::step::{Effect, Now, Report, Room};
 
 /// Room for a batch's own fields beside its transactions.
 const BATCH_FIELDS_BYTES: usize = 256;
@@ -32,7 +32,7 @@ impl Chain {
     }
 
     fn may_seal(&self) -> bool {
-        self.may_vote && self.config.own_validator.is_some_and(|own| self.batches.may_seal(own))
+        self.may_vote() && self.config.own_validator.is_some_and(|own| self.batches.may_seal(own))
     }
 
     pub(crate) fn seal(&mut self, now: Now) {
@@ -160,8 +160,12 @@ impl Chain {
         }
     }
 
-    /// Keeps proof of misbehaviour on disk, the newest [`EVIDENCE_MAX`] records, each cut to what a batch may take.
+    /// Keeps proof of misbehaviour on disk, the newest [`EVIDENCE_MAX`] records, each cut to what a batch may take;
+    /// nothing while there is no room.
     pub(crate) fn keep_evidence(&mut self, validator: ValidatorIndex, kind: &'static str, bytes: &Bytes) {
+        if self.room == Room::None {
+            return;
+        }
         let sequence = self.evidence_count;
         self.evidence_count = self.evidence_count.saturating_add(1);
         let mut value = Vec::with_capacity(bytes.len() + 32);

@@ -136,6 +136,7 @@ impl<S: Strategy> Executor<S> {
         for outcome in &execution.outcomes {
             set.put(Table::Transactions, outcome.id.0, key::position(height.0, outcome.index));
         }
+        self.put_missing_batches(&mut set, next)?;
         put_state(&mut set, &execution.writes);
         for entry in &execution.history {
             let place = key::history(entry.slot.0, height.0, entry.index, entry.part);
@@ -153,6 +154,20 @@ impl<S: Strategy> Executor<S> {
             }
         }
         Ok(set)
+    }
+
+    /// A batch that came late may still wait in the line to the disk; a height must never be on disk without its batches.
+    /// Costs nothing for a block that this node voted for, one read a batch for any other.
+    fn put_missing_batches(&self, set: &mut WriteSet, next: &FinalBlock) -> Result<(), ExecutorFault> {
+        if next.is_durable {
+            return Ok(());
+        }
+        for (digest, batch) in next.block.body.batches.iter().zip(&next.batches) {
+            if self.store.get(Table::Batches, &digest.0)?.is_none() {
+                set.put(Table::Batches, digest.0, batch.encode());
+            }
+        }
+        Ok(())
     }
 
     /// Drops blocks that lost against the final one.

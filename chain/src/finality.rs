@@ -14,7 +14,8 @@ use ledger::values::{BatchDigest, BlockDigest, TimestampMs};
 
 use crate::chain::{Chain, Finality, Waiting};
 use crate::frame::Frame;
-use crate::step::{Effect, Executed, FinalBlock, Now, Report};
+use crate::step::{Effect, Executed, FinalBlock, Now, Report, Room};
+use crate::tree::Written;
 
 impl Chain {
     pub(crate) fn finalized(&mut self, finality: Finality) {
@@ -56,17 +57,19 @@ impl Chain {
         for batch in &block.body.batches {
             self.batches.finalize(batch);
         }
+        // Written for a vote, after all its batches. Everything else may still wait in the line to the disk.
+        let is_durable = self.tree.get(&digest).is_some_and(|open| open.written == Written::Durable);
         self.tree.advance(digest, &block, &expiries);
         // Usually this node has executed the claimed height long ago; while it catches up, execution comes first.
         if self.claims.own(block.header.claim.height).is_some() {
             self.certify(block.header.claim);
         }
-        self.final_waiting.push_back(Waiting { digest, block, certificate });
+        self.final_waiting.push_back(Waiting { digest, block, certificate, is_durable });
     }
 
     /// Hands the next final block to execution once the one before is done and all batches are here.
     pub(crate) fn execute_next(&mut self) {
-        if self.executing.is_some() {
+        if self.executing.is_some() || self.room == Room::None {
             return;
         }
         let Some(next) = self.final_waiting.front() else { return };
@@ -79,11 +82,12 @@ impl Chain {
         }
         let Some(next) = self.final_waiting.pop_front() else { return };
         self.executing = Some(next.block.header.height);
-        let Waiting { digest, block, certificate } = next;
+        let Waiting { digest, block, certificate, is_durable } = next;
         for batch in &block.body.batches {
             self.batches.finalize(batch);
         }
-        self.effects.push(Effect::Execute(Box::new(FinalBlock { digest, block, batches, certificate })));
+        let next = FinalBlock { digest, block, batches, certificate, is_durable };
+        self.effects.push(Effect::Execute(Box::new(next)));
     }
 
     pub(crate) fn executed(&mut self, executed: Executed) {

@@ -50,4 +50,6 @@ pub use frame::{Frame, Lane};
 pub use record_cache::RecordCache;
 pub use recovery::Recovered;
 pub use rows::RowFault;
-pub use step::{Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Ticket, Turn};
+pub use step::{
+    Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Room, Ticket, Turn,
+};

@@ -20,7 +20,7 @@ use storage::{Durability, Table, WriteSet, key};
 
 use crate::chain::Chain;
 use crate::config::IDLE_HOLD_MS;
-use crate::step::{Answer, Effect, Now, Question, Ticket, Turn};
+use crate::step::{Answer, Effect, Now, Question, Room, Ticket, Turn};
 use crate::tree::{Gap, Written};
 
 /// What is known of a proposal.
@@ -40,7 +40,7 @@ impl Chain {
                 Question::Propose { turn } => self.answer_propose(now, ticket, turn),
                 Question::Validate { turn, digest } => self.answer_validate(now, ticket, turn, digest),
                 Question::Available { digest, .. } => {
-                    if self.is_available(&digest) {
+                    if self.may_vote() && self.is_available(&digest) {
                         self.reply(ticket, Answer::Verdict(true));
                     }
                 }
@@ -92,7 +92,7 @@ impl Chain {
     }
 
     fn answer_propose(&mut self, now: Now, ticket: Ticket, turn: Turn) {
-        if !self.may_vote {
+        if !self.may_vote() {
             self.reply(ticket, Answer::Decline);
             return;
         }
@@ -166,7 +166,7 @@ impl Chain {
 
     fn answer_validate(&mut self, now: Now, ticket: Ticket, turn: Turn, digest: BlockDigest) {
         let is_own = self.proposals.contains(&ticket);
-        if !self.may_vote && !is_own {
+        if !self.may_vote() && !is_own {
             return;
         }
         let verdict = if is_own { Verdict::Valid } else { self.judge(now, turn, &digest) };
@@ -273,7 +273,7 @@ impl Chain {
     /// Starts the synced write of a block whose batches are written; true once it is durable.
     pub(crate) fn make_durable(&mut self, digest: &BlockDigest) -> bool {
         let Some(open) = self.tree.get_mut(digest) else { return false };
-        if open.written == Written::No {
+        if open.written == Written::No && self.room != Room::None {
             open.written = Written::Underway;
             let block = Arc::clone(&open.block);
             self.note_content(&block);

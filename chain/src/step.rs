@@ -208,6 +208,18 @@ pub enum Effect {
     Report(Report),
 }
 
+/// How much room the disk has, as the driver judges it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// The chain votes.
+    Enough,
+    /// It declines its turns and neither votes nor seals. It follows, which writes what the others decide, and
+    /// acknowledges their batches.
+    Low,
+    /// It writes nothing any more: it takes in no block and no batch and executes nothing. It serves what it has.
+    None,
+}
+
 /// A final block on its way into the state.
 #[derive(Debug, Clone)]
 pub struct FinalBlock {
@@ -219,6 +231,9 @@ pub struct FinalBlock {
     pub batches: Vec<Arc<Batch>>,
     /// The certificate, if one names exactly this block.
     pub certificate: Option<Bytes>,
+    /// Whether it is on disk with all its batches already. Otherwise some may still wait in the line to the disk, which
+    /// the executor's own write overtakes: then that write must bring them along.
+    pub is_durable: bool,
 }
 
 /// What a peer may ask of the disk.

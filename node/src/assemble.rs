@@ -389,6 +389,7 @@ impl Wiring<'_> {
             files.clear_observer_journal().map_err(|fault| system("data directory", &fault))?;
             files.observer_journal()
         } else {
+            files.begin_voting().map_err(|fault| system("data directory", &fault))?;
             files.journal()
         };
         if is_rejoining {

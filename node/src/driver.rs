@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chain::{
     Answer, Archive, Chain, ChainConfig, Effect, Executed, Executor, FinalBlock, Frame, Input, Lane, Now,
-    Question, Report, Request, Ticket, Turn,
+    Question, Report, Request, Room, Ticket, Turn,
 };
 use consensus::{Recipients, Reply, Request as Asked, Requests};
 use ledger::proofs::FinalityProof;
@@ -30,16 +30,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use crate::admission::{Admission, Submission, wall_clock};
+use crate::disk::DiskWatch;
 use crate::handle::{HaltCode, Status, Voting};
 use crate::standing::{Passage, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::ChainMetrics;
 use crate::verifier::{Unverified, Verified, Verifier};
 
-/// How often the disk's free space is looked at.
-const DISK_CHECK_MS: u64 = 1_000;
-/// A disk below its reserve must have this much more before the node votes again, so that it does not flap.
-const DISK_RESUME_PERCENT: u64 = 110;
+/// How often clocks and statistics are looked at.
+const LOOK_AROUND_MS: u64 = 1_000;
 /// Largest step between wall and monotonic clock that needs no word in the log.
 const CLOCK_STEP_MS: i64 = 1_000;
 
@@ -104,9 +103,10 @@ pub(crate) struct Driver {
     to_storage: blocking::Sender<StorageJob>,
     to_verifier: blocking::Sender<Unverified>,
     to_executor: blocking::Sender<Box<FinalBlock>>,
+    disk: DiskWatch,
     next_disk_check: tokio::time::Instant,
+    next_look_around: tokio::time::Instant,
     end: Option<End>,
-    free_bytes: u64,
     passage: Option<Passage>,
     executing: Option<(TimestampMs, Option<Bytes>)>,
 }
@@ -133,6 +133,7 @@ impl Driver {
         let started = Instant::now();
         let now = tokio::time::Instant::now();
         parts.lanes.truncate(Lane::ALL.len());
+        let disk = DiskWatch::new(parts.disk_reserve_bytes);
         let mut driver = Self {
             parts,
             started,
@@ -145,9 +146,10 @@ impl Driver {
             to_storage,
             to_verifier,
             to_executor,
+            disk,
             next_disk_check: now,
+            next_look_around: now,
             end: None,
-            free_bytes: u64::MAX,
             passage: None,
             executing: None,
         };
@@ -175,7 +177,7 @@ impl Driver {
 
     /// Waits for something to happen.
     async fn next(&mut self) -> Vec<Input> {
-        let wake = self.wake.min(self.next_disk_check);
+        let wake = self.wake.min(self.next_disk_check).min(self.next_look_around);
         let [control, block, batch, sync] = self.parts.lanes.as_mut_slice() else { return Vec::new() };
         let frame = |(from, bytes): (u16, Bytes)| vec![Input::Frame { from: NodeIndex(from), bytes }];
         tokio::select! {
@@ -228,8 +230,14 @@ impl Driver {
     }
 
     fn woken(&mut self) -> Vec<Input> {
-        if self.next_disk_check <= tokio::time::Instant::now() {
-            self.check_surroundings();
+        let now = tokio::time::Instant::now();
+        if self.next_disk_check <= now {
+            self.check_disk();
+            self.next_disk_check = now + self.disk.pause();
+        }
+        if self.next_look_around <= now {
+            self.look_around();
+            self.next_look_around = now + Duration::from_millis(LOOK_AROUND_MS);
         }
         vec![Input::Wake]
     }
@@ -454,9 +462,8 @@ impl Driver {
 
     // ---- surroundings --------------------------------------------------------------------------------------------
 
-    /// Looks at the disk and at the clocks.
-    fn check_surroundings(&mut self) {
-        self.next_disk_check = tokio::time::Instant::now() + Duration::from_millis(DISK_CHECK_MS);
+    /// Looks at the clocks and at what the store counts.
+    fn look_around(&mut self) {
         let offset = self.wall_offset();
         let step = offset - self.wall_offset_ms;
         if step.abs() > CLOCK_STEP_MS {
@@ -467,25 +474,30 @@ impl Driver {
         }
         self.wall_offset_ms = offset;
         self.parts.metrics.store(&self.parts.store.statistics(), self.parts.store.bytes_on_disk().ok());
+    }
+
+    fn check_disk(&mut self) {
         let Ok(free) = self.parts.store.free_bytes() else { return };
-        self.free_bytes = free;
-        let reserve = self.parts.disk_reserve_bytes;
-        let may_vote = self.parts.chain.status().may_vote;
-        if may_vote && free < reserve {
-            tracing::error!(
-                free_bytes = free,
-                reserve_bytes = reserve,
-                "disk below its reserve: this node stops voting; free space and it resumes by itself"
-            );
-            self.parts.chain.set_may_vote(false);
-        } else if !may_vote && free / 100 >= reserve / 100 * DISK_RESUME_PERCENT / 100 {
-            tracing::info!(
+        let Some(room) = self.disk.look(free) else { return };
+        let reserve = self.disk.reserve_bytes();
+        match room {
+            Room::Enough => tracing::info!(
                 free_bytes = free,
                 reserve_bytes = reserve,
                 "disk above its reserve again: this node votes"
-            );
-            self.parts.chain.set_may_vote(true);
+            ),
+            Room::Low => tracing::error!(
+                free_bytes = free,
+                reserve_bytes = reserve,
+                "disk below its reserve: this node does not vote, and follows; free space and it resumes by itself"
+            ),
+            Room::None => tracing::error!(
+                free_bytes = free,
+                reserve_bytes = reserve,
+                "disk below half its reserve: this node writes nothing; free space and it resumes by itself"
+            ),
         }
+        self.parts.chain.set_room(room);
     }
 
     /// Wall clock minus monotonic clock: constant unless somebody sets the wall clock.
@@ -510,7 +522,7 @@ impl Driver {
                 (None, true, false, false) => Voting::DiskReserve,
                 (None, true, false, true) => Voting::Yes,
             };
-        let status = Status { chain, voting, disk_free_bytes: self.free_bytes, halt };
+        let status = Status { chain, voting, disk_free_bytes: self.disk.free_bytes(), halt };
         let is_news = self.parts.status.send_if_modified(|shown| {
             let is_news = *shown != status;
             *shown = status;

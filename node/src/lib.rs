@@ -11,7 +11,8 @@
 //! | --- | --- |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
 //! | `config.rs`, `keys.rs` | `node.toml`, the node's encrypted keys |
-//! | `driver.rs` | performs what a chain decides; threads, disk reserve, clock steps |
+//! | `driver.rs` | performs what a chain decides; threads, clock steps |
+//! | `disk.rs` | how much room the data device has, and what that means for the vote |
 //! | `engine.rs` | the consensus engine's thread and its frames |
 //! | `standing.rs` | may this node vote: its journal, its first start, or a proof of passage |
 //! | `admission.rs` | the only door for transactions |
@@ -34,6 +35,7 @@
 mod admission;
 mod assemble;
 pub mod config;
+mod disk;
 mod driver;
 mod engine;
 mod handle;

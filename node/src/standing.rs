@@ -1,6 +1,8 @@
 //! May this node vote? A vote must never contradict one that this validator gave before (PROTOCOL rule 26).
 //!
 //! - With the engine's journal, which is synced before a vote leaves, it may.
+//! - A proof of passage serves for one journal: it is marked as used, durably, before that journal is begun. Used and
+//!   without a journal it is worth nothing, because votes above it may have been lost: the node rejoins anew.
 //! - Without a journal it may only if it never voted: [`init`] says so, once, before the network's first start.
 //! - Otherwise its disk was wiped. It follows as an observer until it holds a *proof of passage*: the certificate of a
 //!   final block that was proposed after this start. It votes in later views only, with that certificate as its floor.
@@ -55,8 +57,14 @@ impl StandingFiles {
         self.directory.join("never-voted")
     }
 
-    fn passage(&self) -> PathBuf {
+    /// A proof of passage with which no journal was begun yet.
+    fn fresh_passage(&self) -> PathBuf {
         self.directory.join("passage.certificate")
+    }
+
+    /// The one with which the journal was begun.
+    fn used_passage(&self) -> PathBuf {
+        self.directory.join("passage.used")
     }
 
     /// Says that this validator never voted on the chain: before the network's first start, and never again.
@@ -76,32 +84,48 @@ impl StandingFiles {
     /// # Errors
     /// Of the file system.
     pub(crate) fn read(&self) -> io::Result<Standing> {
-        // The passage comes first and stays: a crash may leave a begun journal that does not hold its floor yet. A
-        // journal that is further along wins over it inside the engine.
-        match fs::read(self.passage()) {
-            Ok(bytes) => {
-                let proof = FinalityProof::decode(&bytes);
-                return Ok(proof.map_or(Standing::Rejoining, |proof| Standing::VotesAbove(Box::new(proof))));
-            }
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
-            Err(fault) => return Err(fault),
+        if let Some(bytes) = read_if_there(&self.fresh_passage())? {
+            return Ok(above(&bytes));
         }
-        let votes = self.has_journal()? || self.never_voted().exists();
-        Ok(if votes { Standing::Votes } else { Standing::Rejoining })
+        let has_journal = self.has_journal()?;
+        match read_if_there(&self.used_passage())? {
+            // It stays the floor: a crash may leave a begun journal that does not hold it yet. A journal that is further
+            // along wins over it inside the engine.
+            Some(bytes) if has_journal => Ok(above(&bytes)),
+            Some(_) => Ok(Standing::Rejoining),
+            None if has_journal || self.never_voted().exists() => Ok(Standing::Votes),
+            None => Ok(Standing::Rejoining),
+        }
     }
 
-    /// Whether a voter's engine has begun its journal.
+    /// Whether a voter's engine has begun its journal: some file of it holds something.
     ///
     /// # Errors
     /// Of the file system.
     pub(crate) fn has_journal(&self) -> io::Result<bool> {
-        match fs::read_dir(self.journal()) {
-            Ok(entries) => {
-                Ok(entries.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.')))
+        for partition in entries(&self.journal())? {
+            // The engine's lock lies beside its partitions.
+            if partition.file_type()?.is_dir() {
+                for blob in entries(&partition.path())? {
+                    if blob.metadata()?.len() > 0 {
+                        return Ok(true);
+                    }
+                }
             }
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(fault) => Err(fault),
         }
+        Ok(false)
+    }
+
+    /// A voter's engine is about to begin its journal, or to go on with it: what permitted the journal serves no other.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub(crate) fn begin_voting(&self) -> io::Result<()> {
+        if self.fresh_passage().exists() {
+            fs::rename(self.fresh_passage(), self.used_passage())?;
+            File::open(&self.directory)?.sync_all()?;
+        }
+        if self.has_journal()? { self.votes() } else { Ok(()) }
     }
 
     /// A voter's journal is begun: from here on only its journal speaks for it.
@@ -116,12 +140,12 @@ impl StandingFiles {
         Ok(())
     }
 
-    /// Keeps a proof of passage. An observer's journal holds no votes, so it goes: the voter starts its own.
+    /// Keeps a proof of passage for the journal that is begun next.
     ///
     /// # Errors
     /// Of the file system.
     pub(crate) fn pass(&self, certificate: &[u8]) -> io::Result<()> {
-        durable_write(&self.passage(), certificate)
+        durable_write(&self.fresh_passage(), certificate)
     }
 
     /// Removes what an observer's engine left behind.
@@ -138,6 +162,27 @@ impl StandingFiles {
     /// An observer's journal lies apart, so that its presence never looks like a voter's.
     pub(crate) fn observer_journal(&self) -> PathBuf {
         self.directory.join("observer-journal")
+    }
+}
+
+fn above(bytes: &[u8]) -> Standing {
+    FinalityProof::decode(bytes).map_or(Standing::Rejoining, |proof| Standing::VotesAbove(Box::new(proof)))
+}
+
+fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// What is in a folder; nothing where there is none.
+fn entries(folder: &Path) -> io::Result<Vec<fs::DirEntry>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.collect(),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(fault) => Err(fault),
     }
 }
 
@@ -194,8 +239,80 @@ mod tests {
         assert_eq!(files.init().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         files.votes().unwrap();
         assert_eq!(files.read().unwrap(), Standing::Rejoining, "the word is used up by the first start");
-        fs::create_dir_all(files.journal().join("journal-c0")).unwrap();
+        begin_journal(&files);
         assert_eq!(files.read().unwrap(), Standing::Votes);
+        assert!(files.has_journal().unwrap());
+    }
+
+    /// As the engine does: a lock, and blobs in a partition.
+    fn begin_journal(files: &StandingFiles) -> PathBuf {
+        let partition = files.journal().join("journal-c0-e0-00000000");
+        fs::create_dir_all(&partition).unwrap();
+        fs::write(files.journal().join(".lock"), b"").unwrap();
+        assert!(!files.has_journal().unwrap(), "a folder without a blob holds no vote");
+        fs::write(partition.join("00"), b"").unwrap();
+        assert!(!files.has_journal().unwrap(), "an empty blob holds no vote");
+        fs::write(partition.join("00"), b"header").unwrap();
+        partition
+    }
+
+    fn passage() -> FinalityProof {
+        use ledger::values::{BlockDigest, ChainId, Epoch, View};
+        let digest = BlockDigest([4; 32]);
+        let (chain, epoch) = (ChainId(0), Epoch(0));
+        FinalityProof { chain, epoch, view: View(9), parent_view: View(8), digest, bytes: vec![1; 100] }
+    }
+
+    #[test]
+    fn a_passage_serves_for_one_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StandingFiles::new(folder.path());
+        let above = Standing::VotesAbove(Box::new(passage()));
+        files.pass(&passage().encode()).unwrap();
+        assert_eq!(files.read().unwrap(), above);
+        assert_eq!(files.read().unwrap(), above, "reading uses nothing up");
+        files.begin_voting().unwrap();
+        assert_eq!(files.read().unwrap(), Standing::Rejoining, "the journal may have been begun and lost");
+
+        let partition = begin_journal(&files);
+        assert_eq!(files.read().unwrap(), above, "the journal may not hold its floor yet");
+        files.begin_voting().unwrap();
+        assert_eq!(files.read().unwrap(), above);
+        for (case, lost) in [("removed", files.journal()), ("emptied", partition)] {
+            fs::remove_dir_all(&lost).unwrap();
+            assert_eq!(files.read().unwrap(), Standing::Rejoining, "a journal that was {case}");
+            fs::create_dir_all(&lost).unwrap();
+            assert_eq!(files.read().unwrap(), Standing::Rejoining, "a journal that was {case}");
+            files.pass(&passage().encode()).unwrap();
+            assert_eq!(files.read().unwrap(), above, "it may pass anew");
+            files.begin_voting().unwrap();
+            begin_journal(&files);
+        }
+    }
+
+    #[test]
+    fn a_damaged_passage_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StandingFiles::new(folder.path());
+        files.pass(b"no certificate").unwrap();
+        assert_eq!(files.read().unwrap(), Standing::Rejoining);
+        files.begin_voting().unwrap();
+        begin_journal(&files);
+        assert_eq!(files.read().unwrap(), Standing::Rejoining, "without its floor the journal is not enough");
+    }
+
+    #[test]
+    fn the_word_that_it_never_voted_does_not_outlive_the_first_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StandingFiles::new(&folder.path().join("chain-0"));
+        files.init().unwrap();
+        files.begin_voting().unwrap();
+        assert_eq!(files.read().unwrap(), Standing::Votes, "a crash before the journal begins costs nothing");
+        begin_journal(&files);
+        // Killed before the word was taken back: the next start does it.
+        files.begin_voting().unwrap();
+        fs::remove_dir_all(files.journal()).unwrap();
+        assert_eq!(files.read().unwrap(), Standing::Rejoining);
     }
 
     #[test]

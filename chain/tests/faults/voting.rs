@@ -2,7 +2,7 @@
 
 use chain::config::{BATCH_GRACE_MS, FETCH_GRACE_MS};
 use chain::frame::{Digests, FinalBlocks};
-use chain::{Answer, Archive, Frame, Question, Turn};
+use chain::{Answer, Archive, Frame, Question, Room, Turn};
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::{Batch, Block, Claim};
 use ledger::values::{BatchDigest, Canonical as _, Height, NodeIndex, ResultHash, TimestampMs, View};
@@ -189,15 +189,48 @@ fn a_bank_without_room_neither_votes_nor_proposes_nor_seals_and_resumes() {
     let mut bank = Bank::new();
     let (digest, batch) = good_batch(&bank, 1);
     bank.batch(2, &batch);
-    bank.chain.set_may_vote(false);
+    bank.chain.set_room(Room::Low);
     let block = block_with(&bank, digest, &batch);
     let (ticket, seen) = bank.may_vote_for(&block);
     assert_eq!(seen.answer(ticket), None);
     let turn = Turn { view: View(9), leader: bank.seat(HONEST), parent: bank.genesis_facts.digest };
     let (propose, seen) = bank.ask(Question::Propose { turn });
     assert_eq!(seen.answer(propose), Some(Answer::Decline));
-    bank.chain.set_may_vote(true);
+    bank.chain.set_room(Room::Enough);
     assert_eq!(bank.pass(1).answer(ticket), Some(Answer::Verdict(true)));
+}
+
+#[test]
+fn a_bank_with_a_low_disk_follows_and_one_without_room_writes_nothing_until_there_is_some() {
+    let mut bank = Bank::new();
+    let (first, batch) = good_batch(&bank, 1);
+    let block = block_with(&bank, first, &batch);
+    bank.chain.set_room(Room::Low);
+    assert!(bank.batch(2, &batch).acknowledged(first), "others' batches are acknowledged");
+    bank.frame(FAULTY, &Frame::Block(Box::new(block.clone())));
+    bank.finalize(&block);
+    assert_eq!(bank.chain.status().executed_height, Height(1), "it follows");
+
+    bank.chain.set_room(Room::None);
+    let (second, batch) = good_batch(&bank, 2);
+    let mut child = bank.block(&bank.facts(&block), &[(second, batch.weight())]);
+    child.header.timestamp.0 += 1;
+    let before = bank.store.statistics().write_sets;
+    let (ticket, _) = bank.may_vote_for(&child);
+    let (available, _) = bank
+        .ask(Question::Available { view: child.header.view, digest: child.header.digest(bank.genesis()) });
+    assert!(!bank.batch(2, &batch).acknowledged(second));
+    bank.finalize(&child);
+    let seen = bank.pass(5_000);
+    assert!(seen.wake_ms.is_none_or(|wake| wake > bank.now.elapsed_ms + 10), "it does not spin: {seen:?}");
+    assert_eq!((seen.answer(ticket), seen.answer(available)), (None, None));
+    assert_eq!(bank.store.statistics().write_sets, before, "nothing is written");
+    assert_eq!(bank.chain.status().executed_height, Height(1));
+
+    bank.chain.set_room(Room::Low);
+    bank.frame(FAULTY, &Frame::Block(Box::new(child.clone())));
+    bank.batch(2, &batch);
+    assert_eq!(bank.chain.status().executed_height, Height(2), "it goes on");
 }
 
 #[test]

@@ -67,7 +67,9 @@ fn not_ready(status: &Status, lag_max: u64, sees_quorum: bool) -> Option<NotRead
         Some(NotReady::DiskReserve)
     } else if !sees_quorum {
         Some(NotReady::TooFewPeers)
-    } else if lag > lag_max || status.voting == Voting::Rejoining {
+    } else if status.voting == Voting::Rejoining {
+        Some(NotReady::Rejoining)
+    } else if lag > lag_max {
         Some(NotReady::CatchingUp)
     } else {
         None

@@ -238,6 +238,7 @@ impl Bank {
             block: Arc::new(Block { header, body }),
             batches: batch.into_iter().map(|(_, batch)| Arc::new(batch)).collect(),
             certificate: with_certificate.then(|| self.certificate(digest, View(height.0))),
+            is_durable: true,
         };
         let executed = self.executor.execute(&next).unwrap();
         self.admission.settle(&executed.transactions);

@@ -29,7 +29,7 @@ async fn readiness_names_its_reason() {
         (&|status| status.chain.highest_announced = Height(4 + 64), None),
         (&|status| status.chain.highest_announced = Height(4 + 65), Some(NotReady::CatchingUp)),
         (&|status| status.voting = Voting::Observer, None),
-        (&|status| status.voting = Voting::Rejoining, Some(NotReady::CatchingUp)),
+        (&|status| status.voting = Voting::Rejoining, Some(NotReady::Rejoining)),
         (&|status| status.voting = Voting::DiskReserve, Some(NotReady::DiskReserve)),
         (&|status| status.halt = Some(HaltCode::Diverged), Some(NotReady::Halted)),
     ];

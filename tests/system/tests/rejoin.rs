@@ -1,0 +1,158 @@
+//! PROTOCOL rule 26 with real processes: a wiped bank follows, votes again by itself, and is counted on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use api::health::{ChainReady, NotReady};
+use ledger::records::{Operation, Payment};
+use ledger::values::Amount;
+use system::{Cluster, Payer, jiaozi_binary};
+use tokio::task::JoinHandle;
+
+const WAIT: Duration = Duration::from_secs(120);
+/// One payment after the other, with a rest in between.
+const REST: Duration = Duration::from_millis(100);
+const WIPED: usize = 3;
+
+/// Payments that go on all the time, at two banks by turns.
+struct Load {
+    certified: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<Duration>,
+}
+
+impl Load {
+    fn start(cluster: &Cluster, payer: Payer, payee: &Payer) -> Self {
+        let (certified, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let clients = [cluster.client(0), cluster.client(1)];
+        let (count, stopped, payee) = (Arc::clone(&certified), Arc::clone(&stop), payee.wallet);
+        let task = tokio::spawn(async move {
+            let mut longest = Duration::ZERO;
+            for (sequence, client) in (1..).zip(clients.iter().cycle()) {
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
+                let payments = vec![Payment { payee, amount: Amount::from_fen(1) }];
+                let payment = payer.sign(sequence, Operation::Pay { payments });
+                let started = Instant::now();
+                client.submit(&payment).await.unwrap();
+                client.wait_certified(payment.id(payer.genesis), WAIT).await.unwrap();
+                longest = longest.max(started.elapsed());
+                count.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(REST).await;
+            }
+            longest
+        });
+        Self { certified, stop, task }
+    }
+
+    fn certified(&self) -> u64 {
+        self.certified.load(Ordering::Relaxed)
+    }
+
+    /// Waits until this many more are certified.
+    async fn goes_on(&self, more: u64, when: &str) {
+        let (end, wanted) = (Instant::now() + WAIT, self.certified() + more);
+        while self.certified() < wanted {
+            assert!(!self.task.is_finished(), "payments failed {when}");
+            assert!(Instant::now() < end, "payments stand still {when}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn stop(self) -> Duration {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.unwrap()
+    }
+}
+
+fn log(cluster: &Cluster) -> String {
+    std::fs::read_to_string(cluster.directory.join(format!("bank-{WIPED}/node.log"))).unwrap_or_default()
+}
+
+async fn wait_for(cluster: &Cluster, what: &str, mut is_so: impl FnMut(&ChainReady) -> bool) -> ChainReady {
+    let end = Instant::now() + WAIT;
+    loop {
+        let ready = cluster.client(WIPED).ready().await.ok().map(|mut ready| ready.chains.remove(0));
+        match ready {
+            Some(ready) if is_so(&ready) => return ready,
+            other => assert!(Instant::now() < end, "never {what}: {other:?}\n{}", log(cluster)),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn chain_folder(cluster: &Cluster) -> PathBuf {
+    cluster.data_directory(WIPED).join("chain-0")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_bank_follows_and_votes_again_only_after_its_proof_of_passage() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::create(directory.path(), 4);
+    for index in 0..4 {
+        cluster.spawn(index, &jiaozi_binary());
+    }
+    for index in 0..4 {
+        cluster.wait_ready(index, WAIT).await;
+    }
+    let (central, bank) = (&cluster.localnet.central_bank, &cluster.localnet.banks[0].operator);
+    let central = Payer::operator(&cluster.localnet, central.id, &central.wallet_key);
+    let bank = Payer::operator(&cluster.localnet, bank.id, &bank.wallet_key);
+    let issue = central.sign(1, Operation::Issue { to: bank.wallet, amount: Amount::from_fen(100_000) });
+    cluster.client(0).submit(&issue).await.unwrap();
+    cluster.client(0).wait_certified(issue.id(central.genesis), WAIT).await.unwrap();
+    let load = Load::start(&cluster, bank.clone(), &central);
+    load.goes_on(5, "while all are well").await;
+
+    cluster.kill(WIPED);
+    std::fs::remove_dir_all(cluster.data_directory(WIPED)).unwrap();
+    load.goes_on(5, "with a bank dead").await;
+    cluster.spawn(WIPED, &jiaozi_binary());
+    let wiped_at = Instant::now();
+    let rejoining = wait_for(&cluster, "rejoining", |ready| ready.reason == Some(NotReady::Rejoining)).await;
+    assert!(!rejoining.is_voting && !rejoining.is_ready && rejoining.halt.is_none(), "{rejoining:?}");
+    assert!(log(&cluster).contains("no journal: this validator follows"), "{}", log(&cluster));
+
+    // Every status until it votes: it follows, and does not vote before it holds the proof.
+    let mut followed = 0;
+    wait_for(&cluster, "voting again", |ready| {
+        if !ready.is_voting {
+            followed = followed.max(ready.certified_height);
+            return false;
+        }
+        assert!(log(&cluster).contains("proof of passage held"), "{}", log(&cluster));
+        ready.is_ready
+    })
+    .await;
+    println!("voting again after {:?}; followed to height {followed}", wiped_at.elapsed());
+    assert!(followed > 0, "it followed before it voted");
+    load.goes_on(5, "with the bank back").await;
+
+    // With another bank dead the rejoined one is one of the three that a quorum needs.
+    cluster.kill(2);
+    load.goes_on(10, "with another bank dead: the rejoined one does not vote").await;
+    cluster.spawn(2, &jiaozi_binary());
+    cluster.wait_ready(2, WAIT).await;
+
+    // An ordinary restart goes on with the journal that the passage permitted.
+    assert!(chain_folder(&cluster).join("passage.used").exists());
+    cluster.kill(WIPED);
+    cluster.spawn(WIPED, &jiaozi_binary());
+    wait_for(&cluster, "voting after a restart", |ready| ready.is_ready && ready.is_voting).await;
+
+    // Its journal removed by hand: the passage of then says nothing about the votes since.
+    cluster.kill(WIPED);
+    std::fs::remove_dir_all(chain_folder(&cluster).join("journal")).unwrap();
+    cluster.spawn(WIPED, &jiaozi_binary());
+    let again = wait_for(&cluster, "rejoining anew", |ready| {
+        assert!(!ready.is_voting, "it votes with an old passage: {ready:?}");
+        ready.reason == Some(NotReady::Rejoining)
+    })
+    .await;
+    assert!(!again.is_ready, "{again:?}");
+    load.goes_on(5, "while it rejoins anew").await;
+    println!("longest wait for a certificate: {:?}", load.stop().await);
+}
