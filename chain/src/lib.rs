@@ -11,7 +11,7 @@
 //! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
 //! | `catch_up.rs` | what is missing, whom to ask, whom not to trust |
-//! | `executor.rs` | [`Executor`]: final blocks into the store, one atomic write each |
+//! | `executor.rs`, `wallet_state.rs` | [`Executor`]: final blocks into the store, one atomic write each; wallets with their paths |
 //! | `recovery.rs` | [`Recovered`]: where a chain goes on after a start |
 //! | `archive.rs`, `rows.rs` | [`Archive`]: typed reads; how values lie in the store |
 //! | `frame.rs` | what nodes say to each other |
@@ -39,6 +39,7 @@ mod recovery;
 pub mod rows;
 mod step;
 mod tree;
+mod wallet_state;
 
 pub use archive::{Archive, Located};
 pub use chain::{Chain, ChainStatus};
@@ -48,3 +49,4 @@ pub use frame::{Frame, Lane};
 pub use recovery::Recovered;
 pub use rows::RowFault;
 pub use step::{Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Ticket, Turn};
+pub use wallet_state::UncertifiedWallet;

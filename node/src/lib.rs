@@ -14,8 +14,8 @@
 //! | `driver.rs` | performs what a chain decides; threads, disk reserve, clock steps |
 //! | `engine.rs` | the consensus engine's thread and its frames |
 //! | `standing.rs` | may this node vote: its journal, its first start, or a proof of passage |
-//! | `admission.rs` | the only door for transactions |
-//! | `handle.rs` | what the edges see of a chain; halt codes |
+//! | `admission.rs`, `departed.rs` | the only door for transactions; those that left without an outcome |
+//! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
 //! | `http/` | REST, one file per resource |
 //! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
 //! | `telemetry.rs` | logging and metrics |
@@ -33,11 +33,13 @@
 mod admission;
 mod assemble;
 pub mod config;
+mod departed;
 mod driver;
 mod engine;
 mod handle;
 pub mod http;
 mod keys;
+mod questions;
 mod standing;
 mod strategy;
 pub mod telemetry;
@@ -50,3 +52,4 @@ pub use config::NodeConfig;
 pub use engine::EngineError;
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
+pub use questions::WalletQuestions;
