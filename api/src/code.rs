@@ -140,7 +140,7 @@ codes! {
     1408 Pruned "pruned" 410 false
         "what is asked for is below the height up to which this node pruned" "ask an archive node";
     1409 NotCertified "not_certified" 409 true
-        "there is no proof yet: the outcome is not under a certificate" "ask again in a moment";
+        "there is no proof yet: no certificate covers it" "ask again in a moment";
     1501 NotReady "not_ready" 503 true
         "the node is starting or catching up" "send again after retry_after_ms, or to another bank";
     1502 DiskReserve "disk_reserve" 503 true

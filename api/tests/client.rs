@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api::bulk::{BulkAnswer, decode_body, encode_answers};
+use api::client::LOOKS_BEFORE_WAITING_AGAIN;
 use api::client::error::ClientError;
 use api::feed::{BatchPageWriter, FeedPage, FeedPageWriter, PageError, decode_batches};
+use api::transaction::WaitFor;
 use api::{
     ApiError, Client, ClientConfig, ErrorCode, SubmitStatus, Token, TransactionState, TransactionStatus,
 };
@@ -184,6 +186,22 @@ async fn waiting_ends_with_the_certificate_the_expiry_or_the_timeout() {
     let script = Script::start(vec![busy, status(TransactionState::Certified)]).await;
     assert!(script.client().wait_certified(id, Duration::from_secs(5)).await.unwrap().is_certified);
     assert!(!script.seen()[1].head.contains("wait="));
+
+    // It does not go on looking for ever: later it asks for a place to wait again.
+    let busy = (429, json(&ApiError::from(ErrorCode::TooManyRequests)));
+    let looks = LOOKS_BEFORE_WAITING_AGAIN as usize;
+    let mut answers = vec![status(TransactionState::Pending); looks + 1];
+    answers.insert(0, busy);
+    answers.push(status(TransactionState::Certified));
+    let script = Script::start(answers).await;
+    assert!(script.client().wait_certified(id, Duration::from_secs(30)).await.unwrap().is_certified);
+    let waits: Vec<bool> = script.seen().iter().map(|request| request.head.contains("wait=")).collect();
+    assert_eq!(waits.iter().filter(|waits| !**waits).count(), looks);
+    assert!(waits[0] && waits[looks + 1] && waits[looks + 2]);
+
+    let script = Script::start(vec![status(TransactionState::Final); 2]).await;
+    let answer = script.client().wait_for(id, WaitFor::Final, Duration::from_secs(5)).await.unwrap();
+    assert_eq!((answer.status, script.seen().len()), (TransactionState::Final, 1));
 
     let script = Script::start(vec![status(TransactionState::Expired)]).await;
     let answer = script.client().wait_certified(id, Duration::from_secs(5)).await.unwrap();

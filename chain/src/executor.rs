@@ -94,6 +94,11 @@ impl<S: Strategy> Executor<S> {
         Arc::clone(&self.cache)
     }
 
+    /// The store that it writes.
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
     /// Executes and commits the next final block.
     ///
     /// # Errors
@@ -117,6 +122,7 @@ impl<S: Strategy> Executor<S> {
             certified: next.block.header.claim,
             batches: next.block.body.batches.clone(),
             transactions: execution.outcomes.iter().map(|outcome| outcome.id).chain(skipped).collect(),
+            skipped: execution.skipped.iter().map(|skipped| (skipped.id, skipped.reason)).collect(),
         })
     }
 

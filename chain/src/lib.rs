@@ -11,7 +11,7 @@
 //! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
 //! | `catch_up.rs` | what is missing, whom to ask, whom not to trust |
-//! | `executor.rs` | [`Executor`]: final blocks into the store, one atomic write each |
+//! | `executor.rs`, `wallet_state.rs` | [`Executor`]: final blocks into the store, one atomic write each; wallets with their paths |
 //! | `record_cache.rs` | [`RecordCache`]: wallets that were written lately |
 //! | `recovery.rs` | [`Recovered`]: where a chain goes on after a start |
 //! | `archive.rs`, `rows.rs` | [`Archive`]: typed reads; how values lie in the store |
@@ -41,6 +41,7 @@ mod recovery;
 pub mod rows;
 mod step;
 mod tree;
+mod wallet_state;
 
 pub use archive::{Archive, Located};
 pub use chain::{Chain, ChainStatus};
@@ -53,3 +54,4 @@ pub use rows::RowFault;
 pub use step::{
     Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Room, Ticket, Turn,
 };
+pub use wallet_state::UncertifiedWallet;

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ledger::records::{Batch, Block, Claim};
+use ledger::records::{Batch, Block, Claim, NotExecuted};
 use ledger::values::{
     BatchDigest, BlockDigest, Height, NodeIndex, TimestampMs, TransactionId, ValidatorIndex, View,
 };
@@ -152,6 +152,8 @@ pub struct Executed {
     pub batches: Vec<BatchDigest>,
     /// Every transaction that the block ordered, executed or not: none of them needs to wait any longer.
     pub transactions: Vec<TransactionId>,
+    /// Those of them that consumed no nonce, and why.
+    pub skipped: Vec<(TransactionId, NotExecuted)>,
 }
 
 /// What the driver is to do.

@@ -2,6 +2,7 @@
 //! to standard error.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
@@ -74,6 +75,16 @@ impl Output {
         // Nobody is there to be told that standard error is closed.
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
+}
+
+/// Writes a proof into a new file.
+///
+/// # Errors
+/// [`Failure`] at `--proof` when there is a file already, or it cannot be written.
+pub fn save_proof(path: &Path, proof: &[u8]) -> Answer {
+    let io = |fault: std::io::Error| Failure::io("write", path, &fault).at("--proof");
+    let mut file = std::fs::File::create_new(path).map_err(io)?;
+    file.write_all(proof).map_err(io)
 }
 
 fn json(value: &impl Serialize) -> Answer<String> {

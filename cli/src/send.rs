@@ -2,9 +2,10 @@
 //! its outcome waited for.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api::{ApiError, ClientError, SubmitStatus, TransactionState, TransactionStatus, WalletView};
+use api::transaction::WaitFor;
+use api::{ApiError, SubmitStatus, TransactionState, TransactionStatus, WalletView};
 use clap::{Args, ValueEnum};
 use ledger::records::{Operation, Transaction};
 use ledger::values::{GenesisHash, SecretKey, TimestampMs, TransactionId, WalletId};
@@ -17,8 +18,6 @@ use crate::keystore::{Keystore, KeystoreOptions, WalletEntry};
 use crate::output::{Output, Show, facts};
 use crate::secret::PassphraseOptions;
 
-/// Pauses between two looks at a transaction that is to become final.
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// Longest life that a command gives a transaction.
 const VALID_FOR_SECONDS_MAX: u64 = 86_400;
 
@@ -274,26 +273,12 @@ pub fn submit(
 /// # Errors
 /// [`Failure`] when it is not there in time.
 pub fn wait(connection: &Connection, id: TransactionId, options: &WaitOptions) -> Answer<TransactionStatus> {
+    let what = match options.wait {
+        Wait::Certified => WaitFor::Certified,
+        Wait::Final | Wait::None => WaitFor::Final,
+    };
     let timeout = Duration::from_secs(options.timeout);
-    if options.wait == Wait::Certified {
-        return connection.wait(connection.client.wait_certified(id, timeout));
-    }
-    let started = Instant::now();
-    loop {
-        match connection.wait(connection.client.transaction(id)) {
-            Ok(status) if status.status.is_terminal() || status.status == TransactionState::Final => {
-                return Ok(status);
-            }
-            Ok(status) if started.elapsed() >= timeout => {
-                let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                return Err(ClientError::NotCertified { id, status: status.status, waited_ms }.into());
-            }
-            Err(failure) if failure.exit != Exit::Unreachable || started.elapsed() >= timeout => {
-                return Err(failure);
-            }
-            _ => std::thread::sleep(LOOK_AGAIN),
-        }
-    }
+    connection.wait(connection.client.wait_for(id, what, timeout))
 }
 
 /// Refuses what was not applied.

@@ -20,6 +20,7 @@ use mempool::{PoolRefusal, Pooled};
 use storage::{Store, Table};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::departed::{Departed, WithoutOutcome};
 use crate::handle::Submitted;
 use crate::verifier::Verifier;
 
@@ -103,6 +104,7 @@ struct Inner {
     cache: Arc<RecordCache>,
     submissions: mpsc::Sender<Submission>,
     pending: Mutex<BTreeMap<TransactionId, TimestampMs>>,
+    departed: Mutex<Departed>,
     verifier: Verifier,
 }
 
@@ -124,7 +126,8 @@ impl Admission {
         submissions: mpsc::Sender<Submission>,
         verifier: Verifier,
     ) -> std::io::Result<Self> {
-        let inner = Arc::new(Inner { rules, store, cache, submissions, pending: Mutex::default(), verifier });
+        let (pending, departed) = (Mutex::default(), Mutex::default());
+        let inner = Arc::new(Inner { rules, store, cache, submissions, pending, departed, verifier });
         let (to_check, unchecked) = sync_channel(CHECKS_WAITING_MAX);
         let checking = Arc::clone(&inner);
         std::thread::Builder::new().name("admission".into()).spawn(move || checking.check_all(&unchecked))?;
@@ -145,10 +148,11 @@ impl Admission {
         tokio::spawn(async move { inner.pool(checked).await }).await.unwrap_or_else(|_| refuse_all())
     }
 
-    /// Whether the transaction was taken in and has no outcome yet.
-    #[must_use]
-    pub fn is_pending(&self, id: &TransactionId) -> bool {
-        self.inner.pending().contains_key(id)
+    /// What is known here of a transaction that was taken in and has no outcome, or had none when it left.
+    pub(crate) fn without_outcome(&self, id: &TransactionId) -> Option<WithoutOutcome> {
+        let pending = self.inner.pending().get(id).copied();
+        let waits = |valid_until| WithoutOutcome { valid_until, is_pending: true, reason: None };
+        pending.map(waits).or_else(|| self.inner.departed().get(id))
     }
 
     /// Transactions taken in that have no outcome yet.
@@ -157,7 +161,18 @@ impl Admission {
         self.inner.pending().len()
     }
 
-    /// These were ordered, or ran out of time: they are pending no more.
+    /// These ran out of time, or were ordered and consumed no nonce, for the given reason: they are pending no more, and
+    /// remembered for a while.
+    pub(crate) fn depart<'a>(&self, ids: impl IntoIterator<Item = (&'a TransactionId, Option<NotExecuted>)>) {
+        let (mut pending, mut departed) = (self.inner.pending(), self.inner.departed());
+        for (id, reason) in ids {
+            if let Some(valid_until) = pending.remove(id) {
+                departed.insert(*id, valid_until, reason);
+            }
+        }
+    }
+
+    /// These have an outcome: they are pending no more.
     pub(crate) fn settle<'a>(&self, ids: impl IntoIterator<Item = &'a TransactionId>) {
         let mut pending = self.inner.pending();
         for id in ids {
@@ -165,15 +180,23 @@ impl Admission {
         }
     }
 
-    /// Forgets what can no longer execute: its time is over by the last block's clock.
-    pub(crate) fn expire(&self, block_time: TimestampMs) {
-        self.inner.pending().retain(|_, valid_until| *valid_until >= block_time);
+    /// Lets go of what ran out of time.
+    pub(crate) fn expire(&self, now: TimestampMs) {
+        let (mut pending, mut departed) = (self.inner.pending(), self.inner.departed());
+        for (id, valid_until) in pending.extract_if(.., |_, valid_until| *valid_until < now) {
+            departed.insert(id, valid_until, None);
+        }
     }
 }
 
 impl Inner {
     fn pending(&self) -> MutexGuard<'_, BTreeMap<TransactionId, TimestampMs>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locked after `pending` where both are.
+    fn departed(&self) -> MutexGuard<'_, Departed> {
+        self.departed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_all(&self, unchecked: &Receiver<Unchecked>) {

@@ -444,10 +444,12 @@ impl Wiring<'_> {
             executor,
         )
         .map_err(|fault| system("threads", &fault))?;
+        let wallets = driver.wallet_questions();
         let driver = tokio::spawn(driver.run(self.stopped.clone()));
         let spec = self.spec.chain(id).ok_or(StartError::NoSuchChain { chain: id.0 })?.clone();
         let genesis = self.spec.hash();
-        let handle = ChainHandle { genesis, spec: Arc::new(spec), store, status: watched, admission };
+        let handle =
+            ChainHandle { genesis, spec: Arc::new(spec), store, status: watched, admission, wallets };
         Ok((RunningChain { chain: id, engine: engine.thread, driver, feeds }, handle))
     }
 

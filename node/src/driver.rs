@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chain::{
-    Answer, Archive, Chain, ChainConfig, Effect, Executed, Executor, FinalBlock, Frame, Input, Lane, Now,
-    Question, Report, Request, Room, Ticket, Turn,
+    Answer, Archive, Chain, ChainConfig, Effect, Executed, Executor, Frame, Input, Lane, Now, Question,
+    Report, Request, Room, Ticket, Turn,
 };
 use consensus::{Recipients, Reply, Request as Asked, Requests};
 use ledger::proofs::FinalityProof;
@@ -32,6 +32,7 @@ use tokio::time::sleep_until;
 use crate::admission::{Admission, Submission, wall_clock};
 use crate::disk::DiskWatch;
 use crate::handle::{HaltCode, Status, Voting};
+use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions, executor_queue};
 use crate::standing::{Passage, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::ChainMetrics;
@@ -102,7 +103,7 @@ pub(crate) struct Driver {
     done_sender: mpsc::UnboundedSender<Done>,
     to_storage: blocking::Sender<StorageJob>,
     to_verifier: blocking::Sender<Unverified>,
-    to_executor: blocking::Sender<Box<FinalBlock>>,
+    to_executor: ExecutorQueue,
     disk: DiskWatch,
     next_disk_check: tokio::time::Instant,
     next_look_around: tokio::time::Instant,
@@ -156,6 +157,11 @@ impl Driver {
         driver.wall_offset_ms = driver.wall_offset();
         driver.passage = driver.parts.rejoining.is_some().then(|| Passage::new(driver.now().elapsed_ms));
         Ok(driver)
+    }
+
+    /// The way to ask the executor about wallets.
+    pub(crate) fn wallet_questions(&self) -> WalletQuestions {
+        WalletQuestions::new(&self.to_executor)
     }
 
     /// Runs until the node stops or the chain halts.
@@ -246,6 +252,8 @@ impl Driver {
         match done {
             Done::Executed(executed, took) => {
                 self.parts.metrics.executed(took, executed.transactions.len());
+                let skipped = executed.skipped.iter().map(|(id, reason)| (id, Some(*reason)));
+                self.parts.admission.depart(skipped);
                 self.parts.admission.settle(&executed.transactions);
                 self.look_for_passage();
                 vec![Input::Executed(executed)]
@@ -339,7 +347,7 @@ impl Driver {
             }
             Effect::Execute(block) => {
                 self.executing = Some((block.block.header.timestamp, block.certificate.clone()));
-                self.hand(|driver| driver.to_executor.send(block).is_ok());
+                self.hand(|driver| driver.to_executor.send(ExecutorJob::Execute(block)).is_ok());
             }
             Effect::Serve { to, request } => self.serve(to, request),
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
@@ -402,7 +410,7 @@ impl Driver {
             Report::Certified { height } => tracing::trace!(chain, height = height.0, "certified"),
             Report::Expired { transactions } => {
                 self.parts.metrics.expired_transactions.inc_by(transactions.len() as u64);
-                self.parts.admission.settle(transactions);
+                self.parts.admission.depart(transactions.iter().map(|id| (id, None)));
             }
             Report::Evidence { validator, kind } => {
                 self.parts.metrics.evidence_records.inc();
@@ -593,10 +601,17 @@ fn spawn_storage(
 fn spawn_executor(
     mut executor: Executor<Parallel>,
     done: mpsc::UnboundedSender<Done>,
-) -> std::io::Result<blocking::Sender<Box<FinalBlock>>> {
-    let (sender, receiver) = blocking::channel::<Box<FinalBlock>>();
+) -> std::io::Result<ExecutorQueue> {
+    let (sender, receiver) = executor_queue();
     std::thread::Builder::new().name("executor".into()).spawn(move || {
-        while let Ok(block) = receiver.recv() {
+        while let Ok(job) = receiver.recv() {
+            let block = match job {
+                ExecutorJob::Execute(block) => block,
+                ExecutorJob::Wallet(question) => {
+                    question.answer(|wallet| executor.wallet(wallet));
+                    continue;
+                }
+            };
             let started = Instant::now();
             match executor.execute(&block) {
                 Ok(executed) => {

@@ -9,6 +9,7 @@ use storage::Store;
 use tokio::sync::watch;
 
 use crate::admission::{Admission, Refused};
+use crate::questions::WalletQuestions;
 
 /// A chain that this node hosts. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct ChainHandle {
     pub status: watch::Receiver<Status>,
     /// The only door for transactions.
     pub admission: Arc<Admission>,
+    /// Questions about wallets to the executor.
+    pub wallets: WalletQuestions,
 }
 
 /// What happened to a submitted transaction.

@@ -15,8 +15,8 @@
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
 //! | `engine.rs` | the consensus engine's thread and its frames |
 //! | `standing.rs` | may this node vote: its journal, its first start, or a proof of passage |
-//! | `admission.rs` | the only door for transactions |
-//! | `handle.rs` | what the edges see of a chain; halt codes |
+//! | `admission.rs`, `departed.rs` | the only door for transactions; those that left without an outcome |
+//! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
 //! | `http/` | REST, one file per resource |
 //! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
 //! | `telemetry.rs` | logging and metrics |
@@ -35,12 +35,14 @@
 mod admission;
 mod assemble;
 pub mod config;
+mod departed;
 mod disk;
 mod driver;
 mod engine;
 mod handle;
 pub mod http;
 mod keys;
+mod questions;
 mod standing;
 mod strategy;
 pub mod telemetry;
@@ -54,3 +56,4 @@ pub use config::NodeConfig;
 pub use engine::EngineError;
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
+pub use questions::WalletQuestions;

@@ -48,6 +48,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Shortest and longest pause between two looks at a transaction.
 const POLL_FIRST: Duration = Duration::from_millis(20);
 const POLL_MAX: Duration = Duration::from_millis(500);
+/// Looks at a transaction after the node had no place for one that waits, before it is asked for a place again.
+pub const LOOKS_BEFORE_WAITING_AGAIN: u32 = 8;
 
 /// How to reach a node.
 #[derive(Debug, Clone)]
@@ -175,27 +177,43 @@ impl Client {
         }
     }
 
-    /// Waits until a transaction is certified, or certainly never will be: then its status is `Expired`.
-    /// Failures to reach the node are waited out.
+    /// [`Self::wait_for`] the certificate.
     ///
     /// # Errors
-    /// [`ClientError::NotCertified`] after `timeout`; other failures that waiting does not mend.
+    /// As [`Self::wait_for`].
     pub async fn wait_certified(
         &self,
         id: TransactionId,
         timeout: Duration,
     ) -> Result<TransactionStatus, ClientError> {
+        self.wait_for(id, WaitFor::Certified, timeout).await
+    }
+
+    /// Waits until a transaction is final or certified, or certainly never will be: then its status is `Expired`.
+    ///
+    /// The node is asked to wait, for half of one exchange's bound at a time. Failures to reach it are waited out, and
+    /// while it has no place for one that waits, this side looks again and again, [`LOOKS_BEFORE_WAITING_AGAIN`] times.
+    ///
+    /// # Errors
+    /// [`ClientError::NotCertified`] after `timeout`; other failures that waiting does not mend.
+    pub async fn wait_for(
+        &self,
+        id: TransactionId,
+        what: WaitFor,
+        timeout: Duration,
+    ) -> Result<TransactionStatus, ClientError> {
         let started = Instant::now();
-        let (mut pause, mut status, mut node_waits) = (POLL_FIRST, TransactionState::Unknown, true);
+        let (mut pause, mut status, mut looks) = (POLL_FIRST, TransactionState::Unknown, 0_u32);
         loop {
             let left = timeout.saturating_sub(started.elapsed()).min(self.transport.timeout() / 2);
-            let wait = TransactionQuery { wait: Some(WaitFor::Certified), timeout_ms: Some(millis(left)) };
-            let query = if node_waits { wait } else { TransactionQuery::default() };
+            let wait = TransactionQuery { wait: Some(what), timeout_ms: Some(millis(left)) };
+            let query = if looks == 0 { wait } else { TransactionQuery::default() };
+            looks = looks.saturating_sub(1);
             match self.transaction_with(id, query).await {
-                Ok(answer) if answer.status.is_terminal() => return Ok(answer),
+                Ok(answer) if is_there(answer.status, what) => return Ok(answer),
                 Ok(answer) => status = answer.status,
-                // Too many wait there already, or it is away: from now on this side looks again and again.
-                Err(error) if error.is_transient() => node_waits = false,
+                // Too many wait there already, or it is away.
+                Err(error) if error.is_transient() => looks = LOOKS_BEFORE_WAITING_AGAIN,
                 Err(error) => return Err(error),
             }
             if started.elapsed() + pause > timeout {
@@ -223,10 +241,11 @@ impl Client {
         self.transport.get_json(&path::wallet(id), &chain_query(chain)).await
     }
 
-    /// The proof of a wallet's record or absence, as the bytes of a proof file.
+    /// The proof of a wallet's record or absence, as the bytes of a proof file. The node waits for the certificate over
+    /// the height that it had reached when it was asked, some blocks long.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`]; refused with code 1409 when there is none in time.
     pub async fn wallet_proof(&self, id: WalletId, chain: Option<ChainId>) -> Result<Vec<u8>, ClientError> {
         let (_, proof) =
             self.transport.get_bytes(&path::wallet_proof(id), &chain_query(chain), PROOF_BYTES_MAX).await?;
@@ -343,6 +362,11 @@ impl Client {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whether waiting is over.
+const fn is_there(status: TransactionState, what: WaitFor) -> bool {
+    status.is_terminal() || matches!((status, what), (TransactionState::Final, WaitFor::Final))
 }
 
 fn chain_query(chain: Option<ChainId>) -> Vec<(&'static str, String)> {

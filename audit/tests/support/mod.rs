@@ -109,7 +109,9 @@ impl Forge {
             central_wallet,
             Operation::Issue { to: bank_wallet, amount: total },
         ));
-        self.make_block(transactions);
+        for group in transactions.chunks(100) {
+            self.make_block(group.to_vec());
+        }
         let currency = self.state.rules().currency;
         self.wallets = keys
             .into_iter()

@@ -14,7 +14,7 @@ use super::pay::Payees;
 use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
 use crate::keystore::KeystoreOptions;
-use crate::output::{Output, Show, facts};
+use crate::output::{Output, Show, facts, save_proof};
 use crate::secret::PassphraseOptions;
 use crate::send::{SendOptions, WaitOptions, outcome, sent, state_name, submit, wait};
 
@@ -242,10 +242,7 @@ fn show(arguments: &ShowArguments, output: Output) -> Answer {
     let connection = arguments.node.connect()?;
     let status = connection.wait(connection.client.transaction(arguments.id))?;
     if let Some(path) = &arguments.proof {
-        let proof = connection.wait(connection.client.transaction_proof(arguments.id))?;
-        let io = |fault: std::io::Error| Failure::io("write", path, &fault).at("--proof");
-        let mut file = std::fs::File::create_new(path).map_err(io)?;
-        std::io::Write::write_all(&mut file, &proof).map_err(io)?;
+        save_proof(path, &connection.wait(connection.client.transaction_proof(arguments.id))?)?;
     }
     output.result(&Shown { status, proof_file: arguments.proof.clone() })
 }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use api::wallet::{Cursor, HISTORY_PAGE_MAX};
 use api::{HistoryPage, HistoryQuery, MovementName, WalletState, WalletView};
 use clap::{Args, Subcommand, ValueEnum};
+use ledger::proofs::{Proof, ProofFile};
 use ledger::records::operation::OPENINGS_MAX;
 use ledger::records::registry::operator_salt;
 use ledger::records::{Operation, Policy, Tier, WalletOpening};
-use ledger::values::{Amount, Currency, GenesisHash, OperatorId, PolicyHash, PublicKey};
+use ledger::values::{Amount, Canonical as _, Currency, GenesisHash, OperatorId, PolicyHash, PublicKey};
 use serde::Serialize;
 use wallet::seed::Words;
 use wallet::{KdfParams, KeyFile, KeyKind, Secret, WalletSeed};
@@ -18,7 +19,7 @@ use super::pay::wallet_id;
 use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
 use crate::keystore::{KeystoreOptions, NewWallet, WalletEntry};
-use crate::output::{Output, Show, facts, is_terminal, table};
+use crate::output::{Output, Show, facts, is_terminal, save_proof, table};
 use crate::secret::{PassphraseOptions, prompt, read_file, write_private};
 use crate::send::{SendOptions, Sent};
 
@@ -55,9 +56,13 @@ enum WalletCommand {
     /// List the wallets of the keystore.
     #[command(after_help = "Examples:\n  jiaozi wallet list\n  jiaozi wallet list --json")]
     List(KeystoreOptions),
-    /// A wallet as the keystore and the chain know it.
-    #[command(after_help = "Examples:\n  jiaozi wallet show alice\n  jiaozi wallet show jz1…")]
-    Show(LookArguments),
+    /// A wallet as the keystore and the chain know it; with --proof, fetch the proof of it or of its absence.
+    #[command(after_help = "Examples:\n  \
+        jiaozi wallet show alice\n  \
+        jiaozi wallet show jz1…\n  \
+        jiaozi wallet show alice --proof alice.proof\n  \
+        jiaozi audit verify-proof alice.proof --genesis genesis.json")]
+    Show(ShowArguments),
     /// How much a wallet holds.
     #[command(after_help = "Examples:\n  jiaozi wallet balance alice\n  jiaozi wallet balance jz1… --json")]
     Balance(LookArguments),
@@ -135,6 +140,15 @@ struct LookArguments {
     node: NodeOptions,
     #[command(flatten)]
     keystore: KeystoreOptions,
+}
+
+#[derive(Debug, Args)]
+struct ShowArguments {
+    #[command(flatten)]
+    look: LookArguments,
+    /// New file for the proof of what the wallet is, or that there is none.
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -222,8 +236,8 @@ pub fn run(arguments: WalletArguments, output: Output) -> Answer {
         }
         WalletCommand::Import(arguments) => import(&arguments, output),
         WalletCommand::List(options) => output.result(&Listed { wallets: options.open()?.list()? }),
-        WalletCommand::Show(arguments) => look(&arguments, output, false),
-        WalletCommand::Balance(arguments) => look(&arguments, output, true),
+        WalletCommand::Show(arguments) => look(&arguments.look, arguments.proof.as_deref(), output, false),
+        WalletCommand::Balance(arguments) => look(&arguments, None, output, true),
         WalletCommand::History(arguments) => history(&arguments, output),
         WalletCommand::Open(arguments) => open(&arguments, output),
     }
@@ -411,8 +425,41 @@ struct Looked {
     #[serde(flatten)]
     view: WalletView,
     is_certified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<SavedProof>,
     #[serde(skip)]
     brief: bool,
+}
+
+/// Where a proof went, and the height that it is of: some blocks above the one shown beside it.
+#[derive(Debug, Serialize)]
+struct SavedProof {
+    file: PathBuf,
+    height: u64,
+}
+
+impl SavedProof {
+    fn text(&self) -> String {
+        format!("{} (of height {})", self.file.display(), self.height)
+    }
+}
+
+/// That the chain has no such wallet, with the proof.
+#[derive(Debug, Serialize)]
+struct NoWallet {
+    id: String,
+    exists: bool,
+    proof: SavedProof,
+}
+
+impl Show for NoWallet {
+    fn text(&self) -> String {
+        facts(&[
+            ("wallet", self.id.clone()),
+            ("status", "does not exist on the chain".to_owned()),
+            ("proof", self.proof.text()),
+        ])
+    }
 }
 
 impl Show for Looked {
@@ -432,7 +479,7 @@ impl Show for Looked {
         };
         let lanes: Vec<String> =
             view.lanes.iter().map(|lane| format!("{}: {}", lane.lane, lane.highest)).collect();
-        facts(&[
+        let mut lines = vec![
             ("wallet", view.id.to_string()),
             ("balance", balance),
             ("status", state.to_owned()),
@@ -442,16 +489,34 @@ impl Show for Looked {
             ("nonces used", lanes.join(", ")),
             ("chain", view.chain.to_string()),
             ("height", at),
-        ])
+        ];
+        lines.extend(self.proof.as_ref().map(|proof| ("proof", proof.text())));
+        facts(&lines)
     }
 }
 
-fn look(arguments: &LookArguments, output: Output, brief: bool) -> Answer {
+fn look(arguments: &LookArguments, proof: Option<&Path>, output: Output, brief: bool) -> Answer {
     let id =
         wallet_id(&arguments.wallet, &arguments.keystore.open()?).map_err(|failure| failure.at("wallet"))?;
     let connection = arguments.node.connect()?;
+    let proof = match proof {
+        None => None,
+        Some(path) => {
+            let bytes = connection.wait(connection.client.wallet_proof(id, Some(connection.chain)))?;
+            let file = ProofFile::decode(&bytes).map_err(|fault| {
+                Failure::refused("proof_malformed", fault).mend("ask another node for the proof")
+            })?;
+            save_proof(path, &bytes)?;
+            let height = file.proof.certified().result.height.0;
+            let proof = SavedProof { file: path.to_owned(), height };
+            if matches!(file.proof, Proof::Absence(_)) {
+                return output.result(&NoWallet { id: id.to_string(), exists: false, proof });
+            }
+            Some(proof)
+        }
+    };
     let view = connection.wait(connection.client.wallet(id, Some(connection.chain)))?;
-    output.result(&Looked { is_certified: view.certified_height >= view.height, view, brief })
+    output.result(&Looked { is_certified: view.certified_height >= view.height, view, proof, brief })
 }
 
 #[derive(Debug, Serialize)]

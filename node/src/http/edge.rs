@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chain::Archive;
-use ledger::records::GenesisSpec;
-use ledger::values::{ChainId, GenesisHash, NodeIndex};
+use ledger::records::{ChainSpec, GenesisSpec};
+use ledger::values::{ChainId, GenesisHash, Height, NodeIndex};
 use storage::Reader;
 use tokio::sync::{Semaphore, watch};
 
@@ -47,6 +47,18 @@ struct Inner {
     requests: Arc<Semaphore>,
     waits: Arc<Semaphore>,
     reads: Arc<Semaphore>,
+}
+
+/// What [`Edge::find`] says of a chain beside its store, from just before the snapshot was taken.
+pub(crate) struct Moment {
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) certified_height: Height,
+}
+
+impl Moment {
+    pub(crate) fn chain(&self) -> ChainId {
+        self.spec.chain
+    }
 }
 
 impl Edge {
@@ -110,6 +122,31 @@ impl Edge {
         W: FnOnce(&Archive<'_, dyn Reader + '_>) -> Result<T, Refusal> + Send + 'static,
     {
         self.read_store(chain, |reader| work(&Archive::new(reader))).await
+    }
+
+    /// Reads chain after chain until `work` finds something.
+    pub(crate) async fn find<T, W>(&self, chains: &[&ChainHandle], work: W) -> Result<Option<T>, Refusal>
+    where
+        T: Send + 'static,
+        W: Fn(&Archive<'_, dyn Reader + '_>, &Moment) -> Result<Option<T>, Refusal> + Clone + Send + 'static,
+    {
+        for chain in chains {
+            let certified_height = chain.status.borrow().chain.certified_height;
+            let moment = Moment { spec: Arc::clone(&chain.spec), certified_height };
+            let work = work.clone();
+            if let Some(found) = self.read(chain, move |archive| work(archive, &moment)).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The chains to look on: the one asked for, or all that this node hosts.
+    pub(crate) fn candidates(&self, chain: Option<u32>) -> Result<Vec<&ChainHandle>, Refusal> {
+        match chain {
+            Some(chain) => Ok(vec![self.chain(ChainId(chain))?]),
+            None => Ok(self.chains().iter().collect()),
+        }
     }
 
     /// [`Edge::read`] of rows that the archive does not type.

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `submit.rs` | `POST /v1/transactions` |
 //! | `transactions.rs`, `proofs.rs` | `GET /v1/transactions/{id}`, with waiting; `…/proof` |
-//! | `wallets.rs` | `GET /v1/wallets/{id}`, `…/history` |
+//! | `wallets.rs`, `proofs.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof` |
 //! | `chains.rs`, `blocks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes` |
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
@@ -72,6 +72,7 @@ fn routes() -> Vec<Route> {
         route(path::TRANSACTION_PROOF, read, get(proofs::transaction)),
         route(path::WALLET, read, get(wallets::wallet)),
         route(path::WALLET_HISTORY, read, get(wallets::history)),
+        route(path::WALLET_PROOF, Door::Waiting(Scope::Read), get(proofs::wallet)),
         route(path::CHAINS, read, get(chains::chains)),
         route(path::CHAIN, read, get(chains::chain)),
         route(path::BLOCK, read, get(blocks::block)),

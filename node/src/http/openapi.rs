@@ -22,6 +22,7 @@ use super::{
         proofs::transaction,
         wallets::wallet,
         wallets::history,
+        proofs::wallet,
         chains::chains,
         chains::chain,
         blocks::block,

@@ -1,15 +1,25 @@
-//! `GET /v1/transactions/{id}/proof`: the proof file of an outcome, which a stranger checks with the genesis file alone.
+//! `GET /v1/transactions/{id}/proof` and `GET /v1/wallets/{id}/proof`: proof files, which a stranger checks with the genesis
+//! file alone.
 //!
 //! ```text
-//! transaction ─ outcome ─ path ─ outcomes root ─ result of h ─ links ─ claim in a later block ─ certificate on it
+//! transaction ─ outcome ─ path ─ outcomes root ─┐
+//! wallet ─ path in the summing tree ─ state root ┼─ result of h ─ links ─ claim in a later block ─ certificate on it
+//! no wallet ─ path in the id tree ─ state root ──┘
 //! ```
+//!
+//! The trees are those of the executed height, which no certificate covers yet. So the executor says what the wallet is
+//! now, and the answer waits until that height is certified, at most [`PROOF_WAIT_MS`].
 //!
 //! The block that claims is the first one with a certificate of its own whose claim reaches the height. Consensus may
 //! skip certificates, so a few blocks are looked through, at most [`CLAIMS_LOOKED_THROUGH`].
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use api::bulk::BULK_CONTENT_TYPE;
 use api::code::ErrorCode;
 use api::error::ApiError;
+use api::wallet::WalletQuery;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
@@ -17,15 +27,21 @@ use chain::{Archive, Located, RowFault};
 use ledger::proofs::certified::LINKS_MAX;
 use ledger::proofs::{CertifiedResult, FinalityProof, OutcomeProof, Proof, ProofFile, outcome_path};
 use ledger::records::{Block, HeightResult};
-use ledger::values::{Canonical as _, Height, Sequential, TransactionId};
+use ledger::values::{Canonical as _, Height, Sequential, TransactionId, WalletId};
 use storage::{Reader, Table};
+use tokio::time::Instant;
 
 use super::edge::Edge;
-use super::parameters::Place;
+use super::parameters::{Ask, Place};
 use super::refusal::Refusal;
+use crate::handle::{ChainHandle, Status};
 
 /// Certificates looked through for a claim that reaches a height; claims lag by a few blocks.
 pub(crate) const CLAIMS_LOOKED_THROUGH: usize = 256;
+
+/// How long the proof of a wallet waits for a certificate over the height that it was asked at: an idle network certifies
+/// a height some three blocks of 400 ms later, and clients give an exchange 10 s.
+pub(crate) const PROOF_WAIT_MS: u64 = 5_000;
 
 /// Proves what a transaction became.
 #[utoipa::path(
@@ -41,20 +57,82 @@ pub(crate) const CLAIMS_LOOKED_THROUGH: usize = 256;
 )]
 pub(crate) async fn transaction(State(edge): State<Edge>, place: Place) -> Result<Response, Refusal> {
     let id: TransactionId = place.get("id")?;
-    let genesis = edge.genesis();
-    for chain in edge.chains() {
-        let proof = edge
-            .read(chain, move |archive| {
-                let Some(located) = archive.locate(id)? else { return Ok(None) };
-                let proof = outcome_proof(archive, located)?.ok_or(ErrorCode::NotCertified)?;
-                Ok(Some(ProofFile { genesis, proof: Proof::Outcome(proof) }.encode()))
-            })
-            .await?;
-        if let Some(proof) = proof {
-            return Ok(([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], proof).into_response());
+    let hosted = edge.candidates(None)?;
+    let found = edge.find(&hosted, move |archive, _| {
+        let Some(located) = archive.locate(id)? else { return Ok(None) };
+        Ok(Some(outcome_proof(archive, located)?.ok_or(ErrorCode::NotCertified)?))
+    });
+    match found.await? {
+        Some(proof) => Ok(file(&edge, Proof::Outcome(proof))),
+        None => Err(ErrorCode::TransactionUnknown.into()),
+    }
+}
+
+/// Proves what a wallet is, or that there is none.
+///
+/// Without `chain` it is proved on the first chain of this node that has the wallet; its absence on the first chain.
+#[utoipa::path(
+    get,
+    path = api::path::WALLET_PROOF,
+    tag = "wallets",
+    params(("id" = String, Path, description = "wallet id, bech32m text starting with jz1"), WalletQuery),
+    responses(
+        (status = 200, description = "canonical bytes of a proof file", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = "4XX", description = "refused; 1409 when no certificate covers it in time", body = ApiError),
+        (status = "5XX", description = "the store cannot be read", body = ApiError),
+    )
+)]
+pub(crate) async fn wallet(
+    State(edge): State<Edge>,
+    place: Place,
+    Ask(query): Ask<WalletQuery>,
+) -> Result<Response, Refusal> {
+    let id: WalletId = place.get("id")?;
+    let candidates = edge.candidates(query.chain)?;
+    let _place = Arc::clone(edge.waits()).try_acquire_owned().map_err(|_| Refusal::busy())?;
+    let patience = Duration::from_millis(PROOF_WAIT_MS.min(edge.parts().limits.wait_ms));
+    let until = Instant::now() + patience;
+    let found =
+        edge.find(&candidates, move |archive, at| Ok(archive.wallet(id)?.map(|_| at.chain()))).await?;
+    let chain = match found {
+        Some(chain) => edge.chain(chain)?,
+        None => *candidates.first().ok_or(ErrorCode::ChainUnknown)?,
+    };
+    let wallet = chain.wallets.ask(id).await?;
+    let certified = certificate_over(&edge, chain, wallet.height, until).await?;
+    Ok(file(&edge, wallet.certify(certified)))
+}
+
+/// Waits until a certificate covers the height.
+async fn certificate_over(
+    edge: &Edge,
+    chain: &ChainHandle,
+    height: Height,
+    until: Instant,
+) -> Result<CertifiedResult, Refusal> {
+    let mut status = chain.status.clone();
+    let mut seen = Height(0);
+    loop {
+        let is_newer =
+            |status: &Status| status.chain.certified_height >= height && status.chain.executed_height > seen;
+        let newer = tokio::time::timeout_at(until, status.wait_for(is_newer)).await;
+        match newer.map(|waited| waited.map(|status| status.chain.executed_height)) {
+            Ok(Ok(executed)) => seen = executed,
+            // The chain's driver ended.
+            Ok(Err(_)) => return Err(Refusal::stopping()),
+            Err(_) => return Err(ErrorCode::NotCertified.into()),
+        }
+        // The block that claims may have no certificate of its own: then a later one has.
+        let found = edge.read(chain, move |archive| Ok(certified_result(archive, height)?));
+        if let Some(found) = found.await? {
+            return Ok(found);
         }
     }
-    Err(ErrorCode::TransactionUnknown.into())
+}
+
+fn file(edge: &Edge, proof: Proof) -> Response {
+    let file = ProofFile { genesis: edge.genesis(), proof };
+    ([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], file.encode()).into_response()
 }
 
 /// The proof of an outcome; `None` while no certificate that is stored here covers it.

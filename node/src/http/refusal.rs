@@ -16,6 +16,7 @@ use storage::StorageError;
 
 use crate::admission::Refused;
 use crate::handle::{Status, Voting};
+use crate::questions::Unanswered;
 use crate::tokens::Shut;
 
 /// When a client that found no place may come back.
@@ -43,6 +44,16 @@ impl From<RowFault> for Refusal {
     fn from(fault: RowFault) -> Self {
         tracing::error!(%fault, "the store could not be read");
         ErrorCode::Internal.into()
+    }
+}
+
+impl From<Unanswered> for Refusal {
+    fn from(why: Unanswered) -> Self {
+        match why {
+            Unanswered::Full => Self::busy(),
+            Unanswered::Stopping => Self::stopping(),
+            Unanswered::Rows(fault) => fault.into(),
+        }
     }
 }
 

@@ -3,6 +3,10 @@
 //! A client that waits holds a place of its own kind and no thread. It looks into the store only when a block was
 //! executed since the last look and the transaction is not known to be pending; for *certified* it then only compares
 //! heights.
+//!
+//! *Expired* is said of what was taken in here, has no outcome, and can have none: the clock of the last executed block
+//! has reached its `valid_until`. The node remembers that for a bounded number of transactions and until it restarts
+//! (`departed.rs`); of others it says that it does not know them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +16,18 @@ use api::error::ApiError;
 use api::transaction::{TransactionQuery, TransactionState, TransactionStatus, TransactionView, WaitFor};
 use axum::Json;
 use axum::extract::State;
-use ledger::values::{Height, TransactionId};
+use chain::RowFault;
+use ledger::records::NotExecuted;
+use ledger::values::{ChainId, Height, TimestampMs, TransactionId};
+use storage::Table;
 use tokio::time::Instant;
 
 use super::edge::Edge;
 use super::guard::OnDrop;
 use super::parameters::{Ask, Place};
 use super::refusal::Refusal;
+use crate::admission::wall_clock;
+use crate::departed::WithoutOutcome;
 use crate::handle::ChainHandle;
 
 /// Says where a transaction stands.
@@ -71,33 +80,31 @@ async fn wait_for(
     wait: WaitFor,
     until: Instant,
 ) -> Result<TransactionStatus, Refusal> {
-    let mut was_pending = false;
     loop {
         // Heights before the look: what happens meanwhile is seen by the next wait.
         let seen = Heights::of(edge.chains());
-        let is_pending = edge.chains().iter().any(|chain| chain.admission.is_pending(&id));
-        was_pending |= is_pending;
-        let mut found = None;
-        if !is_pending {
-            let status = look(edge, id, false).await?;
-            if was_pending && status.status == TransactionState::Unknown {
-                return Ok(TransactionStatus { status: TransactionState::NotExecuted, ..status });
-            }
-            found = Some(status);
-        }
-        let there = found.as_ref().is_some_and(|status| match wait {
-            WaitFor::Final => status.height.is_some(),
-            WaitFor::Certified => status.is_certified,
+        let found = if is_on_its_way(edge, &id) { None } else { Some(look(edge, id, false).await?) };
+        let ends = found.as_ref().is_some_and(|status| match (status.status, wait) {
+            (TransactionState::Expired | TransactionState::NotExecuted, _) => true,
+            (_, WaitFor::Final) => status.height.is_some(),
+            (_, WaitFor::Certified) => status.is_certified,
         });
         // A transaction with a position waits for its certificate and needs no further look until then.
         let certified_at = found.as_ref().and_then(|status| Some((status.chain?, Height(status.height?))));
-        if there || tokio::time::timeout_at(until, seen.passed(edge.chains(), certified_at)).await.is_err() {
+        if ends || tokio::time::timeout_at(until, seen.passed(edge.chains(), certified_at)).await.is_err() {
             return match found {
                 Some(status) => Ok(status),
                 None => look(edge, id, false).await,
             };
         }
     }
+}
+
+/// Whether it waits to be ordered and has time left: then the store says nothing about it.
+fn is_on_its_way(edge: &Edge, id: &TransactionId) -> bool {
+    let now = wall_clock();
+    let mut known = edge.chains().iter().filter_map(|chain| chain.admission.without_outcome(id));
+    known.any(|known| known.is_pending && known.valid_until > now)
 }
 
 /// How far the chains were.
@@ -142,30 +149,48 @@ impl Heights {
 
 /// Looks a transaction up on every hosted chain.
 async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<TransactionStatus, Refusal> {
-    for chain in edge.chains() {
-        // Before the store: what leaves the pending ones between the two looks is in the store by then.
-        let is_pending = chain.admission.is_pending(&id);
-        let certified = chain.status.borrow().chain.certified_height;
-        let (chain_id, genesis) = (chain.chain(), edge.genesis());
-        let found = edge
-            .read(chain, move |archive| {
-                let Some(located) = archive.locate(id)? else { return Ok(None) };
-                let is_certified = located.height <= certified;
-                let mut status =
-                    TransactionStatus::executed(chain_id, located.height, &located.outcome, is_certified);
-                if with_transaction {
-                    let transaction = archive.transaction(located.height, located.outcome.index)?;
-                    status.transaction = transaction.map(|found| TransactionView::new(&found, genesis));
-                }
-                Ok(Some(status))
-            })
-            .await?;
-        if let Some(status) = found {
-            return Ok(status);
+    // Before the store: what gets its outcome between the two looks is in the store by then.
+    let known = edge.chains().iter().find_map(|chain| {
+        let known = chain.admission.without_outcome(&id)?;
+        Some((chain.chain(), known))
+    });
+    let genesis = edge.genesis();
+    let hosted = edge.candidates(None)?;
+    let found = edge.find(&hosted, move |archive, at| {
+        let Some(located) = archive.locate(id)? else {
+            let Some((_, known)) = known.filter(|(chain, _)| *chain == at.chain()) else { return Ok(None) };
+            let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
+            return Ok(Some(no_outcome(id, at.chain(), known, head.timestamp)));
+        };
+        let is_certified = located.height <= at.certified_height;
+        let mut status =
+            TransactionStatus::executed(at.chain(), located.height, &located.outcome, is_certified);
+        if with_transaction {
+            let transaction = archive.transaction(located.height, located.outcome.index)?;
+            status.transaction = transaction.map(|found| TransactionView::new(&found, genesis));
         }
-        if is_pending {
-            return Ok(TransactionStatus::without_position(id, TransactionState::Pending, Some(chain_id)));
+        Ok(Some(status))
+    });
+    let unknown = || TransactionStatus::without_position(id, TransactionState::Unknown, None);
+    Ok(found.await?.unwrap_or_else(unknown))
+}
+
+/// The status of a transaction that was taken in here and has no outcome up to a block of `block_time`.
+fn no_outcome(
+    id: TransactionId,
+    chain: ChainId,
+    known: WithoutOutcome,
+    block_time: TimestampMs,
+) -> TransactionStatus {
+    let WithoutOutcome { valid_until, reason, .. } = known;
+    let (state, reason) = match reason {
+        // Block times rise, so every later block is too late for it.
+        _ if block_time >= valid_until => {
+            (TransactionState::Expired, Some(NotExecuted::Expired { valid_until }))
         }
-    }
-    Ok(TransactionStatus::without_position(id, TransactionState::Unknown, None))
+        Some(reason) => (TransactionState::NotExecuted, Some(reason)),
+        None => (TransactionState::Pending, None),
+    };
+    let status = TransactionStatus::without_position(id, state, Some(chain));
+    TransactionStatus { error: reason.map(ApiError::from), ..status }
 }

@@ -13,13 +13,12 @@ use axum::extract::State;
 use chain::rows::HistoryRow;
 use chain::{Archive, RowFault};
 use ledger::records::{Outcome, Record, WalletRecord};
-use ledger::values::{ChainId, Height, Slot, TransactionId, WalletId};
+use ledger::values::{Height, Slot, TransactionId, WalletId};
 use storage::{Reader, Table};
 
 use super::edge::Edge;
 use super::parameters::{Ask, Place, limit};
 use super::refusal::Refusal;
-use crate::handle::ChainHandle;
 
 /// Outcomes that a history page may read to name its transactions; then it ends early and says where to go on.
 pub(crate) const HISTORY_OUTCOMES_MAX: usize = 200_000;
@@ -42,23 +41,16 @@ pub(crate) async fn wallet(
     Ask(query): Ask<WalletQuery>,
 ) -> Result<Json<WalletView>, Refusal> {
     let id: WalletId = place.get("id")?;
-    for chain in candidates(&edge, query.chain)? {
-        let (spec, certified_height) = (chain.spec.clone(), chain.status.borrow().chain.certified_height);
-        let view = edge
-            .read(chain, move |archive| {
-                let Some((_, wallet)) = find(archive, id)? else { return Ok(None) };
-                let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
-                let timestamp_ms = head.timestamp.0;
-                let moment = WalletMoment { height: head.height, timestamp_ms, certified_height };
-                let lanes = spec.params.tier(wallet.tier).lanes;
-                Ok(Some(WalletView::new(spec.chain, moment, &wallet, lanes)))
-            })
-            .await?;
-        if let Some(view) = view {
-            return Ok(Json(view));
-        }
-    }
-    Err(unknown())
+    let candidates = edge.candidates(query.chain)?;
+    let found = edge.find(&candidates, move |archive, at| {
+        let Some((_, wallet)) = find(archive, id)? else { return Ok(None) };
+        let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
+        let (timestamp_ms, certified_height) = (head.timestamp.0, at.certified_height);
+        let moment = WalletMoment { height: head.height, timestamp_ms, certified_height };
+        let lanes = at.spec.params.tier(wallet.tier).lanes;
+        Ok(Some(WalletView::new(at.chain(), moment, &wallet, lanes)))
+    });
+    found.await?.map(Json).ok_or_else(unknown)
 }
 
 /// Shows what happened to a wallet, newest first.
@@ -81,32 +73,16 @@ pub(crate) async fn history(
     let id: WalletId = place.get("id")?;
     let rows = limit(query.limit, HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX)?;
     let before = query.before.map(|cursor| (cursor.height, cursor.index, cursor.part));
-    for chain in candidates(&edge, query.chain)? {
-        let chain_id = chain.chain();
-        let certified_height = chain.status.borrow().chain.certified_height;
-        let page = edge
-            .read(chain, move |archive| {
-                let Some((slot, _)) = find(archive, id)? else { return Ok(None) };
-                // One more than asked for says whether there is a next page.
-                let found = archive.history(slot, before, rows.saturating_add(1))?;
-                let (entries, next) = entries(archive, &found, rows)?;
-                let (chain, certified_height) = (chain_id.0, certified_height.0);
-                Ok(Some(HistoryPage { wallet: id, chain, certified_height, entries, next }))
-            })
-            .await?;
-        if let Some(page) = page {
-            return Ok(Json(page));
-        }
-    }
-    Err(unknown())
-}
-
-/// The chains to look on: the one asked for, or all that this node hosts.
-fn candidates(edge: &Edge, chain: Option<u32>) -> Result<Vec<&ChainHandle>, Refusal> {
-    match chain {
-        Some(chain) => Ok(vec![edge.chain(ChainId(chain))?]),
-        None => Ok(edge.chains().iter().collect()),
-    }
+    let candidates = edge.candidates(query.chain)?;
+    let found = edge.find(&candidates, move |archive, at| {
+        let Some((slot, _)) = find(archive, id)? else { return Ok(None) };
+        // One more than asked for says whether there is a next page.
+        let found = archive.history(slot, before, rows.saturating_add(1))?;
+        let (entries, next) = entries(archive, &found, rows)?;
+        let (chain, certified_height) = (at.chain().0, at.certified_height.0);
+        Ok(Some(HistoryPage { wallet: id, chain, certified_height, entries, next }))
+    });
+    found.await?.map(Json).ok_or_else(unknown)
 }
 
 fn unknown() -> Refusal {

@@ -25,6 +25,7 @@ use crate::admission::{Admission, Submission, wall_clock};
 use crate::config::RestLimits;
 use crate::handle::{ChainHandle, Status, Voting};
 use crate::http::{Edge, EdgeParts, router};
+use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions, executor_queue};
 use crate::strategy::Parallel;
 use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
@@ -57,6 +58,9 @@ pub(super) struct Bank {
     pub(super) admission: Arc<Admission>,
     pub(super) submissions: mpsc::Receiver<Submission>,
     pub(super) edge: Edge,
+    /// What the node holds for its executor's thread; without it questions are refused.
+    pub(super) queue: ExecutorQueue,
+    questions: std::sync::mpsc::Receiver<ExecutorJob>,
     executor: Executor<Sequential>,
     parent: BlockDigest,
     sequences: std::collections::BTreeMap<WalletId, u64>,
@@ -83,6 +87,7 @@ impl Bank {
             Verifier { genesis, secret: [3; 32], keys: Arc::default(), strategy: Parallel::new(1).unwrap() };
         let admission =
             Arc::new(Admission::new(rules, Arc::clone(&store), executor.cache(), sender, verifier).unwrap());
+        let (queue, questions) = executor_queue();
         let (status, status_seen) = watch::channel(first_status());
         let (connections, connections_seen) = watch::channel(vec![1, 2, 3]);
         let spec = Arc::new(network.spec.clone());
@@ -92,6 +97,7 @@ impl Bank {
             store: Arc::clone(&store),
             status: status_seen,
             admission: Arc::clone(&admission),
+            wallets: WalletQuestions::new(&queue),
         };
         let edge = Edge::new(EdgeParts {
             spec,
@@ -113,6 +119,8 @@ impl Bank {
             admission,
             submissions,
             edge,
+            queue,
+            questions,
             executor,
             parent,
             sequences,
@@ -197,11 +205,21 @@ impl Bank {
 
     /// Executes a block with one batch of these transactions (none: an empty block), claiming the result before it.
     pub(super) fn execute(&mut self, transactions: Vec<Transaction>, with_certificate: bool) -> Height {
-        let (height, claimed) = {
+        self.execute_after(1, transactions, with_certificate)
+    }
+
+    /// The same, `later_ms` after the block before it.
+    pub(super) fn execute_after(
+        &mut self,
+        later_ms: u64,
+        transactions: Vec<Transaction>,
+        with_certificate: bool,
+    ) -> Height {
+        let (height, claimed, timestamp) = {
             let head = self.executor.state().head();
-            (head.height.next(), Claim { height: head.height, result: head.result })
+            let claim = Claim { height: head.height, result: head.result };
+            (head.height.next(), claim, TimestampMs(head.timestamp.0 + later_ms))
         };
-        let timestamp = TimestampMs(self.network.spec.timestamp.0 + height.0);
         let batch = (!transactions.is_empty()).then(|| {
             let content = BatchContent {
                 chain: CHAIN,
@@ -241,6 +259,7 @@ impl Bank {
             is_durable: true,
         };
         let executed = self.executor.execute(&next).unwrap();
+        self.admission.depart(executed.skipped.iter().map(|(id, reason)| (id, Some(*reason))));
         self.admission.settle(&executed.transactions);
         self.parent = digest;
         self.status.send_modify(|status| {
@@ -298,6 +317,16 @@ impl Bank {
         self.execute(vec![payment.clone(), broke.clone()], false);
         self.execute(Vec::new(), true);
         Story { payment: payment.id(self.genesis), broke: broke.id(self.genesis), one, two }
+    }
+
+    /// Answers the next question about a wallet as the executor's thread does.
+    pub(super) async fn answer_question(&self) {
+        loop {
+            if let Ok(ExecutorJob::Wallet(question)) = self.questions.try_recv() {
+                return question.answer(|wallet| self.executor.wallet(wallet));
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
     }
 
     /// Answers the next submission as the pool does, and gives what was in it.

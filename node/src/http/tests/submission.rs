@@ -6,7 +6,7 @@ use api::bulk::{BULK_BYTES_MAX, BULK_CONTENT_TYPE, decode_answers, encode_body};
 use api::transaction::{SubmitAnswer, SubmitRequest, SubmitStatus, TransactionState, TransactionStatus};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use ledger::records::{Nonce, Operation, Payment, Transaction};
+use ledger::records::{Nonce, NotExecuted, Operation, Payment, Transaction};
 use ledger::values::{Amount, Canonical as _, TimestampMs, WalletId};
 
 use super::bank::Bank;
@@ -243,7 +243,56 @@ async fn waiting_ends_when_nothing_will_come() {
         async move { get(&router, &path).await.json::<TransactionStatus>() }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
-    bank.admission.settle([&id]);
+    bank.admission.depart([(&id, Some(NotExecuted::WalletUnknown {}))]);
     bank.execute(Vec::new(), false);
-    assert_eq!(waiting.await.unwrap().status, TransactionState::NotExecuted);
+    let status = waiting.await.unwrap();
+    let reason = status.error.map(|error| error.name);
+    assert_eq!((status.status, reason.as_deref()), (TransactionState::NotExecuted, Some("wallet_unknown")));
+}
+
+#[tokio::test]
+async fn what_ran_out_of_time_is_expired_once_no_block_can_take_it() {
+    let mut bank = Bank::new();
+    let (holder, to) = (bank.central_bank(), bank.bank().id);
+    let (nonce, amount) = (Nonce { lane: 0, sequence: 1 }, Amount::from_fen(5));
+    let valid_until = TimestampMs(wall_clock().0 + 200);
+    let issue = bank.sign_at(&holder, nonce, valid_until, Operation::Issue { to, amount });
+    let (id, router) = (issue.id(bank.genesis), bank.router());
+    let path = api::path::transaction(id);
+    accepted(&mut bank, &issue).await;
+    let waiting = tokio::spawn({
+        let (router, path) = (router.clone(), format!("{path}?wait=certified&timeout_ms=20000"));
+        async move { get(&router, &path).await.json::<TransactionStatus>() }
+    });
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    // The node lets go of it, but a block with an earlier time could still come.
+    bank.admission.expire(wall_clock());
+    let seen: TransactionStatus = get(&router, &path).await.json();
+    assert_eq!(seen.status, TransactionState::Pending);
+    assert!(!waiting.is_finished());
+    bank.execute_after(61_000, Vec::new(), false);
+    let expired: TransactionStatus = get(&router, &path).await.json();
+    let error = expired.error.clone().unwrap();
+    assert_eq!((expired.status, expired.chain, expired.height), (TransactionState::Expired, Some(0), None));
+    assert_eq!((error.code, error.mend.as_str()), (11_003, "sign anew with a later valid_until"));
+    assert_eq!(waiting.await.unwrap(), expired, "whoever waits is told at once");
+    // Sent again it is refused for the same reason.
+    assert_eq!(submit(&bank, &issue).await.error().code, 11_003);
+}
+
+#[tokio::test]
+async fn what_was_ordered_in_time_is_never_called_expired() {
+    let mut bank = Bank::new();
+    let issue = bank.issue(500);
+    let (id, router) = (issue.id(bank.genesis), bank.router());
+    accepted(&mut bank, &issue).await;
+    bank.execute(vec![issue], false);
+    bank.execute_after(1_000_000, Vec::new(), true);
+    bank.admission.expire(TimestampMs(u64::MAX));
+    let status: TransactionStatus = get(&router, &api::path::transaction(id)).await.json();
+    assert_eq!(status.status, TransactionState::Certified);
+    // A copy of it that a block orders in vain changes nothing.
+    bank.admission.depart([(&id, Some(NotExecuted::WalletUnknown {}))]);
+    let status: TransactionStatus = get(&router, &api::path::transaction(id)).await.json();
+    assert_eq!(status.status, TransactionState::Certified);
 }

@@ -1,0 +1,65 @@
+//! What a wallet is at the executed height, with its path to the state root there: the first half of a proof.
+//!
+//! The other half, a certificate that covers the height, comes some blocks later; whoever asked waits for it and puts
+//! both together with [`UncertifiedWallet::certify`]. Answered between two blocks, so records and trees are of one height.
+
+use ledger::proofs::{AbsenceProof, BalanceProof, CertifiedResult, Proof};
+use ledger::records::{Record, WalletRecord};
+use ledger::state::id_tree::IdPath;
+use ledger::state::{StateParts, WalletPath};
+use ledger::values::{Height, Strategy, WalletId};
+use storage::Table;
+
+use crate::archive::Archive;
+use crate::executor::Executor;
+use crate::rows::RowFault;
+
+/// A wallet, or its absence, under the state root of a height that may not be certified yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UncertifiedWallet {
+    /// The height.
+    pub height: Height,
+    found: Found,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    Wallet { wallet: WalletRecord, path: WalletPath },
+    Nothing { wallet: WalletId, path: IdPath, parts: StateParts },
+}
+
+impl UncertifiedWallet {
+    /// The proof, with the certified result of [`Self::height`].
+    #[must_use]
+    pub fn certify(self, certified: CertifiedResult) -> Proof {
+        match self.found {
+            Found::Wallet { wallet, path: WalletPath { slot, path, parts } } => {
+                Proof::Balance(BalanceProof { wallet, slot, path, parts, certified })
+            }
+            Found::Nothing { wallet, path, parts } => {
+                Proof::Absence(AbsenceProof { wallet, path, parts, certified })
+            }
+        }
+    }
+}
+
+impl<S: Strategy> Executor<S> {
+    /// A wallet, or that there is none, after the last executed block.
+    ///
+    /// # Errors
+    /// [`RowFault`] when the store fails or does not hold what the trees say.
+    pub fn wallet(&self, wallet: WalletId) -> Result<UncertifiedWallet, RowFault> {
+        let state = self.state();
+        let height = state.head().height;
+        let Some(path) = state.wallet_path(&wallet) else {
+            let found = Found::Nothing { wallet, path: state.id_path(&wallet), parts: state.parts() };
+            return Ok(UncertifiedWallet { height, found });
+        };
+        match Archive::new(self.store()).wallet(wallet)? {
+            Some((slot, Record::Wallet(wallet))) if slot == path.slot => {
+                Ok(UncertifiedWallet { height, found: Found::Wallet { wallet, path } })
+            }
+            _ => Err(RowFault::Missing { table: Table::Records }),
+        }
+    }
+}
