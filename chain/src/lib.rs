@@ -13,6 +13,7 @@
 //! | `catch_up.rs` | what is missing, whom to ask, whom not to trust |
 //! | `executor.rs` | [`Executor`]: final blocks into the store, one atomic write each |
 //! | `recovery.rs` | [`Recovered`]: where a chain goes on after a start |
+//! | `rollback.rs` | a wrong result: taken back, executed once more (PROTOCOL rule 14) |
 //! | `archive.rs`, `rows.rs` | [`Archive`]: typed reads; how values lie in the store |
 //! | `frame.rs` | what nodes say to each other |
 //! | `config.rs` | who this node is, and every bound |
@@ -36,6 +37,7 @@ mod finality;
 pub mod frame;
 mod ordering;
 mod recovery;
+pub mod rollback;
 pub mod rows;
 mod step;
 mod tree;

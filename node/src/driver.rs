@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -36,6 +37,7 @@ use tokio::time::sleep_until;
 
 use crate::admission::{Admission, Submission, wall_clock};
 use crate::disk::DiskWatch;
+use crate::divergence::{Divergences, Next};
 use crate::handle::{HaltCode, Status, Voting};
 use crate::standing::{Passage, StandingFiles};
 use crate::strategy::Parallel;
@@ -64,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) disk_reserve_bytes: u64,
     /// While the node rejoins: where the proof of passage goes.
     pub(crate) rejoining: Option<StandingFiles>,
+    pub(crate) divergences: Divergences,
     pub(crate) metrics: ChainMetrics,
 }
 
@@ -114,6 +117,7 @@ pub(crate) struct Driver {
     end: Option<End>,
     passage: Option<Passage>,
     executing: Option<(TimestampMs, Option<Bytes>)>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// Why a driver ended by itself.
@@ -121,17 +125,17 @@ pub(crate) struct Driver {
 pub(crate) enum End {
     /// The chain halted.
     Halt(HaltCode),
-    /// A rejoining node may vote again: it starts anew, as a voter.
-    Rejoined,
+    /// It starts anew: a rejoining node as a voter, a diverged one at its last certified height.
+    StartAnew,
 }
 
 impl Driver {
     /// Starts the threads. They end when the driver is dropped.
     pub(crate) fn new(mut parts: Parts, executor: Executor<Parallel>) -> std::io::Result<Self> {
         let (done_sender, done) = mpsc::unbounded_channel();
-        let to_storage = spawn_storage(Arc::clone(&parts.store), done_sender.clone())?;
-        let to_verifier = spawn_verifier(&parts, done_sender.clone())?;
-        let to_executor = spawn_executor(executor, done_sender.clone())?;
+        let (to_storage, storage) = spawn_storage(Arc::clone(&parts.store), done_sender.clone())?;
+        let (to_verifier, verifier) = spawn_verifier(&parts, done_sender.clone())?;
+        let (to_executor, executor) = spawn_executor(executor, done_sender.clone())?;
         let started = Instant::now();
         let now = tokio::time::Instant::now();
         parts.lanes.truncate(Lane::ALL.len());
@@ -154,14 +158,26 @@ impl Driver {
             end: None,
             passage: None,
             executing: None,
+            threads: vec![storage, verifier, executor],
         };
         driver.wall_offset_ms = driver.wall_offset();
         driver.passage = driver.parts.rejoining.is_some().then(|| Passage::new(driver.now().elapsed_ms));
         Ok(driver)
     }
 
-    /// Runs until the node stops or the chain halts.
+    /// Runs until the node stops or the chain halts, and its threads have ended: they hold the store open.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Option<End> {
+        let end = self.drive(&mut stop).await;
+        let threads = std::mem::take(&mut self.threads);
+        drop(self);
+        let join = move || threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+        match tokio::task::spawn_blocking(join).await {
+            Ok(0) => end,
+            _ => end.or(Some(End::Halt(HaltCode::Execution))),
+        }
+    }
+
+    async fn drive(&mut self, stop: &mut watch::Receiver<bool>) -> Option<End> {
         loop {
             let inputs = tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => return None,
@@ -383,7 +399,12 @@ impl Driver {
                     self.parts.admission.expire(wall_clock());
                 }
             }
-            Report::Certified { height } => tracing::trace!(chain, height = height.0, "certified"),
+            Report::Certified { height } => {
+                tracing::trace!(chain, height = height.0, "certified");
+                if let Err(fault) = self.parts.divergences.certified(*height) {
+                    self.halt_with(HaltCode::Store, &fault.to_string());
+                }
+            }
             Report::Expired { transactions } => {
                 self.parts.metrics.expired_transactions.inc_by(transactions.len() as u64);
                 self.parts.admission.settle(transactions);
@@ -406,12 +427,12 @@ impl Driver {
                     "a peer sent something wrong and is not asked for a while"
                 );
             }
-            Report::Diverged { height, own, certified } => {
-                let cause = format!(
-                    "at height {height} this node computed {} but the quorum certified {}",
-                    own.result, certified.result
-                );
-                self.halt_with(HaltCode::Diverged, &cause);
+            Report::Diverged { own, certified, back_to } => {
+                match self.parts.divergences.found(*own, *certified, *back_to) {
+                    Ok(Next::StartAnew) => self.end = Some(End::StartAnew),
+                    Ok(Next::Halt(cause)) => self.halt_with(HaltCode::Diverged, &cause),
+                    Err(fault) => self.halt_with(HaltCode::Store, &fault.to_string()),
+                }
             }
         }
     }
@@ -438,7 +459,7 @@ impl Driver {
         match files.pass(&certificate) {
             Ok(()) => {
                 tracing::info!("proof of passage held: this node starts anew and votes again");
-                self.end = Some(End::Rejoined);
+                self.end = Some(End::StartAnew);
             }
             Err(fault) => self.halt_with(HaltCode::Store, &fault.to_string()),
         }
@@ -537,9 +558,9 @@ fn finalized(proof: consensus::FinalityProof) -> Input {
 fn spawn_storage(
     store: Arc<dyn Store>,
     done: mpsc::UnboundedSender<Done>,
-) -> std::io::Result<blocking::Sender<StorageJob>> {
+) -> std::io::Result<(blocking::Sender<StorageJob>, JoinHandle<()>)> {
     let (sender, receiver) = blocking::channel::<StorageJob>();
-    std::thread::Builder::new().name("storage".into()).spawn(move || {
+    let thread = std::thread::Builder::new().name("storage".into()).spawn(move || {
         while let Ok(first) = receiver.recv() {
             let started = Instant::now();
             let mut durable = Vec::new();
@@ -563,16 +584,16 @@ fn spawn_storage(
             }
         }
     })?;
-    Ok(sender)
+    Ok((sender, thread))
 }
 
 fn spawn_verifier(
     parts: &Parts,
     done: mpsc::UnboundedSender<Done>,
-) -> std::io::Result<blocking::Sender<(BatchDigest, Arc<Batch>)>> {
+) -> std::io::Result<(blocking::Sender<(BatchDigest, Arc<Batch>)>, JoinHandle<()>)> {
     let (sender, receiver) = blocking::channel::<(BatchDigest, Arc<Batch>)>();
     let (genesis, secret, strategy) = (parts.config.rules.genesis, parts.secret, parts.strategy.clone());
-    std::thread::Builder::new().name("verifier".into()).spawn(move || {
+    let thread = std::thread::Builder::new().name("verifier".into()).spawn(move || {
         let mut keys = KeyCache::default();
         while let Ok((digest, batch)) = receiver.recv() {
             let started = Instant::now();
@@ -582,15 +603,15 @@ fn spawn_verifier(
             let _stopping = done.send(Done::Verified { digest, first_bad, transactions, took }).is_err();
         }
     })?;
-    Ok(sender)
+    Ok((sender, thread))
 }
 
 fn spawn_executor(
     mut executor: Executor<Parallel>,
     done: mpsc::UnboundedSender<Done>,
-) -> std::io::Result<blocking::Sender<Box<FinalBlock>>> {
+) -> std::io::Result<(blocking::Sender<Box<FinalBlock>>, JoinHandle<()>)> {
     let (sender, receiver) = blocking::channel::<Box<FinalBlock>>();
-    std::thread::Builder::new().name("executor".into()).spawn(move || {
+    let thread = std::thread::Builder::new().name("executor".into()).spawn(move || {
         while let Ok(block) = receiver.recv() {
             let started = Instant::now();
             match executor.execute(&block) {
@@ -605,5 +626,5 @@ fn spawn_executor(
             }
         }
     })?;
-    Ok(sender)
+    Ok((sender, thread))
 }
