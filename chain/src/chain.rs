@@ -149,6 +149,9 @@ impl Chain {
             return std::mem::take(&mut self.effects);
         }
         self.execute_next();
+        if self.halted {
+            return std::mem::take(&mut self.effects);
+        }
         self.seal(now);
         self.send_acknowledgements();
         self.answer_questions(now);

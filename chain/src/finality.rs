@@ -72,13 +72,18 @@ impl Chain {
         if self.executing.is_some() || self.room == Room::None {
             return;
         }
-        let Some(next) = self.final_waiting.front() else { return };
+        let Some(next) = self.final_waiting.front().cloned() else { return };
         let mut batches = Vec::with_capacity(next.block.body.batches.len());
         for digest in &next.block.body.batches {
             match self.batches.get(digest).filter(|known| known.valid) {
                 Some(known) => batches.push(Arc::clone(&known.batch)),
                 None => return,
             }
+        }
+        // Before execution, which drops the undo records up to the claim: a diverged node needs them.
+        self.certify(next.block.header.claim);
+        if self.halted {
+            return;
         }
         let Some(next) = self.final_waiting.pop_front() else { return };
         self.executing = Some(next.block.header.height);
@@ -116,7 +121,8 @@ impl Chain {
             Ok(true) => self.report(Report::Certified { height: claim.height }),
             Err(own) => {
                 self.halted = true;
-                self.report(Report::Diverged { height: claim.height, own, certified: claim });
+                let back_to = self.claims.certified().height;
+                self.report(Report::Diverged { own, certified: claim, back_to });
             }
         }
     }

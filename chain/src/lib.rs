@@ -14,6 +14,7 @@
 //! | `executor.rs`, `wallet_state.rs` | [`Executor`]: final blocks into the store, one atomic write each; wallets with their paths |
 //! | `record_cache.rs` | [`RecordCache`]: wallets that were written lately |
 //! | `recovery.rs` | [`Recovered`]: where a chain goes on after a start |
+//! | `rollback.rs` | a wrong result: taken back, executed once more (PROTOCOL rule 14) |
 //! | `archive.rs`, `rows.rs` | [`Archive`]: typed reads; how values lie in the store |
 //! | `frame.rs` | what nodes say to each other |
 //! | `config.rs` | who this node is, and every bound |
@@ -38,6 +39,7 @@ pub mod frame;
 mod ordering;
 mod record_cache;
 mod recovery;
+pub mod rollback;
 pub mod rows;
 mod step;
 mod tree;

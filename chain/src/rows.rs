@@ -7,6 +7,8 @@ use wincode::{SchemaRead, SchemaWrite};
 
 /// Meta row of the state head.
 pub const HEAD: &[u8] = b"head";
+/// Meta row of the last divergence ([`crate::rollback::Divergence`]).
+pub const DIVERGENCE: &[u8] = b"divergence";
 
 /// Most outcomes of a block: every transaction of the heaviest block, at the least size of a transaction.
 pub const OUTCOMES_MAX: usize = 512 * 1_024;

@@ -292,13 +292,13 @@ pub enum Report {
         /// Why.
         reason: &'static str,
     },
-    /// A final claim contradicts this node's own result: it must stop (PROTOCOL rule 14).
+    /// A final claim contradicts this node's own result: it must stop (PROTOCOL rule 14; see [`crate::rollback`]).
     Diverged {
-        /// The height.
-        height: Height,
         /// What this node computed.
         own: Claim,
-        /// What a quorum certified.
+        /// What a quorum certified, for the same height.
         certified: Claim,
+        /// The last height whose own result is the certified one.
+        back_to: Height,
     },
 }

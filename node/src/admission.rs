@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chain::{Archive, RecordCache, RecordReader};
@@ -89,7 +90,18 @@ pub(crate) struct Submission {
 /// The door of one chain.
 pub struct Admission {
     inner: Arc<Inner>,
-    to_check: SyncSender<Unchecked>,
+    /// `None` once the door is closing.
+    to_check: Option<SyncSender<Unchecked>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The thread holds the store open: whoever opens it again must find it closed.
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.to_check = None;
+        // A panic in it has been told where it happened.
+        let _panicked = self.thread.take().map(JoinHandle::join).is_some_and(|ended| ended.is_err());
+    }
 }
 
 /// What was posted together, and where the verdicts go.
@@ -130,8 +142,10 @@ impl Admission {
         let inner = Arc::new(Inner { rules, store, cache, submissions, pending, departed, verifier });
         let (to_check, unchecked) = sync_channel(CHECKS_WAITING_MAX);
         let checking = Arc::clone(&inner);
-        std::thread::Builder::new().name("admission".into()).spawn(move || checking.check_all(&unchecked))?;
-        Ok(Self { inner, to_check })
+        let thread = std::thread::Builder::new()
+            .name("admission".into())
+            .spawn(move || checking.check_all(&unchecked))?;
+        Ok(Self { inner, to_check: Some(to_check), thread: Some(thread) })
     }
 
     /// Checks canonical transaction bytes and takes them in; one answer each, in order.
@@ -139,7 +153,8 @@ impl Admission {
         let count = transactions.len();
         let refuse_all = || (0..count).map(|_| unavailable()).collect::<Vec<_>>();
         let (checked, verdicts) = oneshot::channel();
-        if self.to_check.try_send(Unchecked { transactions, checked }).is_err() {
+        let unchecked = Unchecked { transactions, checked };
+        if !self.to_check.as_ref().is_some_and(|line| line.try_send(unchecked).is_ok()) {
             return refuse_all();
         }
         let Ok(checked) = verdicts.await else { return refuse_all() };

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::admission::Admission;
 use crate::config::NodeConfig;
+use crate::divergence::Divergences;
 use crate::driver::{Driver, End, Parts};
 use crate::engine::{self, EngineError, Links};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
@@ -79,6 +80,16 @@ pub enum StartError {
     /// The state in a store.
     #[error("[node] data_directory: {0}")]
     State(#[from] ExecutorFault),
+    /// A diverged node has taken its heights back, and the state below them is not the certified one either.
+    #[error(
+        "[node] data_directory: this node diverged, and below the heights that it took back {fault}. Mend: keep the data directory with the report in {report} for the auditors and rejoin with an empty one"
+    )]
+    TakenBack {
+        /// Where the report lies.
+        report: PathBuf,
+        /// What is wrong with the state.
+        fault: Box<ExecutorFault>,
+    },
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -125,8 +136,8 @@ pub enum Ended {
     Stopped,
     /// A chain halted.
     Halted(HaltCode),
-    /// It rejoined and must be started anew to vote.
-    Rejoined,
+    /// It must be started anew: to vote after it rejoined, or to execute once more after it diverged.
+    StartsAnew,
 }
 
 /// Runs a node until it is told to stop (SIGTERM, SIGINT) or a chain halts.
@@ -149,7 +160,7 @@ pub fn run(config: &NodeConfig) -> Result<Option<HaltCode>, StartError> {
         match ended {
             Ended::Stopped => return Ok(None),
             Ended::Halted(code) => return Ok(Some(code)),
-            Ended::Rejoined => tracing::info!("starting anew"),
+            Ended::StartsAnew => tracing::info!("starting anew"),
         }
     }
 }
@@ -279,7 +290,7 @@ async fn first_end(chains: &mut [RunningChain]) -> Ended {
             tokio::select! {
                 end = &mut running.driver => match end {
                     Ok(Some(End::Halt(code))) => Ended::Halted(code),
-                    Ok(Some(End::Rejoined)) => Ended::Rejoined,
+                    Ok(Some(End::StartAnew)) => Ended::StartsAnew,
                     Ok(None) => Ended::Stopped,
                     Err(_) => Ended::Halted(HaltCode::Execution),
                 },
@@ -356,6 +367,13 @@ async fn start_network(
     Ok(Network::start(settings, tokio::runtime::Handle::current()).await?)
 }
 
+/// What a chain starts from.
+struct Opened {
+    executor: Executor<Parallel>,
+    chain: Chain,
+    divergences: Divergences,
+}
+
 /// What a chain is wired to.
 struct Wiring<'a> {
     config: &'a NodeConfig,
@@ -378,7 +396,8 @@ impl Wiring<'_> {
         let rules = ChainRules::new(self.spec, id).ok_or(StartError::NoSuchChain { chain: id.0 })?;
         let chain_config = self.chain_config(rules, id)?;
         let store = self.open_store(id)?;
-        let (executor, chain) = self.open_chain(id, &store, chain_config.clone()).await?;
+        let Opened { executor, chain, divergences } =
+            self.open_chain(id, &store, chain_config.clone()).await?;
         self.wait_for_quorum(&chain_config).await;
         let links = Links::new(self.network.clone(), self.first_lane, &chain_config);
         let files = StandingFiles::new(&self.directory(id));
@@ -437,6 +456,7 @@ impl Wiring<'_> {
                 submissions: submitted,
                 admission: Arc::clone(&admission),
                 status,
+                divergences,
                 metrics: self.metrics.chain(id),
                 disk_reserve_bytes: self.config.storage.disk_reserve_bytes,
                 rejoining: is_rejoining.then_some(files),
@@ -485,18 +505,27 @@ impl Wiring<'_> {
         id: ChainId,
         store: &Arc<dyn Store>,
         config: ChainConfig,
-    ) -> Result<(Executor<Parallel>, Chain), StartError> {
+    ) -> Result<Opened, StartError> {
+        let directory = self.directory(id);
         let (spec, store, strategy) = (Arc::clone(self.spec), Arc::clone(store), self.strategy.clone());
         let opened = tokio::task::spawn_blocking(move || {
-            let executor = Executor::open(&spec, id, Arc::clone(&store), strategy)?;
+            let divergences = Divergences::open(&directory, Arc::clone(&store))?;
+            let executor =
+                Executor::open(&spec, id, Arc::clone(&store), strategy).map_err(|fault| match divergences
+                    .open_report()
+                {
+                    Some(report) if matches!(fault, ExecutorFault::Load(_)) => {
+                        StartError::TakenBack { report, fault: Box::new(fault) }
+                    }
+                    _ => fault.into(),
+                })?;
             let recovered = Recovered::read(&config.rules, store.as_ref())?;
-            Ok::<_, StartError>((executor, Chain::new(config, recovered)))
+            Ok::<_, StartError>(Opened { executor, chain: Chain::new(config, recovered), divergences })
         });
-        let (executor, chain) =
-            opened.await.map_err(|fault| system("thread to load the state", &fault))??;
-        let head = executor.state().head();
+        let opened = opened.await.map_err(|fault| system("thread to load the state", &fault))??;
+        let head = opened.executor.state().head();
         tracing::info!(chain = id.0, height = head.height.0, records = head.records, state = %head.state, "state loaded");
-        Ok((executor, chain))
+        Ok(opened)
     }
 
     /// A view that starts without a quorum of connections is lost to its timeout; waiting costs less.

@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -31,6 +32,7 @@ use tokio::time::sleep_until;
 
 use crate::admission::{Admission, Submission, wall_clock};
 use crate::disk::DiskWatch;
+use crate::divergence::{Divergences, Next};
 use crate::handle::{HaltCode, Status, Voting};
 use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions, executor_queue};
 use crate::standing::{Passage, StandingFiles};
@@ -60,6 +62,7 @@ pub(crate) struct Parts {
     pub(crate) disk_reserve_bytes: u64,
     /// While the node rejoins: where the proof of passage goes.
     pub(crate) rejoining: Option<StandingFiles>,
+    pub(crate) divergences: Divergences,
     pub(crate) metrics: ChainMetrics,
 }
 
@@ -110,6 +113,7 @@ pub(crate) struct Driver {
     end: Option<End>,
     passage: Option<Passage>,
     executing: Option<(TimestampMs, Option<Bytes>)>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// Why a driver ended by itself.
@@ -117,20 +121,20 @@ pub(crate) struct Driver {
 pub(crate) enum End {
     /// The chain halted.
     Halt(HaltCode),
-    /// A rejoining node may vote again: it starts anew, as a voter.
-    Rejoined,
+    /// It starts anew: a rejoining node as a voter, a diverged one at its last certified height.
+    StartAnew,
 }
 
 impl Driver {
     /// Starts the threads. They end when the driver is dropped.
     pub(crate) fn new(mut parts: Parts, executor: Executor<Parallel>) -> std::io::Result<Self> {
         let (done_sender, done) = mpsc::unbounded_channel();
-        let to_storage = spawn_storage(Arc::clone(&parts.store), done_sender.clone())?;
+        let (to_storage, storage) = spawn_storage(Arc::clone(&parts.store), done_sender.clone())?;
         let to_driver = done_sender.clone();
-        let to_verifier = parts.verifier.clone().spawn(move |verified, transactions, took| {
+        let (to_verifier, verifier) = parts.verifier.clone().spawn(move |verified, transactions, took| {
             let _stopping = to_driver.send(Done::Verified { verified, transactions, took }).is_err();
         })?;
-        let to_executor = spawn_executor(executor, done_sender.clone())?;
+        let (to_executor, executor) = spawn_executor(executor, done_sender.clone())?;
         let started = Instant::now();
         let now = tokio::time::Instant::now();
         parts.lanes.truncate(Lane::ALL.len());
@@ -153,6 +157,7 @@ impl Driver {
             end: None,
             passage: None,
             executing: None,
+            threads: vec![storage, verifier, executor],
         };
         driver.wall_offset_ms = driver.wall_offset();
         driver.passage = driver.parts.rejoining.is_some().then(|| Passage::new(driver.now().elapsed_ms));
@@ -164,8 +169,19 @@ impl Driver {
         WalletQuestions::new(&self.to_executor)
     }
 
-    /// Runs until the node stops or the chain halts.
+    /// Runs until the node stops or the chain halts, and its threads have ended: they hold the store open.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Option<End> {
+        let end = self.drive(&mut stop).await;
+        let threads = std::mem::take(&mut self.threads);
+        drop(self);
+        let join = move || threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+        match tokio::task::spawn_blocking(join).await {
+            Ok(0) => end,
+            _ => end.or(Some(End::Halt(HaltCode::Execution))),
+        }
+    }
+
+    async fn drive(&mut self, stop: &mut watch::Receiver<bool>) -> Option<End> {
         loop {
             let inputs = tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => return None,
@@ -407,7 +423,12 @@ impl Driver {
                     self.parts.admission.expire(wall_clock());
                 }
             }
-            Report::Certified { height } => tracing::trace!(chain, height = height.0, "certified"),
+            Report::Certified { height } => {
+                tracing::trace!(chain, height = height.0, "certified");
+                if let Err(fault) = self.parts.divergences.certified(*height) {
+                    self.halt_with(HaltCode::Store, &fault.to_string());
+                }
+            }
             Report::Expired { transactions } => {
                 self.parts.metrics.expired_transactions.inc_by(transactions.len() as u64);
                 self.parts.admission.depart(transactions.iter().map(|id| (id, None)));
@@ -430,12 +451,12 @@ impl Driver {
                     "a peer sent something wrong and is not asked for a while"
                 );
             }
-            Report::Diverged { height, own, certified } => {
-                let cause = format!(
-                    "at height {height} this node computed {} but the quorum certified {}",
-                    own.result, certified.result
-                );
-                self.halt_with(HaltCode::Diverged, &cause);
+            Report::Diverged { own, certified, back_to } => {
+                match self.parts.divergences.found(*own, *certified, *back_to) {
+                    Ok(Next::StartAnew) => self.end = Some(End::StartAnew),
+                    Ok(Next::Halt(cause)) => self.halt_with(HaltCode::Diverged, &cause),
+                    Err(fault) => self.halt_with(HaltCode::Store, &fault.to_string()),
+                }
             }
         }
     }
@@ -462,7 +483,7 @@ impl Driver {
         match files.pass(&certificate) {
             Ok(()) => {
                 tracing::info!("proof of passage held: this node starts anew and votes again");
-                self.end = Some(End::Rejoined);
+                self.end = Some(End::StartAnew);
             }
             Err(fault) => self.halt_with(HaltCode::Store, &fault.to_string()),
         }
@@ -569,9 +590,9 @@ fn finalized(proof: consensus::FinalityProof) -> Input {
 fn spawn_storage(
     store: Arc<dyn Store>,
     done: mpsc::UnboundedSender<Done>,
-) -> std::io::Result<blocking::Sender<StorageJob>> {
+) -> std::io::Result<(blocking::Sender<StorageJob>, JoinHandle<()>)> {
     let (sender, receiver) = blocking::channel::<StorageJob>();
-    std::thread::Builder::new().name("storage".into()).spawn(move || {
+    let thread = std::thread::Builder::new().name("storage".into()).spawn(move || {
         while let Ok(first) = receiver.recv() {
             let started = Instant::now();
             let mut durable = Vec::new();
@@ -595,15 +616,15 @@ fn spawn_storage(
             }
         }
     })?;
-    Ok(sender)
+    Ok((sender, thread))
 }
 
 fn spawn_executor(
     mut executor: Executor<Parallel>,
     done: mpsc::UnboundedSender<Done>,
-) -> std::io::Result<ExecutorQueue> {
+) -> std::io::Result<(ExecutorQueue, JoinHandle<()>)> {
     let (sender, receiver) = executor_queue();
-    std::thread::Builder::new().name("executor".into()).spawn(move || {
+    let thread = std::thread::Builder::new().name("executor".into()).spawn(move || {
         while let Ok(job) = receiver.recv() {
             let block = match job {
                 ExecutorJob::Execute(block) => block,
@@ -625,5 +646,5 @@ fn spawn_executor(
             }
         }
     })?;
-    Ok(sender)
+    Ok((sender, thread))
 }

@@ -85,9 +85,9 @@ pub enum Voting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[repr(u16)]
 pub enum HaltCode {
-    /// A quorum certified another result than this node computed.
+    /// A quorum certified another result than this node computed, and executing once more did not help.
     #[error(
-        "1: a quorum certified another result than this node computed; keep the data directory for the auditors and rejoin with an empty one"
+        "1: a quorum certified another result than this node computed, also when it executed once more; keep the data directory with its report for the auditors and rejoin with an empty one"
     )]
     Diverged = 1,
     /// The store failed.

@@ -12,6 +12,7 @@
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
 //! | `config.rs`, `keys.rs` | `node.toml`, the node's encrypted keys |
 //! | `driver.rs` | performs what a chain decides; threads, clock steps |
+//! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
 //! | `engine.rs` | the consensus engine's thread and its frames |
 //! | `standing.rs` | may this node vote: its journal, its first start, or a proof of passage |
@@ -37,6 +38,7 @@ mod assemble;
 pub mod config;
 mod departed;
 mod disk;
+mod divergence;
 mod driver;
 mod engine;
 mod handle;

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ledger::records::{Batch, Transaction};
@@ -51,9 +52,9 @@ impl Verifier {
     pub(crate) fn spawn(
         self,
         report: impl Fn(Vec<Verified>, usize, Duration) + Send + 'static,
-    ) -> std::io::Result<Sender<Unverified>> {
+    ) -> std::io::Result<(Sender<Unverified>, JoinHandle<()>)> {
         let (sender, receiver) = channel();
-        std::thread::Builder::new().name("verifier".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name("verifier".into()).spawn(move || {
             while let Ok(first) = receiver.recv() {
                 let group = gather(first, &receiver);
                 let started = Instant::now();
@@ -61,7 +62,7 @@ impl Verifier {
                 report(self.judge(&group), transactions, started.elapsed());
             }
         })?;
-        Ok(sender)
+        Ok((sender, thread))
     }
 
     fn judge(&self, group: &[Unverified]) -> Vec<Verified> {
@@ -154,7 +155,7 @@ mod tests {
             strategy: Parallel::new(2).unwrap(),
         };
         let (verdicts, seen) = channel();
-        let to_verifier =
+        let (to_verifier, thread) =
             verifier.spawn(move |verified, count, _| verdicts.send((verified, count)).unwrap()).unwrap();
         let sent: Vec<(BatchDigest, Option<usize>)> = [(20, None), (30, Some(7)), (1, None), (40, Some(39))]
             .into_iter()
@@ -167,6 +168,7 @@ mod tests {
             })
             .collect();
         drop(to_verifier);
+        thread.join().unwrap();
         let (mut judged, mut transactions) = (Vec::new(), 0);
         while let Ok((verified, count)) = seen.recv() {
             judged.extend(verified.into_iter().map(|one| (one.digest, one.first_bad)));

@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | `rig.rs` | one honest bank, and the keys to forge what the others send |
 //! | `smuggled.rs` | batches with faults: stateless ones refused whole, stateful ones ordered without effect |
+//! | `diverged.rs` | a wrong execution is taken back and done again; a second one halts |
 //! | `durable.rs` | what a loss of power may not leave behind |
 //! | `voting.rs` | what is ordered and voted for, and when |
 //! | `flooding.rs` | bounds of what peers can make a bank hold, and of what one liar can make it believe |
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail loudly")]
 
+mod diverged;
 mod durable;
 mod flooding;
 mod rig;

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chain::rollback::Divergence;
 use chain::{
-    Answer, Archive, Chain, ChainConfig, Effect, Executor, Frame, Input, Now, Question, Recovered, Report,
-    Ticket, Turn,
+    Answer, Archive, Chain, ChainConfig, Effect, Executor, FinalBlock, Frame, Input, Now, Question,
+    Recovered, Report, Ticket, Turn,
 };
 use genesis::dev::{Localnet, LocalnetPlan, localnet};
 use ledger::records::transaction::network_tag;
@@ -17,8 +18,8 @@ use ledger::records::{
 };
 use ledger::rules::{ChainRules, ParentFacts, check_signatures};
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, KeyCache,
-    NodeIndex, OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
+    Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
+    KeyCache, NodeIndex, OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
 };
 use storage::{Identity, MemoryStore, Page, Store, Table};
 
@@ -70,6 +71,10 @@ pub(crate) struct Bank {
     /// Synced writes wait while this is set; `release` lets them through.
     pub(crate) hold_disk: bool,
     pub(crate) genesis_facts: ParentFacts,
+    /// Heights that are executed wrongly, once for each time that they are named: another amount than in the batch.
+    pub(crate) spoiled: Vec<Height>,
+    /// The divergence that is not passed, as the last restart found it.
+    pub(crate) divergence: Option<Divergence>,
     held: Vec<(storage::WriteSet, storage::Durability, Option<BlockDigest>)>,
     next_ticket: u64,
 }
@@ -96,9 +101,21 @@ impl Bank {
             now,
             hold_disk: false,
             genesis_facts,
+            spoiled: Vec::new(),
+            divergence: None,
             held: Vec::new(),
             next_ticket: 0,
         }
+    }
+
+    /// Ends and starts again from what the store holds.
+    pub(crate) fn restart(&mut self) {
+        self.divergence = Divergence::roll_back(self.store.as_ref()).unwrap();
+        let (spec, store) = (&self.localnet.spec, Arc::clone(&self.store));
+        self.executor = Executor::open(spec, ChainId(0), store, Sequential).unwrap();
+        let key = self.localnet.banks[HONEST].validators[0].2.clone();
+        let config = ChainConfig::first_epoch(self.rules.clone(), NodeIndex(HONEST as u16), Some(key));
+        self.chain = Chain::new(config, Recovered::read(&self.rules, self.store.as_ref()).unwrap());
     }
 
     pub(crate) fn genesis(&self) -> GenesisHash {
@@ -143,7 +160,14 @@ impl Bank {
                 let checked = check_signatures(&all, self.genesis(), &[1; 32], &keys, &Sequential);
                 return Some(Input::SignaturesChecked { digest, first_bad: checked.err() });
             }
-            Effect::Execute(block) => return Some(Input::Executed(self.executor.execute(&block).unwrap())),
+            Effect::Execute(mut block) => {
+                let height = block.block.header.height;
+                if let Some(place) = self.spoiled.iter().position(|spoiled| *spoiled == height) {
+                    self.spoiled.remove(place);
+                    spoil(&mut block);
+                }
+                return Some(Input::Executed(self.executor.execute(&block).unwrap()));
+            }
             Effect::Reply { ticket, answer } => seen.replies.push((ticket, answer)),
             Effect::WakeAt { elapsed_ms } => seen.wake_ms = Some(elapsed_ms),
             Effect::Report(report) => seen.reports.push(report),
@@ -323,4 +347,14 @@ impl Bank {
     pub(crate) fn rows(&self, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
         self.store.scan(table, Page::first(5_000)).unwrap()
     }
+}
+
+/// A memory that flips a bit: the first payment of the block becomes one fen larger.
+fn spoil(block: &mut FinalBlock) {
+    let mut batch = (*block.batches[0]).clone();
+    match &mut batch.content.transactions[0].content.operation {
+        Operation::Pay { payments } => payments[0].amount = Amount::from_fen(payments[0].amount.fen() + 1),
+        other => panic!("{other:?}"),
+    }
+    block.batches[0] = Arc::new(batch);
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chain::rollback::Divergence;
 use chain::{Chain, ChainConfig, Executor, Recovered};
 use consensus::runtime::deterministic::DeterministicContext;
 use consensus::runtime::{Runtime as _, Task};
@@ -93,6 +94,8 @@ impl Machine {
         self.starts += 1;
         let place = context.scope("node", "index", self.index).scope("start", "count", self.starts);
         let store: Arc<dyn Store> = Arc::new(self.disk.open(&network.identity()).expect("the disk is free"));
+        let divergence = Divergence::roll_back(store.as_ref()).expect("the store is whole");
+        planted.started(self.index);
         let executor =
             Executor::open(&network.spec, CHAIN, Arc::clone(&store), Sequential).expect("the store is whole");
         let recovered = Recovered::read(&network.rules, store.as_ref()).expect("the store is whole");
@@ -123,6 +126,7 @@ impl Machine {
             links: links.clone(),
             witness: Arc::clone(witness),
             planted: planted.clone(),
+            divergence,
             dice: Dice::new(plan.seed, 1_000 + u64::from(self.index) * 1_000 + self.starts),
         });
         let driver = place.run("drive", driver.run(Mail { requests, frames, submissions }));

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chain::rollback::{Divergence, Verdict};
 use chain::{
     Answer, Archive, Chain, Effect, Executed, Executor, FinalBlock, Frame, Input, Now, Question, Report,
     Request,
@@ -25,11 +26,11 @@ use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::DeterministicContext;
 use consensus::{Recipients, Reply, Request as Asked, Requests};
 use ledger::proofs::FinalityProof;
-use ledger::records::{Batch, Transaction};
+use ledger::records::{Batch, Claim, Transaction};
 use ledger::rules::check_signatures;
 use ledger::values::{
-    BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, KeyCache, NodeIndex, Sequential,
-    TimestampMs, ValidatorIndex, View,
+    BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, Height, KeyCache, NodeIndex,
+    Sequential, TimestampMs, ValidatorIndex, View,
 };
 use storage::{Durability, MemoryDisk, Store, WriteSet};
 use tokio::sync::mpsc;
@@ -66,6 +67,8 @@ pub(crate) struct Surroundings {
     pub(crate) links: Links,
     pub(crate) witness: Shared,
     pub(crate) planted: Planted,
+    /// Taken back at the start, and not passed yet.
+    pub(crate) divergence: Option<Divergence>,
     pub(crate) dice: Dice,
 }
 
@@ -399,25 +402,52 @@ impl Node {
         vec![Input::Served(to)]
     }
 
+    /// Ends this process: the next one takes the heights back, unless that did not help before.
+    fn diverged(&mut self, own: Claim, certified: Claim, back_to: Height) {
+        let store = self.around.store.as_ref();
+        let judged = Divergence::judge(store, own, certified, back_to).and_then(|verdict| match verdict {
+            Verdict::RollBack(divergence) => divergence.begin(store).map(|()| true),
+            Verdict::Halt(_) => Ok(false),
+        });
+        match judged {
+            Ok(true) => {
+                self.is_halted = true;
+                self.around.witness.lock().takes_back(self.around.index, back_to);
+            }
+            Ok(false) => {
+                let (height, own, certified) = (own.height, own.result, certified.result);
+                self.halt(&format!("diverged again at {height}: own {own}, certified {certified}"));
+            }
+            Err(fault) => {
+                self.halt(&fault.to_string());
+            }
+        }
+    }
+
     fn report(&mut self, report: Report) {
         let (at_ms, index) = (self.around.clock.now_ms(), self.around.index);
         match report {
             Report::Final { height } => {
                 self.around.door.expire(TimestampMs(at_ms));
+                if self.around.planted.is_wrong(index) {
+                    return;
+                }
                 self.around.witness.lock().height_final(at_ms, index, self.around.store.as_ref(), height);
             }
-            Report::Certified { height } => self.around.witness.lock().certified(index, height),
+            Report::Certified { height } => {
+                self.around.witness.lock().certified(index, height);
+                let store = self.around.store.as_ref();
+                let passed = self.around.divergence.as_mut().map(|open| open.pass(store, height));
+                if let Some(Err(fault)) = passed {
+                    self.halt(&fault.to_string());
+                }
+            }
             Report::Expired { transactions } => self.around.door.settle(&transactions),
             Report::Evidence { validator, kind } => {
                 self.around.witness.lock().evidence(index, validator, kind)
             }
             Report::Distrusted { node, reason } => self.around.witness.lock().distrusted(index, node, reason),
-            Report::Diverged { height, own, certified } => {
-                self.halt(&format!(
-                    "diverged at {height}: own {}, certified {}",
-                    own.result, certified.result
-                ));
-            }
+            Report::Diverged { own, certified, back_to } => self.diverged(own, certified, back_to),
         }
     }
 }

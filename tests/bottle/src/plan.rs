@@ -99,7 +99,7 @@ pub enum Fault {
     },
 }
 
-/// Something broken on purpose: a run with it must turn red.
+/// Something broken on purpose: a run with it must turn red, unless the nodes are made to bear it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plant {
     /// A node is given another block than the final one to execute.
@@ -117,6 +117,16 @@ pub enum Plant {
         node: u16,
         /// From which height on.
         height: u64,
+    },
+    /// A node's memory fails while it executes: the first payment of a block becomes one fen larger. It takes its heights
+    /// back once (PROTOCOL rule 14); the plan must start it again.
+    WrongExecution {
+        /// Which node.
+        node: u16,
+        /// In the first block with a payment at or above this height.
+        height: u64,
+        /// How often, each time the node executes such a block.
+        times: u8,
     },
 }
 

@@ -3,13 +3,13 @@
 //! All of them sit in this driver, between the chain and what performs its effects; production crates know nothing of it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use chain::{Archive, FinalBlock, Frame};
 use ledger::records::{Block, Operation, Payment, Record};
-use ledger::values::{Canonical as _, GenesisHash, Height};
+use ledger::values::{Amount, Canonical as _, GenesisHash, Height};
 use storage::{Durability, Store, Table, WriteSet, key};
 
 use crate::plan::{Plan, Plant};
@@ -21,6 +21,10 @@ pub(crate) struct Planted {
     fork: Option<(u16, u64)>,
     double_credit: Option<(u16, u64)>,
     was_credited: Arc<AtomicBool>,
+    wrong_execution: Option<(u16, u64)>,
+    wrong_times: Arc<AtomicU8>,
+    /// Whether the node's state is wrong now; nobody believes what it says until it started again.
+    is_wrong: Arc<AtomicBool>,
     lies: Arc<Mutex<BTreeSet<(u16, u16)>>>,
     genesis: GenesisHash,
 }
@@ -32,6 +36,9 @@ impl Planted {
             fork: None,
             double_credit: None,
             was_credited: Arc::default(),
+            wrong_execution: None,
+            wrong_times: Arc::default(),
+            is_wrong: Arc::default(),
             lies: Arc::default(),
             genesis,
         };
@@ -40,6 +47,10 @@ impl Planted {
                 Plant::Fork { node, height } => planted.fork = Some((node, height)),
                 Plant::LostWrites => planted.loses_writes = true,
                 Plant::DoubleCredit { node, height } => planted.double_credit = Some((node, height)),
+                Plant::WrongExecution { node, height, times } => {
+                    planted.wrong_execution = Some((node, height));
+                    planted.wrong_times.store(times, Ordering::Relaxed);
+                }
             }
         }
         planted
@@ -77,8 +88,52 @@ impl Planted {
         }
     }
 
+    /// Whether what the node says of its state is known to be wrong.
+    pub(crate) fn is_wrong(&self, node: u16) -> bool {
+        self.wrong_execution.is_some_and(|(planted, _)| planted == node)
+            && self.is_wrong.load(Ordering::Relaxed)
+    }
+
+    /// The node started again: it took back what was wrong.
+    pub(crate) fn started(&self, node: u16) {
+        if self.is_wrong(node) {
+            self.is_wrong.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes the first payment of the block larger, where that is planted.
+    fn execute_wrongly(&self, node: u16, next: &mut FinalBlock) {
+        let height = next.block.header.height.0;
+        let times = self.wrong_times.load(Ordering::Relaxed);
+        let is_planted =
+            self.wrong_execution.is_some_and(|(planted, from)| planted == node && height >= from);
+        // A state that is wrong already stays wrong; the next time comes after the node started again.
+        if !is_planted || times == 0 || self.is_wrong(node) {
+            return;
+        }
+        for batch in &mut next.batches {
+            let mut flipped = (**batch).clone();
+            let payment = flipped.content.transactions.iter_mut().find_map(|transaction| {
+                match &mut transaction.content.operation {
+                    Operation::Pay { payments } => payments.first_mut(),
+                    _ => None,
+                }
+            });
+            if let Some(payment) = payment
+                && let Some(amount) = payment.amount.plus(Amount::from_fen(1))
+            {
+                payment.amount = amount;
+                *batch = Arc::new(flipped);
+                self.wrong_times.store(times - 1, Ordering::Relaxed);
+                self.is_wrong.store(true, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
     /// What a node really executes: at the planted height, another block than the final one.
     pub(crate) fn final_block(&self, node: u16, mut next: FinalBlock) -> FinalBlock {
+        self.execute_wrongly(node, &mut next);
         if self.fork != Some((node, next.block.header.height.0)) {
             return next;
         }

@@ -103,6 +103,11 @@ impl Witness {
         }
     }
 
+    /// A node diverged: it takes back what it called final above this height (PROTOCOL rule 14).
+    pub(crate) fn takes_back(&mut self, node: u16, back_to: Height) {
+        self.called_final.insert(node, back_to);
+    }
+
     pub(crate) fn halted(&mut self, at_ms: u64, node: u16, cause: &str) {
         self.halted.insert(node);
         self.note(at_ms, Err(properties::keeps_running(node, cause)));
