@@ -86,6 +86,8 @@ pub(crate) struct Batches {
     order: BTreeMap<u64, BatchDigest>,
     early: BTreeMap<BatchDigest, Voters>,
     invalid: BTreeSet<BatchDigest>,
+    /// Of each sealer: how many wait, and their bytes.
+    waiting: BTreeMap<ValidatorIndex, (usize, usize)>,
     next_arrival: u64,
 }
 
@@ -127,6 +129,8 @@ impl Batches {
             is_final: false,
             was_fresh: admission.is_fresh,
         };
+        let (count, bytes) = self.waiting.entry(known.batch.content.sealer).or_default();
+        (*count, *bytes) = (*count + 1, *bytes + known.bytes.len());
         self.order.insert(self.next_arrival, digest);
         self.next_arrival += 1;
         self.known.insert(digest, known);
@@ -134,10 +138,18 @@ impl Batches {
     }
 
     fn waiting_of(&self, sealer: ValidatorIndex) -> (usize, usize) {
-        self.known
-            .values()
-            .filter(|known| !known.is_final && known.batch.content.sealer == sealer)
-            .fold((0, 0), |(count, bytes), known| (count + 1, bytes + known.bytes.len()))
+        self.waiting.get(&sealer).copied().unwrap_or_default()
+    }
+
+    /// A batch of this sealer no longer waits.
+    fn waits_no_more(&mut self, sealer: ValidatorIndex, bytes: usize) {
+        if let Some((count, waiting_bytes)) = self.waiting.get_mut(&sealer) {
+            *count = count.saturating_sub(1);
+            *waiting_bytes = waiting_bytes.saturating_sub(bytes);
+            if *count == 0 {
+                self.waiting.remove(&sealer);
+            }
+        }
     }
 
     fn is_full(&self, sealer: ValidatorIndex, bytes: usize) -> bool {
@@ -195,14 +207,20 @@ impl Batches {
 
     /// Marks a batch as part of a final block.
     pub(crate) fn finalize(&mut self, digest: &BatchDigest) {
-        if let Some(known) = self.known.get_mut(digest) {
-            known.is_final = true;
+        if let Some(known) = self.known.get_mut(digest)
+            && !std::mem::replace(&mut known.is_final, true)
+        {
+            let (sealer, bytes) = (known.batch.content.sealer, known.bytes.len());
+            self.waits_no_more(sealer, bytes);
         }
     }
 
     pub(crate) fn forget(&mut self, digest: &BatchDigest) -> Option<Known> {
         let known = self.known.remove(digest)?;
         self.order.remove(&known.arrival);
+        if !known.is_final {
+            self.waits_no_more(known.batch.content.sealer, known.bytes.len());
+        }
         Some(known)
     }
 
