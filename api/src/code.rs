@@ -95,6 +95,9 @@ codes! {
         "this path does not know the method" "look the method up in /openapi.json";
     1007 RequestTimeout "request_timeout" 408 true
         "the request did not arrive in time" "send it again";
+    1008 HeadTooLarge "head_too_large" 431 false
+        "the head of the request is larger than this node reads"
+        "send fewer or shorter header fields, or ask for less at once";
     1101 TransactionNotHex "transaction_not_hex" 400 false
         "the field transaction is not hexadecimal text" "write the canonical bytes as hexadecimal digits";
     1102 TransactionTooLarge "transaction_too_large" 413 false

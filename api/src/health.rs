@@ -35,7 +35,7 @@ pub struct ChainReady {
     pub height: u64,
     /// Highest height under a quorum's certificate.
     pub certified_height: u64,
-    /// Highest height that any validator announced.
+    /// Highest height that some honest validator announced.
     pub announced_height: u64,
     /// Whether this node votes.
     pub is_voting: bool,

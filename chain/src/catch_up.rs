@@ -1,9 +1,11 @@
 //! What is missing, and whom to ask.
 //!
-//! - Single blocks and batches that a question or a final path names are asked for by digest, one peer after another.
+//! - Single blocks and batches that a question or a final path names are asked for by digest, one peer after another; each
+//!   new want begins with another peer, so a slow or lying one delays only its part.
 //! - A node that is behind asks for final blocks by height; an answer must extend this node's own final tip, link by
 //!   link, and end in a block with a valid certificate. Anything else costs the sender its trust for a while.
-//! - Everything is bounded: things asked for, answers served per peer, blocks and batches ahead of execution.
+//! - Everything is bounded: things asked for, answers served per peer (from memory too), blocks and batches ahead of
+//!   execution. Answers take the lane of catching up, never that of fresh batches and blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,6 +42,8 @@ struct Asked {
 #[derive(Debug, Default)]
 pub(crate) struct Fetches {
     asked: BTreeMap<Want, Asked>,
+    /// Where the attempts of new wants begin, so that no peer is the first to be asked for ever.
+    first: usize,
 }
 
 impl Fetches {
@@ -55,22 +59,27 @@ impl Fetches {
         self.asked.len()
     }
 
-    /// Keeps what is still wanted, adds what is new, and answers what is due, with the number of earlier attempts.
+    /// Keeps what is still wanted, adds what is new, and answers what is due, with the attempt's number. What is new at one
+    /// time begins with one number, so it goes to one peer; what is new later, with the next.
     fn reconcile(&mut self, wanted: &BTreeSet<Want>, now_ms: u64) -> Vec<(Want, usize)> {
         self.asked.retain(|want, _| wanted.contains(want));
+        let before = self.asked.len();
         for want in wanted {
             if self.asked.len() >= FETCHES_MAX {
                 break;
             }
             let first =
                 if *want == Want::FinalBlocks { now_ms } else { now_ms.saturating_add(FETCH_GRACE_MS) };
-            self.asked.entry(*want).or_insert(Asked { next_ms: first, attempts: 0 });
+            self.asked.entry(*want).or_insert(Asked { next_ms: first, attempts: self.first });
+        }
+        if self.asked.len() > before {
+            self.first = self.first.wrapping_add(1);
         }
         let mut due = Vec::new();
         for (want, asked) in &mut self.asked {
             if asked.next_ms <= now_ms {
                 due.push((*want, asked.attempts));
-                asked.attempts = asked.attempts.saturating_add(1);
+                asked.attempts = asked.attempts.wrapping_add(1);
                 asked.next_ms = now_ms.saturating_add(FETCH_RETRY_MS);
             }
         }
@@ -241,39 +250,55 @@ impl Chain {
     // ---- serving others ------------------------------------------------------------------------------------------
 
     pub(crate) fn serve_batches(&mut self, to: NodeIndex, digests: Vec<BatchDigest>) {
-        let mut from_disk = Vec::new();
+        let (mut held, mut from_disk) = (Vec::new(), Vec::new());
         for digest in digests {
             match self.batches.get(&digest).filter(|known| known.valid) {
-                Some(known) => {
-                    let frame = Frame::Batch(known.bytes.clone());
-                    self.send(to, &frame);
-                }
+                Some(known) => held.push(Frame::Batch(known.bytes.clone())),
                 None => from_disk.push(digest),
             }
         }
-        if !from_disk.is_empty() {
-            self.serve(to, Request::Batches(from_disk));
-        }
+        self.serve(to, held, (!from_disk.is_empty()).then_some(Request::Batches(from_disk)));
     }
 
     pub(crate) fn serve_block(&mut self, to: NodeIndex, digest: BlockDigest) {
-        match self.tree.get(&digest) {
-            Some(open) => {
-                let frame = Frame::Block(Box::new((*open.block).clone()));
-                self.send(to, &frame);
-            }
-            None => self.serve(to, Request::Block(digest)),
+        match self.tree.get(&digest).map(|open| Frame::Block(Box::new((*open.block).clone()))) {
+            Some(block) => self.serve(to, vec![block], None),
+            None => self.serve(to, Vec::new(), Some(Request::Block(digest))),
         }
     }
 
     pub(crate) fn serve_blocks(&mut self, to: NodeIndex, from: Height) {
-        self.serve(to, Request::Blocks(from));
+        self.serve(to, Vec::new(), Some(Request::Blocks(from)));
     }
 
-    /// One answer at a time per peer; a peer that asks faster asks again later.
-    fn serve(&mut self, to: NodeIndex, request: Request) {
+    /// One answer at a time per peer, from memory or from disk; a peer that asks faster asks again later.
+    fn serve(&mut self, to: NodeIndex, held: Vec<Frame>, request: Option<Request>) {
         if self.serving.insert(to) {
-            self.effects.push(Effect::Serve { to, request });
+            self.effects.push(Effect::Serve { to, held, request });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_is_asked_of_another_peer() {
+        let mut fetches = Fetches::default();
+        let wanted = BTreeSet::from([Want::FinalBlocks]);
+        let mut firsts = Vec::new();
+        for now_ms in 0..6 {
+            let due = fetches.reconcile(&wanted, now_ms);
+            assert_eq!(due.len(), 1, "asked at once");
+            firsts.push(due[0].1 % 3);
+            fetches.answered(Want::FinalBlocks);
+        }
+        assert_eq!(firsts, [0, 1, 2, 0, 1, 2]);
+        // An answer that does not come is waited for, then asked of the next.
+        let (_, first) = fetches.reconcile(&wanted, 10)[0];
+        assert!(fetches.reconcile(&wanted, 10 + FETCH_RETRY_MS - 1).is_empty());
+        let (_, second) = fetches.reconcile(&wanted, 10 + FETCH_RETRY_MS)[0];
+        assert_eq!(second, first + 1);
     }
 }

@@ -25,6 +25,7 @@ use crate::batches::{Admission, Batches};
 use crate::catch_up::{Fetches, Peers};
 use crate::claims::Claims;
 use crate::config::{ChainConfig, QUESTIONS_MAX, REPEAT_MS};
+use crate::evidence::{EvidenceLog, Misdeed};
 use crate::frame::Frame;
 use crate::recovery::Recovered;
 use crate::step::{Answer, Effect, Input, Now, Question, Report, Room, Ticket};
@@ -49,7 +50,7 @@ pub struct Chain {
     pub(crate) peers: Peers,
     pub(crate) serving: BTreeSet<NodeIndex>,
     pub(crate) next_sequence: u64,
-    pub(crate) evidence_count: u64,
+    pub(crate) evidence: EvidenceLog,
     pub(crate) oldest_pooled_ms: Option<u64>,
     pub(crate) last_seal_ms: Option<u64>,
     pub(crate) last_block_ms: u64,
@@ -116,7 +117,7 @@ impl Chain {
             peers: Peers::new(&config),
             serving: BTreeSet::new(),
             next_sequence: recovered.next_sequence,
-            evidence_count: recovered.evidence_count,
+            evidence: recovered.evidence,
             oldest_pooled_ms: None,
             last_seal_ms: None,
             last_block_ms: 0,
@@ -174,7 +175,7 @@ impl Chain {
                 self.finalized(Finality { view, digest, certificate })
             }
             Input::Misbehaved { validator, evidence } => {
-                self.keep_evidence(validator, "contradicting_votes", &evidence)
+                self.keep_evidence(validator, Misdeed::ContradictingVotes, &evidence)
             }
             Input::Persisted(digest) => {
                 if let Some(open) = self.tree.get_mut(&digest) {

@@ -13,9 +13,8 @@ use storage::{Durability, Table, WriteSet};
 
 use crate::batches::{Admission, Admitted};
 use crate::chain::Chain;
-use crate::config::{
-    BATCH_AGE_MS, BATCH_PACE_MS, BATCH_TTL_MS, EVIDENCE_MAX, REPEAT_MS, REQUEST_DIGESTS_MAX,
-};
+use crate::config::{BATCH_AGE_MS, BATCH_PACE_MS, BATCH_TTL_MS, REPEAT_MS, REQUEST_DIGESTS_MAX};
+use crate::evidence::Misdeed;
 use crate::frame::{Digests, Frame};
 use crate::step::{Effect, Now, Report, Room};
 
@@ -108,7 +107,7 @@ impl Chain {
     pub(crate) fn batch_arrived(&mut self, now: Now, from: NodeIndex, bytes: Bytes) {
         let Ok(batch) = Batch::decode(&bytes) else {
             self.distrust(now, from, "a batch that is not canonical");
-            self.keep_evidence_of_node(from, "malformed_batch", &bytes);
+            self.keep_evidence_of_node(from, Misdeed::MalformedBatch, &bytes);
             return;
         };
         let digest = batch.content.digest(self.config.rules.genesis);
@@ -121,7 +120,7 @@ impl Chain {
         if let Err(fault) = check_batch(&self.config.rules, &batch) {
             // Without a valid seal nothing proves who made it: only the sender is to blame.
             self.distrust(now, from, "a batch that breaks a stateless rule");
-            self.keep_evidence_of_node(from, "invalid_batch", &bytes);
+            self.keep_evidence_of_node(from, Misdeed::InvalidBatch, &bytes);
             // The seal is no part of the digest: a broken one says nothing about the batch that others may hold.
             if !matches!(fault, BatchFault::SealInvalid { .. }) {
                 self.batches.judged(digest, false);
@@ -151,35 +150,25 @@ impl Chain {
         let Some(known) = self.batches.get(&digest) else { return };
         let (sealer, bytes) = (known.batch.content.sealer, known.bytes.clone());
         self.batches.judged(digest, false);
-        self.keep_evidence(sealer, "sealed_bad_signature", &bytes);
+        self.keep_evidence(sealer, Misdeed::SealedBadSignature, &bytes);
     }
 
-    fn keep_evidence_of_node(&mut self, node: NodeIndex, kind: &'static str, bytes: &Bytes) {
+    fn keep_evidence_of_node(&mut self, node: NodeIndex, misdeed: Misdeed, bytes: &Bytes) {
         if let Some(validator) = self.config.validator_of(node) {
-            self.keep_evidence(validator, kind, bytes);
+            self.keep_evidence(validator, misdeed, bytes);
         }
     }
 
-    /// Keeps proof of misbehaviour on disk, the newest [`EVIDENCE_MAX`] records, each cut to what a batch may take;
-    /// nothing while there is no room.
-    pub(crate) fn keep_evidence(&mut self, validator: ValidatorIndex, kind: &'static str, bytes: &Bytes) {
+    /// Keeps proof of misbehaviour on disk, within the validator's share; nothing while there is no room.
+    pub(crate) fn keep_evidence(&mut self, validator: ValidatorIndex, misdeed: Misdeed, bytes: &Bytes) {
         if self.room == Room::None {
             return;
         }
-        let sequence = self.evidence_count;
-        self.evidence_count = self.evidence_count.saturating_add(1);
-        let mut value = Vec::with_capacity(bytes.len() + 32);
-        value.extend_from_slice(&validator.0.to_le_bytes());
-        value.push(u8::try_from(kind.len()).unwrap_or(u8::MAX));
-        value.extend_from_slice(kind.as_bytes());
-        value.extend_from_slice(bytes.get(..bytes.len().min(BATCH_BYTES_MAX)).unwrap_or(&[]));
+        let Some((place, row)) = self.evidence.admit(validator, misdeed, bytes) else { return };
         let mut set = WriteSet::new();
-        set.put(Table::Evidence, storage::key::sequence(sequence), value);
-        if let Some(old) = sequence.checked_sub(EVIDENCE_MAX) {
-            set.delete(Table::Evidence, storage::key::sequence(old));
-        }
+        set.put(Table::Evidence, place, row);
         self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });
-        self.report(Report::Evidence { validator, kind });
+        self.report(Report::Evidence { validator, kind: misdeed.name() });
     }
 
     /// Sends again what others may have missed.

@@ -40,6 +40,18 @@ impl ExecutorFault {
     pub const fn is_storage(&self) -> bool {
         matches!(self, Self::Rows(_) | Self::Execution(ExecutionFault::Read(_)))
     }
+
+    /// What the operator can do about it.
+    #[must_use]
+    pub const fn mend(&self) -> &'static str {
+        match self {
+            Self::Rows(fault) => fault.mend(),
+            Self::Genesis(_) => "use the genesis file that the network agreed on",
+            Self::Load(_) | Self::Execution(_) => {
+                "keep the directory for the maintainers, and let the node rejoin with an empty one"
+            }
+        }
+    }
 }
 
 impl From<StorageError> for ExecutorFault {

@@ -8,6 +8,7 @@
 //! | `step.rs` | the face: [`Input`], [`Effect`] and what they carry |
 //! | `chain.rs` | [`Chain`]: the parts together, one step |
 //! | `dissemination.rs`, `batches.rs` | batches: seal, check, acknowledge, keep |
+//! | `evidence.rs` | proof of misbehaviour, a share for each validator |
 //! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
 //! | `catch_up.rs` | what is missing, whom to ask, whom not to trust |
@@ -33,6 +34,7 @@ mod chain;
 mod claims;
 pub mod config;
 mod dissemination;
+mod evidence;
 mod executor;
 mod finality;
 pub mod frame;
@@ -48,6 +50,7 @@ mod wallet_state;
 pub use archive::{Archive, Located};
 pub use chain::{Chain, ChainStatus};
 pub use config::ChainConfig;
+pub use evidence::{EvidenceLog, EvidenceRow};
 pub use executor::{Executor, ExecutorFault, RecordReader};
 pub use frame::{Frame, Lane};
 pub use record_cache::RecordCache;

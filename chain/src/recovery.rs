@@ -13,8 +13,8 @@ use ledger::values::{BatchDigest, BlockDigest, Height, TimestampMs};
 use storage::{Page, Reader, Table, key};
 
 use crate::config::{OPEN_BLOCKS_MAX, RECENT_FINAL_MAX};
+use crate::evidence::EvidenceLog;
 use crate::rows::{self, RowFault};
-use crate::tree::facts;
 
 /// What a chain starts from.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub struct Recovered {
     pub batches: Vec<(BatchDigest, Batch, Bytes)>,
     /// First sequence for own batches.
     pub next_sequence: u64,
-    /// Evidence records written so far.
-    pub evidence_count: u64,
+    /// Evidence kept so far.
+    pub evidence: EvidenceLog,
 }
 
 impl Recovered {
@@ -51,7 +51,7 @@ impl Recovered {
         let head: StateHead = rows::decode(Table::Meta, &head)?;
         let tip = match head.height {
             Height(0) => ParentFacts::genesis(rules, head.timestamp, head.result),
-            _ => facts(head.block, &block_at(store, head.height)?.header),
+            _ => ParentFacts::known(head.block, &block_at(store, head.height)?.header),
         };
         let certified = tip.claim;
         let mut results = Vec::new();
@@ -72,7 +72,7 @@ impl Recovered {
             open_blocks: Vec::new(),
             batches: Vec::new(),
             next_sequence: 0,
-            evidence_count: last_evidence(store)?,
+            evidence: EvidenceLog::read(store)?,
         };
         recovered.read_open_blocks(store)?;
         Ok(recovered)
@@ -143,9 +143,4 @@ fn recent_final(store: &dyn Reader) -> Result<Vec<(BlockDigest, Height)>, RowFau
         Some((BlockDigest(digest.as_slice().try_into().ok()?), Height(key::number(place)?)))
     };
     Ok(rows.iter().rev().filter_map(read).collect())
-}
-
-fn last_evidence(store: &dyn Reader) -> Result<u64, RowFault> {
-    let page = store.scan(Table::Evidence, Page::last(1))?;
-    Ok(page.first().and_then(|(place, _)| key::number(place)).map_or(0, |last| last.saturating_add(1)))
 }

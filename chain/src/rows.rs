@@ -56,6 +56,19 @@ pub enum RowFault {
     },
 }
 
+impl RowFault {
+    /// What the operator can do about it.
+    #[must_use]
+    pub const fn mend(&self) -> &'static str {
+        match self {
+            Self::Storage(fault) => fault.mend(),
+            Self::Damaged { .. } | Self::Missing { .. } => {
+                "check the device, set the directory aside, and let the node rejoin with an empty one"
+            }
+        }
+    }
+}
+
 /// One line of a wallet's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryRow {

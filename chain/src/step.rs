@@ -21,7 +21,7 @@ use ledger::values::{
 };
 use storage::{Durability, WriteSet};
 
-use crate::frame::Lane;
+use crate::frame::{Frame, Lane};
 
 /// The two clocks, as the driver reads them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +135,7 @@ pub enum Input {
     },
     /// A block was executed and committed.
     Executed(Executed),
-    /// A request of a peer was served from disk.
+    /// A request of a peer was served.
     Served(NodeIndex),
     /// A wake-up that was asked for.
     Wake,
@@ -187,12 +187,14 @@ pub enum Effect {
     },
     /// Execute and commit the next final block.
     Execute(Box<FinalBlock>),
-    /// Answer a peer from disk, then report `Served`.
+    /// Answer a peer, all of it on [`Lane::Sync`], then report `Served`.
     Serve {
         /// Whom.
         to: NodeIndex,
-        /// What it asked.
-        request: Request,
+        /// What was at hand.
+        held: Vec<Frame>,
+        /// What is to be read from disk.
+        request: Option<Request>,
     },
     /// Answer a question of the engine.
     Reply {

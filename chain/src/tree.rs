@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use ledger::records::{Block, BlockHeader};
+use ledger::records::Block;
 use ledger::rules::ParentFacts;
 use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, TimestampMs};
 
@@ -34,18 +34,6 @@ pub(crate) enum Gap {
     Missing(BlockDigest),
     /// The path passes the final height beside the final block.
     Conflict,
-}
-
-/// What a child must know of a block with this digest.
-pub(crate) const fn facts(digest: BlockDigest, header: &BlockHeader) -> ParentFacts {
-    ParentFacts {
-        digest,
-        height: header.height,
-        epoch: header.epoch,
-        view: header.view,
-        timestamp: header.timestamp,
-        claim: header.claim,
-    }
 }
 
 /// The open blocks and the final tip they stand on.
@@ -127,7 +115,7 @@ impl Tree {
         if *digest == self.tip.digest {
             return Some(self.tip);
         }
-        self.open.get(digest).map(|open| facts(*digest, &open.block.header))
+        self.open.get(digest).map(|open| ParentFacts::known(*digest, &open.block.header))
     }
 
     /// The blocks from just above the final tip up to `digest`, ascending.
@@ -161,7 +149,7 @@ impl Tree {
         expiries: &[(BatchDigest, TimestampMs)],
     ) {
         let header = &block.header;
-        self.tip = facts(digest, header);
+        self.tip = ParentFacts::known(digest, header);
         self.ordered.extend(expiries.iter().copied());
         self.ordered.retain(|_, expires| *expires >= header.timestamp);
         let height = header.height;
@@ -185,7 +173,7 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
-    use ledger::records::{BlockBody, Claim};
+    use ledger::records::{BlockBody, BlockHeader, Claim};
     use ledger::values::{Amount, ChainId, Epoch, GenesisHash, ResultHash, ValidatorIndex, View};
 
     use super::*;
@@ -211,7 +199,7 @@ mod tests {
     #[test]
     fn a_flood_pushes_out_its_own_blocks_only() {
         let (tip, tip_block) = block(5, 0);
-        let mut tree = Tree::new(facts(tip, &tip_block.header), BTreeMap::new());
+        let mut tree = Tree::new(ParentFacts::known(tip, &tip_block.header), BTreeMap::new());
         let (honest, honest_block) = block(6, 1);
         let (own, own_block) = block(6, 2);
         tree.insert(honest, honest_block, Written::No, Some(NodeIndex(1)));

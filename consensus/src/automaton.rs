@@ -2,7 +2,7 @@
 
 use crate::counters::{Meters, count};
 use crate::mailbox::RequestSender;
-use crate::request::{Evidence, EvidenceKind, FinalityProof, Recipients, Reply, Slot};
+use crate::request::{Evidence, EvidenceKind, Recipients, Reply, Slot};
 use crate::validators::Validators;
 use commonware_actor::Feedback;
 use commonware_codec::Encode as _;
@@ -16,6 +16,8 @@ use commonware_cryptography::sha256::Digest;
 use commonware_p2p::Recipients as PeerRecipients;
 use commonware_parallel::Sequential;
 use commonware_utils::sync::Mutex;
+use ledger::proofs::FinalityProof;
+use ledger::values;
 use rand::rngs::StdRng;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -47,11 +49,11 @@ impl Application {
         let view = proposal.round.view().get();
         self.meters.finalized(view);
         self.requests.finalized(FinalityProof {
-            chain: self.chain,
-            epoch: proposal.round.epoch().get(),
-            view,
-            parent_view: proposal.parent.get(),
-            digest: proposal.payload.0,
+            chain: values::ChainId(self.chain),
+            epoch: values::Epoch(proposal.round.epoch().get()),
+            view: values::View(view),
+            parent_view: values::View(proposal.parent.get()),
+            digest: values::BlockDigest(proposal.payload.0),
             bytes: finalization.encode().to_vec(),
         });
     }

@@ -3,7 +3,7 @@
 //! The engine itself asserts its settings, which would be a panic in a running node; everything it asserts is
 //! checked here first and refused with a typed error that names the field.
 
-use crate::request::FinalityProof;
+use ledger::proofs::FinalityProof;
 use ledger::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
 use std::fmt;
 use thiserror::Error;
@@ -226,9 +226,10 @@ impl Config {
             return Err(ConfigError::Partition);
         }
         if let Floor::Finalized(proof) = &self.floor
-            && (proof.chain != self.chain || proof.epoch != self.epoch || proof.view == 0)
+            && (proof.chain.0 != self.chain || proof.epoch.0 != self.epoch || proof.view.0 == 0)
         {
-            return Err(ConfigError::FloorPlace { chain: proof.chain, epoch: proof.epoch, view: proof.view });
+            let (chain, epoch, view) = (proof.chain.0, proof.epoch.0, proof.view.0);
+            return Err(ConfigError::FloorPlace { chain, epoch, view });
         }
         self.timing.validate()
     }
@@ -270,6 +271,7 @@ impl Timing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ledger::values::{BlockDigest, ChainId, Epoch, View};
 
     fn good() -> Config {
         Config {
@@ -302,8 +304,14 @@ mod tests {
         refused(|c| c.namespace = vec![0; 257], &ConfigError::Namespace(257));
         refused(|c| c.partition = "a/b".into(), &ConfigError::Partition);
         refused(|c| c.partition.clear(), &ConfigError::Partition);
-        let proof =
-            FinalityProof { chain: 1, epoch: 3, view: 9, parent_view: 8, digest: [0; 32], bytes: Vec::new() };
+        let proof = FinalityProof {
+            chain: ChainId(1),
+            epoch: Epoch(3),
+            view: View(9),
+            parent_view: View(8),
+            digest: BlockDigest([0; 32]),
+            bytes: Vec::new(),
+        };
         let place = ConfigError::FloorPlace { chain: 1, epoch: 3, view: 9 };
         refused(|c| c.floor = Floor::Finalized(proof), &place);
     }

@@ -17,7 +17,6 @@ use crate::config::{Config, ConfigError, Floor};
 use crate::counters::{Counters, Meters};
 use crate::inbound::{InboundSender, lanes};
 use crate::mailbox::{Requests, mailbox};
-use crate::request::FinalityProof;
 use crate::runtime::{Runtime, Task};
 use crate::transport::{Channel, Outbound, Transport};
 use crate::validators::Validators;
@@ -36,6 +35,7 @@ use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
 use commonware_utils::sync::Mutex;
 use commonware_utils::{NZDuration, NZU16, NZUsize};
+use ledger::proofs::FinalityProof;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use std::sync::Arc;
@@ -183,10 +183,10 @@ fn simplex_floor<E: Runtime>(
 /// Whether the plain fields of a proof repeat its certificate.
 fn same_fields(proof: &FinalityProof, finalization: &Finalization<Scheme, Digest>) -> bool {
     let proposal = &finalization.proposal;
-    proposal.round.epoch().get() == proof.epoch
-        && proposal.round.view().get() == proof.view
-        && proposal.parent.get() == proof.parent_view
-        && proposal.payload.0 == proof.digest
+    proposal.round.epoch().get() == proof.epoch.0
+        && proposal.round.view().get() == proof.view.0
+        && proposal.parent.get() == proof.parent_view.0
+        && proposal.payload.0 == proof.digest.0
 }
 
 type Settings<B> =

@@ -1,7 +1,8 @@
 //! # consensus: an engine that orders digests
 //!
 //! Validators of one chain agree on a sequence of 32-byte digests, and every agreed digest comes with a
-//! certificate that a stranger can check. Bodies, heights, batches, catch-up and execution are not known here.
+//! certificate that a stranger can check with `ledger::proofs` alone (`tests/certificate.rs` judges that verifier
+//! against the engine's). Bodies, heights, batches, catch-up and execution are not known here.
 //! The engine is commonware's `simplex`, pinned exactly; this crate is the only one that names it
 //! (`docs/adr/0001-consensus-engine.md` says why, and what else was tried).
 //!
@@ -24,7 +25,6 @@
 //! | `transport`, `inbound` | a frame carries its epoch; one bounded lane per peer and channel, round robin, rate limited |
 //! | `blocklist` | a bad peer is cut off at once and for a limited time |
 //! | `automaton`, `validators` | translation to the engine's types |
-//! | `certificate` | finality checked with keys and namespace alone; names no engine type |
 //! | `runtime` | production thread, deterministic world; the only generics over a runtime |
 //! | `counters` | whatever is given up is counted |
 //!
@@ -39,7 +39,6 @@
 
 mod automaton;
 mod blocklist;
-pub mod certificate;
 mod config;
 mod counters;
 mod engine;
@@ -59,5 +58,5 @@ pub use counters::Counters;
 pub use engine::{Engine, Started};
 pub use inbound::{InboundSender, LANE_FRAMES, Refused};
 pub use mailbox::{AVAILABLE_QUEUE, DISSEMINATE_QUEUE, EVIDENCE_QUEUE, FINALIZED_QUEUE, Requests};
-pub use request::{Evidence, EvidenceKind, FinalityProof, Recipients, Reply, Request, Slot};
+pub use request::{Evidence, EvidenceKind, Recipients, Reply, Request, Slot};
 pub use transport::{Channel, FRAME_HEADER_BYTES, Transport};

@@ -16,9 +16,10 @@
 //! equal runs see equal sequences. Cancelled questions are dropped silently on the way out.
 
 use crate::counters::{Meters, count};
-use crate::request::{Evidence, FinalityProof, Recipients, Reply, Request, Slot};
+use crate::request::{Evidence, Recipients, Reply, Request, Slot};
 use commonware_utils::sync::Mutex;
 use futures::task::AtomicWaker;
+use ledger::proofs::FinalityProof;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -114,7 +115,7 @@ impl RequestSender {
     pub(crate) fn finalized(&self, proof: FinalityProof) {
         self.put(|queues| {
             queues.finalized.push_back(proof);
-            drop_lowest(&mut queues.finalized, FINALIZED_QUEUE, |item| item.view)
+            drop_lowest(&mut queues.finalized, FINALIZED_QUEUE, |item| item.view.0)
         });
     }
 
@@ -209,9 +210,17 @@ impl Drop for OpenGuard {
 mod tests {
     use super::*;
     use futures::FutureExt as _;
+    use ledger::values::{BlockDigest, ChainId, Epoch, View};
 
     fn proof(view: u64) -> FinalityProof {
-        FinalityProof { chain: 0, epoch: 0, view, parent_view: 0, digest: [0; 32], bytes: Vec::new() }
+        FinalityProof {
+            chain: ChainId(0),
+            epoch: Epoch(0),
+            view: View(view),
+            parent_view: View(0),
+            digest: BlockDigest([0; 32]),
+            bytes: Vec::new(),
+        }
     }
 
     fn slot(view: u64) -> Slot {
@@ -227,7 +236,7 @@ mod tests {
         }
         let mut views = Vec::new();
         while let Some(Request::Finalized(proof)) = requests.try_recv() {
-            views.push(proof.view);
+            views.push(proof.view.0);
         }
         assert_eq!(views, (1_000 - FINALIZED_QUEUE as u64 + 1..=1_000).collect::<Vec<_>>());
         assert_eq!(meters.snapshot().requests_dropped, 1_000 - FINALIZED_QUEUE as u64);

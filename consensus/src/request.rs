@@ -4,7 +4,7 @@
 //! Each question carries a [`Reply`]. What an unanswered or dropped reply means differs by question and is
 //! written on the variant: it decides between a lost view and a stuck one.
 
-use crate::certificate::{ProofError, VerifySignature, verify_finality};
+use ledger::proofs::FinalityProof;
 use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -94,43 +94,6 @@ pub enum Recipients {
     All,
     /// These validators.
     Some(Vec<u16>),
-}
-
-/// A finalized digest with the certificate that proves it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FinalityProof {
-    /// Chain whose namespace the certificate is signed under.
-    pub chain: u32,
-    /// Epoch of the validator set that signed.
-    pub epoch: u64,
-    /// View in which the digest was proposed.
-    pub view: u64,
-    /// View of its parent.
-    pub parent_view: u64,
-    /// The finalized digest.
-    pub digest: [u8; 32],
-    /// The certificate, in the layout that `certificate` verifies; the fields above repeat what it says.
-    pub bytes: Vec<u8>,
-}
-
-impl FinalityProof {
-    /// Checks the certificate and that the plain fields say the same as it does.
-    ///
-    /// # Errors
-    /// Any error of [`verify_finality`], or [`ProofError::Fields`].
-    pub fn verify(
-        &self,
-        namespace: &[u8],
-        validators: &[[u8; 32]],
-        verify_signature: VerifySignature,
-    ) -> Result<(), ProofError> {
-        let proven = verify_finality(&self.bytes, namespace, validators, verify_signature)?;
-        let same = proven.epoch == self.epoch
-            && proven.view == self.view
-            && proven.parent_view == self.parent_view
-            && proven.digest == self.digest;
-        if same { Ok(()) } else { Err(ProofError::Fields) }
-    }
 }
 
 /// Two contradicting votes of one validator; both signatures were verified.

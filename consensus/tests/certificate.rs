@@ -1,4 +1,4 @@
-//! The stand-alone verifier against the engine's own, on valid and on mutated certificates.
+//! The ledger's stand-alone verifier of certificates against the engine's own, on valid and on mutated certificates.
 
 mod support;
 
@@ -11,11 +11,13 @@ use commonware_cryptography::sha256::Digest;
 use commonware_cryptography::{Hasher as _, Sha256};
 use commonware_parallel::Sequential;
 use commonware_utils::{Faults as _, N3f1, non_empty};
-use consensus::certificate::{Finalized, ProofError, verify_finality};
+use ledger::proofs::certificate::Finalized;
+use ledger::proofs::{CertificateFault, verify_certificate};
 use ledger::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN, quorum};
+use ledger::values::{self, PublicKey};
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
-use support::{NAMESPACE, keys, private_key, public_keys, zip215};
+use support::{NAMESPACE, keys, private_key, public_keys};
 
 /// SHA-256 of the certificate that `the_layout_is_frozen` builds.
 const FROZEN: &str = "f2470c8a575f76b41c8bedf59e49f8dfcb16408604b748e19fac90ea57eff2d7";
@@ -71,10 +73,16 @@ impl Committee {
         decoded.verify(rng, &self.verifier, &Sequential).then_some(said)
     }
 
-    fn ours(&self, bytes: &[u8]) -> Result<(u64, u64, u64, [u8; 32]), ProofError> {
-        let said = verify_finality(bytes, NAMESPACE, &self.keys, zip215)?;
-        Ok((said.epoch, said.view, said.parent_view, said.digest))
+    /// What production, strangers and auditors say.
+    fn ours(&self, bytes: &[u8]) -> Result<(u64, u64, u64, [u8; 32]), CertificateFault> {
+        let said = verify_certificate(bytes, NAMESPACE, &of(&self.keys))?;
+        Ok((said.epoch.0, said.view.0, said.parent_view.0, said.digest.0))
     }
+}
+
+/// Keys as the ledger names them.
+fn of(keys: &[[u8; 32]]) -> Vec<PublicKey> {
+    keys.iter().map(|key| PublicKey(*key)).collect()
 }
 
 /// Where the fields of a certificate lie.
@@ -213,8 +221,13 @@ fn the_layout_is_frozen() {
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(text.get(..head.len()), Some(head.as_str()));
     assert_eq!(Sha256::hash(&[&bytes]).to_string(), FROZEN);
-    let expected = Finalized { epoch: 7, view: 300, parent_view: 299, digest: [0xd1; 32] };
-    assert_eq!(verify_finality(&bytes, NAMESPACE, &committee.keys, zip215), Ok(expected));
+    let expected = Finalized {
+        epoch: values::Epoch(7),
+        view: values::View(300),
+        parent_view: values::View(299),
+        digest: values::BlockDigest([0xd1; 32]),
+    };
+    assert_eq!(verify_certificate(&bytes, NAMESPACE, &of(&committee.keys)), Ok(expected));
 }
 
 #[test]
@@ -264,8 +277,8 @@ fn the_ledgers_quorum_is_the_engines_for_every_set_size() {
         let mut bytes = vec![0; 3 + 32];
         bytes.extend_from_slice(&(validators as u64).to_be_bytes());
         bytes.resize(bytes.len() + validators.div_ceil(8) + 1, 0);
-        let refusal = verify_finality(&bytes, NAMESPACE, &vec![[0; 32]; validators], zip215);
-        assert_eq!(refusal, Err(ProofError::BelowQuorum { signers: 0, quorum: ours }));
+        let refusal = verify_certificate(&bytes, NAMESPACE, &vec![PublicKey([0; 32]); validators]);
+        assert_eq!(refusal, Err(CertificateFault::BelowQuorum { signers: 0, quorum: ours }));
     }
 }
 
@@ -275,11 +288,14 @@ fn another_namespace_or_another_set_refuses() {
     let mut rng = StdRng::seed_from_u64(2);
     let bytes = committee.certificate(3, &mut rng);
     assert!(committee.ours(&bytes).is_ok());
-    let refusal = verify_finality(&bytes, b"another chain", &committee.keys, zip215);
-    assert!(matches!(refusal, Err(ProofError::Signature(_))), "{refusal:?}");
+    let refusal = verify_certificate(&bytes, b"another chain", &of(&committee.keys));
+    assert!(matches!(refusal, Err(CertificateFault::Signature(_))), "{refusal:?}");
     let other: Vec<_> = keys(8).into_iter().skip(4).map(|(_, key)| key).collect();
-    assert!(matches!(verify_finality(&bytes, NAMESPACE, &other, zip215), Err(ProofError::Signature(_))));
+    assert!(matches!(
+        verify_certificate(&bytes, NAMESPACE, &of(&other)),
+        Err(CertificateFault::Signature(_))
+    ));
     let larger: Vec<_> = keys(5).into_iter().map(|(_, key)| key).collect();
-    let size = ProofError::SetSize { found: 4, expected: 5 };
-    assert_eq!(verify_finality(&bytes, NAMESPACE, &larger, zip215), Err(size));
+    let size = CertificateFault::SetSize { found: 4, expected: 5 };
+    assert_eq!(verify_certificate(&bytes, NAMESPACE, &of(&larger)), Err(size));
 }

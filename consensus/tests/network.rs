@@ -8,6 +8,7 @@ use consensus::runtime::deterministic::World;
 use consensus::{
     BLOCK_MS, Channel, ConfigError, ConsensusSecret, Engine, EvidenceKind, Floor, LANE_FRAMES, Refused, Role,
 };
+use ledger::proofs::FinalityProof;
 use std::sync::{Arc, Mutex};
 use support::cluster::{Cluster, EPOCH, Log, Manner, config};
 use zeroize::Zeroizing;
@@ -305,10 +306,10 @@ fn a_wiped_node_resumes_from_a_finalized_floor() {
             ..Manner::default()
         };
         cluster.start(3, manner);
-        cluster.until(|cluster| cluster.tip(3) > floor.view + 5).await;
+        cluster.until(|cluster| cluster.tip(3) > floor.view.0 + 5).await;
         println!("caught up in {} ms", cluster.context.now_ms() - start_ms);
         let first = cluster.log(3, |log| log.finalized.get(known).map(|entry| entry.1));
-        assert_eq!(first, Some(floor.view), "the floor itself is reported first");
+        assert_eq!(first, Some(floor.view.0), "the floor itself is reported first");
         cluster.assert_safe();
     });
 }
@@ -327,17 +328,17 @@ fn a_floor_or_key_that_does_not_hold_starts_nothing() {
             let scope = cluster.context.scope("refused", "try", 0);
             Engine::start(scope, settings, cluster.wire.link(0)).err()
         };
-        let with_floor = |change: &dyn Fn(&mut consensus::FinalityProof)| {
+        let with_floor = |change: &dyn Fn(&mut FinalityProof)| {
             let mut proof = good.clone();
             change(&mut proof);
             refusal(&|settings| settings.floor = Floor::Finalized(proof.clone()))
         };
-        assert_eq!(with_floor(&|proof| proof.view += 1), Some(ConfigError::FloorFields));
+        assert_eq!(with_floor(&|proof| proof.view.0 += 1), Some(ConfigError::FloorFields));
         assert_eq!(with_floor(&|proof| proof.bytes.truncate(60)), Some(ConfigError::FloorUndecodable));
-        let last_byte = |proof: &mut consensus::FinalityProof| *proof.bytes.last_mut().unwrap() ^= 1;
+        let last_byte = |proof: &mut FinalityProof| *proof.bytes.last_mut().unwrap() ^= 1;
         assert_eq!(with_floor(&last_byte), Some(ConfigError::FloorUnproven));
-        let place = ConfigError::FloorPlace { chain: good.chain, epoch: EPOCH + 1, view: good.view };
-        assert_eq!(with_floor(&|proof| proof.epoch += 1), Some(place));
+        let place = ConfigError::FloorPlace { chain: good.chain.0, epoch: EPOCH + 1, view: good.view.0 };
+        assert_eq!(with_floor(&|proof| proof.epoch.0 += 1), Some(place));
         let stranger = ConsensusSecret::new(Zeroizing::new([77; 32]));
         let role = Role::Voter { secret: stranger };
         assert_eq!(refusal(&|settings| settings.role = role.clone()), Some(ConfigError::NotAValidator));

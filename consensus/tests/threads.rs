@@ -64,8 +64,8 @@ async fn application(mut requests: Requests, tip: watch::Sender<u64>) {
                 reply.send(true);
             }
             Request::Finalized(proof) => drop(tip.send_if_modified(|tip| {
-                let higher = proof.view > *tip;
-                *tip = proof.view.max(*tip);
+                let higher = proof.view.0 > *tip;
+                *tip = proof.view.0.max(*tip);
                 higher
             })),
             Request::Disseminate { .. } => {}

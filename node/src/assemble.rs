@@ -55,7 +55,9 @@ pub enum StartError {
     )]
     NotInRegistry,
     /// A chain is hosted that the network does not have.
-    #[error("[node] chains: the network has no chain {chain}")]
+    #[error(
+        "[node] chains: the network has no chain {chain}. Mend: name chains that `jiaozi genesis show` lists"
+    )]
     NoSuchChain {
         /// The chain.
         chain: u32,
@@ -69,16 +71,20 @@ pub enum StartError {
         chain: u32,
     },
     /// The network.
-    #[error("[network] {0}")]
-    Network(#[from] NetworkError),
+    #[error("[network] {fault}. Mend: {}", network_mend(.fault))]
+    Network {
+        /// What is wrong.
+        #[from]
+        fault: NetworkError,
+    },
     /// A store.
-    #[error("[node] data_directory: {0}")]
+    #[error("[node] data_directory: {0}. Mend: {mend}", mend = .0.mend())]
     Storage(#[from] StorageError),
     /// What a store holds.
-    #[error("[node] data_directory: {0}")]
+    #[error("[node] data_directory: {0}. Mend: {mend}", mend = .0.mend())]
     Rows(#[from] RowFault),
     /// The state in a store.
-    #[error("[node] data_directory: {0}")]
+    #[error("[node] data_directory: {0}. Mend: {mend}", mend = .0.mend())]
     State(#[from] ExecutorFault),
     /// A diverged node has taken its heights back, and the state below them is not the certified one either.
     #[error(
@@ -105,13 +111,25 @@ pub enum StartError {
         directory: PathBuf,
     },
     /// The system gave no thread or no randomness.
-    #[error("the system gave no {what}: {cause}")]
+    #[error(
+        "the system gave no {what}: {cause}. Mend: check the service's limits and that the node's user may use its directories, then start again"
+    )]
     System {
         /// What was asked for.
         what: &'static str,
         /// What it said.
         cause: String,
     },
+}
+
+/// What the operator can do about the network.
+const fn network_mend(fault: &NetworkError) -> &'static str {
+    match fault {
+        NetworkError::Listen { .. } => "set [network] listen to an address of this machine with a free port",
+        _ => {
+            "use the genesis file that the network agreed on, and the network key that this bank contributed"
+        }
+    }
 }
 
 /// A running node.

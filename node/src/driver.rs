@@ -23,8 +23,7 @@ use chain::{
     Report, Request, Room, Ticket, Turn,
 };
 use consensus::{Recipients, Reply, Request as Asked, Requests};
-use ledger::proofs::FinalityProof;
-use ledger::values::{BlockDigest, Canonical, ChainId, Epoch, NodeIndex, TimestampMs, ValidatorIndex, View};
+use ledger::values::{BlockDigest, Canonical, NodeIndex, TimestampMs, ValidatorIndex, View};
 use network::{LaneReceiver, Network};
 use storage::{Durability, Store, WriteSet};
 use tokio::sync::{mpsc, watch};
@@ -316,7 +315,11 @@ impl Driver {
                 };
                 vec![Input::Disseminate { digest: BlockDigest(digest), to }]
             }
-            Asked::Finalized(proof) => vec![finalized(proof)],
+            Asked::Finalized(proof) => vec![Input::Finalized {
+                view: proof.view,
+                digest: proof.digest,
+                certificate: Bytes::from(proof.encode()),
+            }],
             Asked::Evidence(evidence) => vec![Input::Misbehaved {
                 validator: ValidatorIndex(evidence.validator),
                 evidence: Bytes::from(evidence.bytes),
@@ -365,7 +368,7 @@ impl Driver {
                 self.executing = Some((block.block.header.timestamp, block.certificate.clone()));
                 self.hand(|driver| driver.to_executor.send(ExecutorJob::Execute(block)).is_ok());
             }
-            Effect::Serve { to, request } => self.serve(to, request),
+            Effect::Serve { to, held, request } => self.serve(to, held, request),
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
             Effect::WakeAt { elapsed_ms } => {
                 self.wake = tokio::time::Instant::from_std(self.started) + Duration::from_millis(elapsed_ms);
@@ -395,20 +398,17 @@ impl Driver {
         }
     }
 
-    fn serve(&self, to: NodeIndex, request: Request) {
+    fn serve(&self, to: NodeIndex, held: Vec<Frame>, request: Option<Request>) {
         let (store, network) = (Arc::clone(&self.parts.store), self.parts.network.clone());
-        let (first_lane, done) = (self.parts.first_lane, self.done_sender.clone());
+        let (lane, done) = (self.parts.first_lane + Lane::Sync.index(), self.done_sender.clone());
         tokio::task::spawn_blocking(move || {
-            match Archive::new(store.as_ref()).serve(&request) {
-                Ok(frames) => {
-                    for frame in frames {
-                        // Answers never take the lane of fresh batches.
-                        let lane = if matches!(frame, Frame::Batch(_)) { Lane::Sync } else { frame.lane() };
-                        let _lost =
-                            network.try_send(to.0, first_lane + lane.index(), frame.encode()).is_err();
-                    }
-                }
-                Err(fault) => tracing::warn!(peer = to.0, %fault, "could not serve a peer from disk"),
+            let read = request.map(|request| Archive::new(store.as_ref()).serve(&request));
+            let read = read.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|fault| {
+                tracing::warn!(peer = to.0, %fault, "could not serve a peer from disk");
+                Vec::new()
+            });
+            for frame in held.into_iter().chain(read) {
+                let _lost = network.try_send(to.0, lane, frame.encode()).is_err();
             }
             let _stopping = done.send(Done::Input(Input::Served(to))).is_err();
         });
@@ -572,18 +572,6 @@ const EXPIRE_EVERY_BLOCKS: u64 = 64;
 
 fn turn(slot: consensus::Slot, parent: [u8; 32]) -> Turn {
     Turn { view: View(slot.view), leader: ValidatorIndex(slot.leader), parent: BlockDigest(parent) }
-}
-
-fn finalized(proof: consensus::FinalityProof) -> Input {
-    let record = FinalityProof {
-        chain: ChainId(proof.chain),
-        epoch: Epoch(proof.epoch),
-        view: View(proof.view),
-        parent_view: View(proof.parent_view),
-        digest: BlockDigest(proof.digest),
-        bytes: proof.bytes,
-    };
-    Input::Finalized { view: record.view, digest: record.digest, certificate: Bytes::from(record.encode()) }
 }
 
 /// Writes in order; several synced writes that wait together share the disk's wait.

@@ -40,10 +40,14 @@ pub(crate) struct RunningEngine {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Its runtime does not start.
-    #[error("consensus: {0}")]
+    #[error(
+        "consensus: {0}. Mend: check the disk of the data directory and the service's limits, then start again"
+    )]
     Runtime(#[from] RuntimeError),
     /// A setting is wrong.
-    #[error("[consensus] {0}")]
+    #[error(
+        "[consensus] {0}. Mend: leave the section's timing out, and use the genesis file that the network agreed on"
+    )]
     Config(#[from] ConfigError),
     /// It ended while it started.
     #[error("consensus: the engine ended while it started: {cause}. Mend: check the journal's disk")]
@@ -150,14 +154,7 @@ fn config(chain: &ChainConfig, standing: &Standing, section: &ConsensusSection) 
 /// Where the engine begins when it has no journal.
 fn floor(chain: &ChainConfig, standing: &Standing) -> Floor {
     match standing {
-        Standing::VotesAbove(proof) => Floor::Finalized(consensus::FinalityProof {
-            chain: proof.chain.0,
-            epoch: proof.epoch.0,
-            view: proof.view.0,
-            parent_view: proof.parent_view.0,
-            digest: proof.digest.0,
-            bytes: proof.bytes.clone(),
-        }),
+        Standing::VotesAbove(proof) => Floor::Finalized((**proof).clone()),
         _ => Floor::Genesis(genesis_block_digest(chain.rules.genesis, chain.rules.chain).0),
     }
 }

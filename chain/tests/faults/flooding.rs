@@ -1,13 +1,18 @@
 //! A faulty bank sends as much as it can: what an honest one holds stays within its bounds, and it goes on voting.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use chain::config::{
-    BATCH_AGE_MS, FETCHES_MAX, IDLE_HOLD_MS, OPEN_BLOCKS_MAX, QUESTIONS_MAX, WAITING_BATCHES_PER_SEALER_MAX,
+    BATCH_AGE_MS, EVIDENCE_PER_KIND_MAX, FETCH_GRACE_MS, FETCHES_MAX, IDLE_HOLD_MS, OPEN_BLOCKS_MAX,
+    QUESTIONS_MAX, WAITING_BATCHES_PER_SEALER_MAX,
 };
 use chain::frame::Digests;
-use chain::{Frame, Question, Turn};
+use chain::{Frame, Input, Question, Request, Turn};
 use ledger::records::{Claim, Transaction};
-use ledger::values::{BatchDigest, BlockDigest, Height, ResultHash, View};
+use ledger::values::{
+    BatchDigest, BlockDigest, Canonical as _, ChainId, Height, NodeIndex, ResultHash, View,
+};
 use storage::Table;
 
 use crate::rig::{Bank, FAULTY, HONEST};
@@ -101,7 +106,8 @@ fn ten_thousand_random_frames_stay_within_bounds() {
     println!("{status:?}");
     assert_eq!((status.batches, status.final_waiting, status.halted), (0, 0, false));
     assert!(status.fetches <= FETCHES_MAX && status.open_questions <= QUESTIONS_MAX);
-    assert!(bank.rows(Table::Evidence).len() <= chain::config::EVIDENCE_MAX as usize);
+    let kept = bank.rows(Table::Evidence).len();
+    assert!(kept <= 2 * EVIDENCE_PER_KIND_MAX, "two kinds came: {kept}");
     // It still takes part.
     let (digest, batch) = bank.sealed(2, 1, vec![bank.issue(1, 5)]);
     assert!(bank.batch(2, &batch).acknowledged(digest));
@@ -109,6 +115,86 @@ fn ten_thousand_random_frames_stay_within_bounds() {
     assert_eq!(bank.verdict(&block), Some(true));
     bank.finalize(&block);
     assert_eq!(bank.chain.status().executed_height, Height(1));
+}
+
+#[test]
+fn whoever_floods_with_rubbish_pushes_out_no_evidence_and_soon_writes_nothing() {
+    let mut bank = Bank::new();
+    let votes =
+        |number: u8| Input::Misbehaved { validator: bank.seat(2), evidence: Bytes::from(vec![number; 100]) };
+    let (worth, again) = (votes(1), votes(1));
+    assert_eq!(bank.give(worth).evidence(), [(bank.seat(2), "contradicting_votes")]);
+    assert!(bank.give(again).evidence().is_empty(), "the same is kept once");
+    let first = bank.rows(Table::Evidence);
+    let (mut dice, mut shares) = (Dice(3), 0);
+    for round in 0..3_u64 {
+        for sequence in 0..1_000 {
+            let mut rubbish = dice.hash().to_vec();
+            rubbish.insert(0, 6);
+            let (_, mut invalid) = bank.sealed(FAULTY, 1_000 * round + sequence, vec![bank.issue(1, 5)]);
+            invalid.content.chain = ChainId(7);
+            shares += bank.bytes(FAULTY, rubbish.into()).evidence().len();
+            shares += bank.batch(FAULTY, &invalid).evidence().len();
+        }
+        let kept = bank.rows(Table::Evidence);
+        assert_eq!((shares, kept.len()), (2 * EVIDENCE_PER_KIND_MAX, 1 + shares), "round {round}");
+        assert_eq!(kept[..1], first, "what came before stays");
+        bank.restart();
+    }
+    let again = Input::Misbehaved { validator: bank.seat(2), evidence: Bytes::from(vec![1; 100]) };
+    assert!(bank.give(again).evidence().is_empty(), "known over a restart");
+    let other = Input::Misbehaved { validator: bank.seat(2), evidence: Bytes::from(vec![2; 100]) };
+    assert_eq!(bank.give(other).evidence().len(), 1, "another proof has its place");
+}
+
+#[test]
+fn a_peer_gets_one_answer_at_a_time_from_memory_too() {
+    let mut bank = Bank::new();
+    let (digest, batch) = bank.sealed(2, 1, vec![bank.issue(1, 5)]);
+    bank.batch(2, &batch);
+    let block = bank.block(&bank.genesis_facts, &[(digest, batch.weight())]);
+    bank.verdict(&block);
+    let (absent, of_block) = (BatchDigest([9; 32]), block.header.digest(bank.genesis()));
+    let batches = Frame::RequestBatches(Digests { batches: vec![digest, absent] });
+    let frames = [batches, Frame::RequestBlock(of_block), Frame::RequestBlocks(Height(1))];
+    let peer = |bank: usize| NodeIndex(bank as u16);
+    let held =
+        [vec![Frame::Batch(Bytes::from(batch.encode()))], vec![Frame::Block(Box::new(block))], Vec::new()];
+    let from_disk = [Some(Request::Batches(vec![absent])), None, Some(Request::Blocks(Height(1)))];
+    for ((frame, held), from_disk) in frames.iter().zip(held).zip(from_disk) {
+        let seen = bank.frame(FAULTY, frame);
+        assert_eq!(seen.served, [(peer(FAULTY), held, from_disk)]);
+        for other in frames.iter().cycle().take(100) {
+            let seen = bank.frame(FAULTY, other);
+            assert!(seen.served.is_empty() && seen.sent.is_empty(), "{seen:?}");
+        }
+        assert_eq!(bank.frame(2, frame).served.len(), 1, "others are not kept waiting");
+        for done in [FAULTY, 2] {
+            bank.give(Input::Served(peer(done)));
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_is_not_always_asked_of_the_same_peer_first() {
+    let mut bank = Bank::new();
+    let mut asked = BTreeSet::new();
+    for number in 1..=6_u8 {
+        let mut block = bank.block(&bank.genesis_facts, &[(BatchDigest([number; 32]), 100)]);
+        block.header.view = View(u64::from(number));
+        bank.may_vote_for(&block);
+        let seen = bank.pass(FETCH_GRACE_MS);
+        let first = |(to, frame): &(NodeIndex, Frame)| match frame {
+            Frame::RequestBatches(digests) if digests.batches.contains(&BatchDigest([number; 32])) => {
+                Some(*to)
+            }
+            _ => None,
+        };
+        let to: Vec<_> = seen.sent.iter().filter_map(first).collect();
+        assert_eq!(to.len(), 1, "{seen:?}");
+        asked.extend(to);
+    }
+    assert_eq!(asked.len(), 3, "each of the other three");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chain::rollback::Divergence;
 use chain::{
     Answer, Archive, Chain, ChainConfig, Effect, Executor, FinalBlock, Frame, Input, Now, Question,
-    Recovered, Report, Ticket, Turn,
+    Recovered, Report, Request, Ticket, Turn,
 };
 use genesis::dev::{Localnet, LocalnetPlan, localnet};
 use ledger::records::transaction::network_tag;
@@ -34,6 +34,7 @@ pub(crate) struct Seen {
     pub(crate) replies: Vec<(Ticket, Answer)>,
     pub(crate) reports: Vec<Report>,
     pub(crate) wake_ms: Option<u64>,
+    pub(crate) served: Vec<(NodeIndex, Vec<Frame>, Option<Request>)>,
 }
 
 impl Seen {
@@ -61,6 +62,15 @@ impl Seen {
     }
 }
 
+/// The chain of the honest bank as it starts, and its final tip.
+fn started(localnet: &Localnet, rules: &ChainRules, store: &dyn Store) -> (Chain, ParentFacts) {
+    let key = localnet.banks[HONEST].validators[0].2.clone();
+    let config = ChainConfig::first_epoch(rules.clone(), NodeIndex(HONEST as u16), Some(key));
+    let recovered = Recovered::read(rules, store).unwrap();
+    let tip = recovered.tip;
+    (Chain::new(config, recovered), tip)
+}
+
 pub(crate) struct Bank {
     pub(crate) localnet: Localnet,
     pub(crate) chain: Chain,
@@ -86,12 +96,8 @@ impl Bank {
         let identity = Identity { schema_version: 1, genesis: localnet.spec.hash().0, chain: 0 };
         let store: Arc<dyn Store> = Arc::new(MemoryStore::fresh(&identity));
         let executor = Executor::open(&localnet.spec, ChainId(0), Arc::clone(&store), Sequential).unwrap();
-        let key = localnet.banks[HONEST].validators[0].2.clone();
-        let config = ChainConfig::first_epoch(rules.clone(), NodeIndex(HONEST as u16), Some(key));
-        let recovered = Recovered::read(&rules, store.as_ref()).unwrap();
-        let genesis_facts = recovered.tip;
+        let (chain, genesis_facts) = started(&localnet, &rules, store.as_ref());
         let now = Now { wall: TimestampMs(localnet.spec.timestamp.0 + 1_000_000), elapsed_ms: 10_000 };
-        let chain = Chain::new(config, recovered);
         Self {
             localnet,
             chain,
@@ -108,14 +114,12 @@ impl Bank {
         }
     }
 
-    /// Ends and starts again from what the store holds.
+    /// The process ends and starts again on the same store.
     pub(crate) fn restart(&mut self) {
         self.divergence = Divergence::roll_back(self.store.as_ref()).unwrap();
         let (spec, store) = (&self.localnet.spec, Arc::clone(&self.store));
         self.executor = Executor::open(spec, ChainId(0), store, Sequential).unwrap();
-        let key = self.localnet.banks[HONEST].validators[0].2.clone();
-        let config = ChainConfig::first_epoch(self.rules.clone(), NodeIndex(HONEST as u16), Some(key));
-        self.chain = Chain::new(config, Recovered::read(&self.rules, self.store.as_ref()).unwrap());
+        (self.chain, _) = started(&self.localnet, &self.rules, self.store.as_ref());
     }
 
     pub(crate) fn genesis(&self) -> GenesisHash {
@@ -171,7 +175,7 @@ impl Bank {
             Effect::Reply { ticket, answer } => seen.replies.push((ticket, answer)),
             Effect::WakeAt { elapsed_ms } => seen.wake_ms = Some(elapsed_ms),
             Effect::Report(report) => seen.reports.push(report),
-            Effect::Serve { .. } => {}
+            Effect::Serve { to, held, request } => seen.served.push((to, held, request)),
         }
         None
     }

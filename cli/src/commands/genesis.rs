@@ -36,13 +36,16 @@ enum GenesisCommand {
         jiaozi genesis contribute ceremony --name \"Bank of Two\" --role bank --keys keys --address bank2.example:7000\n  \
         jiaozi genesis contribute ceremony --name \"Central Bank\" --role central-bank --keys keys\n\n\
         The folder of keys gets operator.key (cold: keep it off the node), wallet.key, network.key and a consensus key per\n\
-        chain, all encrypted under one passphrase.")]
+        chain, all encrypted under one passphrase. A bank's node votes only if it was told, once and before the network's\n\
+        first start, that it never voted: jiaozi node init --config node.toml")]
     Contribute(ContributeArguments),
     /// Put all contributions together into genesis.json.
     #[command(after_help = "Examples:\n  jiaozi genesis merge ceremony")]
     Merge(FolderArguments),
     /// Approve genesis.json with the cold operator key, after rebuilding it from the contributions.
-    #[command(after_help = "Examples:\n  jiaozi genesis approve ceremony --keys keys")]
+    #[command(after_help = "Examples:\n  jiaozi genesis approve ceremony --keys keys\n\n\
+        When all have approved, `jiaozi genesis verify` says so. Then each bank prepares its node, once and before the\n\
+        network's first start: jiaozi node init --config node.toml")]
     Approve(ApproveArguments),
     /// Show a genesis file for people who compare it.
     #[command(
@@ -51,7 +54,7 @@ enum GenesisCommand {
     Show(ShowArguments),
     /// Rebuild genesis.json from the contributions, compare it, and check every approval.
     #[command(after_help = "Examples:\n  jiaozi genesis verify ceremony\n\n\
-        Exit code 1 when something differs or an approval is missing.")]
+        Exit code 1 when something differs or an approval is missing. Next, each bank: jiaozi node init, then node run.")]
     Verify(FolderArguments),
 }
 

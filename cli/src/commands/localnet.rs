@@ -287,6 +287,7 @@ fn start_all(layout: &Layout, manifest: &Manifest, timeout: Duration, output: Ou
         // The failure to tell is why the network did not start, not what went wrong while it was taken down.
         let _ = stop_all(layout, &started);
         children.iter_mut().flatten().for_each(|child| {
+            // It was stopped above; one that cannot be waited for is reaped when this command ends.
             let _ = child.wait();
         });
         return Err(failure);

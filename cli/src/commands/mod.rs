@@ -10,6 +10,7 @@ pub mod status;
 pub mod token;
 pub mod transaction;
 pub mod wallet;
+mod wallet_view;
 
 use clap::CommandFactory as _;
 

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use api::{ClientError, ErrorCode};
 use ledger::records::operation::{OPENINGS_MAX, PAYMENTS_MAX};
 use ledger::records::{Operation, Payment, Policy, Tier, Transaction, WalletOpening};
-use ledger::values::{Amount, SecretKey, TransactionId};
+use ledger::values::{Amount, SecretKey, TransactionId, WalletId};
 use wallet::seed::Words;
 use wallet::{KdfParams, KeyFile, Passphrase, Secret, WalletSeed};
 
 use super::create::CENTRAL_BANK;
 use super::layout::{BankEntry, Layout};
-use crate::connection::NodeOptions;
+use crate::connection::{Connection, NodeOptions};
 use crate::failure::{Answer, Failure};
-use crate::keystore::{Keystore, NewWallet, WALLETS_MAX, WalletEntry};
+use crate::keystore::{Keystore, NewWallet, WALLETS_MAX};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::send::{Sender, Wait, WaitOptions, outcome};
@@ -31,6 +32,9 @@ const BANK: &str = "bank-1";
 
 /// Opens and funds `wallet-1` to `wallet-COUNT`, as far as they do not exist; gives the number of new ones.
 ///
+/// A wallet gets into the keystore last. So a run that ended in between is taken up by the next one: it opens what the
+/// chain does not have, and funds what holds nothing.
+///
 /// # Errors
 /// [`Failure`] when the network refuses or does not answer.
 pub fn fund(layout: &Layout, bank: &BankEntry, count: usize, output: Output) -> Answer<usize> {
@@ -41,6 +45,7 @@ pub fn fund(layout: &Layout, bank: &BankEntry, count: usize, output: Output) -> 
     let connection = node.connect()?;
     let terms = connection.terms(None)?;
     let operator = keystore.find(BANK)?;
+    let is_resumed = keystore.seed_path(SEED_FILE).exists();
     let seed = demo_seed(&keystore, &passphrase)?;
     let mut new = Vec::new();
     for number in (1..=count).filter(|number| !keystore.has(&format!("wallet-{number}"))) {
@@ -61,36 +66,66 @@ pub fn fund(layout: &Layout, bank: &BankEntry, count: usize, output: Output) -> 
     if opened == 0 {
         return Ok(0);
     }
-    let bar = Progress::new("opening wallets", Some(2 * opened as u64), output.is_json());
+    let ids: Vec<WalletId> = new.iter().map(wallet_id).collect();
+    let found = if is_resumed { balances(&connection, &ids)? } else { vec![None; opened] };
+    let missing = |balance: &Option<u64>| balance.is_none();
+    let unfunded: Vec<WalletId> = ids
+        .iter()
+        .zip(&found)
+        .filter(|(_, held)| held.is_none_or(|held| held == 0))
+        .map(|(id, _)| *id)
+        .collect();
+    let steps = found.iter().filter(|held| missing(held)).count() + unfunded.len();
+    let bar = Progress::new("opening wallets", Some(steps as u64), output.is_json());
     let (bank_key, central) = (keystore.secret(&operator, &passphrase)?, keystore.find(CENTRAL_BANK)?);
     let central_key = keystore.secret(&central, &passphrase)?;
     let bank_wallet = operator.wallet_id()?;
     let sender = Sender::new(connection, terms, keystore.clone(), operator.clone());
     let openings: Vec<WalletOpening> = new
         .iter()
-        .map(|new| WalletOpening { policy: new.policy.hash(), salt: new.salt, tier: Tier::Two })
+        .zip(&found)
+        .filter(|(_, held)| missing(held))
+        .map(|(new, _)| WalletOpening { policy: new.policy.hash(), salt: new.salt, tier: Tier::Two })
         .collect();
     let opens = openings.chunks(OPENINGS_MAX).map(|group| Operation::OpenWallets { wallets: group.to_vec() });
     send_all(&sender, &bank_key, opens, &bar, OPENINGS_MAX)?;
-    let entries: Vec<WalletEntry> = new.into_iter().map(|new| keystore.add(new)).collect::<Answer<_>>()?;
-    let total = Amount::from_fen(FUNDS.fen().saturating_mul(opened as u64));
-    let sender = sender.of(central);
-    send_all(
-        &sender,
-        &central_key,
-        std::iter::once(Operation::Issue { to: bank_wallet, amount: total }),
-        &bar,
-        0,
-    )?;
-    let sender = sender.of(operator);
-    let payees: Vec<Payment> = entries
-        .iter()
-        .map(|entry| Ok(Payment { payee: entry.wallet_id()?, amount: FUNDS }))
-        .collect::<Answer<_>>()?;
-    bar.say("funding wallets".to_owned());
-    let pays = payees.chunks(PAYMENTS_MAX).map(|group| Operation::Pay { payments: group.to_vec() });
-    send_all(&sender, &bank_key, pays, &bar, PAYMENTS_MAX)?;
+    if !unfunded.is_empty() {
+        let amount = Amount::from_fen(FUNDS.fen().saturating_mul(unfunded.len() as u64));
+        let (issue, sender) = (Operation::Issue { to: bank_wallet, amount }, sender.of(central));
+        send_all(&sender, &central_key, std::iter::once(issue), &bar, 0)?;
+        let sender = sender.of(operator);
+        let payees: Vec<Payment> =
+            unfunded.iter().map(|payee| Payment { payee: *payee, amount: FUNDS }).collect();
+        bar.say("funding wallets".to_owned());
+        let pays = payees.chunks(PAYMENTS_MAX).map(|group| Operation::Pay { payments: group.to_vec() });
+        send_all(&sender, &bank_key, pays, &bar, PAYMENTS_MAX)?;
+    }
+    for new in new {
+        keystore.add(new)?;
+    }
     Ok(opened)
+}
+
+/// The id that a wallet has on the chain.
+fn wallet_id(new: &NewWallet) -> WalletId {
+    WalletId::derive(new.genesis, new.currency, new.policy.hash(), &new.salt)
+}
+
+/// What wallets hold, in fen; `None` of those that the chain does not have.
+fn balances(connection: &Connection, ids: &[WalletId]) -> Answer<Vec<Option<u64>>> {
+    let unknown = ErrorCode::WalletUnknown.code();
+    let look = |id: &WalletId| {
+        let (client, chain) = (&connection.client, connection.chain);
+        let look = async {
+            match client.wallet(*id, Some(chain)).await {
+                Ok(view) => Ok(Some(view.balance_fen)),
+                Err(ClientError::Refused(error)) if error.code == unknown => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        connection.wait(look)
+    };
+    ids.iter().map(look).collect()
 }
 
 /// The seed of all demo wallets.

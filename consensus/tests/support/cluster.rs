@@ -1,14 +1,16 @@
 //! Validators with a small in-memory application, on the deterministic runtime.
 
 use super::wire::{Link, Wire};
-use super::{NAMESPACE, keys, zip215};
+use super::{NAMESPACE, keys};
 use commonware_cryptography::{Hasher as _, Sha256};
 use consensus::runtime::deterministic::DeterministicContext;
 use consensus::runtime::{Runtime, Task};
 use consensus::{
-    Config, ConsensusSecret, Engine, Evidence, FinalityProof, Floor, InboundSender, Request, Requests, Role,
-    Started, Timing,
+    Config, ConsensusSecret, Engine, Evidence, Floor, InboundSender, Request, Requests, Role, Started, Timing,
 };
+use ledger::proofs::certificate::Finalized;
+use ledger::proofs::{FinalityProof, verify_certificate};
+use ledger::values::PublicKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
@@ -206,9 +208,15 @@ impl Cluster {
                     "two digests final in view {view}"
                 );
             }
-            let validators: Vec<_> = self.keys.iter().map(|(_, public)| *public).collect();
+            let validators: Vec<_> = self.keys.iter().map(|(_, public)| PublicKey(*public)).collect();
             for proof in log.proofs.iter().rev().take(20) {
-                proof.verify(NAMESPACE, &validators, zip215).unwrap();
+                let FinalityProof { epoch, view, parent_view, digest, .. } = *proof;
+                let said = verify_certificate(&proof.bytes, NAMESPACE, &validators).unwrap();
+                assert_eq!(
+                    said,
+                    Finalized { epoch, view, parent_view, digest },
+                    "fields beside the certificate"
+                );
             }
         }
         let Some((_, tip)) = by_view.last_key_value() else { return };
@@ -250,8 +258,8 @@ async fn application(
             }
             Request::Disseminate { .. } => log.disseminated += 1,
             Request::Finalized(proof) => {
-                assert_eq!((proof.chain, proof.epoch), (CHAIN, EPOCH));
-                log.finalized.push((clock.now_ms(), proof.view, proof.digest));
+                assert_eq!((proof.chain.0, proof.epoch.0), (CHAIN, EPOCH));
+                log.finalized.push((clock.now_ms(), proof.view.0, proof.digest.0));
                 log.proofs.push(proof);
             }
             Request::Evidence(evidence) => log.evidence.push(evidence),

@@ -8,7 +8,6 @@ use commonware_codec::{Copying, DecodeExt as _};
 use commonware_cryptography::Signer as _;
 use commonware_cryptography::ed25519::{PrivateKey, PublicKey};
 use commonware_utils::ordered::Set;
-use ledger::values::{PublicKey as PublicKeyBytes, Signature, SignedMessage, verify};
 
 /// Namespace of the test chain.
 pub const NAMESPACE: &[u8] = b"jiaozi-test-chain-0";
@@ -32,13 +31,4 @@ pub fn private_key(seed: &[u8; 32]) -> PrivateKey {
 
 pub fn public_keys(keys: &[([u8; 32], [u8; 32])]) -> Set<PublicKey> {
     Set::from_iter_dedup(keys.iter().map(|(_, public)| PublicKey::decode(Copying(public)).unwrap()))
-}
-
-/// The rule for single signatures, as an auditor runs it.
-pub fn zip215(public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-    verify(&SignedMessage {
-        public_key: PublicKeyBytes(*public_key),
-        message,
-        signature: Signature(*signature),
-    })
 }

@@ -229,8 +229,14 @@ impl ParentFacts {
     /// Of a header.
     #[must_use]
     pub fn of(header: &BlockHeader, genesis: GenesisHash) -> Self {
+        Self::known(header.digest(genesis), header)
+    }
+
+    /// Of a header whose digest is known.
+    #[must_use]
+    pub const fn known(digest: BlockDigest, header: &BlockHeader) -> Self {
         Self {
-            digest: header.digest(genesis),
+            digest,
             height: header.height,
             epoch: header.epoch,
             view: header.view,

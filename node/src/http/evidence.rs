@@ -6,6 +6,7 @@ use api::error::ApiError;
 use api::evidence::{EVIDENCE_PAGE_DEFAULT, EVIDENCE_PAGE_MAX, EvidencePage, EvidenceQuery, EvidenceView};
 use axum::Json;
 use axum::extract::State;
+use chain::EvidenceRow;
 use ledger::records::ValidatorRecord;
 use ledger::values::ChainId;
 use storage::{Page, Table, key};
@@ -51,17 +52,8 @@ pub(crate) async fn evidence(
     read.await.map(Json)
 }
 
-/// Reads `validator u16 LE, length of the kind u8, kind, bytes`, as the chain writes it.
 fn view(sequence: u64, value: &[u8], validators: &[ValidatorRecord]) -> Option<EvidenceView> {
-    let (seat, rest) = value.split_first_chunk::<2>()?;
-    let (length, rest) = rest.split_first()?;
-    let (kind, bytes) = rest.split_at_checked(usize::from(*length))?;
-    let seat = u16::from_le_bytes(*seat);
-    Some(EvidenceView {
-        sequence,
-        seat,
-        operator: validators.get(usize::from(seat)).map(|validator| validator.operator.0),
-        kind: String::from_utf8_lossy(kind).into_owned(),
-        bytes: bytes.to_vec(),
-    })
+    let EvidenceRow { validator, kind, bytes } = EvidenceRow::decode(value)?;
+    let operator = validators.get(usize::from(validator.0)).map(|validator| validator.operator.0);
+    Some(EvidenceView { sequence, seat: validator.0, operator, kind, bytes })
 }

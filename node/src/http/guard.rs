@@ -1,7 +1,7 @@
 //! What every request passes before its handler: a name in the logs, a token, a place, a deadline.
 //!
 //! ```text
-//! trace ─► token (401, 403) ─► place (429) ─► deadline (408) ─► handler
+//! trace ─► head (431) ─► token (401, 403) ─► place (429) ─► deadline (408) ─► handler
 //! ```
 //!
 //! Logs name trace, method, route, status, time and the token's owner; never a body, a query, a token or an address of a
@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 
 use super::edge::Edge;
 use super::refusal::Refusal;
+use super::server::{HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::telemetry::{RequestLabel, StatusClass};
 use crate::tokens::Scope;
 
@@ -54,7 +55,10 @@ pub(crate) async fn trace(State(edge): State<Edge>, request: Request, next: Next
     let open = OnDrop(|| {
         rest.open_requests.dec();
     });
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = match head_too_large(&request) {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(request).instrument(span.clone()).await,
+    };
     drop(open);
     let status = response.status();
     let label = RequestLabel { status: class(status.as_u16()) };
@@ -72,6 +76,19 @@ pub(crate) async fn trace(State(edge): State<Edge>, request: Request, next: Next
         response.headers_mut().insert(TRACE_HEADER, value);
     }
     response
+}
+
+/// A refusal of a head above the bounds.
+fn head_too_large(request: &Request) -> Option<Refusal> {
+    // Each field comes with a colon, a space and the end of its line; the first line with a method and a version.
+    const AROUND_A_FIELD: usize = 4;
+    const AROUND_THE_PATH: usize = 24;
+    let headers = request.headers();
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + AROUND_A_FIELD);
+    let bytes = fields.sum::<usize>() + path + AROUND_THE_PATH;
+    let is_too_large = headers.len() > HEADERS_MAX || bytes > HEAD_BYTES_MAX;
+    is_too_large.then(|| Refusal::head(headers.len(), bytes))
 }
 
 /// Lets a request in, or says why not.

@@ -14,6 +14,7 @@ use ledger::values::ChainId;
 use mempool::PoolRefusal;
 use storage::StorageError;
 
+use super::server::{HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::admission::Refused;
 use crate::handle::{Status, Voting};
 use crate::questions::Unanswered;
@@ -124,6 +125,14 @@ impl Refusal {
     /// No place for a request.
     pub(crate) fn busy() -> Self {
         ApiError::from(ErrorCode::TooManyRequests).retry_after_ms(BUSY_RETRY_MS).into()
+    }
+
+    /// The head of a request is above the bounds.
+    pub(crate) fn head(fields: usize, bytes: usize) -> Self {
+        let detail = format_args!(
+            "{fields} fields, {bytes} bytes; at most {HEADERS_MAX} fields and {HEAD_BYTES_MAX} bytes are allowed"
+        );
+        ApiError::from(ErrorCode::HeadTooLarge).at("head").because(detail).into()
     }
 
     /// The request did not arrive, or was not answered, in time.

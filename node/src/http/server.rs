@@ -18,9 +18,14 @@ pub(crate) const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// How long a client may take to send the head of a request; also how long an idle connection stays open.
 pub(crate) const HEAD_TIMEOUT_MS: u64 = 30_000;
 /// Most bytes of a request's head: a request for 64 batches is about 4 KiB long.
-pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
+pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most header fields of a request.
 pub(crate) const HEADERS_MAX: usize = 64;
+/// What is read of a head before the connection is given up, so that one above the bounds is refused in words: the HTTP
+/// library answers 431 without a body.
+const HEAD_BYTES_READ: usize = 2 * HEAD_BYTES_MAX;
+/// As [`HEAD_BYTES_READ`], for header fields.
+const HEADERS_READ: usize = 2 * HEADERS_MAX;
 /// How long requests in work may take to end when the node stops.
 pub(crate) const STOP_TIMEOUT_MS: u64 = 5_000;
 
@@ -107,7 +112,7 @@ fn bounds<A>(server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX);
+        .max_buf_size(HEAD_BYTES_READ)
+        .max_headers(HEADERS_READ);
     server
 }

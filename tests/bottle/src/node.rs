@@ -25,12 +25,11 @@ use chain::{Ticket, Turn};
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::DeterministicContext;
 use consensus::{Recipients, Reply, Request as Asked, Requests};
-use ledger::proofs::FinalityProof;
 use ledger::records::{Batch, Claim, Transaction};
 use ledger::rules::check_signatures;
 use ledger::values::{
-    BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, Height, KeyCache, NodeIndex,
-    Sequential, TimestampMs, ValidatorIndex, View,
+    BatchDigest, BlockDigest, Canonical as _, GenesisHash, Height, KeyCache, NodeIndex, Sequential,
+    TimestampMs, ValidatorIndex, View,
 };
 use storage::{Durability, MemoryDisk, Store, WriteSet};
 use tokio::sync::mpsc;
@@ -122,7 +121,7 @@ enum Job {
     Verify { digest: BatchDigest, batch: Arc<Batch> },
     Execute(Box<FinalBlock>),
     Tell(Executed),
-    Serve { to: NodeIndex, request: Request },
+    Serve { to: NodeIndex, held: Vec<Frame>, request: Option<Request> },
 }
 
 impl Node {
@@ -202,7 +201,7 @@ impl Node {
                 self.around.door.settle(&executed.transactions);
                 vec![Input::Executed(executed)]
             }
-            Job::Serve { to, request } => self.serve(to, &request),
+            Job::Serve { to, held, request } => self.serve(to, held, request.as_ref()),
         }
     }
 
@@ -263,9 +262,9 @@ impl Node {
             }
             Asked::Finalized(proof) => {
                 let at_ms = self.around.clock.now_ms();
-                let (view, digest) = (View(proof.view), BlockDigest(proof.digest));
+                let (view, digest) = (proof.view, proof.digest);
                 self.around.witness.lock().finalized(at_ms, self.around.index, view, digest);
-                vec![finalized(proof)]
+                vec![Input::Finalized { view, digest, certificate: Bytes::from(proof.encode()) }]
             }
             Asked::Evidence(evidence) => vec![Input::Misbehaved {
                 validator: ValidatorIndex(evidence.validator),
@@ -340,7 +339,7 @@ impl Node {
                 self.at(self.verifier_free_ms, Job::Verify { digest, batch });
             }
             Effect::Execute(block) => self.later(EXECUTE_MS, Job::Execute(block)),
-            Effect::Serve { to, request } => self.later(SERVE_MS, Job::Serve { to, request }),
+            Effect::Serve { to, held, request } => self.later(SERVE_MS, Job::Serve { to, held, request }),
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
             Effect::WakeAt { elapsed_ms } => self.wake_ms = self.started_ms.saturating_add(elapsed_ms),
             Effect::Report(report) => self.report(report),
@@ -394,9 +393,10 @@ impl Node {
         }
     }
 
-    fn serve(&mut self, to: NodeIndex, request: &Request) -> Vec<Input> {
-        match Archive::new(self.around.store.as_ref()).serve(request) {
-            Ok(frames) => frames.iter().for_each(|frame| self.send(to, Frame::encode(frame))),
+    fn serve(&mut self, to: NodeIndex, held: Vec<Frame>, request: Option<&Request>) -> Vec<Input> {
+        let read = request.map(|request| Archive::new(self.around.store.as_ref()).serve(request));
+        match read.unwrap_or_else(|| Ok(Vec::new())) {
+            Ok(read) => held.iter().chain(&read).for_each(|frame| self.send(to, Frame::encode(frame))),
             Err(fault) => return self.halt(&fault.to_string()),
         }
         vec![Input::Served(to)]
@@ -454,16 +454,4 @@ impl Node {
 
 const fn turn(slot: consensus::Slot, parent: [u8; 32]) -> Turn {
     Turn { view: View(slot.view), leader: ValidatorIndex(slot.leader), parent: BlockDigest(parent) }
-}
-
-fn finalized(proof: consensus::FinalityProof) -> Input {
-    let record = FinalityProof {
-        chain: ChainId(proof.chain),
-        epoch: Epoch(proof.epoch),
-        view: View(proof.view),
-        parent_view: View(proof.parent_view),
-        digest: BlockDigest(proof.digest),
-        bytes: proof.bytes,
-    };
-    Input::Finalized { view: record.view, digest: record.digest, certificate: Bytes::from(record.encode()) }
 }

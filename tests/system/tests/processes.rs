@@ -359,7 +359,8 @@ fn databases_and_doors_that_are_refused_at_start() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let shared = reconfigured(&cluster, 0, "shared", |_| {});
-    assert_refused("a second process on one database", &shared, 1, &["data_directory", "in use"]);
+    let mend = "next   stop the process that uses it";
+    assert_refused("a second process on one database", &shared, 1, &["data_directory", "in use", mend]);
 
     // The second network has other addresses, so another genesis.
     cluster.kill(0);
@@ -368,8 +369,18 @@ fn databases_and_doors_that_are_refused_at_start() {
     let data = cluster.data_directory(0);
     let foreign = reconfigured(&other, 1, "foreign", |config| config.node.data_directory = data);
     let expected = other.localnet.spec.hash().to_string();
-    assert_refused("a foreign database", &foreign, 1, &["data_directory", "holds", &expected]);
+    let mend = "next   point the configuration at this chain's own data directory";
+    assert_refused("a foreign database", &foreign, 1, &["data_directory", "holds", &expected, mend]);
 
+    let chain = reconfigured(&other, 1, "chain", |config| config.node.chains = vec![0, 7]);
+    assert_refused("a chain that does not exist", &chain, 1, &["no chain 7", "next   name chains"]);
+    let taken = reconfigured(&other, 1, "taken", |config| config.network.listen = Some("192.0.2.1:1".into()));
+    assert_refused(
+        "an address of another machine",
+        &taken,
+        1,
+        &["cannot listen", "next   set [network] listen"],
+    );
     let open = reconfigured(&other, 1, "open", |config| config.rest.listen.set_ip([192, 0, 2, 1].into()));
     assert_refused("REST beyond loopback without TLS and token", &open, 2, &["[rest] listen", "192.0.2.1"]);
     let stranger = reconfigured(&other, 1, "stranger", |config| {

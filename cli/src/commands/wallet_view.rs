@@ -1,0 +1,192 @@
+//! What the chain says of a wallet: `jiaozi wallet show`, `balance` and `history`.
+
+use std::path::{Path, PathBuf};
+
+use api::wallet::{Cursor, HISTORY_PAGE_MAX};
+use api::{HistoryPage, HistoryQuery, MovementName, WalletState, WalletView};
+use clap::Args;
+use ledger::proofs::{Proof, ProofFile};
+use ledger::values::{Amount, Canonical as _};
+use serde::Serialize;
+
+use super::pay::wallet_id;
+use crate::connection::NodeOptions;
+use crate::failure::{Answer, Failure};
+use crate::keystore::KeystoreOptions;
+use crate::output::{Output, Show, facts, save_proof, table};
+
+/// Which wallet, by which node.
+#[derive(Debug, Args)]
+pub(super) struct LookArguments {
+    /// A wallet: its id, or its name in the keystore.
+    wallet: String,
+    #[command(flatten)]
+    node: NodeOptions,
+    #[command(flatten)]
+    keystore: KeystoreOptions,
+}
+
+/// A wallet, and whether it is to be proved.
+#[derive(Debug, Args)]
+pub(super) struct ShowArguments {
+    #[command(flatten)]
+    pub(super) look: LookArguments,
+    /// New file for the proof of what the wallet is, or that there is none.
+    #[arg(long, value_name = "FILE")]
+    pub(super) proof: Option<PathBuf>,
+}
+
+/// A page of a wallet's history.
+#[derive(Debug, Args)]
+pub(super) struct HistoryArguments {
+    #[command(flatten)]
+    look: LookArguments,
+    /// Entries wanted.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(HISTORY_PAGE_MAX)))]
+    limit: u32,
+    /// Only entries before this place, as the page before named it.
+    #[arg(long, value_name = "CURSOR")]
+    before: Option<Cursor>,
+}
+
+/// A wallet as the chain knows it.
+#[derive(Debug, Serialize)]
+struct Looked {
+    #[serde(flatten)]
+    view: WalletView,
+    is_certified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<SavedProof>,
+    #[serde(skip)]
+    brief: bool,
+}
+
+/// Where a proof went, and the height that it is of: some blocks above the one shown beside it.
+#[derive(Debug, Serialize)]
+struct SavedProof {
+    file: PathBuf,
+    height: u64,
+}
+
+impl SavedProof {
+    fn text(&self) -> String {
+        format!("{} (of height {})", self.file.display(), self.height)
+    }
+}
+
+/// That the chain has no such wallet, with the proof.
+#[derive(Debug, Serialize)]
+struct NoWallet {
+    id: String,
+    exists: bool,
+    proof: SavedProof,
+}
+
+impl Show for NoWallet {
+    fn text(&self) -> String {
+        facts(&[
+            ("wallet", self.id.clone()),
+            ("status", "does not exist on the chain".to_owned()),
+            ("proof", self.proof.text()),
+        ])
+    }
+}
+
+impl Show for Looked {
+    fn text(&self) -> String {
+        let view = &self.view;
+        let certified = if self.is_certified { "certified" } else { "not certified yet" };
+        let balance = format!("{} yuan", Amount::from_fen(view.balance_fen));
+        let at = format!("{} ({certified})", view.height);
+        if self.brief {
+            return facts(&[("wallet", view.id.to_string()), ("balance", balance), ("height", at)]);
+        }
+        let state = match view.status {
+            WalletState::Active => "active",
+            WalletState::Frozen => "frozen",
+            WalletState::Closed => "closed",
+            WalletState::Moved => "moved",
+        };
+        let lanes: Vec<String> =
+            view.lanes.iter().map(|lane| format!("{}: {}", lane.lane, lane.highest)).collect();
+        let mut lines = vec![
+            ("wallet", view.id.to_string()),
+            ("balance", balance),
+            ("status", state.to_owned()),
+            ("tier", format!("{:?}", view.tier).to_lowercase()),
+            ("operator", view.operator.to_string()),
+            ("policy", view.policy.to_string()),
+            ("nonces used", lanes.join(", ")),
+            ("chain", view.chain.to_string()),
+            ("height", at),
+        ];
+        lines.extend(self.proof.as_ref().map(|proof| ("proof", proof.text())));
+        facts(&lines)
+    }
+}
+
+/// Shows a wallet; with `proof`, fetches the proof of it, or of its absence, into that new file first.
+pub(super) fn look(arguments: &LookArguments, proof: Option<&Path>, output: Output, brief: bool) -> Answer {
+    let id =
+        wallet_id(&arguments.wallet, &arguments.keystore.open()?).map_err(|failure| failure.at("wallet"))?;
+    let connection = arguments.node.connect()?;
+    let proof = match proof {
+        None => None,
+        Some(path) => {
+            let bytes = connection.wait(connection.client.wallet_proof(id, Some(connection.chain)))?;
+            let file = ProofFile::decode(&bytes).map_err(|fault| {
+                Failure::refused("proof_malformed", fault).mend("ask another node for the proof")
+            })?;
+            save_proof(path, &bytes)?;
+            let height = file.proof.certified().result.height.0;
+            let proof = SavedProof { file: path.to_owned(), height };
+            if matches!(file.proof, Proof::Absence(_)) {
+                return output.result(&NoWallet { id: id.to_string(), exists: false, proof });
+            }
+            Some(proof)
+        }
+    };
+    let view = connection.wait(connection.client.wallet(id, Some(connection.chain)))?;
+    output.result(&Looked { is_certified: view.certified_height >= view.height, view, proof, brief })
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct History(HistoryPage);
+
+impl Show for History {
+    fn text(&self) -> String {
+        let page = &self.0;
+        let rows = page.entries.iter().map(|entry| {
+            let (kind, sign) = match entry.kind {
+                MovementName::Paid => ("paid", "-"),
+                MovementName::Received => ("received", "+"),
+                MovementName::Opened => ("opened", ""),
+                MovementName::Issued => ("issued", "+"),
+                MovementName::Redeemed => ("redeemed", "-"),
+            };
+            let certified = if entry.height <= page.certified_height { "yes" } else { "no" };
+            let amount = format!("{sign}{}", Amount::from_fen(entry.amount_fen));
+            vec![
+                entry.cursor.to_string(),
+                kind.to_owned(),
+                amount,
+                entry.counterparty.to_string(),
+                certified.to_owned(),
+            ]
+        });
+        let text = table(&["place", "what", "yuan", "counterparty", "certified"], rows, &[2]);
+        let next = page.next.map(|next| format!("\n\nolder entries: --before {next}")).unwrap_or_default();
+        text + &next
+    }
+}
+
+/// Shows a page of a wallet's history.
+pub(super) fn history(arguments: &HistoryArguments, output: Output) -> Answer {
+    let look = &arguments.look;
+    let id = wallet_id(&look.wallet, &look.keystore.open()?).map_err(|failure| failure.at("wallet"))?;
+    let connection = look.node.connect()?;
+    let query =
+        HistoryQuery { chain: Some(look.node.chain), before: arguments.before, limit: Some(arguments.limit) };
+    output.result(&History(connection.wait(connection.client.history(id, query))?))
+}
