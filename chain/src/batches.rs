@@ -135,8 +135,6 @@ impl Batches {
             is_final: false,
             was_fresh: admission.is_fresh,
         };
-        let (count, bytes) = self.waiting.entry(known.batch.content.sealer).or_default();
-        (*count, *bytes) = (*count + 1, *bytes + known.bytes.len());
         self.order.insert(self.next_arrival, digest);
         self.next_arrival += 1;
         self.known.insert(digest, known);
