@@ -174,7 +174,7 @@ impl Chain {
             }
             self.want_path(&finality.digest, &mut wanted);
         }
-        if self.claims.highest_announced(self.config.faults_max()) > self.tree.tip().height.next()
+        if self.claims.highest_announced(self.config.faults_max()) > Some(self.tree.tip().height.next())
             && self.final_waiting.len() < FINAL_BLOCKS_WAITING_MAX
         {
             wanted.insert(Want::FinalBlocks);

@@ -364,8 +364,9 @@ pub struct ChainStatus {
     pub executed_height: Height,
     /// Highest height under a quorum certificate.
     pub certified_height: Height,
-    /// Highest result that some honest validator announced: the distance to it is how far this node is behind.
-    pub highest_announced: Height,
+    /// Highest result that some honest validator announced: the distance to it is how far this node is behind. `None`
+    /// until enough of them were heard.
+    pub highest_announced: Option<Height>,
     /// Transactions waiting to be sealed.
     pub pooled_transactions: usize,
     /// Their bytes.

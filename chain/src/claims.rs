@@ -15,6 +15,8 @@ use crate::config::ANNOUNCEMENTS_PER_VALIDATOR_MAX;
 pub(crate) struct Claims {
     own: BTreeMap<Height, ResultHash>,
     announced: BTreeMap<ValidatorIndex, BTreeMap<Height, ResultHash>>,
+    /// The highest height that each validator ever announced.
+    heard: BTreeMap<ValidatorIndex, Height>,
     certified: Claim,
 }
 
@@ -23,7 +25,7 @@ impl Claims {
     pub(crate) fn new(certified: Claim, own: impl IntoIterator<Item = Claim>) -> Self {
         let mut results: BTreeMap<_, _> = own.into_iter().map(|claim| (claim.height, claim.result)).collect();
         results.insert(certified.height, certified.result);
-        Self { own: results, announced: BTreeMap::new(), certified }
+        Self { own: results, announced: BTreeMap::new(), heard: BTreeMap::new(), certified }
     }
 
     pub(crate) const fn certified(&self) -> Claim {
@@ -47,6 +49,8 @@ impl Claims {
     }
 
     pub(crate) fn announce(&mut self, validator: ValidatorIndex, claim: Claim) {
+        let heard = self.heard.entry(validator).or_default();
+        *heard = claim.height.max(*heard);
         if claim.height < self.certified.height {
             return;
         }
@@ -83,12 +87,11 @@ impl Claims {
     }
 
     /// Highest height that at least one honest validator announced, for knowing how far behind this node is: as many as
-    /// may be faulty are not believed.
-    pub(crate) fn highest_announced(&self, faults_max: usize) -> Height {
-        let newest = self.announced.values().filter_map(|results| results.last_key_value());
-        let mut heights: Vec<Height> = newest.map(|(height, _)| *height).collect();
+    /// may be faulty are not believed. `None` until enough were heard.
+    pub(crate) fn highest_announced(&self, faults_max: usize) -> Option<Height> {
+        let mut heights: Vec<Height> = self.heard.values().copied().collect();
         heights.sort_unstable_by(|left, right| right.cmp(left));
-        heights.get(faults_max).copied().unwrap_or(Height(0))
+        heights.get(faults_max).copied()
     }
 
     /// A final block claims this. Answers whether the certified height rose.

@@ -70,6 +70,16 @@ pub enum StartError {
         /// The chain.
         chain: u32,
     },
+    /// A consensus key belongs to another node's seat.
+    #[error(
+        "[keys] consensus_keys: the key for chain {chain} is that of node {node}. Mend: use the key that this bank contributed; two nodes with one key contradict each other"
+    )]
+    ForeignSeat {
+        /// The chain.
+        chain: u32,
+        /// Whose seat it is.
+        node: u16,
+    },
     /// The network.
     #[error("[network] {fault}. Mend: {}", network_mend(.fault))]
     Network {
@@ -419,14 +429,16 @@ impl Wiring<'_> {
         self.wait_for_quorum(&chain_config).await;
         let links = Links::new(self.network.clone(), self.first_lane, &chain_config);
         let files = StandingFiles::new(&self.directory(id));
-        let standing = files.read().map_err(|fault| system("data directory", &fault))?;
+        let standing = files.read(store.as_ref()).map_err(|fault| system("data directory", &fault))?;
         let is_rejoining = chain_config.own_validator.is_some() && standing == Standing::Rejoining;
         let journal = if chain_config.own_validator.is_none() || is_rejoining {
             // An observer votes nowhere: whatever an earlier one left says nothing.
             files.clear_observer_journal().map_err(|fault| system("data directory", &fault))?;
             files.observer_journal()
         } else {
-            files.begin_voting().map_err(|fault| system("data directory", &fault))?;
+            files
+                .begin_voting(store.as_ref(), random_secret()?)
+                .map_err(|fault| system("data directory", &fault))?;
             files.journal()
         };
         if is_rejoining {
@@ -501,6 +513,10 @@ impl Wiring<'_> {
         let config = ChainConfig::first_epoch(rules, self.own_node, key);
         if has_key && config.own_validator.is_none() {
             return Err(StartError::NotAValidator { chain: id.0 });
+        }
+        let seat = config.own_validator.and_then(|own| config.validators().get(usize::from(own.0)));
+        if let Some(seat) = seat.filter(|seat| seat.node != self.own_node) {
+            return Err(StartError::ForeignSeat { chain: id.0, node: seat.node.0 });
         }
         Ok(config)
     }

@@ -474,8 +474,9 @@ impl Driver {
             return;
         };
         let status = self.parts.chain.status();
-        let is_behind = status.highest_announced.0 == 0
-            || status.executed_height.0.saturating_add(BEHIND_HEIGHTS) < status.highest_announced.0;
+        let is_behind = status
+            .highest_announced
+            .is_none_or(|announced| status.executed_height.0.saturating_add(BEHIND_HEIGHTS) < announced.0);
         let is_proven = passage.is_proven_by(now_ms, timestamp, is_behind);
         let (Some(certificate), Some(files), true) = (certificate, &self.parts.rejoining, is_proven) else {
             return;

@@ -1,6 +1,8 @@
 //! May this node vote? A vote must never contradict one that this validator gave before (PROTOCOL rule 26).
 //!
-//! - With the engine's journal, which is synced before a vote leaves, it may.
+//! - With the engine's journal, which is synced before a vote leaves, it may. Journal and database belong together: the
+//!   same random bytes are written beside the one and into the other before the journal is begun. A journal without its
+//!   database is no journal: it may be what a dying process left in a directory that was emptied under it.
 //! - A proof of passage serves for one journal: it is marked as used, durably, before that journal is begun. Used and
 //!   without a journal it is worth nothing, because votes above it may have been lost: the node rejoins anew.
 //! - Without a journal it may only if it never voted: [`init`] says so, once, before the network's first start.
@@ -19,9 +21,12 @@ use std::path::{Path, PathBuf};
 
 use ledger::proofs::FinalityProof;
 use ledger::values::{Canonical, TimestampMs};
+use storage::{Durability, Store, Table, WriteSet};
 
 use crate::admission::wall_clock;
 
+/// Meta row of the bytes that the journal's database and `journal.pair` share.
+const PAIR: &[u8] = b"journal-pair";
 /// How much later than the start a block's timestamp must be.
 pub(crate) const PASSAGE_MARGIN_MS: u64 = 10_000;
 
@@ -79,15 +84,20 @@ impl StandingFiles {
         durable_write(&self.never_voted(), b"This validator has not voted yet. Do not copy this file.\n")
     }
 
+    /// Says which database the journal belongs to.
+    fn pair(&self) -> PathBuf {
+        self.directory.join("journal.pair")
+    }
+
     /// Where the validator stands, at a start.
     ///
     /// # Errors
-    /// Of the file system.
-    pub(crate) fn read(&self) -> io::Result<Standing> {
+    /// Of the file system and of the store.
+    pub(crate) fn read(&self, store: &dyn Store) -> io::Result<Standing> {
         if let Some(bytes) = read_if_there(&self.fresh_passage())? {
             return Ok(above(&bytes));
         }
-        let has_journal = self.has_journal()?;
+        let has_journal = self.has_journal()? && self.is_paired(store)?;
         match read_if_there(&self.used_passage())? {
             // It stays the floor: a crash may leave a begun journal that does not hold it yet. A journal that is further
             // along wins over it inside the engine.
@@ -96,6 +106,11 @@ impl StandingFiles {
             None if has_journal || self.never_voted().exists() => Ok(Standing::Votes),
             None => Ok(Standing::Rejoining),
         }
+    }
+
+    fn is_paired(&self, store: &dyn Store) -> io::Result<bool> {
+        let row = store.get(Table::Meta, PAIR).map_err(io::Error::other)?;
+        Ok(row.is_some() && row == read_if_there(&self.pair())?)
     }
 
     /// Whether a voter's engine has begun its journal: some file of it holds something.
@@ -117,11 +132,23 @@ impl StandingFiles {
     }
 
     /// A voter's engine is about to begin its journal, or to go on with it: what permitted the journal serves no other.
+    /// `random` pairs a new one with its database.
     ///
     /// # Errors
-    /// Of the file system.
-    pub(crate) fn begin_voting(&self) -> io::Result<()> {
-        if self.fresh_passage().exists() {
+    /// Of the file system and of the store.
+    pub(crate) fn begin_voting(&self, store: &dyn Store, random: [u8; 32]) -> io::Result<()> {
+        let passes = self.fresh_passage().exists();
+        if passes {
+            // What lies there is not the journal that goes on, or there were no passage.
+            remove_if_there(&self.journal())?;
+        }
+        if !self.has_journal()? {
+            durable_write(&self.pair(), &random)?;
+            let mut set = WriteSet::new();
+            set.put(Table::Meta, PAIR, random);
+            store.write(set, Durability::Synced).map_err(io::Error::other)?;
+        }
+        if passes {
             fs::rename(self.fresh_passage(), self.used_passage())?;
             File::open(&self.directory)?.sync_all()?;
         }
@@ -153,10 +180,7 @@ impl StandingFiles {
     /// # Errors
     /// Of the file system.
     pub(crate) fn clear_observer_journal(&self) -> io::Result<()> {
-        match fs::remove_dir_all(self.observer_journal()) {
-            Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
-            _ => Ok(()),
-        }
+        remove_if_there(&self.observer_journal())
     }
 
     /// An observer's journal lies apart, so that its presence never looks like a voter's.
@@ -174,6 +198,13 @@ fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(fault) => Err(fault),
+    }
+}
+
+fn remove_if_there(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
+        _ => Ok(()),
     }
 }
 
@@ -227,20 +258,52 @@ impl Passage {
 
 #[cfg(test)]
 mod tests {
+    use storage::{Identity, MemoryStore};
+
     use super::*;
+
+    fn store() -> MemoryStore {
+        MemoryStore::fresh(&Identity { schema_version: 1, genesis: [1; 32], chain: 0 })
+    }
+
+    #[test]
+    fn a_journal_without_its_database_is_no_journal() {
+        let (folder, lost) = (tempfile::tempdir().unwrap(), store());
+        let files = StandingFiles::new(&folder.path().join("chain-0"));
+        files.init().unwrap();
+        files.begin_voting(&lost, [1; 32]).unwrap();
+        begin_journal(&files);
+        files.votes().unwrap();
+        assert_eq!(files.read(&lost).unwrap(), Standing::Votes);
+        let store = store();
+        assert_eq!(files.read(&store).unwrap(), Standing::Rejoining, "the database was removed");
+        fs::remove_file(files.pair()).unwrap();
+        assert_eq!(files.read(&lost).unwrap(), Standing::Rejoining, "a dying process wrote a journal alone");
+
+        files.pass(&passage().encode()).unwrap();
+        files.begin_voting(&store, [2; 32]).unwrap();
+        assert!(!files.has_journal().unwrap(), "the stale journal is gone");
+        begin_journal(&files);
+        assert_eq!(files.read(&store).unwrap(), Standing::VotesAbove(Box::new(passage())));
+    }
 
     #[test]
     fn only_a_new_or_journaled_validator_votes() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, store) = (tempfile::tempdir().unwrap(), store());
         let files = StandingFiles::new(&folder.path().join("chain-0"));
-        assert_eq!(files.read().unwrap(), Standing::Rejoining, "an empty directory may be a wiped one");
+        assert_eq!(files.read(&store).unwrap(), Standing::Rejoining, "an empty directory may be a wiped one");
         files.init().unwrap();
-        assert_eq!(files.read().unwrap(), Standing::Votes);
+        assert_eq!(files.read(&store).unwrap(), Standing::Votes);
         assert_eq!(files.init().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         files.votes().unwrap();
-        assert_eq!(files.read().unwrap(), Standing::Rejoining, "the word is used up by the first start");
+        assert_eq!(
+            files.read(&store).unwrap(),
+            Standing::Rejoining,
+            "the word is used up by the first start"
+        );
+        files.begin_voting(&store, [1; 32]).unwrap();
         begin_journal(&files);
-        assert_eq!(files.read().unwrap(), Standing::Votes);
+        assert_eq!(files.read(&store).unwrap(), Standing::Votes);
         assert!(files.has_journal().unwrap());
     }
 
@@ -265,54 +328,66 @@ mod tests {
 
     #[test]
     fn a_passage_serves_for_one_journal() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, store) = (tempfile::tempdir().unwrap(), store());
         let files = StandingFiles::new(folder.path());
         let above = Standing::VotesAbove(Box::new(passage()));
         files.pass(&passage().encode()).unwrap();
-        assert_eq!(files.read().unwrap(), above);
-        assert_eq!(files.read().unwrap(), above, "reading uses nothing up");
-        files.begin_voting().unwrap();
-        assert_eq!(files.read().unwrap(), Standing::Rejoining, "the journal may have been begun and lost");
+        assert_eq!(files.read(&store).unwrap(), above);
+        assert_eq!(files.read(&store).unwrap(), above, "reading uses nothing up");
+        files.begin_voting(&store, [1; 32]).unwrap();
+        assert_eq!(
+            files.read(&store).unwrap(),
+            Standing::Rejoining,
+            "the journal may have been begun and lost"
+        );
 
         let partition = begin_journal(&files);
-        assert_eq!(files.read().unwrap(), above, "the journal may not hold its floor yet");
-        files.begin_voting().unwrap();
-        assert_eq!(files.read().unwrap(), above);
+        assert_eq!(files.read(&store).unwrap(), above, "the journal may not hold its floor yet");
+        files.begin_voting(&store, [1; 32]).unwrap();
+        assert_eq!(files.read(&store).unwrap(), above);
         for (case, lost) in [("removed", files.journal()), ("emptied", partition)] {
             fs::remove_dir_all(&lost).unwrap();
-            assert_eq!(files.read().unwrap(), Standing::Rejoining, "a journal that was {case}");
+            assert_eq!(files.read(&store).unwrap(), Standing::Rejoining, "a journal that was {case}");
             fs::create_dir_all(&lost).unwrap();
-            assert_eq!(files.read().unwrap(), Standing::Rejoining, "a journal that was {case}");
+            assert_eq!(files.read(&store).unwrap(), Standing::Rejoining, "a journal that was {case}");
             files.pass(&passage().encode()).unwrap();
-            assert_eq!(files.read().unwrap(), above, "it may pass anew");
-            files.begin_voting().unwrap();
+            assert_eq!(files.read(&store).unwrap(), above, "it may pass anew");
+            files.begin_voting(&store, [1; 32]).unwrap();
             begin_journal(&files);
         }
     }
 
     #[test]
     fn a_damaged_passage_is_none() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, store) = (tempfile::tempdir().unwrap(), store());
         let files = StandingFiles::new(folder.path());
         files.pass(b"no certificate").unwrap();
-        assert_eq!(files.read().unwrap(), Standing::Rejoining);
-        files.begin_voting().unwrap();
+        assert_eq!(files.read(&store).unwrap(), Standing::Rejoining);
+        files.begin_voting(&store, [1; 32]).unwrap();
         begin_journal(&files);
-        assert_eq!(files.read().unwrap(), Standing::Rejoining, "without its floor the journal is not enough");
+        assert_eq!(
+            files.read(&store).unwrap(),
+            Standing::Rejoining,
+            "without its floor the journal is not enough"
+        );
     }
 
     #[test]
     fn the_word_that_it_never_voted_does_not_outlive_the_first_journal() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, store) = (tempfile::tempdir().unwrap(), store());
         let files = StandingFiles::new(&folder.path().join("chain-0"));
         files.init().unwrap();
-        files.begin_voting().unwrap();
-        assert_eq!(files.read().unwrap(), Standing::Votes, "a crash before the journal begins costs nothing");
+        files.begin_voting(&store, [1; 32]).unwrap();
+        assert_eq!(
+            files.read(&store).unwrap(),
+            Standing::Votes,
+            "a crash before the journal begins costs nothing"
+        );
         begin_journal(&files);
         // Killed before the word was taken back: the next start does it.
-        files.begin_voting().unwrap();
+        files.begin_voting(&store, [1; 32]).unwrap();
         fs::remove_dir_all(files.journal()).unwrap();
-        assert_eq!(files.read().unwrap(), Standing::Rejoining);
+        assert_eq!(files.read(&store).unwrap(), Standing::Rejoining);
     }
 
     #[test]

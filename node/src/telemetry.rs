@@ -218,7 +218,7 @@ impl ChainMetrics {
         self.final_height.set(chain.final_height.0);
         self.executed_height.set(chain.executed_height.0);
         self.certified_height.set(chain.certified_height.0);
-        self.announced_height.set(chain.highest_announced.0);
+        self.announced_height.set(chain.highest_announced.unwrap_or_default().0);
         self.pooled_transactions.set(chain.pooled_transactions as u64);
         self.pooled_bytes.set(chain.pooled_bytes as u64);
         self.waiting_batches.set(chain.batches as u64);
@@ -468,7 +468,7 @@ mod tests {
             final_height: Height(7),
             executed_height: Height(6),
             certified_height: Height(4),
-            highest_announced: Height(8),
+            highest_announced: Some(Height(8)),
             pooled_transactions: 3,
             pooled_bytes: 900,
             batches: 2,

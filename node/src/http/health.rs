@@ -52,7 +52,7 @@ fn chain_ready(edge: &Edge, chain: &ChainHandle) -> ChainReady {
         reason,
         height: status.chain.executed_height.0,
         certified_height: status.chain.certified_height.0,
-        announced_height: status.chain.highest_announced.0,
+        announced_height: status.chain.highest_announced.unwrap_or_default().0,
         is_voting: status.voting == Voting::Yes,
         halt: status.halt.map(|code| HaltView { code: code as u16, message: code.to_string() }),
     }
@@ -60,7 +60,11 @@ fn chain_ready(edge: &Edge, chain: &ChainHandle) -> ChainReady {
 
 /// Why a chain is not ready; the gravest reason first.
 fn not_ready(status: &Status, lag_max: u64, sees_quorum: bool) -> Option<NotReady> {
-    let lag = status.chain.highest_announced.0.saturating_sub(status.chain.executed_height.0);
+    // Before enough others were heard nobody knows how far behind this node is.
+    let is_near = status
+        .chain
+        .highest_announced
+        .is_some_and(|announced| announced.0.saturating_sub(status.chain.executed_height.0) <= lag_max);
     if status.halt.is_some() || status.voting == Voting::Halted {
         Some(NotReady::Halted)
     } else if status.voting == Voting::DiskReserve {
@@ -69,7 +73,7 @@ fn not_ready(status: &Status, lag_max: u64, sees_quorum: bool) -> Option<NotRead
         Some(NotReady::TooFewPeers)
     } else if status.voting == Voting::Rejoining {
         Some(NotReady::Rejoining)
-    } else if lag > lag_max {
+    } else if !is_near {
         Some(NotReady::CatchingUp)
     } else {
         None

@@ -265,7 +265,7 @@ impl Bank {
         self.status.send_modify(|status| {
             status.chain.final_height = height;
             status.chain.executed_height = height;
-            status.chain.highest_announced = height;
+            status.chain.highest_announced = Some(height);
             status.chain.certified_height = claimed.height;
         });
         height
@@ -350,7 +350,7 @@ fn first_status() -> Status {
         final_height: Height(0),
         executed_height: Height(0),
         certified_height: Height(0),
-        highest_announced: Height(0),
+        highest_announced: Some(Height(0)),
         pooled_transactions: 0,
         pooled_bytes: 0,
         batches: 0,

@@ -26,8 +26,9 @@ async fn readiness_names_its_reason() {
     assert_eq!((view.chains[0].height, view.chains[0].certified_height), (4, 3));
 
     let cases: [Case<'_>; 6] = [
-        (&|status| status.chain.highest_announced = Height(4 + 64), None),
-        (&|status| status.chain.highest_announced = Height(4 + 65), Some(NotReady::CatchingUp)),
+        (&|status| status.chain.highest_announced = Some(Height(4 + 64)), None),
+        (&|status| status.chain.highest_announced = Some(Height(4 + 65)), Some(NotReady::CatchingUp)),
+        (&|status| status.chain.highest_announced = None, Some(NotReady::CatchingUp)),
         (&|status| status.voting = Voting::Observer, None),
         (&|status| status.voting = Voting::Rejoining, Some(NotReady::Rejoining)),
         (&|status| status.voting = Voting::DiskReserve, Some(NotReady::DiskReserve)),
