@@ -135,24 +135,35 @@ impl Chain {
     /// Asks for what is missing.
     pub(crate) fn fetch(&mut self, now: Now) {
         let wanted = if self.room == Room::None { BTreeSet::new() } else { self.wanted() };
-        let due = self.fetches.reconcile(&wanted, now.elapsed_ms);
-        let mut batches: BTreeMap<NodeIndex, Vec<BatchDigest>> = BTreeMap::new();
-        for (want, attempt) in due {
-            let Some(peer) = self.peers.choose(attempt, now.elapsed_ms) else { return };
+        // A peer gives one answer at a time, so what would be a second request to it goes to the next peer.
+        let mut asked = BTreeSet::new();
+        let mut batches: BTreeMap<usize, Vec<BatchDigest>> = BTreeMap::new();
+        for (want, attempt) in self.fetches.reconcile(&wanted, now.elapsed_ms) {
             match want {
-                Want::Batch(digest) => batches.entry(peer).or_default().push(digest),
-                Want::Block(digest) => self.send(peer, &Frame::RequestBlock(digest)),
+                Want::Batch(digest) => batches.entry(attempt).or_default().push(digest),
+                Want::Block(digest) => self.request(now, attempt, &mut asked, &Frame::RequestBlock(digest)),
                 Want::FinalBlocks => {
                     let next = self.tree.tip().height.next();
-                    self.send(peer, &Frame::RequestBlocks(next));
+                    self.request(now, attempt, &mut asked, &Frame::RequestBlocks(next));
                 }
             }
         }
-        for (peer, digests) in batches {
+        for (attempt, digests) in batches {
             for chunk in digests.chunks(REQUEST_DIGESTS_MAX) {
-                self.send(peer, &Frame::RequestBatches(Digests { batches: chunk.to_vec() }));
+                let frame = Frame::RequestBatches(Digests { batches: chunk.to_vec() });
+                self.request(now, attempt, &mut asked, &frame);
             }
         }
+    }
+
+    /// Sends a request to the first peer from `attempt` on that was not asked in this step; to a busy one if all were.
+    fn request(&mut self, now: Now, attempt: usize, asked: &mut BTreeSet<NodeIndex>, frame: &Frame) {
+        let mut choices = (0..self.config.peers().count())
+            .filter_map(|next| self.peers.choose(attempt.wrapping_add(next), now.elapsed_ms));
+        let first = self.peers.choose(attempt, now.elapsed_ms);
+        let Some(peer) = choices.find(|peer| !asked.contains(peer)).or(first) else { return };
+        asked.insert(peer);
+        self.send(peer, frame);
     }
 
     fn wanted(&self) -> BTreeSet<Want> {
@@ -228,6 +239,9 @@ impl Chain {
             let digest = block.header.digest(self.config.rules.genesis);
             let proof = (digest == last_digest).then(|| certificate.clone());
             self.push_final(digest, Arc::new(block), proof);
+            if self.halted {
+                return;
+            }
         }
         self.fetches.answered(Want::FinalBlocks);
     }

@@ -279,9 +279,9 @@ impl<R: Reader + ?Sized> StateReader for RecordReader<'_, R> {
         let mut found = self.cache.wallets(ids);
         let missing: Vec<WalletId> =
             ids.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(id, _)| *id).collect();
-        let mut stored = self.stored_wallets(&missing)?;
+        let stored = self.stored_wallets(&missing)?;
         for (id, wallet) in ids.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
-            *wallet = stored.remove(id);
+            *wallet = stored.get(id).cloned();
         }
         Ok(found)
     }

@@ -36,6 +36,9 @@ impl Chain {
         for (digest, block) in path {
             let certificate = (digest == finality.digest).then(|| finality.certificate.clone());
             self.push_final(digest, block, certificate);
+            if self.halted {
+                return;
+            }
         }
         self.newest_finality = None;
     }
@@ -116,6 +119,10 @@ impl Chain {
 
     /// A final, executed block carried this claim.
     fn certify(&mut self, claim: Claim) {
+        // A divergence is told once: what follows stands on it.
+        if self.halted {
+            return;
+        }
         match self.claims.certify(claim) {
             Ok(false) => {}
             Ok(true) => self.report(Report::Certified { height: claim.height }),

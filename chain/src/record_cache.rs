@@ -2,8 +2,8 @@
 //! instead of searching the database's write buffers.
 //!
 //! Rules:
-//! - Only the executor fills it, and only with what it has committed. So a record in here is always the newest one, and
-//!   a reader that finds none asks the store.
+//! - Only the executor fills it, and only with what it has committed. So to the executor a record in here is always the
+//!   newest one. Others may read one that is a height old, as from a snapshot. Who finds none asks the store.
 //! - Wallets with more than [`LANES_MAX`] nonce lanes stay outside: they are few and large.
 //! - Bounded: two generations of [`GENERATION_RECORDS`]; when the young one is full, the old one is forgotten.
 
@@ -72,8 +72,10 @@ impl RecordCache {
 impl Generations {
     fn put(&mut self, slot: Slot, wallet: &WalletRecord) {
         if wallet.lanes.len() > LANES_MAX {
-            self.young.records.remove(&slot);
-            self.old.records.remove(&slot);
+            for generation in [&mut self.young, &mut self.old] {
+                generation.records.remove(&slot);
+                generation.slots.remove(&wallet.id);
+            }
             return;
         }
         if self.young.records.len() >= GENERATION_RECORDS && !self.young.records.contains_key(&slot) {

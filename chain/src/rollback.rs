@@ -29,7 +29,7 @@ use crate::rows::{self, RowFault};
 /// Rollbacks in the life of one database.
 pub const ROLLBACKS_MAX: u32 = 8;
 /// Bytes of the findings of one divergence; what does not fit is named in the report and not copied.
-pub const FINDINGS_BYTES_MAX: usize = 128 << 20;
+pub const FINDINGS_BYTES_MAX: usize = 16 << 20;
 /// Rows of history taken back with one read.
 const HISTORY_PAGE: usize = 1_024;
 
@@ -125,7 +125,7 @@ impl Divergence {
     /// Takes back what a divergence asks for; before the executor is opened. Answers the divergence that is not passed.
     ///
     /// # Errors
-    /// [`RowFault`]; nothing is taken back then.
+    /// [`RowFault`]; what was taken back stays so, and the next call goes on.
     pub fn roll_back(store: &dyn Store) -> Result<Option<Self>, RowFault> {
         let Some(mut divergence) = Self::read(store)?.filter(|found| found.stage != Stage::Passed) else {
             return Ok(None);
@@ -133,14 +133,16 @@ impl Divergence {
         if divergence.stage == Stage::TakenBack {
             return Ok(Some(divergence));
         }
-        let head = Archive::new(store).head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
-        let (mut set, mut head) = (WriteSet::new(), head);
+        let mut head = Archive::new(store).head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
+        // Each height is a write of its own, so that none grows too large; a crash in between goes on from the head.
         while head.height > divergence.back_to {
+            let mut set = WriteSet::new();
             head = take_back(store, head.height, &mut set)?;
+            set.put(Table::Meta, rows::HEAD, head.encode());
+            divergence.write(store, set)?;
         }
-        set.put(Table::Meta, rows::HEAD, head.encode());
         divergence.stage = Stage::TakenBack;
-        divergence.write(store, set)?;
+        divergence.write(store, WriteSet::new())?;
         Ok(Some(divergence))
     }
 

@@ -19,7 +19,7 @@ use ledger::rules::{ChainRules, Forecast, TransactionFault, check_transaction, f
 use ledger::values::{Canonical, CodecError, Strategy, TimestampMs, TransactionId};
 use mempool::{PoolRefusal, Pooled};
 use storage::{Store, Table};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::departed::{Departed, WithoutOutcome};
 use crate::handle::Submitted;
@@ -29,6 +29,8 @@ use crate::verifier::Verifier;
 pub(crate) const PENDING_MAX: usize = 200_000;
 /// Submissions that may wait for the check; more are told to come back.
 pub(crate) const CHECKS_WAITING_MAX: usize = 64;
+/// Transactions in them: some seconds of checking.
+pub(crate) const TRANSACTIONS_WAITING_MAX: usize = 32_768;
 /// Transactions that are checked together: gathering stops there.
 const GROUP_TRANSACTIONS: usize = 256;
 /// How long a submission of many transactions waits for company.
@@ -93,6 +95,8 @@ pub struct Admission {
     /// `None` once the door is closing.
     to_check: Option<SyncSender<Unchecked>>,
     thread: Option<JoinHandle<()>>,
+    /// Places for transactions that wait for the check.
+    line: Semaphore,
 }
 
 /// The thread holds the store open: whoever opens it again must find it closed.
@@ -145,7 +149,8 @@ impl Admission {
         let thread = std::thread::Builder::new()
             .name("admission".into())
             .spawn(move || checking.check_all(&unchecked))?;
-        Ok(Self { inner, to_check: Some(to_check), thread: Some(thread) })
+        let line = Semaphore::new(TRANSACTIONS_WAITING_MAX);
+        Ok(Self { inner, to_check: Some(to_check), thread: Some(thread), line })
     }
 
     /// Checks canonical transaction bytes and takes them in; one answer each, in order.
@@ -153,6 +158,9 @@ impl Admission {
         let count = transactions.len();
         let refuse_all = || (0..count).map(|_| unavailable()).collect::<Vec<_>>();
         let (checked, verdicts) = oneshot::channel();
+        let Ok(_place) = self.line.try_acquire_many(u32::try_from(count).unwrap_or(u32::MAX)) else {
+            return refuse_all();
+        };
         let unchecked = Unchecked { transactions, checked };
         if !self.to_check.as_ref().is_some_and(|line| line.try_send(unchecked).is_ok()) {
             return refuse_all();
@@ -403,6 +411,10 @@ fn gather(first: Unchecked, unchecked: &Receiver<Unchecked>) -> Vec<Unchecked> {
     while transactions < GROUP_TRANSACTIONS && group.len() < CHECKS_WAITING_MAX {
         let left = if is_loaded { end.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
         let Ok(next) = unchecked.recv_timeout(left) else { break };
+        // Whoever went away needs no verdict.
+        if next.checked.is_closed() {
+            continue;
+        }
         transactions += next.transactions.len();
         group.push(next);
     }

@@ -31,7 +31,7 @@ use crate::tokens::Tokens;
 use crate::verifier::Verifier;
 
 /// Version of everything a chain keeps in its store.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 /// Submissions on their way to a chain's task.
 const SUBMISSIONS: usize = 64;
 /// How long the engine waits for a quorum of connections before it starts all the same.
@@ -530,7 +530,16 @@ impl Wiring<'_> {
         };
         let path = self.directory(id).join("store");
         std::fs::create_dir_all(self.directory(id)).map_err(|fault| system("data directory", &fault))?;
-        Ok(Arc::new(RocksStore::open(&path, &identity, options)?))
+        // After a start anew a read that began before may hold the store for a moment.
+        let end = std::time::Instant::now() + STORE_WAIT;
+        loop {
+            match RocksStore::open(&path, &identity, options) {
+                Err(storage::StorageError::Locked { .. }) if std::time::Instant::now() < end => {
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+                opened => return Ok(Arc::new(opened?)),
+            }
+        }
     }
 
     /// Loads the state, which takes seconds with millions of wallets, on a thread that may block.
@@ -589,6 +598,8 @@ async fn only_the_journal_speaks(files: &StandingFiles) -> std::io::Result<()> {
     Ok(())
 }
 
+/// How long a start waits for a store that another holds.
+const STORE_WAIT: std::time::Duration = std::time::Duration::from_secs(3);
 /// How often, and at what interval, a new journal is looked for.
 const JOURNAL_WAIT_ATTEMPTS: usize = 250;
 const JOURNAL_WAIT_MS: u64 = 20;

@@ -452,8 +452,10 @@ impl Driver {
                 );
             }
             Report::Diverged { own, certified, back_to } => {
+                // Nothing more is read from what is about to be taken back.
+                self.publish();
                 match self.parts.divergences.found(*own, *certified, *back_to) {
-                    Ok(Next::StartAnew) => self.end = Some(End::StartAnew),
+                    Ok(Next::StartAnew) => self.ends(End::StartAnew),
                     Ok(Next::Halt(cause)) => self.halt_with(HaltCode::Diverged, &cause),
                     Err(fault) => self.halt_with(HaltCode::Store, &fault.to_string()),
                 }
@@ -463,7 +465,12 @@ impl Driver {
 
     fn halt_with(&mut self, code: HaltCode, cause: &str) {
         tracing::error!(chain = self.parts.config.rules.chain.0, code = code as u16, cause, "halted: {code}");
-        self.end = Some(End::Halt(code));
+        self.ends(End::Halt(code));
+    }
+
+    /// The first end is the cause.
+    fn ends(&mut self, end: End) {
+        self.end.get_or_insert(end);
     }
 
     /// A rejoining node votes again once it holds the certificate of a block from well after its start.
@@ -484,7 +491,7 @@ impl Driver {
         match files.pass(&certificate) {
             Ok(()) => {
                 tracing::info!("proof of passage held: this node starts anew and votes again");
-                self.end = Some(End::StartAnew);
+                self.ends(End::StartAnew);
             }
             Err(fault) => self.halt_with(HaltCode::Store, &fault.to_string()),
         }
@@ -544,13 +551,15 @@ impl Driver {
             Some(End::Halt(code)) => Some(code),
             _ => None,
         };
+        let halted = halt.is_some() || chain.halted;
         let voting =
-            match (halt, self.parts.config.own_validator.is_some(), self.passage.is_some(), chain.may_vote) {
-                (Some(_), ..) => Voting::Halted,
-                (None, false, ..) => Voting::Observer,
-                (None, true, true, _) => Voting::Rejoining,
-                (None, true, false, false) => Voting::DiskReserve,
-                (None, true, false, true) => Voting::Yes,
+            match (halted, self.parts.config.own_validator.is_some(), self.passage.is_some(), chain.may_vote)
+            {
+                (true, ..) => Voting::Halted,
+                (false, false, ..) => Voting::Observer,
+                (false, true, true, _) => Voting::Rejoining,
+                (false, true, false, false) => Voting::DiskReserve,
+                (false, true, false, true) => Voting::Yes,
             };
         let status = Status { chain, voting, disk_free_bytes: self.disk.free_bytes(), halt };
         let is_news = self.parts.status.send_if_modified(|shown| {

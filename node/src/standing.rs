@@ -103,7 +103,9 @@ impl StandingFiles {
             // along wins over it inside the engine.
             Some(bytes) if has_journal => Ok(above(&bytes)),
             Some(_) => Ok(Standing::Rejoining),
-            None if has_journal || self.never_voted().exists() => Ok(Standing::Votes),
+            None if has_journal => Ok(Standing::Votes),
+            // A journal that is not ours says that something voted here.
+            None if self.never_voted().exists() && !self.has_journal()? => Ok(Standing::Votes),
             None => Ok(Standing::Rejoining),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! A signature costs a third as much in a group of hundreds as alone, so batches that wait together are checked together,
 //! and the first loaded batch of a group waits up to [`GATHER_MS`] for company (PROTOCOL rule 19). A lonely small batch is
-//! checked at once. When a group fails, its batches are judged one by one: whoever seals garbage costs its own weight again,
-//! never more.
+//! checked at once. When a group fails, the batch to blame is found by halves and taken out, and what comes after it is checked
+//! again; after [`FAILURES_MAX`] of them each batch is judged for itself. So garbage costs a group a bounded number of checks.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -20,6 +20,8 @@ use crate::strategy::Parallel;
 const GROUP_TRANSACTIONS: usize = 256;
 /// How long the first batch waits for company.
 const GATHER_MS: u64 = 10;
+/// Failed checks of one group before each batch is judged for itself.
+const FAILURES_MAX: usize = 4;
 /// A batch below this is not worth the wait.
 const LOADED_TRANSACTIONS: usize = 16;
 
@@ -66,14 +68,25 @@ impl Verifier {
     }
 
     fn judge(&self, group: &[Unverified]) -> Vec<Verified> {
-        let all: Vec<&Transaction> =
-            group.iter().flat_map(|one| one.batch.content.transactions.iter()).collect();
-        let all_valid = self.first_bad(&all).is_none();
-        let verdict = |one: &Unverified| {
-            let alone = || self.first_bad(&one.batch.content.transactions.iter().collect::<Vec<_>>());
-            Verified { digest: one.digest, first_bad: if all_valid { None } else { alone() } }
-        };
-        group.iter().map(verdict).collect()
+        let mut verdicts: Vec<Verified> = Vec::with_capacity(group.len());
+        let mut failures = 0;
+        while let Some(rest) = group.get(verdicts.len()..).filter(|rest| !rest.is_empty()) {
+            let together = if failures < FAILURES_MAX { rest } else { &rest[..1] };
+            let all: Vec<&Transaction> =
+                together.iter().flat_map(|one| one.batch.content.transactions.iter()).collect();
+            let mut first_bad = self.first_bad(&all);
+            failures += usize::from(first_bad.is_some());
+            // The batches before the one to blame are valid; those after it are not judged yet.
+            for one in together {
+                let bad = first_bad.filter(|position| *position < count(one));
+                verdicts.push(Verified { digest: one.digest, first_bad: bad });
+                if bad.is_some() {
+                    break;
+                }
+                first_bad = first_bad.map(|position| position - count(one));
+            }
+        }
+        verdicts
     }
 
     /// Position of the first transaction with a bad signature.
@@ -175,6 +188,24 @@ mod tests {
             transactions += count;
         }
         assert_eq!((judged, transactions), (sent, 91));
+    }
+
+    #[test]
+    fn many_bad_batches_are_named_each() {
+        let verifier = Verifier {
+            genesis: GENESIS,
+            secret: [5; 32],
+            keys: Arc::default(),
+            strategy: Parallel::new(1).unwrap(),
+        };
+        let bad = |number: usize| (number % 3 != 1).then_some(number % 5);
+        let group: Vec<Unverified> =
+            (0..12).map(|number| unverified(number as u64, 5 + number, bad(number))).collect();
+        let judged: Vec<_> =
+            verifier.judge(&group).into_iter().map(|one| (one.digest, one.first_bad)).collect();
+        let expected: Vec<_> =
+            group.iter().enumerate().map(|(number, one)| (one.digest, bad(number))).collect();
+        assert_eq!(judged, expected);
     }
 
     #[test]

@@ -154,6 +154,23 @@ fn a_wrong_execution_is_taken_back_whole_and_done_again() {
     assert_eq!(head(&bank), head(&twin));
 }
 
+#[test]
+fn a_divergence_is_told_once_however_many_blocks_are_final_at_one_time() {
+    let story = Story::new();
+    let mut bank = Bank::new();
+    bank.spoiled = vec![Height(2)];
+    story.tell(&mut bank);
+    let mut next = bank.block(&bank.facts(&story.last), &[]);
+    next.header.claim = story.right[2];
+    for block in [&story.last, &next] {
+        bank.frame(FAULTY, &chain::Frame::Block(Box::new(block.clone())));
+    }
+    let seen = bank.finalize(&next);
+    let told = seen.reports.iter().filter(|report| matches!(report, Report::Diverged { .. })).count();
+    assert_eq!(told, 1, "{seen:?}");
+    assert!(matches!(begin(&bank, &seen), Verdict::RollBack(_)));
+}
+
 const CERTIFICATES: &str = "certificates";
 const FINDINGS: [&str; 7] = [
     "report.txt",

@@ -11,8 +11,8 @@
 //! Bits are numbered from 0, the highest bit of the id's first byte. Following an id's own bits leads to
 //! exactly one leaf: its own, or that of another id, which proves that the id is absent.
 //!
-//! Cost: 82 bytes a wallet and what vectors keep in reserve. A hash table of positions beside the tree answers "which
-//! slot": a walk down the tree misses the processor's caches at every level.
+//! Cost: 40 bytes a wallet in a leaf, 44 in a node, 5 in a hash table, and what all three keep in reserve. The
+//! table of positions answers "which slot": a walk down the tree misses the processor's caches at every level.
 
 #![expect(
     clippy::indexing_slicing,
@@ -131,7 +131,12 @@ impl IdTree {
     #[must_use]
     pub fn from_leaves(mut leaves: Vec<IdLeaf>, strategy: &impl Strategy) -> Option<Self> {
         leaves.sort_unstable_by_key(|leaf| leaf.id);
-        let mut tree = Self { inner: Vec::with_capacity(leaves.len()), leaves, ..Self::default() };
+        let mut tree = Self {
+            inner: Vec::with_capacity(leaves.len()),
+            positions: HashTable::with_capacity(leaves.len()),
+            leaves,
+            ..Self::default()
+        };
         for position in 0..tree.leaves.len() {
             tree.index(position);
         }

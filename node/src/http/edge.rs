@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::code::ErrorCode;
 use chain::Archive;
 use ledger::records::{ChainSpec, GenesisSpec};
 use ledger::values::{ChainId, GenesisHash, Height, NodeIndex};
@@ -10,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::refusal::Refusal;
 use crate::config::RestLimits;
-use crate::handle::ChainHandle;
+use crate::handle::{ChainHandle, Voting};
 use crate::telemetry::{ChainMetrics, Metrics};
 use crate::tokens::Tokens;
 
@@ -155,6 +156,9 @@ impl Edge {
         T: Send + 'static,
         W: FnOnce(&(dyn Reader + '_)) -> Result<T, Refusal> + Send + 'static,
     {
+        if chain.status.borrow().voting == Voting::Halted {
+            return Err(ErrorCode::Halted.into());
+        }
         let place = Arc::clone(&self.0.reads).acquire_owned().await.map_err(|_| Refusal::stopping())?;
         let store = Arc::clone(&chain.store);
         let read = tokio::task::spawn_blocking(move || {

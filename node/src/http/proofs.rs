@@ -40,7 +40,7 @@ use crate::handle::{ChainHandle, Status};
 pub(crate) const CLAIMS_LOOKED_THROUGH: usize = 256;
 
 /// How long the proof of a wallet waits for a certificate over the height that it was asked at: an idle network certifies
-/// a height some three blocks of 400 ms later, and clients give an exchange 10 s.
+/// a height some three blocks of 450 ms later, and clients give an exchange 10 s.
 pub(crate) const PROOF_WAIT_MS: u64 = 5_000;
 
 /// Proves what a transaction became.

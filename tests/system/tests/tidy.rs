@@ -79,6 +79,7 @@ fn the_ledger_names_no_input_or_output() {
         "const-hex",
         "curve25519-dalek",
         "ed25519-dalek",
+        "hashbrown",
         "sha2",
         "thiserror",
         "wincode",

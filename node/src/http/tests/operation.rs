@@ -25,7 +25,7 @@ async fn readiness_names_its_reason() {
     assert!(ready.status == StatusCode::OK && view.is_ready && view.chains[0].is_voting);
     assert_eq!((view.chains[0].height, view.chains[0].certified_height), (4, 3));
 
-    let cases: [Case<'_>; 6] = [
+    let cases: [Case<'_>; 7] = [
         (&|status| status.chain.highest_announced = Some(Height(4 + 64)), None),
         (&|status| status.chain.highest_announced = Some(Height(4 + 65)), Some(NotReady::CatchingUp)),
         (&|status| status.chain.highest_announced = None, Some(NotReady::CatchingUp)),
