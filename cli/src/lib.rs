@@ -22,7 +22,7 @@
 //! 2. Money is decimal yuan on the command line and in text, integer fen everywhere else, JSON included.
 //! 3. A nonce is noted on disk before it is used, and the transaction's id is told before anything is waited for: whoever
 //!    is interrupted can look the payment up instead of paying again.
-//! 4. No signal is sent to a process that was not recognized by program and command line.
+//! 4. No signal is sent to a process that was not recognized by its command line, which names the node's configuration.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

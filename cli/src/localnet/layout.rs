@@ -59,7 +59,8 @@ impl BankEntry {
 /// A localnet directory.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// The directory, absolute, so that a process recognizes its configuration whatever the working directory.
+    /// The directory: absolute and, where it exists, without links and `..`, so that everybody names a node's
+    /// configuration alike, whatever the working directory.
     pub root: PathBuf,
 }
 
@@ -67,10 +68,13 @@ impl Layout {
     /// The layout under `directory`, which need not exist yet.
     ///
     /// # Errors
-    /// [`Failure`] when the working directory cannot be found.
+    /// [`Failure`] when the working directory or the directory cannot be found.
     pub fn at(directory: &Path) -> Answer<Self> {
-        let root = std::path::absolute(directory).map_err(|fault| Failure::io("find", directory, &fault))?;
-        Ok(Self { root })
+        let root = match std::fs::canonicalize(directory) {
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => std::path::absolute(directory),
+            found => found,
+        };
+        Ok(Self { root: root.map_err(|fault| Failure::io("find", directory, &fault))? })
     }
 
     /// The manifest's file.
@@ -204,6 +208,8 @@ mod tests {
     fn a_manifest_comes_back_and_foreign_ones_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(folder.path()).unwrap();
+        let detour = folder.path().join("..").join(folder.path().file_name().unwrap());
+        assert_eq!(Layout::at(&detour).unwrap().root, layout.root, "one directory has one name");
         assert_eq!(layout.load().unwrap(), None);
         assert_eq!(layout.require().unwrap_err().code, "localnet_missing");
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
