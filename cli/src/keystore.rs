@@ -224,6 +224,20 @@ impl Keystore {
         Ok(entry)
     }
 
+    /// Stores a seed and the wallet under it, or neither.
+    ///
+    /// # Errors
+    /// [`Failure`] when the name is taken.
+    pub fn add_with_seed(&self, file: &KeyFile, new: NewWallet) -> Answer<WalletEntry> {
+        check_name(&new.name)?;
+        let seed = self.seed_path(&new.seed);
+        self.save_seed(&new.seed, file)?;
+        self.add(new).inspect_err(|_| {
+            // What is told is why there is no wallet, not that its seed could not be removed.
+            let _ = std::fs::remove_file(&seed);
+        })
+    }
+
     /// Encrypts a seed into a new file.
     ///
     /// # Errors

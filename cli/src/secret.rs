@@ -126,11 +126,15 @@ pub fn prompt(question: &str) -> Answer<Zeroizing<String>> {
 /// Writes a new file that only its owner can read.
 ///
 /// # Errors
-/// [`Failure`]; an existing file is not overwritten.
+/// [`Failure`]; an existing file is not overwritten, and nothing is left behind.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Answer {
     let io = |fault: std::io::Error| Failure::io("write", path, &fault);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|fault| {
+        // Half a secret is none.
+        let _ = std::fs::remove_file(path);
+        io(fault)
+    })
 }
 
 #[cfg(test)]

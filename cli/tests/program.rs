@@ -119,6 +119,27 @@ fn a_wallet_is_made_listed_and_recovered_offline() {
     let text = String::from_utf8(listed.stdout).unwrap();
     assert!(text.contains(made["wallet"]["id"].as_str().unwrap()));
     assert!(!text.contains(secret.trim()));
+    // The file of words is there already: nothing is stored, so the name is free.
+    let (home, other) = (path("one"), path("other.words"));
+    let new = |words: &str| {
+        jiaozi(&[
+            "wallet",
+            "new",
+            "bob",
+            "--genesis",
+            &genesis,
+            "--passphrase-file",
+            &passphrase,
+            "--mnemonic-file",
+            words,
+            "--keystore",
+            &home,
+            "--json",
+        ])
+    };
+    assert_eq!(error(&new(&words))["code"], "file");
+    assert_eq!(std::fs::read_to_string(&words).unwrap(), secret, "the words that were there");
+    assert_eq!(new(&other).status.code(), Some(0));
 }
 
 /// Two people, two keystores, one wallet; a payment that both sign on their own machines.

@@ -246,10 +246,13 @@ fn create(arguments: &NewArguments, seed: WalletSeed, is_new: bool, output: Outp
     let words = seed.words();
     let file_name = format!("{}.key", arguments.name);
     let file = KeyFile::seal(&Secret::WalletSeed(seed), &arguments.name, &passphrase, KdfParams::default())?;
-    keystore.save_seed(&file_name, &file)?;
-    let name = arguments.name.clone();
-    let entry = keystore.add(NewWallet {
-        name,
+    let mnemonic_file = arguments.mnemonic_file.clone().filter(|_| is_new);
+    // First the words: a wallet whose words nobody has cannot be recovered.
+    if is_new {
+        hand_out(&words, mnemonic_file.as_deref(), output)?;
+    }
+    let new = NewWallet {
+        name: arguments.name.clone(),
         genesis,
         currency,
         policy,
@@ -257,11 +260,11 @@ fn create(arguments: &NewArguments, seed: WalletSeed, is_new: bool, output: Outp
         operator: None,
         seed: file_name,
         index: 0,
+    };
+    let entry = keystore.add_with_seed(&file, new).inspect_err(|_| {
+        // Words of no wallet would be taken for those of one; that they could not be removed is not what failed.
+        let _ = mnemonic_file.as_deref().map(std::fs::remove_file);
     })?;
-    if is_new {
-        hand_out(&words, arguments.mnemonic_file.as_deref(), output)?;
-    }
-    let mnemonic_file = arguments.mnemonic_file.clone().filter(|_| is_new);
     output.result(&Created { policy_hash: entry.policy()?.hash().to_string(), wallet: entry, mnemonic_file })
 }
 
@@ -347,18 +350,17 @@ fn import(arguments: &ImportArguments, output: Output) -> Answer {
         return Err(wallet::KeyFileError::Mismatch.into());
     };
     let policy = Policy::single(seed.key(0, 0).public_key());
-    let file_name = format!("{}.key", arguments.name);
-    keystore.save_seed(&file_name, &file)?;
-    let entry = keystore.add(NewWallet {
+    let new = NewWallet {
         name: arguments.name.clone(),
         genesis,
         currency,
         policy,
         salt: operator_salt(OperatorId(arguments.operator)),
         operator: Some(arguments.operator),
-        seed: file_name,
+        seed: format!("{}.key", arguments.name),
         index: 0,
-    })?;
+    };
+    let entry = keystore.add_with_seed(&file, new)?;
     output.result(&Created {
         policy_hash: entry.policy()?.hash().to_string(),
         wallet: entry,
