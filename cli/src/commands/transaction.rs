@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use api::TransactionStatus;
 use clap::{Args, Subcommand};
-use ledger::records::{Operation, TransactionContent};
-use ledger::values::TransactionId;
+use ledger::records::{Operation, Payment, TransactionContent};
+use ledger::values::{Amount, TransactionId};
 use serde::Serialize;
 use wallet::PartialTransaction;
 use wallet::partial::PARTIAL_BYTES_MAX;
@@ -38,11 +38,13 @@ enum TransactionCommand {
         after_help = "Examples:\n  jiaozi tx wait 5f0c…\n  jiaozi tx wait 5f0c… --wait final --timeout 5"
     )]
     Wait(WaitArguments),
-    /// Write a payment to a file, for several people to sign.
+    /// Write a payment to a file, for several people to sign; or new money, or money taken out of circulation.
     #[command(after_help = "Examples:\n  \
         jiaozi tx prepare --from treasury --to jz1… --amount 500 --out payment.json\n  \
         jiaozi tx sign payment.json --with treasury\n  \
-        jiaozi tx submit payment.json")]
+        jiaozi tx submit payment.json\n  \
+        jiaozi tx prepare --from central-bank --issue --to bank-1 --amount 1000000 --out issue.json\n  \
+        jiaozi tx prepare --from bank-1 --redeem 5000 --out redeem.json")]
     Prepare(PrepareArguments),
     /// Add the signature of one of your wallets' keys to a file.
     #[command(after_help = "Examples:\n  \
@@ -86,6 +88,12 @@ struct PrepareArguments {
     from: String,
     #[command(flatten)]
     payees: Payees,
+    /// Put the amount as new money into the one wallet named with --to, instead of paying it (central bank).
+    #[arg(long)]
+    issue: bool,
+    /// Take this much out of circulation, in yuan, instead of paying (operators).
+    #[arg(long, value_name = "YUAN", conflicts_with_all = ["to", "amount", "issue"])]
+    redeem: Option<Amount>,
     /// New file for the transaction.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -190,25 +198,41 @@ impl Show for Prepared {
         let mut lines = vec![("transaction", self.id.clone()), ("from", self.wallet.clone())];
         match &self.operation {
             api::OperationView::Pay { payments } => lines.extend(payments.iter().map(|payment| {
-                let amount = ledger::values::Amount::from_fen(payment.amount_fen);
+                let amount = Amount::from_fen(payment.amount_fen);
                 ("pays", format!("{amount} yuan to {}", payment.payee))
             })),
             api::OperationView::OpenWallets { wallets } => {
                 lines.push(("opens", format!("{} wallets", wallets.len())))
             }
             api::OperationView::Issue { to, amount_fen } => {
-                lines.push((
-                    "issues",
-                    format!("{} yuan to {to}", ledger::values::Amount::from_fen(*amount_fen)),
-                ));
+                lines.push(("issues", format!("{} yuan to {to}", Amount::from_fen(*amount_fen))));
             }
             api::OperationView::Redeem { amount_fen } => {
-                lines.push(("redeems", format!("{} yuan", ledger::values::Amount::from_fen(*amount_fen))));
+                lines.push(("redeems", format!("{} yuan", Amount::from_fen(*amount_fen))));
             }
         }
         lines.push(("signatures", format!("{} there, {} missing", self.signed, self.missing)));
         lines.push(("file", self.file.display().to_string()));
         facts(&lines)
+    }
+}
+
+impl PrepareArguments {
+    /// What the transaction is to ask for.
+    fn operation(&self) -> Answer<Operation> {
+        if let Some(amount) = self.redeem {
+            return Ok(Operation::Redeem { amount });
+        }
+        let operation = self.payees.operation(&self.send.keystore.open()?)?;
+        match operation {
+            Operation::Pay { payments } if self.issue => match payments[..] {
+                [Payment { payee, amount }] => Ok(Operation::Issue { to: payee, amount }),
+                _ => Err(Failure::usage("issue", "new money goes into one wallet")
+                    .at("--to")
+                    .mend("prepare one transaction for each wallet")),
+            },
+            operation => Ok(operation),
+        }
     }
 }
 
@@ -256,7 +280,7 @@ fn prepare(arguments: &PrepareArguments, output: Output) -> Answer {
         .at("--out")
         .mend("name a new file"));
     }
-    let operation: Operation = arguments.payees.operation(&arguments.send.keystore.open()?)?;
+    let operation = arguments.operation()?;
     let sender = arguments.send.sender(&arguments.from)?;
     let partial = sender.build(operation)?.partial()?;
     save(&partial, &arguments.out)?;
