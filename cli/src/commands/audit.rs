@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use api::{ClientError, ErrorCode};
 use audit::{AuditError, DatabaseSource, Difference, FeedSource, Replay, Report};
 use clap::{Args, Subcommand};
 use ledger::proofs::{Fact, ProofFile};
 use ledger::records::GenesisSpec;
 use ledger::records::outcome::Rejection;
-use ledger::values::{Canonical as _, ChainId};
+use ledger::values::{Canonical as _, ChainId, GenesisHash};
 use serde::Serialize;
 use storage::{Identity, RocksOptions, RocksReader, VerifyReport, read_identity};
 
-use crate::connection::NodeOptions;
+use crate::connection::{Connection, NodeOptions};
 use crate::failure::{Answer, Exit, Failure};
 use crate::output::{Output, Show, facts, grouped};
 use crate::progress::Progress;
@@ -98,11 +99,15 @@ fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
     let (report, checked) = match &arguments.data {
         None => {
             let connection = arguments.node.connect()?;
+            require_network(&connection, spec.hash())?;
             (replay.run(Box::new(FeedSource::new(&connection.client, chain)?), None)?, None)
         }
         Some(data) => {
             let path = find_database(data, chain)?;
             let found = read_identity(&path).map_err(AuditError::from)?;
+            if found.genesis != spec.hash().0 {
+                return Err(other_network("the data directory", GenesisHash(found.genesis), spec.hash()));
+            }
             let identity = Identity { genesis: spec.hash().0, ..found };
             let reader = RocksReader::open(&path, Some(&identity), RocksOptions::default())
                 .map_err(AuditError::from)?;
@@ -115,6 +120,30 @@ fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
     };
     drop(bar);
     output.result(&Verdict::new(&report, checked))
+}
+
+/// Refuses a node of another network, whose blocks would look forged.
+fn require_network(connection: &Connection, expected: GenesisHash) -> Answer {
+    let scope_missing = ErrorCode::ScopeMissing.code();
+    let found = connection.wait(async {
+        match connection.client.network().await {
+            Ok(view) => Ok(Some(view.genesis_hash)),
+            // A token may open the feed alone; then the first block tells.
+            Err(ClientError::Refused(error)) if error.code == scope_missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    })?;
+    match found {
+        Some(found) if found != expected => Err(other_network("the node", found, expected)),
+        _ => Ok(()),
+    }
+}
+
+fn other_network(what: &str, found: GenesisHash, expected: GenesisHash) -> Failure {
+    let message = format!("{what} is of network {found}, the genesis file is of {expected}");
+    Failure::usage("other_network", message)
+        .at("--genesis")
+        .mend("name the genesis file of the network that is to be audited, or another node or data directory")
 }
 
 fn genesis_path(arguments: &ReplayArguments, output: Output) -> Answer<PathBuf> {
@@ -192,7 +221,7 @@ impl From<AuditError> for Failure {
                 let (exit, mend) = match fault {
                     storage::StorageError::Locked { .. } => (
                         Exit::Unreachable,
-                        "stop the node that uses it, or replay through the node's feed: --node URL --genesis FILE",
+                        "have the node that uses it stopped, or replay through the node's feed: --node URL --genesis FILE",
                     ),
                     _ => (Exit::Usage, mend),
                 };
