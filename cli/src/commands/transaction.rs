@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use api::TransactionStatus;
+use api::{OperationView, TransactionStatus};
 use clap::{Args, Subcommand};
 use ledger::records::{Operation, Payment, TransactionContent};
 use ledger::values::{Amount, TransactionId};
@@ -157,7 +157,8 @@ impl Show for Shown {
             lines.push(("reason", format!("{} ({} {})", error.message, error.code, error.name)));
         }
         if let Some(transaction) = &status.transaction {
-            lines.push(("wallet", transaction.wallet.to_string()));
+            lines.push(("from", transaction.wallet.to_string()));
+            lines.extend(operation_lines(&transaction.operation));
         }
         if let Some(file) = &self.proof_file {
             lines.push(("proof", file.display().to_string()));
@@ -171,7 +172,7 @@ impl Show for Shown {
 struct Prepared {
     id: String,
     wallet: String,
-    operation: api::OperationView,
+    operation: OperationView,
     valid_until_ms: u64,
     signed: usize,
     missing: usize,
@@ -184,7 +185,7 @@ impl Prepared {
         Self {
             id: partial.id().to_string(),
             wallet: content.wallet.to_string(),
-            operation: api::OperationView::new(&content.operation),
+            operation: OperationView::new(&content.operation),
             valid_until_ms: content.valid_until.0,
             signed: partial.signed_by().count(),
             missing: partial.missing(),
@@ -196,24 +197,26 @@ impl Prepared {
 impl Show for Prepared {
     fn text(&self) -> String {
         let mut lines = vec![("transaction", self.id.clone()), ("from", self.wallet.clone())];
-        match &self.operation {
-            api::OperationView::Pay { payments } => lines.extend(payments.iter().map(|payment| {
-                let amount = Amount::from_fen(payment.amount_fen);
-                ("pays", format!("{amount} yuan to {}", payment.payee))
-            })),
-            api::OperationView::OpenWallets { wallets } => {
-                lines.push(("opens", format!("{} wallets", wallets.len())))
-            }
-            api::OperationView::Issue { to, amount_fen } => {
-                lines.push(("issues", format!("{} yuan to {to}", Amount::from_fen(*amount_fen))));
-            }
-            api::OperationView::Redeem { amount_fen } => {
-                lines.push(("redeems", format!("{} yuan", Amount::from_fen(*amount_fen))));
-            }
-        }
+        lines.extend(operation_lines(&self.operation));
         lines.push(("signatures", format!("{} there, {} missing", self.signed, self.missing)));
         lines.push(("file", self.file.display().to_string()));
         facts(&lines)
+    }
+}
+
+/// What a transaction asks for, with amounts in yuan.
+pub(super) fn operation_lines(operation: &OperationView) -> Vec<(&'static str, String)> {
+    let yuan = |fen: u64| format!("{} yuan", Amount::from_fen(fen));
+    match operation {
+        OperationView::Pay { payments } => payments
+            .iter()
+            .map(|payment| ("pays", format!("{} to {}", yuan(payment.amount_fen), payment.payee)))
+            .collect(),
+        OperationView::OpenWallets { wallets } => vec![("opens", format!("{} wallets", wallets.len()))],
+        OperationView::Issue { to, amount_fen } => {
+            vec![("issues", format!("{} to {to}", yuan(*amount_fen)))]
+        }
+        OperationView::Redeem { amount_fen } => vec![("redeems", yuan(*amount_fen))],
     }
 }
 
