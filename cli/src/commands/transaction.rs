@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use api::{OperationView, TransactionStatus};
+use api::{ApiError, ErrorCode, OperationView, TransactionState, TransactionStatus};
 use clap::{Args, Subcommand};
 use ledger::records::{Operation, Payment, TransactionContent};
 use ledger::values::{Amount, TransactionId};
@@ -27,7 +27,7 @@ pub struct TransactionArguments {
 
 #[derive(Debug, Subcommand)]
 enum TransactionCommand {
-    /// Where a transaction stands; with --proof, fetch the proof of its outcome.
+    /// Where a transaction stands; exit 1 if the node does not know it. With --proof, fetch the proof of its outcome.
     #[command(after_help = "Examples:\n  \
         jiaozi tx show 5f0c…\n  \
         jiaozi tx show 5f0c… --proof payment.proof\n  \
@@ -268,10 +268,38 @@ pub fn run(arguments: TransactionArguments, output: Output) -> Answer {
 fn show(arguments: &ShowArguments, output: Output) -> Answer {
     let connection = arguments.node.connect()?;
     let status = connection.wait(connection.client.transaction(arguments.id))?;
-    if let Some(path) = &arguments.proof {
-        save_proof(path, &connection.wait(connection.client.transaction_proof(arguments.id))?)?;
+    if status.status == TransactionState::Unknown {
+        return Err(Failure::from(ApiError::from(ErrorCode::TransactionUnknown)).at("ID"));
     }
-    output.result(&Shown { status, proof_file: arguments.proof.clone() })
+    let state = status.status;
+    let Some(path) = &arguments.proof else {
+        return output.result(&Shown { status, proof_file: None });
+    };
+    if state != TransactionState::Certified {
+        output.result(&Shown { status, proof_file: None })?;
+        return Err(no_proof(arguments.id, state));
+    }
+    save_proof(path, &connection.wait(connection.client.transaction_proof(arguments.id))?)?;
+    output.result(&Shown { status, proof_file: Some(path.clone()) })
+}
+
+/// Why there is no proof of a transaction, and whether there may be one later.
+fn no_proof(id: TransactionId, state: TransactionState) -> Failure {
+    let (message, mend) = match state {
+        TransactionState::Expired => (
+            format!("transaction {id} has expired without an outcome, so there is nothing to prove"),
+            "it can never be executed; send anew".to_owned(),
+        ),
+        _ => (
+            format!(
+                "transaction {id} is {} and not certified yet, so there is no proof yet",
+                state_name(state)
+            ),
+            format!("wait with: jiaozi tx wait {id}"),
+        ),
+    };
+    let failure = Failure::from(ApiError::from(ErrorCode::NotCertified)).at("--proof");
+    Failure { message, mend, ..failure }
 }
 
 fn prepare(arguments: &PrepareArguments, output: Output) -> Answer {
@@ -333,4 +361,25 @@ fn load(path: &Path) -> Answer<PartialTransaction> {
 fn save(partial: &PartialTransaction, path: &Path) -> Answer {
     let json = partial.to_json()? + "\n";
     wallet::files::replace_private(path, json.as_bytes()).map_err(|fault| Failure::unreachable("file", fault))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_proof_says_whether_waiting_helps() {
+        let id = TransactionId([7; 32]);
+        let pending = no_proof(id, TransactionState::Pending);
+        assert_eq!(
+            (pending.code.as_str(), pending.field.as_deref()),
+            ("1409 not_certified", Some("--proof"))
+        );
+        assert!(
+            pending.message.contains("pending") && pending.mend.starts_with("wait with: "),
+            "{pending:?}"
+        );
+        let expired = no_proof(id, TransactionState::Expired);
+        assert!(expired.message.contains("expired") && !expired.mend.contains("wait"), "{expired:?}");
+    }
 }
