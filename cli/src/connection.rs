@@ -159,5 +159,6 @@ mod tests {
         let connection = options.connect().unwrap();
         let failure = connection.wait(connection.client.network()).unwrap_err();
         assert_eq!((failure.exit, failure.code.as_str()), (Exit::Unreachable, "node_unreachable"));
+        assert!(failure.message.to_lowercase().contains("connection refused"), "{failure:?}");
     }
 }

@@ -12,6 +12,9 @@ use crate::transaction::TransactionState;
 /// The cause in the HTTP library, for people. Boxed so that the library stays behind this crate.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
+/// Most causes that are told.
+const CAUSES_MAX: usize = 8;
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -48,7 +51,11 @@ pub enum ClientError {
     )]
     Setup(#[source] Cause),
     /// No connection, or it broke.
-    #[error("{url} cannot be reached: {source}. Mend: check that the node runs and listens there")]
+    #[error(
+        "{url} cannot be reached: {causes}. Mend: check that the node runs and listens there, with http or https as \
+         written; an authority of its own is named with --ca-file",
+        causes = causes(.source)
+    )]
     Unreachable {
         /// What was asked for.
         url: String,
@@ -123,6 +130,21 @@ pub enum ClientError {
     },
 }
 
+/// A cause and all causes behind it: the first says only that a request failed.
+fn causes(cause: &Cause) -> String {
+    let mut text = cause.to_string();
+    let mut next = std::error::Error::source(&**cause);
+    for _ in 0..CAUSES_MAX {
+        let Some(cause) = next else { break };
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = std::error::Error::source(cause);
+    }
+    text
+}
+
 impl ClientError {
     /// Whether trying the same again can help.
     #[must_use]
@@ -156,5 +178,29 @@ impl FileProblem {
             Self::Token => "put the one-line token of the node's operator into it",
             Self::Certificate => "name the PEM file of the authority that signed the node's certificate",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{said}")]
+    struct Layer {
+        said: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn what_cannot_be_reached_says_every_cause_once() {
+        let refused = Layer { said: "connection refused", source: None };
+        let repeated = Layer { said: "connection refused", source: Some(Box::new(refused)) };
+        let source = Box::new(Layer { said: "error sending request", source: Some(Box::new(repeated)) });
+        let text = ClientError::Unreachable { url: "http://127.0.0.1:1".into(), source }.to_string();
+        assert!(
+            text.contains("cannot be reached: error sending request: connection refused. Mend: "),
+            "{text}"
+        );
     }
 }
