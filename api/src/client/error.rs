@@ -117,8 +117,9 @@ pub enum ClientError {
     Bulk(#[from] BulkError),
     /// Waiting for the certificate took longer than asked.
     #[error(
-        "transaction {id} is {status:?} after {waited_ms} ms. \
-         Mend: ask for it again; do not pay a second time"
+        "transaction {id} is {state} after {waited_ms} ms. \
+         Mend: ask for it again; do not pay a second time",
+        state = state_name(.status)
     )]
     NotCertified {
         /// The transaction.
@@ -143,6 +144,18 @@ fn causes(cause: &Cause) -> String {
         next = std::error::Error::source(cause);
     }
     text
+}
+
+/// A state in the words of REST.
+const fn state_name(state: &TransactionState) -> &'static str {
+    match state {
+        TransactionState::Unknown => "unknown",
+        TransactionState::Pending => "pending",
+        TransactionState::NotExecuted => "not_executed",
+        TransactionState::Final => "final",
+        TransactionState::Certified => "certified",
+        TransactionState::Expired => "expired",
+    }
 }
 
 impl ClientError {

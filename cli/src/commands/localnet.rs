@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use ledger::values::quorum::VALIDATORS_MIN;
 use serde::Serialize;
 
+use super::status::not_ready_name;
 use crate::failure::{Answer, Failure};
 use crate::localnet::create::{BANKS_MAX, create};
 use crate::localnet::demo::{DEMO_WALLETS_MAX, fund};
@@ -122,7 +123,7 @@ struct BankStatus {
     stranger_pid: Option<u32>,
     answers: bool,
     is_ready: bool,
-    reason: Option<String>,
+    reason: Option<&'static str>,
     height: Option<u64>,
     certified_height: Option<u64>,
     connected: Option<usize>,
@@ -138,7 +139,7 @@ impl BankStatus {
             stranger_pid: found.stranger(),
             answers: seen.is_some(),
             is_ready: seen.is_some_and(|seen| seen.ready.is_ready),
-            reason: chain.and_then(|chain| chain.reason).map(|reason| format!("{reason:?}")),
+            reason: chain.and_then(|chain| chain.reason).map(not_ready_name),
             height: chain.map(|chain| chain.height),
             certified_height: chain.map(|chain| chain.certified_height),
             connected: seen.map(Seen::connected),
@@ -149,7 +150,7 @@ impl BankStatus {
         if let Some(pid) = self.stranger_pid {
             return format!("unknown: process {pid} is not recognized");
         }
-        match (self.pid, self.answers, self.is_ready, &self.reason) {
+        match (self.pid, self.answers, self.is_ready, self.reason) {
             (None, ..) => "stopped".to_owned(),
             (Some(_), false, ..) => "starting".to_owned(),
             (Some(_), true, true, _) => "ready".to_owned(),
