@@ -10,7 +10,7 @@ use clap::Args;
 use wallet::Passphrase;
 use zeroize::Zeroizing;
 
-use crate::failure::{Answer, Failure};
+use crate::failure::{Answer, Exit, Failure};
 
 /// Longest passphrase or mnemonic.
 const SECRET_BYTES_MAX: u64 = 4_096;
@@ -87,7 +87,8 @@ fn read_descriptor(descriptor: u32) -> Answer<Zeroizing<String>> {
 fn read_secret(file: File) -> Answer<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).map_err(|fault| {
-        Failure::unreachable("secret", format_args!("the secret cannot be read: {fault}"))
+        let message = format!("the secret cannot be read: {fault}");
+        Failure::new(Exit::of_file(&fault), "secret", message).mend("name a private file that holds text")
     })?;
     if text.len() as u64 > SECRET_BYTES_MAX {
         return Err(Failure::usage(

@@ -25,6 +25,7 @@ fn exit_codes_tell_usage_from_reach() {
     assert_eq!(jiaozi(&[]).status.code(), Some(2));
     assert_eq!(jiaozi(&["nonsense"]).status.code(), Some(2));
     assert_eq!(jiaozi(&["genesis", "show", "/nonexistent"]).status.code(), Some(2));
+    assert_eq!(jiaozi(&["tx", "submit", "/nonexistent"]).status.code(), Some(2));
     assert_eq!(jiaozi(&["chain", "status", "--node", "http://127.0.0.1:1"]).status.code(), Some(3));
 }
 

@@ -8,6 +8,7 @@ use ledger::records::{Operation, Payment, TransactionContent};
 use ledger::values::{Amount, TransactionId};
 use serde::Serialize;
 use wallet::PartialTransaction;
+use wallet::files::FileError;
 use wallet::partial::PARTIAL_BYTES_MAX;
 
 use super::pay::Payees;
@@ -360,7 +361,10 @@ fn load(path: &Path) -> Answer<PartialTransaction> {
 /// Replaces the file as a whole: an interrupted write must not lose other people's signatures.
 fn save(partial: &PartialTransaction, path: &Path) -> Answer {
     let json = partial.to_json()? + "\n";
-    wallet::files::replace_private(path, json.as_bytes()).map_err(|fault| Failure::unreachable("file", fault))
+    wallet::files::replace_private(path, json.as_bytes()).map_err(|fault| match &fault {
+        FileError::Io { path, action, source } => Failure::io(action, path, source),
+        _ => Failure::usage("file", &fault),
+    })
 }
 
 #[cfg(test)]
