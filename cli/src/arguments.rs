@@ -171,6 +171,19 @@ mod tests {
     }
 
     #[test]
+    fn a_negative_amount_is_told_so() {
+        for line in [
+            "jiaozi pay --from alice --to jz1x --amount -1",
+            "jiaozi issue --to bank-1 --amount -1.50",
+            "jiaozi redeem --from bank-1 --amount -1",
+            "jiaozi tx prepare --from bank-1 --redeem -1 --out redeem.json",
+        ] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains("an amount is not negative"), "{error}");
+        }
+    }
+
+    #[test]
     fn wrong_lines_are_usage_errors() {
         for line in [
             "jiaozi",

@@ -11,7 +11,7 @@ use wallet::PartialTransaction;
 use wallet::files::FileError;
 use wallet::partial::PARTIAL_BYTES_MAX;
 
-use super::pay::Payees;
+use super::pay::{Payees, yuan};
 use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
 use crate::keystore::KeystoreOptions;
@@ -93,7 +93,7 @@ struct PrepareArguments {
     #[arg(long)]
     issue: bool,
     /// Take this much out of circulation, in yuan, instead of paying (operators).
-    #[arg(long, value_name = "YUAN", conflicts_with_all = ["to", "amount", "issue"])]
+    #[arg(long, value_name = "YUAN", conflicts_with_all = ["to", "amount", "issue"], allow_negative_numbers = true, value_parser = yuan)]
     redeem: Option<Amount>,
     /// New file for the transaction.
     #[arg(long, value_name = "FILE")]
