@@ -104,23 +104,36 @@ fn read_secret(file: File) -> Answer<Zeroizing<String>> {
     Ok(Zeroizing::new(trimmed.to_owned()))
 }
 
-/// Asks at the terminal, without echo.
+/// Asks for the words of a wallet at the terminal, without echo.
 ///
 /// # Errors
 /// [`Failure`] when there is no terminal.
-pub fn prompt(question: &str) -> Answer<Zeroizing<String>> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "passphrase_missing",
-            "a passphrase is needed and there is no terminal to ask at",
+pub fn prompt_words() -> Answer<Zeroizing<String>> {
+    ask("Words: ", || {
+        Failure::usage(
+            "words_missing",
+            "the words of the wallet are needed and there is no terminal to ask at",
         )
-        .at("--passphrase-file")
-        .mend(
-            "name a private file with --passphrase-file or JIAOZI_PASSPHRASE_FILE, or pass --passphrase-fd",
-        ));
+        .at("--mnemonic-file")
+        .mend("name the private file that holds them with --mnemonic-file")
+    })
+}
+
+fn prompt(question: &str) -> Answer<Zeroizing<String>> {
+    ask(question, || {
+        Failure::usage("passphrase_missing", "a passphrase is needed and there is no terminal to ask at")
+            .at("--passphrase-file")
+            .mend("name a private file with --passphrase-file or JIAOZI_PASSPHRASE_FILE, or pass --passphrase-fd")
+    })
+}
+
+/// Asks at the terminal, without echo; `missing` is the failure where there is none.
+fn ask(question: &str, missing: impl FnOnce() -> Failure) -> Answer<Zeroizing<String>> {
+    if !std::io::stdin().is_terminal() {
+        return Err(missing());
     }
     rpassword::prompt_password(question).map(Zeroizing::new).map_err(|fault| {
-        Failure::unreachable("terminal", format_args!("cannot ask for the passphrase: {fault}"))
+        Failure::unreachable("terminal", format_args!("cannot ask at the terminal: {fault}"))
     })
 }
 

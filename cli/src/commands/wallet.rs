@@ -18,7 +18,7 @@ use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
 use crate::keystore::{KeystoreOptions, NewWallet, WalletEntry};
 use crate::output::{Output, Show, facts, is_terminal, table};
-use crate::secret::{PassphraseOptions, prompt, read_file, write_private};
+use crate::secret::{PassphraseOptions, prompt_words, read_file, write_private};
 use crate::send::{SendOptions, Sent};
 
 /// Arguments of `jiaozi wallet`.
@@ -197,7 +197,7 @@ pub fn run(arguments: WalletArguments, output: Output) -> Answer {
             }
             let words = match &arguments.mnemonic_file {
                 Some(path) => read_file(path, "--mnemonic-file")?,
-                None => prompt("Words: ")?,
+                None => prompt_words()?,
             };
             let seed = WalletSeed::from_words(&words).map_err(seed_failure)?;
             create(&arguments, seed, false, output)
