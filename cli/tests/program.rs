@@ -55,6 +55,19 @@ fn failures_are_objects_for_programs_and_lines_for_people() {
 }
 
 #[test]
+fn a_wrong_command_line_is_an_object_for_programs_too() {
+    let line = ["pay", "--from", "a", "--to", "b", "--amount", "-1", "--json"];
+    let refused = jiaozi(&line);
+    assert_eq!(refused.status.code(), Some(2));
+    let failed = error(&refused);
+    assert_eq!((&failed["code"], &failed["field"]), (&"command_line".into(), &"--amount".into()));
+    assert!(failed["message"].as_str().is_some_and(|message| message.contains("not negative")), "{failed}");
+    assert_eq!(error(&jiaozi(&["nonsense", "--json"]))["code"], "command_line");
+    let text = String::from_utf8(jiaozi(&line[..7]).stderr).unwrap();
+    assert!(text.starts_with("error: ") && text.contains("--help"), "{text}");
+}
+
+#[test]
 fn secrets_do_not_get_into_pipes() {
     let failed = error(&jiaozi(&["wallet", "new", "alice", "--json"]));
     assert_eq!((&failed["code"], &failed["field"]), (&"words_would_leak".into(), &"--mnemonic-file".into()));
