@@ -227,7 +227,7 @@ pub fn run(arguments: LocalnetArguments, output: Output) -> Answer {
 }
 
 fn up(arguments: &UpArguments, output: Output) -> Answer {
-    let layout = Layout::at(&arguments.directory.directory)?;
+    let (layout, _held) = Layout::hold(&arguments.directory.directory)?;
     let manifest = match layout.load()? {
         Some(manifest) => {
             let asked = arguments.banks.map_or(manifest.banks.len(), usize::from);

@@ -13,6 +13,7 @@
 //! bank-N/node.pid        its process while it runs
 //! ```
 
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,29 @@ impl Layout {
             found => found,
         };
         Ok(Self { root: root.map_err(|fault| Failure::io("find", directory, &fault))? })
+    }
+
+    /// Makes the directory where there is none, and holds it against every other `up`: two would write two networks into
+    /// it. The lock is released by the kernel when its holder ends, however it ends.
+    ///
+    /// # Errors
+    /// [`Failure`] when somebody else holds it.
+    pub fn hold(directory: &Path) -> Answer<(Self, File)> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|fault| Failure::io("make", directory, &fault))?;
+        let layout = Self::at(directory)?;
+        let folder = File::open(&layout.root).map_err(|fault| Failure::io("open", &layout.root, &fault))?;
+        match folder.try_lock() {
+            Ok(()) => Ok((layout, folder)),
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("another `jiaozi localnet up` works in {}", layout.root.display());
+                Err(Failure::refused("localnet_busy", message)
+                    .at("--directory")
+                    .mend("wait until it is done, or name another directory"))
+            }
+            Err(TryLockError::Error(fault)) => Err(Failure::io("lock", &layout.root, &fault)),
+        }
     }
 
     /// The manifest's file.
@@ -203,6 +227,17 @@ fn is_bank_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_up_at_a_time_works_in_a_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("net");
+        let (layout, held) = Layout::hold(&directory).unwrap();
+        let refused = Layout::hold(&directory.join("..").join("net")).unwrap_err();
+        assert_eq!(refused.code, "localnet_busy");
+        drop(held);
+        assert_eq!(Layout::hold(&directory).unwrap().0.root, layout.root);
+    }
 
     #[test]
     fn a_manifest_comes_back_and_foreign_ones_are_refused() {
