@@ -384,6 +384,9 @@ mod tests {
         let wrong = keystore.secret(&entry, &Passphrase::generate().unwrap()).unwrap_err();
         assert_eq!((wrong.exit, wrong.code.as_str()), (Exit::Refused, "passphrase_wrong"));
         assert_eq!(keystore.add(new("alice", key)).unwrap_err().code, "wallet_entry", "the name is taken");
+        let taken = NewWallet { seed: "other.key".into(), ..new("alice", key) };
+        assert_eq!(keystore.add_with_seed(&file, taken).unwrap_err().code, "wallet_entry");
+        assert!(!keystore.seed_path("other.key").exists(), "no seed without its wallet");
         assert!(entry.require_network(GenesisHash([1; 32])).is_ok());
         assert_eq!(entry.require_network(GenesisHash([2; 32])).unwrap_err().code, "other_network");
     }

@@ -52,8 +52,9 @@ pub enum ClientError {
     Setup(#[source] Cause),
     /// No connection, or it broke.
     #[error(
-        "{url} cannot be reached: {causes}. Mend: check that the node runs and listens there, with http or https as \
-         written; an authority of its own is named with --ca-file",
+        "{url} cannot be reached: {causes}. \
+         Mend: check that the node runs and listens there, with http or https as written; \
+         an authority of its own is named with --ca-file",
         causes = causes(.source)
     )]
     Unreachable {

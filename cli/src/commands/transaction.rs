@@ -93,7 +93,8 @@ struct PrepareArguments {
     #[arg(long)]
     issue: bool,
     /// Take this much out of circulation, in yuan, instead of paying (operators).
-    #[arg(long, value_name = "YUAN", conflicts_with_all = ["to", "amount", "issue"], allow_negative_numbers = true, value_parser = yuan)]
+    #[arg(long, value_name = "YUAN", allow_negative_numbers = true, value_parser = yuan)]
+    #[arg(conflicts_with_all = ["to", "amount", "issue"])]
     redeem: Option<Amount>,
     /// New file for the transaction.
     #[arg(long, value_name = "FILE")]
