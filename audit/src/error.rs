@@ -55,7 +55,7 @@ impl AuditError {
             Self::Different(_) => {
                 "keep this copy as evidence, and replay another operator's copy to see which one is forged"
             }
-            Self::Storage(fault) => fault.mend(),
+            Self::Storage(fault) => storage_mend(fault),
             Self::Feed(_) => "check the node's address and token, then try again",
             Self::Genesis(_) | Self::ChainUnknown { .. } => {
                 "name the genesis file of the network that is audited"
@@ -64,6 +64,23 @@ impl AuditError {
             Self::Randomness(_) => "check /dev/urandom, then try again",
             Self::Stage => "report it with the command that led here",
         }
+    }
+}
+
+/// What an auditor can do about a data directory. [`StorageError::mend`] speaks to the operator of a node.
+const fn storage_mend(fault: &StorageError) -> &'static str {
+    match fault {
+        StorageError::Foreign { .. } => "name the data directory of the chain and network that are audited",
+        StorageError::NotOurs { .. } | StorageError::Missing { .. } => {
+            "name a node's data directory; it has a file named STORE"
+        }
+        StorageError::Locked { .. } => "have the node stopped, or replay through its feed",
+        StorageError::Corruption { .. } => {
+            "take a new copy; if that is damaged too, keep it as evidence and audit another operator's"
+        }
+        StorageError::DiskFull => "free space on the device, then try again",
+        StorageError::Io { .. } => "check that the path exists and that you may read it, then try again",
+        _ => fault.mend(),
     }
 }
 

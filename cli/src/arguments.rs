@@ -152,6 +152,8 @@ mod tests {
             "jiaozi tx show ID --proof payment.proof",
             "jiaozi tx wait ID",
             "jiaozi tx prepare --from alice --to jz1x --amount 3 --out payment.json",
+            "jiaozi tx prepare --from central-bank --issue --to bank-1 --amount 3 --out issue.json",
+            "jiaozi tx prepare --from bank-1 --redeem 3 --out redeem.json",
             "jiaozi tx sign payment.json --with alice",
             "jiaozi tx submit payment.json",
             "jiaozi audit replay --data data --threads 2",
@@ -169,12 +171,27 @@ mod tests {
     }
 
     #[test]
+    fn a_negative_amount_is_told_so() {
+        for line in [
+            "jiaozi pay --from alice --to jz1x --amount -1",
+            "jiaozi issue --to bank-1 --amount -1.50",
+            "jiaozi redeem --from bank-1 --amount -1",
+            "jiaozi tx prepare --from bank-1 --redeem -1 --out redeem.json",
+        ] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains("an amount is not negative"), "{error}");
+        }
+    }
+
+    #[test]
     fn wrong_lines_are_usage_errors() {
         for line in [
             "jiaozi",
             "jiaozi pay --from alice --to jz1x",
             "jiaozi pay --from alice --to jz1x --amount 1.234",
             "jiaozi pay --from alice --to jz1x --amount -1",
+            "jiaozi tx prepare --from alice --out payment.json",
+            "jiaozi tx prepare --from alice --redeem 3 --to jz1x --amount 3 --out payment.json",
             "jiaozi localnet up --banks three",
             "jiaozi localnet up --banks 3",
             "jiaozi tx show 00",

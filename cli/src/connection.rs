@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::path::PathBuf;
 
-use api::{ApiError, Client, ClientConfig, ClientError, ErrorCode, Token};
+use api::{ApiError, Client, ClientConfig, ClientError, ErrorCode, Token, WalletView};
 use clap::Args;
-use ledger::values::{ChainId, Currency, GenesisHash};
+use ledger::values::{ChainId, Currency, GenesisHash, WalletId};
 use tokio::runtime::Runtime;
 
 use crate::failure::{Answer, Exit, Failure};
@@ -73,6 +73,20 @@ impl Connection {
         Ok(self.runtime.block_on(call)?)
     }
 
+    /// A wallet as the chain knows it.
+    ///
+    /// # Errors
+    /// [`Failure`]; of a wallet that the chain does not have, naming it and what opens it.
+    pub fn wallet(&self, id: WalletId) -> Answer<WalletView> {
+        let found = self.runtime.block_on(self.client.wallet(id, Some(self.chain)));
+        found.map_err(|error| match error {
+            ClientError::Refused(refusal) if refusal.code == ErrorCode::WalletUnknown.code() => {
+                not_open(refusal, id)
+            }
+            error => error.into(),
+        })
+    }
+
     /// What a transaction for this node's chain must name; `expected` is the genesis hash that the caller trusts.
     ///
     /// # Errors
@@ -93,6 +107,14 @@ impl Connection {
         let currency = view.currency.parse().map_err(|fault| Failure::refused("currency", fault))?;
         Ok(Terms { genesis: network.genesis_hash, chain: self.chain, currency })
     }
+}
+
+/// A new wallet exists in the keystore before it exists on the chain.
+fn not_open(refusal: ApiError, id: WalletId) -> Failure {
+    let message = format!("wallet {id} does not exist on the chain");
+    let mend =
+        "have it opened by an operator, with what `jiaozi wallet new` printed for them; else check the id";
+    Failure { message, ..Failure::from(refusal) }.mend(mend)
 }
 
 impl From<ClientError> for Failure {
@@ -144,6 +166,14 @@ mod tests {
     }
 
     #[test]
+    fn a_wallet_that_is_not_open_is_named() {
+        let id = WalletId([7; 32]);
+        let failure = not_open(ApiError::from(ErrorCode::WalletUnknown), id);
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::Refused, "1403 wallet_unknown"));
+        assert!(failure.message.contains(&id.to_string()) && failure.mend.contains("opened"), "{failure:?}");
+    }
+
+    #[test]
     fn an_address_in_the_clear_is_a_usage_error() {
         let options =
             NodeOptions { node: "http://10.0.0.1".into(), token_file: None, ca_file: None, chain: 0 };
@@ -159,5 +189,6 @@ mod tests {
         let connection = options.connect().unwrap();
         let failure = connection.wait(connection.client.network()).unwrap_err();
         assert_eq!((failure.exit, failure.code.as_str()), (Exit::Unreachable, "node_unreachable"));
+        assert!(failure.message.to_lowercase().contains("connection refused"), "{failure:?}");
     }
 }

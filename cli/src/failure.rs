@@ -4,9 +4,10 @@
 //! | --- | --- |
 //! | 0 | done |
 //! | 1 | refused, or a check failed |
-//! | 2 | the command line or a file it names is wrong |
+//! | 2 | the command line is wrong, or a file it names: missing, there already, closed to you, something else |
 //! | 3 | something could not be reached: a node, a directory, the terminal |
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Serialize;
@@ -21,6 +22,22 @@ pub enum Exit {
     Usage = 2,
     /// Something could not be reached.
     Unreachable = 3,
+}
+
+impl Exit {
+    /// How a process ends that cannot use a file: the wrong one was named, or the device does not do its part.
+    #[must_use]
+    pub fn of_file(fault: &std::io::Error) -> Self {
+        match fault.kind() {
+            ErrorKind::NotFound
+            | ErrorKind::AlreadyExists
+            | ErrorKind::PermissionDenied
+            | ErrorKind::IsADirectory
+            | ErrorKind::NotADirectory
+            | ErrorKind::InvalidData => Self::Usage,
+            _ => Self::Unreachable,
+        }
+    }
 }
 
 /// Why a command ended without doing what was asked.
@@ -75,8 +92,12 @@ impl Failure {
     /// A file that could not be read or written.
     #[must_use]
     pub fn io(action: &str, path: &Path, fault: &std::io::Error) -> Self {
-        Self::unreachable("file", format_args!("cannot {action} {}: {fault}", path.display()))
-            .mend("check that the path exists and that you may use it")
+        let mend = match fault.kind() {
+            ErrorKind::AlreadyExists => "name a file that does not exist yet",
+            _ => "check that the path exists and that you may use it",
+        };
+        let message = format!("cannot {action} {}: {fault}", path.display());
+        Self::new(Exit::of_file(fault), "file", message).mend(mend)
     }
 
     /// The same, about a field or option.
@@ -113,6 +134,14 @@ mod tests {
             ("bank-1: wrong key", "ask them again")
         );
         assert_eq!(failure.text(), "error: bank-1: wrong key\n  code   genesis\n  next   ask them again");
+    }
+
+    #[test]
+    fn a_missing_file_is_a_wrong_command_line_and_a_broken_device_is_not() {
+        let exit = |kind: ErrorKind| Failure::io("read", Path::new("x"), &kind.into()).exit;
+        assert_eq!(exit(ErrorKind::NotFound), Exit::Usage);
+        assert_eq!(exit(ErrorKind::AlreadyExists), Exit::Usage);
+        assert_eq!(exit(ErrorKind::StorageFull), Exit::Unreachable);
     }
 
     #[test]

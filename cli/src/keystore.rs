@@ -224,6 +224,20 @@ impl Keystore {
         Ok(entry)
     }
 
+    /// Stores a seed and the wallet under it, or neither.
+    ///
+    /// # Errors
+    /// [`Failure`] when the name is taken.
+    pub fn add_with_seed(&self, file: &KeyFile, new: NewWallet) -> Answer<WalletEntry> {
+        check_name(&new.name)?;
+        let seed = self.seed_path(&new.seed);
+        self.save_seed(&new.seed, file)?;
+        self.add(new).inspect_err(|_| {
+            // What is told is why there is no wallet, not that its seed could not be removed.
+            let _ = std::fs::remove_file(&seed);
+        })
+    }
+
     /// Encrypts a seed into a new file.
     ///
     /// # Errors
@@ -370,6 +384,9 @@ mod tests {
         let wrong = keystore.secret(&entry, &Passphrase::generate().unwrap()).unwrap_err();
         assert_eq!((wrong.exit, wrong.code.as_str()), (Exit::Refused, "passphrase_wrong"));
         assert_eq!(keystore.add(new("alice", key)).unwrap_err().code, "wallet_entry", "the name is taken");
+        let taken = NewWallet { seed: "other.key".into(), ..new("alice", key) };
+        assert_eq!(keystore.add_with_seed(&file, taken).unwrap_err().code, "wallet_entry");
+        assert!(!keystore.seed_path("other.key").exists(), "no seed without its wallet");
         assert!(entry.require_network(GenesisHash([1; 32])).is_ok());
         assert_eq!(entry.require_network(GenesisHash([2; 32])).unwrap_err().code, "other_network");
     }

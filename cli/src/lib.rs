@@ -22,7 +22,7 @@
 //! 2. Money is decimal yuan on the command line and in text, integer fen everywhere else, JSON included.
 //! 3. A nonce is noted on disk before it is used, and the transaction's id is told before anything is waited for: whoever
 //!    is interrupted can look the payment up instead of paying again.
-//! 4. No signal is sent to a process that was not recognized by program and command line.
+//! 4. No signal is sent to a process that was not recognized by its command line, which names the node's configuration.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -41,25 +41,21 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::arguments::Arguments;
-use crate::failure::Exit;
+use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 /// Runs the program with these arguments, the program's own name first.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let is_json =
+        arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Nobody is there to be told that the output is closed.
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(Exit::Usage as u8),
-            };
-        }
+        Err(error) => return refuse(&error, is_json),
     };
     let output = Output::new(arguments.json);
     match commands::run(arguments.command, output) {
@@ -68,5 +64,34 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             output.failure(&failure);
             ExitCode::from(failure.exit as u8)
         }
+    }
+}
+
+/// Help, the version, or what is wrong with the command line; the latter as an object for programs that asked for one.
+fn refuse(error: &clap::Error, is_json: bool) -> ExitCode {
+    let is_asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if is_json && !is_asked {
+        Output::new(true).failure(&wrong_line(error));
+    } else {
+        // Nobody is there to be told that the output is closed.
+        let _ = error.print();
+    }
+    if is_asked { ExitCode::SUCCESS } else { ExitCode::from(Exit::Usage as u8) }
+}
+
+/// The first paragraph of what a person would read: the others are usage and tips.
+fn wrong_line(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let message = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "the command is not complete".to_owned(),
+        _ => first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" "),
+    };
+    let failure = Failure::usage("command_line", message);
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => {
+            failure.at(argument.split_whitespace().next().unwrap_or_default())
+        }
+        _ => failure,
     }
 }

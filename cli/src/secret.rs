@@ -10,7 +10,7 @@ use clap::Args;
 use wallet::Passphrase;
 use zeroize::Zeroizing;
 
-use crate::failure::{Answer, Failure};
+use crate::failure::{Answer, Exit, Failure};
 
 /// Longest passphrase or mnemonic.
 const SECRET_BYTES_MAX: u64 = 4_096;
@@ -87,7 +87,8 @@ fn read_descriptor(descriptor: u32) -> Answer<Zeroizing<String>> {
 fn read_secret(file: File) -> Answer<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).map_err(|fault| {
-        Failure::unreachable("secret", format_args!("the secret cannot be read: {fault}"))
+        let message = format!("the secret cannot be read: {fault}");
+        Failure::new(Exit::of_file(&fault), "secret", message).mend("name a private file that holds text")
     })?;
     if text.len() as u64 > SECRET_BYTES_MAX {
         return Err(Failure::usage(
@@ -103,34 +104,51 @@ fn read_secret(file: File) -> Answer<Zeroizing<String>> {
     Ok(Zeroizing::new(trimmed.to_owned()))
 }
 
-/// Asks at the terminal, without echo.
+/// Asks for the words of a wallet at the terminal, without echo.
 ///
 /// # Errors
 /// [`Failure`] when there is no terminal.
-pub fn prompt(question: &str) -> Answer<Zeroizing<String>> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "passphrase_missing",
-            "a passphrase is needed and there is no terminal to ask at",
+pub fn prompt_words() -> Answer<Zeroizing<String>> {
+    ask("Words: ", || {
+        Failure::usage(
+            "words_missing",
+            "the words of the wallet are needed and there is no terminal to ask at",
         )
-        .at("--passphrase-file")
-        .mend(
-            "name a private file with --passphrase-file or JIAOZI_PASSPHRASE_FILE, or pass --passphrase-fd",
-        ));
+        .at("--mnemonic-file")
+        .mend("name the private file that holds them with --mnemonic-file")
+    })
+}
+
+fn prompt(question: &str) -> Answer<Zeroizing<String>> {
+    ask(question, || {
+        Failure::usage("passphrase_missing", "a passphrase is needed and there is no terminal to ask at")
+            .at("--passphrase-file")
+            .mend("name a private file with --passphrase-file or JIAOZI_PASSPHRASE_FILE, or pass --passphrase-fd")
+    })
+}
+
+/// Asks at the terminal, without echo; `missing` is the failure where there is none.
+fn ask(question: &str, missing: impl FnOnce() -> Failure) -> Answer<Zeroizing<String>> {
+    if !std::io::stdin().is_terminal() {
+        return Err(missing());
     }
     rpassword::prompt_password(question).map(Zeroizing::new).map_err(|fault| {
-        Failure::unreachable("terminal", format_args!("cannot ask for the passphrase: {fault}"))
+        Failure::unreachable("terminal", format_args!("cannot ask at the terminal: {fault}"))
     })
 }
 
 /// Writes a new file that only its owner can read.
 ///
 /// # Errors
-/// [`Failure`]; an existing file is not overwritten.
+/// [`Failure`]; an existing file is not overwritten, and nothing is left behind.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Answer {
     let io = |fault: std::io::Error| Failure::io("write", path, &fault);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|fault| {
+        // Half a secret is none.
+        let _ = std::fs::remove_file(path);
+        io(fault)
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::transaction::WaitFor;
-use api::{ApiError, SubmitStatus, TransactionState, TransactionStatus, WalletView};
+use api::{ApiError, SubmitStatus, TransactionState, TransactionStatus};
 use clap::{Args, ValueEnum};
 use ledger::records::{Operation, Transaction};
 use ledger::values::{GenesisHash, SecretKey, TimestampMs, TransactionId, WalletId};
@@ -184,8 +184,7 @@ impl Sender {
     /// [`Failure`] when the wallet does not exist on the chain or has no free nonce.
     pub fn build(&self, operation: Operation) -> Answer<TransactionBuilder> {
         let id = self.entry.wallet_id()?;
-        let view: WalletView =
-            self.connection.wait(self.connection.client.wallet(id, Some(self.terms.chain)))?;
+        let view = self.connection.wallet(id)?;
         let chain_time = TimestampMs(view.timestamp_ms);
         let now = TimestampMs(wall_clock_ms().max(chain_time.0));
         let valid_until = TimestampMs(now.0.saturating_add(self.valid_for_ms));

@@ -25,6 +25,7 @@ fn exit_codes_tell_usage_from_reach() {
     assert_eq!(jiaozi(&[]).status.code(), Some(2));
     assert_eq!(jiaozi(&["nonsense"]).status.code(), Some(2));
     assert_eq!(jiaozi(&["genesis", "show", "/nonexistent"]).status.code(), Some(2));
+    assert_eq!(jiaozi(&["tx", "submit", "/nonexistent"]).status.code(), Some(2));
     assert_eq!(jiaozi(&["chain", "status", "--node", "http://127.0.0.1:1"]).status.code(), Some(3));
 }
 
@@ -51,6 +52,19 @@ fn failures_are_objects_for_programs_and_lines_for_people() {
         "--json",
     ]));
     assert_eq!((&failed["code"], &failed["field"]), (&"wallet_id".into(), &"--to".into()));
+}
+
+#[test]
+fn a_wrong_command_line_is_an_object_for_programs_too() {
+    let line = ["pay", "--from", "a", "--to", "b", "--amount", "-1", "--json"];
+    let refused = jiaozi(&line);
+    assert_eq!(refused.status.code(), Some(2));
+    let failed = error(&refused);
+    assert_eq!((&failed["code"], &failed["field"]), (&"command_line".into(), &"--amount".into()));
+    assert!(failed["message"].as_str().is_some_and(|message| message.contains("not negative")), "{failed}");
+    assert_eq!(error(&jiaozi(&["nonsense", "--json"]))["code"], "command_line");
+    let text = String::from_utf8(jiaozi(&line[..7]).stderr).unwrap();
+    assert!(text.starts_with("error: ") && text.contains("--help"), "{text}");
 }
 
 #[test]
@@ -119,6 +133,27 @@ fn a_wallet_is_made_listed_and_recovered_offline() {
     let text = String::from_utf8(listed.stdout).unwrap();
     assert!(text.contains(made["wallet"]["id"].as_str().unwrap()));
     assert!(!text.contains(secret.trim()));
+    // The file of words is there already: nothing is stored, so the name is free.
+    let (home, other) = (path("one"), path("other.words"));
+    let new = |words: &str| {
+        jiaozi(&[
+            "wallet",
+            "new",
+            "bob",
+            "--genesis",
+            &genesis,
+            "--passphrase-file",
+            &passphrase,
+            "--mnemonic-file",
+            words,
+            "--keystore",
+            &home,
+            "--json",
+        ])
+    };
+    assert_eq!(error(&new(&words))["code"], "file");
+    assert_eq!(std::fs::read_to_string(&words).unwrap(), secret, "the words that were there");
+    assert_eq!(new(&other).status.code(), Some(0));
 }
 
 /// Two people, two keystores, one wallet; a payment that both sign on their own machines.

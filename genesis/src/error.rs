@@ -249,6 +249,9 @@ pub enum Shared {
     /// The cold key.
     #[error("operator key {0}")]
     OperatorKey(PublicKey),
+    /// Where peers reach a node.
+    #[error("peer address")]
+    Address,
     /// A node's key.
     #[error("network key {0}")]
     NetworkKey(PublicKey),

@@ -1,8 +1,8 @@
 //! Merging contributions into a genesis. The order in which they come does not matter.
 //!
 //! Operators: the central bank first, then the banks by name. Nodes: by operator, then in the order of the
-//! contribution. Validators: by consensus key. Names, operator keys, network keys and consensus keys occur
-//! once in a network; who doubles one is named.
+//! contribution. Validators: by consensus key. Names, operator keys, peer addresses, network keys and consensus
+//! keys occur once in a network; who doubles one is named.
 
 use std::collections::BTreeMap;
 
@@ -65,16 +65,19 @@ fn add(spec: &mut GenesisSpec, part: GenesisSpec) {
     }
 }
 
-/// Each name and key belongs to one contribution, and to one place in it.
+/// Each name, key and address belongs to one contribution, and to one place in it.
 fn refuse_shared(parts: &[GenesisSpec]) -> Result<(), GenesisError> {
     let mut names = BTreeMap::new();
     let mut keys = BTreeMap::new();
+    let mut addresses = BTreeMap::new();
     for part in parts {
         let Some(operator) = part.operators.first() else { continue };
         let owner = operator.name.as_str();
         claim(&mut names, operator.name.clone(), owner, Shared::Name)?;
         claim(&mut keys, operator.key, owner, Shared::OperatorKey(operator.key))?;
         for node in &part.nodes {
+            // Host names are the same in any case.
+            claim(&mut addresses, node.address.to_ascii_lowercase(), owner, Shared::Address)?;
             claim(&mut keys, node.network_key, owner, Shared::NetworkKey(node.network_key))?;
         }
         for validator in part.chains.iter().flat_map(|chain| &chain.validators) {
@@ -139,6 +142,10 @@ mod tests {
             (
                 contribution_with(9, |keys| keys.operator = 1),
                 "bank-1 and bank-9 both contribute the same operator key",
+            ),
+            (
+                contribution_with(9, |keys| keys.address = 1),
+                "bank-1 and bank-9 both contribute the same peer address",
             ),
             (
                 contribution_with(9, |keys| keys.network = 1),

@@ -17,6 +17,7 @@ pub(crate) fn template() -> Template {
 pub(crate) struct Keys {
     pub(crate) name: String,
     pub(crate) operator: u8,
+    pub(crate) address: u8,
     pub(crate) network: u8,
     pub(crate) consensus: u8,
 }
@@ -37,12 +38,13 @@ pub(crate) fn contribution(bank: u8) -> Contribution {
 
 /// The same with some keys of somebody else.
 pub(crate) fn contribution_with(bank: u8, change: impl FnOnce(&mut Keys)) -> Contribution {
-    let mut keys = Keys { name: format!("bank-{bank}"), operator: bank, network: bank, consensus: bank };
+    let mut keys =
+        Keys { name: format!("bank-{bank}"), operator: bank, address: bank, network: bank, consensus: bank };
     change(&mut keys);
     let consensus = [secret(10, keys.consensus), secret(11, keys.consensus)];
     let consensus = [(ChainId(0), &consensus[0]), (ChainId(1), &consensus[1])];
     let (operator, network) = (operator_key(keys.operator), secret(2, keys.network));
-    let address = format!("10.0.0.{bank}:7000");
+    let address = format!("10.0.0.{}:7000", keys.address);
     let node = NodeOffer::prove(&template(), operator.public_key(), &address, &network, &consensus).unwrap();
     Contribution::sign(&template(), offer(bank, keys.name), vec![node], &operator).unwrap()
 }

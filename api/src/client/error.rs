@@ -12,6 +12,9 @@ use crate::transaction::TransactionState;
 /// The cause in the HTTP library, for people. Boxed so that the library stays behind this crate.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
+/// Most causes that are told.
+const CAUSES_MAX: usize = 8;
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -48,7 +51,12 @@ pub enum ClientError {
     )]
     Setup(#[source] Cause),
     /// No connection, or it broke.
-    #[error("{url} cannot be reached: {source}. Mend: check that the node runs and listens there")]
+    #[error(
+        "{url} cannot be reached: {causes}. \
+         Mend: check that the node runs and listens there, with http or https as written; \
+         an authority of its own is named with --ca-file",
+        causes = causes(.source)
+    )]
     Unreachable {
         /// What was asked for.
         url: String,
@@ -110,8 +118,9 @@ pub enum ClientError {
     Bulk(#[from] BulkError),
     /// Waiting for the certificate took longer than asked.
     #[error(
-        "transaction {id} is {status:?} after {waited_ms} ms. \
-         Mend: ask for it again; do not pay a second time"
+        "transaction {id} is {state} after {waited_ms} ms. \
+         Mend: ask for it again; do not pay a second time",
+        state = state_name(.status)
     )]
     NotCertified {
         /// The transaction.
@@ -121,6 +130,33 @@ pub enum ClientError {
         /// How long was waited.
         waited_ms: u64,
     },
+}
+
+/// A cause and all causes behind it: the first says only that a request failed.
+fn causes(cause: &Cause) -> String {
+    let mut text = cause.to_string();
+    let mut next = std::error::Error::source(&**cause);
+    for _ in 0..CAUSES_MAX {
+        let Some(cause) = next else { break };
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = std::error::Error::source(cause);
+    }
+    text
+}
+
+/// A state in the words of REST.
+const fn state_name(state: &TransactionState) -> &'static str {
+    match state {
+        TransactionState::Unknown => "unknown",
+        TransactionState::Pending => "pending",
+        TransactionState::NotExecuted => "not_executed",
+        TransactionState::Final => "final",
+        TransactionState::Certified => "certified",
+        TransactionState::Expired => "expired",
+    }
 }
 
 impl ClientError {
@@ -156,5 +192,29 @@ impl FileProblem {
             Self::Token => "put the one-line token of the node's operator into it",
             Self::Certificate => "name the PEM file of the authority that signed the node's certificate",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{said}")]
+    struct Layer {
+        said: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn what_cannot_be_reached_says_every_cause_once() {
+        let refused = Layer { said: "connection refused", source: None };
+        let repeated = Layer { said: "connection refused", source: Some(Box::new(refused)) };
+        let source = Box::new(Layer { said: "error sending request", source: Some(Box::new(repeated)) });
+        let text = ClientError::Unreachable { url: "http://127.0.0.1:1".into(), source }.to_string();
+        assert!(
+            text.contains("cannot be reached: error sending request: connection refused. Mend: "),
+            "{text}"
+        );
     }
 }

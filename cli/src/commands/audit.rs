@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use api::{ClientError, ErrorCode, OperationView};
 use audit::{AuditError, DatabaseSource, Difference, FeedSource, Replay, Report};
 use clap::{Args, Subcommand};
-use ledger::proofs::{Fact, ProofFile};
+use ledger::proofs::{Fact, Proof, ProofFile};
 use ledger::records::GenesisSpec;
 use ledger::records::outcome::Rejection;
-use ledger::values::{Canonical as _, ChainId};
+use ledger::values::{Canonical as _, ChainId, GenesisHash};
 use serde::Serialize;
 use storage::{Identity, RocksOptions, RocksReader, VerifyReport, read_identity};
 
-use crate::connection::NodeOptions;
+use super::transaction::operation_lines;
+use crate::connection::{Connection, NodeOptions};
 use crate::failure::{Answer, Exit, Failure};
 use crate::output::{Output, Show, facts, grouped};
 use crate::progress::Progress;
@@ -98,11 +100,15 @@ fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
     let (report, checked) = match &arguments.data {
         None => {
             let connection = arguments.node.connect()?;
+            require_network(&connection, spec.hash())?;
             (replay.run(Box::new(FeedSource::new(&connection.client, chain)?), None)?, None)
         }
         Some(data) => {
             let path = find_database(data, chain)?;
             let found = read_identity(&path).map_err(AuditError::from)?;
+            if found.genesis != spec.hash().0 {
+                return Err(other_network("the data directory", GenesisHash(found.genesis), spec.hash()));
+            }
             let identity = Identity { genesis: spec.hash().0, ..found };
             let reader = RocksReader::open(&path, Some(&identity), RocksOptions::default())
                 .map_err(AuditError::from)?;
@@ -115,6 +121,30 @@ fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
     };
     drop(bar);
     output.result(&Verdict::new(&report, checked))
+}
+
+/// Refuses a node of another network, whose blocks would look forged.
+fn require_network(connection: &Connection, expected: GenesisHash) -> Answer {
+    let scope_missing = ErrorCode::ScopeMissing.code();
+    let found = connection.wait(async {
+        match connection.client.network().await {
+            Ok(view) => Ok(Some(view.genesis_hash)),
+            // A token may open the feed alone; then the first block tells.
+            Err(ClientError::Refused(error)) if error.code == scope_missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    })?;
+    match found {
+        Some(found) if found != expected => Err(other_network("the node", found, expected)),
+        _ => Ok(()),
+    }
+}
+
+fn other_network(what: &str, found: GenesisHash, expected: GenesisHash) -> Failure {
+    let message = format!("{what} is of network {found}, the genesis file is of {expected}");
+    Failure::usage("other_network", message)
+        .at("--genesis")
+        .mend("name the genesis file of the network that is to be audited, or another node or data directory")
 }
 
 fn genesis_path(arguments: &ReplayArguments, output: Output) -> Answer<PathBuf> {
@@ -192,7 +222,7 @@ impl From<AuditError> for Failure {
                 let (exit, mend) = match fault {
                     storage::StorageError::Locked { .. } => (
                         Exit::Unreachable,
-                        "stop the node that uses it, or replay through the node's feed: --node URL --genesis FILE",
+                        "have the node that uses it stopped, or replay through the node's feed: --node URL --genesis FILE",
                     ),
                     _ => (Exit::Usage, mend),
                 };
@@ -386,6 +416,9 @@ enum FactView {
         code: u16,
         outcome: String,
         fee_fen: u64,
+        /// The wallet that acted.
+        wallet: String,
+        operation: OperationView,
     },
     Wallet {
         wallet: String,
@@ -415,13 +448,20 @@ impl Show for ProvenFact {
                 format!("issued {issued_fen} fen, redeemed {redeemed_fen} fen, holdings {holdings_fen} fen")
             }
         };
-        facts(&[
+        let mut lines = vec![
             ("verdict", "valid: a quorum of the validators in the genesis file certified this".to_owned()),
             ("fact", what),
+        ];
+        if let FactView::Outcome { wallet, operation, .. } = &self.fact {
+            lines.push(("from", wallet.clone()));
+            lines.extend(operation_lines(operation));
+        }
+        lines.extend([
             ("chain", self.chain.to_string()),
             ("height", self.height.to_string()),
             ("genesis", self.genesis_hash.clone()),
-        ])
+        ]);
+        facts(&lines)
     }
 }
 
@@ -433,37 +473,47 @@ fn verify_proof(arguments: &ProofArguments, output: Output) -> Answer {
     let proven = file.verify(&spec).map_err(|fault| {
         Failure::refused("proof_invalid", fault).mend("do not rely on it; ask another node for the proof")
     })?;
-    let fact = match proven.fact {
-        Fact::Outcome { id, outcome } => FactView::Outcome {
-            transaction: id.to_string(),
-            index: outcome.index,
-            code: outcome.code,
-            outcome: outcome.rejection().map_or_else(|| "applied".to_owned(), rejected),
-            fee_fen: outcome.fee.fen(),
-        },
-        Fact::Wallet { wallet } => FactView::Wallet {
-            wallet: wallet.id.to_string(),
-            balance_fen: wallet.balance.fen(),
-            balance: format!("{} yuan", wallet.balance),
-        },
-        Fact::NoWallet { wallet } => FactView::NoWallet { wallet: wallet.to_string() },
-        Fact::Supply { terms } => FactView::Supply {
-            issued_fen: terms.issued.fen(),
-            redeemed_fen: terms.redeemed.fen(),
-            holdings_fen: terms.holdings.fen(),
-        },
-    };
     output.result(&ProvenFact {
         valid: true,
         genesis_hash: spec.hash().to_string(),
         chain: proven.chain.0,
         height: proven.height.0,
-        fact,
+        fact: fact_view(&file.proof, proven.fact)?,
+    })
+}
+
+/// A proven fact as it is printed, with what the transaction of an outcome asked for.
+fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
+    Ok(match (fact, proof) {
+        (Fact::Outcome { id, outcome }, Proof::Outcome(proof)) => FactView::Outcome {
+            transaction: id.to_string(),
+            index: outcome.index,
+            code: outcome.code,
+            outcome: outcome.rejection().map_or_else(|| "applied".to_owned(), rejected),
+            fee_fen: outcome.fee.fen(),
+            wallet: proof.transaction.content.wallet.to_string(),
+            operation: OperationView::new(&proof.transaction.content.operation),
+        },
+        (Fact::Outcome { .. }, _) => {
+            return Err(Failure::refused("proof_invalid", "a proof of something else proves an outcome")
+                .mend("report it with the proof; this is a defect of the program"));
+        }
+        (Fact::Wallet { wallet }, _) => FactView::Wallet {
+            wallet: wallet.id.to_string(),
+            balance_fen: wallet.balance.fen(),
+            balance: format!("{} yuan", wallet.balance),
+        },
+        (Fact::NoWallet { wallet }, _) => FactView::NoWallet { wallet: wallet.to_string() },
+        (Fact::Supply { terms }, _) => FactView::Supply {
+            issued_fen: terms.issued.fen(),
+            redeemed_fen: terms.redeemed.fen(),
+            holdings_fen: terms.holdings.fen(),
+        },
     })
 }
 
 fn rejected(reason: Rejection) -> String {
-    format!("rejected ({} {}: {reason})", reason.code(), reason.name())
+    format!("rejected, so that nothing it asked for was done ({} {}: {reason})", reason.code(), reason.name())
 }
 
 fn read_bounded(path: &Path, bytes_max: usize) -> Answer<Vec<u8>> {

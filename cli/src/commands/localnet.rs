@@ -1,6 +1,6 @@
 //! `jiaozi localnet`: a network of real nodes on this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
@@ -8,12 +8,13 @@ use clap::{Args, Subcommand};
 use ledger::values::quorum::VALIDATORS_MIN;
 use serde::Serialize;
 
+use super::status::not_ready_name;
 use crate::failure::{Answer, Failure};
 use crate::localnet::create::{BANKS_MAX, create};
 use crate::localnet::demo::{DEMO_WALLETS_MAX, fund};
 use crate::localnet::layout::{BankEntry, Layout, Manifest};
 use crate::localnet::ports::is_taken;
-use crate::localnet::process::{NodeCommand, RunningNode, Stopped};
+use crate::localnet::process::{Found, NodeCommand, Stopped};
 use crate::localnet::ready::{Seen, Watch};
 use crate::output::{Output, Show, facts, table};
 use crate::progress::Progress;
@@ -117,24 +118,28 @@ struct BankStatus {
     name: String,
     url: String,
     pid: Option<u32>,
+    /// A process that the pid file names and that is not recognized as the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stranger_pid: Option<u32>,
     answers: bool,
     is_ready: bool,
-    reason: Option<String>,
+    reason: Option<&'static str>,
     height: Option<u64>,
     certified_height: Option<u64>,
     connected: Option<usize>,
 }
 
 impl BankStatus {
-    fn new(bank: &BankEntry, running: Option<&RunningNode>, seen: Option<&Seen>) -> Self {
+    fn new(bank: &BankEntry, found: &Found, seen: Option<&Seen>) -> Self {
         let chain = seen.and_then(|seen| seen.ready.chains.first());
         Self {
             name: bank.name.clone(),
             url: bank.url(),
-            pid: running.map(|node| node.pid),
+            pid: found.node().map(|node| node.pid),
+            stranger_pid: found.stranger(),
             answers: seen.is_some(),
             is_ready: seen.is_some_and(|seen| seen.ready.is_ready),
-            reason: chain.and_then(|chain| chain.reason).map(|reason| format!("{reason:?}")),
+            reason: chain.and_then(|chain| chain.reason).map(not_ready_name),
             height: chain.map(|chain| chain.height),
             certified_height: chain.map(|chain| chain.certified_height),
             connected: seen.map(Seen::connected),
@@ -142,7 +147,10 @@ impl BankStatus {
     }
 
     fn state(&self) -> String {
-        match (self.pid, self.answers, self.is_ready, &self.reason) {
+        if let Some(pid) = self.stranger_pid {
+            return format!("unknown: process {pid} is not recognized");
+        }
+        match (self.pid, self.answers, self.is_ready, self.reason) {
             (None, ..) => "stopped".to_owned(),
             (Some(_), false, ..) => "starting".to_owned(),
             (Some(_), true, true, _) => "ready".to_owned(),
@@ -192,6 +200,7 @@ impl Show for Down {
                 Stopped::NotRunning => "was not running",
                 Stopped::Gracefully => "stopped",
                 Stopped::Killed => "killed: it did not stop in time",
+                Stopped::NotRecognized => "unknown: its process is not recognized and was left alone",
             };
             vec![bank.name.clone(), how.to_owned()]
         });
@@ -210,13 +219,15 @@ pub fn run(arguments: LocalnetArguments, output: Output) -> Answer {
         LocalnetCommand::Down(DirectoryArguments { directory }) => {
             let layout = Layout::at(&directory)?;
             let manifest = layout.require()?;
-            output.result(&Down { banks: stop_all(&layout, &manifest.banks)? })
+            let (banks, strangers) = stop_all(&layout, &manifest.banks)?;
+            output.result(&Down { banks })?;
+            refuse_strangers(&strangers)
         }
     }
 }
 
 fn up(arguments: &UpArguments, output: Output) -> Answer {
-    let layout = Layout::at(&arguments.directory.directory)?;
+    let (layout, _held) = Layout::hold(&arguments.directory.directory)?;
     let manifest = match layout.load()? {
         Some(manifest) => {
             let asked = arguments.banks.map_or(manifest.banks.len(), usize::from);
@@ -257,7 +268,9 @@ fn start_all(layout: &Layout, manifest: &Manifest, timeout: Duration, output: Ou
     let mut running = Vec::new();
     let mut children: Vec<Option<Child>> = Vec::new();
     for bank in &manifest.banks {
-        running.push(command(layout, bank)?.find(&layout.pid(&bank.name))?.map(|node| node.pid));
+        // A pid that meanwhile is somebody else's does not keep a network down; a node that is not recognized still has
+        // its port, which is refused below.
+        running.push(command(layout, bank)?.find(&layout.pid(&bank.name))?.node().map(|node| node.pid));
     }
     for (bank, pid) in manifest.banks.iter().zip(&running) {
         for address in [bank.rest, bank.peers] {
@@ -325,36 +338,68 @@ fn command(layout: &Layout, bank: &BankEntry) -> Answer<NodeCommand> {
 fn status(layout: &Layout, output: Output) -> Answer {
     let manifest = layout.require()?;
     let watch = Watch::new(&manifest.banks)?;
-    let mut banks = Vec::new();
+    let (mut banks, mut strangers) = (Vec::new(), Vec::new());
     for (number, bank) in manifest.banks.iter().enumerate() {
-        let running = command(layout, bank)?.find(&layout.pid(&bank.name))?;
+        let found = command(layout, bank)?.find(&layout.pid(&bank.name))?;
+        strangers.extend(found.stranger().map(|pid| (layout.pid(&bank.name), pid)));
         // Whoever answers on the port of a stopped bank is somebody else.
-        let seen = running.as_ref().and_then(|_| watch.look(number));
-        banks.push(BankStatus::new(bank, running.as_ref(), seen.as_ref()));
+        let seen = found.node().and_then(|_| watch.look(number));
+        banks.push(BankStatus::new(bank, &found, seen.as_ref()));
     }
-    output.result(&Status { genesis_hash: manifest.genesis_hash, banks })
+    output.result(&Status { genesis_hash: manifest.genesis_hash, banks })?;
+    refuse_strangers(&strangers)
 }
 
-/// Asks all nodes to stop, then waits for each.
-fn stop_all(layout: &Layout, banks: &[BankEntry]) -> Answer<Vec<BankDown>> {
-    let mut found = Vec::new();
+/// A pid file and the process that it names, which is not recognized.
+type Stranger = (PathBuf, u32);
+
+/// Asks all nodes to stop, then waits for each. The pid file of a process that is not recognized stays: it may be the only
+/// trace of a running node.
+fn stop_all(layout: &Layout, banks: &[BankEntry]) -> Answer<(Vec<BankDown>, Vec<Stranger>)> {
+    let mut all = Vec::new();
     for bank in banks {
-        let node = command(layout, bank)?.find(&layout.pid(&bank.name))?;
-        if let Some(node) = &node {
+        let found = command(layout, bank)?.find(&layout.pid(&bank.name))?;
+        if let Some(node) = found.node() {
             node.ask_to_stop()?;
         }
-        found.push((bank, node));
+        all.push((bank, found));
     }
-    let mut down = Vec::new();
-    for (bank, node) in found {
-        let stopped = node.as_ref().map_or(Ok(Stopped::NotRunning), RunningNode::finish)?;
-        let pid = layout.pid(&bank.name);
-        match std::fs::remove_file(&pid) {
-            Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Failure::io("remove", &pid, &fault));
-            }
-            _ => down.push(BankDown { name: bank.name.clone(), stopped }),
+    let (mut down, mut strangers) = (Vec::new(), Vec::new());
+    for (bank, found) in all {
+        let pid_file = layout.pid(&bank.name);
+        let stopped = match &found {
+            Found::Nothing => Stopped::NotRunning,
+            Found::Node(node) => node.finish()?,
+            Found::Stranger { .. } => Stopped::NotRecognized,
+        };
+        match found.stranger() {
+            Some(pid) => strangers.push((pid_file, pid)),
+            None => remove(&pid_file)?,
         }
+        down.push(BankDown { name: bank.name.clone(), stopped });
     }
-    Ok(down)
+    Ok((down, strangers))
+}
+
+/// Removes a file that need not be there.
+fn remove(path: &Path) -> Answer {
+    match std::fs::remove_file(path) {
+        Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io("remove", path, &fault))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whoever asked must learn that a node may still run.
+fn refuse_strangers(strangers: &[Stranger]) -> Answer {
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<String> =
+        strangers.iter().map(|(file, pid)| format!("process {pid} of {}", file.display())).collect();
+    let message = format!("not recognized as a node of this network: {}", named.join(", "));
+    Err(Failure::refused("process_not_recognized", message).mend(
+        "look at each with ps; stop it yourself if it is a node, or remove the pid file if it is something else",
+    ))
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use ledger::records::Operation;
 use ledger::values::Amount;
 
-use super::pay::wallet_id;
+use super::pay::{wallet_id, yuan};
 use crate::failure::Answer;
 use crate::output::Output;
 use crate::send::SendOptions;
@@ -23,7 +23,7 @@ pub struct IssueArguments {
     #[arg(long, value_name = "WALLET")]
     to: String,
     /// How much, in yuan.
-    #[arg(long, value_name = "YUAN")]
+    #[arg(long, value_name = "YUAN", allow_negative_numbers = true, value_parser = yuan)]
     amount: Amount,
     #[command(flatten)]
     send: SendOptions,
@@ -37,7 +37,7 @@ pub struct RedeemArguments {
     #[arg(long, value_name = "NAME")]
     from: String,
     /// How much, in yuan.
-    #[arg(long, value_name = "YUAN")]
+    #[arg(long, value_name = "YUAN", allow_negative_numbers = true, value_parser = yuan)]
     amount: Amount,
     #[command(flatten)]
     send: SendOptions,

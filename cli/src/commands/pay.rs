@@ -3,6 +3,7 @@
 use clap::Args;
 use ledger::records::operation::PAYMENTS_MAX;
 use ledger::records::{Operation, Payment};
+use ledger::values::amount::AmountError;
 use ledger::values::{Amount, WalletId};
 
 use crate::failure::{Answer, Failure};
@@ -34,7 +35,7 @@ pub struct Payees {
     #[arg(long, value_name = "WALLET", required = true)]
     to: Vec<String>,
     /// How much the payee named before it gets, in yuan, such as 12.34.
-    #[arg(long, value_name = "YUAN", required = true)]
+    #[arg(long, value_name = "YUAN", required = true, allow_negative_numbers = true, value_parser = yuan)]
     amount: Vec<Amount>,
 }
 
@@ -62,6 +63,17 @@ impl Payees {
         let payments: Answer<Vec<Payment>> = self.to.iter().zip(&self.amount).map(payment).collect();
         Ok(Operation::Pay { payments: payments? })
     }
+}
+
+/// An amount on the command line.
+///
+/// # Errors
+/// Why the text is none.
+pub fn yuan(text: &str) -> Result<Amount, String> {
+    if text.starts_with('-') {
+        return Err("an amount is not negative; it is written in yuan, such as 12 or 12.34".to_owned());
+    }
+    text.parse().map_err(|fault: AmountError| fault.to_string())
 }
 
 /// A wallet by id or by its name in the keystore.

@@ -1,6 +1,6 @@
 //! `jiaozi chain` and `jiaozi network`: what a node sees.
 
-use api::{ChainReady, ChainView, NetworkView, RoleName};
+use api::{ChainReady, ChainView, NetworkView, NotReady, RoleName};
 use clap::{Args, Subcommand};
 use ledger::values::Amount;
 use serde::Serialize;
@@ -68,7 +68,8 @@ impl Show for ChainStatus {
             ]);
         }
         if let Some(ready) = &self.ready {
-            let reason = ready.reason.map(|reason| format!(" ({reason:?})")).unwrap_or_default();
+            let reason =
+                ready.reason.map(|reason| format!(" ({})", not_ready_name(reason))).unwrap_or_default();
             lines.push(("ready", yes_no(ready.is_ready) + &reason));
             if let Some(halt) = &ready.halt {
                 lines.push(("halted", halt.message.clone()));
@@ -110,6 +111,18 @@ impl Show for NetworkStatus {
     }
 }
 
+/// Why a chain is not ready, in the words of REST.
+pub(super) const fn not_ready_name(reason: NotReady) -> &'static str {
+    match reason {
+        NotReady::Starting => "starting",
+        NotReady::CatchingUp => "catching_up",
+        NotReady::TooFewPeers => "too_few_peers",
+        NotReady::DiskReserve => "disk_reserve",
+        NotReady::Rejoining => "rejoining",
+        NotReady::Halted => "halted",
+    }
+}
+
 fn yes_no(is: bool) -> String {
     if is { "yes" } else { "no" }.to_owned()
 }
@@ -138,4 +151,23 @@ pub fn network(arguments: NetworkArguments, output: Output) -> Answer {
     let NetworkCommand::Status(options) = arguments.command;
     let connection = options.connect()?;
     output.result(&NetworkStatus(connection.wait(connection.client.network())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_said_in_the_words_of_rest() {
+        for reason in [
+            NotReady::Starting,
+            NotReady::CatchingUp,
+            NotReady::TooFewPeers,
+            NotReady::DiskReserve,
+            NotReady::Rejoining,
+            NotReady::Halted,
+        ] {
+            assert_eq!(serde_json::to_value(reason).unwrap(), not_ready_name(reason));
+        }
+    }
 }

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use api::TransactionStatus;
+use api::{ApiError, ErrorCode, OperationView, TransactionState, TransactionStatus};
 use clap::{Args, Subcommand};
-use ledger::records::{Operation, TransactionContent};
-use ledger::values::TransactionId;
+use ledger::records::{Operation, Payment, TransactionContent};
+use ledger::values::{Amount, TransactionId};
 use serde::Serialize;
 use wallet::PartialTransaction;
+use wallet::files::FileError;
 use wallet::partial::PARTIAL_BYTES_MAX;
 
-use super::pay::Payees;
+use super::pay::{Payees, yuan};
 use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
 use crate::keystore::KeystoreOptions;
@@ -27,7 +28,7 @@ pub struct TransactionArguments {
 
 #[derive(Debug, Subcommand)]
 enum TransactionCommand {
-    /// Where a transaction stands; with --proof, fetch the proof of its outcome.
+    /// Where a transaction stands; exit 1 if the node does not know it. With --proof, fetch the proof of its outcome.
     #[command(after_help = "Examples:\n  \
         jiaozi tx show 5f0c…\n  \
         jiaozi tx show 5f0c… --proof payment.proof\n  \
@@ -38,11 +39,13 @@ enum TransactionCommand {
         after_help = "Examples:\n  jiaozi tx wait 5f0c…\n  jiaozi tx wait 5f0c… --wait final --timeout 5"
     )]
     Wait(WaitArguments),
-    /// Write a payment to a file, for several people to sign.
+    /// Write a payment to a file, for several people to sign; or new money, or money taken out of circulation.
     #[command(after_help = "Examples:\n  \
         jiaozi tx prepare --from treasury --to jz1… --amount 500 --out payment.json\n  \
         jiaozi tx sign payment.json --with treasury\n  \
-        jiaozi tx submit payment.json")]
+        jiaozi tx submit payment.json\n  \
+        jiaozi tx prepare --from central-bank --issue --to bank-1 --amount 1000000 --out issue.json\n  \
+        jiaozi tx prepare --from bank-1 --redeem 5000 --out redeem.json")]
     Prepare(PrepareArguments),
     /// Add the signature of one of your wallets' keys to a file.
     #[command(after_help = "Examples:\n  \
@@ -86,6 +89,13 @@ struct PrepareArguments {
     from: String,
     #[command(flatten)]
     payees: Payees,
+    /// Put the amount as new money into the one wallet named with --to, instead of paying it (central bank).
+    #[arg(long)]
+    issue: bool,
+    /// Take this much out of circulation, in yuan, instead of paying (operators).
+    #[arg(long, value_name = "YUAN", allow_negative_numbers = true, value_parser = yuan)]
+    #[arg(conflicts_with_all = ["to", "amount", "issue"])]
+    redeem: Option<Amount>,
     /// New file for the transaction.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -149,7 +159,8 @@ impl Show for Shown {
             lines.push(("reason", format!("{} ({} {})", error.message, error.code, error.name)));
         }
         if let Some(transaction) = &status.transaction {
-            lines.push(("wallet", transaction.wallet.to_string()));
+            lines.push(("from", transaction.wallet.to_string()));
+            lines.extend(operation_lines(&transaction.operation));
         }
         if let Some(file) = &self.proof_file {
             lines.push(("proof", file.display().to_string()));
@@ -163,7 +174,7 @@ impl Show for Shown {
 struct Prepared {
     id: String,
     wallet: String,
-    operation: api::OperationView,
+    operation: OperationView,
     valid_until_ms: u64,
     signed: usize,
     missing: usize,
@@ -176,7 +187,7 @@ impl Prepared {
         Self {
             id: partial.id().to_string(),
             wallet: content.wallet.to_string(),
-            operation: api::OperationView::new(&content.operation),
+            operation: OperationView::new(&content.operation),
             valid_until_ms: content.valid_until.0,
             signed: partial.signed_by().count(),
             missing: partial.missing(),
@@ -188,27 +199,45 @@ impl Prepared {
 impl Show for Prepared {
     fn text(&self) -> String {
         let mut lines = vec![("transaction", self.id.clone()), ("from", self.wallet.clone())];
-        match &self.operation {
-            api::OperationView::Pay { payments } => lines.extend(payments.iter().map(|payment| {
-                let amount = ledger::values::Amount::from_fen(payment.amount_fen);
-                ("pays", format!("{amount} yuan to {}", payment.payee))
-            })),
-            api::OperationView::OpenWallets { wallets } => {
-                lines.push(("opens", format!("{} wallets", wallets.len())))
-            }
-            api::OperationView::Issue { to, amount_fen } => {
-                lines.push((
-                    "issues",
-                    format!("{} yuan to {to}", ledger::values::Amount::from_fen(*amount_fen)),
-                ));
-            }
-            api::OperationView::Redeem { amount_fen } => {
-                lines.push(("redeems", format!("{} yuan", ledger::values::Amount::from_fen(*amount_fen))));
-            }
-        }
+        lines.extend(operation_lines(&self.operation));
         lines.push(("signatures", format!("{} there, {} missing", self.signed, self.missing)));
         lines.push(("file", self.file.display().to_string()));
         facts(&lines)
+    }
+}
+
+/// What a transaction asks for, with amounts in yuan.
+pub(super) fn operation_lines(operation: &OperationView) -> Vec<(&'static str, String)> {
+    let yuan = |fen: u64| format!("{} yuan", Amount::from_fen(fen));
+    match operation {
+        OperationView::Pay { payments } => payments
+            .iter()
+            .map(|payment| ("pays", format!("{} to {}", yuan(payment.amount_fen), payment.payee)))
+            .collect(),
+        OperationView::OpenWallets { wallets } => vec![("opens", format!("{} wallets", wallets.len()))],
+        OperationView::Issue { to, amount_fen } => {
+            vec![("issues", format!("{} to {to}", yuan(*amount_fen)))]
+        }
+        OperationView::Redeem { amount_fen } => vec![("redeems", yuan(*amount_fen))],
+    }
+}
+
+impl PrepareArguments {
+    /// What the transaction is to ask for.
+    fn operation(&self) -> Answer<Operation> {
+        if let Some(amount) = self.redeem {
+            return Ok(Operation::Redeem { amount });
+        }
+        let operation = self.payees.operation(&self.send.keystore.open()?)?;
+        match operation {
+            Operation::Pay { payments } if self.issue => match payments[..] {
+                [Payment { payee, amount }] => Ok(Operation::Issue { to: payee, amount }),
+                _ => Err(Failure::usage("issue", "new money goes into one wallet")
+                    .at("--to")
+                    .mend("prepare one transaction for each wallet")),
+            },
+            operation => Ok(operation),
+        }
     }
 }
 
@@ -241,10 +270,38 @@ pub fn run(arguments: TransactionArguments, output: Output) -> Answer {
 fn show(arguments: &ShowArguments, output: Output) -> Answer {
     let connection = arguments.node.connect()?;
     let status = connection.wait(connection.client.transaction(arguments.id))?;
-    if let Some(path) = &arguments.proof {
-        save_proof(path, &connection.wait(connection.client.transaction_proof(arguments.id))?)?;
+    if status.status == TransactionState::Unknown {
+        return Err(Failure::from(ApiError::from(ErrorCode::TransactionUnknown)).at("ID"));
     }
-    output.result(&Shown { status, proof_file: arguments.proof.clone() })
+    let state = status.status;
+    let Some(path) = &arguments.proof else {
+        return output.result(&Shown { status, proof_file: None });
+    };
+    if state != TransactionState::Certified {
+        output.result(&Shown { status, proof_file: None })?;
+        return Err(no_proof(arguments.id, state));
+    }
+    save_proof(path, &connection.wait(connection.client.transaction_proof(arguments.id))?)?;
+    output.result(&Shown { status, proof_file: Some(path.clone()) })
+}
+
+/// Why there is no proof of a transaction, and whether there may be one later.
+fn no_proof(id: TransactionId, state: TransactionState) -> Failure {
+    let (message, mend) = match state {
+        TransactionState::Expired => (
+            format!("transaction {id} has expired without an outcome, so there is nothing to prove"),
+            "it can never be executed; send anew".to_owned(),
+        ),
+        _ => (
+            format!(
+                "transaction {id} is {} and not certified yet, so there is no proof yet",
+                state_name(state)
+            ),
+            format!("wait with: jiaozi tx wait {id}"),
+        ),
+    };
+    let failure = Failure::from(ApiError::from(ErrorCode::NotCertified)).at("--proof");
+    Failure { message, mend, ..failure }
 }
 
 fn prepare(arguments: &PrepareArguments, output: Output) -> Answer {
@@ -256,7 +313,7 @@ fn prepare(arguments: &PrepareArguments, output: Output) -> Answer {
         .at("--out")
         .mend("name a new file"));
     }
-    let operation: Operation = arguments.payees.operation(&arguments.send.keystore.open()?)?;
+    let operation = arguments.operation()?;
     let sender = arguments.send.sender(&arguments.from)?;
     let partial = sender.build(operation)?.partial()?;
     save(&partial, &arguments.out)?;
@@ -305,5 +362,29 @@ fn load(path: &Path) -> Answer<PartialTransaction> {
 /// Replaces the file as a whole: an interrupted write must not lose other people's signatures.
 fn save(partial: &PartialTransaction, path: &Path) -> Answer {
     let json = partial.to_json()? + "\n";
-    wallet::files::replace_private(path, json.as_bytes()).map_err(|fault| Failure::unreachable("file", fault))
+    wallet::files::replace_private(path, json.as_bytes()).map_err(|fault| match &fault {
+        FileError::Io { path, action, source } => Failure::io(action, path, source),
+        _ => Failure::usage("file", &fault),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_proof_says_whether_waiting_helps() {
+        let id = TransactionId([7; 32]);
+        let pending = no_proof(id, TransactionState::Pending);
+        assert_eq!(
+            (pending.code.as_str(), pending.field.as_deref()),
+            ("1409 not_certified", Some("--proof"))
+        );
+        assert!(
+            pending.message.contains("pending") && pending.mend.starts_with("wait with: "),
+            "{pending:?}"
+        );
+        let expired = no_proof(id, TransactionState::Expired);
+        assert!(expired.message.contains("expired") && !expired.mend.contains("wait"), "{expired:?}");
+    }
 }

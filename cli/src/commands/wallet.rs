@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use api::{ClientError, ErrorCode};
 use clap::{Args, Subcommand, ValueEnum};
 use ledger::records::operation::OPENINGS_MAX;
 use ledger::records::registry::operator_salt;
-use ledger::records::{Operation, Policy, Tier, WalletOpening};
-use ledger::values::{Currency, GenesisHash, OperatorId, PolicyHash, PublicKey};
+use ledger::records::{GenesisSpec, Operation, Policy, Tier, WalletOpening};
+use ledger::values::{Currency, GenesisHash, OperatorId, PolicyHash, PublicKey, WalletId};
 use serde::Serialize;
 use wallet::seed::Words;
 use wallet::{KdfParams, KeyFile, KeyKind, Secret, WalletSeed};
@@ -17,7 +18,7 @@ use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
 use crate::keystore::{KeystoreOptions, NewWallet, WalletEntry};
 use crate::output::{Output, Show, facts, is_terminal, table};
-use crate::secret::{PassphraseOptions, prompt, read_file, write_private};
+use crate::secret::{PassphraseOptions, prompt_words, read_file, write_private};
 use crate::send::{SendOptions, Sent};
 
 /// Arguments of `jiaozi wallet`.
@@ -46,9 +47,10 @@ enum WalletCommand {
         Without --mnemonic-file the words are asked for.")]
     Recover(NewArguments),
     /// Take the wallet of an operator into the keystore, from the key file of its genesis ceremony.
-    #[command(
-        after_help = "Examples:\n  jiaozi wallet import bank-1 --key-file keys/wallet.key --operator 1 --genesis genesis.json"
-    )]
+    #[command(after_help = "Examples:\n  \
+        jiaozi wallet import bank-1 --key-file keys/wallet.key --operator 1 --genesis genesis.json\n\n\
+        The key must be one of the operator's wallet. A wallet of several keys acts through: jiaozi tx prepare, tx sign,\n\
+        tx submit.")]
     Import(ImportArguments),
     /// List the wallets of the keystore.
     #[command(after_help = "Examples:\n  jiaozi wallet list\n  jiaozi wallet list --json")]
@@ -195,7 +197,7 @@ pub fn run(arguments: WalletArguments, output: Output) -> Answer {
             }
             let words = match &arguments.mnemonic_file {
                 Some(path) => read_file(path, "--mnemonic-file")?,
-                None => prompt("Words: ")?,
+                None => prompt_words()?,
             };
             let seed = WalletSeed::from_words(&words).map_err(seed_failure)?;
             create(&arguments, seed, false, output)
@@ -216,16 +218,21 @@ fn seed_failure(fault: wallet::SeedError) -> Failure {
 impl NetworkOptions {
     /// Network and currency; offline where a genesis file is given.
     fn terms(&self) -> Answer<(GenesisHash, Currency)> {
-        let Some(path) = &self.genesis else {
+        let Some(spec) = self.spec()? else {
             let terms = self.node.connect()?.terms(None)?;
             return Ok((terms.genesis, terms.currency));
         };
-        let spec = genesis::GenesisFile::load(path).and_then(|file| file.spec());
-        let spec = spec.map_err(|fault| super::genesis::failure(fault).at("--genesis"))?;
         let chain = spec.chain(ledger::values::ChainId(self.node.chain));
         let chain = chain
             .ok_or_else(|| Failure::from(api::ApiError::from(api::ErrorCode::ChainUnknown)).at("--chain"))?;
         Ok((spec.hash(), chain.currency))
+    }
+
+    /// What the genesis file says, where one is given.
+    fn spec(&self) -> Answer<Option<GenesisSpec>> {
+        let Some(path) = &self.genesis else { return Ok(None) };
+        let spec = genesis::GenesisFile::load(path).and_then(|file| file.spec());
+        spec.map(Some).map_err(|fault| super::genesis::failure(fault).at("--genesis"))
     }
 }
 
@@ -246,10 +253,13 @@ fn create(arguments: &NewArguments, seed: WalletSeed, is_new: bool, output: Outp
     let words = seed.words();
     let file_name = format!("{}.key", arguments.name);
     let file = KeyFile::seal(&Secret::WalletSeed(seed), &arguments.name, &passphrase, KdfParams::default())?;
-    keystore.save_seed(&file_name, &file)?;
-    let name = arguments.name.clone();
-    let entry = keystore.add(NewWallet {
-        name,
+    let mnemonic_file = arguments.mnemonic_file.clone().filter(|_| is_new);
+    // First the words: a wallet whose words nobody has cannot be recovered.
+    if is_new {
+        hand_out(&words, mnemonic_file.as_deref(), output)?;
+    }
+    let new = NewWallet {
+        name: arguments.name.clone(),
         genesis,
         currency,
         policy,
@@ -257,11 +267,11 @@ fn create(arguments: &NewArguments, seed: WalletSeed, is_new: bool, output: Outp
         operator: None,
         seed: file_name,
         index: 0,
+    };
+    let entry = keystore.add_with_seed(&file, new).inspect_err(|_| {
+        // Words of no wallet would be taken for those of one; that they could not be removed is not what failed.
+        let _ = mnemonic_file.as_deref().map(std::fs::remove_file);
     })?;
-    if is_new {
-        hand_out(&words, arguments.mnemonic_file.as_deref(), output)?;
-    }
-    let mnemonic_file = arguments.mnemonic_file.clone().filter(|_| is_new);
     output.result(&Created { policy_hash: entry.policy()?.hash().to_string(), wallet: entry, mnemonic_file })
 }
 
@@ -346,23 +356,66 @@ fn import(arguments: &ImportArguments, output: Output) -> Answer {
     let Secret::WalletSeed(seed) = file.open(&arguments.passphrase.read()?)? else {
         return Err(wallet::KeyFileError::Mismatch.into());
     };
-    let policy = Policy::single(seed.key(0, 0).public_key());
-    let file_name = format!("{}.key", arguments.name);
-    keystore.save_seed(&file_name, &file)?;
-    let entry = keystore.add(NewWallet {
+    let policy = operator_policy(arguments, seed.key(0, 0).public_key())?;
+    let new = NewWallet {
         name: arguments.name.clone(),
         genesis,
         currency,
         policy,
         salt: operator_salt(OperatorId(arguments.operator)),
         operator: Some(arguments.operator),
-        seed: file_name,
+        seed: format!("{}.key", arguments.name),
         index: 0,
-    })?;
+    };
+    let entry = keystore.add_with_seed(&file, new)?;
     output.result(&Created {
         policy_hash: entry.policy()?.hash().to_string(),
         wallet: entry,
         mnemonic_file: None,
+    })
+}
+
+/// The policy of the operator's own wallet, which the key `own` must be of: another policy would make the id of a wallet
+/// that does not exist.
+fn operator_policy(arguments: &ImportArguments, own: PublicKey) -> Answer<Policy> {
+    let id = arguments.operator;
+    let foreign = |name: &str| {
+        Failure::usage("other_key", format_args!("the key file is not of the wallet of operator {id}{name}"))
+            .at("--key-file")
+    };
+    let Some(spec) = arguments.network.spec()? else {
+        let policy = Policy::single(own);
+        if is_on_chain(arguments, &policy)? {
+            return Ok(policy);
+        }
+        return Err(foreign(", or that wallet has several keys")
+            .mend("name the operator's own key file and id; a wallet of several keys needs --genesis"));
+    };
+    let operator = spec.operators.get(usize::from(id)).ok_or_else(|| {
+        Failure::usage("operator_unknown", format_args!("the network has no operator {id}"))
+            .at("--operator")
+            .mend("take the operator's id from: jiaozi genesis show")
+    })?;
+    if !operator.wallet_policy.keys.contains(&own) {
+        return Err(foreign(&format!(" ({})", operator.name))
+            .mend("compare its public key with the wallet's keys in: jiaozi genesis show"));
+    }
+    Ok(operator.wallet_policy.clone())
+}
+
+/// Whether the node's chain has the operator's own wallet under this policy.
+fn is_on_chain(arguments: &ImportArguments, policy: &Policy) -> Answer<bool> {
+    let connection = arguments.network.node.connect()?;
+    let terms = connection.terms(None)?;
+    let salt = operator_salt(OperatorId(arguments.operator));
+    let id = WalletId::derive(terms.genesis, terms.currency, policy.hash(), &salt);
+    let unknown = ErrorCode::WalletUnknown.code();
+    connection.wait(async {
+        match connection.client.wallet(id, Some(terms.chain)).await {
+            Ok(_) => Ok(true),
+            Err(ClientError::Refused(error)) if error.code == unknown => Ok(false),
+            Err(error) => Err(error),
+        }
     })
 }
 

@@ -146,7 +146,7 @@ pub(super) fn look(arguments: &LookArguments, proof: Option<&Path>, output: Outp
             Some(proof)
         }
     };
-    let view = connection.wait(connection.client.wallet(id, Some(connection.chain)))?;
+    let view = connection.wallet(id)?;
     output.result(&Looked { is_certified: view.certified_height >= view.height, view, proof, brief })
 }
 

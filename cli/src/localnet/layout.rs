@@ -13,6 +13,7 @@
 //! bank-N/node.pid        its process while it runs
 //! ```
 
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +60,8 @@ impl BankEntry {
 /// A localnet directory.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// The directory, absolute, so that a process recognizes its configuration whatever the working directory.
+    /// The directory: absolute and, where it exists, without links and `..`, so that everybody names a node's
+    /// configuration alike, whatever the working directory.
     pub root: PathBuf,
 }
 
@@ -67,10 +69,36 @@ impl Layout {
     /// The layout under `directory`, which need not exist yet.
     ///
     /// # Errors
-    /// [`Failure`] when the working directory cannot be found.
+    /// [`Failure`] when the working directory or the directory cannot be found.
     pub fn at(directory: &Path) -> Answer<Self> {
-        let root = std::path::absolute(directory).map_err(|fault| Failure::io("find", directory, &fault))?;
-        Ok(Self { root })
+        let root = match std::fs::canonicalize(directory) {
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => std::path::absolute(directory),
+            found => found,
+        };
+        Ok(Self { root: root.map_err(|fault| Failure::io("find", directory, &fault))? })
+    }
+
+    /// Makes the directory where there is none, and holds it against every other `up`: two would write two networks into
+    /// it. The lock is released by the kernel when its holder ends, however it ends.
+    ///
+    /// # Errors
+    /// [`Failure`] when somebody else holds it.
+    pub fn hold(directory: &Path) -> Answer<(Self, File)> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|fault| Failure::io("make", directory, &fault))?;
+        let layout = Self::at(directory)?;
+        let folder = File::open(&layout.root).map_err(|fault| Failure::io("open", &layout.root, &fault))?;
+        match folder.try_lock() {
+            Ok(()) => Ok((layout, folder)),
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("another `jiaozi localnet up` works in {}", layout.root.display());
+                Err(Failure::refused("localnet_busy", message)
+                    .at("--directory")
+                    .mend("wait until it is done, or name another directory"))
+            }
+            Err(TryLockError::Error(fault)) => Err(Failure::io("lock", &layout.root, &fault)),
+        }
     }
 
     /// The manifest's file.
@@ -201,9 +229,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_up_at_a_time_works_in_a_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("net");
+        let (layout, held) = Layout::hold(&directory).unwrap();
+        let refused = Layout::hold(&directory.join("..").join("net")).unwrap_err();
+        assert_eq!(refused.code, "localnet_busy");
+        drop(held);
+        assert_eq!(Layout::hold(&directory).unwrap().0.root, layout.root);
+    }
+
+    #[test]
     fn a_manifest_comes_back_and_foreign_ones_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(folder.path()).unwrap();
+        let detour = folder.path().join("..").join(folder.path().file_name().unwrap());
+        assert_eq!(Layout::at(&detour).unwrap().root, layout.root, "one directory has one name");
         assert_eq!(layout.load().unwrap(), None);
         assert_eq!(layout.require().unwrap_err().code, "localnet_missing");
         let address = SocketAddr::from(([127, 0, 0, 1], 9));

@@ -1,12 +1,13 @@
 //! Node processes: starting them, recognizing them, stopping them.
 //!
-//! Rule: no signal leaves this file before the process was recognized, by its program and its whole command line, *after* a
-//! handle on it was taken (pidfd). A pid that meanwhile belongs to somebody else is never hit.
+//! Rule: no signal leaves this file before the process was recognized, by the arguments of its command line, *after* a
+//! handle on it was taken (pidfd). A pid that meanwhile belongs to somebody else is never hit. What identifies a node is
+//! its configuration: the program may be another copy, and paths may be written differently.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -25,10 +26,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// Most bytes of a pid file.
 const PID_BYTES_MAX: usize = 32;
 
-/// How to recognize a node: `PROGRAM node run --config CONFIG`.
+/// How to start a node, and to recognize it: `PROGRAM node run --config CONFIG`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeCommand {
-    /// The program.
+    /// The program that is started; a running node may be of another copy.
     pub program: PathBuf,
     /// The node's configuration.
     pub config: PathBuf,
@@ -42,6 +43,40 @@ pub struct RunningNode {
     handle: OwnedFd,
 }
 
+/// What a pid file leads to.
+#[derive(Debug)]
+pub enum Found {
+    /// No process.
+    Nothing,
+    /// The node.
+    Node(RunningNode),
+    /// A process that is not recognized as the node.
+    Stranger {
+        /// Its process id.
+        pid: u32,
+    },
+}
+
+impl Found {
+    /// The node, if that is what was found.
+    #[must_use]
+    pub const fn node(&self) -> Option<&RunningNode> {
+        match self {
+            Self::Node(node) => Some(node),
+            Self::Nothing | Self::Stranger { .. } => None,
+        }
+    }
+
+    /// The process that is not recognized, if that is what was found.
+    #[must_use]
+    pub const fn stranger(&self) -> Option<u32> {
+        match self {
+            Self::Stranger { pid } => Some(*pid),
+            Self::Nothing | Self::Node(_) => None,
+        }
+    }
+}
+
 /// How a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,6 +87,8 @@ pub enum Stopped {
     Gracefully,
     /// It had to be killed.
     Killed,
+    /// Its pid file names a process that is not recognized, which was left alone.
+    NotRecognized,
 }
 
 impl NodeCommand {
@@ -91,41 +128,56 @@ impl NodeCommand {
         Ok(child)
     }
 
-    /// The node that `pid_file` names, if that process is this node. A stale file is not an error.
+    /// What `pid_file` leads to. A stale file is not an error.
     ///
     /// # Errors
     /// [`Failure`] when the file cannot be read.
-    pub fn find(&self, pid_file: &Path) -> Answer<Option<RunningNode>> {
+    pub fn find(&self, pid_file: &Path) -> Answer<Found> {
         let text = match std::fs::read_to_string(pid_file) {
             Ok(text) => text,
-            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(fault) => return Err(Failure::io("read", pid_file, &fault)),
         };
         let pid = text.get(..text.len().min(PID_BYTES_MAX)).and_then(|text| text.trim().parse::<u32>().ok());
-        let Some(pid) = pid else { return Ok(None) };
+        let Some(pid) = pid else { return Ok(Found::Nothing) };
         Ok(self.recognize(pid))
     }
 
     /// Takes a handle first and looks afterwards: what is seen belongs to the handle.
-    fn recognize(&self, pid: u32) -> Option<RunningNode> {
-        let raw = Pid::from_raw(i32::try_from(pid).ok()?)?;
-        let handle = pidfd_open(raw, PidfdFlags::empty()).ok()?;
+    fn recognize(&self, pid: u32) -> Found {
+        use rustix::io::Errno;
+        let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Found::Nothing };
+        let handle = match pidfd_open(raw, PidfdFlags::empty()) {
+            Ok(handle) => handle,
+            // No such process, or a thread of another one.
+            Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Found::Nothing,
+            Err(_) => return Found::Stranger { pid },
+        };
+        let is_this = self.is_this(pid);
         let node = RunningNode { pid, handle };
-        (self.is_this(pid) && node.is_running()).then_some(node)
+        match (node.is_running(), is_this) {
+            (false, _) => Found::Nothing,
+            (true, true) => Found::Node(node),
+            (true, false) => Found::Stranger { pid },
+        }
     }
 
     fn is_this(&self, pid: u32) -> bool {
         let folder = PathBuf::from(format!("/proc/{pid}"));
-        let Ok(program) = std::fs::read_link(folder.join("exe")) else { return false };
-        // A rebuilt program leaves the running one without a name in the file system.
-        let program = program.as_os_str().as_bytes();
-        let program = program.strip_suffix(b" (deleted)").unwrap_or(program);
         let Ok(line) = std::fs::read(folder.join("cmdline")) else { return false };
-        let own: Vec<OsString> = self.arguments().to_vec();
         let mut arguments = line.split(|byte| *byte == 0).skip(1);
-        let is_same = own.iter().all(|own| arguments.next() == Some(own.as_bytes()));
-        program == self.program.as_os_str().as_bytes() && is_same && arguments.all(<[u8]>::is_empty)
+        let is_node = ["node", "run", "--config"].iter().all(|own| arguments.next() == Some(own.as_bytes()));
+        let Some(config) = arguments.next().filter(|_| is_node) else { return false };
+        // A relative path is relative to where the process works.
+        let work = std::fs::read_link(folder.join("cwd")).unwrap_or_default();
+        let config = work.join(OsString::from_vec(config.to_vec()));
+        resolved(&config) == resolved(&self.config) && arguments.all(<[u8]>::is_empty)
     }
+}
+
+/// A path without links and `..`; as it is when there is nothing.
+fn resolved(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 impl RunningNode {
@@ -227,12 +279,10 @@ mod tests {
         let (mut child, command) = sleeper();
         std::fs::write(&pid_file, child.id().to_string()).unwrap();
         // The right program, but not with `node run --config 30`.
-        assert!(command.find(&pid_file).unwrap().is_none());
-        let other = NodeCommand { program: "/bin/nothing".into(), config: "30".into() };
-        assert!(other.find(&pid_file).unwrap().is_none());
+        assert_eq!(command.find(&pid_file).unwrap().stranger(), Some(child.id()));
         std::fs::write(&pid_file, "not a number").unwrap();
-        assert!(command.find(&pid_file).unwrap().is_none());
-        assert!(command.find(&folder.path().join("missing")).unwrap().is_none());
+        assert!(matches!(command.find(&pid_file).unwrap(), Found::Nothing));
+        assert!(matches!(command.find(&folder.path().join("missing")).unwrap(), Found::Nothing));
         assert!(child.try_wait().unwrap().is_none(), "nobody was signalled");
         child.kill().unwrap();
         child.wait().unwrap();
@@ -253,6 +303,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         // A shell takes any arguments after its script, so it can look like a node.
         let config = folder.path().join("node.toml");
+        std::fs::write(&config, "").unwrap();
         std::fs::write(folder.path().join("node"), "while true; do sleep 0.05; done").unwrap();
         let child = Command::new("/bin/bash")
             .args(["node", "run", "--config"])
@@ -261,21 +312,25 @@ mod tests {
             .spawn()
             .unwrap();
         let child = Ended(child);
-        let program = std::fs::read_link(format!("/proc/{}/exe", child.0.id())).unwrap();
-        let command = NodeCommand { program, config };
+        // Another copy of the program, and the configuration written in another way.
+        let detour = folder.path().join("..").join(folder.path().file_name().unwrap()).join("node.toml");
+        let command = NodeCommand { program: "/bin/another-copy".into(), config: detour };
         let pid_file = folder.path().join("node.pid");
         std::fs::write(&pid_file, format!("{}\n", child.0.id())).unwrap();
         // The kernel lets the parent go on before it has set the arguments of the new program.
         let until = Instant::now() + Duration::from_secs(5);
-        while command.find(&pid_file).unwrap().is_none() && Instant::now() < until {
+        while command.find(&pid_file).unwrap().node().is_none() && Instant::now() < until {
             std::thread::sleep(LOOK_AGAIN);
         }
-        let node = command.find(&pid_file).unwrap().unwrap();
+        let elsewhere = NodeCommand { config: folder.path().join("other.toml"), ..command.clone() };
+        assert_eq!(elsewhere.find(&pid_file).unwrap().stranger(), Some(child.0.id()), "another node");
+        let found = command.find(&pid_file).unwrap();
+        let node = found.node().unwrap();
         assert!(node.is_running());
         assert_eq!(node.stop().unwrap(), Stopped::Gracefully);
         assert!(!node.is_running());
         drop(child);
-        assert!(command.find(&pid_file).unwrap().is_none(), "a stale pid file");
+        assert!(matches!(command.find(&pid_file).unwrap(), Found::Nothing), "a stale pid file");
     }
 
     #[test]
