@@ -108,8 +108,8 @@ mod tests {
             id: WalletId(id),
             policy: PolicyHash([1; 32]),
             operator: OperatorId(1),
-            tier: Tier::Full,
-            status: WalletStatus::Open,
+            tier: Tier::Two,
+            status: WalletStatus::Active,
             balance: Amount::from_fen(fen),
             lanes: Vec::new(),
         };
