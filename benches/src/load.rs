@@ -38,8 +38,8 @@ pub(crate) struct Load {
     /// Banks, one process each.
     #[arg(long, default_value_t = 4)]
     banks: usize,
-    /// Least time between blocks. Four banks on two cores spend a fifth of them on the engine at 50 ms, which is more than
-    /// a network should (PROTOCOL rule 19): a bank has its own machine.
+    /// Least time between blocks. Here all banks share the cores of one machine, so blocks come at half the pace of a
+    /// network whose banks have their own (PROTOCOL rule 19).
     #[arg(long, default_value_t = 100)]
     pace_ms: u64,
     /// Folder for the network's files; a temporary one by default.

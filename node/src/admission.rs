@@ -162,7 +162,7 @@ impl Admission {
             return refuse_all();
         };
         let unchecked = Unchecked { transactions, checked };
-        if !self.to_check.as_ref().is_some_and(|line| line.try_send(unchecked).is_ok()) {
+        if self.to_check.as_ref().is_none_or(|line| line.try_send(unchecked).is_err()) {
             return refuse_all();
         }
         let Ok(checked) = verdicts.await else { return refuse_all() };

@@ -3,7 +3,7 @@
 //! keys → genesis → own place → network → for each chain: store, executor, recovery, engine, driver → REST.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use chain::{Chain, ChainConfig, Executor, ExecutorFault, Lane, Recovered, RowFault};
 use consensus::Channel;
@@ -180,12 +180,14 @@ pub fn run(config: &NodeConfig) -> Result<Option<HaltCode>, StartError> {
             .thread_name("node")
             .build()
             .map_err(|fault| system("threads", &fault))?;
+        let stores = OpenStores::default();
         let ended = runtime.block_on(async {
-            let node = Node::start(config).await?;
+            let node = Node::start_with(config, &stores).await?;
             Ok::<_, StartError>(node.run_until_stopped().await)
-        })?;
+        });
         runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-        match ended {
+        stores.wait_until_closed(STORE_WAIT);
+        match ended? {
             Ended::Stopped => return Ok(None),
             Ended::Halted(code) => return Ok(Some(code)),
             Ended::StartsAnew => tracing::info!("starting anew"),
@@ -218,6 +220,10 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: &NodeConfig) -> Result<Self, StartError> {
+        Self::start_with(config, &OpenStores::default()).await
+    }
+
+    async fn start_with(config: &NodeConfig, stores: &OpenStores) -> Result<Self, StartError> {
         let keys = Keys::load(&config.keys)?;
         let spec = Arc::new(GenesisFile::load(&config.node.genesis)?.spec()?);
         let own_node = own_place(&spec, &keys)?;
@@ -238,6 +244,7 @@ impl Node {
                 strategy: &strategy,
                 metrics: &metrics,
                 stopped: &stopped,
+                stores,
                 first_lane: place * LANES_PER_CHAIN,
             };
             let (running, handle) = wiring.start_chain(ChainId(*chain), chain_lanes).await?;
@@ -402,6 +409,31 @@ struct Opened {
     divergences: Divergences,
 }
 
+/// The databases of a node. Its end is not over before they are closed: what holds one may be a thread that ends a moment
+/// later.
+#[derive(Clone, Default)]
+struct OpenStores {
+    lives: Arc<Mutex<Vec<Weak<()>>>>,
+}
+
+impl OpenStores {
+    fn add(&self, life: Weak<()>) {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner).push(life);
+    }
+
+    fn wait_until_closed(&self, limit: std::time::Duration) {
+        let end = std::time::Instant::now() + limit;
+        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        while lives.iter().any(|life| life.strong_count() > 0) {
+            if std::time::Instant::now() > end {
+                tracing::warn!("a database is still in use at the end");
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+}
+
 /// What a chain is wired to.
 struct Wiring<'a> {
     config: &'a NodeConfig,
@@ -413,6 +445,7 @@ struct Wiring<'a> {
     metrics: &'a Arc<Metrics>,
     stopped: &'a watch::Receiver<bool>,
     first_lane: usize,
+    stores: &'a OpenStores,
 }
 
 impl Wiring<'_> {
@@ -537,7 +570,11 @@ impl Wiring<'_> {
                 Err(storage::StorageError::Locked { .. }) if std::time::Instant::now() < end => {
                     std::thread::sleep(std::time::Duration::from_millis(100));
                 }
-                opened => return Ok(Arc::new(opened?)),
+                opened => {
+                    let store = opened?;
+                    self.stores.add(store.life());
+                    return Ok(Arc::new(store));
+                }
             }
         }
     }
@@ -598,8 +635,8 @@ async fn only_the_journal_speaks(files: &StandingFiles) -> std::io::Result<()> {
     Ok(())
 }
 
-/// How long a start waits for a store that another holds.
-const STORE_WAIT: std::time::Duration = std::time::Duration::from_secs(3);
+/// How long a start waits for a store that another holds, and an end for those that are still open.
+const STORE_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// How often, and at what interval, a new journal is looked for.
 const JOURNAL_WAIT_ATTEMPTS: usize = 250;
 const JOURNAL_WAIT_MS: u64 = 20;

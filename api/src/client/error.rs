@@ -203,7 +203,7 @@ mod tests {
     #[error("{said}")]
     struct Layer {
         said: &'static str,
-        source: Option<Box<Layer>>,
+        source: Option<Box<Self>>,
     }
 
     #[test]

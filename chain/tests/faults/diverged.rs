@@ -221,10 +221,11 @@ fn nothing_is_executed_on_records_that_are_damaged_below_the_certified_height() 
     let story = Story::new();
     let mut bank = Bank::new();
     execute(&mut bank, &story.blocks[0].0, &story.blocks[0].1);
-    // The disk says something else than was written: the next execution that reads it goes wrong.
-    let place = Archive::new(bank.store.as_ref()).wallet(bank.operator(1).0).unwrap();
+    // The disk says something else than was written: the next execution that reads it goes wrong. Nothing has written
+    // this wallet since the start, so it is read from there.
+    let place = Archive::new(bank.store.as_ref()).wallet(bank.operator(2).0).unwrap();
     let Some((slot, Record::Wallet(mut wallet))) = place else { panic!("no wallet") };
-    wallet.operator = OperatorId(2);
+    wallet.operator = OperatorId(3);
     let mut set = WriteSet::new();
     set.put(Table::Records, key::slot(slot.0), Record::Wallet(wallet).encode());
     bank.store.write(set, Durability::Synced).unwrap();

@@ -99,8 +99,9 @@ fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
     let replay = Replay { spec: &spec, chain, threads: arguments.threads, progress: &progress };
     let (report, checked) = match &arguments.data {
         None => {
+            require_network(&arguments.node.connect()?, spec.hash())?;
+            // The source has a runtime of its own, on which a connection of another one would never move.
             let connection = arguments.node.connect()?;
-            require_network(&connection, spec.hash())?;
             (replay.run(Box::new(FeedSource::new(&connection.client, chain)?), None)?, None)
         }
         Some(data) => {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::properties::{
@@ -39,6 +40,8 @@ pub struct RocksStore {
     write_set_bytes: AtomicU64,
     syncs: AtomicU64,
     _claim: Claim,
+    // The last field: gone when everything above is closed.
+    life: Arc<()>,
 }
 
 impl RocksStore {
@@ -69,7 +72,15 @@ impl RocksStore {
             write_set_bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
             _claim: claim,
+            life: Arc::new(()),
         })
+    }
+
+    /// Ends when the database is closed and its directory released: a process must not end before, because the database's
+    /// threads would outlive what they use.
+    #[must_use]
+    pub fn life(&self) -> Weak<()> {
+        Arc::downgrade(&self.life)
     }
 
     /// The directory.
