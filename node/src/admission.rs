@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use chain::{Archive, RecordCache, RecordReader};
 use ledger::records::{NotExecuted, Rejection, Transaction};
@@ -22,6 +22,7 @@ use storage::{Store, Table};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::departed::{Departed, WithoutOutcome};
+use crate::gather::gather;
 use crate::handle::Submitted;
 use crate::verifier::Verifier;
 
@@ -31,12 +32,6 @@ pub(crate) const PENDING_MAX: usize = 200_000;
 pub(crate) const CHECKS_WAITING_MAX: usize = 64;
 /// Transactions in them: some seconds of checking.
 pub(crate) const TRANSACTIONS_WAITING_MAX: usize = 32_768;
-/// Transactions that are checked together: gathering stops there.
-const GROUP_TRANSACTIONS: usize = 256;
-/// How long a submission of many transactions waits for company.
-const GATHER_MS: u64 = 10;
-/// A submission below this is not worth the wait.
-const LOADED_TRANSACTIONS: usize = 16;
 /// Bad signatures of one group that are found by bisection.
 const BISECTIONS_MAX: usize = 4;
 /// When a refused client may come back.
@@ -224,7 +219,9 @@ impl Inner {
 
     fn check_all(&self, unchecked: &Receiver<Unchecked>) {
         while let Ok(first) = unchecked.recv() {
-            let group = gather(first, unchecked);
+            let mut group = gather(first, unchecked, |one| one.transactions.len());
+            // Whoever went away needs no verdict.
+            group.retain(|one| !one.checked.is_closed());
             let transactions: Vec<&[u8]> =
                 group.iter().flat_map(|one| one.transactions.iter().map(Vec::as_slice)).collect();
             let mut checked = self.check(&transactions).into_iter();
@@ -400,25 +397,6 @@ impl Inner {
 
 fn unavailable() -> Submitted {
     Submitted::Refused(Refused::Unavailable { retry_after_ms: RETRY_AFTER_MS })
-}
-
-/// What was posted meanwhile, and what comes in time.
-fn gather(first: Unchecked, unchecked: &Receiver<Unchecked>) -> Vec<Unchecked> {
-    let end = Instant::now() + Duration::from_millis(GATHER_MS);
-    let is_loaded = first.transactions.len() >= LOADED_TRANSACTIONS;
-    let mut transactions = first.transactions.len();
-    let mut group = vec![first];
-    while transactions < GROUP_TRANSACTIONS && group.len() < CHECKS_WAITING_MAX {
-        let left = if is_loaded { end.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
-        let Ok(next) = unchecked.recv_timeout(left) else { break };
-        // Whoever went away needs no verdict.
-        if next.checked.is_closed() {
-            continue;
-        }
-        transactions += next.transactions.len();
-        group.push(next);
-    }
-    group
 }
 
 /// This machine's clock, in milliseconds since 1970.

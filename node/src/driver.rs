@@ -89,8 +89,10 @@ enum Done {
     Halt(HaltCode, String),
 }
 
-enum StorageJob {
-    Write { set: WriteSet, durability: Durability, then: Option<BlockDigest> },
+struct StorageJob {
+    set: WriteSet,
+    durability: Durability,
+    then: Option<BlockDigest>,
 }
 
 /// One chain in motion.
@@ -357,9 +359,7 @@ impl Driver {
                     self.parts.network.try_send(to.0, self.parts.first_lane + lane.index(), bytes).is_err();
             }
             Effect::Persist { set, durability, then } => {
-                self.hand(|driver| {
-                    driver.to_storage.send(StorageJob::Write { set, durability, then }).is_ok()
-                });
+                self.hand(|driver| driver.to_storage.send(StorageJob { set, durability, then }).is_ok());
             }
             Effect::VerifySignatures { digest, batch } => {
                 self.hand(|driver| driver.to_verifier.send(Unverified { digest, batch }).is_ok());
@@ -595,9 +595,7 @@ fn spawn_storage(
             let started = Instant::now();
             let mut durable = Vec::new();
             let mut must_sync = false;
-            for StorageJob::Write { set, durability, then } in
-                std::iter::once(first).chain(receiver.try_iter())
-            {
+            for StorageJob { set, durability, then } in std::iter::once(first).chain(receiver.try_iter()) {
                 if let Err(fault) = store.write(set, Durability::Buffered) {
                     let _stopping = done.send(Done::Halt(HaltCode::Store, fault.to_string())).is_err();
                     return;

@@ -21,7 +21,7 @@
 //! | `http/` | REST, one file per resource |
 //! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
 //! | `telemetry.rs` | logging and metrics |
-//! | `verifier.rs` | signatures of batches, in groups |
+//! | `verifier.rs`, `gather.rs` | signatures of batches; company for what is checked together |
 //! | `strategy.rs` | the ledger's work on all cores |
 //!
 //! # Invariants
@@ -41,6 +41,7 @@ mod disk;
 mod divergence;
 mod driver;
 mod engine;
+mod gather;
 mod handle;
 pub mod http;
 mod keys;

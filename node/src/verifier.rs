@@ -1,12 +1,11 @@
 //! The verifier thread: signatures of batches, in groups.
 //!
-//! A signature costs a third as much in a group of hundreds as alone, so batches that wait together are checked together,
-//! and the first loaded batch of a group waits up to [`GATHER_MS`] for company (PROTOCOL rule 19). A lonely small batch is
-//! checked at once. When a group fails, the batch to blame is found by halves and taken out, and what comes after it is checked
+//! Batches that wait together are checked together, and the first loaded batch of a group waits a little for company (PROTOCOL
+//! rule 19; see `gather.rs`). A lonely small batch is checked at once. When a group fails, the batch to blame is found by halves and taken out, and what comes after it is checked
 //! again; after [`FAILURES_MAX`] of them each batch is judged for itself. So garbage costs a group a bounded number of checks.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,17 +13,11 @@ use ledger::records::{Batch, Transaction};
 use ledger::rules::check_signatures;
 use ledger::values::{BatchDigest, GenesisHash, KeyCache};
 
+use crate::gather::gather;
 use crate::strategy::Parallel;
 
-/// Transactions that make a group: gathering stops there.
-const GROUP_TRANSACTIONS: usize = 256;
-/// How long the first batch waits for company.
-const GATHER_MS: u64 = 10;
 /// Failed checks of one group before each batch is judged for itself.
 const FAILURES_MAX: usize = 4;
-/// A batch below this is not worth the wait.
-const LOADED_TRANSACTIONS: usize = 16;
-
 /// What signatures are checked with.
 #[derive(Clone)]
 pub(crate) struct Verifier {
@@ -58,7 +51,7 @@ impl Verifier {
         let (sender, receiver) = channel();
         let thread = std::thread::Builder::new().name("verifier".into()).spawn(move || {
             while let Ok(first) = receiver.recv() {
-                let group = gather(first, &receiver);
+                let group = gather(first, &receiver, count);
                 let started = Instant::now();
                 let transactions = group.iter().map(count).sum();
                 report(self.judge(&group), transactions, started.elapsed());
@@ -97,21 +90,6 @@ impl Verifier {
 
 fn count(one: &Unverified) -> usize {
     one.batch.content.transactions.len()
-}
-
-/// What waits already, and what comes in time.
-fn gather(first: Unverified, receiver: &Receiver<Unverified>) -> Vec<Unverified> {
-    let end = Instant::now() + Duration::from_millis(GATHER_MS);
-    let is_loaded = count(&first) >= LOADED_TRANSACTIONS;
-    let mut transactions = count(&first);
-    let mut group = vec![first];
-    while transactions < GROUP_TRANSACTIONS {
-        let left = if is_loaded { end.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
-        let Ok(next) = receiver.recv_timeout(left) else { break };
-        transactions += count(&next);
-        group.push(next);
-    }
-    group
 }
 
 #[cfg(test)]
@@ -214,10 +192,10 @@ mod tests {
         for sequence in 0..4 {
             sender.send(unverified(sequence, 200, None)).unwrap();
         }
-        assert_eq!(gather(receiver.recv().unwrap(), &receiver).len(), 2);
+        assert_eq!(gather(receiver.recv().unwrap(), &receiver, count).len(), 2);
         drop(receiver);
         let (sender, receiver) = channel::<Unverified>();
-        let group = gather(unverified(9, 1, None), &receiver);
+        let group = gather(unverified(9, 1, None), &receiver, count);
         assert_eq!(group.len(), 1);
         drop(sender);
     }

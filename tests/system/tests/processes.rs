@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -312,18 +312,23 @@ fn reconfigured(
     path
 }
 
-/// Runs a node that should not start; answers its exit status and what it said.
-fn run_to_the_end(config: &Path, limit: Duration) -> (ExitStatus, String) {
-    let log = config.with_extension("log");
-    let file = File::create(&log).unwrap();
-    let mut child = Command::new(jiaozi_binary())
+/// Starts a node as a process that writes to `log`.
+fn spawn_node(config: &Path, log: &Path) -> Child {
+    let file = File::create(log).unwrap();
+    Command::new(jiaozi_binary())
         .args(["node", "run", "--config"])
         .arg(config)
         .stdin(Stdio::null())
         .stdout(file.try_clone().unwrap())
         .stderr(file)
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs a node that should not start; answers its exit status and what it said.
+fn run_to_the_end(config: &Path, limit: Duration) -> (ExitStatus, String) {
+    let log = config.with_extension("log");
+    let mut child = spawn_node(config, &log);
     let end = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -454,7 +459,7 @@ async fn wait_connected(cluster: &Cluster, from: usize, to: usize, wanted: bool)
 
 /// A process of a node that is not of our network. Ends when dropped.
 struct Stranger {
-    child: std::process::Child,
+    child: Child,
     log: PathBuf,
 }
 
@@ -480,15 +485,7 @@ impl Stranger {
             config.keys.consensus_keys[0].keystore = folder.join("consensus.json");
         });
         let log = folder.join("node.log");
-        let file = File::create(&log).unwrap();
-        let child = Command::new(jiaozi_binary())
-            .args(["node", "run", "--config"])
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
+        let child = spawn_node(&config, &log);
         Self { child, log }
     }
 
