@@ -113,12 +113,19 @@ impl CertifiedResult {
     /// # Errors
     /// The first fault.
     pub fn verify(&self, spec: &GenesisSpec) -> Result<(), ProofFault> {
-        let genesis = spec.hash();
+        self.verify_by(spec.hash(), &Registry::from_genesis(spec))
+    }
+
+    /// Checks everything with the registry that a chain's own state holds.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn verify_by(&self, genesis: GenesisHash, registry: &Registry) -> Result<(), ProofFault> {
         let (result, header, finality) = (&self.result, &self.header, &self.finality);
         if header.chain != result.chain || finality.chain != header.chain || finality.epoch != header.epoch {
             return Err(ProofFault::Chains { result: result.chain, header: header.chain });
         }
-        let finalized = verify_finality(finality, genesis, &Registry::from_genesis(spec))?;
+        let finalized = verify_finality(finality, genesis, registry)?;
         let digest = header.digest(genesis);
         if finalized != digest {
             return Err(ProofFault::OtherBlock { finalized, header: digest });

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::records::{Batch, Block, Claim, GenesisSpec, HeightResult, Outcome, Record, Transaction};
-use crate::rules::block_validity::{check_batches, check_body, check_header, check_parent};
+use crate::records::{Batch, Block, Bundle, Claim, GenesisSpec, HeightResult, Outcome, Record, Transaction};
+use crate::rules::block_validity::{check_body, check_contents, check_header, check_parent};
 use crate::rules::{
-    BatchFacts, BatchFault, BlockFault, ExecutionFault, ParentFacts, check_batch, check_signatures,
+    BatchFacts, BatchFault, BlockFault, BundleFault, ExecutionFault, ParentFacts, check_batch, check_bundle,
+    check_signatures,
 };
 use crate::state::{ChainState, Execution, GenesisFault, MemoryReader};
 use crate::values::{
@@ -21,6 +22,8 @@ pub struct HeightRecord<'a> {
     pub block: &'a Block,
     /// Its batches, in the order of its body.
     pub batches: &'a [Batch],
+    /// Its bundles, in the order of its body.
+    pub bundles: &'a [Bundle],
     /// The result that the source stored.
     pub result: Option<&'a HeightResult>,
     /// The outcomes that the source stored.
@@ -51,6 +54,18 @@ pub enum Difference {
         batch: u32,
         /// Why.
         fault: BatchFault,
+    },
+    /// A bundle is invalid.
+    #[error("chain {chain} height {height} bundle {bundle}: {fault}")]
+    Bundle {
+        /// The chain.
+        chain: ChainId,
+        /// The height.
+        height: Height,
+        /// Position of the bundle in the block.
+        bundle: u32,
+        /// Why.
+        fault: BundleFault,
     },
     /// A signature is invalid.
     #[error("chain {chain} height {height} transaction {index} ({id}): a signature is invalid")]
@@ -204,7 +219,7 @@ impl Replay {
     ) -> Result<Execution, Box<Difference>> {
         let (chain, height) = (self.state.head().chain, given.block.header.height);
         self.check_block(&given, strategy)?;
-        let executed = self.state.execute(&self.records, given.block, given.batches, strategy);
+        let executed = self.state.execute(&self.records, given.block, given.batches, given.bundles, strategy);
         let execution = executed.map_err(|fault| Box::new(Difference::Execution { chain, height, fault }))?;
         self.compare(&given, &execution)?;
         self.records.apply(&execution.writes);
@@ -265,7 +280,16 @@ impl Replay {
             }
             facts.push(BatchFacts::of(digest, batch));
         }
-        check_batches(header, body, &facts).map_err(invalid)?;
+        let checked = strategy.map(given.bundles, 1, |bundle| check_bundle(rules, bundle));
+        let mut bundles = Vec::with_capacity(checked.len());
+        for (checked, position) in checked.into_iter().zip(0..=u32::MAX) {
+            bundles.push(
+                checked.map_err(|fault| {
+                    Box::new(Difference::Bundle { chain, height, bundle: position, fault })
+                })?,
+            );
+        }
+        check_contents(header, body, &facts, &bundles).map_err(invalid)?;
         self.check_claim(height, header.claim)?;
         let transactions: Vec<&Transaction> =
             given.batches.iter().flat_map(|batch| batch.content.transactions.iter()).collect();

@@ -13,8 +13,10 @@ use crate::values::{
 
 /// Most batches of a block.
 pub const BLOCK_BATCHES_MAX: usize = 256;
-/// Most inbound bundles of a block (reserved for chains that talk).
+/// Most inbound bundles of a block.
 pub const BLOCK_BUNDLES_MAX: usize = 256;
+/// Most receipts that a block executes (PROTOCOL rule 18); what waits comes in the next block.
+pub const BLOCK_RECEIPTS_MAX: u64 = 8_192;
 /// Blocks with batches may run at most this far ahead of the last claim in their ancestry (PROTOCOL rule 12).
 pub const CLAIM_LAG_MAX: u64 = 32;
 
@@ -44,7 +46,7 @@ pub struct BlockHeader {
     pub timestamp: TimestampMs,
     /// Who proposed it.
     pub proposer: ValidatorIndex,
-    /// All ordered bytes: the sum of its batches' encoded lengths.
+    /// All ordered bytes: the sum of its batches' and bundles' encoded lengths.
     pub weight: u64,
     /// Fee per unit of weight; zero until the fee market opens.
     pub base_fee: Amount,
@@ -59,7 +61,7 @@ pub struct BlockHeader {
 pub struct BlockBody {
     /// Batches in the order they execute; no digest twice.
     pub batches: Vec<BatchDigest>,
-    /// Inbound bundles; empty in this format.
+    /// Inbound bundles, executed after the batches; no digest twice.
     pub bundles: Vec<BundleDigest>,
 }
 

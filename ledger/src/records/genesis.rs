@@ -60,6 +60,19 @@ impl GenesisSpec {
     pub fn chain(&self, chain: ChainId) -> Option<&ChainSpec> {
         self.chains.iter().find(|spec| spec.chain == chain)
     }
+
+    /// The chains of a currency, by shard.
+    #[must_use]
+    pub fn shards(&self, currency: Currency) -> Vec<ChainId> {
+        let mut shards: Vec<(u16, ChainId)> = self
+            .chains
+            .iter()
+            .filter(|spec| spec.currency == currency)
+            .map(|spec| (spec.shard, spec.chain))
+            .collect();
+        shards.sort_unstable();
+        shards.into_iter().map(|(_, chain)| chain).collect()
+    }
 }
 
 impl Canonical for GenesisSpec {
@@ -93,6 +106,20 @@ impl Canonical for GenesisSpec {
         check_ascending("chains.chain", self.chains.iter().map(|chain| chain.chain))?;
         let root = self.chains.first().map_or(0, |chain| u64::from(chain.chain.0));
         check_range("chains.chain (the first is the root chain)", root, 0, 0)?;
+        let mut shards: Vec<(Currency, u16)> =
+            self.chains.iter().map(|chain| (chain.currency, chain.shard)).collect();
+        shards.sort_unstable();
+        let mut next: Option<(Currency, u16)> = None;
+        for (currency, shard) in shards {
+            let expected = next.filter(|(last, _)| *last == currency).map_or(0, |(_, next)| next);
+            check_range(
+                "chains.shard (each of a currency once, from 0)",
+                u64::from(shard),
+                u64::from(expected),
+                u64::from(expected),
+            )?;
+            next = Some((currency, expected.saturating_add(1)));
+        }
         for chain in &self.chains {
             chain.params.check()?;
             check_range(

@@ -18,6 +18,8 @@ pub enum MovementKind {
     Issued,
     /// Money was taken out of circulation; the counterparty is the wallet itself.
     Redeemed,
+    /// A payment to another chain came back; the counterparty is who should have been paid.
+    Refunded,
 }
 
 /// One movement, seen from one wallet.

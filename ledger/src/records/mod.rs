@@ -3,6 +3,7 @@
 
 pub mod batch;
 pub mod block;
+pub mod bundle;
 pub mod genesis;
 pub mod history;
 pub mod not_executed;
@@ -10,6 +11,7 @@ pub mod operation;
 pub mod outcome;
 pub mod params;
 pub mod policy;
+pub mod receipt;
 pub mod registry;
 pub mod result;
 pub mod transaction;
@@ -17,6 +19,7 @@ pub mod wallet;
 
 pub use batch::{Batch, BatchContent};
 pub use block::{Block, BlockBody, BlockHeader, Claim};
+pub use bundle::{Bundle, Pending};
 pub use genesis::{ChainSpec, GenesisSpec};
 pub use history::{HistoryEntry, Movement, MovementKind};
 pub use not_executed::NotExecuted;
@@ -24,6 +27,7 @@ pub use operation::{Operation, Payment, WalletOpening};
 pub use outcome::{Outcome, Rejection};
 pub use params::{ChainParams, TierParams};
 pub use policy::Policy;
+pub use receipt::Receipt;
 pub use registry::{EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, ValidatorRecord};
 pub use result::{Counter, HeightResult, PairCounters, SupplyTerms};
 pub use transaction::{FeeBid, Nonce, PolicySignature, Transaction, TransactionContent};

@@ -12,7 +12,7 @@ pub struct Outcome {
     pub id: TransactionId,
     /// Hash of its full signed bytes.
     pub transaction: TransactionHash,
-    /// Position among all transactions that the block orders, from 0.
+    /// Position among all transactions that the block orders, from 0; its receipts follow them.
     pub index: u32,
     /// 0 for applied, else the code of a [`Rejection`].
     pub code: u16,
@@ -117,10 +117,12 @@ rejections! {
     207 PayeeNotActive true "a payee's wallet is frozen, closed or moved" "ask the payee for another wallet";
     208 PayeeBalanceAboveTierLimit true "a payee's balance would rise above the limit of its tier"
         "pay less or to another wallet";
+    209 OutboxFull false "no more receipts can be sent to a payee's chain" "pay to a wallet of this chain";
     301 SignerNotOperator false "only an operator's own wallet may do this" "sign with the operator's wallet";
     302 TierNotAllowed false "operators' own wallets are opened by governance only" "choose another tier";
     303 WalletExists false "a wallet with this policy and salt exists" "choose another salt";
+    304 WalletElsewhere false "a wallet is at home on another shard" "open it on the chain that its id leads to";
     401 SignerNotCentralBank false "only the central bank issues money" "sign with the central bank's wallet";
     402 PayeeNotOperator false "money is issued to operators' own wallets only" "name an operator's wallet";
-    403 SupplyOverflow false "more money would exist than an amount can hold" "issue less";
+    403 SupplyOverflow false "more money would be issued than a chain may issue (2^55 fen)" "issue less";
 }

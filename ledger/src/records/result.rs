@@ -3,6 +3,7 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::genesis::CHAINS_MAX;
 use crate::values::codec::{check_ascending, check_count};
 use crate::values::{
     Amount, BlockDigest, Canonical, ChainId, CodecError, GenesisHash, Hash, Hasher, Height, OutboxRoot,
@@ -10,18 +11,18 @@ use crate::values::{
 };
 
 /// Most other chains that a chain exchanges receipts with.
-pub const PAIRS_MAX: usize = 1_024;
+pub const PAIRS_MAX: usize = CHAINS_MAX;
 
 /// Receipts and their total value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, SchemaWrite, SchemaRead)]
 pub struct Counter {
     /// How many.
     pub count: u64,
-    /// Their sum.
-    pub total: Amount,
+    /// Their sum in fen: over all time, so it may be more than any chain can hold.
+    pub total: u128,
 }
 
-/// What a chain has sent to and received from one other chain (PROTOCOL rule 21; none before chains talk).
+/// What a chain has sent to and received from one other chain (PROTOCOL rule 21).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub struct PairCounters {
     /// The other chain.
@@ -45,6 +46,36 @@ pub struct SupplyTerms {
     pub pairs: Vec<PairCounters>,
 }
 
+impl Counter {
+    /// With one more receipt; `None` where no more can be counted.
+    #[must_use]
+    pub fn plus(self, value: Amount) -> Option<Self> {
+        let total = self.total.checked_add(u128::from(value.fen()))?;
+        Some(Self { count: self.count.checked_add(1)?, total })
+    }
+}
+
+impl SupplyTerms {
+    /// The counters for another chain; zero before the first receipt.
+    #[must_use]
+    pub fn pair(&self, chain: ChainId) -> PairCounters {
+        let none = PairCounters { chain, sent: Counter::default(), received: Counter::default() };
+        self.pairs.iter().find(|pair| pair.chain == chain).copied().unwrap_or(none)
+    }
+
+    /// Sets the counters for another chain.
+    pub(crate) fn set_pair(&mut self, counters: PairCounters) {
+        match self.pairs.binary_search_by_key(&counters.chain, |pair| pair.chain) {
+            Ok(place) => {
+                if let Some(pair) = self.pairs.get_mut(place) {
+                    *pair = counters;
+                }
+            }
+            Err(place) => self.pairs.insert(place, counters),
+        }
+    }
+}
+
 /// The result of a height.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub struct HeightResult {
@@ -62,7 +93,7 @@ pub struct HeightResult {
     pub outcomes: OutcomesRoot,
     /// Root over the receipts ever sent.
     pub outbox: OutboxRoot,
-    /// Transactions with an outcome.
+    /// Transactions and receipts with an outcome.
     pub executed: u32,
     /// Transactions that consumed no nonce and so have no outcome (PROTOCOL rule 7).
     pub skipped: u32,
@@ -84,12 +115,6 @@ impl HeightResult {
     }
 }
 
-/// The outbox root of a chain that has sent nothing: that of every chain in this format.
-#[must_use]
-pub fn empty_outbox() -> OutboxRoot {
-    Hasher::new("jiaozi/outbox").number(0).finish().into()
-}
-
 /// The hash of a result, from the hash of the one before it and its own content: a proof that one result
 /// follows from another carries 32 bytes for each height between them.
 #[must_use]
@@ -99,7 +124,7 @@ pub fn link_result(genesis: GenesisHash, previous: ResultHash, content: Hash) ->
 
 impl Canonical for SupplyTerms {
     const NAME: &'static str = "supply terms";
-    const BYTES_MAX: usize = 24 + 8 + 36 * PAIRS_MAX;
+    const BYTES_MAX: usize = 24 + 8 + 52 * PAIRS_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
         check_count("supply.pairs", self.pairs.len(), 0, PAIRS_MAX)?;

@@ -4,10 +4,13 @@
 use super::chain_rules::ChainRules;
 use super::{issue, open_wallets, pay, redeem};
 use crate::records::{
-    HistoryEntry, Movement, MovementKind, Operation, Rejection, SupplyTerms, WalletRecord, WalletStatus,
+    HistoryEntry, Movement, MovementKind, Operation, Receipt, Rejection, SupplyTerms, WalletRecord,
+    WalletStatus,
 };
+use crate::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use crate::state::overlay::{Overlay, Place};
-use crate::values::{Amount, WalletId};
+use crate::state::{Outbox, SentReceipt};
+use crate::values::{Amount, AppendTree, ChainId, TransactionId, WalletId};
 
 /// A chain's state while a block is executed.
 #[derive(Debug)]
@@ -18,6 +21,10 @@ pub struct Working<'a> {
     pub overlay: Overlay,
     /// The supply terms; holdings follow from the tree at the end.
     pub supply: SupplyTerms,
+    /// What was sent to other chains.
+    pub outboxes: Vec<Outbox>,
+    /// Receipts sent by this block.
+    pub sent: Vec<SentReceipt>,
     /// What wallets' owners will read.
     pub history: Vec<HistoryEntry>,
 }
@@ -25,6 +32,8 @@ pub struct Working<'a> {
 /// The transaction that is applied, as its operation sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Acting<'a> {
+    /// The transaction.
+    pub id: TransactionId,
     /// Place of the wallet that acts and pays.
     pub signer: Place,
     /// The wallet before the operation.
@@ -56,6 +65,33 @@ impl Working<'_> {
     pub(super) fn set_balance(&mut self, place: Place, balance: Amount) {
         if let Some(wallet) = self.overlay.wallet_mut(place) {
             wallet.balance = balance;
+        }
+    }
+
+    /// Whether `receipts` more can be sent to a chain.
+    pub(super) fn has_room(&self, destination: ChainId, receipts: usize) -> bool {
+        let sent = self.supply.pair(destination).sent;
+        u64::try_from(receipts).is_ok_and(|receipts| sent.count.checked_add(receipts).is_some())
+    }
+
+    /// Sends a receipt; there is room for it. (Were there none, the supply equation would not hold and the block would not be
+    /// executed.)
+    pub(super) fn send(&mut self, destination: ChainId, receipt: Receipt) {
+        let mut pair = self.supply.pair(destination);
+        let sequence = pair.sent.count;
+        let place = match self.outboxes.binary_search_by_key(&destination, |outbox| outbox.chain) {
+            Ok(place) => place,
+            Err(place) => {
+                self.outboxes.insert(place, Outbox { chain: destination, tree: AppendTree::default() });
+                place
+            }
+        };
+        if let (Some(outbox), Some(sent)) = (self.outboxes.get_mut(place), pair.sent.plus(receipt.value()))
+            && outbox.tree.append(RECEIPTS_TAG, receipt_leaf(&receipt))
+        {
+            pair.sent = sent;
+            self.supply.set_pair(pair);
+            self.sent.push(SentReceipt { destination, sequence, receipt });
         }
     }
 

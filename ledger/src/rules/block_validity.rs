@@ -6,19 +6,20 @@
 //! | [`check_header`] | the header and the chain's constants |
 //! | [`check_parent`] | the parent's header |
 //! | [`check_body`] | the body |
-//! | [`check_batches`] | its batches' sizes and expiries |
+//! | [`check_contents`] | its batches' sizes and expiries, its bundles' sizes |
 //!
 //! What remains to the chain: the claim is the result that this validator computed, the digests were not
 //! ordered by an unexpired ancestor, the batches are valid, and everything is on disk.
 
+use super::bundle_validity::BundleFacts;
 use super::chain_rules::ChainRules;
 use crate::records::batch::BATCH_LIFE_MS_MAX;
-use crate::records::block::{CLAIM_LAG_MAX, genesis_block_digest};
+use crate::records::block::{BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX, genesis_block_digest};
 use crate::records::{Batch, BlockBody, BlockHeader, Claim};
 use crate::values::codec::check_count;
 use crate::values::{
-    Amount, BatchDigest, BlockDigest, BodyHash, Canonical, ChainId, CodecError, Epoch, GenesisHash, Height,
-    ResultHash, TimestampMs, ValidatorIndex, View,
+    Amount, BatchDigest, BlockDigest, BodyHash, BundleDigest, Canonical, ChainId, CodecError, Epoch,
+    GenesisHash, Height, ResultHash, TimestampMs, ValidatorIndex, View,
 };
 
 /// Why a block is invalid: for ever, at every honest validator.
@@ -133,11 +134,16 @@ pub enum BlockFault {
         /// The digest.
         digest: BatchDigest,
     },
-    /// Bundles open when chains talk.
-    #[error("the block holds bundles; this format has none")]
-    BundlesNotOpen,
+    /// A bundle comes twice.
+    #[error("the block orders bundle {digest} twice")]
+    BundleTwice {
+        /// The digest.
+        digest: BundleDigest,
+    },
     /// Batches too far ahead of the last claim (PROTOCOL rule 12).
-    #[error("a block with batches is at most {CLAIM_LAG_MAX} above its claim; {height} claims {claimed}")]
+    #[error(
+        "a block with batches or bundles is at most {CLAIM_LAG_MAX} above its claim; {height} claims {claimed}"
+    )]
     TooFarAheadOfClaim {
         /// The block's height.
         height: Height,
@@ -149,6 +155,18 @@ pub enum BlockFault {
     BatchMismatch {
         /// Position in the body.
         position: u32,
+    },
+    /// The bundles are not those of the body.
+    #[error("bundle {position} is not the one that the body orders")]
+    BundleMismatch {
+        /// Position in the body.
+        position: u32,
+    },
+    /// More receipts than a block may execute (PROTOCOL rule 18).
+    #[error("the block executes {receipts} receipts, {BLOCK_RECEIPTS_MAX} are allowed")]
+    TooManyReceipts {
+        /// Found.
+        receipts: u64,
     },
     /// A batch is of another epoch.
     #[error("batch {digest} is of epoch {epoch}")]
@@ -168,8 +186,8 @@ pub enum BlockFault {
         /// The block's timestamp.
         timestamp: TimestampMs,
     },
-    /// The weight is not the sum of the batches.
-    #[error("the header says {claimed} bytes, the batches have {counted}")]
+    /// The weight is not the sum of batches and bundles.
+    #[error("the header says {claimed} bytes, batches and bundles have {counted}")]
     Weight {
         /// In the header.
         claimed: u64,
@@ -198,12 +216,14 @@ impl BlockFault {
             Self::ClaimBack { .. } => 616,
             Self::Body { .. } => 621,
             Self::DigestTwice { .. } => 622,
-            Self::BundlesNotOpen => 623,
+            Self::BundleTwice { .. } => 623,
             Self::TooFarAheadOfClaim { .. } => 624,
             Self::BatchMismatch { .. } => 631,
             Self::BatchEpoch { .. } => 632,
             Self::BatchExpiry { .. } => 633,
             Self::Weight { .. } => 634,
+            Self::BundleMismatch { .. } => 635,
+            Self::TooManyReceipts { .. } => 636,
         }
     }
 }
@@ -354,24 +374,28 @@ pub fn check_body(header: &BlockHeader, body: &BlockBody) -> Result<(), BlockFau
     if let Some([digest, _]) = digests.array_windows().find(|[left, right]| left == right) {
         return Err(BlockFault::DigestTwice { digest: *digest });
     }
-    if !body.bundles.is_empty() {
-        return Err(BlockFault::BundlesNotOpen);
+    let mut bundles = body.bundles.clone();
+    bundles.sort_unstable();
+    if let Some([digest, _]) = bundles.array_windows().find(|[left, right]| left == right) {
+        return Err(BlockFault::BundleTwice { digest: *digest });
     }
     let ahead = header.height.0.saturating_sub(header.claim.height.0);
-    if !body.batches.is_empty() && ahead > CLAIM_LAG_MAX {
+    let orders_something = !body.batches.is_empty() || !body.bundles.is_empty();
+    if orders_something && ahead > CLAIM_LAG_MAX {
         return Err(BlockFault::TooFarAheadOfClaim { height: header.height, claimed: header.claim.height });
     }
     Ok(())
 }
 
-/// Checks a block against the batches that it orders, given in that order.
+/// Checks a block against the batches and bundles that it orders, given in that order.
 ///
 /// # Errors
 /// The first fault.
-pub fn check_batches(
+pub fn check_contents(
     header: &BlockHeader,
     body: &BlockBody,
     batches: &[BatchFacts],
+    bundles: &[BundleFacts],
 ) -> Result<(), BlockFault> {
     check_count("batches of the block", batches.len(), body.batches.len(), body.batches.len())?;
     let mut counted = 0_u64;
@@ -392,6 +416,18 @@ pub fn check_batches(
             });
         }
         counted = counted.saturating_add(batch.weight);
+    }
+    check_count("bundles of the block", bundles.len(), body.bundles.len(), body.bundles.len())?;
+    let mut receipts = 0_u64;
+    for ((bundle, ordered), position) in bundles.iter().zip(&body.bundles).zip(0..=u32::MAX) {
+        if bundle.digest != *ordered {
+            return Err(BlockFault::BundleMismatch { position });
+        }
+        counted = counted.saturating_add(bundle.weight);
+        receipts = receipts.saturating_add(u64::from(bundle.receipts));
+    }
+    if receipts > BLOCK_RECEIPTS_MAX {
+        return Err(BlockFault::TooManyReceipts { receipts });
     }
     if counted != header.weight {
         return Err(BlockFault::Weight { claimed: header.weight, counted });

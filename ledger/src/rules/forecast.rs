@@ -71,8 +71,9 @@ pub fn forecast_each<'a>(
     let at = Circumstances { now, base_fee: head.base_fee };
     let one = |(transaction, prepared, touched): &(&Transaction, Prepared, Vec<WalletId>)| {
         let wallet = |id: &WalletId| found.get(ids.binary_search(id).ok()?)?.clone();
-        let overlay = Overlay::new(touched, touched.iter().map(wallet).collect(), next_slot)?;
-        let mut working = Working { rules, overlay, supply: head.supply.clone(), history: Vec::new() };
+        let overlay = Overlay::new(touched, touched.iter().map(wallet).collect(), next_slot, None)?;
+        let (supply, outboxes) = (head.supply.clone(), head.outboxes.clone());
+        let mut working = Working { rules, overlay, supply, outboxes, sent: Vec::new(), history: Vec::new() };
         Ok(match run(&mut working, transaction, prepared, 0, at) {
             Err(reason) => Forecast::NotExecuted(reason),
             Ok(outcome) => outcome.rejection().map_or(Forecast::Applied, Forecast::Rejected),

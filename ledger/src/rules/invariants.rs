@@ -1,10 +1,10 @@
 //! What must hold at every height, checked in every build by every validator and auditor. A violation means
 //! that this program is broken: the height is not executed and the node must stop.
 
-use crate::records::{HeightResult, SupplyTerms};
+use crate::records::{Counter, HeightResult, SupplyTerms};
 use crate::state::StateHead;
 use crate::state::writes::StateWrites;
-use crate::values::{Amount, Slot};
+use crate::values::{Amount, ChainId, Slot};
 
 /// An invariant does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,10 +32,20 @@ pub enum InvariantFault {
         /// The slot.
         slot: Slot,
     },
-    /// A transaction has neither an outcome nor was skipped.
-    #[error("{ordered} transactions were ordered, {counted} accounted for")]
+    /// An outbox does not hold what its pair counters say.
+    #[error("the outbox for chain {chain} holds {count} receipts, the counters say {sent}")]
+    Outbox {
+        /// The other chain.
+        chain: ChainId,
+        /// In the outbox.
+        count: u64,
+        /// In the counters.
+        sent: u64,
+    },
+    /// A transaction or a receipt has neither an outcome nor was skipped.
+    #[error("{ordered} transactions and receipts were ordered, {counted} accounted for")]
     Transactions {
-        /// In the batches.
+        /// In the batches and in the bundles that were next.
         ordered: usize,
         /// Executed and skipped.
         counted: u64,
@@ -49,8 +59,9 @@ pub enum InvariantFault {
 pub fn check_supply(terms: &SupplyTerms) -> Result<(), InvariantFault> {
     let signed = |amount: Amount| i128::from(amount.fen());
     let mut left = signed(terms.holdings);
+    let total = |counter: Counter| i128::try_from(counter.total).unwrap_or(i128::MAX);
     for pair in &terms.pairs {
-        left = left.saturating_add(signed(pair.sent.total)).saturating_sub(signed(pair.received.total));
+        left = left.saturating_add(total(pair.sent)).saturating_sub(total(pair.received));
     }
     let right = signed(terms.issued).saturating_sub(signed(terms.redeemed));
     if left == right { Ok(()) } else { Err(InvariantFault::Supply { terms: Box::new(terms.clone()) }) }
@@ -75,6 +86,13 @@ pub fn check_height(
     }
     if after.supply.issued < before.supply.issued || after.supply.redeemed < before.supply.redeemed {
         return Err(InvariantFault::SupplyWentBack);
+    }
+    for outbox in &after.outboxes {
+        let (chain, count, sent) =
+            (outbox.chain, outbox.tree.count, after.supply.pair(outbox.chain).sent.count);
+        if count != sent {
+            return Err(InvariantFault::Outbox { chain, count, sent });
+        }
     }
     let mut next_new = before.records;
     let mut last = None;

@@ -1,8 +1,14 @@
 //! `Issue`: the central bank puts new money into an operator's own wallet.
 
 use super::apply::{Acting, Working};
+use crate::records::genesis::CHAINS_MAX;
 use crate::records::{MovementKind, Rejection, WalletStatus};
 use crate::values::{Amount, WalletId};
+
+/// Most that one chain may ever issue. All chains of a network together then stay below what an amount can hold, so that money
+/// that moves between them never overflows where it arrives.
+pub const ISSUED_MAX: Amount = Amount::from_fen(1 << 55);
+const _: () = assert!((ISSUED_MAX.fen() as u128) * (CHAINS_MAX as u128) < 1 << 64);
 
 /// Applies an `Issue`.
 ///
@@ -31,7 +37,8 @@ pub fn issue(
     if !working.rules.is_operator(payee) {
         return Err(Rejection::PayeeNotOperator);
     }
-    let issued = working.supply.issued.plus(amount).ok_or(Rejection::SupplyOverflow)?;
+    let issued = working.supply.issued.plus(amount).filter(|issued| *issued <= ISSUED_MAX);
+    let issued = issued.ok_or(Rejection::SupplyOverflow)?;
     // ---- nothing below this line can fail ----
     working.supply.issued = issued;
     working.set_balance(place, balance);

@@ -6,27 +6,31 @@
 //! | [`admission`] | whether a transaction is executed at all (PROTOCOL rule 7) |
 //! | [`apply`] | what every operation has in common, then the operation's own file |
 //! | [`pay`], [`open_wallets`], [`issue`], [`redeem`] | one operation each: guards, a line, writes |
+//! | [`mod@receive`] | receipts from other chains: credit, or refund |
 //! | [`mod@forecast`] | the same on a throw-away copy |
 //! | [`invariants`] | what must hold at every height |
-//! | [`batch_validity`], [`block_validity`] | what voters check before they vote, without state |
+//! | [`batch_validity`], [`bundle_validity`], [`block_validity`] | what voters check before they vote, without state |
 //! | [`signatures`] | all signatures of many transactions at once |
 
 pub mod admission;
 pub mod apply;
 pub mod batch_validity;
 pub mod block_validity;
+pub mod bundle_validity;
 pub mod chain_rules;
 pub mod forecast;
 pub mod invariants;
 pub mod issue;
 pub mod open_wallets;
 pub mod pay;
+pub mod receive;
 pub mod redeem;
 pub mod signatures;
 pub mod transition;
 
 pub use batch_validity::{BatchFault, TransactionFault, check_batch, check_transaction};
 pub use block_validity::{BatchFacts, BlockFault, ParentFacts};
+pub use bundle_validity::{BundleFacts, BundleFault, check_bundle};
 pub use chain_rules::ChainRules;
 pub use forecast::{Forecast, forecast, forecast_each};
 pub use invariants::InvariantFault;

@@ -25,6 +25,9 @@ pub fn open_wallets(
     if is_doubled || ids.iter().any(|id| working.overlay.find(id).is_some()) {
         return Err(Rejection::WalletExists);
     }
+    if ids.iter().any(|id| working.rules.home(id) != working.rules.chain) {
+        return Err(Rejection::WalletElsewhere);
+    }
     // ---- nothing below this line can fail ----
     for (part, (opening, id)) in openings.iter().zip(acting.openings).enumerate() {
         let place = working.overlay.open(WalletRecord {

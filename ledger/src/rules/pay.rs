@@ -1,10 +1,20 @@
 //! `Pay`: 1 to 64 payments from the signer, all or none. Each guard looks at every payment before the next
 //! guard runs.
+//!
+//! A payee at home on another chain is paid by a receipt: the debit happens here, with all others or not at all; the credit happens there, or
+//! comes back as a refund ([`super::receive`]).
 
 use super::apply::{Acting, Working};
-use crate::records::{MovementKind, Payment, Rejection, WalletStatus};
+use crate::records::{MovementKind, Payment, Receipt, Rejection, WalletStatus};
 use crate::state::overlay::Place;
-use crate::values::Amount;
+use crate::values::{Amount, ChainId};
+
+/// Where a payee is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leg {
+    Here(Place),
+    There(ChainId),
+}
 
 /// Applies a `Pay`.
 ///
@@ -25,32 +35,62 @@ pub fn pay(working: &mut Working<'_>, acting: Acting<'_>, payments: &[Payment]) 
     let total = payments.iter().try_fold(Amount::ZERO, |total, payment| total.plus(payment.amount));
     let total = total.ok_or(Rejection::TotalOverflow)?;
     let payer_after = payer.balance.minus(total).ok_or(Rejection::InsufficientFunds)?;
-    let payees = payments.iter().map(|payment| working.overlay.find(&payment.payee));
-    let payees: Vec<Place> = payees.collect::<Option<_>>().ok_or(Rejection::PayeeUnknown)?;
-    let is_active = |place: &Place| {
+    let legs: Option<Vec<Leg>> = payments.iter().map(|payment| leg(working, payment)).collect();
+    let legs = legs.ok_or(Rejection::PayeeUnknown)?;
+    let here: Vec<(Place, Amount)> = legs
+        .iter()
+        .zip(payments)
+        .filter_map(|(leg, payment)| match leg {
+            Leg::Here(place) => Some((*place, payment.amount)),
+            Leg::There(_) => None,
+        })
+        .collect();
+    let is_active = |(place, _): &(Place, Amount)| {
         working.overlay.wallet(*place).is_some_and(|payee| payee.status == WalletStatus::Active)
     };
-    if !payees.iter().all(is_active) {
+    if !here.iter().all(is_active) {
         return Err(Rejection::PayeeNotActive);
     }
-    let credited = credited(working, &payees, payments).ok_or(Rejection::PayeeBalanceAboveTierLimit)?;
+    let credited = credited(working, here).ok_or(Rejection::PayeeBalanceAboveTierLimit)?;
+    let has_room = |leg: &Leg| match leg {
+        Leg::Here(_) => true,
+        Leg::There(chain) => working.has_room(*chain, payments.len()),
+    };
+    if !legs.iter().all(has_room) {
+        return Err(Rejection::OutboxFull);
+    }
     // ---- nothing below this line can fail ----
     working.set_balance(acting.signer, payer_after);
     for (place, balance) in credited {
         working.set_balance(place, balance);
     }
-    for (part, (place, payment)) in payees.iter().zip(payments).enumerate() {
-        let at = (acting.index, part);
-        working.note(at, acting.signer, MovementKind::Paid, payment.payee, payment.amount);
-        working.note(at, *place, MovementKind::Received, payer.id, payment.amount);
+    for ((leg, payment), part) in legs.iter().zip(payments).zip(0_u16..) {
+        let (payee, amount) = (payment.payee, payment.amount);
+        let at = (acting.index, usize::from(part));
+        working.note(at, acting.signer, MovementKind::Paid, payee, amount);
+        match leg {
+            Leg::Here(place) => working.note(at, *place, MovementKind::Received, payer.id, amount),
+            Leg::There(chain) => {
+                let (transaction, payer) = (acting.id, payer.id);
+                working.send(*chain, Receipt::Credit { transaction, part, payer, payee, amount });
+            }
+        }
     }
     Ok(())
 }
 
+/// Where the payee of a payment is; `None` where a wallet that belongs here does not exist.
+fn leg(working: &Working<'_>, payment: &Payment) -> Option<Leg> {
+    let home = working.rules.home(&payment.payee);
+    if home == working.rules.chain {
+        working.overlay.find(&payment.payee).map(Leg::Here)
+    } else {
+        Some(Leg::There(home))
+    }
+}
+
 /// Each payee once, with its balance after all its payments; `None` when one rises above its tier's limit.
-fn credited(working: &Working<'_>, payees: &[Place], payments: &[Payment]) -> Option<Vec<(Place, Amount)>> {
-    let mut credits: Vec<(Place, Amount)> =
-        payees.iter().zip(payments).map(|(place, payment)| (*place, payment.amount)).collect();
+fn credited(working: &Working<'_>, mut credits: Vec<(Place, Amount)>) -> Option<Vec<(Place, Amount)>> {
     credits.sort_unstable();
     let mut balances: Vec<(Place, Amount)> = Vec::with_capacity(credits.len());
     for (place, amount) in credits {

@@ -3,7 +3,7 @@
 //! 1. the block is the next one of this chain;
 //! 2. ids, hashes and policies of all transactions are computed (in parallel where the strategy allows);
 //! 3. every record that they can touch is read at once;
-//! 4. transactions run one after the other on the working copy, in the order of the batches;
+//! 4. transactions run one after the other on the working copy, in the order of the batches, then the receipts of the bundles;
 //! 5. changed records are hashed and both trees brought up to date, once per record;
 //! 6. the new head, state root and result follow, and the invariants are checked.
 //!
@@ -15,14 +15,19 @@ use super::admission::{Circumstances, admit};
 use super::apply::{Acting, Working, apply};
 use super::chain_rules::ChainRules;
 use super::invariants::{InvariantFault, check_height};
+use super::receive::{check_next, receive};
 use crate::proofs::outcomes_root;
 use crate::records::outcome::APPLIED;
-use crate::records::result::empty_outbox;
-use crate::records::{Batch, Block, HeightResult, NotExecuted, Operation, Outcome, Record, Transaction};
-use crate::state::chain_state::leaves_of;
+use crate::records::{
+    Batch, Block, Bundle, HeightResult, NotExecuted, Operation, Outcome, Receipt, Record, Transaction,
+};
+use crate::state::chain_state::{SUSPENSE_SLOT, leaves_of};
 use crate::state::overlay::Overlay;
 use crate::state::summing_tree::SumNode;
-use crate::state::{ChainState, Execution, ReadFault, Skipped, StateHead, StateReader, StateWrites, Undo};
+use crate::state::{
+    ChainState, Execution, PassedOver, ReadFault, ReceivedReceipt, Skipped, StateHead, StateReader,
+    StateWrites, Undo,
+};
 use crate::values::{
     Amount, BlockDigest, ChainId, Height, PolicyHash, Sequential, Slot, StateRoot, Strategy, TransactionHash,
     TransactionId, WalletId,
@@ -55,6 +60,14 @@ pub enum ExecutionFault {
     /// The batches are not those that the body orders.
     #[error("the block orders {ordered} batches, {given} were given")]
     Batches {
+        /// In the body.
+        ordered: usize,
+        /// Given.
+        given: usize,
+    },
+    /// The bundles are not those that the body orders.
+    #[error("the block orders {ordered} bundles, {given} were given")]
+    Bundles {
         /// In the body.
         ordered: usize,
         /// Given.
@@ -149,21 +162,24 @@ pub(super) fn run(
     // `admit` has found the nonce open.
     let _is_open = record.use_nonce(content.nonce, lanes);
     let wallet = record.clone();
-    let acting = Acting { signer, wallet: &wallet, index, openings: &prepared.openings };
+    let acting = Acting { id: prepared.id, signer, wallet: &wallet, index, openings: &prepared.openings };
     let code =
         apply(working, acting, &content.operation).map_or_else(|rejection| rejection.code(), |()| APPLIED);
     Ok(Outcome { id: prepared.id, transaction: prepared.hash, index, code, fee: Amount::ZERO })
 }
 
-/// What the transactions of a block made.
+/// What the transactions and receipts of a block made.
+#[derive(Default)]
 struct Ran {
     outcomes: Vec<Outcome>,
     skipped: Vec<Skipped>,
+    received: Vec<ReceivedReceipt>,
+    passed_over: Vec<(u32, PassedOver)>,
 }
 
 impl ChainState {
-    /// Executes the next block. `batches` are those that its body orders, in that order, already checked with
-    /// [`super::check_batch`] and [`super::block_validity`]; `reader` reads records as of the head.
+    /// Executes the next block. `batches` and `bundles` are those that its body orders, in that order, already checked with
+    /// [`super::check_batch`], [`super::check_bundle`] and [`super::block_validity`]; `reader` reads records as of the head.
     ///
     /// # Errors
     /// [`ExecutionFault`]; nothing has changed then.
@@ -172,25 +188,30 @@ impl ChainState {
         reader: &impl StateReader,
         block: &Block,
         batches: &[impl Borrow<Batch>],
+        bundles: &[impl Borrow<Bundle>],
         strategy: &impl Strategy,
     ) -> Result<Execution, ExecutionFault> {
-        self.check_next(block, batches)?;
+        self.check_next(block, batches.len(), bundles.len())?;
         let transactions: Vec<&Transaction> =
             batches.iter().flat_map(|batch| batch.borrow().content.transactions.iter()).collect();
         let rules = self.rules.clone();
         let prepared = strategy
             .map(&transactions, TRANSACTIONS_PER_CHUNK, |transaction| Prepared::new(&rules, transaction));
-        let overlay = self.read_touched(reader, &transactions, &prepared, strategy)?;
-        let supply = self.head.supply.clone();
-        let mut working = Working { rules: &rules, overlay, supply, history: Vec::new() };
+        let bundles: Vec<&Bundle> = bundles.iter().map(Borrow::borrow).collect();
+        let overlay = self.read_touched(reader, &transactions, &prepared, &bundles, strategy)?;
+        let (supply, outboxes) = (self.head.supply.clone(), self.head.outboxes.clone());
+        let mut working =
+            Working { rules: &rules, overlay, supply, outboxes, sent: Vec::new(), history: Vec::new() };
         let at = Circumstances { now: block.header.timestamp, base_fee: block.header.base_fee };
-        let ran = run_all(&mut working, &transactions, &prepared, at)?;
-        let Working { overlay, supply, history, .. } = working;
+        let mut ran = run_all(&mut working, &transactions, &prepared, at)?;
+        receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
+        let Working { overlay, supply, outboxes, sent, history, .. } = working;
         let records = overlay.next_slot();
         let changes = overlay.into_changes();
         let undo = Undo { head: self.head.clone(), records: changes.before, opened: changes.opened.clone() };
         let writes = StateWrites { records: changes.records, opened: changes.opened };
-        let mut head = StateHead { supply, records, timestamp: block.header.timestamp, ..self.head.clone() };
+        let mut head =
+            StateHead { supply, outboxes, records, timestamp: block.header.timestamp, ..self.head.clone() };
         head.height = block.header.height;
         head.block = block.header.digest(rules.genesis);
         head.forget_expired(block.header.timestamp);
@@ -198,18 +219,32 @@ impl ChainState {
             head.order(*digest, batch.borrow().content.expires);
         }
         let leaves_before = self.leaves_at(&undo.records);
-        let (head, result) = match self.finish(head, &writes, &ran, transactions.len(), strategy) {
+        let ordered = transactions.len().saturating_add(ran.received.len());
+        let (head, result) = match self.finish(head, &writes, &ran, ordered, strategy) {
             Ok(finished) => finished,
             Err(fault) => {
                 let restored = self.restore_trees(&undo, &leaves_before);
                 return Err(restored.err().unwrap_or(fault));
             }
         };
-        let Ran { outcomes, skipped } = ran;
-        Ok(Execution { result_hash: head.result, result, head, outcomes, skipped, writes, history, undo })
+        let Ran { outcomes, skipped, received, passed_over } = ran;
+        let result_hash = head.result;
+        Ok(Execution {
+            result,
+            result_hash,
+            head,
+            outcomes,
+            skipped,
+            sent,
+            received,
+            passed_over,
+            writes,
+            history,
+            undo,
+        })
     }
 
-    fn check_next(&self, block: &Block, batches: &[impl Borrow<Batch>]) -> Result<(), ExecutionFault> {
+    fn check_next(&self, block: &Block, batches: usize, bundles: usize) -> Result<(), ExecutionFault> {
         let header = &block.header;
         if header.chain != self.rules.chain
             || header.height != self.head.height.next()
@@ -223,8 +258,12 @@ impl ChainState {
                 head: self.head.block,
             });
         }
-        if block.body.batches.len() != batches.len() {
-            return Err(ExecutionFault::Batches { ordered: block.body.batches.len(), given: batches.len() });
+        let body = &block.body;
+        if body.batches.len() != batches {
+            return Err(ExecutionFault::Batches { ordered: body.batches.len(), given: batches });
+        }
+        if body.bundles.len() != bundles {
+            return Err(ExecutionFault::Bundles { ordered: body.bundles.len(), given: bundles });
         }
         if !header.base_fee.is_zero() {
             return Err(ExecutionFault::BaseFee { base_fee: header.base_fee });
@@ -232,18 +271,21 @@ impl ChainState {
         Ok(())
     }
 
-    /// Reads every record that the transactions can touch, in slot order.
+    /// Reads every record that the transactions and receipts can touch, in slot order.
     fn read_touched(
         &self,
         reader: &impl StateReader,
         transactions: &[&Transaction],
         prepared: &[Prepared],
+        bundles: &[&Bundle],
         strategy: &impl Strategy,
     ) -> Result<Overlay, ExecutionFault> {
         let mut ids = Vec::with_capacity(transactions.len().saturating_mul(2));
         for (transaction, prepared) in transactions.iter().zip(prepared) {
             prepared.touched(transaction, &mut ids);
         }
+        let receipts = || bundles.iter().flat_map(|bundle| &bundle.receipts);
+        ids.extend(receipts().map(Receipt::beneficiary));
         ids.sort_unstable();
         ids.dedup();
         let slots = strategy.map(&ids, TRANSACTIONS_PER_CHUNK, |id| self.ids.slot(id));
@@ -265,7 +307,11 @@ impl ChainState {
         if located.len() != found.iter().flatten().count() {
             return Err(ReadFault::Store.into());
         }
-        Ok(Overlay::new(&ids, found, self.head.records)?)
+        let suspense = match receipts().any(|receipt| matches!(receipt, Receipt::Refund { .. })) {
+            true => Some(suspense_balance(reader)?),
+            false => None,
+        };
+        Ok(Overlay::new(&ids, found, self.head.records, suspense)?)
     }
 
     /// Brings the trees up to date and makes head and result.
@@ -296,7 +342,7 @@ impl ChainState {
             previous: self.head.result,
             state: head.state,
             outcomes: outcomes_root(&ran.outcomes, strategy),
-            outbox: empty_outbox(),
+            outbox: parts.outbox,
             executed: u32::try_from(ran.outcomes.len()).map_err(|_| ExecutionFault::TooManyTransactions)?,
             skipped: u32::try_from(ran.skipped.len()).map_err(|_| ExecutionFault::TooManyTransactions)?,
             supply: head.supply.clone(),
@@ -339,13 +385,44 @@ impl ChainState {
     }
 }
 
+/// What the suspense record holds.
+fn suspense_balance(reader: &impl StateReader) -> Result<Amount, ReadFault> {
+    match reader.records(&[SUSPENSE_SLOT])?.into_iter().next().flatten() {
+        Some(Record::Suspense { balance }) => Ok(balance),
+        _ => Err(ReadFault::Slot { slot: SUSPENSE_SLOT }),
+    }
+}
+
+/// Executes the receipts of every bundle that is the next of its pair; the block's transactions took the first positions.
+fn receive_all(
+    working: &mut Working<'_>,
+    ran: &mut Ran,
+    transactions: usize,
+    bundles: &[&Bundle],
+) -> Result<(), ExecutionFault> {
+    let mut index = u32::try_from(transactions).map_err(|_| ExecutionFault::TooManyTransactions)?;
+    for (bundle, position) in bundles.iter().zip(0..=u32::MAX) {
+        if let Err(reason) = check_next(&working.supply, bundle) {
+            ran.passed_over.push((position, reason));
+            continue;
+        }
+        for receipt in &bundle.receipts {
+            let (outcome, received) = receive(working, bundle.source(), *receipt, index);
+            ran.outcomes.push(outcome);
+            ran.received.push(received);
+            index = index.checked_add(1).ok_or(ExecutionFault::TooManyTransactions)?;
+        }
+    }
+    Ok(())
+}
+
 fn run_all(
     working: &mut Working<'_>,
     transactions: &[&Transaction],
     prepared: &[Prepared],
     at: Circumstances,
 ) -> Result<Ran, ExecutionFault> {
-    let mut ran = Ran { outcomes: Vec::with_capacity(transactions.len()), skipped: Vec::new() };
+    let mut ran = Ran { outcomes: Vec::with_capacity(transactions.len()), ..Ran::default() };
     for (position, (transaction, prepared)) in transactions.iter().zip(prepared).enumerate() {
         let index = u32::try_from(position).map_err(|_| ExecutionFault::TooManyTransactions)?;
         match run(working, transaction, prepared, index, at) {

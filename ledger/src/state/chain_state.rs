@@ -9,7 +9,6 @@ use super::writes::StateWrites;
 use crate::proofs::outcomes_root;
 use crate::records::block::genesis_block_digest;
 use crate::records::registry::operator_salt;
-use crate::records::result::empty_outbox;
 use crate::records::{
     GenesisSpec, HeightResult, OperatorRecord, Record, SupplyTerms, Tier, WalletRecord, WalletStatus,
 };
@@ -154,6 +153,7 @@ impl ChainState {
             state: StateRoot::default(),
             records: tree.len(),
             supply: SupplyTerms::default(),
+            outboxes: Vec::new(),
             base_fee: Amount::ZERO,
             ordered: Vec::new(),
         };
@@ -167,7 +167,7 @@ impl ChainState {
             previous: ResultHash::default(),
             state: state.head.state,
             outcomes: outcomes_root(&[], &Sequential),
-            outbox: empty_outbox(),
+            outbox: state.parts().outbox,
             executed: 0,
             skipped: 0,
             supply: SupplyTerms::default(),

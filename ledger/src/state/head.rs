@@ -3,6 +3,7 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::outbox::Outbox;
 use crate::records::SupplyTerms;
 use crate::records::batch::BATCH_LIFE_MS_MAX;
 use crate::records::result::PAIRS_MAX;
@@ -48,6 +49,8 @@ pub struct StateHead {
     pub records: u64,
     /// The supply equation's terms.
     pub supply: SupplyTerms,
+    /// What was sent to other chains, ascending by chain.
+    pub outboxes: Vec<Outbox>,
     /// Fee state (reserved): the base fee of the next block; zero in this format.
     pub base_fee: Amount,
     /// Unexpired ordered digests, ascending by second.
@@ -78,13 +81,31 @@ impl StateHead {
     }
 }
 
+const SUPPLY_BYTES_MAX: usize = <SupplyTerms as Canonical>::BYTES_MAX;
+const OUTBOXES_BYTES_MAX: usize = 8 + Outbox::BYTES_MAX * PAIRS_MAX;
+
 impl Canonical for StateHead {
     const NAME: &'static str = "state head";
-    const BYTES_MAX: usize =
-        4 + 8 + 32 + 8 + 32 + 32 + 8 + (24 + 8 + 36 * PAIRS_MAX) + 8 + 8 + 48 * ORDERED_BUCKETS_MAX;
+    const BYTES_MAX: usize = 4
+        + 8
+        + 32
+        + 8
+        + 32
+        + 32
+        + 8
+        + SUPPLY_BYTES_MAX
+        + OUTBOXES_BYTES_MAX
+        + 8
+        + 8
+        + 48 * ORDERED_BUCKETS_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
         self.supply.check()?;
+        check_count("head.outboxes", self.outboxes.len(), 0, PAIRS_MAX)?;
+        check_ascending("head.outboxes", self.outboxes.iter().map(|outbox| outbox.chain))?;
+        for outbox in &self.outboxes {
+            outbox.tree.check("head.outboxes.tree.peaks")?;
+        }
         check_count("head.ordered", self.ordered.len(), 0, ORDERED_BUCKETS_MAX)?;
         check_ascending("head.ordered", self.ordered.iter().map(|bucket| bucket.second))
     }

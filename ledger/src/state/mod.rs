@@ -9,11 +9,13 @@
 //! | [`overlay`] | the typed working copy of the records that a block touches |
 //! | [`summing_tree`] | the tree whose root proves the sum of all money |
 //! | [`id_tree`] | wallet ids to slots, with proofs of absence |
+//! | [`outbox`] | what a chain has sent to each other chain |
 //! | [`root`] | how the parts make the state root |
 
 pub mod chain_state;
 pub mod head;
 pub mod id_tree;
+pub mod outbox;
 pub mod overlay;
 pub mod reader;
 pub mod root;
@@ -22,6 +24,7 @@ pub mod writes;
 
 pub use chain_state::{ChainState, GenesisFault, LoadFault, WalletPath};
 pub use head::{OrderedBucket, StateHead};
+pub use outbox::Outbox;
 pub use reader::{MemoryReader, ReadFault, StateReader};
 pub use root::StateParts;
-pub use writes::{Execution, Skipped, StateWrites, Undo};
+pub use writes::{Execution, PassedOver, ReceivedReceipt, SentReceipt, Skipped, StateWrites, Undo};

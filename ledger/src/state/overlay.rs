@@ -4,9 +4,10 @@
 //! Invariants: `ids` is sorted and holds every wallet id that the block names; records of new wallets follow
 //! the read ones in slot order.
 
+use super::chain_state::SUSPENSE_SLOT;
 use super::reader::ReadFault;
 use crate::records::{Record, WalletRecord};
-use crate::values::{Slot, WalletId};
+use crate::values::{Amount, Slot, WalletId};
 
 /// Place of a record in the overlay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +28,8 @@ pub struct Overlay {
     entries: Vec<Entry>,
     read: usize,
     next_slot: u64,
+    /// The suspense record's balance, as it was and as it is; where it may be touched.
+    suspense: Option<(Amount, Amount)>,
 }
 
 /// What an overlay changed.
@@ -41,7 +44,8 @@ pub struct Changes {
 }
 
 impl Overlay {
-    /// Over `ids` (sorted, each once) and the wallets found for them; `next_slot` is the first free one.
+    /// Over `ids` (sorted, each once) and the wallets found for them; `next_slot` is the first free one, `suspense` the balance
+    /// of the suspense record where it may be touched.
     ///
     /// # Errors
     /// [`ReadFault::Wallet`] when a record is not that of the wallet it was read for.
@@ -49,6 +53,7 @@ impl Overlay {
         ids: &[WalletId],
         found: Vec<Option<(Slot, WalletRecord)>>,
         next_slot: u64,
+        suspense: Option<Amount>,
     ) -> Result<Self, ReadFault> {
         let mut placed: Vec<(Slot, usize, WalletRecord)> = Vec::with_capacity(ids.len());
         for (position, (id, wallet)) in ids.iter().zip(found).enumerate() {
@@ -68,7 +73,8 @@ impl Overlay {
             }
             entries.push(Entry { slot, now: Record::Wallet(wallet), before: None });
         }
-        Ok(Self { ids, read: entries.len(), entries, next_slot })
+        let suspense = suspense.map(|balance| (balance, balance));
+        Ok(Self { ids, read: entries.len(), entries, next_slot, suspense })
     }
 
     /// Where a wallet is; `None` where it does not exist (yet).
@@ -121,6 +127,14 @@ impl Overlay {
         Some(new)
     }
 
+    /// Puts money into the suspense record. (Were it not read, the supply equation would not hold and the block would not be
+    /// executed.)
+    pub fn add_to_suspense(&mut self, amount: Amount) {
+        if let Some((_, balance)) = &mut self.suspense {
+            *balance = balance.plus(amount).unwrap_or(*balance);
+        }
+    }
+
     /// The first free slot.
     #[must_use]
     pub const fn next_slot(&self) -> u64 {
@@ -131,6 +145,10 @@ impl Overlay {
     #[must_use]
     pub fn into_changes(self) -> Changes {
         let mut changes = Changes { records: Vec::new(), before: Vec::new(), opened: Vec::new() };
+        if let Some((before, now)) = self.suspense.filter(|(before, now)| before != now) {
+            changes.before.push((SUSPENSE_SLOT, Record::Suspense { balance: before }));
+            changes.records.push((SUSPENSE_SLOT, Record::Suspense { balance: now }));
+        }
         for (position, entry) in self.entries.into_iter().enumerate() {
             if position >= self.read {
                 if let Record::Wallet(wallet) = &entry.now {

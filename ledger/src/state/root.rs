@@ -3,8 +3,9 @@
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::head::StateHead;
+use super::outbox::outbox_root;
 use super::summing_tree::SumNode;
-use crate::values::{Canonical, Hash, Hasher, RegistryHash, StateRoot};
+use crate::values::{Canonical, Hash, Hasher, OutboxRoot, RegistryHash, StateRoot};
 
 /// What the state root commits to, all of fixed width. A proof of one part carries the hashes of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
@@ -19,6 +20,8 @@ pub struct StateParts {
     pub registry: RegistryHash,
     /// Hash of the supply terms with the counters of every pair of chains.
     pub supply: Hash,
+    /// Root over what was sent to other chains.
+    pub outbox: OutboxRoot,
     /// Hash of the expiries (reserved): that of an empty list.
     pub expiries: Hash,
     /// Hash of the fee state.
@@ -41,6 +44,7 @@ impl StateParts {
             ids,
             registry,
             supply: Hasher::new("jiaozi/supply").bytes(&head.supply.encode()).finish(),
+            outbox: outbox_root(&head.outboxes, &head.supply.pairs),
             expiries: Hasher::new("jiaozi/expiries").number(0).finish(),
             fees: Hasher::new("jiaozi/fees").number(head.base_fee.fen()).finish(),
             ordered: ordered.finish(),
@@ -56,5 +60,5 @@ impl StateParts {
 
 impl Canonical for StateParts {
     const NAME: &'static str = "state parts";
-    const BYTES_MAX: usize = 8 + 40 + 32 * 6;
+    const BYTES_MAX: usize = 8 + 40 + 32 * 7;
 }

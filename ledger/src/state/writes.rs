@@ -1,9 +1,9 @@
 //! What a height makes: its result, what it writes, and how to take it back.
 
 use super::head::StateHead;
-use crate::records::{HeightResult, HistoryEntry, NotExecuted, Outcome, Record};
+use crate::records::{HeightResult, HistoryEntry, NotExecuted, Outcome, Receipt, Record};
 use crate::values::codec::{Canonical, CodecError};
-use crate::values::{ResultHash, Slot, TransactionId, WalletId};
+use crate::values::{ChainId, ResultHash, Slot, TransactionId, WalletId};
 
 /// Records that a height writes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,6 +25,46 @@ pub struct Skipped {
     pub reason: NotExecuted,
 }
 
+/// A receipt that a height sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentReceipt {
+    /// To which chain.
+    pub destination: ChainId,
+    /// Its number among all sent there.
+    pub sequence: u64,
+    /// What it says.
+    pub receipt: Receipt,
+}
+
+/// A receipt that a height executed. Its outcome is among the height's outcomes, after those of the transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceivedReceipt {
+    /// From which chain.
+    pub source: ChainId,
+    /// Its number among all that come from there.
+    pub sequence: u64,
+    /// What it says.
+    pub receipt: Receipt,
+    /// 0 for applied, else the code of the [`crate::records::Rejection`]; then a refund was sent.
+    pub code: u16,
+}
+
+/// Why a bundle was not executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PassedOver {
+    /// Its receipts came already, or earlier ones are missing. Two leaders may bring the same receipts: harmless.
+    #[error("the bundle begins at receipt {first}, the next one is {next}")]
+    NotNext {
+        /// Number of its first receipt.
+        first: u64,
+        /// The next one.
+        next: u64,
+    },
+    /// It carries more money than can exist: a quorum of its source has certified what its rules do not allow.
+    #[error("the bundle carries more money than can exist")]
+    Unbacked {},
+}
+
 /// What executing a height made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Execution {
@@ -38,6 +78,12 @@ pub struct Execution {
     pub outcomes: Vec<Outcome>,
     /// Transactions without an outcome, in order.
     pub skipped: Vec<Skipped>,
+    /// Receipts sent to other chains, in order.
+    pub sent: Vec<SentReceipt>,
+    /// Receipts from other chains, in execution order.
+    pub received: Vec<ReceivedReceipt>,
+    /// Bundles of the body that were not executed: their positions, and why.
+    pub passed_over: Vec<(u32, PassedOver)>,
     /// What to write.
     pub writes: StateWrites,
     /// What wallets' owners will read, in execution order.

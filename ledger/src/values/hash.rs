@@ -118,9 +118,10 @@ pub(crate) fn parse_hex(text: &str) -> Result<[u8; 32], HexError> {
 hash_types! {
     /// Hash of the genesis spec: the network's identity.
     GenesisHash;
-    /// Hash of a transaction's signed content, with network, chain and domain tag (PROTOCOL rule 5).
+    /// Hash of a transaction's signed content, with network, chain and domain tag (PROTOCOL rule 5); of a receipt, of its place
+    /// between two chains.
     TransactionId;
-    /// Hash of a transaction's full signed bytes.
+    /// Hash of a transaction's full signed bytes, or of a receipt's bytes.
     TransactionHash;
     /// Hash of a batch with all its transactions and signatures.
     BatchDigest;
@@ -128,7 +129,7 @@ hash_types! {
     BlockDigest;
     /// Hash of a block's body (batch and bundle digests).
     BodyHash;
-    /// Hash of an inbound bundle (reserved for chains that talk).
+    /// Hash of an inbound bundle with its proof.
     BundleDigest;
     /// Hash of the result of a height, which commits to the result before it.
     ResultHash;
@@ -136,7 +137,7 @@ hash_types! {
     StateRoot;
     /// Root over the outcomes of one block.
     OutcomesRoot;
-    /// Root over the receipts a chain has sent (reserved; the hash of nothing today).
+    /// Root over the receipts a chain has sent to every other chain.
     OutboxRoot;
     /// Hash of a wallet's signing policy.
     PolicyHash;

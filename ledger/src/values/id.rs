@@ -2,6 +2,7 @@
 //! accident.
 
 use std::fmt;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use bech32::primitives::decode::CheckedHrpstring;
@@ -127,6 +128,16 @@ impl WalletId {
         let hash =
             Hasher::new("jiaozi/wallet").bytes(&genesis.0).bytes(&currency.0).bytes(&policy.0).bytes(salt);
         Self(hash.finish().0)
+    }
+
+    /// The wallet's home among `shards` shards of its currency: the first eight bytes of the id, big-endian, modulo their
+    /// number. Doubling the shards splits each in two. (An operator's own wallet is at home on every shard.)
+    #[must_use]
+    pub const fn shard(&self, shards: NonZeroU16) -> u16 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        let number = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        // Below a u16.
+        (number % (shards.get() as u64)) as u16
     }
 }
 

@@ -1,16 +1,19 @@
 //! Plain values: what the records are made of. Nothing here knows a ledger rule.
 
 pub mod amount;
+pub mod append_tree;
 pub mod ceremony;
 pub mod codec;
 pub mod hash;
 pub mod id;
 pub mod key;
+pub mod merkle;
 pub mod quorum;
 pub mod strategy;
 pub mod verify;
 
 pub use amount::Amount;
+pub use append_tree::AppendTree;
 pub use ceremony::{CeremonyPurpose, sign_ceremony, verify_ceremony};
 pub use codec::{Canonical, CodecError};
 pub use hash::{
@@ -22,6 +25,7 @@ pub use id::{
     WalletId,
 };
 pub use key::{PublicKey, SecretKey, Signature};
+pub use merkle::Merkle;
 pub use quorum::{faults_max, quorum};
 pub use strategy::{Sequential, Strategy};
 pub use verify::{KeyCache, SignedMessage, verify, verify_batch};

@@ -7,12 +7,13 @@ use ledger::records::{
 };
 use ledger::rules::admission::{Circumstances, admit, check_nonce};
 use ledger::rules::{ExecutionFault, InvariantFault, invariants};
-use ledger::state::{ChainState, LoadFault, ReadFault, StateReader, Undo};
+use ledger::state::{ChainState, LoadFault, Outbox, ReadFault, StateReader, Undo};
 use ledger::values::{
-    Amount, Canonical as _, ChainId, Height, Sequential, Slot, Strategy, TimestampMs, WalletId,
+    Amount, AppendTree, Canonical as _, ChainId, Hash, Height, Sequential, Slot, Strategy, TimestampMs,
+    WalletId,
 };
 
-use crate::network::{Became, CHAIN, Network, Signer, became, pay};
+use crate::network::{Became, CHAIN, NO_BUNDLES, Network, Signer, became, pay};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -327,7 +328,7 @@ fn the_strategy_does_not_show_in_the_bytes() {
     let records = network.records.clone();
     let execution = network.run(pays);
     let (block, batches, _) = network.heights.last().unwrap();
-    assert_eq!(other.execute(&records, block, batches, &Backwards).unwrap(), execution);
+    assert_eq!(other.execute(&records, block, batches, NO_BUNDLES, &Backwards).unwrap(), execution);
 }
 
 #[test]
@@ -351,7 +352,7 @@ fn undo_takes_a_height_back_exactly() {
     network.records.undo(&undo);
     assert_eq!((network.state.parts(), network.state.head().clone(), network.records.clone()), before);
     let (block, batches, _) = network.heights.last().unwrap();
-    let again = network.state.execute(&network.records, block, batches, &Sequential).unwrap();
+    let again = network.state.execute(&network.records, block, batches, NO_BUNDLES, &Sequential).unwrap();
     assert_eq!(again, execution);
     assert!(matches!(network.state.undo(&network.heights[0].2.undo), Err(ExecutionFault::Undo { .. })));
 }
@@ -423,12 +424,13 @@ fn a_broken_store_stops_execution_and_changes_nothing() {
     ];
     let mut state = network.state.clone();
     for (good, expected) in readers {
-        let fault = state.execute(&Broken { good }, &block, std::slice::from_ref(&batch.1), &Sequential);
+        let fault =
+            state.execute(&Broken { good }, &block, std::slice::from_ref(&batch.1), NO_BUNDLES, &Sequential);
         let fault = fault.unwrap_err();
         assert_eq!(fault, ExecutionFault::Read(expected));
         assert_eq!(state.parts(), before);
     }
-    assert!(state.execute(&network.records, &block, &[batch.1], &Sequential).is_ok());
+    assert!(state.execute(&network.records, &block, &[batch.1], NO_BUNDLES, &Sequential).is_ok());
 }
 
 #[test]
@@ -436,7 +438,7 @@ fn a_block_that_does_not_follow_is_not_executed() {
     let mut network = town();
     let good = network.block(&[]);
     let mut execute = |block: &ledger::records::Block, batches: &[ledger::records::Batch]| {
-        network.state.execute(&network.records, block, batches, &Sequential)
+        network.state.execute(&network.records, block, batches, NO_BUNDLES, &Sequential)
     };
     let mut wrong = good.clone();
     wrong.header.height = Height(1);
@@ -466,7 +468,8 @@ fn money_from_nowhere_breaks_the_supply_equation() {
     let batch = network.seal(batch);
     let block = network.block(std::slice::from_ref(&batch));
     let before = (network.state.parts(), network.state.head().clone());
-    let fault = network.state.execute(&network.records, &block, &[batch.1], &Sequential).unwrap_err();
+    let fault =
+        network.state.execute(&network.records, &block, &[batch.1], NO_BUNDLES, &Sequential).unwrap_err();
     assert!(
         matches!(fault, ExecutionFault::Invariant { fault: InvariantFault::Supply { .. }, .. }),
         "{fault:?}"
@@ -504,12 +507,18 @@ fn each_invariant_bites() {
     assert!(matches!(check(&gap, 1_000, 1), Err(InvariantFault::WriteOrder { .. })));
     let pair = |execution: &mut ledger::state::Execution| {
         use ledger::records::{Counter, PairCounters};
-        let counter = |total| Counter { count: 1, total: Amount::from_fen(total) };
+        let counter = |total| Counter { count: 1, total };
         let pair = PairCounters { chain: ChainId(1), sent: counter(30), received: counter(10) };
         execution.head.supply.pairs = vec![pair];
         execution.head.supply.holdings = Amount::from_fen(980);
     };
     assert_eq!(check(&pair, 980, 1), Ok(()), "holdings + sent - received");
+    let outbox = |execution: &mut ledger::state::Execution| {
+        execution.head.outboxes =
+            vec![Outbox { chain: ChainId(1), tree: AppendTree { count: 1, peaks: vec![Hash([1; 32])] } }];
+    };
+    let fault = InvariantFault::Outbox { chain: ChainId(1), count: 1, sent: 0 };
+    assert_eq!(check(&outbox, 1_000, 1), Err(fault));
 }
 
 #[test]

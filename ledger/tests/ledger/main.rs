@@ -6,6 +6,7 @@
 mod network;
 mod samples;
 
+mod chains;
 mod codec;
 mod execution;
 mod forecast;

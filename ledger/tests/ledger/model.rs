@@ -7,7 +7,7 @@ use ledger::records::{Operation, Payment, Policy, Tier, Transaction};
 use ledger::values::{Amount, Sequential, TimestampMs, WalletId};
 use proptest::prelude::*;
 
-use crate::network::{Became, Network, Signer, became, pay};
+use crate::network::{Became, NO_BUNDLES, Network, Signer, became, pay};
 
 const CUSTOMERS: u64 = 6;
 
@@ -172,7 +172,9 @@ impl Model {
         if payee.operator.is_none() {
             return 402;
         }
-        let Some(issued) = self.issued.checked_add(fen) else { return 403 };
+        let Some(issued) = self.issued.checked_add(fen).filter(|issued| *issued <= 1 << 55) else {
+            return 403;
+        };
         self.issued = issued;
         self.purses.get_mut(&to).unwrap().fen += fen;
         0
@@ -331,7 +333,7 @@ fn undo_and_redo(
     network.state.undo(&execution.undo).unwrap();
     network.records.undo(&execution.undo);
     assert_eq!((network.state.parts(), network.state.head().clone(), network.records.clone()), before);
-    let again = network.state.execute(&network.records, &block, &batches, &Sequential).unwrap();
+    let again = network.state.execute(&network.records, &block, &batches, NO_BUNDLES, &Sequential).unwrap();
     assert_eq!(again, execution);
     network.records.apply(&again.writes);
 }

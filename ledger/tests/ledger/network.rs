@@ -1,23 +1,26 @@
-//! A small network for tests: a central bank and four banks, one chain, and a ledger that executes what it is
+//! A small network for tests: a central bank and four banks, and a ledger of one of its chains that executes what it is
 //! given.
 
 use ledger::proofs::{CertifiedResult, FinalityProof, consensus_namespace};
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, ChainParams, ChainSpec, Claim, FeeBid, GenesisSpec,
-    HeightResult, NodeRecord, Nonce, NotExecuted, Operation, OperatorRecord, OperatorRole, Payment, Policy,
-    Record, Rejection, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening, WalletRecord,
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, ChainParams, ChainSpec, Claim, FeeBid,
+    GenesisSpec, HeightResult, NodeRecord, Nonce, NotExecuted, Operation, OperatorRecord, OperatorRole,
+    Payment, Policy, Record, Rejection, Tier, Transaction, TransactionContent, ValidatorRecord,
+    WalletOpening, WalletRecord,
 };
 use ledger::rules::{BatchFacts, ParentFacts};
 use ledger::state::{ChainState, Execution, MemoryReader, StateReader as _};
 use ledger::values::{
-    Amount, BatchDigest, ChainId, Currency, Epoch, GenesisHash, Hash, Height, NodeIndex, OperatorId,
-    SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
+    Amount, BatchDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Hash, Height, NodeIndex,
+    OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
 };
 
-/// The chain of all tests.
+/// The chain of most tests.
 pub(crate) const CHAIN: ChainId = ChainId(0);
+/// For blocks without any.
+pub(crate) const NO_BUNDLES: &[Bundle] = &[];
 /// The timestamp of genesis.
 pub(crate) const START: TimestampMs = TimestampMs(1_700_000_000_000);
 /// Operator 0 is the central bank; 1 to 4 are banks.
@@ -101,12 +104,15 @@ pub(crate) enum Became {
 /// A ledger that is driven block by block.
 pub(crate) struct Network {
     pub(crate) spec: GenesisSpec,
+    pub(crate) chain: ChainId,
     pub(crate) genesis: GenesisHash,
     pub(crate) state: ChainState,
     pub(crate) records: MemoryReader,
     pub(crate) parent: ParentFacts,
     /// Every executed height, from height 1.
     pub(crate) heights: Vec<(Block, Vec<Batch>, Execution)>,
+    /// The bundles of the same heights.
+    pub(crate) bundles: Vec<Vec<Bundle>>,
     pub(crate) genesis_result: HeightResult,
     sequence: u64,
 }
@@ -119,25 +125,35 @@ impl Network {
     pub(crate) fn with_params(params: ChainParams) -> Self {
         let mut spec = spec();
         spec.chains[0].params = params;
-        let (state, writes, genesis_result) = ChainState::genesis(&spec, CHAIN).unwrap();
+        Self::of(spec, CHAIN)
+    }
+
+    /// One chain of a network.
+    pub(crate) fn of(spec: GenesisSpec, chain: ChainId) -> Self {
+        let (state, writes, genesis_result) = ChainState::genesis(&spec, chain).unwrap();
         let mut records = MemoryReader::default();
         records.apply(&writes);
         let parent = ParentFacts::genesis(state.rules(), START, state.head().result);
         let genesis = spec.hash();
-        Self { spec, genesis, state, records, parent, heights: Vec::new(), genesis_result, sequence: 0 }
+        let (heights, bundles) = (Vec::new(), Vec::new());
+        Self { spec, chain, genesis, state, records, parent, heights, bundles, genesis_result, sequence: 0 }
+    }
+
+    fn currency(&self) -> Currency {
+        self.state.rules().currency
     }
 
     /// An operator's own wallet.
     pub(crate) fn operator(&self, id: u16) -> Signer {
         let wallet =
-            self.state.rules().registry.operator_wallet(self.genesis, Currency(*b"CNY"), OperatorId(id));
+            self.state.rules().registry.operator_wallet(self.genesis, self.currency(), OperatorId(id));
         Signer { wallet: wallet.unwrap(), key: operator_key(id) }
     }
 
     /// A customer's wallet, opened or not.
     pub(crate) fn customer(&self, number: u64) -> Signer {
         let opening = self.opening(number, Tier::One);
-        let wallet = WalletId::derive(self.genesis, Currency(*b"CNY"), opening.policy, &opening.salt);
+        let wallet = WalletId::derive(self.genesis, self.currency(), opening.policy, &opening.salt);
         Signer { wallet, key: customer_key(number) }
     }
 
@@ -151,7 +167,7 @@ impl Network {
     pub(crate) fn content(&self, signer: &Signer, sequence: u64, operation: Operation) -> TransactionContent {
         TransactionContent {
             network: network_tag(self.genesis),
-            chain: CHAIN,
+            chain: self.chain,
             wallet: signer.wallet,
             nonce: Nonce { lane: 0, sequence },
             valid_until: TimestampMs(self.next_timestamp().0 + 60_000),
@@ -186,7 +202,7 @@ impl Network {
     pub(crate) fn seal(&mut self, transactions: Vec<Transaction>) -> (BatchDigest, Batch) {
         self.sequence += 1;
         let content = BatchContent {
-            chain: CHAIN,
+            chain: self.chain,
             epoch: Epoch(0),
             sealer: ValidatorIndex(0),
             sequence: self.sequence,
@@ -198,17 +214,24 @@ impl Network {
 
     /// A valid next block of these batches, claiming the result of the height before.
     pub(crate) fn block(&self, batches: &[(BatchDigest, Batch)]) -> Block {
-        let body =
-            BlockBody { batches: batches.iter().map(|(digest, _)| *digest).collect(), bundles: Vec::new() };
+        self.block_of(batches, NO_BUNDLES)
+    }
+
+    fn block_of(&self, batches: &[(BatchDigest, Batch)], bundles: &[Bundle]) -> Block {
+        let body = BlockBody {
+            batches: batches.iter().map(|(digest, _)| *digest).collect(),
+            bundles: bundles.iter().map(|bundle| bundle.digest(self.genesis)).collect(),
+        };
+        let bytes = bundles.iter().map(|bundle| bundle.encode().len() as u64).sum::<u64>();
         let header = BlockHeader {
-            chain: CHAIN,
+            chain: self.chain,
             epoch: Epoch(0),
             view: View(self.parent.view.0 + 1),
             height: self.parent.height.next(),
             parent: self.parent.digest,
             timestamp: self.next_timestamp(),
             proposer: ValidatorIndex(1),
-            weight: batches.iter().map(|(_, batch)| batch.weight()).sum(),
+            weight: bytes + batches.iter().map(|(_, batch)| batch.weight()).sum::<u64>(),
             base_fee: Amount::ZERO,
             claim: Claim { height: self.parent.height, result: self.state.head().result },
             body: body.hash(),
@@ -218,13 +241,19 @@ impl Network {
 
     /// Executes one block with the transactions as one batch (none: an empty block) and keeps it.
     pub(crate) fn run(&mut self, transactions: Vec<Transaction>) -> Execution {
+        self.run_with(transactions, Vec::new())
+    }
+
+    /// Executes one block with these transactions and these bundles.
+    pub(crate) fn run_with(&mut self, transactions: Vec<Transaction>, bundles: Vec<Bundle>) -> Execution {
         let batches = if transactions.is_empty() { Vec::new() } else { vec![self.seal(transactions)] };
-        let block = self.block(&batches);
+        let block = self.block_of(&batches, &bundles);
         let batches: Vec<Batch> = batches.into_iter().map(|(_, batch)| batch).collect();
-        let execution = self.state.execute(&self.records, &block, &batches, &Sequential).unwrap();
+        let execution = self.state.execute(&self.records, &block, &batches, &bundles, &Sequential).unwrap();
         self.records.apply(&execution.writes);
         self.parent = ParentFacts::of(&block.header, self.genesis);
         self.heights.push((block, batches, execution.clone()));
+        self.bundles.push(bundles);
         execution
     }
 
@@ -290,7 +319,7 @@ impl Network {
             proposal.extend(varint(number));
         }
         proposal.extend(digest.0);
-        let namespace = [consensus_namespace(self.genesis, CHAIN), b"_FINALIZE".to_vec()].concat();
+        let namespace = [consensus_namespace(self.genesis, self.chain), b"_FINALIZE".to_vec()].concat();
         let message = [varint(namespace.len() as u64), namespace, proposal.clone()].concat();
         let mut bytes = proposal;
         bytes.extend(4_u64.to_be_bytes());
@@ -299,7 +328,7 @@ impl Network {
         for index in [0, 1, 3] {
             bytes.extend(sign_raw(&consensus_keys()[index], &message));
         }
-        FinalityProof { chain: CHAIN, epoch: Epoch(0), view, parent_view, digest, bytes }
+        FinalityProof { chain: self.chain, epoch: Epoch(0), view, parent_view, digest, bytes }
     }
 
     /// The facts of the batches of an executed height.

@@ -229,12 +229,13 @@ fn issue_row_by_row() {
 }
 
 #[test]
-fn more_than_an_amount_can_hold_is_never_issued() {
+fn more_than_a_chain_may_issue_is_never_issued() {
     let mut network = Network::new();
     let (central, bank) = (network.operator(0), network.operator(1));
     let issue = |fen| Operation::Issue { to: bank.wallet, amount: Amount::from_fen(fen) };
-    assert_eq!(network.act(&central, issue(u64::MAX)), APPLIED);
-    assert_eq!(network.act(&central, issue(1)), rejected(Rejection::PayeeBalanceAboveTierLimit));
+    assert_eq!(network.act(&central, issue(u64::MAX)), rejected(Rejection::SupplyOverflow));
+    assert_eq!(network.act(&central, issue(1 << 55)), APPLIED);
+    assert_eq!(network.act(&central, issue(u64::MAX)), rejected(Rejection::PayeeBalanceAboveTierLimit));
     assert_eq!(network.act(&bank, Operation::Redeem { amount: Amount::from_fen(5) }), APPLIED);
     assert_eq!(network.act(&central, issue(1)), rejected(Rejection::SupplyOverflow));
 }

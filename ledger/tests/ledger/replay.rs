@@ -5,7 +5,7 @@ use ledger::records::{Batch, Block, Claim, Record, Tier};
 use ledger::rules::{BatchFault, BlockFault};
 use ledger::values::{Amount, BatchDigest, Height, ResultHash, Sequential, Slot};
 
-use crate::network::{CHAIN, Network, consensus_keys, pay};
+use crate::network::{CHAIN, NO_BUNDLES, Network, consensus_keys, pay};
 
 fn history() -> Network {
     let mut network = Network::new();
@@ -21,9 +21,10 @@ fn history() -> Network {
 
 fn replayed(network: &Network) -> Replay {
     let mut replay = Replay::new(&network.spec, CHAIN, [1; 32]).unwrap();
-    for (block, batches, execution) in &network.heights {
+    for ((block, batches, execution), bundles) in network.heights.iter().zip(&network.bundles) {
         let (result, outcomes) = (Some(&execution.result), Some(execution.outcomes.as_slice()));
-        let again = replay.step(HeightRecord { block, batches, result, outcomes }, &Sequential).unwrap();
+        let again =
+            replay.step(HeightRecord { block, batches, bundles, result, outcomes }, &Sequential).unwrap();
         assert_eq!(again, *execution);
     }
     replay
@@ -68,7 +69,8 @@ fn a_rewritten_balance_is_named_with_both_values() {
 fn lie(height: usize, change: impl FnOnce(&mut Block, &mut Vec<Batch>)) -> Difference {
     let network = history();
     let mut replay = Replay::new(&network.spec, CHAIN, [1; 32]).unwrap();
-    let record = |block, batches| HeightRecord { block, batches, result: None, outcomes: None };
+    let record =
+        |block, batches| HeightRecord { block, batches, bundles: NO_BUNDLES, result: None, outcomes: None };
     for (block, batches, _) in &network.heights[..height - 1] {
         replay.step(record(block, batches), &Sequential).unwrap();
     }
@@ -130,7 +132,12 @@ fn stored_outcomes_and_results_are_compared() {
     let step = |change_outcome: bool, drop: bool, change_result: bool| {
         let mut replay = Replay::new(&network.spec, CHAIN, [1; 32]).unwrap();
         for (block, batches, _) in &network.heights[..3] {
-            replay.step(HeightRecord { block, batches, result: None, outcomes: None }, &Sequential).unwrap();
+            replay
+                .step(
+                    HeightRecord { block, batches, bundles: NO_BUNDLES, result: None, outcomes: None },
+                    &Sequential,
+                )
+                .unwrap();
         }
         let (block, batches, execution) = &network.heights[3];
         let (mut result, mut outcomes) = (execution.result.clone(), execution.outcomes.clone());
@@ -144,7 +151,13 @@ fn stored_outcomes_and_results_are_compared() {
             result.state.0[0] ^= 1;
         }
         replay.step(
-            HeightRecord { block, batches, result: Some(&result), outcomes: Some(&outcomes) },
+            HeightRecord {
+                block,
+                batches,
+                bundles: NO_BUNDLES,
+                result: Some(&result),
+                outcomes: Some(&outcomes),
+            },
             &Sequential,
         )
     };
@@ -170,7 +183,7 @@ fn a_digest_is_ordered_once_until_it_expires() {
     let digest = block.body.batches[0];
     let mut again = network.block(&[(digest, batches[0].clone())]);
     again.header.claim = Claim { height: network.height(), result: network.state.head().result };
-    let given = HeightRecord { block: &again, batches, result: None, outcomes: None };
+    let given = HeightRecord { block: &again, batches, bundles: NO_BUNDLES, result: None, outcomes: None };
     let difference = *replay.step(given, &Sequential).unwrap_err();
     assert!(matches!(difference, Difference::OrderedTwice { batch: 0, .. }), "{difference}");
 }

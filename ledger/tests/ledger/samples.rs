@@ -33,7 +33,7 @@ pub(crate) fn wallet() -> WalletRecord {
 }
 
 pub(crate) fn supply() -> SupplyTerms {
-    let counter = |count, total| Counter { count, total: Amount::from_fen(total) };
+    let counter = |count, total| Counter { count, total };
     SupplyTerms {
         issued: Amount::from_fen(100),
         redeemed: Amount::from_fen(10),

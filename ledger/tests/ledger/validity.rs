@@ -3,7 +3,7 @@
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::records::{Batch, BatchContent, Block, Claim, Tier};
-use ledger::rules::block_validity::{check_batches, check_body, check_header, check_parent};
+use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
 use ledger::rules::{BatchFacts, BatchFault, BlockFault, ParentFacts, TransactionFault, check_batch};
 use ledger::values::{
     Amount, BatchDigest, BlockDigest, BodyHash, BundleDigest, ChainId, Epoch, Height, ResultHash,
@@ -94,7 +94,7 @@ fn check(
     check_header(network.state.rules(), &block.header)?;
     check_parent(&block.header, parent)?;
     check_body(&block.header, &block.body)?;
-    check_batches(&block.header, &block.body, facts)
+    check_contents(&block.header, &block.body, facts, &[])
 }
 
 #[test]
@@ -169,10 +169,10 @@ fn blocks_row_by_row() {
         (
             "bundles",
             |b| {
-                b.body.bundles.push(BundleDigest::default());
+                b.body.bundles = vec![BundleDigest::default(); 2];
                 b.header.body = b.body.hash();
             },
-            Some(BlockFault::BundlesNotOpen),
+            Some(BlockFault::BundleTwice { digest: BundleDigest::default() }),
         ),
         (
             "twice",

@@ -1,0 +1,85 @@
+//! Receipts: what one chain tells another. The receipts from one chain to another are numbered from 0 and arrive in that order,
+//! each once (PROTOCOL rule 22).
+//!
+//! A receipt that carries value moves money within one currency. Executed where it arrives, it has an outcome like a
+//! transaction, under [`receipt_id`]: so a credit, or its refusal, is proved like a payment.
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::values::{
+    Amount, Canonical, ChainId, GenesisHash, Hasher, TransactionHash, TransactionId, WalletId,
+};
+
+/// What one chain tells another. New kinds are appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub enum Receipt {
+    /// Money for a wallet, debited already. What cannot be credited comes back as a [`Receipt::Refund`].
+    Credit {
+        /// The transaction that pays.
+        transaction: TransactionId,
+        /// Which of its payments.
+        part: u16,
+        /// Who paid.
+        payer: WalletId,
+        /// Who is paid.
+        payee: WalletId,
+        /// How much.
+        amount: Amount,
+    },
+    /// Money that could not be credited. Never refused and never refunded again (PROTOCOL rule 23).
+    Refund {
+        /// Number of the credit among the receipts of the opposite direction.
+        credit: u64,
+        /// Who paid, and is given back.
+        payer: WalletId,
+        /// Who should have been paid.
+        payee: WalletId,
+        /// How much.
+        amount: Amount,
+        /// Why: the code of a [`super::Rejection`].
+        code: u16,
+    },
+}
+
+impl Receipt {
+    /// The money it carries.
+    #[must_use]
+    pub const fn value(&self) -> Amount {
+        match self {
+            Self::Credit { amount, .. } | Self::Refund { amount, .. } => *amount,
+        }
+    }
+
+    /// The wallet whose record it changes where it arrives.
+    #[must_use]
+    pub const fn beneficiary(&self) -> WalletId {
+        match self {
+            Self::Credit { payee, .. } => *payee,
+            Self::Refund { payer, .. } => *payer,
+        }
+    }
+
+    /// Hash of its bytes: what its outcome commits to.
+    #[must_use]
+    pub fn hash(&self) -> TransactionHash {
+        Hasher::new("jiaozi/receipt-bytes").bytes(&self.encode()).finish().into()
+    }
+}
+
+/// The id under which the outcome of a receipt is found: of its place between two chains, so it can be computed before it
+/// arrives.
+#[must_use]
+pub fn receipt_id(
+    genesis: GenesisHash,
+    source: ChainId,
+    destination: ChainId,
+    sequence: u64,
+) -> TransactionId {
+    let place = Hasher::new("jiaozi/receipt").bytes(&genesis.0).number(u64::from(source.0));
+    place.number(u64::from(destination.0)).number(sequence).finish().into()
+}
+
+impl Canonical for Receipt {
+    const NAME: &'static str = "receipt";
+    const BYTES_MAX: usize = 4 + 32 + 2 + 32 + 32 + 8;
+}

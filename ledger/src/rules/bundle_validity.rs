@@ -1,0 +1,140 @@
+//! Validity of a bundle: decided by its bytes and the registry alone, the same for whoever hosts its source and for whoever does
+//! not (PROTOCOL rules 2 and 22). Whether its receipts are the next ones is decided by execution ([`super::receive`]).
+
+use super::chain_rules::ChainRules;
+use crate::proofs::ProofFault;
+use crate::records::Bundle;
+use crate::state::Outbox;
+use crate::state::outbox::{RECEIPTS_TAG, receipt_leaf, verify_outbox};
+use crate::values::append_tree::subtrees;
+use crate::values::{BundleDigest, Canonical as _, ChainId, CodecError, Currency};
+
+/// Why a bundle is invalid: for ever, at every honest validator of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BundleFault {
+    /// Not in its canonical form.
+    #[error(transparent)]
+    Malformed(#[from] CodecError),
+    /// For another chain.
+    #[error("the bundle is for chain {chain}")]
+    WrongChain {
+        /// Found.
+        chain: ChainId,
+    },
+    /// From a chain that the network does not have, or from the destination itself.
+    #[error("no bundle comes from chain {source_chain}")]
+    SourceUnknown {
+        /// Found.
+        source_chain: ChainId,
+    },
+    /// Value from a chain of another currency.
+    #[error("a receipt carries value from a chain of currency {currency}")]
+    Currency {
+        /// The source's.
+        currency: Currency,
+    },
+    /// The result is not certified.
+    #[error("the result is not certified: {0}")]
+    Certified(#[from] ProofFault),
+    /// More receipts than the certified count.
+    #[error("receipts up to number {until}, certified are {sent}")]
+    NotSent {
+        /// One above the last receipt's number.
+        until: u64,
+        /// Certified.
+        sent: u64,
+    },
+    /// Sums and hashes do not lead to the certified outbox.
+    #[error("the receipts are not those under the certified outbox root")]
+    Receipts,
+}
+
+impl BundleFault {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::Malformed(_) => 701,
+            Self::WrongChain { .. } => 702,
+            Self::SourceUnknown { .. } => 703,
+            Self::Currency { .. } => 704,
+            Self::Certified(_) => 705,
+            Self::NotSent { .. } => 706,
+            Self::Receipts => 707,
+        }
+    }
+}
+
+/// What a block needs to know of a bundle; kept when the bundle was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BundleFacts {
+    /// Its digest.
+    pub digest: BundleDigest,
+    /// Its encoded length.
+    pub weight: u64,
+    /// Where it comes from.
+    pub source: ChainId,
+    /// Number of its first receipt.
+    pub first: u64,
+    /// How many receipts.
+    pub receipts: u32,
+}
+
+/// Checks a bundle.
+///
+/// # Errors
+/// The first fault.
+pub fn check_bundle(rules: &ChainRules, bundle: &Bundle) -> Result<BundleFacts, BundleFault> {
+    bundle.check()?;
+    if bundle.destination != rules.chain {
+        return Err(BundleFault::WrongChain { chain: bundle.destination });
+    }
+    let source = bundle.source();
+    let unknown = BundleFault::SourceUnknown { source_chain: source };
+    let currency = rules.currency_of(source).filter(|_| source != rules.chain).ok_or(unknown)?;
+    if currency != rules.currency && bundle.receipts.iter().any(|receipt| !receipt.value().is_zero()) {
+        return Err(BundleFault::Currency { currency });
+    }
+    let result = &bundle.certified.result;
+    let sent = result.supply.pair(rules.chain).sent;
+    let receipts = u32::try_from(bundle.receipts.len()).unwrap_or(u32::MAX);
+    let until = bundle.before.count.saturating_add(u64::from(receipts));
+    if until > sent.count {
+        return Err(BundleFault::NotSent { until, sent: sent.count });
+    }
+    let outbox = certified_outbox(bundle, sent.count).ok_or(BundleFault::Receipts)?;
+    let total = bundle
+        .receipts
+        .iter()
+        .try_fold(bundle.total_before, |total, receipt| total.checked_add(receipt.value().fen().into()));
+    // What comes after the last receipt only adds.
+    let is_within = total
+        .is_some_and(|total| if until == sent.count { total == sent.total } else { total <= sent.total });
+    if !is_within || !verify_outbox(result.outbox, &result.supply.pairs, &outbox, &bundle.path) {
+        return Err(BundleFault::Receipts);
+    }
+    // The dearest check comes last.
+    bundle.certified.verify_by(rules.genesis, &rules.registry)?;
+    let weight = bundle.encode().len() as u64;
+    Ok(BundleFacts {
+        digest: bundle.digest(rules.genesis),
+        weight,
+        source,
+        first: bundle.before.count,
+        receipts,
+    })
+}
+
+/// The source's outbox at the certified count, from what the bundle shows of it.
+fn certified_outbox(bundle: &Bundle, sent: u64) -> Option<Outbox> {
+    let mut tree = bundle.before.clone();
+    for receipt in &bundle.receipts {
+        tree.append(RECEIPTS_TAG, receipt_leaf(receipt)).then_some(())?;
+    }
+    let after = subtrees(tree.count, sent);
+    (after.len() == bundle.after.len()).then_some(())?;
+    for ((_, level), hash) in after.into_iter().zip(&bundle.after) {
+        tree.append_subtree(RECEIPTS_TAG, level, *hash).then_some(())?;
+    }
+    Some(Outbox { chain: bundle.destination, tree })
+}

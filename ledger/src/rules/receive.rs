@@ -1,0 +1,107 @@
+//! Receipts that arrive from other chains. They arrive in the order of their numbers, each once; what cannot be credited goes
+//! back.
+//!
+//! | receipt | guards, by code | otherwise |
+//! | --- | --- | --- |
+//! | credit | 206 payee unknown, 207 not active, 208 above its tier's limit | a refund is sent back |
+//! | refund | none: neither cap nor freeze nor closure refuses it | a payer that is not here: suspense |
+
+use super::apply::Working;
+use crate::records::outcome::APPLIED;
+use crate::records::receipt::receipt_id;
+use crate::records::{
+    Bundle, MovementKind, Outcome, PairCounters, Receipt, Rejection, SupplyTerms, WalletStatus,
+};
+use crate::state::overlay::Place;
+use crate::state::{PassedOver, ReceivedReceipt};
+use crate::values::{Amount, ChainId, WalletId};
+
+/// More than all chains of a currency may issue together, and half of what an amount can hold: a chain that would hold more was
+/// sent money that was never issued.
+pub const HOLDINGS_MAX: u64 = 1 << 63;
+
+/// Whether a bundle's receipts are executed now: its first one is the next of its pair, and the money in them can exist.
+///
+/// # Errors
+/// Why the bundle is passed over. That changes nothing: the same receipts may come in another bundle.
+pub fn check_next(supply: &SupplyTerms, bundle: &Bundle) -> Result<(), PassedOver> {
+    let received = supply.pair(bundle.source()).received;
+    let first = bundle.before.count;
+    if received.count != first || received.total != bundle.total_before {
+        return Err(PassedOver::NotNext { first, next: received.count });
+    }
+    let fen = |amount: Amount| i128::from(amount.fen());
+    let total = |total: u128| i128::try_from(total).unwrap_or(i128::MAX);
+    let mut holdings = fen(supply.issued).saturating_sub(fen(supply.redeemed));
+    for pair in &supply.pairs {
+        holdings = holdings.saturating_add(total(pair.received.total)).saturating_sub(total(pair.sent.total));
+    }
+    for receipt in &bundle.receipts {
+        holdings = holdings.saturating_add(fen(receipt.value()));
+    }
+    if holdings > i128::from(HOLDINGS_MAX) { Err(PassedOver::Unbacked {}) } else { Ok(()) }
+}
+
+/// Executes the next receipt from `source`; `index` is its position among all that the block executes.
+pub fn receive(
+    working: &mut Working<'_>,
+    source: ChainId,
+    receipt: Receipt,
+    index: u32,
+) -> (Outcome, ReceivedReceipt) {
+    let mut pair: PairCounters = working.supply.pair(source);
+    let sequence = pair.received.count;
+    // `check_next` and the bundle's own check bound both.
+    pair.received = pair.received.plus(receipt.value()).unwrap_or(pair.received);
+    working.supply.set_pair(pair);
+    let code = match receipt {
+        Receipt::Credit { payer, payee, amount, .. } => match credit(working, payer, payee, amount, index) {
+            Ok(()) => APPLIED,
+            Err(rejection) => {
+                let code = rejection.code();
+                working.send(source, Receipt::Refund { credit: sequence, payer, payee, amount, code });
+                code
+            }
+        },
+        Receipt::Refund { payer, payee, amount, .. } => {
+            refund(working, payer, payee, amount, index);
+            APPLIED
+        }
+    };
+    let id = receipt_id(working.rules.genesis, source, working.rules.chain, sequence);
+    let outcome = Outcome { id, transaction: receipt.hash(), index, code, fee: Amount::ZERO };
+    (outcome, ReceivedReceipt { source, sequence, receipt, code })
+}
+
+fn credit(
+    working: &mut Working<'_>,
+    payer: WalletId,
+    payee: WalletId,
+    amount: Amount,
+    index: u32,
+) -> Result<(), Rejection> {
+    let place = working.overlay.find(&payee).ok_or(Rejection::PayeeUnknown)?;
+    let wallet = working.overlay.wallet(place).ok_or(Rejection::PayeeUnknown)?;
+    if wallet.status != WalletStatus::Active {
+        return Err(Rejection::PayeeNotActive);
+    }
+    let balance_max = working.rules.params.tier(wallet.tier).balance_max;
+    let balance = wallet.balance.plus(amount).filter(|balance| *balance <= balance_max);
+    let balance = balance.ok_or(Rejection::PayeeBalanceAboveTierLimit)?;
+    // ---- nothing below this line can fail ----
+    working.set_balance(place, balance);
+    working.note((index, 0), place, MovementKind::Received, payer, amount);
+    Ok(())
+}
+
+fn refund(working: &mut Working<'_>, payer: WalletId, payee: WalletId, amount: Amount, index: u32) {
+    let given = |place: Place| Some((place, working.overlay.wallet(place)?.balance.plus(amount)?));
+    match working.overlay.find(&payer).and_then(given) {
+        Some((place, balance)) => {
+            working.set_balance(place, balance);
+            working.note((index, 0), place, MovementKind::Refunded, payee, amount);
+        }
+        // Records are never deleted, so an honest chain's refund finds its payer.
+        None => working.overlay.add_to_suspense(amount),
+    }
+}
