@@ -457,6 +457,15 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// The field that it is about, such as `rest.limits.wait_ms`, where it is about one.
+    #[must_use]
+    pub fn field(&self) -> Option<String> {
+        match self {
+            Self::Field(FieldError { section, field, .. }) => Some(format!("{section}.{field}")),
+            Self::Io { .. } | Self::TooLarge { .. } | Self::Toml { .. } => None,
+        }
+    }
+
     fn in_file(mut self, file: &Path) -> Self {
         match &mut self {
             Self::Toml { path, .. } | Self::Field(FieldError { path, .. }) => file.clone_into(path),

@@ -124,6 +124,11 @@ pub(crate) async fn start(
     }
 }
 
+/// Whether the engine would take its settings.
+pub(crate) fn check(chain: &ChainConfig, section: &ConsensusSection) -> Result<(), EngineError> {
+    Ok(config(chain, &Standing::Votes, section).validate()?)
+}
+
 fn config(chain: &ChainConfig, standing: &Standing, section: &ConsensusSection) -> Config {
     let rules = &chain.rules;
     let own = chain.own_validator;

@@ -10,6 +10,7 @@
 //! | file | what it says |
 //! | --- | --- |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
+//! | `check.rs`, `settings.rs` | [`check()`]: what a start would refuse; what the parts start with |
 //! | `config.rs`, `keys.rs` | `node.toml`, the node's encrypted keys |
 //! | `driver.rs` | performs what a chain decides; threads, clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
@@ -35,6 +36,7 @@
 
 mod admission;
 mod assemble;
+mod check;
 pub mod config;
 mod departed;
 mod disk;
@@ -46,6 +48,7 @@ mod handle;
 pub mod http;
 mod keys;
 mod questions;
+mod settings;
 mod standing;
 mod strategy;
 pub mod telemetry;
@@ -55,6 +58,7 @@ mod verifier;
 
 pub use admission::Refused;
 pub use assemble::{Ended, Node, SCHEMA_VERSION, StartError, init, run};
+pub use check::{CheckError, Look, check};
 pub use config::NodeConfig;
 pub use engine::EngineError;
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
