@@ -17,7 +17,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use storage::StoreStatistics;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, LogSection};
 use crate::handle::{HaltCode, Status, Submitted, Voting};
@@ -416,10 +418,14 @@ impl Metrics {
 /// [`LogError`] when the level is no filter or logging has started before.
 pub fn start_logging(log: &LogSection) -> Result<(), LogError> {
     let filter = filter(&log.level)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let started = match log.format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            tracing_subscriber::registry().with(lines.with_ansi(false)).with(filter).try_init()
+        }
+        LogFormat::Json => {
+            tracing_subscriber::registry().with(lines.json().flatten_event(true)).with(filter).try_init()
+        }
     };
     started.map_err(|_| LogError::Started)
 }
@@ -432,8 +438,41 @@ pub(crate) fn check_filter(level: &str) -> Result<(), FilterError> {
     filter(level).map(drop)
 }
 
-fn filter(level: &str) -> Result<EnvFilter, FilterError> {
-    EnvFilter::try_new(level).map_err(|error| FilterError { reason: error.to_string() })
+/// The levels, from nothing to everything.
+const LEVELS: [(&str, LevelFilter); 6] = [
+    ("off", LevelFilter::OFF),
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
+];
+
+/// What is logged, by the level of the whole and of parts (module paths). It looks at nothing but the place of a line in the
+/// program, so what is not logged costs nothing; parts without a level of their own keep the default of the whole.
+fn filter(level: &str) -> Result<Targets, FilterError> {
+    let mut targets = Targets::new().with_default(LevelFilter::INFO);
+    for directive in level.split(',').map(str::trim) {
+        targets = match directive.split_once('=') {
+            None => targets.with_default(level_of(directive)?),
+            Some((part, level)) if is_part(part) => targets.with_target(part, level_of(level)?),
+            Some((part, _)) => return Err(FilterError::Part { found: part.to_owned() }),
+        };
+    }
+    Ok(targets)
+}
+
+fn level_of(text: &str) -> Result<LevelFilter, FilterError> {
+    let found = LEVELS.iter().find(|(name, _)| *name == text);
+    found.map(|(_, level)| *level).ok_or_else(|| FilterError::Level { found: text.to_owned() })
+}
+
+fn is_part(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte))
+}
+
+fn level_names() -> String {
+    LEVELS.map(|(name, _)| name).join(", ")
 }
 
 /// Why logging did not start.
@@ -449,10 +488,19 @@ pub enum LogError {
 
 /// A text is no log filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct FilterError {
-    /// What the parser says.
-    pub reason: String,
+pub enum FilterError {
+    /// No level.
+    #[error("{found:?} is no level; the levels are {}", level_names())]
+    Level {
+        /// As written.
+        found: String,
+    },
+    /// No part of the program.
+    #[error("{found:?} is no part of the program")]
+    Part {
+        /// As written.
+        found: String,
+    },
 }
 
 #[cfg(test)]
@@ -520,7 +568,37 @@ mod tests {
 
     #[test]
     fn filters_are_checked_before_logging_starts() {
-        assert_eq!(check_filter("info,network=debug"), Ok(()));
-        assert!(check_filter("info,network=loud").is_err());
+        for level in ["off", "error", "trace", "info,network=debug", "warn, chain::executor=off"] {
+            assert_eq!(check_filter(level), Ok(()), "{level}");
+        }
+        for (level, wrong) in [
+            ("shout", "shout"),
+            ("info,network=loud", "loud"),
+            ("info,network", "network"),
+            ("", ""),
+            ("INFO", "INFO"),
+        ] {
+            assert_eq!(check_filter(level), Err(FilterError::Level { found: wrong.to_owned() }), "{level}");
+        }
+        assert_eq!(check_filter("info,=debug"), Err(FilterError::Part { found: String::new() }));
+        assert_eq!(check_filter("[x]=info"), Err(FilterError::Part { found: "[x]".to_owned() }));
+        let told = check_filter("shout").unwrap_err().to_string();
+        assert_eq!(told, "\"shout\" is no level; the levels are off, error, warn, info, debug, trace");
+    }
+
+    #[test]
+    fn a_part_has_its_own_level_and_the_rest_the_default() {
+        use tracing::Level;
+        let shown = filter("warn,network=debug").unwrap();
+        for (target, level, expected) in [
+            ("network::driver", Level::DEBUG, true),
+            ("network::driver", Level::TRACE, false),
+            ("chain", Level::WARN, true),
+            ("chain", Level::INFO, false),
+        ] {
+            assert_eq!(shown.would_enable(target, &level), expected, "{target} {level}");
+        }
+        let only_a_part = filter("network=debug").unwrap();
+        assert!(only_a_part.would_enable("chain", &Level::INFO), "a part alone does not silence the rest");
     }
 }
