@@ -667,7 +667,7 @@ mod tests {
         assert_eq!(config.keys.passphrase_file, Some(folder.path().join("p")));
         std::fs::write(&path, "[node]").unwrap();
         let message = NodeConfig::load(&path).unwrap_err().to_string();
-        assert!(message.contains("node.toml: TOML") && message.contains(". Mend: "), "{message}");
+        assert!(message.contains("node.toml: ") && message.contains(". Mend: "), "{message}");
         std::fs::write(&path, format!("{}\n[log]\nlevel = \"shout\"", minimal())).unwrap();
         let fault = NodeConfig::load(&path).unwrap_err();
         assert_eq!(fault.field().as_deref(), Some("log.level"));

@@ -85,27 +85,38 @@ async fn one(edge: &Edge, body: &[u8]) -> Result<Response, Refusal> {
     let request: SubmitRequest = serde_json::from_slice(body)
         .map_err(|reason| ApiError::from(ErrorCode::MalformedJson).at("body").because(reason))?;
     let bytes = request.bytes()?;
-    let view = Transaction::decode(&bytes).ok().map(|found| TransactionView::new(&found, edge.genesis()));
+    let transaction = Transaction::decode(&bytes).ok();
     let answer = judge(edge, vec![bytes]).await.into_iter().next();
     // One answer for each transaction is admission's promise.
     let mut answer = answer.ok_or(ErrorCode::Internal)?;
     if let Some(error) = answer.error {
-        return Err(error.into());
+        return Err(match &transaction {
+            Some(transaction) => error.in_operation(&transaction.content.operation),
+            None => error,
+        }
+        .into());
     }
-    answer.transaction = view;
+    answer.transaction = transaction.map(|found| TransactionView::new(&found, edge.genesis()));
     let status = if answer.status == SubmitStatus::Accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((status, Json(answer)).into_response())
 }
 
 async fn many(edge: &Edge, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refusal> {
     let transactions = decode_body(body).map_err(ApiError::from)?;
-    let answers = judge(edge, transactions.into_iter().map(<[u8]>::to_vec).collect()).await;
+    let mut answers = judge(edge, transactions.iter().map(|bytes| bytes.to_vec()).collect()).await;
     let wants_binary = headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.contains(BULK_CONTENT_TYPE));
     if !wants_binary {
+        for (answer, bytes) in answers.iter_mut().zip(&transactions) {
+            let refused = answer.error.as_ref().and_then(|_| Transaction::decode(bytes).ok());
+            if let Some(refused) = refused {
+                let error = answer.error.take();
+                answer.error = error.map(|error| error.in_operation(&refused.content.operation));
+            }
+        }
         return Ok(Json(answers).into_response());
     }
     let answers: Vec<BulkAnswer> = answers.iter().map(BulkAnswer::from).collect();
