@@ -146,6 +146,7 @@ mod tests {
             "jiaozi wallet balance alice",
             "jiaozi wallet history alice --limit 5",
             "jiaozi wallet open --operator bank-1 alice bob --tier two",
+            "jiaozi wallet open --operator bank-1 alice --out open.json",
             "jiaozi pay --from alice --to jz1x --amount 12.34 --to jz1y --amount 1 --wait final",
             "jiaozi issue --to bank-1 --amount 1000000",
             "jiaozi redeem --from bank-1 --amount 5",
