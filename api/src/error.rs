@@ -126,6 +126,17 @@ impl ApiError {
         Some(error)
     }
 
+    /// Every refusal there is, by ascending code, as [`Self::from_code`] knows it.
+    #[must_use]
+    pub fn every() -> Vec<Self> {
+        let own = ErrorCode::ALL.iter().map(|code| code.code());
+        let not_executed = NotExecuted::ALL.iter().map(|(code, _)| *code);
+        let rejections = Rejection::ALL.iter().map(|reason| reason.code());
+        let ledger = not_executed.chain(FAULTS).chain(rejections);
+        let ledger = ledger.map(|code| LEDGER_CODES.saturating_add(u32::from(code)));
+        own.chain(ledger).filter_map(Self::from_code).collect()
+    }
+
     fn ledger(code: u16, name: String, message: String, mend: &'static str, is_transient: bool) -> Self {
         Self {
             code: LEDGER_CODES.saturating_add(u32::from(code)),
@@ -235,6 +246,9 @@ fn example_not_executed(code: u16) -> Option<NotExecuted> {
     })
 }
 
+/// Codes of [`TransactionFault`]; 51, a transaction that does not decode, has codes of the API's own.
+const FAULTS: std::ops::RangeInclusive<u16> = 52..=55;
+
 fn example_fault(code: u16) -> Option<TransactionFault> {
     Some(match code {
         52 => TransactionFault::WrongNetwork,
@@ -270,7 +284,11 @@ mod tests {
     fn every_ledger_code_is_known_with_field_and_mend() {
         let not_executed = NotExecuted::ALL.iter().map(|(code, _)| *code);
         let rejections = Rejection::ALL.iter().map(|reason| reason.code());
-        for code in not_executed.chain(rejections).chain(52..=55) {
+        let all: Vec<u16> = not_executed.chain(rejections).chain(FAULTS).collect();
+        let codes: Vec<u32> = ApiError::every().iter().map(|error| error.code).collect();
+        assert_eq!(codes.len(), ErrorCode::ALL.len() + all.len());
+        assert!(codes.is_sorted(), "{codes:?}");
+        for code in all {
             let error =
                 ApiError::from_code(LEDGER_CODES + u32::from(code)).unwrap_or_else(|| panic!("{code}"));
             assert_eq!(error.ledger_code(), Some(code));

@@ -50,7 +50,7 @@ pub(crate) const PROOF_WAIT_MS: u64 = 5_000;
     tag = "transactions",
     params(("id" = String, Path, description = "transaction id, 64 hexadecimal digits")),
     responses(
-        (status = 200, description = "canonical bytes of a proof file", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "canonical bytes of a proof file", content(("application/octet-stream"))),
         (status = "4XX", description = "refused; 1409 until the outcome is certified", body = ApiError),
         (status = "5XX", description = "the store cannot be read", body = ApiError),
     )
@@ -77,7 +77,7 @@ pub(crate) async fn transaction(State(edge): State<Edge>, place: Place) -> Resul
     tag = "wallets",
     params(("id" = String, Path, description = "wallet id, bech32m text starting with jz1"), WalletQuery),
     responses(
-        (status = 200, description = "canonical bytes of a proof file", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "canonical bytes of a proof file", content(("application/octet-stream"))),
         (status = "4XX", description = "refused; 1409 when no certificate covers it in time", body = ApiError),
         (status = "5XX", description = "the store cannot be read", body = ApiError),
     )
