@@ -123,6 +123,30 @@ async fn a_wallet_s_proof_is_refused_in_words() {
 }
 
 #[tokio::test]
+async fn without_a_quorum_a_missing_proof_says_that_nothing_is_certified() {
+    let limits = RestLimits { wait_ms: 100, ..RestLimits::default() };
+    let mut bank = Bank::with(Tokens::default(), limits);
+    let story = bank.story();
+    let issue = bank.issue(500);
+    let id = issue.id(bank.genesis);
+    bank.execute(vec![issue], false);
+    let (router, wallet) = (bank.router(), api::path::wallet_proof(story.one.id));
+    for (connected, cause, mend) in [
+        (vec![2], "results are not being certified", "ask another bank's node"),
+        (vec![1, 2, 3], "no quorum has certified it yet", "ask again in a moment"),
+    ] {
+        bank.connections.send_replace(connected);
+        let (waited, ()) = tokio::join!(get(&router, &wallet), bank.answer_question());
+        let at_once = get(&router, &api::path::transaction_proof(id)).await;
+        for answer in [waited, at_once] {
+            let error = answer.error();
+            assert_eq!((error.code, error.is_transient, error.retry_after_ms), (1_409, true, Some(2_000)));
+            assert!(error.message.contains(cause) && error.mend.contains(mend), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_feed_gives_every_block_its_batches_and_its_outcomes() {
     let mut bank = Bank::new();
     bank.story();
