@@ -132,7 +132,7 @@ impl Report {
         let (field, value, found) = match looked {
             Ok((value, found)) => (field, Some(value), Ok(found)),
             Err(fault) => {
-                let fault = fault.into();
+                let fault: CheckError = fault.into();
                 (fault.field().unwrap_or(field), None, Err(fault))
             }
         };
