@@ -367,6 +367,13 @@ mod tests {
             "storage.disk_reserve_bytes",
         ];
         assert_eq!(fields, expected);
+        let documented = include_str!("../../docs/node.toml");
+        for field in expected {
+            let (section, name) = field.split_once('.').unwrap_or((field, ""));
+            let is_field =
+                documented.contains(&format!("{name} = ")) || documented.contains(&format!("[[{field}]]"));
+            assert!(documented.contains(&format!("[{section}]")) && (name.is_empty() || is_field), "{field}");
+        }
         let found: Vec<_> = looks.into_iter().map(|look| look.found.unwrap()).collect();
         assert_eq!((found[5].as_str(), found[6].as_str()), ("node 1 of 4", "chain 0 (CNY): votes"));
         assert!(found[8].ends_with("without a database yet"), "{}", found[8]);
