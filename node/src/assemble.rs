@@ -327,7 +327,10 @@ async fn first_end(chains: &mut [RunningChain]) -> Ended {
                     Ok(Some(End::Halt(code))) => Ended::Halted(code),
                     Ok(Some(End::StartAnew)) => Ended::StartsAnew,
                     Ok(None) => Ended::Stopped,
-                    Err(_) => Ended::Halted(HaltCode::Execution),
+                    Err(fault) => {
+                        tracing::error!(chain = running.chain.0, %fault, "the chain's own task ended");
+                        Ended::Halted(HaltCode::Thread)
+                    }
                 },
                 exit = running.engine.ended() => {
                     tracing::error!(chain = running.chain.0, ?exit, "the consensus engine ended");

@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chain::{
-    Answer, Archive, Chain, ChainConfig, Effect, Executed, Executor, Frame, Input, Lane, Now, Question,
-    Report, Request, Room, Ticket, Turn,
+    Answer, Archive, Chain, ChainConfig, Effect, Executor, Frame, Input, Lane, Now, Question, Report,
+    Request, Room, Ticket, Turn,
 };
 use consensus::{Recipients, Reply, Request as Asked, Requests};
 use ledger::values::{BlockDigest, Canonical, NodeIndex, TimestampMs, ValidatorIndex, View};
 use network::{LaneReceiver, Network};
-use storage::{Durability, Store, WriteSet};
+use storage::Store;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
@@ -33,11 +33,12 @@ use crate::admission::{Admission, Submission, wall_clock};
 use crate::disk::DiskWatch;
 use crate::divergence::{Divergences, Next};
 use crate::handle::{HaltCode, Status, Voting};
-use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions, executor_queue};
+use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions};
 use crate::standing::{Passage, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::ChainMetrics;
 use crate::verifier::{Unverified, Verified, Verifier};
+use crate::workers::{Done, DoneSender, StorageJob, halts, spawn_executor, spawn_storage};
 
 /// How often clocks and statistics are looked at.
 const LOOK_AROUND_MS: u64 = 1_000;
@@ -80,21 +81,6 @@ impl PendingReply {
     }
 }
 
-/// What the threads report.
-enum Done {
-    Input(Input),
-    Executed(Executed, Duration),
-    Persisted(BlockDigest, Duration),
-    Verified { verified: Vec<Verified>, transactions: usize, took: Duration },
-    Halt(HaltCode, String),
-}
-
-struct StorageJob {
-    set: WriteSet,
-    durability: Durability,
-    then: Option<BlockDigest>,
-}
-
 /// One chain in motion.
 pub(crate) struct Driver {
     parts: Parts,
@@ -104,7 +90,7 @@ pub(crate) struct Driver {
     next_ticket: u64,
     wake: tokio::time::Instant,
     done: mpsc::UnboundedReceiver<Done>,
-    done_sender: mpsc::UnboundedSender<Done>,
+    done_sender: DoneSender,
     to_storage: blocking::Sender<StorageJob>,
     to_verifier: blocking::Sender<Unverified>,
     to_executor: ExecutorQueue,
@@ -132,9 +118,10 @@ impl Driver {
         let (done_sender, done) = mpsc::unbounded_channel();
         let (to_storage, storage) = spawn_storage(Arc::clone(&parts.store), done_sender.clone())?;
         let to_driver = done_sender.clone();
-        let (to_verifier, verifier) = parts.verifier.clone().spawn(move |verified, transactions, took| {
+        let report = move |verified, transactions, took| {
             let _stopping = to_driver.send(Done::Verified { verified, transactions, took }).is_err();
-        })?;
+        };
+        let (to_verifier, verifier) = parts.verifier.clone().spawn(halts(&done_sender), report)?;
         let (to_executor, executor) = spawn_executor(executor, done_sender.clone())?;
         let started = Instant::now();
         let now = tokio::time::Instant::now();
@@ -178,7 +165,7 @@ impl Driver {
         let join = move || threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
         match tokio::task::spawn_blocking(join).await {
             Ok(0) => end,
-            _ => end.or(Some(End::Halt(HaltCode::Execution))),
+            _ => end.or(Some(End::Halt(HaltCode::Thread))),
         }
     }
 
@@ -377,11 +364,11 @@ impl Driver {
         }
     }
 
-    /// A thread that is gone has reported why before; the halt is on its way.
+    /// A thread that is gone has reported why before: that halt comes first.
     fn hand(&self, send: impl FnOnce(&Self) -> bool) {
         if !send(self) {
             let _stopping =
-                self.done_sender.send(Done::Halt(HaltCode::Store, "a worker thread ended".into())).is_err();
+                self.done_sender.send(Done::Halt(HaltCode::Thread, "a thread has ended".into())).is_err();
         }
     }
 
@@ -499,8 +486,11 @@ impl Driver {
 
     // ---- surroundings --------------------------------------------------------------------------------------------
 
-    /// Looks at the clocks and at what the store counts.
+    /// Looks at the clocks, at what the store counts, and at the one thread that does not report here.
     fn look_around(&mut self) {
+        if let Some(cause) = self.parts.admission.panicked().map(str::to_owned) {
+            self.halt_with(HaltCode::Thread, &cause);
+        }
         let offset = self.wall_offset();
         let step = offset - self.wall_offset_ms;
         if step.abs() > CLOCK_STEP_MS {
@@ -582,65 +572,4 @@ const EXPIRE_EVERY_BLOCKS: u64 = 64;
 
 fn turn(slot: consensus::Slot, parent: [u8; 32]) -> Turn {
     Turn { view: View(slot.view), leader: ValidatorIndex(slot.leader), parent: BlockDigest(parent) }
-}
-
-/// Writes in order; several synced writes that wait together share the disk's wait.
-fn spawn_storage(
-    store: Arc<dyn Store>,
-    done: mpsc::UnboundedSender<Done>,
-) -> std::io::Result<(blocking::Sender<StorageJob>, JoinHandle<()>)> {
-    let (sender, receiver) = blocking::channel::<StorageJob>();
-    let thread = std::thread::Builder::new().name("storage".into()).spawn(move || {
-        while let Ok(first) = receiver.recv() {
-            let started = Instant::now();
-            let mut durable = Vec::new();
-            let mut must_sync = false;
-            for StorageJob { set, durability, then } in std::iter::once(first).chain(receiver.try_iter()) {
-                if let Err(fault) = store.write(set, Durability::Buffered) {
-                    let _stopping = done.send(Done::Halt(HaltCode::Store, fault.to_string())).is_err();
-                    return;
-                }
-                must_sync |= durability == Durability::Synced;
-                durable.extend(then);
-            }
-            if must_sync && let Err(fault) = store.sync() {
-                let _stopping = done.send(Done::Halt(HaltCode::Store, fault.to_string())).is_err();
-                return;
-            }
-            for digest in durable {
-                let _stopping = done.send(Done::Persisted(digest, started.elapsed())).is_err();
-            }
-        }
-    })?;
-    Ok((sender, thread))
-}
-
-fn spawn_executor(
-    mut executor: Executor<Parallel>,
-    done: mpsc::UnboundedSender<Done>,
-) -> std::io::Result<(ExecutorQueue, JoinHandle<()>)> {
-    let (sender, receiver) = executor_queue();
-    let thread = std::thread::Builder::new().name("executor".into()).spawn(move || {
-        while let Ok(job) = receiver.recv() {
-            let block = match job {
-                ExecutorJob::Execute(block) => block,
-                ExecutorJob::Wallet(question) => {
-                    question.answer(|wallet| executor.wallet(wallet));
-                    continue;
-                }
-            };
-            let started = Instant::now();
-            match executor.execute(&block) {
-                Ok(executed) => {
-                    let _stopping = done.send(Done::Executed(executed, started.elapsed())).is_err();
-                }
-                Err(fault) => {
-                    let code = if fault.is_storage() { HaltCode::Store } else { HaltCode::Execution };
-                    let _stopping = done.send(Done::Halt(code, fault.to_string())).is_err();
-                    return;
-                }
-            }
-        }
-    })?;
-    Ok((sender, thread))
 }

@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
 //! | `config.rs`, `keys.rs` | `node.toml`, the node's encrypted keys |
-//! | `driver.rs` | performs what a chain decides; threads, clock steps |
+//! | `driver.rs` | performs what a chain decides; clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
 //! | `engine.rs` | the consensus engine's thread and its frames |
@@ -22,6 +22,7 @@
 //! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
 //! | `telemetry.rs` | logging and metrics |
 //! | `verifier.rs`, `gather.rs` | signatures of batches; company for what is checked together |
+//! | `workers.rs` | the storage and executor threads; a thread that panics halts the node |
 //! | `strategy.rs` | the ledger's work on all cores |
 //!
 //! # Invariants
@@ -52,6 +53,7 @@ pub mod telemetry;
 pub mod tls;
 pub mod tokens;
 mod verifier;
+mod workers;
 
 pub use admission::Refused;
 pub use assemble::{Ended, Node, SCHEMA_VERSION, StartError, init, run};
