@@ -11,20 +11,17 @@
 //! The queues to the threads have no bound of their own: what can be in them is bounded by what the chain lets in
 //! (batches per sealer, open blocks, one execution, one answer per peer).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chain::{
-    Answer, Archive, Chain, ChainConfig, Effect, Executor, Frame, Input, Lane, Now, Question, Report,
-    Request, Room, Ticket, Turn,
-};
-use consensus::{Recipients, Reply, Request as Asked, Requests};
-use ledger::values::{BlockDigest, Canonical, NodeIndex, TimestampMs, ValidatorIndex, View};
+use chain::{Archive, Chain, ChainConfig, Effect, Executor, Frame, Input, Lane, Now, Report, Request, Room};
+use consensus::Requests;
+use ledger::values::{NodeIndex, TimestampMs};
 use network::{LaneReceiver, Network};
+use seam::Questions;
 use storage::Store;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
@@ -66,28 +63,12 @@ pub(crate) struct Parts {
     pub(crate) metrics: ChainMetrics,
 }
 
-/// How to answer the engine.
-enum PendingReply {
-    Proposal(Reply<[u8; 32]>),
-    Verdict(Reply<bool>),
-}
-
-impl PendingReply {
-    fn is_cancelled(&self) -> bool {
-        match self {
-            Self::Proposal(reply) => reply.is_cancelled(),
-            Self::Verdict(reply) => reply.is_cancelled(),
-        }
-    }
-}
-
 /// One chain in motion.
 pub(crate) struct Driver {
     parts: Parts,
     started: Instant,
     wall_offset_ms: i64,
-    replies: BTreeMap<Ticket, PendingReply>,
-    next_ticket: u64,
+    questions: Questions,
     wake: tokio::time::Instant,
     done: mpsc::UnboundedReceiver<Done>,
     done_sender: DoneSender,
@@ -131,8 +112,7 @@ impl Driver {
             parts,
             started,
             wall_offset_ms: 0,
-            replies: BTreeMap::new(),
-            next_ticket: 0,
+            questions: Questions::default(),
             wake: now,
             done,
             done_sender,
@@ -191,7 +171,7 @@ impl Driver {
         let [control, block, batch, sync] = self.parts.lanes.as_mut_slice() else { return Vec::new() };
         let frame = |(from, bytes): (u16, Bytes)| vec![Input::Frame { from: NodeIndex(from), bytes }];
         tokio::select! {
-            Some(request) = self.parts.requests.recv() => self.asked(request),
+            Some(request) = self.parts.requests.recv() => vec![self.questions.asked(request)],
             Some(done) = self.done.recv() => self.finished(done),
             Some(received) = control.recv() => frame(received),
             Some(received) = block.recv() => frame(received),
@@ -206,7 +186,7 @@ impl Driver {
     fn gather(&mut self, mut inputs: Vec<Input>) -> Vec<Input> {
         while inputs.len() < INPUTS_PER_STEP_MAX {
             if let Some(request) = self.parts.requests.try_recv() {
-                inputs.extend(self.asked(request));
+                inputs.push(self.questions.asked(request));
             } else if let Ok(done) = self.done.try_recv() {
                 inputs.extend(self.finished(done));
             } else if let Some((from, bytes)) = self.parts.lanes.iter_mut().find_map(LaneReceiver::try_recv) {
@@ -279,60 +259,11 @@ impl Driver {
         }
     }
 
-    // ---- the engine ----------------------------------------------------------------------------------------------
-
-    fn asked(&mut self, request: Asked) -> Vec<Input> {
-        match request {
-            Asked::Propose { slot, parent, reply } => {
-                let turn = turn(slot, parent);
-                vec![self.ask(Question::Propose { turn }, PendingReply::Proposal(reply))]
-            }
-            Asked::Validate { slot, parent, digest, reply } => {
-                let question = Question::Validate { turn: turn(slot, parent), digest: BlockDigest(digest) };
-                vec![self.ask(question, PendingReply::Verdict(reply))]
-            }
-            Asked::Available { view, digest, reply, .. } => {
-                let question = Question::Available { view: View(view), digest: BlockDigest(digest) };
-                vec![self.ask(question, PendingReply::Verdict(reply))]
-            }
-            Asked::Disseminate { digest, to, .. } => {
-                let to = match to {
-                    Recipients::All => None,
-                    Recipients::Some(validators) => {
-                        Some(validators.into_iter().map(ValidatorIndex).collect())
-                    }
-                };
-                vec![Input::Disseminate { digest: BlockDigest(digest), to }]
-            }
-            Asked::Finalized(proof) => vec![Input::Finalized {
-                view: proof.view,
-                digest: proof.digest,
-                certificate: Bytes::from(proof.encode()),
-            }],
-            Asked::Evidence(evidence) => vec![Input::Misbehaved {
-                validator: ValidatorIndex(evidence.validator),
-                evidence: Bytes::from(evidence.bytes),
-            }],
-        }
-    }
-
-    fn ask(&mut self, question: Question, reply: PendingReply) -> Input {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket = self.next_ticket.wrapping_add(1);
-        self.replies.insert(ticket, reply);
-        Input::Asked { ticket, question }
-    }
-
+    /// Tells the chain what the engine gave up.
     fn drop_cancelled(&mut self) {
-        let cancelled: Vec<_> = self
-            .replies
-            .iter()
-            .filter(|(_, reply)| reply.is_cancelled())
-            .map(|(ticket, _)| *ticket)
-            .collect();
-        for ticket in cancelled {
-            self.replies.remove(&ticket);
-            self.step([Input::Cancelled(ticket)]);
+        let cancelled = self.questions.cancelled();
+        if !cancelled.is_empty() {
+            self.step(cancelled);
         }
     }
 
@@ -356,7 +287,9 @@ impl Driver {
                 self.hand(|driver| driver.to_executor.send(ExecutorJob::Execute(block)).is_ok());
             }
             Effect::Serve { to, held, request } => self.serve(to, held, request),
-            Effect::Reply { ticket, answer } => self.answer(ticket, answer),
+            Effect::Reply { ticket, answer } => {
+                let _question = self.questions.answer(ticket, answer);
+            }
             Effect::WakeAt { elapsed_ms } => {
                 self.wake = tokio::time::Instant::from_std(self.started) + Duration::from_millis(elapsed_ms);
             }
@@ -369,19 +302,6 @@ impl Driver {
         if !send(self) {
             let _stopping =
                 self.done_sender.send(Done::Halt(HaltCode::Thread, "a thread has ended".into())).is_err();
-        }
-    }
-
-    fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        match (self.replies.remove(&ticket), answer) {
-            (Some(PendingReply::Proposal(reply)), Answer::Proposal(digest)) => {
-                let _late = reply.send(digest.0);
-            }
-            (Some(PendingReply::Verdict(reply)), Answer::Verdict(verdict)) => {
-                let _late = reply.send(verdict);
-            }
-            // Dropping the reply declines.
-            _ => {}
         }
     }
 
@@ -569,7 +489,3 @@ const BEHIND_HEIGHTS: u64 = 5;
 const INPUTS_PER_STEP_MAX: usize = 64;
 /// How often pending transactions that ran out of time are forgotten.
 const EXPIRE_EVERY_BLOCKS: u64 = 64;
-
-fn turn(slot: consensus::Slot, parent: [u8; 32]) -> Turn {
-    Turn { view: View(slot.view), leader: ValidatorIndex(slot.leader), parent: BlockDigest(parent) }
-}
