@@ -136,7 +136,12 @@ pub enum Input {
     /// A block was executed and committed.
     Executed(Executed),
     /// A request of a peer was served.
-    Served(NodeIndex),
+    Served {
+        /// Whose.
+        to: NodeIndex,
+        /// On which lane.
+        lane: Lane,
+    },
     /// A wake-up that was asked for.
     Wake,
 }
@@ -187,10 +192,13 @@ pub enum Effect {
     },
     /// Execute and commit the next final block.
     Execute(Box<FinalBlock>),
-    /// Answer a peer, all of it on [`Lane::Sync`], then report `Served`.
+    /// Answer a peer, all of it on one lane, then report `Served`.
     Serve {
         /// Whom.
         to: NodeIndex,
+        /// On which lane: [`Lane::Block`] for a block that somebody asked for by its digest, because a vote may wait for it;
+        /// [`Lane::Sync`] for everything else.
+        lane: Lane,
         /// What was at hand.
         held: Vec<Frame>,
         /// What is to be read from disk.

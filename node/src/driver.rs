@@ -286,7 +286,7 @@ impl Driver {
                 self.executing = Some((block.block.header.timestamp, block.certificate.clone()));
                 self.hand(|driver| driver.to_executor.send(ExecutorJob::Execute(block)).is_ok());
             }
-            Effect::Serve { to, held, request } => self.serve(to, held, request),
+            Effect::Serve { to, lane, held, request } => self.serve(to, lane, held, request),
             Effect::Reply { ticket, answer } => {
                 let _question = self.questions.answer(ticket, answer);
             }
@@ -305,9 +305,9 @@ impl Driver {
         }
     }
 
-    fn serve(&self, to: NodeIndex, held: Vec<Frame>, request: Option<Request>) {
+    fn serve(&self, to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request>) {
         let (store, network) = (Arc::clone(&self.parts.store), self.parts.network.clone());
-        let (lane, done) = (self.parts.first_lane + Lane::Sync.index(), self.done_sender.clone());
+        let (number, done) = (self.parts.first_lane + lane.index(), self.done_sender.clone());
         tokio::task::spawn_blocking(move || {
             let read = request.map(|request| Archive::new(store.as_ref()).serve(&request));
             let read = read.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|fault| {
@@ -315,9 +315,9 @@ impl Driver {
                 Vec::new()
             });
             for frame in held.into_iter().chain(read) {
-                let _lost = network.try_send(to.0, lane, frame.encode()).is_err();
+                let _lost = network.try_send(to.0, number, frame.encode()).is_err();
             }
-            let _stopping = done.send(Done::Input(Input::Served(to))).is_err();
+            let _stopping = done.send(Done::Input(Input::Served { to, lane })).is_err();
         });
     }
 

@@ -8,7 +8,7 @@ use chain::config::{
     QUESTIONS_MAX, WAITING_BATCHES_PER_SEALER_MAX,
 };
 use chain::frame::Digests;
-use chain::{Frame, Input, Question, Request, Turn};
+use chain::{Frame, Input, Lane, Question, Request, Turn};
 use ledger::records::{Claim, Transaction};
 use ledger::values::{
     BatchDigest, BlockDigest, Canonical as _, ChainId, Height, NodeIndex, ResultHash, View,
@@ -148,7 +148,7 @@ fn whoever_floods_with_rubbish_pushes_out_no_evidence_and_soon_writes_nothing() 
 }
 
 #[test]
-fn a_peer_gets_one_answer_at_a_time_from_memory_too() {
+fn a_peer_gets_one_answer_at_a_time_on_each_lane_from_memory_too() {
     let mut bank = Bank::new();
     let (digest, batch) = bank.sealed(2, 1, vec![bank.issue(1, 5)]);
     bank.batch(2, &batch);
@@ -161,18 +161,35 @@ fn a_peer_gets_one_answer_at_a_time_from_memory_too() {
     let held =
         [vec![Frame::Batch(Bytes::from(batch.encode()))], vec![Frame::Block(Box::new(block))], Vec::new()];
     let from_disk = [Some(Request::Batches(vec![absent])), None, Some(Request::Blocks(Height(1)))];
-    for ((frame, held), from_disk) in frames.iter().zip(held).zip(from_disk) {
+    let lanes = [Lane::Sync, Lane::Block, Lane::Sync];
+    for (((frame, held), from_disk), lane) in frames.iter().zip(held).zip(from_disk).zip(lanes) {
         let seen = bank.frame(FAULTY, frame);
-        assert_eq!(seen.served, [(peer(FAULTY), held, from_disk)]);
-        for other in frames.iter().cycle().take(100) {
+        assert_eq!(seen.served, [(peer(FAULTY), lane, held, from_disk)]);
+        let same_lane = frames.iter().zip(lanes).filter(|(_, other)| *other == lane);
+        for (other, _) in same_lane.cycle().take(100) {
             let seen = bank.frame(FAULTY, other);
             assert!(seen.served.is_empty() && seen.sent.is_empty(), "{seen:?}");
         }
         assert_eq!(bank.frame(2, frame).served.len(), 1, "others are not kept waiting");
         for done in [FAULTY, 2] {
-            bank.give(Input::Served(peer(done)));
+            bank.give(Input::Served { to: peer(done), lane });
         }
     }
+}
+
+#[test]
+fn a_block_that_a_vote_may_wait_for_is_not_behind_bulk() {
+    let mut bank = Bank::new();
+    let block = bank.block(&bank.genesis_facts, &[]);
+    bank.frame(FAULTY, &Frame::Block(Box::new(block.clone())));
+    let bulk = bank.frame(2, &Frame::RequestBlocks(Height(1)));
+    assert_eq!(bulk.served.len(), 1, "an answer to catching up is under way");
+    let seen = bank.frame(2, &Frame::RequestBlock(block.header.digest(bank.genesis())));
+    let [(to, lane, held, None)] = &seen.served[..] else { panic!("{seen:?}") };
+    assert_eq!((*to, *lane, held.len()), (NodeIndex(2), Lane::Block, 1));
+    assert!(held[0].encode().len() <= lane.frame_bytes_max());
+    let absent = bank.frame(3, &Frame::RequestBlock(BlockDigest([9; 32])));
+    assert_eq!(absent.served[0].1, Lane::Block, "from disk too");
 }
 
 #[test]

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chain::rollback::{Divergence, Verdict};
 use chain::{
-    Answer, Archive, Chain, Effect, Executed, Executor, FinalBlock, Frame, Input, Now, Question, Report,
-    Request, Ticket,
+    Answer, Archive, Chain, Effect, Executed, Executor, FinalBlock, Frame, Input, Lane, Now, Question,
+    Report, Request, Ticket,
 };
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::DeterministicContext;
@@ -110,7 +110,7 @@ enum Job {
     Verify { digest: BatchDigest, batch: Arc<Batch> },
     Execute(Box<FinalBlock>),
     Tell(Executed),
-    Serve { to: NodeIndex, held: Vec<Frame>, request: Option<Request> },
+    Serve { to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request> },
 }
 
 impl Node {
@@ -211,7 +211,7 @@ impl Node {
                 self.around.door.settle(&executed.transactions);
                 vec![Input::Executed(executed)]
             }
-            Job::Serve { to, held, request } => self.serve(to, held, request.as_ref()),
+            Job::Serve { to, lane, held, request } => self.serve(to, lane, held, request.as_ref()),
         }
     }
 
@@ -297,7 +297,9 @@ impl Node {
                 self.at(self.verifier_free_ms, Job::Verify { digest, batch });
             }
             Effect::Execute(block) => self.later(EXECUTE_MS, Job::Execute(block)),
-            Effect::Serve { to, held, request } => self.later(SERVE_MS, Job::Serve { to, held, request }),
+            Effect::Serve { to, lane, held, request } => {
+                self.later(SERVE_MS, Job::Serve { to, lane, held, request })
+            }
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
             Effect::WakeAt { elapsed_ms } => self.wake_ms = self.started_ms.saturating_add(elapsed_ms),
             Effect::Report(report) => self.report(report),
@@ -351,13 +353,19 @@ impl Node {
         }
     }
 
-    fn serve(&mut self, to: NodeIndex, held: Vec<Frame>, request: Option<&Request>) -> Vec<Input> {
+    fn serve(
+        &mut self,
+        to: NodeIndex,
+        lane: Lane,
+        held: Vec<Frame>,
+        request: Option<&Request>,
+    ) -> Vec<Input> {
         let read = request.map(|request| Archive::new(self.around.store.as_ref()).serve(request));
         match read.unwrap_or_else(|| Ok(Vec::new())) {
             Ok(read) => held.iter().chain(&read).for_each(|frame| self.send(to, Frame::encode(frame))),
             Err(fault) => return self.halt(&fault.to_string()),
         }
-        vec![Input::Served(to)]
+        vec![Input::Served { to, lane }]
     }
 
     /// Ends this process: the next one takes the heights back, unless that did not help before.
