@@ -175,8 +175,8 @@ impl Chain {
             Input::Finalized { view, digest, certificate } => {
                 self.finalized(Finality { view, digest, certificate })
             }
-            Input::Misbehaved { validator, evidence } => {
-                self.keep_evidence(validator, Misdeed::ContradictingVotes, &evidence)
+            Input::Misbehaved { epoch, validator, evidence } => {
+                self.keep_evidence(epoch, validator, Misdeed::ContradictingVotes, &evidence)
             }
             Input::Persisted(digest) => {
                 if let Some(open) = self.tree.get_mut(&digest) {

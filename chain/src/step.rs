@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ledger::records::{Batch, Block, Claim, NotExecuted};
 use ledger::values::{
-    BatchDigest, BlockDigest, Height, NodeIndex, TimestampMs, TransactionId, ValidatorIndex, View,
+    BatchDigest, BlockDigest, Epoch, Height, NodeIndex, TimestampMs, TransactionId, ValidatorIndex, View,
 };
 use storage::{Durability, WriteSet};
 
@@ -119,6 +119,8 @@ pub enum Input {
     },
     /// The engine saw two contradicting votes.
     Misbehaved {
+        /// In which epoch.
+        epoch: Epoch,
         /// Whose.
         validator: ValidatorIndex,
         /// Both votes.
@@ -290,6 +292,13 @@ pub enum Report {
     },
     /// A validator broke the rules; kept on disk.
     Evidence {
+        /// Who.
+        validator: ValidatorIndex,
+        /// What, in one word.
+        kind: &'static str,
+    },
+    /// A validator broke the rules, and that is not kept: its share is full or has the same already, or there is no room.
+    EvidenceDropped {
         /// Who.
         validator: ValidatorIndex,
         /// What, in one word.

@@ -31,6 +31,7 @@ use crate::disk::DiskWatch;
 use crate::divergence::{Divergences, Next};
 use crate::handle::{HaltCode, Status, Voting};
 use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions};
+use crate::rarely::Rarely;
 use crate::standing::{Passage, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::ChainMetrics;
@@ -82,6 +83,7 @@ pub(crate) struct Driver {
     passage: Option<Passage>,
     executing: Option<(TimestampMs, Option<Bytes>)>,
     threads: Vec<JoinHandle<()>>,
+    rarely: Rarely,
 }
 
 /// Why a driver ended by itself.
@@ -126,6 +128,7 @@ impl Driver {
             passage: None,
             executing: None,
             threads: vec![storage, verifier, executor],
+            rarely: Rarely::default(),
         };
         driver.wall_offset_ms = driver.wall_offset();
         driver.passage = driver.parts.rejoining.is_some().then(|| Passage::new(driver.now().elapsed_ms));
@@ -251,7 +254,14 @@ impl Driver {
                 let checked = |Verified { digest, first_bad }| Input::SignaturesChecked { digest, first_bad };
                 verified.into_iter().map(checked).collect()
             }
-            Done::Input(input) => vec![input],
+            Done::Served { to, lane, fault } => {
+                if let Some(fault) = fault
+                    && let Some(times) = self.rarely.count(to.0, "unserved")
+                {
+                    tracing::warn!(peer = to.0, %fault, times, "could not serve a peer from disk");
+                }
+                vec![Input::Served { to, lane }]
+            }
             Done::Halt(code, cause) => {
                 self.halt_with(code, &cause);
                 Vec::new()
@@ -309,20 +319,21 @@ impl Driver {
         let (store, network) = (Arc::clone(&self.parts.store), self.parts.network.clone());
         let (number, done) = (self.parts.first_lane + lane.index(), self.done_sender.clone());
         tokio::task::spawn_blocking(move || {
-            let read = request.map(|request| Archive::new(store.as_ref()).serve(&request));
-            let read = read.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|fault| {
-                tracing::warn!(peer = to.0, %fault, "could not serve a peer from disk");
-                Vec::new()
-            });
+            let (read, fault) = match request.map(|request| Archive::new(store.as_ref()).serve(&request)) {
+                None => (Vec::new(), None),
+                Some(Ok(frames)) => (frames, None),
+                Some(Err(fault)) => (Vec::new(), Some(fault)),
+            };
             for frame in held.into_iter().chain(read) {
                 let _lost = network.try_send(to.0, number, frame.encode()).is_err();
             }
-            let _stopping = done.send(Done::Input(Input::Served { to, lane })).is_err();
+            let _stopping = done.send(Done::Served { to, lane, fault }).is_err();
         });
     }
 
     fn report(&mut self, report: &Report) {
         let chain = self.parts.config.rules.chain.0;
+        self.parts.metrics.report(report);
         match report {
             Report::Final { height } => {
                 tracing::trace!(chain, height = height.0, "final");
@@ -337,11 +348,9 @@ impl Driver {
                 }
             }
             Report::Expired { transactions } => {
-                self.parts.metrics.expired_transactions.inc_by(transactions.len() as u64);
                 self.parts.admission.depart(transactions.iter().map(|id| (id, None)));
             }
             Report::Evidence { validator, kind } => {
-                self.parts.metrics.evidence_records.inc();
                 tracing::warn!(
                     chain,
                     validator = validator.0,
@@ -349,14 +358,27 @@ impl Driver {
                     "a validator broke the rules; evidence kept"
                 );
             }
+            Report::EvidenceDropped { validator, kind } => {
+                if let Some(times) = self.rarely.count(validator.0, *kind) {
+                    tracing::warn!(
+                        chain,
+                        validator = validator.0,
+                        kind,
+                        times,
+                        "a validator broke the rules once more; not kept"
+                    );
+                }
+            }
             Report::Distrusted { node, reason } => {
-                self.parts.metrics.distrusted_peers.inc();
-                tracing::warn!(
-                    chain,
-                    node = node.0,
-                    reason,
-                    "a peer sent something wrong and is not asked for a while"
-                );
+                if let Some(times) = self.rarely.count(node.0, *reason) {
+                    tracing::warn!(
+                        chain,
+                        node = node.0,
+                        reason,
+                        times,
+                        "a peer sent something wrong and is not asked for a while"
+                    );
+                }
             }
             Report::Diverged { own, certified, back_to } => {
                 // Nothing more is read from what is about to be taken back.

@@ -20,7 +20,7 @@
 //! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
 //! | `http/` | REST, one file per resource |
 //! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
-//! | `telemetry.rs` | logging and metrics |
+//! | `telemetry.rs`, `rarely.rs` | logging and metrics; lines that others can provoke |
 //! | `verifier.rs`, `gather.rs` | signatures of batches; company for what is checked together |
 //! | `workers.rs` | the storage and executor threads; a thread that panics halts the node |
 //! | `strategy.rs` | the ledger's work on all cores |
@@ -47,6 +47,7 @@ mod handle;
 pub mod http;
 mod keys;
 mod questions;
+mod rarely;
 mod standing;
 mod strategy;
 pub mod telemetry;

@@ -9,6 +9,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use chain::Report;
 use ledger::values::ChainId;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
@@ -153,6 +154,7 @@ chain_metrics! {
 #[derive(Clone, Default)]
 struct LabelledFamilies {
     refused: Family<RefusedLabel, Counter>,
+    evidence_dropped: Family<KindLabel, Counter>,
     voting: Family<VotingLabel, Level>,
     halted: Family<HaltLabel, Level>,
 }
@@ -166,6 +168,13 @@ struct ChainLabel {
 struct RefusedLabel {
     chain: u32,
     code: u32,
+}
+
+/// `kind` is one of the words that `chain` has for misdeeds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    chain: u32,
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -241,6 +250,26 @@ impl ChainMetrics {
         self.execution_seconds.observe(took.as_secs_f64());
         self.executed_blocks.inc();
         self.ordered_transactions.inc_by(transactions as u64);
+    }
+
+    /// The chain has news.
+    pub(crate) fn report(&self, report: &Report) {
+        match report {
+            Report::Expired { transactions } => {
+                self.expired_transactions.inc_by(transactions.len() as u64);
+            }
+            Report::Evidence { .. } => {
+                self.evidence_records.inc();
+            }
+            Report::EvidenceDropped { kind, .. } => {
+                let label = KindLabel { chain: self.chain.0, kind: *kind };
+                self.labelled.evidence_dropped.get_or_create(&label).inc();
+            }
+            Report::Distrusted { .. } => {
+                self.distrusted_peers.inc();
+            }
+            Report::Final { .. } | Report::Certified { .. } | Report::Diverged { .. } => {}
+        }
     }
 
     /// A write became durable.
@@ -386,6 +415,8 @@ impl Metrics {
         let labelled = LabelledFamilies::default();
         let refused = "Submitted transactions that were refused, by error code";
         chain.register("refused_transactions", refused, labelled.refused.clone());
+        let dropped = "Misbehaviour of validators that was seen and not recorded, by kind";
+        chain.register("evidence_dropped", dropped, labelled.evidence_dropped.clone());
         chain.register("voting_state", "1 for the state the node's vote is in", labelled.voting.clone());
         chain.register("halt_state", "1 for the code that ended the chain", labelled.halted.clone());
         let host = HostMetrics::register(registry.sub_registry_with_prefix("node"));

@@ -14,8 +14,8 @@ use std::sync::mpsc as blocking;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use chain::{Executed, Executor, Input};
-use ledger::values::BlockDigest;
+use chain::{Executed, Executor, Lane, RowFault};
+use ledger::values::{BlockDigest, NodeIndex};
 use storage::{Durability, Store, WriteSet};
 use tokio::sync::mpsc;
 
@@ -26,7 +26,7 @@ use crate::verifier::Verified;
 
 /// What the threads report to the driver.
 pub(crate) enum Done {
-    Input(Input),
+    Served { to: NodeIndex, lane: Lane, fault: Option<RowFault> },
     Executed(Executed, Duration),
     Persisted(BlockDigest, Duration),
     Verified { verified: Vec<Verified>, transactions: usize, took: Duration },

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use chain::{Answer, Input, Question, Ticket, Turn};
 use consensus::{Recipients, Reply, Request, Slot};
-use ledger::values::{BlockDigest, Canonical, ValidatorIndex, View};
+use ledger::values::{BlockDigest, Canonical, Epoch, ValidatorIndex, View};
 
 /// The engine's questions without an answer, and the way to answer each.
 #[derive(Debug, Default)]
@@ -64,6 +64,7 @@ impl Questions {
                 certificate: Bytes::from(proof.encode()),
             },
             Request::Evidence(evidence) => Input::Misbehaved {
+                epoch: Epoch(evidence.epoch),
                 validator: ValidatorIndex(evidence.validator),
                 evidence: Bytes::from(evidence.bytes),
             },
@@ -108,7 +109,7 @@ fn turn(slot: Slot, parent: [u8; 32]) -> Turn {
 mod tests {
     use consensus::{Evidence, EvidenceKind};
     use ledger::proofs::FinalityProof;
-    use ledger::values::{ChainId, Epoch};
+    use ledger::values::ChainId;
 
     use super::*;
 
@@ -143,10 +144,11 @@ mod tests {
             other => panic!("{other:?}"),
         }
         let kind = EvidenceKind::ConflictingNotarize;
-        let evidence = Evidence { kind, epoch: 0, view: 4, validator: 1, bytes: vec![5; 10] };
+        let evidence = Evidence { kind, epoch: 2, view: 4, validator: 1, bytes: vec![5; 10] };
         match questions.asked(Request::Evidence(evidence)) {
-            Input::Misbehaved { validator, evidence } => {
-                assert_eq!((validator, evidence), (ValidatorIndex(1), Bytes::from(vec![5_u8; 10])));
+            Input::Misbehaved { epoch, validator, evidence } => {
+                assert_eq!((epoch, validator), (Epoch(2), ValidatorIndex(1)));
+                assert_eq!(evidence, Bytes::from(vec![5_u8; 10]));
             }
             other => panic!("{other:?}"),
         }

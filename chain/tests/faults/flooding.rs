@@ -11,7 +11,7 @@ use chain::frame::Digests;
 use chain::{Frame, Input, Lane, Question, Request, Turn};
 use ledger::records::{Claim, Transaction};
 use ledger::values::{
-    BatchDigest, BlockDigest, Canonical as _, ChainId, Height, NodeIndex, ResultHash, View,
+    BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, Height, NodeIndex, ResultHash, View,
 };
 use storage::Table;
 
@@ -120,31 +120,37 @@ fn ten_thousand_random_frames_stay_within_bounds() {
 #[test]
 fn whoever_floods_with_rubbish_pushes_out_no_evidence_and_soon_writes_nothing() {
     let mut bank = Bank::new();
-    let votes =
-        |number: u8| Input::Misbehaved { validator: bank.seat(2), evidence: Bytes::from(vec![number; 100]) };
-    let (worth, again) = (votes(1), votes(1));
-    assert_eq!(bank.give(worth).evidence(), [(bank.seat(2), "contradicting_votes")]);
-    assert!(bank.give(again).evidence().is_empty(), "the same is kept once");
+    let seat = bank.seat(2);
+    let votes = |number: u8| Input::Misbehaved {
+        epoch: Epoch(0),
+        validator: seat,
+        evidence: Bytes::from(vec![number; 100]),
+    };
+    assert_eq!(bank.give(votes(1)).evidence(), [(seat, "contradicting_votes")]);
+    let again = bank.give(votes(1));
+    assert!(again.evidence().is_empty(), "the same is kept once");
+    assert_eq!(again.dropped_evidence(), [(seat, "contradicting_votes")], "and counted");
     let first = bank.rows(Table::Evidence);
-    let (mut dice, mut shares) = (Dice(3), 0);
+    let (mut dice, mut shares, mut dropped) = (Dice(3), 0, 0);
     for round in 0..3_u64 {
         for sequence in 0..1_000 {
             let mut rubbish = dice.hash().to_vec();
             rubbish.insert(0, 6);
             let (_, mut invalid) = bank.sealed(FAULTY, 1_000 * round + sequence, vec![bank.issue(1, 5)]);
             invalid.content.chain = ChainId(7);
-            shares += bank.bytes(FAULTY, rubbish.into()).evidence().len();
-            shares += bank.batch(FAULTY, &invalid).evidence().len();
+            for seen in [bank.bytes(FAULTY, rubbish.into()), bank.batch(FAULTY, &invalid)] {
+                shares += seen.evidence().len();
+                dropped += seen.dropped_evidence().len();
+            }
         }
         let kept = bank.rows(Table::Evidence);
         assert_eq!((shares, kept.len()), (2 * EVIDENCE_PER_KIND_MAX, 1 + shares), "round {round}");
         assert_eq!(kept[..1], first, "what came before stays");
         bank.restart();
     }
-    let again = Input::Misbehaved { validator: bank.seat(2), evidence: Bytes::from(vec![1; 100]) };
-    assert!(bank.give(again).evidence().is_empty(), "known over a restart");
-    let other = Input::Misbehaved { validator: bank.seat(2), evidence: Bytes::from(vec![2; 100]) };
-    assert_eq!(bank.give(other).evidence().len(), 1, "another proof has its place");
+    assert_eq!(shares + dropped, 2 * 3 * 1_000, "whatever is not kept is told");
+    assert!(bank.give(votes(1)).evidence().is_empty(), "known over a restart");
+    assert_eq!(bank.give(votes(2)).evidence().len(), 1, "another proof has its place");
 }
 
 #[test]

@@ -52,6 +52,15 @@ impl Seen {
         self.reports.iter().filter_map(kind).collect()
     }
 
+    /// What was not kept.
+    pub(crate) fn dropped_evidence(&self) -> Vec<(ValidatorIndex, &'static str)> {
+        let kind = |report: &Report| match report {
+            Report::EvidenceDropped { validator, kind } => Some((*validator, *kind)),
+            _ => None,
+        };
+        self.reports.iter().filter_map(kind).collect()
+    }
+
     pub(crate) fn distrusts(&self, node: usize) -> bool {
         let of = |report: &Report| matches!(report, Report::Distrusted { node: found, .. } if usize::from(found.0) == node);
         self.reports.iter().any(of)
