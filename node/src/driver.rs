@@ -359,7 +359,8 @@ impl Driver {
                 );
             }
             Report::EvidenceDropped { validator, kind } => {
-                if let Some(times) = self.rarely.count(validator.0, *kind) {
+                let kind = *kind;
+                if let Some(times) = self.rarely.count(validator.0, kind) {
                     tracing::warn!(
                         chain,
                         validator = validator.0,
@@ -370,7 +371,8 @@ impl Driver {
                 }
             }
             Report::Distrusted { node, reason } => {
-                if let Some(times) = self.rarely.count(node.0, *reason) {
+                let reason = *reason;
+                if let Some(times) = self.rarely.count(node.0, reason) {
                     tracing::warn!(
                         chain,
                         node = node.0,

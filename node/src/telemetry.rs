@@ -262,7 +262,8 @@ impl ChainMetrics {
                 self.evidence_records.inc();
             }
             Report::EvidenceDropped { kind, .. } => {
-                let label = KindLabel { chain: self.chain.0, kind: *kind };
+                let kind = *kind;
+                let label = KindLabel { chain: self.chain.0, kind };
                 self.labelled.evidence_dropped.get_or_create(&label).inc();
             }
             Report::Distrusted { .. } => {
