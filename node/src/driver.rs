@@ -8,6 +8,8 @@
 //!                                           └─ network, engine replies, metrics
 //! ```
 //!
+//! Inputs that wait are taken together, by turns: whoever floods one way in delays nobody on another.
+//!
 //! The queues to the threads have no bound of their own: what can be in them is bounded by what the chain lets in
 //! (batches per sealer, open blocks, one execution, one answer per peer).
 
@@ -29,6 +31,7 @@ use tokio::time::sleep_until;
 use crate::admission::{Admission, Submission, wall_clock};
 use crate::disk::DiskWatch;
 use crate::divergence::{Divergences, Next};
+use crate::gather::by_turns;
 use crate::handle::{HaltCode, Status, Voting};
 use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions};
 use crate::rarely::Rarely;
@@ -84,6 +87,19 @@ pub(crate) struct Driver {
     executing: Option<(TimestampMs, Option<Bytes>)>,
     threads: Vec<JoinHandle<()>>,
     rarely: Rarely,
+}
+
+/// Where inputs come from.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    /// What the consensus engine asks.
+    Engine,
+    /// What the threads report.
+    Threads,
+    /// Frames of a lane; in it the peers take turns.
+    Peers(Lane),
+    /// Submitted transactions.
+    Clients,
 }
 
 /// Why a driver ended by itself.
@@ -187,20 +203,30 @@ impl Driver {
 
     /// Adds what waits already: under load one look at the chain serves many inputs.
     fn gather(&mut self, mut inputs: Vec<Input>) -> Vec<Input> {
-        while inputs.len() < INPUTS_PER_STEP_MAX {
-            if let Some(request) = self.parts.requests.try_recv() {
-                inputs.push(self.questions.asked(request));
-            } else if let Ok(done) = self.done.try_recv() {
-                inputs.extend(self.finished(done));
-            } else if let Some((from, bytes)) = self.parts.lanes.iter_mut().find_map(LaneReceiver::try_recv) {
-                inputs.push(Input::Frame { from: NodeIndex(from), bytes });
-            } else if let Ok(submission) = self.parts.submissions.try_recv() {
-                inputs.extend(self.submitted(submission));
-            } else {
-                break;
+        by_turns(&SOURCES, &mut inputs, INPUTS_PER_STEP_MAX, |source| self.take(source));
+        inputs
+    }
+
+    /// The next thing of a source, if one waits.
+    fn take(&mut self, source: Source) -> Option<Vec<Input>> {
+        match source {
+            Source::Engine => {
+                let request = self.parts.requests.try_recv()?;
+                Some(vec![self.questions.asked(request)])
+            }
+            Source::Threads => {
+                let done = self.done.try_recv().ok()?;
+                Some(self.finished(done))
+            }
+            Source::Peers(lane) => {
+                let (from, bytes) = self.parts.lanes.get_mut(lane.index())?.try_recv()?;
+                Some(vec![Input::Frame { from: NodeIndex(from), bytes }])
+            }
+            Source::Clients => {
+                let submission = self.parts.submissions.try_recv().ok()?;
+                Some(self.submitted(submission))
             }
         }
-        inputs
     }
 
     fn now(&self) -> Now {
@@ -511,5 +537,20 @@ impl Driver {
 const BEHIND_HEIGHTS: u64 = 5;
 /// Inputs that are taken together.
 const INPUTS_PER_STEP_MAX: usize = 64;
+/// Each has its turn before any has its next one.
+const SOURCES: [Source; 7] = [
+    Source::Engine,
+    Source::Threads,
+    Source::Peers(Lane::Control),
+    Source::Peers(Lane::Block),
+    Source::Peers(Lane::Batch),
+    Source::Peers(Lane::Sync),
+    Source::Clients,
+];
+const _: () = assert!(SOURCES.len() == 3 + Lane::ALL.len(), "no lane is forgotten");
+const _: () = assert!(
+    INPUTS_PER_STEP_MAX >= 8 * SOURCES.len(),
+    "a source that has much to say has a share in each step"
+);
 /// How often pending transactions that ran out of time are forgotten.
 const EXPIRE_EVERY_BLOCKS: u64 = 64;
