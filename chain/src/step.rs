@@ -230,7 +230,8 @@ pub enum Room {
     /// It declines its turns and neither votes nor seals. It follows, which writes what the others decide, and
     /// acknowledges their batches.
     Low,
-    /// It writes nothing any more: it takes in no block and no batch and executes nothing. It serves what it has.
+    /// It writes nothing any more: it takes in no block and no batch, executes nothing, keeps no evidence and deletes
+    /// nothing. It serves what it has.
     None,
 }
 

@@ -369,7 +369,10 @@ impl Driver {
             }
             Report::Certified { height } => {
                 tracing::trace!(chain, height = height.0, "certified");
-                if let Err(fault) = self.parts.divergences.certified(*height) {
+                // Where it can wait: a later height passes a divergence too.
+                if self.disk.may_write()
+                    && let Err(fault) = self.parts.divergences.certified(*height)
+                {
                     self.halt_with(HaltCode::Store, &fault.to_string());
                 }
             }
@@ -441,7 +444,7 @@ impl Driver {
         let is_behind = status
             .highest_announced
             .is_none_or(|announced| status.executed_height.0.saturating_add(BEHIND_HEIGHTS) < announced.0);
-        let is_proven = passage.is_proven_by(now_ms, timestamp, is_behind);
+        let is_proven = passage.is_proven_by(now_ms, timestamp, is_behind) && self.disk.may_write();
         let (Some(certificate), Some(files), true) = (certificate, &self.parts.rejoining, is_proven) else {
             return;
         };
