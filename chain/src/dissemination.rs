@@ -65,6 +65,7 @@ impl Chain {
             transactions: taken.into_iter().map(|pooled| pooled.transaction).collect(),
         };
         self.next_sequence = content.sequence.saturating_add(1);
+        self.report(Report::Sealed { transactions: content.transactions.len() });
         self.last_seal_ms = Some(now.elapsed_ms);
         let (digest, batch) = content.seal(self.config.rules.genesis, &key);
         let bytes = Bytes::from(batch.encode());

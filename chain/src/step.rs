@@ -286,6 +286,11 @@ pub enum Report {
         /// The height.
         height: Height,
     },
+    /// This node sealed a batch.
+    Sealed {
+        /// How many transactions are in it.
+        transactions: usize,
+    },
     /// Pooled transactions ran out of time.
     Expired {
         /// Which.

@@ -376,6 +376,7 @@ impl Driver {
                     self.halt_with(HaltCode::Store, &fault.to_string());
                 }
             }
+            Report::Sealed { transactions } => tracing::trace!(chain, transactions, "sealed"),
             Report::Expired { transactions } => {
                 self.parts.admission.depart(transactions.iter().map(|id| (id, None)));
             }
@@ -467,6 +468,7 @@ impl Driver {
         let offset = self.wall_offset();
         let step = offset - self.wall_offset_ms;
         if step.abs() > CLOCK_STEP_MS {
+            self.parts.metrics.clock_step();
             tracing::warn!(
                 step_ms = step,
                 "the wall clock was set; timeouts of the engine are off for that long"

@@ -8,7 +8,7 @@ use chain::config::{
     QUESTIONS_MAX, WAITING_BATCHES_PER_SEALER_MAX,
 };
 use chain::frame::Digests;
-use chain::{Frame, Input, Lane, Question, Request, Turn};
+use chain::{Frame, Input, Lane, Question, Report, Request, Turn};
 use ledger::records::{Claim, Transaction};
 use ledger::values::{
     BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, Height, NodeIndex, ResultHash, View,
@@ -37,6 +37,7 @@ fn a_sealer_gets_its_share_and_no_more() {
     assert_eq!(bank.chain.submit(bank.now, vec![pooled]), [Ok(())]);
     let seen = bank.pass(BATCH_AGE_MS);
     assert!(seen.sent.iter().any(|(_, frame)| matches!(frame, Frame::Batch(_))), "{seen:?}");
+    assert_eq!(seen.reports, [Report::Sealed { transactions: 1 }]);
 }
 
 fn pooled(bank: &Bank, transaction: Transaction) -> mempool::Pooled {

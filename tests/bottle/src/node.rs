@@ -412,7 +412,7 @@ impl Node {
             Report::Evidence { validator, kind } => {
                 self.around.witness.lock().evidence(index, validator, kind)
             }
-            Report::EvidenceDropped { .. } => {}
+            Report::Sealed { .. } | Report::EvidenceDropped { .. } => {}
             Report::Distrusted { node, reason } => self.around.witness.lock().distrusted(index, node, reason),
             Report::Diverged { own, certified, back_to } => self.diverged(own, certified, back_to),
         }
