@@ -11,7 +11,7 @@
 //! Inputs that wait are taken together, by turns: whoever floods one way in delays nobody on another.
 //!
 //! The queues to the threads have no bound of their own: what can be in them is bounded by what the chain lets in
-//! (batches per sealer, open blocks, one execution, one answer per peer).
+//! (batches per sealer, open blocks, one execution, one answer per peer and lane).
 
 use std::sync::Arc;
 use std::sync::mpsc as blocking;

@@ -113,7 +113,8 @@ async fn metrics_move(cluster: &Cluster) {
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
             let name = series.split('{').next().and_then(|name| name.strip_prefix("jiaozi_"));
             let (Some(name), Ok(value)) = (name, value.parse::<f64>()) else { continue };
-            let family = ["_total", "_count"].into_iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+            let family =
+                ["_total", "_count"].into_iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
             if value > 0.0 {
                 moved.insert(family.to_owned());
             }
