@@ -35,7 +35,7 @@ use crate::tokens::Tokens;
 use crate::verifier::Verifier;
 
 /// Version of everything a chain keeps in its store.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 /// Submissions on their way to a chain's task.
 const SUBMISSIONS: usize = 64;
 /// How long the engine waits for a quorum of connections before it starts all the same.
@@ -359,7 +359,10 @@ async fn first_end(chains: &mut [RunningChain]) -> Ended {
                     Ok(Some(End::Halt(code))) => Ended::Halted(code),
                     Ok(Some(End::StartAnew)) => Ended::StartsAnew,
                     Ok(None) => Ended::Stopped,
-                    Err(_) => Ended::Halted(HaltCode::Execution),
+                    Err(fault) => {
+                        tracing::error!(chain = running.chain.0, %fault, "the chain's own task ended");
+                        Ended::Halted(HaltCode::Thread)
+                    }
                 },
                 exit = running.engine.ended() => {
                     tracing::error!(chain = running.chain.0, ?exit, "the consensus engine ended");

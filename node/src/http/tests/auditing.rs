@@ -207,8 +207,9 @@ async fn evidence_is_listed_oldest_first() {
     let bank = Bank::new();
     let mut set = WriteSet::new();
     for sequence in 5_u64..8 {
+        let (epoch, seat) = (0_u64.to_le_bytes(), 2_u16.to_le_bytes());
         let value =
-            [&2_u16.to_le_bytes(), [19].as_slice(), b"contradicting_votes", &[sequence as u8; 3]].concat();
+            [epoch.as_slice(), &seat, &[19_u8], b"contradicting_votes", &[sequence as u8; 3]].concat();
         set.put(Table::Evidence, key::sequence(sequence), value);
     }
     bank.store.write(set, Durability::Buffered).unwrap();
