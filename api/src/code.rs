@@ -129,7 +129,7 @@ codes! {
         "this path does not exist" "look it up in /openapi.json";
     1402 TransactionUnknown "transaction_unknown" 404 true
         "no transaction with this id is known here"
-        "check the id; a transaction that was never received can be sent again";
+        "check the id; to send the same transaction again is harmless: it is taken in, known, or refused with the reason, such as expired";
     1403 WalletUnknown "wallet_unknown" 404 true
         "no wallet with this id exists on the chain" "check the id and the chain";
     1404 ChainUnknown "chain_unknown" 404 false

@@ -4,7 +4,7 @@
 //! visible: [`LEDGER_CODES`] + that number, so 11205 is rejection 205, `insufficient_funds`.
 
 use ledger::records::wallet::Lane;
-use ledger::records::{NotExecuted, Rejection};
+use ledger::records::{NotExecuted, Operation, Rejection};
 use ledger::rules::TransactionFault;
 use ledger::values::{Amount, ChainId, CodecError, TimestampMs, TransactionId};
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,22 @@ impl ApiError {
         Self::from(ErrorCode::NonceWaiting).at("nonce").because(format_args!("transaction {holder}"))
     }
 
+    /// The same, with the field as this operation calls it: some codes are shared by operations, and the code alone names
+    /// the amount or the payee of any.
+    #[must_use]
+    pub fn in_operation(mut self, operation: &Operation) -> Self {
+        let path = match (self.field.as_deref(), operation) {
+            (Some(ANY_AMOUNT), Operation::Pay { .. }) => Some("operation.payments.amount"),
+            (Some(ANY_PAYEE), Operation::Pay { .. }) => Some("operation.payments.payee"),
+            (Some(ANY_PAYEE), Operation::Issue { .. }) => Some("operation.to"),
+            _ => None,
+        };
+        if let Some(path) = path {
+            self.field = Some(path.to_owned());
+        }
+        self
+    }
+
     /// The HTTP status to answer with.
     #[must_use]
     pub fn http_status(&self) -> u16 {
@@ -108,6 +124,17 @@ impl ApiError {
         // The example's values are not the case's, so only the name speaks.
         error.message = error.name.replace('_', " ");
         Some(error)
+    }
+
+    /// Every refusal there is, by ascending code, as [`Self::from_code`] knows it.
+    #[must_use]
+    pub fn every() -> Vec<Self> {
+        let own = ErrorCode::ALL.iter().map(|code| code.code());
+        let not_executed = NotExecuted::ALL.iter().map(|(code, _)| *code);
+        let rejections = Rejection::ALL.iter().map(|reason| reason.code());
+        let ledger = not_executed.chain(FAULTS).chain(rejections);
+        let ledger = ledger.map(|code| LEDGER_CODES.saturating_add(u32::from(code)));
+        own.chain(ledger).filter_map(Self::from_code).collect()
     }
 
     fn ledger(code: u16, name: String, message: String, mend: &'static str, is_transient: bool) -> Self {
@@ -169,7 +196,11 @@ fn at_field(field: Option<&str>) -> String {
     field.map(|field| format!(", field {field}")).unwrap_or_default()
 }
 
-/// The field of a transaction that a ledger code is about.
+/// The amount and the payee of whichever operation: see [`ApiError::in_operation`].
+const ANY_AMOUNT: &str = "operation.amount";
+const ANY_PAYEE: &str = "operation.payee";
+
+/// The field of a transaction that a ledger code is about, by its path in the record that was signed.
 const fn ledger_field(code: u16) -> Option<&'static str> {
     Some(match code {
         1 | 52 => "network",
@@ -182,10 +213,13 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         13 => "fee.fee_max",
         54 => "fee.tip",
         55 => "signatures",
-        201 | 203..=205 | 403 => "operation.amount",
-        202 | 206..=208 => "operation.payee",
-        301..=303 => "operation.wallets",
-        401 => "wallet",
+        201 | 205 | 403 => ANY_AMOUNT,
+        202 => "operation.payments.payee",
+        203 | 204 => "operation.payments.amount",
+        206..=208 => ANY_PAYEE,
+        301 | 401 => "wallet",
+        302 => "operation.wallets.tier",
+        303 => "operation.wallets.salt",
         402 => "operation.to",
         _ => return None,
     })
@@ -211,6 +245,9 @@ fn example_not_executed(code: u16) -> Option<NotExecuted> {
         _ => return None,
     })
 }
+
+/// Codes of [`TransactionFault`]; 51, a transaction that does not decode, has codes of the API's own.
+const FAULTS: std::ops::RangeInclusive<u16> = 52..=55;
 
 fn example_fault(code: u16) -> Option<TransactionFault> {
     Some(match code {
@@ -247,7 +284,11 @@ mod tests {
     fn every_ledger_code_is_known_with_field_and_mend() {
         let not_executed = NotExecuted::ALL.iter().map(|(code, _)| *code);
         let rejections = Rejection::ALL.iter().map(|reason| reason.code());
-        for code in not_executed.chain(rejections).chain(52..=55) {
+        let all: Vec<u16> = not_executed.chain(rejections).chain(FAULTS).collect();
+        let codes: Vec<u32> = ApiError::every().iter().map(|error| error.code).collect();
+        assert_eq!(codes.len(), ErrorCode::ALL.len() + all.len());
+        assert!(codes.is_sorted(), "{codes:?}");
+        for code in all {
             let error =
                 ApiError::from_code(LEDGER_CODES + u32::from(code)).unwrap_or_else(|| panic!("{code}"));
             assert_eq!(error.ledger_code(), Some(code));
@@ -263,6 +304,42 @@ mod tests {
         }
         assert_eq!(ApiError::from_code(12_345), None);
         assert_eq!(ApiError::from_code(0), None);
+    }
+
+    /// Every rejection that an operation can meet names a field that the operation's transaction has.
+    #[test]
+    fn rejections_name_fields_of_their_operation() {
+        let (to, amount) = (ledger::values::WalletId([1; 32]), Amount::from_fen(1));
+        let envelope = ["wallet", "policy", "nonce.lane", "nonce.sequence", "valid_until", "fee.fee_max"];
+        let cases: [(Operation, &[u16], &[&str]); 4] = [
+            (
+                Operation::Pay { payments: Vec::new() },
+                &[101, 201, 202, 203, 204, 205, 206, 207, 208],
+                &["operation.payments", "operation.payments.payee", "operation.payments.amount"],
+            ),
+            (
+                Operation::OpenWallets { wallets: Vec::new() },
+                &[101, 301, 302, 303],
+                &["operation.wallets", "operation.wallets.tier", "operation.wallets.salt"],
+            ),
+            (
+                Operation::Issue { to, amount },
+                &[101, 201, 206, 207, 208, 401, 402, 403],
+                &["operation.to", "operation.amount"],
+            ),
+            (Operation::Redeem { amount }, &[101, 201, 205, 301, 403], &["operation.amount"]),
+        ];
+        let mut seen = BTreeSet::new();
+        for (operation, codes, fields) in cases {
+            for code in codes {
+                let reason = Rejection::from_code(*code).unwrap();
+                let field = ApiError::from(reason).in_operation(&operation).field.unwrap();
+                let is_there = envelope.contains(&field.as_str()) || fields.contains(&field.as_str());
+                assert!(is_there, "{reason:?} of {operation:?} names {field}");
+                seen.insert(*code);
+            }
+        }
+        assert_eq!(seen.len(), Rejection::ALL.len(), "every rejection belongs to an operation");
     }
 
     #[test]

@@ -70,6 +70,16 @@ pub struct SubmitAnswer {
     pub transaction: Option<TransactionView>,
 }
 
+/// Answer to a submission: one as JSON is answered with one, a binary body with one for each of its transactions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum SubmitAnswers {
+    /// To a JSON body.
+    One(Box<SubmitAnswer>),
+    /// To a binary body, in its order.
+    Many(Vec<SubmitAnswer>),
+}
+
 /// Where a transaction stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

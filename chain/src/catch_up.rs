@@ -5,7 +5,9 @@
 //! - A node that is behind asks for final blocks by height; an answer must extend this node's own final tip, link by
 //!   link, and end in a block with a valid certificate. Anything else costs the sender its trust for a while.
 //! - Everything is bounded: things asked for, answers served per peer (from memory too), blocks and batches ahead of
-//!   execution. Answers take the lane of catching up, never that of fresh batches and blocks.
+//!   execution. Batches and pages of final blocks take the lane of catching up, never that of fresh ones. A block asked
+//!   for by its digest takes the lane of blocks: a vote may wait for it, and votes are never behind bulk. Of each, a peer
+//!   gets one answer at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use crate::config::{
     ChainConfig, DISTRUST_MS, FETCH_GRACE_MS, FETCH_RETRY_MS, FETCHES_MAX, FINAL_BLOCKS_WAITING_MAX,
     REQUEST_DIGESTS_MAX, SYNC_AHEAD_BLOCKS,
 };
-use crate::frame::{Digests, FinalBlocks, Frame};
+use crate::frame::{Digests, FinalBlocks, Frame, Lane};
 use crate::step::{Effect, Now, Question, Request, Room};
 use crate::tree::Gap;
 
@@ -271,24 +273,25 @@ impl Chain {
                 None => from_disk.push(digest),
             }
         }
-        self.serve(to, held, (!from_disk.is_empty()).then_some(Request::Batches(from_disk)));
+        let request = (!from_disk.is_empty()).then_some(Request::Batches(from_disk));
+        self.serve(to, Lane::Sync, held, request);
     }
 
     pub(crate) fn serve_block(&mut self, to: NodeIndex, digest: BlockDigest) {
         match self.tree.get(&digest).map(|open| Frame::Block(Box::new((*open.block).clone()))) {
-            Some(block) => self.serve(to, vec![block], None),
-            None => self.serve(to, Vec::new(), Some(Request::Block(digest))),
+            Some(block) => self.serve(to, Lane::Block, vec![block], None),
+            None => self.serve(to, Lane::Block, Vec::new(), Some(Request::Block(digest))),
         }
     }
 
     pub(crate) fn serve_blocks(&mut self, to: NodeIndex, from: Height) {
-        self.serve(to, Vec::new(), Some(Request::Blocks(from)));
+        self.serve(to, Lane::Sync, Vec::new(), Some(Request::Blocks(from)));
     }
 
-    /// One answer at a time per peer, from memory or from disk; a peer that asks faster asks again later.
-    fn serve(&mut self, to: NodeIndex, held: Vec<Frame>, request: Option<Request>) {
-        if self.serving.insert(to) {
-            self.effects.push(Effect::Serve { to, held, request });
+    /// One answer at a time per peer and lane, from memory or from disk; a peer that asks faster asks again later.
+    fn serve(&mut self, to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request>) {
+        if self.serving.insert((to, lane)) {
+            self.effects.push(Effect::Serve { to, lane, held, request });
         }
     }
 }

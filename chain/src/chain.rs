@@ -26,7 +26,7 @@ use crate::catch_up::{Fetches, Peers};
 use crate::claims::Claims;
 use crate::config::{ChainConfig, QUESTIONS_MAX, REPEAT_MS};
 use crate::evidence::{EvidenceLog, Misdeed};
-use crate::frame::Frame;
+use crate::frame::{Frame, Lane};
 use crate::recovery::Recovered;
 use crate::step::{Answer, Effect, Input, Now, Question, Report, Room, Ticket};
 use crate::tree::{Tree, Written};
@@ -48,7 +48,8 @@ pub struct Chain {
     pub(crate) content_height: Height,
     pub(crate) fetches: Fetches,
     pub(crate) peers: Peers,
-    pub(crate) serving: BTreeSet<NodeIndex>,
+    /// Answers under way.
+    pub(crate) serving: BTreeSet<(NodeIndex, Lane)>,
     pub(crate) next_sequence: u64,
     pub(crate) evidence: EvidenceLog,
     pub(crate) oldest_pooled_ms: Option<u64>,
@@ -174,8 +175,8 @@ impl Chain {
             Input::Finalized { view, digest, certificate } => {
                 self.finalized(Finality { view, digest, certificate })
             }
-            Input::Misbehaved { validator, evidence } => {
-                self.keep_evidence(validator, Misdeed::ContradictingVotes, &evidence)
+            Input::Misbehaved { epoch, validator, evidence } => {
+                self.keep_evidence(epoch, validator, Misdeed::ContradictingVotes, &evidence)
             }
             Input::Persisted(digest) => {
                 if let Some(open) = self.tree.get_mut(&digest) {
@@ -184,8 +185,8 @@ impl Chain {
             }
             Input::SignaturesChecked { digest, first_bad } => self.signatures_checked(digest, first_bad),
             Input::Executed(executed) => self.executed(executed),
-            Input::Served(node) => {
-                self.serving.remove(&node);
+            Input::Served { to, lane } => {
+                self.serving.remove(&(to, lane));
             }
             Input::Wake => {}
         }
@@ -270,7 +271,10 @@ impl Chain {
         if !expired.is_empty() {
             self.report(Report::Expired { transactions: expired });
         }
-        self.expire_batches(now);
+        // A deletion is a write too. What stays in memory meanwhile is bounded: nothing comes in either.
+        if self.room != Room::None {
+            self.expire_batches(now);
+        }
     }
 
     fn set_wake(&mut self, now: Now) {

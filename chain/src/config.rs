@@ -58,9 +58,9 @@ pub const REQUEST_DIGESTS_MAX: usize = 64;
 pub const DISTRUST_MS: u64 = 60_000;
 /// Digests of invalid batches that are remembered.
 pub const INVALID_BATCHES_MAX: usize = 1_024;
-/// Evidence records of one validator and kind kept on disk.
+/// Evidence records of one epoch, validator and kind kept on disk.
 pub const EVIDENCE_PER_KIND_MAX: usize = 2;
-/// Evidence records kept on disk in all: room for the shares of every validator.
+/// Evidence records of one epoch kept on disk: room for the shares of every validator.
 pub const EVIDENCE_MAX: usize = 1_024;
 
 /// The chain as this node takes part in it.

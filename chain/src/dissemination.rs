@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_LIFE_MS_MAX, BATCH_TRANSACTIONS_MAX};
 use ledger::records::{Batch, BatchContent};
 use ledger::rules::{BatchFault, check_batch};
-use ledger::values::{BatchDigest, Canonical, NodeIndex, TimestampMs, ValidatorIndex};
+use ledger::values::{BatchDigest, Canonical, Epoch, NodeIndex, TimestampMs, ValidatorIndex};
 use mempool::PoolRefusal;
 use storage::{Durability, Table, WriteSet};
 
@@ -65,6 +65,7 @@ impl Chain {
             transactions: taken.into_iter().map(|pooled| pooled.transaction).collect(),
         };
         self.next_sequence = content.sequence.saturating_add(1);
+        self.report(Report::Sealed { transactions: content.transactions.len() });
         self.last_seal_ms = Some(now.elapsed_ms);
         let (digest, batch) = content.seal(self.config.rules.genesis, &key);
         let bytes = Bytes::from(batch.encode());
@@ -143,32 +144,49 @@ impl Chain {
     }
 
     pub(crate) fn signatures_checked(&mut self, digest: BatchDigest, first_bad: Option<usize>) {
+        if first_bad.is_none() && self.room == Room::None {
+            // It would have to be written. Its sealer sends it again, and where a block names it, it is asked for.
+            self.batches.forget(&digest);
+            return;
+        }
         if first_bad.is_none() {
             self.accept(digest);
             return;
         }
         let Some(known) = self.batches.get(&digest) else { return };
-        let (sealer, bytes) = (known.batch.content.sealer, known.bytes.clone());
+        let (content, bytes) = (&known.batch.content, known.bytes.clone());
+        let (epoch, sealer) = (content.epoch, content.sealer);
         self.batches.judged(digest, false);
-        self.keep_evidence(sealer, Misdeed::SealedBadSignature, &bytes);
+        self.keep_evidence(epoch, sealer, Misdeed::SealedBadSignature, &bytes);
     }
 
     fn keep_evidence_of_node(&mut self, node: NodeIndex, misdeed: Misdeed, bytes: &Bytes) {
         if let Some(validator) = self.config.validator_of(node) {
-            self.keep_evidence(validator, misdeed, bytes);
+            self.keep_evidence(self.config.epoch, validator, misdeed, bytes);
         }
     }
 
     /// Keeps proof of misbehaviour on disk, within the validator's share; nothing while there is no room.
-    pub(crate) fn keep_evidence(&mut self, validator: ValidatorIndex, misdeed: Misdeed, bytes: &Bytes) {
-        if self.room == Room::None {
+    pub(crate) fn keep_evidence(
+        &mut self,
+        epoch: Epoch,
+        validator: ValidatorIndex,
+        misdeed: Misdeed,
+        bytes: &Bytes,
+    ) {
+        let kind = misdeed.name();
+        let kept = match self.room {
+            Room::None => None,
+            Room::Enough | Room::Low => self.evidence.admit(epoch, validator, misdeed, bytes),
+        };
+        let Some((place, row)) = kept else {
+            self.report(Report::EvidenceDropped { validator, kind });
             return;
-        }
-        let Some((place, row)) = self.evidence.admit(validator, misdeed, bytes) else { return };
+        };
         let mut set = WriteSet::new();
         set.put(Table::Evidence, place, row);
         self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });
-        self.report(Report::Evidence { validator, kind: misdeed.name() });
+        self.report(Report::Evidence { validator, kind });
     }
 
     /// Sends again what others may have missed.

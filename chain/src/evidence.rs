@@ -1,17 +1,18 @@
 //! What proves that a validator broke the rules, kept for auditors.
 //!
 //! Rules:
-//! - Of each validator and kind the first [`EVIDENCE_PER_KIND_MAX`] records are kept, counted over restarts: more of the same
-//!   prove nothing more. So whoever misbehaves a lot fills its own share, pushes out nobody's, and then writes nothing.
-//! - The same content is kept once per validator and kind.
-//! - Nothing is deleted, and all shares together fit [`EVIDENCE_MAX`].
+//! - Of each epoch, validator and kind the first [`EVIDENCE_PER_KIND_MAX`] records are kept, counted over restarts: more of
+//!   the same prove nothing more. So whoever misbehaves a lot fills its own share, pushes out nobody's, and then writes
+//!   nothing; what is not kept is reported, to be counted. An index is another bank's in another epoch.
+//! - The same content is kept once per epoch, validator and kind.
+//! - Nothing is deleted, and all shares of one epoch together fit [`EVIDENCE_MAX`].
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use ledger::records::batch::BATCH_BYTES_MAX;
 use ledger::values::quorum::VALIDATORS_MAX;
-use ledger::values::{Hash, Hasher, ValidatorIndex};
+use ledger::values::{Epoch, Hash, Hasher, ValidatorIndex};
 use storage::{Page, Reader, Table, key};
 
 use crate::config::{EVIDENCE_MAX, EVIDENCE_PER_KIND_MAX};
@@ -47,9 +48,11 @@ impl Misdeed {
 
 const _: () = assert!(VALIDATORS_MAX * Misdeed::ALL.len() * EVIDENCE_PER_KIND_MAX <= EVIDENCE_MAX);
 
-/// A record: `validator u16 LE, length of the kind u8, kind, bytes`.
+/// A record: `epoch u64 LE, validator u16 LE, length of the kind u8, kind, bytes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvidenceRow {
+    /// Whose set the validator belongs to.
+    pub epoch: Epoch,
     /// Whose.
     pub validator: ValidatorIndex,
     /// What, by name.
@@ -59,9 +62,10 @@ pub struct EvidenceRow {
 }
 
 impl EvidenceRow {
-    fn encode(validator: ValidatorIndex, misdeed: Misdeed, bytes: &[u8]) -> Vec<u8> {
+    fn encode(epoch: Epoch, validator: ValidatorIndex, misdeed: Misdeed, bytes: &[u8]) -> Vec<u8> {
         let kind = misdeed.name();
-        let mut row = Vec::with_capacity(bytes.len().saturating_add(kind.len()).saturating_add(3));
+        let mut row = Vec::with_capacity(bytes.len().saturating_add(kind.len()).saturating_add(HEAD_BYTES));
+        row.extend_from_slice(&epoch.0.to_le_bytes());
         row.extend_from_slice(&validator.0.to_le_bytes());
         row.push(u8::try_from(kind.len()).unwrap_or(u8::MAX));
         row.extend_from_slice(kind.as_bytes());
@@ -72,10 +76,12 @@ impl EvidenceRow {
     /// Reads a stored record; `None` when it is none.
     #[must_use]
     pub fn decode(row: &[u8]) -> Option<Self> {
-        let (validator, rest) = row.split_first_chunk::<2>()?;
+        let (epoch, rest) = row.split_first_chunk::<8>()?;
+        let (validator, rest) = rest.split_first_chunk::<2>()?;
         let (length, rest) = rest.split_first()?;
         let (kind, bytes) = rest.split_at_checked(usize::from(*length))?;
         Some(Self {
+            epoch: Epoch(u64::from_le_bytes(*epoch)),
             validator: ValidatorIndex(u16::from_le_bytes(*validator)),
             kind: String::from_utf8_lossy(kind).into_owned(),
             bytes: bytes.to_vec(),
@@ -83,10 +89,13 @@ impl EvidenceRow {
     }
 }
 
+/// Bytes of a record before its kind.
+const HEAD_BYTES: usize = 8 + 2 + 1;
+
 /// What is kept already.
 #[derive(Debug, Default)]
 pub struct EvidenceLog {
-    kept: BTreeMap<(ValidatorIndex, Misdeed), Vec<Hash>>,
+    kept: BTreeMap<(Epoch, ValidatorIndex, Misdeed), Vec<Hash>>,
     next: u64,
 }
 
@@ -105,7 +114,8 @@ impl EvidenceLog {
                 let row = EvidenceRow::decode(row).ok_or(RowFault::Missing { table: Table::Evidence })?;
                 // A kind of another version has no share here.
                 if let Some(misdeed) = Misdeed::ALL.into_iter().find(|misdeed| misdeed.name() == row.kind) {
-                    log.kept.entry((row.validator, misdeed)).or_default().push(digest(&row.bytes));
+                    let share = log.kept.entry((row.epoch, row.validator, misdeed)).or_default();
+                    share.push(digest(&row.bytes));
                 }
             }
             last = Some(place.clone());
@@ -116,11 +126,12 @@ impl EvidenceLog {
     /// a batch may take.
     pub(crate) fn admit(
         &mut self,
+        epoch: Epoch,
         validator: ValidatorIndex,
         misdeed: Misdeed,
         proof: &[u8],
     ) -> Option<([u8; 8], Vec<u8>)> {
-        let kept = self.kept.entry((validator, misdeed)).or_default();
+        let kept = self.kept.entry((epoch, validator, misdeed)).or_default();
         if kept.len() >= EVIDENCE_PER_KIND_MAX {
             return None;
         }
@@ -132,7 +143,7 @@ impl EvidenceLog {
         kept.push(digest);
         let place = key::sequence(self.next);
         self.next = self.next.saturating_add(1);
-        Some((place, EvidenceRow::encode(validator, misdeed, bytes)))
+        Some((place, EvidenceRow::encode(epoch, validator, misdeed, bytes)))
     }
 }
 
@@ -142,23 +153,47 @@ fn digest(bytes: &[u8]) -> Hash {
 
 #[cfg(test)]
 mod tests {
+    use storage::{Durability, Identity, MemoryStore, Store as _, WriteSet};
+
     use super::*;
 
     #[test]
     fn a_share_is_small_and_without_repeats() {
         let mut log = EvidenceLog::default();
-        let (first, second) = (ValidatorIndex(1), ValidatorIndex(2));
-        let (place, row) = log.admit(first, Misdeed::InvalidBatch, b"one").unwrap();
+        let (epoch, first, second) = (Epoch(3), ValidatorIndex(1), ValidatorIndex(2));
+        let (place, row) = log.admit(epoch, first, Misdeed::InvalidBatch, b"one").unwrap();
         assert_eq!(place, key::sequence(0));
-        let expected = EvidenceRow { validator: first, kind: "invalid_batch".into(), bytes: b"one".to_vec() };
+        let kind = "invalid_batch".to_owned();
+        let expected = EvidenceRow { epoch, validator: first, kind, bytes: b"one".to_vec() };
         assert_eq!(EvidenceRow::decode(&row), Some(expected));
-        assert_eq!(log.admit(first, Misdeed::InvalidBatch, b"one"), None, "the same");
-        let more = (0..100_u8).filter_map(|byte| log.admit(first, Misdeed::InvalidBatch, &[byte])).count();
+        assert_eq!(log.admit(epoch, first, Misdeed::InvalidBatch, b"one"), None, "the same");
+        let more =
+            (0..100_u8).filter_map(|byte| log.admit(epoch, first, Misdeed::InvalidBatch, &[byte])).count();
         assert_eq!(more + 1, EVIDENCE_PER_KIND_MAX);
-        assert!(log.admit(first, Misdeed::ContradictingVotes, b"one").is_some(), "another kind");
-        assert!(log.admit(second, Misdeed::InvalidBatch, b"one").is_some(), "another validator");
-        for cut in 0..row.len().min(3 + "invalid_batch".len()) {
+        assert!(log.admit(epoch, first, Misdeed::ContradictingVotes, b"one").is_some(), "another kind");
+        assert!(log.admit(epoch, second, Misdeed::InvalidBatch, b"one").is_some(), "another validator");
+        let next = log.admit(Epoch(4), first, Misdeed::InvalidBatch, b"one");
+        assert!(next.is_some(), "another epoch, in which the index may be another bank's");
+        for cut in 0..row.len().min(HEAD_BYTES + "invalid_batch".len()) {
             assert_eq!(EvidenceRow::decode(&row[..cut]), None, "{cut}");
         }
+    }
+
+    #[test]
+    fn shares_are_known_again_from_the_disk() {
+        let identity = Identity { schema_version: 1, genesis: [1; 32], chain: 0 };
+        let store = MemoryStore::fresh(&identity);
+        let mut log = EvidenceLog::default();
+        let mut set = WriteSet::new();
+        for (epoch, proof) in [(0, b"a"), (0, b"b"), (1, b"a")] {
+            let (place, row) =
+                log.admit(Epoch(epoch), ValidatorIndex(1), Misdeed::InvalidBatch, proof).unwrap();
+            set.put(Table::Evidence, place, row);
+        }
+        store.write(set, Durability::Synced).unwrap();
+        let mut log = EvidenceLog::read(&store).unwrap();
+        let mut admit = |epoch| log.admit(Epoch(epoch), ValidatorIndex(1), Misdeed::InvalidBatch, b"c");
+        assert_eq!(admit(0), None, "the share of epoch 0 is full");
+        assert_eq!(admit(1).map(|(place, _)| place), Some(key::sequence(3)));
     }
 }

@@ -119,15 +119,14 @@ impl<S: Strategy> Executor<S> {
     pub fn execute(&mut self, next: &FinalBlock) -> Result<Executed, ExecutorFault> {
         let reader = RecordReader { store: self.store.as_ref(), cache: &self.cache };
         let execution = self.state.execute(&reader, &next.block, &next.batches, &self.strategy)?;
-        let set = self.writes(next, &execution)?;
+        let (set, proposals) = self.writes(next, &execution)?;
         if let Err(fault) = self.store.write(set, Durability::Synced) {
             // The write's fault comes first: it is why the node stops.
             let _undone = self.state.undo(&execution.undo);
             return Err(fault.into());
         }
         self.cache.committed(&execution.writes.records);
-        self.swept =
-            Some(Swept { proposals: next.block.header.height, undo: next.block.header.claim.height });
+        self.swept = Some(Swept { proposals, undo: next.block.header.claim.height });
         let skipped = execution.skipped.iter().map(|skipped| skipped.id);
         Ok(Executed {
             claim: Claim { height: execution.result.height, result: execution.result_hash },
@@ -138,7 +137,8 @@ impl<S: Strategy> Executor<S> {
         })
     }
 
-    fn writes(&self, next: &FinalBlock, execution: &Execution) -> Result<WriteSet, ExecutorFault> {
+    /// What a block writes, and up to where the proposals are then cleared.
+    fn writes(&self, next: &FinalBlock, execution: &Execution) -> Result<(WriteSet, Height), ExecutorFault> {
         let height = execution.result.height;
         let row = key::height(height.0);
         let mut set = WriteSet::new();
@@ -160,7 +160,7 @@ impl<S: Strategy> Executor<S> {
             let place = key::history(entry.slot.0, height.0, entry.index, entry.part);
             set.put(Table::History, place, entry.movement.encode());
         }
-        self.clear_proposals(&mut set, next, height)?;
+        let proposals = self.clear_proposals(&mut set, next, height)?;
         // Results up to the block's claim are certified, so their undo records have served.
         let certified = next.block.header.claim.height;
         match self.swept {
@@ -171,7 +171,7 @@ impl<S: Strategy> Executor<S> {
                 }
             }
         }
-        Ok(set)
+        Ok((set, proposals))
     }
 
     /// A batch that came late may still wait in the line to the disk; a height must never be on disk without its batches.
@@ -188,17 +188,21 @@ impl<S: Strategy> Executor<S> {
         Ok(())
     }
 
-    /// Drops blocks that lost against the final one.
+    /// Drops blocks that lost against a final one, a page of them with each height; answers where the next page begins.
     fn clear_proposals(
         &self,
         set: &mut WriteSet,
         next: &FinalBlock,
         height: Height,
-    ) -> Result<(), ExecutorFault> {
+    ) -> Result<Height, ExecutorFault> {
         let until = height.next().0.to_be_bytes();
         let from = self.swept.map_or(Height(0), |swept| swept.proposals).0.to_be_bytes();
         let page = Page { from: Bound::Included(&from), until: Some(&until), ..Page::first(PROPOSALS_PAGE) };
-        for (place, _) in self.store.scan(Table::Proposals, page)? {
+        let rows = self.store.scan(Table::Proposals, page)?;
+        // A full page may have left some of its last height.
+        let last = rows.last().filter(|_| rows.len() >= PROPOSALS_PAGE);
+        let reached = last.and_then(|(place, _)| key::split_proposal(place)).map(|(last, _)| Height(last));
+        for (place, _) in rows {
             if let Some((proposed, digest)) = key::split_proposal(&place)
                 && digest != next.digest.0
                 && self
@@ -210,11 +214,11 @@ impl<S: Strategy> Executor<S> {
             }
             set.delete(Table::Proposals, place);
         }
-        Ok(())
+        Ok(reached.unwrap_or(height))
     }
 }
 
-/// Proposals cleared with one block; leftovers are cleared after the next start.
+/// Proposals cleared with one block; what is left over goes with the next ones.
 const PROPOSALS_PAGE: usize = 256;
 
 fn put_state(set: &mut WriteSet, writes: &ledger::state::StateWrites) {

@@ -17,11 +17,11 @@ use crate::config::{REQUEST_DIGESTS_MAX, SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
 pub enum Lane {
     /// Acknowledgements, announcements, requests: small and urgent.
     Control,
-    /// Proposed blocks.
+    /// Proposed blocks, and single blocks that somebody asked for.
     Block,
     /// Fresh batches.
     Batch,
-    /// Answers to nodes that catch up.
+    /// Batches and final blocks that somebody asked for, most of all nodes that catch up.
     Sync,
 }
 
@@ -149,7 +149,7 @@ impl Canonical for Wire<BlockDigest> {
 }
 
 impl Frame {
-    /// The lane the frame takes. Answers to requests take the sync lane, so they never delay fresh data.
+    /// The lane the frame takes, unless it answers a request: see [`crate::Effect::Serve`].
     #[must_use]
     pub const fn lane(&self) -> Lane {
         match self {

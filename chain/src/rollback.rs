@@ -2,11 +2,12 @@
 //! rule 14).
 //!
 //! ```text
-//! Report::Diverged ─► judge ─┬─► RollBack: keep the findings, begin, start anew ─► roll_back ─► Executor::open, as ever
+//! Report::Diverged ─► judge ─┬─► RollBack: begin, keep the findings, start anew ─► roll_back ─► Executor::open, as ever
 //!                            └─► Halt: a person must look                  certified past it ─► pass
 //! ```
 //!
-//! - What was found is in a row of its own, synced before the node stops; whatever happens then, the next start knows.
+//! - That it diverged is in a row of its own, synced before anything else is done about it; whatever happens then, the
+//!   next start knows, and can still gather the findings: nothing is taken back before.
 //! - The heights above the last certified one are taken back in one synced write: records and slots as the undo records
 //!   have them; results, outcomes, ids and history go. Their order is final and stays: blocks and batches are proposals
 //!   again, which recovery finds, and certificates are kept.
@@ -30,6 +31,8 @@ use crate::rows::{self, RowFault};
 pub const ROLLBACKS_MAX: u32 = 8;
 /// Bytes of the findings of one divergence; what does not fit is named in the report and not copied.
 pub const FINDINGS_BYTES_MAX: usize = 16 << 20;
+/// Name of the finding that comes first and lists the others.
+pub const REPORT: &str = "report.txt";
 /// Rows of history taken back with one read.
 const HISTORY_PAGE: usize = 1_024;
 
@@ -114,7 +117,7 @@ impl Divergence {
         Ok(if halts { Verdict::Halt(found) } else { Verdict::RollBack(found) })
     }
 
-    /// The findings are kept: from here on the next start takes the heights back.
+    /// From here on the next start takes the heights back. Comes first: the findings can be gathered until then.
     ///
     /// # Errors
     /// [`RowFault`].
@@ -312,7 +315,7 @@ impl Findings {
 
     fn finish(self) -> Vec<Finding> {
         let Self { report, mut files, .. } = self;
-        files.insert(0, Finding { name: "report.txt".to_owned(), bytes: report.into_bytes() });
+        files.insert(0, Finding { name: REPORT.to_owned(), bytes: report.into_bytes() });
         files
     }
 }

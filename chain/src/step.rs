@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ledger::records::{Batch, Block, Claim, NotExecuted};
 use ledger::values::{
-    BatchDigest, BlockDigest, Height, NodeIndex, TimestampMs, TransactionId, ValidatorIndex, View,
+    BatchDigest, BlockDigest, Epoch, Height, NodeIndex, TimestampMs, TransactionId, ValidatorIndex, View,
 };
 use storage::{Durability, WriteSet};
 
@@ -119,6 +119,8 @@ pub enum Input {
     },
     /// The engine saw two contradicting votes.
     Misbehaved {
+        /// In which epoch.
+        epoch: Epoch,
         /// Whose.
         validator: ValidatorIndex,
         /// Both votes.
@@ -136,7 +138,12 @@ pub enum Input {
     /// A block was executed and committed.
     Executed(Executed),
     /// A request of a peer was served.
-    Served(NodeIndex),
+    Served {
+        /// Whose.
+        to: NodeIndex,
+        /// On which lane.
+        lane: Lane,
+    },
     /// A wake-up that was asked for.
     Wake,
 }
@@ -187,10 +194,13 @@ pub enum Effect {
     },
     /// Execute and commit the next final block.
     Execute(Box<FinalBlock>),
-    /// Answer a peer, all of it on [`Lane::Sync`], then report `Served`.
+    /// Answer a peer, all of it on one lane, then report `Served`.
     Serve {
         /// Whom.
         to: NodeIndex,
+        /// On which lane: [`Lane::Block`] for a block that somebody asked for by its digest, because a vote may wait for it;
+        /// [`Lane::Sync`] for everything else.
+        lane: Lane,
         /// What was at hand.
         held: Vec<Frame>,
         /// What is to be read from disk.
@@ -220,7 +230,8 @@ pub enum Room {
     /// It declines its turns and neither votes nor seals. It follows, which writes what the others decide, and
     /// acknowledges their batches.
     Low,
-    /// It writes nothing any more: it takes in no block and no batch and executes nothing. It serves what it has.
+    /// It writes nothing any more: it takes in no block and no batch, executes nothing, keeps no evidence and deletes
+    /// nothing. It serves what it has.
     None,
 }
 
@@ -275,6 +286,11 @@ pub enum Report {
         /// The height.
         height: Height,
     },
+    /// This node sealed a batch.
+    Sealed {
+        /// How many transactions are in it.
+        transactions: usize,
+    },
     /// Pooled transactions ran out of time.
     Expired {
         /// Which.
@@ -282,6 +298,13 @@ pub enum Report {
     },
     /// A validator broke the rules; kept on disk.
     Evidence {
+        /// Who.
+        validator: ValidatorIndex,
+        /// What, in one word.
+        kind: &'static str,
+    },
+    /// A validator broke the rules, and that is not kept: its share is full or has the same already, or there is no room.
+    EvidenceDropped {
         /// Who.
         validator: ValidatorIndex,
         /// What, in one word.

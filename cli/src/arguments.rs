@@ -1,6 +1,10 @@
 //! The command line as a whole.
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::commands::audit::AuditArguments;
@@ -43,10 +47,15 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a bank's node.
+    #[command(
+        after_help = "Examples:\n  jiaozi node check --config node.toml\n  jiaozi node run --config node.toml"
+    )]
     Node(NodeArguments),
     /// A network of real nodes on this machine, to try things out.
+    #[command(after_help = "Examples:\n  jiaozi localnet up\n  jiaozi localnet down")]
     Localnet(LocalnetArguments),
     /// Wallets: make, list, open, look at.
+    #[command(after_help = "Examples:\n  jiaozi wallet new alice\n  jiaozi wallet balance alice")]
     Wallet(WalletArguments),
     /// Pay from a wallet.
     Pay(PayArguments),
@@ -55,16 +64,28 @@ pub enum Command {
     /// Take money out of circulation (operators).
     Redeem(RedeemArguments),
     /// Transactions: prepare, sign, submit, look up.
+    #[command(
+        after_help = "Examples:\n  jiaozi tx show 5f0c…\n  jiaozi tx sign payment.json --with treasury"
+    )]
     Tx(TransactionArguments),
     /// Check a chain or a proof without trusting anybody.
+    #[command(after_help = "Examples:\n  jiaozi audit replay --data localnet/bank-1/data")]
     Audit(AuditArguments),
     /// The ceremony in which operators agree on a network.
+    #[command(
+        after_help = "Examples:\n  jiaozi genesis new ceremony --network pilot\n  jiaozi genesis show ceremony"
+    )]
     Genesis(GenesisArguments),
     /// Client tokens for a node's REST interface.
+    #[command(
+        after_help = "Examples:\n  jiaozi token new --name shop --scopes submit,read --token-file shop.token"
+    )]
     Token(TokenArguments),
     /// How far a chain is.
+    #[command(after_help = "Examples:\n  jiaozi chain status")]
     Chain(ChainArguments),
     /// Who takes part.
+    #[command(after_help = "Examples:\n  jiaozi network status")]
     Network(NetworkArguments),
     /// Write completions for a shell to standard output.
     #[command(after_help = "Examples:\n  \
@@ -76,14 +97,86 @@ pub enum Command {
     },
 }
 
+impl Arguments {
+    /// The command line as it was typed, the program's name first.
+    ///
+    /// # Errors
+    /// Help, the version, or what is wrong with it.
+    pub fn of_line(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(line)?;
+        refuse_two_sources(&command, &matches)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+/// A replay reads a node or a directory. The node's address may stand in the environment for the other commands, so only one
+/// that was typed contradicts a directory; the parser's own conflicts do not tell them apart.
+fn refuse_two_sources(command: &clap::Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let replay = matches.subcommand_matches("audit").and_then(|audit| audit.subcommand_matches("replay"));
+    let is_typed =
+        |replay: &ArgMatches, name: &str| replay.value_source(name) == Some(ValueSource::CommandLine);
+    if !replay.is_some_and(|replay| is_typed(replay, "data") && is_typed(replay, "node")) {
+        return Ok(());
+    }
+    let mut error = clap::Error::new(ErrorKind::ArgumentConflict).with_cmd(command);
+    let text = |name: &str| ContextValue::String(name.to_owned());
+    error.insert(ContextKind::InvalidArg, text("--data <DIR>"));
+    error.insert(ContextKind::PriorArg, text("--node <URL>"));
+    Err(error)
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use std::collections::BTreeSet;
+    use std::path::Path;
 
     use super::*;
 
     fn parse(line: &str) -> Result<Arguments, clap::Error> {
-        Arguments::try_parse_from(line.split_whitespace())
+        Arguments::of_line(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn a_replay_reads_a_node_or_a_directory() {
+        let error = parse("jiaozi audit replay --data d --node http://127.0.0.1:1").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
+        let told = error.to_string();
+        assert!(told.contains("--data <DIR>") && told.contains("--node <URL>"), "{told}");
+    }
+
+    /// Every field that a failure names is an option or an argument of some command.
+    #[test]
+    fn failures_name_options_and_arguments_that_exist() {
+        fn known(command: &clap::Command, names: &mut BTreeSet<String>) {
+            for argument in command.get_arguments() {
+                match argument.get_long() {
+                    Some(long) => names.extend([format!("--{long}")]),
+                    None => names.extend(
+                        argument.get_value_names().unwrap_or_default().iter().map(ToString::to_string),
+                    ),
+                }
+            }
+            command.get_subcommands().for_each(|below| known(below, names));
+        }
+        fn named(folder: &Path, names: &mut BTreeSet<String>) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    named(&path, names);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                let fields = text.split(".at(\"").skip(1).filter_map(|rest| rest.split_once('"'));
+                names.extend(fields.map(|(field, _)| field.to_owned()));
+            }
+        }
+        let (mut options, mut fields) = (BTreeSet::new(), BTreeSet::new());
+        known(&Arguments::command(), &mut options);
+        named(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut fields);
+        assert!(fields.len() > 15, "{fields:?}");
+        let unknown: Vec<_> = fields.difference(&options).collect();
+        assert!(unknown.is_empty(), "{unknown:?} of {options:?}");
     }
 
     #[test]
@@ -99,11 +192,9 @@ mod tests {
             assert!(command.get_about().is_some(), "{path} has no description");
             let below: Vec<_> =
                 command.get_subcommands().filter(|below| below.get_name() != "help").collect();
-            if below.is_empty() {
-                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-                assert!(help.contains("Examples:") && help.contains("jiaozi "), "{path} has no examples");
-                *leaves += 1;
-            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:\n  jiaozi "), "{path} has no examples");
+            *leaves += usize::from(below.is_empty());
             below.into_iter().for_each(|below| check(below, &path, leaves));
         }
         let mut leaves = 0;
@@ -146,6 +237,7 @@ mod tests {
             "jiaozi wallet balance alice",
             "jiaozi wallet history alice --limit 5",
             "jiaozi wallet open --operator bank-1 alice bob --tier two",
+            "jiaozi wallet open --operator bank-1 alice --out open.json",
             "jiaozi pay --from alice --to jz1x --amount 12.34 --to jz1y --amount 1 --wait final",
             "jiaozi issue --to bank-1 --amount 1000000",
             "jiaozi redeem --from bank-1 --amount 5",
@@ -196,6 +288,7 @@ mod tests {
             "jiaozi localnet up --banks 3",
             "jiaozi tx show 00",
             "jiaozi token new --name x --scopes everything",
+            "jiaozi audit replay --data data --threads 1000000",
             "jiaozi audit verify-proof",
             "jiaozi nonsense",
         ] {

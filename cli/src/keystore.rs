@@ -220,7 +220,7 @@ impl Keystore {
             serde_json::to_string_pretty(&entry).map_err(|fault| Failure::refused("wallet_entry", fault))?;
         let path = self.entry_path(&entry.name);
         wallet::files::create_private(&path, (json + "\n").as_bytes())
-            .map_err(|fault| Failure::usage("wallet_entry", fault).at("name"))?;
+            .map_err(|fault| Failure::usage("wallet_entry", fault).at("NAME"))?;
         Ok(entry)
     }
 
@@ -334,7 +334,7 @@ pub fn check_name(name: &str) -> Answer {
         return Ok(());
     }
     Err(Failure::usage("name", format_args!("{name:?} cannot be the name of a wallet"))
-        .at("name")
+        .at("NAME")
         .mend(format!("use up to {NAME_BYTES_MAX} letters, digits, - and _")))
 }
 

@@ -40,7 +40,6 @@ pub mod send;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::arguments::Arguments;
@@ -53,7 +52,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let is_json =
         arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match Arguments::of_line(arguments) {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error, is_json),
     };

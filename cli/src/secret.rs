@@ -59,7 +59,7 @@ impl PassphraseOptions {
 }
 
 fn passphrase(text: &str) -> Answer<Passphrase> {
-    Passphrase::new(text).map_err(|fault| Failure::usage("passphrase", fault).at("passphrase"))
+    Passphrase::new(text).map_err(|fault| Failure::usage("passphrase", fault).at("--passphrase-file"))
 }
 
 /// Reads a secret text from a private file; a line end at its end does not belong to it.

@@ -206,11 +206,25 @@ impl Sender {
         Ok(builder.nonce(nonce).valid_until(valid_until).operation(operation))
     }
 
+    /// Refuses a wallet that needs several signatures, before a nonce is spent on it.
+    ///
+    /// # Errors
+    /// [`Failure`] naming the way around.
+    pub fn require_own_signature_alone(&self) -> Answer {
+        let WalletEntry { name, threshold, .. } = &self.entry;
+        if *threshold <= 1 {
+            return Ok(());
+        }
+        Err(Failure::refused("signatures_missing", format_args!("wallet {name} needs {threshold} signatures"))
+            .mend("write the transaction into a file, with `tx prepare` or `wallet open --out`; then: tx sign, tx submit"))
+    }
+
     /// A complete transaction under the wallet's own key.
     ///
     /// # Errors
     /// [`Failure`], also when the policy needs more signatures.
     pub fn sign(&self, operation: Operation, secret: &SecretKey) -> Answer<Transaction> {
+        self.require_own_signature_alone()?;
         Ok(self.build(operation)?.sign(&[secret])?)
     }
 
@@ -364,8 +378,44 @@ impl From<wallet::BuildError> for Failure {
 #[cfg(test)]
 mod tests {
     use api::OutcomeView;
+    use ledger::records::Policy;
 
     use super::*;
+    use crate::keystore::NewWallet;
+
+    #[test]
+    fn a_wallet_of_several_signatures_is_refused_before_anything_is_asked_or_spent() {
+        let folder = tempfile::tempdir().unwrap();
+        let keystore = Keystore::at(folder.path().to_owned());
+        let keys = [1, 2].map(|seed| SecretKey::from_seed([seed; 32]).public_key());
+        let (genesis, currency) = (GenesisHash([1; 32]), ledger::values::Currency(*b"CNY"));
+        let mut sender = None;
+        for (threshold, code) in [(1, None), (2, Some("signatures_missing"))] {
+            let new = NewWallet {
+                name: format!("of-{threshold}"),
+                genesis,
+                currency,
+                policy: Policy::new(threshold, keys.to_vec()).unwrap(),
+                salt: [0; 16],
+                operator: None,
+                seed: "seed.key".to_owned(),
+                index: 0,
+            };
+            let entry = keystore.add(new).unwrap();
+            let node = "http://127.0.0.1:1".to_owned();
+            let options = NodeOptions { node, token_file: None, ca_file: None, chain: 0 };
+            let terms = Terms { genesis, chain: ledger::values::ChainId(0), currency };
+            let made =
+                Sender::new(options.connect().unwrap(), terms, Keystore::at(folder.path().to_owned()), entry);
+            let refused = made.require_own_signature_alone().err();
+            assert_eq!(refused.as_ref().map(|failure| failure.code.as_str()), code);
+            sender = Some(made);
+        }
+        // Nothing is asked of the node, which is not there.
+        let operation = Operation::Redeem { amount: ledger::values::Amount::from_fen(1) };
+        let refused = sender.unwrap().sign(operation, &SecretKey::from_seed([1; 32])).unwrap_err();
+        assert!(refused.mend.contains("tx sign"), "{refused:?}");
+    }
 
     #[test]
     fn a_rejection_is_a_refusal_with_the_ledger_s_code() {

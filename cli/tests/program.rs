@@ -95,153 +95,174 @@ fn an_empty_localnet_directory_has_nothing_to_stop() {
     }
 }
 
+/// A desk without a network: a genesis file, a passphrase, and keystores by name.
+struct Desk {
+    folder: tempfile::TempDir,
+    spec: ledger::records::GenesisSpec,
+}
+
+impl Desk {
+    fn new(seed: u8) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = genesis::dev::localnet(&genesis::dev::LocalnetPlan::new(4), &[seed; 32]).unwrap().spec;
+        genesis::GenesisFile::from_spec(&spec).save(&folder.path().join("genesis.json")).unwrap();
+        wallet::Passphrase::generate().unwrap().save(&folder.path().join("passphrase")).unwrap();
+        Self { folder, spec }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// `jiaozi wallet …` with this desk's genesis and passphrase, and the keystore `home`.
+    fn wallet(&self, home: &str, line: &[&str]) -> Output {
+        let (genesis, passphrase, home) =
+            (self.path("genesis.json"), self.path("passphrase"), self.path(home));
+        let common: [&str; 7] =
+            ["--genesis", &genesis, "--passphrase-file", &passphrase, "--keystore", &home, "--json"];
+        jiaozi(&[&["wallet"][..], line, &common[..]].concat())
+    }
+
+    /// The same, which must be done.
+    fn wallet_done(&self, home: &str, line: &[&str]) -> serde_json::Value {
+        done(&self.wallet(home, line))
+    }
+}
+
+/// The result of a command that must be done.
+fn done(output: &Output) -> serde_json::Value {
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 #[test]
 fn a_wallet_is_made_listed_and_recovered_offline() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let plan = genesis::dev::LocalnetPlan::new(4);
-    let spec = genesis::dev::localnet(&plan, &[1; 32]).unwrap().spec;
-    genesis::GenesisFile::from_spec(&spec).save(&folder.path().join("genesis.json")).unwrap();
-    wallet::Passphrase::generate().unwrap().save(&folder.path().join("passphrase")).unwrap();
-    let (genesis, passphrase, words) = (path("genesis.json"), path("passphrase"), path("words"));
-    let run = |command: &str, name: &str, home: &str| {
-        let home = path(home);
-        let output = jiaozi(&[
-            "wallet",
-            command,
-            name,
-            "--genesis",
-            &genesis,
-            "--passphrase-file",
-            &passphrase,
-            "--mnemonic-file",
-            &words,
-            "--keystore",
-            &home,
-            "--json",
-        ]);
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
-    };
-    let made = run("new", "alice", "one");
-    let recovered = run("recover", "alice", "two");
+    let desk = Desk::new(1);
+    let words = desk.path("words");
+    let made = desk.wallet_done("one", &["new", "alice", "--mnemonic-file", &words]);
+    let recovered = desk.wallet_done("two", &["recover", "alice", "--mnemonic-file", &words]);
     assert_eq!(made["wallet"]["id"], recovered["wallet"]["id"]);
     assert!(made["wallet"]["id"].as_str().is_some_and(|id| id.starts_with("jz1")));
+    assert!(made["opening_request"].as_str().is_some_and(|text| text.starts_with("jzo1")));
     let secret = std::fs::read_to_string(&words).unwrap();
     assert_eq!(secret.split_whitespace().count(), 24);
-    let listed = jiaozi(&["wallet", "list", "--keystore", &path("one"), "--json"]);
+    let listed = jiaozi(&["wallet", "list", "--keystore", &desk.path("one"), "--json"]);
     let text = String::from_utf8(listed.stdout).unwrap();
     assert!(text.contains(made["wallet"]["id"].as_str().unwrap()));
     assert!(!text.contains(secret.trim()));
     // The file of words is there already: nothing is stored, so the name is free.
-    let (home, other) = (path("one"), path("other.words"));
-    let new = |words: &str| {
-        jiaozi(&[
-            "wallet",
-            "new",
-            "bob",
-            "--genesis",
-            &genesis,
-            "--passphrase-file",
-            &passphrase,
-            "--mnemonic-file",
-            words,
-            "--keystore",
-            &home,
-            "--json",
-        ])
-    };
-    assert_eq!(error(&new(&words))["code"], "file");
+    let refused = desk.wallet("one", &["new", "bob", "--mnemonic-file", &words]);
+    assert_eq!(error(&refused)["code"], "file");
     assert_eq!(std::fs::read_to_string(&words).unwrap(), secret, "the words that were there");
-    assert_eq!(new(&other).status.code(), Some(0));
+    desk.wallet_done("one", &["new", "bob", "--mnemonic-file", &desk.path("other.words")]);
 }
 
 /// Two people, two keystores, one wallet; a payment that both sign on their own machines.
 #[test]
 fn a_wallet_of_two_people_signs_with_both_keys() {
     use ledger::values::{Amount, ChainId, TimestampMs, WalletId};
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let spec = genesis::dev::localnet(&genesis::dev::LocalnetPlan::new(4), &[2; 32]).unwrap().spec;
-    genesis::GenesisFile::from_spec(&spec).save(&folder.path().join("genesis.json")).unwrap();
-    wallet::Passphrase::generate().unwrap().save(&folder.path().join("passphrase")).unwrap();
-    let (genesis, passphrase) = (path("genesis.json"), path("passphrase"));
-    let run = |arguments: &[&str]| {
-        let mut all = arguments.to_vec();
-        all.push("--json");
-        let output = jiaozi(&all);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
-    };
+    let desk = Desk::new(2);
     let people = ["alice", "bob"];
     let keys = people.map(|name| {
-        let (words, home) = (path(&format!("{name}.words")), path(name));
-        let made = run(&[
-            "wallet",
-            "new",
-            name,
-            "--genesis",
-            &genesis,
-            "--passphrase-file",
-            &passphrase,
-            "--mnemonic-file",
-            &words,
-            "--keystore",
-            &home,
-        ]);
+        let words = desk.path(&format!("{name}.words"));
+        let made = desk.wallet_done(name, &["new", name, "--mnemonic-file", &words]);
         made["wallet"]["keys"][0].as_str().unwrap().to_owned()
     });
     let shared = [(0, 1), (1, 0)].map(|(own, other): (usize, usize)| {
-        let home = path(people[own]);
-        let made = run(&[
-            "wallet",
-            "new",
-            "treasury",
-            "--seed-of",
-            people[own],
-            "--threshold",
-            "2",
-            "--key",
-            &keys[other],
-            "--genesis",
-            &genesis,
-            "--keystore",
-            &home,
-        ]);
-        made["wallet"]["id"].as_str().unwrap().to_owned()
+        let line: [&str; 8] =
+            ["new", "treasury", "--seed-of", people[own], "--threshold", "2", "--key", &keys[other]];
+        desk.wallet_done(people[own], &line)["wallet"]["id"].as_str().unwrap().to_owned()
     });
     assert_eq!(shared[0], shared[1], "both know one wallet");
     let id: WalletId = shared[0].parse().unwrap();
     let policy =
         ledger::records::Policy::new(2, keys.iter().map(|key| key.parse().unwrap()).collect()).unwrap();
-    let partial = wallet::TransactionBuilder::new(spec.hash(), ChainId(0), id, policy)
+    let partial = wallet::TransactionBuilder::new(desk.spec.hash(), ChainId(0), id, policy)
         .nonce(ledger::records::Nonce { lane: 0, sequence: 1 })
         .valid_until(TimestampMs(1))
         .pay(WalletId([3; 32]), Amount::from_fen(5))
         .partial()
         .unwrap();
-    let file = path("payment.json");
-    wallet::files::create_private(
-        folder.path().join("payment.json").as_path(),
-        partial.to_json().unwrap().as_bytes(),
-    )
-    .unwrap();
+    let file = desk.path("payment.json");
+    let json = partial.to_json().unwrap();
+    wallet::files::create_private(std::path::Path::new(&file), json.as_bytes()).unwrap();
     for (missing, name) in [(1, "alice"), (0, "bob")] {
-        let home = path(name);
-        let signed = run(&[
-            "tx",
-            "sign",
-            &file,
-            "--with",
-            "treasury",
-            "--yes",
-            "--keystore",
-            &home,
-            "--passphrase-file",
-            &passphrase,
-        ]);
+        let (home, passphrase) = (desk.path(name), desk.path("passphrase"));
+        let keys: [&str; 4] = ["--keystore", &home, "--passphrase-file", &passphrase];
+        let line: [&str; 7] = ["tx", "sign", &file, "--with", "treasury", "--yes", "--json"];
+        let signed = done(&jiaozi(&[&line[..], &keys[..]].concat()));
         assert_eq!(signed["missing"], missing);
     }
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(wallet::PartialTransaction::from_json(&text).unwrap().complete().unwrap().signatures.len(), 2);
+}
+
+#[test]
+fn a_configuration_with_faults_is_refused_part_by_part() {
+    let desk = Desk::new(3);
+    let config = desk.path("node.toml");
+    let text = "[node]\ngenesis = \"genesis.json\"\ndata_directory = \"genesis.json\"\n\
+        [keys]\nnetwork_key = \"none.key\"\npassphrase_file = \"passphrase\"\n\
+        [rest]\nlisten = \"127.0.0.1:0\"\n[storage]\ndisk_reserve_bytes = 67108864\n";
+    std::fs::write(&config, text).unwrap();
+    let checked = jiaozi(&["node", "check", "--config", &config, "--json"]);
+    assert_eq!(checked.status.code(), Some(1), "{checked:?}");
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(report["can_be_used"], false);
+    let parts = report["looked_at"].as_array().unwrap();
+    let faults: Vec<_> = parts.iter().filter(|part| !part["fault"].is_null()).collect();
+    let fields: Vec<_> = faults.iter().map(|part| part["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["keys.network_key", "node.data_directory"], "{report}");
+    assert!(faults.iter().all(|part| part["fault"]["mend"].as_str().is_some_and(|mend| !mend.is_empty())));
+    let text = String::from_utf8(jiaozi(&["node", "check", "--config", &config]).stdout).unwrap();
+    assert!(text.contains("the configuration cannot be used") && text.contains("next   "), "{text}");
+    std::fs::write(
+        &config,
+        "[log]\nlevel = \"shout\"\n[node]\ngenesis = \"g\"\ndata_directory = \"d\"\n\
+        [keys]\nnetwork_key = \"n\"\npassphrase_file = \"p\"\n",
+    )
+    .unwrap();
+    let refused = jiaozi(&["node", "run", "--config", &config, "--json"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let refused = error(&refused);
+    assert_eq!((&refused["code"], &refused["field"]), (&"node_config".into(), &"log.level".into()));
+    assert!(refused["message"].as_str().is_some_and(|message| message.contains("off, error, warn")));
+    assert!(refused["mend"].as_str().is_some_and(|mend| mend.starts_with("write a level")), "{refused}");
+}
+
+#[test]
+fn a_localnet_is_not_made_in_a_file() {
+    let desk = Desk::new(4);
+    for directory in [desk.path("passphrase"), desk.path("passphrase/below")] {
+        for command in ["up", "status", "down"] {
+            let refused = jiaozi(&["localnet", command, "--directory", &directory, "--json"]);
+            assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+            let failed = error(&refused);
+            assert_eq!(failed["code"], "localnet_directory", "{failed}");
+            assert_eq!(failed["field"], "--directory", "{failed}");
+            assert!(failed["message"].as_str().is_some_and(|message| message.contains("is a file")));
+        }
+    }
+}
+
+/// The node in the environment is for the other commands; one that is typed contradicts the directory.
+#[test]
+fn a_replay_of_a_directory_takes_no_node_that_was_typed() {
+    let line = ["audit", "replay", "--data", "/nonexistent", "--genesis", "/nonexistent", "--json"];
+    let run = |typed: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jiaozi"));
+        command.args(line).args(typed).env("JIAOZI_NODE", "http://127.0.0.1:1");
+        error(&command.output().unwrap())
+    };
+    assert_ne!(run(&[])["code"], "command_line");
+    let refused = run(&["--node", "http://127.0.0.1:1"]);
+    assert_eq!((&refused["code"], &refused["field"]), (&"command_line".into(), &"--data".into()));
+}
+
+#[test]
+fn every_group_shows_an_example() {
+    for group in ["node", "localnet", "wallet", "tx", "audit", "genesis", "token", "chain", "network"] {
+        let text = String::from_utf8(jiaozi(&[group, "--help"]).stdout).unwrap();
+        assert!(text.contains(&format!("Examples:\n  jiaozi {group} ")), "{group}: {text}");
+    }
 }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -25,6 +25,7 @@ use crate::departed::{Departed, WithoutOutcome};
 use crate::gather::gather;
 use crate::handle::Submitted;
 use crate::verifier::Verifier;
+use crate::workers;
 
 /// Transactions that were taken in and have no outcome yet: above this the node takes no more.
 pub(crate) const PENDING_MAX: usize = 200_000;
@@ -98,7 +99,7 @@ pub struct Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.to_check = None;
-        // A panic in it has been told where it happened.
+        // A panic in it has been told before.
         let _panicked = self.thread.take().map(JoinHandle::join).is_some_and(|ended| ended.is_err());
     }
 }
@@ -117,6 +118,8 @@ struct Inner {
     pending: Mutex<BTreeMap<TransactionId, TimestampMs>>,
     departed: Mutex<Departed>,
     verifier: Verifier,
+    /// Why the thread is gone, if it panicked.
+    panicked: OnceLock<String>,
 }
 
 /// A transaction after the checks: on its way to the pool, or answered.
@@ -138,12 +141,15 @@ impl Admission {
         verifier: Verifier,
     ) -> std::io::Result<Self> {
         let (pending, departed) = (Mutex::default(), Mutex::default());
-        let inner = Arc::new(Inner { rules, store, cache, submissions, pending, departed, verifier });
+        let panicked = OnceLock::new();
+        let inner =
+            Arc::new(Inner { rules, store, cache, submissions, pending, departed, verifier, panicked });
         let (to_check, unchecked) = sync_channel(CHECKS_WAITING_MAX);
-        let checking = Arc::clone(&inner);
-        let thread = std::thread::Builder::new()
-            .name("admission".into())
-            .spawn(move || checking.check_all(&unchecked))?;
+        let (checking, told) = (Arc::clone(&inner), Arc::clone(&inner));
+        let panicked = move |cause| {
+            let _told_before = told.panicked.set(cause).is_err();
+        };
+        let thread = workers::spawn("admission", panicked, move || checking.check_all(&unchecked))?;
         let line = Semaphore::new(TRANSACTIONS_WAITING_MAX);
         Ok(Self { inner, to_check: Some(to_check), thread: Some(thread), line })
     }
@@ -164,6 +170,11 @@ impl Admission {
         // On a task of its own: a client that goes away must not leave transactions half taken in.
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move { inner.pool(checked).await }).await.unwrap_or_else(|_| refuse_all())
+    }
+
+    /// Why the thread that checks is gone; nothing is taken in any more, and the chain's driver halts.
+    pub(crate) fn panicked(&self) -> Option<&str> {
+        self.inner.panicked.get().map(String::as_str)
     }
 
     /// What is known here of a transaction that was taken in and has no outcome, or had none when it left.

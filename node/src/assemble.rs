@@ -5,14 +5,14 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use chain::{Chain, ChainConfig, Executor, ExecutorFault, Lane, Recovered, RowFault};
+use chain::{Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault};
 use consensus::Channel;
 use genesis::{GenesisError, GenesisFile};
 use ledger::records::GenesisSpec;
 use ledger::rules::ChainRules;
-use ledger::values::{ChainId, NodeIndex, SecretKey, quorum};
-use network::{LaneReceiver, Network, NetworkConfig, NetworkError, NetworkSecret, Peer, Priority};
-use storage::{Identity, RocksOptions, RocksStore, StorageError, Store};
+use ledger::values::{ChainId, NodeIndex, quorum};
+use network::{LaneReceiver, Network, NetworkError};
+use storage::{RocksStore, StorageError, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -24,6 +24,10 @@ use crate::engine::{self, EngineError, Links};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
 use crate::http::{Edge, EdgeParts, RestError, RestServer};
 use crate::keys::{Keys, KeysError};
+use crate::settings::{
+    LANES_PER_CHAIN, chain_config, chain_directory, identity, network_settings, own_place, store_directory,
+    store_options,
+};
 use crate::standing::{Standing, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::{LogError, Metrics, start_logging};
@@ -31,7 +35,7 @@ use crate::tokens::Tokens;
 use crate::verifier::Verifier;
 
 /// Version of everything a chain keeps in its store.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 /// Submissions on their way to a chain's task.
 const SUBMISSIONS: usize = 64;
 /// How long the engine waits for a quorum of connections before it starts all the same.
@@ -81,7 +85,7 @@ pub enum StartError {
         node: u16,
     },
     /// The network.
-    #[error("[network] {fault}. Mend: {}", network_mend(.fault))]
+    #[error("[network] {fault}{}. Mend: {}", cause_of(.fault), network_mend(.fault))]
     Network {
         /// What is wrong.
         #[from]
@@ -130,6 +134,38 @@ pub enum StartError {
         /// What it said.
         cause: String,
     },
+}
+
+impl StartError {
+    /// The field of the configuration that it is about, if it is about one.
+    #[must_use]
+    pub const fn field(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Log(_) => "log.level",
+            Self::Keys(fault) => fault.field(),
+            Self::Genesis(_) => "node.genesis",
+            Self::NotInRegistry => "keys.network_key",
+            Self::NoSuchChain { .. } => "node.chains",
+            Self::NotAValidator { .. } | Self::ForeignSeat { .. } => "keys.consensus_keys",
+            Self::Network { fault: NetworkError::Listen { .. } | NetworkError::InvalidAddress { .. } } => {
+                "network.listen"
+            }
+            Self::Network { .. } => "node.genesis",
+            Self::Storage(_)
+            | Self::Rows(_)
+            | Self::State(_)
+            | Self::TakenBack { .. }
+            | Self::Initialised { .. } => "node.data_directory",
+            Self::Engine(EngineError::Config(_)) => "consensus",
+            Self::Engine(_) | Self::System { .. } => return None,
+            Self::Rest(RestError::Tls(_)) => "rest.tls",
+            Self::Rest(RestError::Listen { .. }) => "rest.listen",
+        })
+    }
+}
+
+fn cause_of(fault: &NetworkError) -> String {
+    std::error::Error::source(fault).map(|cause| format!(": {cause}")).unwrap_or_default()
 }
 
 /// What the operator can do about the network.
@@ -210,10 +246,6 @@ pub fn init(config: &NodeConfig) -> Result<(), StartError> {
     Ok(())
 }
 
-fn chain_directory(config: &NodeConfig, id: ChainId) -> PathBuf {
-    config.node.data_directory.join(format!("chain-{}", id.0))
-}
-
 impl Node {
     /// Starts every part.
     ///
@@ -226,7 +258,7 @@ impl Node {
     async fn start_with(config: &NodeConfig, stores: &OpenStores) -> Result<Self, StartError> {
         let keys = Keys::load(&config.keys)?;
         let spec = Arc::new(GenesisFile::load(&config.node.genesis)?.spec()?);
-        let own_node = own_place(&spec, &keys)?;
+        let own_node = own_place(&spec, &keys.network)?;
         let strategy = Parallel::new(threads()).map_err(|fault| system("threads", &fault))?;
         let (network, mut lanes) = start_network(config, &spec, &keys, own_node).await?;
         let (stop, stopped) = watch::channel(false);
@@ -327,7 +359,10 @@ async fn first_end(chains: &mut [RunningChain]) -> Ended {
                     Ok(Some(End::Halt(code))) => Ended::Halted(code),
                     Ok(Some(End::StartAnew)) => Ended::StartsAnew,
                     Ok(None) => Ended::Stopped,
-                    Err(_) => Ended::Halted(HaltCode::Execution),
+                    Err(fault) => {
+                        tracing::error!(chain = running.chain.0, %fault, "the chain's own task ended");
+                        Ended::Halted(HaltCode::Thread)
+                    }
                 },
                 exit = running.engine.ended() => {
                     tracing::error!(chain = running.chain.0, ?exit, "the consensus engine ended");
@@ -347,58 +382,13 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-fn own_place(spec: &GenesisSpec, keys: &Keys) -> Result<NodeIndex, StartError> {
-    let own_key = keys.network.public_key();
-    let place = spec.nodes.iter().position(|node| node.network_key == own_key);
-    place.and_then(|place| u16::try_from(place).ok()).map(NodeIndex).ok_or(StartError::NotInRegistry)
-}
-
-/// Lanes of the network per chain: three of consensus, then those of the chain.
-const LANES_PER_CHAIN: usize = Channel::ALL.len() + Lane::ALL.len();
-
-fn lanes_of(chain: u32) -> Vec<network::Lane> {
-    let lane = |name: &str, frame_bytes_max: usize, frames: usize, priority| network::Lane {
-        name: format!("chain/{chain}/{name}"),
-        frame_bytes_max,
-        outbound_frames_max: frames,
-        outbound_bytes_max: frame_bytes_max.saturating_mul(frames.min(32)),
-        inbound_frames_max: frames.min(256),
-        priority,
-    };
-    let channel = |name, channel: Channel| lane(name, channel.frame_bytes_max(), 512, Priority::Consensus);
-    let bulk = |kind: Lane, frames, priority| lane(kind.name(), kind.frame_bytes_max(), frames, priority);
-    vec![
-        channel("vote", Channel::Vote),
-        channel("certificate", Channel::Certificate),
-        channel("resolver", Channel::Resolver),
-        bulk(Lane::Control, 512, Priority::Control),
-        bulk(Lane::Block, 64, Priority::Consensus),
-        bulk(Lane::Batch, 64, Priority::Bulk),
-        bulk(Lane::Sync, 64, Priority::Bulk),
-    ]
-}
-
 async fn start_network(
     config: &NodeConfig,
     spec: &GenesisSpec,
     keys: &Keys,
     own_node: NodeIndex,
 ) -> Result<(Network, Vec<LaneReceiver>), StartError> {
-    let peers: Vec<Peer> = spec
-        .nodes
-        .iter()
-        .zip(0_u16..)
-        .map(|(node, index)| Peer { index, network_key: node.network_key.0, address: node.address.clone() })
-        .collect();
-    let own_address = peers.get(usize::from(own_node.0)).map(|peer| peer.address.clone()).unwrap_or_default();
-    let settings = NetworkConfig {
-        secret: NetworkSecret::new(*keys.network.seed()),
-        listen: config.network.listen.clone().unwrap_or(own_address),
-        network: spec.hash().0,
-        own: own_node.0,
-        peers,
-        lanes: config.node.chains.iter().flat_map(|chain| lanes_of(*chain)).collect(),
-    };
+    let settings = network_settings(config, spec, &keys.network, own_node);
     Ok(Network::start(settings, tokio::runtime::Handle::current()).await?)
 }
 
@@ -455,7 +445,7 @@ impl Wiring<'_> {
         lanes: Vec<LaneReceiver>,
     ) -> Result<(RunningChain, ChainHandle), StartError> {
         let rules = ChainRules::new(self.spec, id).ok_or(StartError::NoSuchChain { chain: id.0 })?;
-        let chain_config = self.chain_config(rules, id)?;
+        let chain_config = chain_config(rules, self.own_node, self.keys.consensus(id).cloned())?;
         let store = self.open_store(id)?;
         let Opened { executor, chain, divergences } =
             self.open_chain(id, &store, chain_config.clone()).await?;
@@ -540,28 +530,9 @@ impl Wiring<'_> {
         chain_directory(self.config, id)
     }
 
-    fn chain_config(&self, rules: ChainRules, id: ChainId) -> Result<ChainConfig, StartError> {
-        let key: Option<SecretKey> = self.keys.consensus(id).cloned();
-        let has_key = key.is_some();
-        let config = ChainConfig::first_epoch(rules, self.own_node, key);
-        if has_key && config.own_validator.is_none() {
-            return Err(StartError::NotAValidator { chain: id.0 });
-        }
-        let seat = config.own_validator.and_then(|own| config.validators().get(usize::from(own.0)));
-        if let Some(seat) = seat.filter(|seat| seat.node != self.own_node) {
-            return Err(StartError::ForeignSeat { chain: id.0, node: seat.node.0 });
-        }
-        Ok(config)
-    }
-
     fn open_store(&self, id: ChainId) -> Result<Arc<dyn Store>, StartError> {
-        let identity = Identity { schema_version: SCHEMA_VERSION, genesis: self.spec.hash().0, chain: id.0 };
-        let options = RocksOptions {
-            cache_bytes: usize::try_from(self.config.storage.cache_bytes).unwrap_or(usize::MAX),
-            write_buffer_bytes: usize::try_from(self.config.storage.write_buffer_bytes).unwrap_or(usize::MAX),
-            ..RocksOptions::default()
-        };
-        let path = self.directory(id).join("store");
+        let (identity, options) = (identity(self.spec, id), store_options(self.config));
+        let path = store_directory(self.config, id);
         std::fs::create_dir_all(self.directory(id)).map_err(|fault| system("data directory", &fault))?;
         // After a start anew a read that began before may hold the store for a moment.
         let end = std::time::Instant::now() + STORE_WAIT;

@@ -301,8 +301,10 @@ impl NodeConfig {
     /// # Errors
     /// [`ConfigError::Toml`] and [`ConfigError::Field`].
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text)
-            .map_err(|source| ConfigError::Toml { path: PathBuf::new(), reason: source.to_string() })?;
+        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Toml {
+            path: PathBuf::new(),
+            reason: source.to_string().trim_end().to_owned(),
+        })?;
         config.validate()?;
         Ok(config)
     }
@@ -444,7 +446,7 @@ pub enum ConfigError {
         bytes: u64,
     },
     /// Not TOML of the expected shape.
-    #[error("{}: {reason}Mend: correct the line shown; docs/node.toml shows every field", .path.display())]
+    #[error("{}{reason}. Mend: correct the line shown; docs/node.toml shows every field", in_path(.path))]
     Toml {
         /// The file; empty for a text.
         path: PathBuf,
@@ -457,6 +459,15 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// The field that it is about, such as `rest.limits.wait_ms`, where it is about one.
+    #[must_use]
+    pub fn field(&self) -> Option<String> {
+        match self {
+            Self::Field(FieldError { section, field, .. }) => Some(format!("{section}.{field}")),
+            Self::Io { .. } | Self::TooLarge { .. } | Self::Toml { .. } => None,
+        }
+    }
+
     fn in_file(mut self, file: &Path) -> Self {
         match &mut self {
             Self::Toml { path, .. } | Self::Field(FieldError { path, .. }) => file.clone_into(path),
@@ -466,9 +477,14 @@ impl ConfigError {
     }
 }
 
+/// The file before what is wrong in it; nothing for a text.
+fn in_path(path: &Path) -> String {
+    if path.as_os_str().is_empty() { String::new() } else { format!("{}: ", path.display()) }
+}
+
 /// A field says something impossible.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}[{section}] {field}: {problem}", .path.display())]
+#[error("{}[{section}] {field}: {problem}", in_path(.path))]
 pub struct FieldError {
     /// The file; empty for a text.
     pub path: PathBuf,
@@ -508,7 +524,9 @@ pub enum FieldProblem {
         chain: u32,
     },
     /// Not exactly one source.
-    #[error("Mend: give exactly one of passphrase_file and passphrase_credential")]
+    #[error(
+        "the passphrase has no source, or two. Mend: give exactly one of passphrase_file and passphrase_credential"
+    )]
     PassphraseSources,
     /// Not the name of a file in the credentials folder.
     #[error("is no file name. Mend: name the credential as the service manager does")]
@@ -527,7 +545,7 @@ pub enum FieldProblem {
     TokenHash,
     /// Not a log filter.
     #[error(
-        "is no log filter: {reason}. Mend: write a level such as info, or levels such as info,network=debug"
+        "{reason}. Mend: write a level such as info, or a level and those of parts, such as info,network=debug"
     )]
     Filter {
         /// Why not.
@@ -589,7 +607,8 @@ mod tests {
             ("[rest.limits]", "wait_ms = 1", "[rest.limits] wait_ms"),
             ("[rest.limits]", "connections = 0", "[rest.limits] connections"),
             ("[rest.limits]", "body_bytes = 99999999999", "[rest.limits] body_bytes"),
-            ("[log]", "level = \"info,network=loud\"", "[log] level"),
+            ("[log]", "level = \"info,network=loud\"", "[log] level: \"loud\" is no level"),
+            ("[log]", "level = \"shout\"", "the levels are off, error, warn, info, debug, trace"),
             ("[consensus]", "retry_ms = 0", "[consensus] retry_ms"),
             ("[[rest.tokens]]", "name = \"a\"\nsha256 = \"00\"\nscopes = [\"read\"]", "[rest] tokens.sha256"),
             ("[rest]", "listen = \"here\"", "listen"),
@@ -598,7 +617,8 @@ mod tests {
         ];
         for (section, lines, expected) in cases {
             let message = refused(section, lines);
-            assert!(message.contains(expected) && message.contains("Mend"), "{section} {lines}: {message}");
+            assert!(message.contains(expected), "{section} {lines}: {message}");
+            assert_eq!(message.matches(". Mend: ").count(), 1, "{section} {lines}: {message}");
         }
         let keys = [
             ("passphrase_credential = \"c\"", "[keys] passphrase_file"),
@@ -606,7 +626,8 @@ mod tests {
         ];
         for (line, expected) in keys {
             let message = NodeConfig::parse(&format!("{}\n{line}", minimal())).unwrap_err().to_string();
-            assert!(message.contains(expected) && message.contains("Mend"), "{line}: {message}");
+            assert!(message.contains(expected), "{line}: {message}");
+            assert_eq!(message.matches(". Mend: ").count(), 1, "{line}: {message}");
         }
         let chains = minimal().replace("[keys]", "chains = []\n[keys]");
         assert!(NodeConfig::parse(&chains).unwrap_err().to_string().contains("[node] chains: is empty"));
@@ -646,7 +667,11 @@ mod tests {
         assert_eq!(config.keys.passphrase_file, Some(folder.path().join("p")));
         std::fs::write(&path, "[node]").unwrap();
         let message = NodeConfig::load(&path).unwrap_err().to_string();
-        assert!(message.contains("node.toml") && message.contains("Mend"), "{message}");
+        assert!(message.contains("node.toml: ") && message.contains(". Mend: "), "{message}");
+        std::fs::write(&path, format!("{}\n[log]\nlevel = \"shout\"", minimal())).unwrap();
+        let fault = NodeConfig::load(&path).unwrap_err();
+        assert_eq!(fault.field().as_deref(), Some("log.level"));
+        assert!(fault.to_string().contains("node.toml: [log] level: \"shout\""), "{fault}");
         assert!(NodeConfig::load(&folder.path().join("none")).unwrap_err().to_string().contains("Mend"));
     }
 }

@@ -4,7 +4,21 @@
 //! | --- | --- |
 //! | at least the reserve | votes |
 //! | below the reserve | stops voting, and follows: what the others decide is written into the reserve |
-//! | below half the reserve | writes nothing any more; the other half is for what the databases do by themselves |
+//! | below half the reserve | begins nothing that writes; the other half is for what goes on by itself |
+//!
+//! What goes on without room, and why it must:
+//!
+//! - *What was handed over before*: the writes in the line to the storage thread and one block at the executor. They are
+//!   bounded, and a height that was begun must be whole.
+//! - *The engine's journal*: a few hundred bytes a view, synced. The engine votes to skip views that it takes no other part in,
+//!   and no vote may leave that the journal does not hold. Where that write fails the node halts with code 4.
+//! - *A divergence*: its mark, its report, and what the start after it takes back. A node whose state is wrong must know it,
+//!   and the report is the only witness. It fits into a quarter of the smallest reserve.
+//! - *A start*: the pair of journal and database, and the genesis of an empty one. It comes before the first look.
+//! - *The databases*: flushes and compactions of what was written before.
+//!
+//! Everything else is refused or put off: blocks, batches, evidence, execution and deletions in `chain`, the mark of a
+//! divergence that passed and the proof of passage in `driver.rs`, submissions at the edge.
 //!
 //! Going back up takes [`RESUME_PERCENT`] of the bound, so that a node does not flap. Asking the file system is cheap,
 //! so a device that is near the reserve is asked often: what another program writes between two looks must fit into
@@ -13,6 +27,9 @@
 use std::time::Duration;
 
 use chain::Room;
+use chain::rollback::FINDINGS_BYTES_MAX;
+
+use crate::config::DISK_RESERVE_BYTES_BOUNDS;
 
 /// A bound must be passed by this much on the way up.
 const RESUME_PERCENT: u64 = 110;
@@ -22,6 +39,11 @@ const RELAXED: Duration = Duration::from_secs(1);
 const NEAR: Duration = Duration::from_millis(50);
 /// See [`NEAR`].
 const NEAR_TIMES: u64 = 4;
+
+const _: () = assert!(
+    FINDINGS_BYTES_MAX as u64 <= DISK_RESERVE_BYTES_BOUNDS.0 / 4,
+    "the report of a divergence fits into what is left without room"
+);
 
 /// Watches one device.
 #[derive(Debug)]
@@ -54,6 +76,11 @@ impl DiskWatch {
     fn is_above(&self, bound_bytes: u64, was_above: bool) -> bool {
         let percent = if was_above { 100 } else { RESUME_PERCENT };
         self.free_bytes >= bound_bytes / 100 * percent
+    }
+
+    /// Whether anything may be written that can wait.
+    pub(crate) const fn may_write(&self) -> bool {
+        !matches!(self.room, Room::None)
     }
 
     /// When to look again.
@@ -93,6 +120,16 @@ mod tests {
             (1_100, Some(Room::Enough)),
         ] {
             assert_eq!(disk.look(free), expected, "{free}");
+        }
+    }
+
+    #[test]
+    fn what_can_wait_is_not_written_below_half_the_reserve() {
+        let mut disk = DiskWatch::new(1_000);
+        assert!(disk.may_write(), "nothing is known yet");
+        for (free, may_write) in [(999, true), (500, true), (499, false), (549, false), (550, true)] {
+            disk.look(free);
+            assert_eq!(disk.may_write(), may_write, "{free}");
         }
     }
 

@@ -1,8 +1,10 @@
-//! What a node does when its result differs from a certified one (PROTOCOL rule 14): it keeps what it found beside its
-//! database, and starts anew, which takes the heights back and executes them once more; or it halts.
+//! What a node does when its result differs from a certified one (PROTOCOL rule 14): it marks that in its database, keeps
+//! what it found beside it, and starts anew, which takes the heights back and executes them once more; or it halts.
 //!
 //! The rules are in `chain::rollback`; here are the files. A report is a folder of its own, named by the count of
-//! divergences, which is bounded: one that is written again after the same divergence replaces itself.
+//! divergences, which is bounded: one that is written again after the same divergence replaces itself. Its `report.txt`
+//! is written last. The mark is durable before the first byte of the report: a node that dies in between knows that it
+//! diverged, and the next start writes the report before it takes anything back.
 
 use std::fs;
 use std::io;
@@ -10,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chain::RowFault;
-use chain::rollback::{Divergence, Finding, Verdict};
+use chain::rollback::{Divergence, Finding, REPORT, Stage, Verdict};
 use ledger::records::Claim;
 use ledger::values::Height;
 use storage::Store;
@@ -38,8 +40,15 @@ impl Divergences {
     /// # Errors
     /// [`RowFault`].
     pub(crate) fn open(directory: &Path, store: Arc<dyn Store>) -> Result<Self, RowFault> {
-        let open = Divergence::roll_back(store.as_ref())?;
-        let divergences = Self { directory: directory.to_owned(), store, open };
+        let mut divergences = Self { directory: directory.to_owned(), store, open: None };
+        let found = Divergence::read(divergences.store.as_ref())?;
+        if let Some(found) = found.filter(|found| found.stage == Stage::Found)
+            && !divergences.report_of(&found).join(REPORT).exists()
+        {
+            let kept = divergences.keep_report(&found);
+            tracing::warn!(kept, "this node ended between a divergence and its report");
+        }
+        divergences.open = Divergence::roll_back(divergences.store.as_ref())?;
         if let Some(report) = divergences.open_report() {
             let height = divergences.open.map_or(Height(0), |open| open.back_to);
             tracing::warn!(%height, report = %report.display(), "taken back to the last certified height: it executes once more");
@@ -59,25 +68,35 @@ impl Divergences {
     /// The chain diverged and stopped.
     pub(crate) fn found(&mut self, own: Claim, certified: Claim, back_to: Height) -> Result<Next, RowFault> {
         let verdict = Divergence::judge(self.store.as_ref(), own, certified, back_to)?;
+        // A node that halts has an earlier mark, or too many of them: it knows already.
+        if let Verdict::RollBack(divergence) = verdict {
+            divergence.begin(self.store.as_ref())?;
+        }
         let (Verdict::RollBack(divergence) | Verdict::Halt(divergence)) = verdict;
-        let findings = divergence.findings(self.store.as_ref())?;
-        let report = self.report_of(&divergence);
-        let kept = keep(&report, &findings).map_or_else(
-            |fault| format!("no report could be written to {}: {fault}", report.display()),
-            |()| format!("the report lies in {}", report.display()),
-        );
+        let kept = self.keep_report(&divergence);
         let cause = format!(
             "at height {} this node computed {} but the quorum certified {}; {kept}",
             own.height, own.result, certified.result
         );
         Ok(match verdict {
-            Verdict::RollBack(divergence) => {
-                divergence.begin(self.store.as_ref())?;
+            Verdict::RollBack(_) => {
                 tracing::error!(cause, "diverged: this node starts anew and executes once more");
                 Next::StartAnew
             }
             Verdict::Halt(_) => Next::Halt(format!("{cause}; it diverged before and does not try again")),
         })
+    }
+
+    /// Writes the report of a divergence; says for people where it lies, or why there is none. Without one the node goes on:
+    /// the mark decides what it does.
+    fn keep_report(&self, divergence: &Divergence) -> String {
+        let report = self.report_of(divergence);
+        let findings = divergence.findings(self.store.as_ref()).map_err(|fault| fault.to_string());
+        let kept = findings.and_then(|findings| keep(&report, &findings).map_err(|fault| fault.to_string()));
+        kept.map_or_else(
+            |fault| format!("no report could be written to {}: {fault}", report.display()),
+            |()| format!("the report lies in {}", report.display()),
+        )
     }
 
     /// Results up to this height are certified.
@@ -102,7 +121,8 @@ fn keep(folder: &Path, findings: &[Finding]) -> io::Result<()> {
         _ => {}
     }
     fs::create_dir_all(folder)?;
-    for finding in findings {
+    // The findings begin with the report, which says that all of them are there.
+    for finding in findings.iter().rev() {
         let path = folder.join(&finding.name);
         fs::write(&path, &finding.bytes)?;
         fs::File::open(&path)?.sync_all()?;
@@ -116,7 +136,7 @@ mod tests {
     use genesis::dev::{LocalnetPlan, localnet};
     use ledger::records::{Block, BlockBody, BlockHeader, GenesisSpec};
     use ledger::values::{Amount, ChainId, Epoch, ResultHash, Sequential, TimestampMs, ValidatorIndex, View};
-    use storage::{Identity, MemoryStore};
+    use storage::{Durability, Identity, MemoryStore, Table, WriteSet};
 
     use super::*;
 
@@ -147,14 +167,59 @@ mod tests {
         executor.execute(&next).unwrap().claim
     }
 
-    #[test]
-    fn the_first_divergence_is_taken_back_and_the_second_halts_with_its_report_on_disk() {
-        let folder = tempfile::tempdir().unwrap();
+    /// A store with two heights, the claim of the second, and another one that a quorum certified.
+    fn diverged() -> (GenesisSpec, Arc<dyn Store>, Claim, Claim) {
         let spec = localnet(&LocalnetPlan::new(4), &[6; 32]).unwrap().spec;
         let identity = Identity { schema_version: 1, genesis: spec.hash().0, chain: 0 };
         let store: Arc<dyn Store> = Arc::new(MemoryStore::fresh(&identity));
         let (_, own) = (execute(&spec, &store), execute(&spec, &store));
         let certified = Claim { result: ResultHash([9; 32]), ..own };
+        (spec, store, own, certified)
+    }
+
+    #[test]
+    fn a_divergence_is_marked_before_its_report_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, store, own, certified) = diverged();
+        // What is about to be reported cannot be read.
+        let digest = Archive::new(store.as_ref()).digest(Height(2)).unwrap().unwrap();
+        let mut set = WriteSet::new();
+        set.put(Table::Blocks, digest.0, b"no block".to_vec());
+        store.write(set, Durability::Synced).unwrap();
+        let mut divergences = Divergences::open(folder.path(), Arc::clone(&store)).unwrap();
+        assert_eq!(divergences.found(own, certified, Height(1)).unwrap(), Next::StartAnew);
+        let marked = Divergence::read(store.as_ref()).unwrap().expect("the node knows that it diverged");
+        assert_eq!((marked.stage, marked.own), (Stage::Found, own));
+        assert!(!folder.path().join("divergence-1").join(REPORT).exists());
+    }
+
+    #[test]
+    fn a_node_that_died_before_its_report_writes_it_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, store, own, certified) = diverged();
+        let Verdict::RollBack(found) = Divergence::judge(store.as_ref(), own, certified, Height(1)).unwrap()
+        else {
+            panic!("the first one is taken back")
+        };
+        found.begin(store.as_ref()).unwrap();
+        let report = folder.path().join("divergence-1");
+        // It died in the middle of the report.
+        fs::create_dir_all(&report).unwrap();
+        fs::write(report.join("height-2.block"), b"half of").unwrap();
+
+        let divergences = Divergences::open(folder.path(), Arc::clone(&store)).unwrap();
+        assert_eq!(divergences.open_report(), Some(report.clone()));
+        let text = fs::read_to_string(report.join(REPORT)).unwrap();
+        assert!(text.contains(&own.result.to_string()), "{text}");
+        let block = fs::read(report.join("height-2.block")).unwrap();
+        assert!(block.len() > b"half of".len(), "written before the height was taken back");
+        assert_eq!(Archive::new(store.as_ref()).head().unwrap().unwrap().height, Height(1));
+    }
+
+    #[test]
+    fn the_first_divergence_is_taken_back_and_the_second_halts_with_its_report_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let (spec, store, own, certified) = diverged();
         let back_to = Height(1);
         let again = || Divergences::open(folder.path(), Arc::clone(&store)).unwrap();
 

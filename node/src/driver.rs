@@ -8,36 +8,38 @@
 //!                                           └─ network, engine replies, metrics
 //! ```
 //!
+//! Inputs that wait are taken together, by turns: whoever floods one way in delays nobody on another.
+//!
 //! The queues to the threads have no bound of their own: what can be in them is bounded by what the chain lets in
-//! (batches per sealer, open blocks, one execution, one answer per peer).
+//! (batches per sealer, open blocks, one execution, one answer per peer and lane).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chain::{
-    Answer, Archive, Chain, ChainConfig, Effect, Executed, Executor, Frame, Input, Lane, Now, Question,
-    Report, Request, Room, Ticket, Turn,
-};
-use consensus::{Recipients, Reply, Request as Asked, Requests};
-use ledger::values::{BlockDigest, Canonical, NodeIndex, TimestampMs, ValidatorIndex, View};
+use chain::{Archive, Chain, ChainConfig, Effect, Executor, Frame, Input, Lane, Now, Report, Request, Room};
+use consensus::Requests;
+use ledger::values::{NodeIndex, TimestampMs};
 use network::{LaneReceiver, Network};
-use storage::{Durability, Store, WriteSet};
+use seam::Questions;
+use storage::Store;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use crate::admission::{Admission, Submission, wall_clock};
 use crate::disk::DiskWatch;
 use crate::divergence::{Divergences, Next};
+use crate::gather::by_turns;
 use crate::handle::{HaltCode, Status, Voting};
-use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions, executor_queue};
+use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions};
+use crate::rarely::Rarely;
 use crate::standing::{Passage, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::ChainMetrics;
 use crate::verifier::{Unverified, Verified, Verifier};
+use crate::workers::{Done, DoneSender, StorageJob, halts, spawn_executor, spawn_storage};
 
 /// How often clocks and statistics are looked at.
 const LOOK_AROUND_MS: u64 = 1_000;
@@ -65,46 +67,15 @@ pub(crate) struct Parts {
     pub(crate) metrics: ChainMetrics,
 }
 
-/// How to answer the engine.
-enum PendingReply {
-    Proposal(Reply<[u8; 32]>),
-    Verdict(Reply<bool>),
-}
-
-impl PendingReply {
-    fn is_cancelled(&self) -> bool {
-        match self {
-            Self::Proposal(reply) => reply.is_cancelled(),
-            Self::Verdict(reply) => reply.is_cancelled(),
-        }
-    }
-}
-
-/// What the threads report.
-enum Done {
-    Input(Input),
-    Executed(Executed, Duration),
-    Persisted(BlockDigest, Duration),
-    Verified { verified: Vec<Verified>, transactions: usize, took: Duration },
-    Halt(HaltCode, String),
-}
-
-struct StorageJob {
-    set: WriteSet,
-    durability: Durability,
-    then: Option<BlockDigest>,
-}
-
 /// One chain in motion.
 pub(crate) struct Driver {
     parts: Parts,
     started: Instant,
     wall_offset_ms: i64,
-    replies: BTreeMap<Ticket, PendingReply>,
-    next_ticket: u64,
+    questions: Questions,
     wake: tokio::time::Instant,
     done: mpsc::UnboundedReceiver<Done>,
-    done_sender: mpsc::UnboundedSender<Done>,
+    done_sender: DoneSender,
     to_storage: blocking::Sender<StorageJob>,
     to_verifier: blocking::Sender<Unverified>,
     to_executor: ExecutorQueue,
@@ -115,6 +86,20 @@ pub(crate) struct Driver {
     passage: Option<Passage>,
     executing: Option<(TimestampMs, Option<Bytes>)>,
     threads: Vec<JoinHandle<()>>,
+    rarely: Rarely,
+}
+
+/// Where inputs come from.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    /// What the consensus engine asks.
+    Engine,
+    /// What the threads report.
+    Threads,
+    /// Frames of a lane; in it the peers take turns.
+    Peers(Lane),
+    /// Submitted transactions.
+    Clients,
 }
 
 /// Why a driver ended by itself.
@@ -132,9 +117,10 @@ impl Driver {
         let (done_sender, done) = mpsc::unbounded_channel();
         let (to_storage, storage) = spawn_storage(Arc::clone(&parts.store), done_sender.clone())?;
         let to_driver = done_sender.clone();
-        let (to_verifier, verifier) = parts.verifier.clone().spawn(move |verified, transactions, took| {
+        let report = move |verified, transactions, took| {
             let _stopping = to_driver.send(Done::Verified { verified, transactions, took }).is_err();
-        })?;
+        };
+        let (to_verifier, verifier) = parts.verifier.clone().spawn(halts(&done_sender), report)?;
         let (to_executor, executor) = spawn_executor(executor, done_sender.clone())?;
         let started = Instant::now();
         let now = tokio::time::Instant::now();
@@ -144,8 +130,7 @@ impl Driver {
             parts,
             started,
             wall_offset_ms: 0,
-            replies: BTreeMap::new(),
-            next_ticket: 0,
+            questions: Questions::default(),
             wake: now,
             done,
             done_sender,
@@ -159,6 +144,7 @@ impl Driver {
             passage: None,
             executing: None,
             threads: vec![storage, verifier, executor],
+            rarely: Rarely::default(),
         };
         driver.wall_offset_ms = driver.wall_offset();
         driver.passage = driver.parts.rejoining.is_some().then(|| Passage::new(driver.now().elapsed_ms));
@@ -178,7 +164,7 @@ impl Driver {
         let join = move || threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
         match tokio::task::spawn_blocking(join).await {
             Ok(0) => end,
-            _ => end.or(Some(End::Halt(HaltCode::Execution))),
+            _ => end.or(Some(End::Halt(HaltCode::Thread))),
         }
     }
 
@@ -204,7 +190,7 @@ impl Driver {
         let [control, block, batch, sync] = self.parts.lanes.as_mut_slice() else { return Vec::new() };
         let frame = |(from, bytes): (u16, Bytes)| vec![Input::Frame { from: NodeIndex(from), bytes }];
         tokio::select! {
-            Some(request) = self.parts.requests.recv() => self.asked(request),
+            Some(request) = self.parts.requests.recv() => vec![self.questions.asked(request)],
             Some(done) = self.done.recv() => self.finished(done),
             Some(received) = control.recv() => frame(received),
             Some(received) = block.recv() => frame(received),
@@ -217,20 +203,30 @@ impl Driver {
 
     /// Adds what waits already: under load one look at the chain serves many inputs.
     fn gather(&mut self, mut inputs: Vec<Input>) -> Vec<Input> {
-        while inputs.len() < INPUTS_PER_STEP_MAX {
-            if let Some(request) = self.parts.requests.try_recv() {
-                inputs.extend(self.asked(request));
-            } else if let Ok(done) = self.done.try_recv() {
-                inputs.extend(self.finished(done));
-            } else if let Some((from, bytes)) = self.parts.lanes.iter_mut().find_map(LaneReceiver::try_recv) {
-                inputs.push(Input::Frame { from: NodeIndex(from), bytes });
-            } else if let Ok(submission) = self.parts.submissions.try_recv() {
-                inputs.extend(self.submitted(submission));
-            } else {
-                break;
+        by_turns(&SOURCES, &mut inputs, INPUTS_PER_STEP_MAX, |source| self.take(source));
+        inputs
+    }
+
+    /// The next thing of a source, if one waits.
+    fn take(&mut self, source: Source) -> Option<Vec<Input>> {
+        match source {
+            Source::Engine => {
+                let request = self.parts.requests.try_recv()?;
+                Some(vec![self.questions.asked(request)])
+            }
+            Source::Threads => {
+                let done = self.done.try_recv().ok()?;
+                Some(self.finished(done))
+            }
+            Source::Peers(lane) => {
+                let (from, bytes) = self.parts.lanes.get_mut(lane.index())?.try_recv()?;
+                Some(vec![Input::Frame { from: NodeIndex(from), bytes }])
+            }
+            Source::Clients => {
+                let submission = self.parts.submissions.try_recv().ok()?;
+                Some(self.submitted(submission))
             }
         }
-        inputs
     }
 
     fn now(&self) -> Now {
@@ -284,7 +280,14 @@ impl Driver {
                 let checked = |Verified { digest, first_bad }| Input::SignaturesChecked { digest, first_bad };
                 verified.into_iter().map(checked).collect()
             }
-            Done::Input(input) => vec![input],
+            Done::Served { to, lane, fault } => {
+                if let Some(fault) = fault
+                    && let Some(times) = self.rarely.count(to.0, "unserved")
+                {
+                    tracing::warn!(peer = to.0, %fault, times, "could not serve a peer from disk");
+                }
+                vec![Input::Served { to, lane }]
+            }
             Done::Halt(code, cause) => {
                 self.halt_with(code, &cause);
                 Vec::new()
@@ -292,60 +295,11 @@ impl Driver {
         }
     }
 
-    // ---- the engine ----------------------------------------------------------------------------------------------
-
-    fn asked(&mut self, request: Asked) -> Vec<Input> {
-        match request {
-            Asked::Propose { slot, parent, reply } => {
-                let turn = turn(slot, parent);
-                vec![self.ask(Question::Propose { turn }, PendingReply::Proposal(reply))]
-            }
-            Asked::Validate { slot, parent, digest, reply } => {
-                let question = Question::Validate { turn: turn(slot, parent), digest: BlockDigest(digest) };
-                vec![self.ask(question, PendingReply::Verdict(reply))]
-            }
-            Asked::Available { view, digest, reply, .. } => {
-                let question = Question::Available { view: View(view), digest: BlockDigest(digest) };
-                vec![self.ask(question, PendingReply::Verdict(reply))]
-            }
-            Asked::Disseminate { digest, to, .. } => {
-                let to = match to {
-                    Recipients::All => None,
-                    Recipients::Some(validators) => {
-                        Some(validators.into_iter().map(ValidatorIndex).collect())
-                    }
-                };
-                vec![Input::Disseminate { digest: BlockDigest(digest), to }]
-            }
-            Asked::Finalized(proof) => vec![Input::Finalized {
-                view: proof.view,
-                digest: proof.digest,
-                certificate: Bytes::from(proof.encode()),
-            }],
-            Asked::Evidence(evidence) => vec![Input::Misbehaved {
-                validator: ValidatorIndex(evidence.validator),
-                evidence: Bytes::from(evidence.bytes),
-            }],
-        }
-    }
-
-    fn ask(&mut self, question: Question, reply: PendingReply) -> Input {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket = self.next_ticket.wrapping_add(1);
-        self.replies.insert(ticket, reply);
-        Input::Asked { ticket, question }
-    }
-
+    /// Tells the chain what the engine gave up.
     fn drop_cancelled(&mut self) {
-        let cancelled: Vec<_> = self
-            .replies
-            .iter()
-            .filter(|(_, reply)| reply.is_cancelled())
-            .map(|(ticket, _)| *ticket)
-            .collect();
-        for ticket in cancelled {
-            self.replies.remove(&ticket);
-            self.step([Input::Cancelled(ticket)]);
+        let cancelled = self.questions.cancelled();
+        if !cancelled.is_empty() {
+            self.step(cancelled);
         }
     }
 
@@ -368,8 +322,10 @@ impl Driver {
                 self.executing = Some((block.block.header.timestamp, block.certificate.clone()));
                 self.hand(|driver| driver.to_executor.send(ExecutorJob::Execute(block)).is_ok());
             }
-            Effect::Serve { to, held, request } => self.serve(to, held, request),
-            Effect::Reply { ticket, answer } => self.answer(ticket, answer),
+            Effect::Serve { to, lane, held, request } => self.serve(to, lane, held, request),
+            Effect::Reply { ticket, answer } => {
+                let _question = self.questions.answer(ticket, answer);
+            }
             Effect::WakeAt { elapsed_ms } => {
                 self.wake = tokio::time::Instant::from_std(self.started) + Duration::from_millis(elapsed_ms);
             }
@@ -377,45 +333,33 @@ impl Driver {
         }
     }
 
-    /// A thread that is gone has reported why before; the halt is on its way.
+    /// A thread that is gone has reported why before: that halt comes first.
     fn hand(&self, send: impl FnOnce(&Self) -> bool) {
         if !send(self) {
             let _stopping =
-                self.done_sender.send(Done::Halt(HaltCode::Store, "a worker thread ended".into())).is_err();
+                self.done_sender.send(Done::Halt(HaltCode::Thread, "a thread has ended".into())).is_err();
         }
     }
 
-    fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        match (self.replies.remove(&ticket), answer) {
-            (Some(PendingReply::Proposal(reply)), Answer::Proposal(digest)) => {
-                let _late = reply.send(digest.0);
-            }
-            (Some(PendingReply::Verdict(reply)), Answer::Verdict(verdict)) => {
-                let _late = reply.send(verdict);
-            }
-            // Dropping the reply declines.
-            _ => {}
-        }
-    }
-
-    fn serve(&self, to: NodeIndex, held: Vec<Frame>, request: Option<Request>) {
+    fn serve(&self, to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request>) {
         let (store, network) = (Arc::clone(&self.parts.store), self.parts.network.clone());
-        let (lane, done) = (self.parts.first_lane + Lane::Sync.index(), self.done_sender.clone());
+        let (number, done) = (self.parts.first_lane + lane.index(), self.done_sender.clone());
         tokio::task::spawn_blocking(move || {
-            let read = request.map(|request| Archive::new(store.as_ref()).serve(&request));
-            let read = read.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|fault| {
-                tracing::warn!(peer = to.0, %fault, "could not serve a peer from disk");
-                Vec::new()
-            });
+            let (read, fault) = match request.map(|request| Archive::new(store.as_ref()).serve(&request)) {
+                None => (Vec::new(), None),
+                Some(Ok(frames)) => (frames, None),
+                Some(Err(fault)) => (Vec::new(), Some(fault)),
+            };
             for frame in held.into_iter().chain(read) {
-                let _lost = network.try_send(to.0, lane, frame.encode()).is_err();
+                let _lost = network.try_send(to.0, number, frame.encode()).is_err();
             }
-            let _stopping = done.send(Done::Input(Input::Served(to))).is_err();
+            let _stopping = done.send(Done::Served { to, lane, fault }).is_err();
         });
     }
 
     fn report(&mut self, report: &Report) {
         let chain = self.parts.config.rules.chain.0;
+        self.parts.metrics.report(report);
         match report {
             Report::Final { height } => {
                 tracing::trace!(chain, height = height.0, "final");
@@ -425,16 +369,18 @@ impl Driver {
             }
             Report::Certified { height } => {
                 tracing::trace!(chain, height = height.0, "certified");
-                if let Err(fault) = self.parts.divergences.certified(*height) {
+                // Where it can wait: a later height passes a divergence too.
+                if self.disk.may_write()
+                    && let Err(fault) = self.parts.divergences.certified(*height)
+                {
                     self.halt_with(HaltCode::Store, &fault.to_string());
                 }
             }
+            Report::Sealed { transactions } => tracing::trace!(chain, transactions, "sealed"),
             Report::Expired { transactions } => {
-                self.parts.metrics.expired_transactions.inc_by(transactions.len() as u64);
                 self.parts.admission.depart(transactions.iter().map(|id| (id, None)));
             }
             Report::Evidence { validator, kind } => {
-                self.parts.metrics.evidence_records.inc();
                 tracing::warn!(
                     chain,
                     validator = validator.0,
@@ -442,14 +388,29 @@ impl Driver {
                     "a validator broke the rules; evidence kept"
                 );
             }
+            Report::EvidenceDropped { validator, kind } => {
+                let kind = *kind;
+                if let Some(times) = self.rarely.count(validator.0, kind) {
+                    tracing::warn!(
+                        chain,
+                        validator = validator.0,
+                        kind,
+                        times,
+                        "a validator broke the rules once more; not kept"
+                    );
+                }
+            }
             Report::Distrusted { node, reason } => {
-                self.parts.metrics.distrusted_peers.inc();
-                tracing::warn!(
-                    chain,
-                    node = node.0,
-                    reason,
-                    "a peer sent something wrong and is not asked for a while"
-                );
+                let reason = *reason;
+                if let Some(times) = self.rarely.count(node.0, reason) {
+                    tracing::warn!(
+                        chain,
+                        node = node.0,
+                        reason,
+                        times,
+                        "a peer sent something wrong and is not asked for a while"
+                    );
+                }
             }
             Report::Diverged { own, certified, back_to } => {
                 // Nothing more is read from what is about to be taken back.
@@ -484,7 +445,7 @@ impl Driver {
         let is_behind = status
             .highest_announced
             .is_none_or(|announced| status.executed_height.0.saturating_add(BEHIND_HEIGHTS) < announced.0);
-        let is_proven = passage.is_proven_by(now_ms, timestamp, is_behind);
+        let is_proven = passage.is_proven_by(now_ms, timestamp, is_behind) && self.disk.may_write();
         let (Some(certificate), Some(files), true) = (certificate, &self.parts.rejoining, is_proven) else {
             return;
         };
@@ -499,11 +460,15 @@ impl Driver {
 
     // ---- surroundings --------------------------------------------------------------------------------------------
 
-    /// Looks at the clocks and at what the store counts.
+    /// Looks at the clocks, at what the store counts, and at the one thread that does not report here.
     fn look_around(&mut self) {
+        if let Some(cause) = self.parts.admission.panicked().map(str::to_owned) {
+            self.halt_with(HaltCode::Thread, &cause);
+        }
         let offset = self.wall_offset();
         let step = offset - self.wall_offset_ms;
         if step.abs() > CLOCK_STEP_MS {
+            self.parts.metrics.clock_step();
             tracing::warn!(
                 step_ms = step,
                 "the wall clock was set; timeouts of the engine are off for that long"
@@ -577,70 +542,20 @@ impl Driver {
 const BEHIND_HEIGHTS: u64 = 5;
 /// Inputs that are taken together.
 const INPUTS_PER_STEP_MAX: usize = 64;
+/// Each has its turn before any has its next one.
+const SOURCES: [Source; 7] = [
+    Source::Engine,
+    Source::Threads,
+    Source::Peers(Lane::Control),
+    Source::Peers(Lane::Block),
+    Source::Peers(Lane::Batch),
+    Source::Peers(Lane::Sync),
+    Source::Clients,
+];
+const _: () = assert!(SOURCES.len() == 3 + Lane::ALL.len(), "no lane is forgotten");
+const _: () = assert!(
+    INPUTS_PER_STEP_MAX >= 8 * SOURCES.len(),
+    "a source that has much to say has a share in each step"
+);
 /// How often pending transactions that ran out of time are forgotten.
 const EXPIRE_EVERY_BLOCKS: u64 = 64;
-
-fn turn(slot: consensus::Slot, parent: [u8; 32]) -> Turn {
-    Turn { view: View(slot.view), leader: ValidatorIndex(slot.leader), parent: BlockDigest(parent) }
-}
-
-/// Writes in order; several synced writes that wait together share the disk's wait.
-fn spawn_storage(
-    store: Arc<dyn Store>,
-    done: mpsc::UnboundedSender<Done>,
-) -> std::io::Result<(blocking::Sender<StorageJob>, JoinHandle<()>)> {
-    let (sender, receiver) = blocking::channel::<StorageJob>();
-    let thread = std::thread::Builder::new().name("storage".into()).spawn(move || {
-        while let Ok(first) = receiver.recv() {
-            let started = Instant::now();
-            let mut durable = Vec::new();
-            let mut must_sync = false;
-            for StorageJob { set, durability, then } in std::iter::once(first).chain(receiver.try_iter()) {
-                if let Err(fault) = store.write(set, Durability::Buffered) {
-                    let _stopping = done.send(Done::Halt(HaltCode::Store, fault.to_string())).is_err();
-                    return;
-                }
-                must_sync |= durability == Durability::Synced;
-                durable.extend(then);
-            }
-            if must_sync && let Err(fault) = store.sync() {
-                let _stopping = done.send(Done::Halt(HaltCode::Store, fault.to_string())).is_err();
-                return;
-            }
-            for digest in durable {
-                let _stopping = done.send(Done::Persisted(digest, started.elapsed())).is_err();
-            }
-        }
-    })?;
-    Ok((sender, thread))
-}
-
-fn spawn_executor(
-    mut executor: Executor<Parallel>,
-    done: mpsc::UnboundedSender<Done>,
-) -> std::io::Result<(ExecutorQueue, JoinHandle<()>)> {
-    let (sender, receiver) = executor_queue();
-    let thread = std::thread::Builder::new().name("executor".into()).spawn(move || {
-        while let Ok(job) = receiver.recv() {
-            let block = match job {
-                ExecutorJob::Execute(block) => block,
-                ExecutorJob::Wallet(question) => {
-                    question.answer(|wallet| executor.wallet(wallet));
-                    continue;
-                }
-            };
-            let started = Instant::now();
-            match executor.execute(&block) {
-                Ok(executed) => {
-                    let _stopping = done.send(Done::Executed(executed, started.elapsed())).is_err();
-                }
-                Err(fault) => {
-                    let code = if fault.is_storage() { HaltCode::Store } else { HaltCode::Execution };
-                    let _stopping = done.send(Done::Halt(code, fault.to_string())).is_err();
-                    return;
-                }
-            }
-        }
-    })?;
-    Ok((sender, thread))
-}

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::config::ConsensusSection;
+use crate::rarely::Rarely;
 use crate::standing::Standing;
 
 /// Threads of the engine's runtime: it waits for disk and network most of the time.
@@ -124,6 +125,11 @@ pub(crate) async fn start(
     }
 }
 
+/// Whether the engine would take its settings.
+pub(crate) fn check(chain: &ChainConfig, section: &ConsensusSection) -> Result<(), EngineError> {
+    Ok(config(chain, &Standing::Votes, section).validate()?)
+}
+
 fn config(chain: &ChainConfig, standing: &Standing, section: &ConsensusSection) -> Config {
     let rules = &chain.rules;
     let own = chain.own_validator;
@@ -169,13 +175,21 @@ pub(crate) async fn feed(
 ) {
     let validators: BTreeMap<u16, u16> =
         chain.validators().iter().zip(0_u16..).map(|(validator, index)| (validator.node.0, index)).collect();
+    let mut rarely = Rarely::default();
     while let Some((from, frame)) = lane.recv().await {
         let Some(validator) = validators.get(&from) else { continue };
         match inbound.try_deliver(*validator, channel, frame) {
             Ok(()) | Err(Refused::LaneFull | Refused::Blocked | Refused::Epoch(_) | Refused::UnknownPeer) => {
             }
             Err(Refused::Size(bytes)) => {
-                tracing::warn!(node = from, bytes, "a consensus frame of an impossible size; cut off");
+                if let Some(times) = rarely.count(from, "size") {
+                    tracing::warn!(
+                        node = from,
+                        bytes,
+                        times,
+                        "a consensus frame of an impossible size; cut off"
+                    );
+                }
                 network.block(from, Duration::from_millis(BLOCK_MS_MAX));
             }
             Err(Refused::Ended) => return,

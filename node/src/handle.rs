@@ -101,4 +101,9 @@ pub enum HaltCode {
         "4: the consensus engine ended, most likely because its journal could not be written; check the disk, then start again"
     )]
     Engine = 4,
+    /// A thread of the node panicked, or the chain's own task did.
+    #[error(
+        "5: a thread of the node panicked, which the line before names; keep the log for the maintainers, then start again, and call them if it happens once more"
+    )]
+    Thread = 5,
 }

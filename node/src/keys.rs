@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ledger::values::{ChainId, SecretKey};
 use wallet::{KeyFile, KeyFileError, KeyKind, Passphrase, PassphraseError, Secret};
 
-use crate::config::KeysSection;
+use crate::config::{ConsensusKeyEntry, KeysSection};
 
 /// The keys a node works with. Zeroed when dropped.
 pub(crate) struct Keys {
@@ -17,11 +17,18 @@ pub(crate) struct Keys {
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The passphrase cannot be read.
-    #[error("[keys] passphrase: {0}")]
-    Passphrase(#[from] PassphraseError),
+    #[error("[keys] {}: {fault}", short(.field))]
+    Passphrase {
+        /// Where it was to come from.
+        field: &'static str,
+        /// Why.
+        fault: PassphraseError,
+    },
     /// A key file cannot be opened.
-    #[error("[keys] {path}: {fault}")]
+    #[error("[keys] {} {path}: {fault}", short(.field))]
     KeyFile {
+        /// Which key.
+        field: &'static str,
         /// The file.
         path: PathBuf,
         /// Why.
@@ -34,17 +41,25 @@ pub enum KeysError {
     NoCredentials,
 }
 
+impl KeysError {
+    /// The field of the configuration that it is about.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        match *self {
+            Self::Passphrase { field, .. } | Self::KeyFile { field, .. } => field,
+            Self::NoCredentials => CREDENTIAL,
+        }
+    }
+}
+
 impl Keys {
     pub(crate) fn load(section: &KeysSection) -> Result<Self, KeysError> {
-        let passphrase = Passphrase::load(&passphrase_path(section)?)?;
-        let network = open(&section.network_key, KeyKind::NetworkKey, &passphrase)?;
+        let passphrase = passphrase(section)?;
+        let network = network_key(section, &passphrase)?;
         let consensus = section
             .consensus_keys
             .iter()
-            .map(|entry| {
-                let key = open(&entry.keystore, KeyKind::ConsensusKey, &passphrase)?;
-                Ok((ChainId(entry.chain), key))
-            })
+            .map(|entry| consensus_key(entry, &passphrase))
             .collect::<Result<_, KeysError>>()?;
         Ok(Self { network, consensus })
     }
@@ -53,6 +68,42 @@ impl Keys {
     pub(crate) fn consensus(&self, chain: ChainId) -> Option<&SecretKey> {
         self.consensus.iter().find(|(id, _)| *id == chain).map(|(_, key)| key)
     }
+}
+
+/// Fields of the configuration.
+const PASSPHRASE_FILE: &str = "keys.passphrase_file";
+const CREDENTIAL: &str = "keys.passphrase_credential";
+const NETWORK_KEY: &str = "keys.network_key";
+const CONSENSUS_KEYS: &str = "keys.consensus_keys";
+
+/// A field within its section.
+fn short(field: &str) -> &str {
+    field.trim_start_matches("keys.")
+}
+
+/// Where the passphrase comes from.
+pub(crate) const fn passphrase_field(section: &KeysSection) -> &'static str {
+    if section.passphrase_file.is_some() { PASSPHRASE_FILE } else { CREDENTIAL }
+}
+
+/// What opens every key file of the node.
+pub(crate) fn passphrase(section: &KeysSection) -> Result<Passphrase, KeysError> {
+    let (field, path) = (passphrase_field(section), passphrase_path(section)?);
+    Passphrase::load(&path).map_err(|fault| KeysError::Passphrase { field, fault })
+}
+
+/// The key that names the node to its peers.
+pub(crate) fn network_key(section: &KeysSection, passphrase: &Passphrase) -> Result<SecretKey, KeysError> {
+    open(NETWORK_KEY, &section.network_key, KeyKind::NetworkKey, passphrase)
+}
+
+/// A key that votes, and its chain.
+pub(crate) fn consensus_key(
+    entry: &ConsensusKeyEntry,
+    passphrase: &Passphrase,
+) -> Result<(ChainId, SecretKey), KeysError> {
+    let key = open(CONSENSUS_KEYS, &entry.keystore, KeyKind::ConsensusKey, passphrase)?;
+    Ok((ChainId(entry.chain), key))
 }
 
 fn passphrase_path(section: &KeysSection) -> Result<PathBuf, KeysError> {
@@ -66,8 +117,13 @@ fn passphrase_path(section: &KeysSection) -> Result<PathBuf, KeysError> {
     }
 }
 
-fn open(path: &Path, kind: KeyKind, passphrase: &Passphrase) -> Result<SecretKey, KeysError> {
-    let fault = |fault| KeysError::KeyFile { path: path.to_owned(), fault: Box::new(fault) };
+fn open(
+    field: &'static str,
+    path: &Path,
+    kind: KeyKind,
+    passphrase: &Passphrase,
+) -> Result<SecretKey, KeysError> {
+    let fault = |fault| KeysError::KeyFile { field, path: path.to_owned(), fault: Box::new(fault) };
     let file = KeyFile::load(path).map_err(fault)?;
     let secret = file.open(passphrase).map_err(fault)?;
     match secret {

@@ -10,8 +10,9 @@
 //! | file | what it says |
 //! | --- | --- |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
+//! | `check.rs`, `settings.rs` | [`check()`]: what a start would refuse; what the parts start with |
 //! | `config.rs`, `keys.rs` | `node.toml`, the node's encrypted keys |
-//! | `driver.rs` | performs what a chain decides; threads, clock steps |
+//! | `driver.rs` | performs what a chain decides; clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
 //! | `engine.rs` | the consensus engine's thread and its frames |
@@ -20,8 +21,9 @@
 //! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
 //! | `http/` | REST, one file per resource |
 //! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
-//! | `telemetry.rs` | logging and metrics |
+//! | `telemetry.rs`, `rarely.rs` | logging and metrics; lines that others can provoke |
 //! | `verifier.rs`, `gather.rs` | signatures of batches; company for what is checked together |
+//! | `workers.rs` | the storage and executor threads; a thread that panics halts the node |
 //! | `strategy.rs` | the ledger's work on all cores |
 //!
 //! # Invariants
@@ -35,6 +37,7 @@
 
 mod admission;
 mod assemble;
+mod check;
 pub mod config;
 mod departed;
 mod disk;
@@ -46,15 +49,19 @@ mod handle;
 pub mod http;
 mod keys;
 mod questions;
+mod rarely;
+mod settings;
 mod standing;
 mod strategy;
 pub mod telemetry;
 pub mod tls;
 pub mod tokens;
 mod verifier;
+mod workers;
 
 pub use admission::Refused;
 pub use assemble::{Ended, Node, SCHEMA_VERSION, StartError, init, run};
+pub use check::{CheckError, Look, check};
 pub use config::NodeConfig;
 pub use engine::EngineError;
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};

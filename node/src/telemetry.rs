@@ -4,11 +4,13 @@
 //! and states, never rates (whoever draws the graph divides); labels are few and come from enums or the genesis file,
 //! never from what a peer or client sends, so the number of series is bounded.
 //!
-//! The drivers call methods of [`ChainMetrics`] and set fields; nothing here blocks or fails.
+//! The drivers call methods of [`ChainMetrics`]; its fields are moved here only, so the compiler names one that nothing
+//! moves. Nothing here blocks or fails.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use chain::Report;
 use ledger::values::ChainId;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
@@ -17,7 +19,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use storage::StoreStatistics;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, LogSection};
 use crate::handle::{HaltCode, Status, Submitted, Voting};
@@ -58,7 +62,7 @@ macro_rules! chain_metrics {
         pub struct ChainMetrics {
             chain: ChainId,
             labelled: LabelledFamilies,
-            $($(#[doc = $help])+ pub $name: $metric,)*
+            $($(#[doc = $help])+ $name: $metric,)*
         }
     };
 }
@@ -125,6 +129,8 @@ chain_metrics! {
     evidence_records: Counter = Counter::default;
     /// Times a peer sent something provably wrong.
     distrusted_peers: Counter = Counter::default;
+    /// Times the machine's clock was set by more than a second.
+    clock_steps: Counter = Counter::default;
     /// Write sets applied to the database.
     database_write_sets: Level = Level::default;
     /// Key and value bytes of the write sets applied.
@@ -153,6 +159,7 @@ chain_metrics! {
 #[derive(Clone, Default)]
 struct LabelledFamilies {
     refused: Family<RefusedLabel, Counter>,
+    evidence_dropped: Family<KindLabel, Counter>,
     voting: Family<VotingLabel, Level>,
     halted: Family<HaltLabel, Level>,
 }
@@ -166,6 +173,13 @@ struct ChainLabel {
 struct RefusedLabel {
     chain: u32,
     code: u32,
+}
+
+/// `kind` is one of the words that `chain` has for misdeeds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    chain: u32,
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -213,7 +227,7 @@ impl From<Voting> for VotingState {
 
 impl ChainMetrics {
     /// Shows a new status.
-    pub fn status(&self, status: &Status) {
+    pub(crate) fn status(&self, status: &Status) {
         let chain = &status.chain;
         self.final_height.set(chain.final_height.0);
         self.executed_height.set(chain.executed_height.0);
@@ -237,25 +251,54 @@ impl ChainMetrics {
     }
 
     /// A block was executed.
-    pub fn executed(&self, took: Duration, transactions: usize) {
+    pub(crate) fn executed(&self, took: Duration, transactions: usize) {
         self.execution_seconds.observe(took.as_secs_f64());
         self.executed_blocks.inc();
         self.ordered_transactions.inc_by(transactions as u64);
     }
 
+    /// The chain has news.
+    pub(crate) fn report(&self, report: &Report) {
+        match report {
+            Report::Sealed { .. } => {
+                self.sealed_batches.inc();
+            }
+            Report::Expired { transactions } => {
+                self.expired_transactions.inc_by(transactions.len() as u64);
+            }
+            Report::Evidence { .. } => {
+                self.evidence_records.inc();
+            }
+            Report::EvidenceDropped { kind, .. } => {
+                let kind = *kind;
+                let label = KindLabel { chain: self.chain.0, kind };
+                self.labelled.evidence_dropped.get_or_create(&label).inc();
+            }
+            Report::Distrusted { .. } => {
+                self.distrusted_peers.inc();
+            }
+            Report::Final { .. } | Report::Certified { .. } | Report::Diverged { .. } => {}
+        }
+    }
+
+    /// The machine's clock was set.
+    pub(crate) fn clock_step(&self) {
+        self.clock_steps.inc();
+    }
+
     /// A write became durable.
-    pub fn persisted(&self, took: Duration) {
+    pub(crate) fn persisted(&self, took: Duration) {
         self.persist_seconds.observe(took.as_secs_f64());
     }
 
     /// A batch's signatures were checked.
-    pub fn verified(&self, took: Duration, transactions: usize) {
+    pub(crate) fn verified(&self, took: Duration, transactions: usize) {
         self.verify_seconds.observe(took.as_secs_f64());
         self.verified_transactions.inc_by(transactions as u64);
     }
 
     /// A submitted transaction was answered; `code` is the error code of a refusal.
-    pub fn submitted(&self, answer: &Submitted, code: u32) {
+    pub(crate) fn submitted(&self, answer: &Submitted, code: u32) {
         match answer {
             Submitted::Accepted { .. } => self.accepted_transactions.inc(),
             Submitted::Known { .. } => self.known_transactions.inc(),
@@ -267,13 +310,13 @@ impl ChainMetrics {
     }
 
     /// The chain stopped for good.
-    pub fn halted(&self, code: HaltCode) {
+    pub(crate) fn halted(&self, code: HaltCode) {
         let label = HaltLabel { chain: self.chain.0, code: code as u16 };
         self.labelled.halted.get_or_create(&label).set(1);
     }
 
     /// Shows what the database did and holds.
-    pub fn store(&self, statistics: &StoreStatistics, bytes_on_disk: Option<u64>) {
+    pub(crate) fn store(&self, statistics: &StoreStatistics, bytes_on_disk: Option<u64>) {
         self.database_write_sets.set(statistics.write_sets);
         self.database_written_bytes.set(statistics.write_set_bytes);
         self.database_syncs.set(statistics.syncs);
@@ -318,8 +361,6 @@ node_metrics! {
     connected_peers: Level = Level::default();
     /// Peers that the registry names.
     registered_peers: Level = Level::default();
-    /// Times the machine's clock jumped.
-    clock_steps: Counter = Counter::default();
 }
 
 node_metrics! {
@@ -386,6 +427,8 @@ impl Metrics {
         let labelled = LabelledFamilies::default();
         let refused = "Submitted transactions that were refused, by error code";
         chain.register("refused_transactions", refused, labelled.refused.clone());
+        let dropped = "Misbehaviour of validators that was seen and not recorded, by kind";
+        chain.register("evidence_dropped", dropped, labelled.evidence_dropped.clone());
         chain.register("voting_state", "1 for the state the node's vote is in", labelled.voting.clone());
         chain.register("halt_state", "1 for the code that ended the chain", labelled.halted.clone());
         let host = HostMetrics::register(registry.sub_registry_with_prefix("node"));
@@ -416,10 +459,14 @@ impl Metrics {
 /// [`LogError`] when the level is no filter or logging has started before.
 pub fn start_logging(log: &LogSection) -> Result<(), LogError> {
     let filter = filter(&log.level)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let started = match log.format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            tracing_subscriber::registry().with(lines.with_ansi(false)).with(filter).try_init()
+        }
+        LogFormat::Json => {
+            tracing_subscriber::registry().with(lines.json().flatten_event(true)).with(filter).try_init()
+        }
     };
     started.map_err(|_| LogError::Started)
 }
@@ -432,8 +479,41 @@ pub(crate) fn check_filter(level: &str) -> Result<(), FilterError> {
     filter(level).map(drop)
 }
 
-fn filter(level: &str) -> Result<EnvFilter, FilterError> {
-    EnvFilter::try_new(level).map_err(|error| FilterError { reason: error.to_string() })
+/// The levels, from nothing to everything.
+const LEVELS: [(&str, LevelFilter); 6] = [
+    ("off", LevelFilter::OFF),
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
+];
+
+/// What is logged, by the level of the whole and of parts (module paths). It looks at nothing but the place of a line in the
+/// program, so what is not logged costs nothing; parts without a level of their own keep the default of the whole.
+fn filter(level: &str) -> Result<Targets, FilterError> {
+    let mut targets = Targets::new().with_default(LevelFilter::INFO);
+    for directive in level.split(',').map(str::trim) {
+        targets = match directive.split_once('=') {
+            None => targets.with_default(level_of(directive)?),
+            Some((part, level)) if is_part(part) => targets.with_target(part, level_of(level)?),
+            Some((part, _)) => return Err(FilterError::Part { found: part.to_owned() }),
+        };
+    }
+    Ok(targets)
+}
+
+fn level_of(text: &str) -> Result<LevelFilter, FilterError> {
+    let found = LEVELS.iter().find(|(name, _)| *name == text);
+    found.map(|(_, level)| *level).ok_or_else(|| FilterError::Level { found: text.to_owned() })
+}
+
+fn is_part(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte))
+}
+
+fn level_names() -> String {
+    LEVELS.map(|(name, _)| name).join(", ")
 }
 
 /// Why logging did not start.
@@ -449,16 +529,25 @@ pub enum LogError {
 
 /// A text is no log filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct FilterError {
-    /// What the parser says.
-    pub reason: String,
+pub enum FilterError {
+    /// No level.
+    #[error("{found:?} is no level; the levels are {}", level_names())]
+    Level {
+        /// As written.
+        found: String,
+    },
+    /// No part of the program.
+    #[error("{found:?} is no part of the program")]
+    Part {
+        /// As written.
+        found: String,
+    },
 }
 
 #[cfg(test)]
 mod tests {
     use chain::ChainStatus;
-    use ledger::values::Height;
+    use ledger::values::{Height, NodeIndex, TransactionId, ValidatorIndex};
 
     use super::*;
     use crate::admission::Refused;
@@ -492,7 +581,7 @@ mod tests {
         zero.submitted(&Submitted::Refused(Refused::Unavailable { retry_after_ms: 1 }), 901);
         one.halted(HaltCode::Diverged);
         metrics.host.connected_peers.set(3);
-        metrics.host.clock_steps.inc();
+        zero.clock_step();
         let page = metrics.encode().unwrap();
         for line in [
             "# HELP jiaozi_chain_final_height Highest block that is final and complete here.",
@@ -507,7 +596,7 @@ mod tests {
             "jiaozi_chain_halt_state{chain=\"1\",code=\"1\"} 1",
             "jiaozi_chain_disk_free_bytes{chain=\"0\"} 1099511627776",
             "jiaozi_node_connected_peers 3",
-            "jiaozi_node_clock_steps_total 1",
+            "jiaozi_chain_clock_steps_total{chain=\"0\"} 1",
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\n{page}");
@@ -518,9 +607,109 @@ mod tests {
         assert_eq!(families, names.len(), "a family is described once");
     }
 
+    /// Everything that the drivers and the edge tell.
+    fn everything_happens(metrics: &Metrics, chain: &ChainMetrics) {
+        let mut status = status(Voting::Yes);
+        (status.chain.fetches, status.halt) = (1, Some(HaltCode::Store));
+        chain.status(&status);
+        let validator = ValidatorIndex(1);
+        for report in [
+            Report::Sealed { transactions: 3 },
+            Report::Expired { transactions: vec![TransactionId([1; 32])] },
+            Report::Evidence { validator, kind: "invalid_batch" },
+            Report::EvidenceDropped { validator, kind: "invalid_batch" },
+            Report::Distrusted { node: NodeIndex(1), reason: "noise" },
+        ] {
+            chain.report(&report);
+        }
+        let took = Duration::from_millis(1);
+        chain.executed(took, 2);
+        chain.persisted(took);
+        chain.verified(took, 2);
+        chain.clock_step();
+        let id = TransactionId([1; 32]);
+        let refused = Submitted::Refused(Refused::Unavailable { retry_after_ms: 1 });
+        for answer in [Submitted::Accepted { id }, Submitted::Known { id }, refused] {
+            chain.submitted(&answer, 901);
+        }
+        let statistics = StoreStatistics {
+            write_sets: 1,
+            write_set_bytes: 1,
+            syncs: 1,
+            keys_read: 1,
+            flush_bytes: 1,
+            compaction_write_bytes: 1,
+            cache_hits: 1,
+            cache_misses: 1,
+            stall_us: 1,
+            pending_compaction_bytes: 1,
+            background_errors: 1,
+            ..StoreStatistics::default()
+        };
+        chain.store(&statistics, Some(1));
+        metrics.host.connected_peers.set(3);
+        metrics.host.registered_peers.set(3);
+        let rest = &metrics.rest;
+        rest.request_seconds.observe(0.1);
+        rest.requests.get_or_create(&RequestLabel { status: StatusClass::Success }).inc();
+        rest.open_requests.inc();
+        rest.open_waits.inc();
+        rest.open_connections.inc();
+        rest.refused_connections.inc();
+    }
+
+    #[test]
+    fn every_metric_moves() {
+        let metrics = Metrics::new();
+        everything_happens(&metrics, &metrics.chain(ChainId(0)));
+        let page = metrics.encode().unwrap();
+        let families: Vec<&str> =
+            page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert!(families.len() > 45, "{page}");
+        for family in families {
+            let names = ["", "_total", "_count"].map(|end| format!("{family}{end}"));
+            let moves = page.lines().any(|line| {
+                let (series, value) = line.rsplit_once(' ').unwrap_or_default();
+                let name = series.split('{').next().unwrap_or_default();
+                names.iter().any(|known| known == name) && value.parse::<f64>().is_ok_and(|value| value > 0.0)
+            });
+            assert!(moves, "{family} stands still\n{page}");
+        }
+    }
+
     #[test]
     fn filters_are_checked_before_logging_starts() {
-        assert_eq!(check_filter("info,network=debug"), Ok(()));
-        assert!(check_filter("info,network=loud").is_err());
+        for level in ["off", "error", "trace", "info,network=debug", "warn, chain::executor=off"] {
+            assert_eq!(check_filter(level), Ok(()), "{level}");
+        }
+        for (level, wrong) in [
+            ("shout", "shout"),
+            ("info,network=loud", "loud"),
+            ("info,network", "network"),
+            ("", ""),
+            ("INFO", "INFO"),
+        ] {
+            assert_eq!(check_filter(level), Err(FilterError::Level { found: wrong.to_owned() }), "{level}");
+        }
+        assert_eq!(check_filter("info,=debug"), Err(FilterError::Part { found: String::new() }));
+        assert_eq!(check_filter("[x]=info"), Err(FilterError::Part { found: "[x]".to_owned() }));
+        let told = check_filter("shout").unwrap_err().to_string();
+        assert_eq!(told, "\"shout\" is no level; the levels are off, error, warn, info, debug, trace");
+    }
+
+    #[test]
+    fn a_part_has_its_own_level_and_the_rest_the_default() {
+        use tracing::Level;
+        let shown = filter("warn,network=debug").unwrap();
+        for (target, level, expected) in [
+            ("network::driver", Level::DEBUG, true),
+            ("network::driver", Level::TRACE, false),
+            ("chain", Level::WARN, true),
+            ("chain", Level::INFO, false),
+        ] {
+            assert_eq!(shown.would_enable(target, &level), expected, "{target} {level}");
+        }
+        let only_a_part = filter("network=debug").unwrap();
+        assert!(only_a_part.would_enable("chain", &Level::INFO), "a part alone does not silence the rest");
     }
 }

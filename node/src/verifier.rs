@@ -15,6 +15,7 @@ use ledger::values::{BatchDigest, GenesisHash, KeyCache};
 
 use crate::gather::gather;
 use crate::strategy::Parallel;
+use crate::workers;
 
 /// Failed checks of one group before each batch is judged for itself.
 const FAILURES_MAX: usize = 4;
@@ -42,14 +43,15 @@ pub(crate) struct Verified {
 }
 
 impl Verifier {
-    /// Starts the thread; it ends when the sender is dropped. `report` is given the verdicts of a group, how many transactions
-    /// they have, and how long they took.
+    /// Starts the thread; it ends when the sender is dropped, or panics and says so. `report` is given the verdicts of a group,
+    /// how many transactions they have, and how long they took.
     pub(crate) fn spawn(
         self,
+        panicked: impl FnOnce(String) + Send + 'static,
         report: impl Fn(Vec<Verified>, usize, Duration) + Send + 'static,
     ) -> std::io::Result<(Sender<Unverified>, JoinHandle<()>)> {
         let (sender, receiver) = channel();
-        let thread = std::thread::Builder::new().name("verifier".into()).spawn(move || {
+        let thread = workers::spawn("verifier", panicked, move || {
             while let Ok(first) = receiver.recv() {
                 let group = gather(first, &receiver, count);
                 let started = Instant::now();
@@ -146,8 +148,12 @@ mod tests {
             strategy: Parallel::new(2).unwrap(),
         };
         let (verdicts, seen) = channel();
-        let (to_verifier, thread) =
-            verifier.spawn(move |verified, count, _| verdicts.send((verified, count)).unwrap()).unwrap();
+        let (to_verifier, thread) = verifier
+            .spawn(
+                |cause| panic!("{cause}"),
+                move |verified, count, _| verdicts.send((verified, count)).unwrap(),
+            )
+            .unwrap();
         let sent: Vec<(BatchDigest, Option<usize>)> = [(20, None), (30, Some(7)), (1, None), (40, Some(39))]
             .into_iter()
             .zip(1..)
@@ -166,6 +172,23 @@ mod tests {
             transactions += count;
         }
         assert_eq!((judged, transactions), (sent, 91));
+    }
+
+    #[test]
+    fn a_verifier_that_panics_says_so() {
+        let verifier = Verifier {
+            genesis: GENESIS,
+            secret: [5; 32],
+            keys: Arc::default(),
+            strategy: Parallel::new(1).unwrap(),
+        };
+        let (heard, told) = channel();
+        let (to_verifier, thread) =
+            verifier.spawn(move |cause| heard.send(cause).unwrap(), |_, _, _| panic!("out of luck")).unwrap();
+        to_verifier.send(unverified(1, 1, None)).unwrap();
+        let cause = told.recv().unwrap();
+        assert!(cause.contains("verifier") && cause.contains("out of luck"), "{cause}");
+        thread.join().expect("the panic ends in the thread");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use chain::{Archive, Frame};
 use ledger::records::Batch;
 use ledger::values::{Canonical as _, Height};
-use storage::Table;
+use storage::{Durability, Table, WriteSet, key};
 
 use crate::rig::{Bank, FAULTY};
 
@@ -47,4 +47,28 @@ fn a_batch_that_is_on_disk_already_is_not_written_again() {
     bank.release();
     let twice = written(&bank) - before;
     assert_eq!(twice - once, 32 + batch.encode().len() as u64, "in the line and with the height");
+}
+
+#[test]
+fn proposals_that_lost_are_swept_height_by_height_until_none_is_left() {
+    let mut bank = Bank::new();
+    let mut set = WriteSet::new();
+    for number in 0..1_000_u64 {
+        let mut digest = [0xAB; 32];
+        digest[..8].copy_from_slice(&number.to_be_bytes());
+        set.put(Table::Proposals, key::proposal(1, &digest), Vec::new());
+    }
+    bank.store.write(set, Durability::Synced).unwrap();
+    let mut parent = bank.genesis_facts;
+    let mut left = Vec::new();
+    for _height in 1..=5 {
+        let block = bank.block(&parent, &[]);
+        bank.frame(FAULTY, &Frame::Block(Box::new(block.clone())));
+        bank.finalize(&block);
+        parent = bank.facts(&block);
+        left.push(bank.rows(Table::Proposals).len());
+    }
+    assert_eq!(bank.chain.status().executed_height, Height(5));
+    assert!(left[0] > 0, "one height does not sweep them all: {left:?}");
+    assert_eq!(left[4], 0, "{left:?}");
 }

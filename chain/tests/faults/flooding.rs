@@ -8,10 +8,10 @@ use chain::config::{
     QUESTIONS_MAX, WAITING_BATCHES_PER_SEALER_MAX,
 };
 use chain::frame::Digests;
-use chain::{Frame, Input, Question, Request, Turn};
+use chain::{Frame, Input, Lane, Question, Report, Request, Turn};
 use ledger::records::{Claim, Transaction};
 use ledger::values::{
-    BatchDigest, BlockDigest, Canonical as _, ChainId, Height, NodeIndex, ResultHash, View,
+    BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, Height, NodeIndex, ResultHash, View,
 };
 use storage::Table;
 
@@ -37,6 +37,7 @@ fn a_sealer_gets_its_share_and_no_more() {
     assert_eq!(bank.chain.submit(bank.now, vec![pooled]), [Ok(())]);
     let seen = bank.pass(BATCH_AGE_MS);
     assert!(seen.sent.iter().any(|(_, frame)| matches!(frame, Frame::Batch(_))), "{seen:?}");
+    assert_eq!(seen.reports, [Report::Sealed { transactions: 1 }]);
 }
 
 fn pooled(bank: &Bank, transaction: Transaction) -> mempool::Pooled {
@@ -120,35 +121,41 @@ fn ten_thousand_random_frames_stay_within_bounds() {
 #[test]
 fn whoever_floods_with_rubbish_pushes_out_no_evidence_and_soon_writes_nothing() {
     let mut bank = Bank::new();
-    let votes =
-        |number: u8| Input::Misbehaved { validator: bank.seat(2), evidence: Bytes::from(vec![number; 100]) };
-    let (worth, again) = (votes(1), votes(1));
-    assert_eq!(bank.give(worth).evidence(), [(bank.seat(2), "contradicting_votes")]);
-    assert!(bank.give(again).evidence().is_empty(), "the same is kept once");
+    let seat = bank.seat(2);
+    let votes = |number: u8| Input::Misbehaved {
+        epoch: Epoch(0),
+        validator: seat,
+        evidence: Bytes::from(vec![number; 100]),
+    };
+    assert_eq!(bank.give(votes(1)).evidence(), [(seat, "contradicting_votes")]);
+    let again = bank.give(votes(1));
+    assert!(again.evidence().is_empty(), "the same is kept once");
+    assert_eq!(again.dropped_evidence(), [(seat, "contradicting_votes")], "and counted");
     let first = bank.rows(Table::Evidence);
-    let (mut dice, mut shares) = (Dice(3), 0);
+    let (mut dice, mut shares, mut dropped) = (Dice(3), 0, 0);
     for round in 0..3_u64 {
         for sequence in 0..1_000 {
             let mut rubbish = dice.hash().to_vec();
             rubbish.insert(0, 6);
             let (_, mut invalid) = bank.sealed(FAULTY, 1_000 * round + sequence, vec![bank.issue(1, 5)]);
             invalid.content.chain = ChainId(7);
-            shares += bank.bytes(FAULTY, rubbish.into()).evidence().len();
-            shares += bank.batch(FAULTY, &invalid).evidence().len();
+            for seen in [bank.bytes(FAULTY, rubbish.into()), bank.batch(FAULTY, &invalid)] {
+                shares += seen.evidence().len();
+                dropped += seen.dropped_evidence().len();
+            }
         }
         let kept = bank.rows(Table::Evidence);
         assert_eq!((shares, kept.len()), (2 * EVIDENCE_PER_KIND_MAX, 1 + shares), "round {round}");
         assert_eq!(kept[..1], first, "what came before stays");
         bank.restart();
     }
-    let again = Input::Misbehaved { validator: bank.seat(2), evidence: Bytes::from(vec![1; 100]) };
-    assert!(bank.give(again).evidence().is_empty(), "known over a restart");
-    let other = Input::Misbehaved { validator: bank.seat(2), evidence: Bytes::from(vec![2; 100]) };
-    assert_eq!(bank.give(other).evidence().len(), 1, "another proof has its place");
+    assert_eq!(shares + dropped, 2 * 3 * 1_000, "whatever is not kept is told");
+    assert!(bank.give(votes(1)).evidence().is_empty(), "known over a restart");
+    assert_eq!(bank.give(votes(2)).evidence().len(), 1, "another proof has its place");
 }
 
 #[test]
-fn a_peer_gets_one_answer_at_a_time_from_memory_too() {
+fn a_peer_gets_one_answer_at_a_time_on_each_lane_from_memory_too() {
     let mut bank = Bank::new();
     let (digest, batch) = bank.sealed(2, 1, vec![bank.issue(1, 5)]);
     bank.batch(2, &batch);
@@ -161,18 +168,35 @@ fn a_peer_gets_one_answer_at_a_time_from_memory_too() {
     let held =
         [vec![Frame::Batch(Bytes::from(batch.encode()))], vec![Frame::Block(Box::new(block))], Vec::new()];
     let from_disk = [Some(Request::Batches(vec![absent])), None, Some(Request::Blocks(Height(1)))];
-    for ((frame, held), from_disk) in frames.iter().zip(held).zip(from_disk) {
+    let lanes = [Lane::Sync, Lane::Block, Lane::Sync];
+    for (((frame, held), from_disk), lane) in frames.iter().zip(held).zip(from_disk).zip(lanes) {
         let seen = bank.frame(FAULTY, frame);
-        assert_eq!(seen.served, [(peer(FAULTY), held, from_disk)]);
-        for other in frames.iter().cycle().take(100) {
+        assert_eq!(seen.served, [(peer(FAULTY), lane, held, from_disk)]);
+        let same_lane = frames.iter().zip(lanes).filter(|(_, other)| *other == lane);
+        for (other, _) in same_lane.cycle().take(100) {
             let seen = bank.frame(FAULTY, other);
             assert!(seen.served.is_empty() && seen.sent.is_empty(), "{seen:?}");
         }
         assert_eq!(bank.frame(2, frame).served.len(), 1, "others are not kept waiting");
         for done in [FAULTY, 2] {
-            bank.give(Input::Served(peer(done)));
+            bank.give(Input::Served { to: peer(done), lane });
         }
     }
+}
+
+#[test]
+fn a_block_that_a_vote_may_wait_for_is_not_behind_bulk() {
+    let mut bank = Bank::new();
+    let block = bank.block(&bank.genesis_facts, &[]);
+    bank.frame(FAULTY, &Frame::Block(Box::new(block.clone())));
+    let bulk = bank.frame(2, &Frame::RequestBlocks(Height(1)));
+    assert_eq!(bulk.served.len(), 1, "an answer to catching up is under way");
+    let seen = bank.frame(2, &Frame::RequestBlock(block.header.digest(bank.genesis())));
+    let [(to, lane, held, None)] = &seen.served[..] else { panic!("{seen:?}") };
+    assert_eq!((*to, *lane, held.len()), (NodeIndex(2), Lane::Block, 1));
+    assert!(held[0].encode().len() <= lane.frame_bytes_max());
+    let absent = bank.frame(3, &Frame::RequestBlock(BlockDigest([9; 32])));
+    assert_eq!(absent.served[0].1, Lane::Block, "from disk too");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chain::rollback::Divergence;
 use chain::{
-    Answer, Archive, Chain, ChainConfig, Effect, Executor, FinalBlock, Frame, Input, Now, Question,
+    Answer, Archive, Chain, ChainConfig, Effect, Executor, FinalBlock, Frame, Input, Lane, Now, Question,
     Recovered, Report, Request, Ticket, Turn,
 };
 use genesis::dev::{Localnet, LocalnetPlan, localnet};
@@ -34,7 +34,7 @@ pub(crate) struct Seen {
     pub(crate) replies: Vec<(Ticket, Answer)>,
     pub(crate) reports: Vec<Report>,
     pub(crate) wake_ms: Option<u64>,
-    pub(crate) served: Vec<(NodeIndex, Vec<Frame>, Option<Request>)>,
+    pub(crate) served: Vec<(NodeIndex, Lane, Vec<Frame>, Option<Request>)>,
 }
 
 impl Seen {
@@ -47,6 +47,15 @@ impl Seen {
     pub(crate) fn evidence(&self) -> Vec<(ValidatorIndex, &'static str)> {
         let kind = |report: &Report| match report {
             Report::Evidence { validator, kind } => Some((*validator, *kind)),
+            _ => None,
+        };
+        self.reports.iter().filter_map(kind).collect()
+    }
+
+    /// What was not kept.
+    pub(crate) fn dropped_evidence(&self) -> Vec<(ValidatorIndex, &'static str)> {
+        let kind = |report: &Report| match report {
+            Report::EvidenceDropped { validator, kind } => Some((*validator, *kind)),
             _ => None,
         };
         self.reports.iter().filter_map(kind).collect()
@@ -175,7 +184,7 @@ impl Bank {
             Effect::Reply { ticket, answer } => seen.replies.push((ticket, answer)),
             Effect::WakeAt { elapsed_ms } => seen.wake_ms = Some(elapsed_ms),
             Effect::Report(report) => seen.reports.push(report),
-            Effect::Serve { to, held, request } => seen.served.push((to, held, request)),
+            Effect::Serve { to, lane, held, request } => seen.served.push((to, lane, held, request)),
         }
         None
     }

@@ -1,11 +1,12 @@
 //! What an honest bank orders and votes for, and that it never does so before the disk has it.
 
-use chain::config::{BATCH_GRACE_MS, FETCH_GRACE_MS};
+use bytes::Bytes;
+use chain::config::{BATCH_GRACE_MS, FETCH_GRACE_MS, REPEAT_MS};
 use chain::frame::{Digests, FinalBlocks};
-use chain::{Answer, Archive, Frame, Question, Room, Turn};
+use chain::{Answer, Archive, Effect, Frame, Input, Question, Report, Room, Turn};
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::{Batch, Block, Claim};
-use ledger::values::{BatchDigest, Canonical as _, Height, NodeIndex, ResultHash, TimestampMs, View};
+use ledger::values::{BatchDigest, Canonical as _, Epoch, Height, NodeIndex, ResultHash, TimestampMs, View};
 use storage::Table;
 
 use crate::rig::{Bank, FAULTY, HONEST, Seen};
@@ -231,6 +232,42 @@ fn a_bank_with_a_low_disk_follows_and_one_without_room_writes_nothing_until_ther
     bank.frame(FAULTY, &Frame::Block(Box::new(child.clone())));
     bank.batch(2, &batch);
     assert_eq!(bank.chain.status().executed_height, Height(2), "it goes on");
+}
+
+#[test]
+fn what_is_under_way_is_not_written_once_there_is_no_room() {
+    let mut bank = Bank::new();
+    let (digest, batch) = good_batch(&bank, 1);
+    // The disk fills while signatures are checked.
+    let bytes = Frame::Batch(Bytes::from(batch.encode())).encode();
+    let effects = bank.chain.step(bank.now, Input::Frame { from: NodeIndex(2), bytes });
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::VerifySignatures { .. })), "{effects:?}");
+    let written = |bank: &Bank| bank.store.statistics().write_sets;
+    bank.chain.set_room(Room::None);
+    let before = written(&bank);
+    let seen = bank.give(Input::SignaturesChecked { digest, first_bad: None });
+    assert!(!seen.acknowledged(digest), "acknowledged is kept");
+    assert_eq!((written(&bank), bank.chain.status().batches), (before, 0));
+    let votes = Input::Misbehaved { epoch: Epoch(0), validator: bank.seat(2), evidence: bytes_of(9) };
+    let seen = bank.give(votes);
+    assert!(matches!(seen.reports[..], [Report::EvidenceDropped { .. }]), "{seen:?}");
+    assert_eq!(written(&bank), before);
+
+    bank.chain.set_room(Room::Low);
+    assert!(bank.batch(2, &batch).acknowledged(digest), "it comes again");
+    assert_eq!(bank.rows(Table::Batches).len(), 1);
+    // What runs out of time is deleted, which is a write too.
+    bank.chain.set_room(Room::None);
+    let before = written(&bank);
+    bank.pass(30_000 + BATCH_GRACE_MS + 1_000);
+    assert_eq!((written(&bank), bank.rows(Table::Batches).len()), (before, 1));
+    bank.chain.set_room(Room::Low);
+    bank.pass(REPEAT_MS);
+    assert_eq!((bank.chain.status().batches, bank.rows(Table::Batches).len()), (0, 0));
+}
+
+fn bytes_of(number: u8) -> Bytes {
+    Bytes::from(vec![number; 100])
 }
 
 #[test]

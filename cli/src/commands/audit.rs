@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use api::{ClientError, ErrorCode, OperationView};
-use audit::{AuditError, DatabaseSource, Difference, FeedSource, Replay, Report};
+use audit::{AuditError, DatabaseSource, Difference, FeedSource, Replay, Report, THREADS_MAX};
 use clap::{Args, Subcommand};
 use ledger::proofs::{Fact, Proof, ProofFile};
 use ledger::records::GenesisSpec;
@@ -53,7 +53,7 @@ enum AuditCommand {
 
 #[derive(Debug, Args)]
 struct ReplayArguments {
-    /// A stopped node's data directory, or a copy of it, instead of a node.
+    /// A stopped node's data directory, or a copy of it, instead of a node: not together with --node.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
@@ -62,8 +62,8 @@ struct ReplayArguments {
     #[arg(long, value_name = "FILE", env = "JIAOZI_GENESIS")]
     genesis: Option<PathBuf>,
     /// Threads; 0 for one per core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=THREADS_MAX as i64))]
+    threads: u16,
 }
 
 #[derive(Debug, Args)]
@@ -96,7 +96,7 @@ fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
         bar.say(format!("height {}{end}, payments", progress.height));
         bar.set(progress.payments);
     };
-    let replay = Replay { spec: &spec, chain, threads: arguments.threads, progress: &progress };
+    let replay = Replay { spec: &spec, chain, threads: usize::from(arguments.threads), progress: &progress };
     let (report, checked) = match &arguments.data {
         None => {
             require_network(&arguments.node.connect()?, spec.hash())?;

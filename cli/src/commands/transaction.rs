@@ -17,7 +17,7 @@ use crate::failure::{Answer, Failure};
 use crate::keystore::KeystoreOptions;
 use crate::output::{Output, Show, facts, save_proof};
 use crate::secret::PassphraseOptions;
-use crate::send::{SendOptions, WaitOptions, outcome, sent, state_name, submit, wait};
+use crate::send::{SendOptions, Sender, WaitOptions, outcome, sent, state_name, submit, wait};
 
 /// Arguments of `jiaozi tx`.
 #[derive(Debug, Args)]
@@ -254,7 +254,11 @@ pub fn run(arguments: TransactionArguments, output: Output) -> Answer {
             outcome(&status)?;
             output.result(&sent(arguments.id, None, status))
         }
-        TransactionCommand::Prepare(arguments) => prepare(&arguments, output),
+        TransactionCommand::Prepare(arguments) => {
+            refuse_existing(&arguments.out)?;
+            let operation = arguments.operation()?;
+            prepare(&arguments.send.sender(&arguments.from)?, operation, &arguments.out, output)
+        }
         TransactionCommand::Sign(arguments) => sign(&arguments, output),
         TransactionCommand::Submit(arguments) => {
             let partial = merged(&arguments.files)?;
@@ -304,27 +308,28 @@ fn no_proof(id: TransactionId, state: TransactionState) -> Failure {
     Failure { message, mend, ..failure }
 }
 
-fn prepare(arguments: &PrepareArguments, output: Output) -> Answer {
-    if arguments.out.exists() {
-        return Err(Failure::usage(
-            "file_exists",
-            format_args!("{} exists already", arguments.out.display()),
-        )
-        .at("--out")
-        .mend("name a new file"));
+/// Before anything else is done for a file that is to be new.
+pub(super) fn refuse_existing(out: &Path) -> Answer {
+    if out.exists() {
+        return Err(Failure::usage("file_exists", format_args!("{} exists already", out.display()))
+            .at("--out")
+            .mend("name a new file"));
     }
-    let operation = arguments.operation()?;
-    let sender = arguments.send.sender(&arguments.from)?;
+    Ok(())
+}
+
+/// Writes a transaction without signatures into a file.
+pub(super) fn prepare(sender: &Sender, operation: Operation, out: &Path, output: Output) -> Answer {
     let partial = sender.build(operation)?.partial()?;
-    save(&partial, &arguments.out)?;
-    output.result(&Prepared::new(&partial, &arguments.out))
+    save(&partial, out)?;
+    output.result(&Prepared::new(&partial, out))
 }
 
 fn sign(arguments: &SignArguments, output: Output) -> Answer {
     let mut partial = load(&arguments.file)?;
     let keystore = arguments.keystore.open()?;
     let entry = keystore.find(&arguments.with).map_err(|failure| failure.at("--with"))?;
-    entry.require_network(partial.genesis()).map_err(|failure| failure.at("file"))?;
+    entry.require_network(partial.genesis()).map_err(|failure| failure.at("FILE"))?;
     if !arguments.yes {
         output.result(&Prepared::new(&partial, &arguments.file))?;
         return Err(Failure::usage("not_signed", "nothing was signed")

@@ -7,16 +7,17 @@ use clap::{Args, Subcommand, ValueEnum};
 use ledger::records::operation::OPENINGS_MAX;
 use ledger::records::registry::operator_salt;
 use ledger::records::{GenesisSpec, Operation, Policy, Tier, WalletOpening};
-use ledger::values::{Currency, GenesisHash, OperatorId, PolicyHash, PublicKey, WalletId};
+use ledger::values::{Currency, GenesisHash, OpeningRequest, OperatorId, PublicKey, WalletId};
 use serde::Serialize;
 use wallet::seed::Words;
 use wallet::{KdfParams, KeyFile, KeyKind, Secret, WalletSeed};
 use zeroize::Zeroizing;
 
+use super::transaction::{prepare, refuse_existing};
 use super::wallet_view::{HistoryArguments, LookArguments, ShowArguments, history, look};
 use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
-use crate::keystore::{KeystoreOptions, NewWallet, WalletEntry};
+use crate::keystore::{Keystore, KeystoreOptions, NewWallet, WalletEntry};
 use crate::output::{Output, Show, facts, is_terminal, table};
 use crate::secret::{PassphraseOptions, prompt_words, read_file, write_private};
 use crate::send::{SendOptions, Sent};
@@ -73,9 +74,11 @@ enum WalletCommand {
     /// Open wallets as an operator.
     #[command(after_help = "Examples:\n  \
         jiaozi wallet open --operator bank-1 alice bob\n  \
-        jiaozi wallet open --operator bank-1 --tier two 77d0…\n\n\
-        A wallet is named by its name in the keystore, or by what `wallet new` printed for the operator: the hash of its\n\
-        policy, with a colon and the salt where it has one.")]
+        jiaozi wallet open --operator bank-1 --tier two jzo1…\n  \
+        jiaozi wallet open --operator bank-1 alice --out open.json\n\n\
+        A wallet is named by its name in the keystore, or by what `wallet new` printed for the operator: a text that starts\n\
+        with jzo1. An operator whose wallet has several keys writes the transaction into a file with --out; its signers then\n\
+        use: jiaozi tx sign, tx submit.")]
     Open(OpenArguments),
 }
 
@@ -142,6 +145,9 @@ struct OpenArguments {
     /// The limits that the wallets live under.
     #[arg(long, value_name = "TIER", default_value = "two")]
     tier: TierChoice,
+    /// Write the transaction into this new file, for several people to sign, instead of signing and submitting it.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     send: SendOptions,
 }
@@ -244,7 +250,7 @@ fn create(arguments: &NewArguments, seed: WalletSeed, is_new: bool, output: Outp
             "wallet_name",
             format_args!("there is a wallet {} already", arguments.name),
         )
-        .at("name")
+        .at("NAME")
         .mend("choose another name"));
     }
     let (genesis, currency) = arguments.network.terms()?;
@@ -272,7 +278,7 @@ fn create(arguments: &NewArguments, seed: WalletSeed, is_new: bool, output: Outp
         // Words of no wallet would be taken for those of one; that they could not be removed is not what failed.
         let _ = mnemonic_file.as_deref().map(std::fs::remove_file);
     })?;
-    output.result(&Created { policy_hash: entry.policy()?.hash().to_string(), wallet: entry, mnemonic_file })
+    output.result(&Created::new(entry, mnemonic_file)?)
 }
 
 /// Own key and the others' keys.
@@ -309,11 +315,7 @@ fn share(arguments: &NewArguments, output: Output) -> Answer {
         seed: own.seed,
         index: own.index,
     })?;
-    output.result(&Created {
-        policy_hash: entry.policy()?.hash().to_string(),
-        wallet: entry,
-        mnemonic_file: None,
-    })
+    output.result(&Created::new(entry, None)?)
 }
 
 /// Shows the words once, or writes them to a private file.
@@ -329,8 +331,22 @@ fn hand_out(words: &Zeroizing<String>, file: Option<&Path>, output: Output) -> A
 struct Created {
     wallet: WalletEntry,
     policy_hash: String,
+    /// What an operator needs to open it.
+    opening_request: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     mnemonic_file: Option<PathBuf>,
+}
+
+impl Created {
+    fn new(wallet: WalletEntry, mnemonic_file: Option<PathBuf>) -> Answer<Self> {
+        let request = opening_request(&wallet)?;
+        let (policy_hash, opening_request) = (request.policy.to_string(), request.to_string());
+        Ok(Self { wallet, policy_hash, opening_request, mnemonic_file })
+    }
+}
+
+fn opening_request(wallet: &WalletEntry) -> Answer<OpeningRequest> {
+    Ok(OpeningRequest { policy: wallet.policy()?.hash(), salt: wallet.wallet_salt()? })
 }
 
 impl Show for Created {
@@ -339,7 +355,7 @@ impl Show for Created {
             ("wallet", self.wallet.name.clone()),
             ("id", self.wallet.id.clone()),
             ("key", self.wallet.keys.join(" ")),
-            ("for the operator", self.policy_hash.clone()),
+            ("for the operator", self.opening_request.clone()),
         ];
         if let Some(path) = &self.mnemonic_file {
             lines.push(("words", path.display().to_string()));
@@ -368,11 +384,7 @@ fn import(arguments: &ImportArguments, output: Output) -> Answer {
         index: 0,
     };
     let entry = keystore.add_with_seed(&file, new)?;
-    output.result(&Created {
-        policy_hash: entry.policy()?.hash().to_string(),
-        wallet: entry,
-        mnemonic_file: None,
-    })
+    output.result(&Created::new(entry, None)?)
 }
 
 /// The policy of the operator's own wallet, which the key `own` must be of: another policy would make the id of a wallet
@@ -454,26 +466,16 @@ impl Show for Opened {
 
 fn open(arguments: &OpenArguments, output: Output) -> Answer {
     let keystore = arguments.send.keystore.open()?;
-    let openings: Answer<Vec<WalletOpening>> = arguments
-        .wallets
-        .iter()
-        .map(|wallet| {
-            if keystore.has(wallet) {
-                let entry = keystore.find(wallet)?;
-                return Ok(opening(entry.policy()?.hash(), entry.wallet_salt()?, arguments.tier));
-            }
-            let (policy, salt) = wallet.split_once(':').unwrap_or((wallet, "00000000000000000000000000000000"));
-            let wrong = || {
-                Failure::usage("wallet_opening", format_args!("{wallet:?} is no wallet of the keystore and no policy hash"))
-                    .at("WALLET")
-                    .mend("give a name from `jiaozi wallet list`, or the hash that the customer's `wallet new` printed")
-            };
-            let policy: PolicyHash = policy.parse().map_err(|_| wrong())?;
-            Ok(opening(policy, const_hex::decode_to_array(salt).map_err(|_| wrong())?, arguments.tier))
-        })
-        .collect();
-    let openings = openings?;
+    let opening = |wallet: &String| -> Answer<WalletOpening> {
+        let OpeningRequest { policy, salt } = requested(&keystore, wallet)?;
+        Ok(WalletOpening { policy, salt, tier: arguments.tier.into() })
+    };
+    let openings: Vec<WalletOpening> = arguments.wallets.iter().map(opening).collect::<Answer<_>>()?;
+    if let Some(out) = &arguments.out {
+        return prepare_openings(arguments, openings, out, output);
+    }
     let sender = arguments.send.sender(&arguments.operator).map_err(|failure| failure.at("--operator"))?;
+    sender.require_own_signature_alone()?;
     let secret = sender.keystore.secret(&sender.entry, &arguments.send.passphrase.read()?)?;
     let mut transactions = Vec::new();
     for group in openings.chunks(OPENINGS_MAX) {
@@ -483,6 +485,66 @@ fn open(arguments: &OpenArguments, output: Output) -> Answer {
     output.result(&Opened { opened: openings.len(), transactions })
 }
 
-fn opening(policy: PolicyHash, salt: [u8; 16], tier: TierChoice) -> WalletOpening {
-    WalletOpening { policy, salt, tier: tier.into() }
+/// One file holds one transaction, so it opens as many wallets as a transaction can.
+fn prepare_openings(
+    arguments: &OpenArguments,
+    wallets: Vec<WalletOpening>,
+    out: &Path,
+    output: Output,
+) -> Answer {
+    if wallets.len() > OPENINGS_MAX {
+        let message = format!("{} wallets; one transaction opens at most {OPENINGS_MAX}", wallets.len());
+        return Err(Failure::usage("too_many_wallets", message)
+            .at("WALLET")
+            .mend("write several files, each for a part of the wallets"));
+    }
+    refuse_existing(out)?;
+    let sender = arguments.send.sender(&arguments.operator).map_err(|failure| failure.at("--operator"))?;
+    prepare(&sender, Operation::OpenWallets { wallets }, out, output)
+}
+
+/// What to open: a wallet of the keystore by its name, or what a customer handed over.
+fn requested(keystore: &Keystore, wallet: &str) -> Answer<OpeningRequest> {
+    if keystore.has(wallet) {
+        return opening_request(&keystore.find(wallet)?);
+    }
+    wallet.parse().map_err(|_| {
+        let is_hex = wallet.len() == 64 && wallet.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let (code, what) = if wallet.parse::<WalletId>().is_ok() {
+            ("opening_wallet_id", "is a wallet's id, which does not say what the wallet is opened with")
+        } else if is_hex {
+            ("opening_hexadecimal", "is a public key or a bare hash, which cannot be told from each other")
+        } else {
+            ("wallet_opening", "is no wallet of the keystore and no opening request")
+        };
+        Failure::usage(code, format_args!("{wallet:?} {what}")).at("WALLET").mend(
+            "give a name from `jiaozi wallet list`, or the text that starts with jzo1, which the customer's `wallet new` \
+             printed for the operator",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::values::PolicyHash;
+
+    use super::*;
+
+    #[test]
+    fn what_is_opened_is_a_name_or_a_request_and_other_texts_are_told_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let keystore = Keystore::at(folder.path().to_owned());
+        let request = OpeningRequest { policy: PolicyHash([2; 32]), salt: [3; 16] };
+        assert_eq!(requested(&keystore, &request.to_string()).unwrap(), request);
+        for (text, code) in [
+            (WalletId([2; 32]).to_string(), "opening_wallet_id"),
+            (request.policy.to_string(), "opening_hexadecimal"),
+            ("alice".to_owned(), "wallet_opening"),
+            (request.to_string().to_uppercase(), "wallet_opening"),
+        ] {
+            let failure = requested(&keystore, &text).unwrap_err();
+            assert_eq!((failure.code.as_str(), failure.field.as_deref()), (code, Some("WALLET")), "{text}");
+            assert!(failure.mend.contains("jzo1"), "{failure:?}");
+        }
+    }
 }

@@ -128,7 +128,7 @@ impl Show for Looked {
 /// Shows a wallet; with `proof`, fetches the proof of it, or of its absence, into that new file first.
 pub(super) fn look(arguments: &LookArguments, proof: Option<&Path>, output: Output, brief: bool) -> Answer {
     let id =
-        wallet_id(&arguments.wallet, &arguments.keystore.open()?).map_err(|failure| failure.at("wallet"))?;
+        wallet_id(&arguments.wallet, &arguments.keystore.open()?).map_err(|failure| failure.at("WALLET"))?;
     let connection = arguments.node.connect()?;
     let proof = match proof {
         None => None,
@@ -184,7 +184,7 @@ impl Show for History {
 /// Shows a page of a wallet's history.
 pub(super) fn history(arguments: &HistoryArguments, output: Output) -> Answer {
     let look = &arguments.look;
-    let id = wallet_id(&look.wallet, &look.keystore.open()?).map_err(|failure| failure.at("wallet"))?;
+    let id = wallet_id(&look.wallet, &look.keystore.open()?).map_err(|failure| failure.at("WALLET"))?;
     let connection = look.node.connect()?;
     let query =
         HistoryQuery { chain: Some(look.node.chain), before: arguments.before, limit: Some(arguments.limit) };

@@ -71,6 +71,7 @@ impl Layout {
     /// # Errors
     /// [`Failure`] when the working directory or the directory cannot be found.
     pub fn at(directory: &Path) -> Answer<Self> {
+        refuse_file(directory)?;
         let root = match std::fs::canonicalize(directory) {
             Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => std::path::absolute(directory),
             found => found,
@@ -85,8 +86,9 @@ impl Layout {
     /// [`Failure`] when somebody else holds it.
     pub fn hold(directory: &Path) -> Answer<(Self, File)> {
         use std::os::unix::fs::DirBuilderExt as _;
+        refuse_file(directory)?;
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|fault| Failure::io("make", directory, &fault))?;
+        made.map_err(|fault| Failure::io("make", directory, &fault).at("--directory"))?;
         let layout = Self::at(directory)?;
         let folder = File::open(&layout.root).map_err(|fault| Failure::io("open", &layout.root, &fault))?;
         match folder.try_lock() {
@@ -222,6 +224,20 @@ fn is_bank_name(name: &str) -> bool {
     name.strip_prefix("bank-").is_some_and(|digits| {
         (1..=4).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
     })
+}
+
+/// A file is no directory, and there is none below it.
+fn refuse_file(directory: &Path) -> Answer {
+    let found = directory.ancestors().find(|above| above.exists());
+    match found.filter(|found| !found.is_dir()) {
+        None => Ok(()),
+        Some(file) => {
+            let message = format!("{} is a file; a localnet is a directory", file.display());
+            Err(Failure::usage("localnet_directory", message)
+                .at("--directory")
+                .mend("name a directory, or one that does not exist yet"))
+        }
+    }
 }
 
 #[cfg(test)]

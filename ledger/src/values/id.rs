@@ -184,3 +184,45 @@ impl FromStr for WalletId {
         if id.to_string() == text { Ok(id) } else { Err(WalletIdError::Checksum) }
     }
 }
+
+/// What an operator needs to open a wallet for somebody. Text: bech32m with the prefix `jzo`, so that it is not taken for a
+/// wallet's id, a key or a bare hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpeningRequest {
+    /// Hash of the policy that will rule the wallet.
+    pub policy: PolicyHash,
+    /// Distinguishes wallets of one policy.
+    pub salt: WalletSalt,
+}
+
+/// Human-readable prefix of opening requests.
+pub const OPENING_PREFIX: &str = "jzo";
+
+impl fmt::Display for OpeningRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = [self.policy.0.as_slice(), self.salt.as_slice()].concat();
+        match bech32::encode::<Bech32m>(Hrp::parse_unchecked(OPENING_PREFIX), &bytes) {
+            Ok(text) => f.write_str(&text),
+            Err(_) => Err(fmt::Error),
+        }
+    }
+}
+
+/// Text is not an opening request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an opening request: check for a mistyped character (they are bech32m text starting with jzo1)")]
+pub struct OpeningRequestError;
+
+impl FromStr for OpeningRequest {
+    type Err = OpeningRequestError;
+
+    fn from_str(text: &str) -> Result<Self, OpeningRequestError> {
+        let checked = CheckedHrpstring::new::<Bech32m>(text).map_err(|_| OpeningRequestError)?;
+        let bytes: Vec<u8> = checked.byte_iter().collect();
+        let (policy, salt) = bytes.split_first_chunk::<32>().ok_or(OpeningRequestError)?;
+        let salt = WalletSalt::try_from(salt).map_err(|_| OpeningRequestError)?;
+        let request = Self { policy: PolicyHash(*policy), salt };
+        // Other prefixes, padding bits and capital letters would give one request several texts.
+        if request.to_string() == text { Ok(request) } else { Err(OpeningRequestError) }
+    }
+}

@@ -21,8 +21,8 @@ pub use hash::{
     PolicyHash, RegistryHash, ResultHash, StateRoot, TransactionHash, TransactionId,
 };
 pub use id::{
-    ChainId, Currency, Epoch, Height, NodeIndex, OperatorId, Slot, TimestampMs, ValidatorIndex, View,
-    WalletId,
+    ChainId, Currency, Epoch, Height, NodeIndex, OpeningRequest, OperatorId, Slot, TimestampMs,
+    ValidatorIndex, View, WalletId,
 };
 pub use key::{PublicKey, SecretKey, Signature};
 pub use merkle::Merkle;

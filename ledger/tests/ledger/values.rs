@@ -2,7 +2,9 @@
 
 use ledger::values::amount::AmountError;
 use ledger::values::id::WalletIdError;
-use ledger::values::{Amount, Currency, GenesisHash, Hash, Hasher, PolicyHash, SecretKey, WalletId};
+use ledger::values::{
+    Amount, Currency, GenesisHash, Hash, Hasher, OpeningRequest, PolicyHash, SecretKey, WalletId,
+};
 
 #[test]
 fn amounts_are_parsed_exactly_or_not_at_all() {
@@ -50,6 +52,21 @@ fn sums_and_differences_never_wrap() {
         (most.plus(one), most.plus(zero), zero.minus(one), one.minus(one)),
         (None, Some(most), None, Some(zero))
     );
+}
+
+#[test]
+fn an_opening_request_is_taken_for_nothing_else() {
+    let request = OpeningRequest { policy: PolicyHash([2; 32]), salt: [3; 16] };
+    let text = request.to_string();
+    assert!(text.starts_with("jzo1"), "{text}");
+    assert_eq!(text.parse(), Ok(request));
+    let id = WalletId([2; 32]).to_string();
+    assert!(text.parse::<WalletId>().is_err());
+    let mut mistyped = text.clone();
+    mistyped.replace_range(10..=10, if text[10..].starts_with('q') { "p" } else { "q" });
+    for wrong in [id, request.policy.to_string(), text.to_uppercase(), mistyped, String::new()] {
+        assert!(wrong.parse::<OpeningRequest>().is_err(), "{wrong}");
+    }
 }
 
 #[test]

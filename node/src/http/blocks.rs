@@ -47,7 +47,7 @@ pub(crate) async fn block(State(edge): State<Edge>, place: Place) -> Result<Json
     tag = "chains",
     params(("chain" = u32, Path, description = "chain id"), ("height" = u64, Path, description = "height, from 1")),
     responses(
-        (status = 200, description = "canonical outcomes", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "canonical outcomes", content(("application/octet-stream"))),
         (status = "4XX", description = "refused", body = ApiError),
         (status = "5XX", description = "the store cannot be read", body = ApiError),
     )

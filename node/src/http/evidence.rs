@@ -53,7 +53,7 @@ pub(crate) async fn evidence(
 }
 
 fn view(sequence: u64, value: &[u8], validators: &[ValidatorRecord]) -> Option<EvidenceView> {
-    let EvidenceRow { validator, kind, bytes } = EvidenceRow::decode(value)?;
+    let EvidenceRow { validator, kind, bytes, .. } = EvidenceRow::decode(value)?;
     let operator = validators.get(usize::from(validator.0)).map(|validator| validator.operator.0);
     Some(EvidenceView { sequence, seat: validator.0, operator, kind, bytes })
 }

@@ -29,7 +29,7 @@ const FEED_BLOCKS_DEFAULT: u32 = FEED_BLOCKS_MAX as u32;
     params(("chain" = u32, Path, description = "chain id"), FeedQuery),
     responses(
         (status = 200, description = "a feed page; without blocks when `from` is above the final height",
-            body = Vec<u8>, content_type = "application/octet-stream"),
+            content(("application/octet-stream"))),
         (status = "4XX", description = "refused", body = ApiError),
         (status = "5XX", description = "the store cannot be read", body = ApiError),
     )
@@ -77,7 +77,7 @@ fn fill<R: Reader + ?Sized>(
     tag = "audit",
     params(("chain" = u32, Path, description = "chain id"), BatchesQuery),
     responses(
-        (status = 200, description = "a batch page", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "a batch page", content(("application/octet-stream"))),
         (status = "4XX", description = "refused", body = ApiError),
         (status = "5XX", description = "the store cannot be read", body = ApiError),
     )

@@ -81,7 +81,7 @@ fn not_ready(status: &Status, lag_max: u64, sees_quorum: bool) -> Option<NotRead
 }
 
 /// Whether this node and those it is connected to are a quorum of the chain's validators.
-fn sees_quorum(edge: &Edge, chain: &ChainHandle) -> bool {
+pub(crate) fn sees_quorum(edge: &Edge, chain: &ChainHandle) -> bool {
     let parts = edge.parts();
     let connected = parts.connections.borrow();
     let validators = &chain.spec.validators;

@@ -44,6 +44,7 @@ mod wallets;
 
 pub use edge::{Edge, EdgeParts, READS_AT_ONCE};
 pub use guard::TRACE_HEADER;
+pub(crate) use server::bind;
 pub use server::{RestError, RestServer};
 
 use api::path;

@@ -1,5 +1,6 @@
 //! `GET /openapi.json`: the contract, made from the handlers themselves.
 
+use api::error::ApiError;
 use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -13,8 +14,8 @@ use super::{
 #[openapi(
     info(
         title = "Jiaozi node",
-        description = "Submit signed transactions and read the ledger. Errors are ApiError objects with a stable code; \
-                       amounts are integer fen; ids and hashes are text."
+        description = "Submit signed transactions and read the ledger. Errors are ApiError objects with a stable code, \
+                       listed in x-error-codes; amounts are integer fen; ids and hashes are text."
     ),
     paths(
         submit::submit,
@@ -37,7 +38,7 @@ use super::{
         openapi,
     ),
     security(("token" = [])),
-    modifiers(&TokenScheme)
+    modifiers(&TokenScheme, &ErrorCodes)
 )]
 pub(crate) struct Document;
 
@@ -48,6 +49,28 @@ impl Modify for TokenScheme {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// Lists every refusal with its code: `x-error-codes`, a row for each.
+struct ErrorCodes;
+
+impl Modify for ErrorCodes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let row = |error: &ApiError| {
+            serde_json::json!({
+                "code": error.code,
+                "name": error.name,
+                "http_status": error.http_status(),
+                "message": error.message,
+                "field": error.field,
+                "mend": error.mend,
+                "is_transient": error.is_transient,
+            })
+        };
+        let rows: Vec<serde_json::Value> = ApiError::every().iter().map(row).collect();
+        let extensions = document.extensions.get_or_insert_default();
+        extensions.insert("x-error-codes".to_owned(), rows.into());
     }
 }
 

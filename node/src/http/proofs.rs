@@ -32,8 +32,9 @@ use storage::{Reader, Table};
 use tokio::time::Instant;
 
 use super::edge::Edge;
+use super::health::sees_quorum;
 use super::parameters::{Ask, Place};
-use super::refusal::Refusal;
+use super::refusal::{NOT_READY_RETRY_MS, Refusal};
 use crate::handle::{ChainHandle, Status};
 
 /// Certificates looked through for a claim that reaches a height; claims lag by a few blocks.
@@ -50,7 +51,7 @@ pub(crate) const PROOF_WAIT_MS: u64 = 5_000;
     tag = "transactions",
     params(("id" = String, Path, description = "transaction id, 64 hexadecimal digits")),
     responses(
-        (status = 200, description = "canonical bytes of a proof file", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "canonical bytes of a proof file", content(("application/octet-stream"))),
         (status = "4XX", description = "refused; 1409 until the outcome is certified", body = ApiError),
         (status = "5XX", description = "the store cannot be read", body = ApiError),
     )
@@ -58,13 +59,15 @@ pub(crate) const PROOF_WAIT_MS: u64 = 5_000;
 pub(crate) async fn transaction(State(edge): State<Edge>, place: Place) -> Result<Response, Refusal> {
     let id: TransactionId = place.get("id")?;
     let hosted = edge.candidates(None)?;
-    let found = edge.find(&hosted, move |archive, _| {
+    let found = edge.find(&hosted, move |archive, at| {
         let Some(located) = archive.locate(id)? else { return Ok(None) };
-        Ok(Some(outcome_proof(archive, located)?.ok_or(ErrorCode::NotCertified)?))
+        let height = located.height;
+        Ok(Some((at.chain(), outcome_proof(archive, located)?.ok_or(height))))
     });
     match found.await? {
-        Some(proof) => Ok(file(&edge, Proof::Outcome(proof))),
-        None => Err(ErrorCode::TransactionUnknown.into()),
+        Some((_, Ok(proof))) => Ok(file(&edge, Proof::Outcome(proof))),
+        Some((chain, Err(height))) => Err(not_certified(&edge, edge.chain(chain)?, height)),
+        None => Err(super::transactions::unknown()),
     }
 }
 
@@ -77,7 +80,7 @@ pub(crate) async fn transaction(State(edge): State<Edge>, place: Place) -> Resul
     tag = "wallets",
     params(("id" = String, Path, description = "wallet id, bech32m text starting with jz1"), WalletQuery),
     responses(
-        (status = 200, description = "canonical bytes of a proof file", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "canonical bytes of a proof file", content(("application/octet-stream"))),
         (status = "4XX", description = "refused; 1409 when no certificate covers it in time", body = ApiError),
         (status = "5XX", description = "the store cannot be read", body = ApiError),
     )
@@ -120,7 +123,7 @@ async fn certificate_over(
             Ok(Ok(executed)) => seen = executed,
             // The chain's driver ended.
             Ok(Err(_)) => return Err(Refusal::stopping()),
-            Err(_) => return Err(ErrorCode::NotCertified.into()),
+            Err(_) => return Err(not_certified(edge, chain, height)),
         }
         // The block that claims may have no certificate of its own: then a later one has.
         let found = edge.read(chain, move |archive| Ok(certified_result(archive, height)?));
@@ -128,6 +131,25 @@ async fn certificate_over(
             return Ok(found);
         }
     }
+}
+
+/// No certificate covers a height: why, and what helps.
+fn not_certified(edge: &Edge, chain: &ChainHandle, height: Height) -> Refusal {
+    let certified = chain.status.borrow().chain.certified_height;
+    let (cause, mend) = if sees_quorum(edge, chain) {
+        (
+            "no quorum has certified it yet",
+            "ask again in a moment; if it goes on, look at /readyz of several banks",
+        )
+    } else {
+        (
+            "this node sees fewer validators than a quorum, so results are not being certified",
+            "ask another bank's node, or this one again when its /readyz no longer says too_few_peers",
+        )
+    };
+    let error = ApiError::from(ErrorCode::NotCertified)
+        .because(format_args!("height {height}: {cause}; results are certified up to height {certified}"));
+    ApiError { mend: mend.to_owned(), ..error }.retry_after_ms(NOT_READY_RETRY_MS).into()
 }
 
 fn file(edge: &Edge, proof: Proof) -> Response {

@@ -1,6 +1,6 @@
 //! Sockets: where the edge listens, with or without TLS, and the bounds of a connection.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
@@ -61,7 +61,7 @@ impl RestServer {
     pub fn start(edge: &Edge, rest: &RestSection) -> Result<Self, RestError> {
         let tls = rest.tls.as_ref().map(TlsServer::load).transpose()?;
         let refused = |source| RestError::Listen { listen: rest.listen, source };
-        let listener = std::net::TcpListener::bind(rest.listen).map_err(refused)?;
+        let listener = bind(rest)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let handle = Handle::new();
@@ -102,6 +102,11 @@ impl Drop for RestServer {
         self.handle.shutdown();
         self.task.abort();
     }
+}
+
+/// Takes the edge's address; nothing is served yet.
+pub(crate) fn bind(rest: &RestSection) -> Result<TcpListener, RestError> {
+    TcpListener::bind(rest.listen).map_err(|source| RestError::Listen { listen: rest.listen, source })
 }
 
 /// HTTP/1.1 only: one request at a time per connection, each with a bounded head that must arrive in time.

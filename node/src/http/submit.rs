@@ -7,7 +7,7 @@
 use api::bulk::{BULK_BYTES_MAX, BULK_CONTENT_TYPE, BulkAnswer, decode_body, encode_answers};
 use api::code::ErrorCode;
 use api::error::ApiError;
-use api::transaction::{SubmitAnswer, SubmitRequest, SubmitStatus, TransactionView};
+use api::transaction::{SubmitAnswer, SubmitAnswers, SubmitRequest, SubmitStatus, TransactionView};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
@@ -29,18 +29,29 @@ const _: () = assert!(JSON_BYTES_MAX <= BULK_BYTES_MAX);
 
 /// Submits transactions.
 ///
-/// As JSON: one, answered with 202 when it is taken in, 200 when it was known, else with the refusal. As
-/// `application/octet-stream`: `(length u32 LE, canonical transaction)…`, answered with 200 and one answer each, binary
-/// `(status u8, code u32 LE)…` for `Accept: application/octet-stream`, else a JSON array. Posting again is harmless.
+/// One as JSON, or many as a binary body with one answer each. Posting again is harmless.
 #[utoipa::path(
     post,
     path = api::path::TRANSACTIONS,
     tag = "transactions",
-    request_body(content((SubmitRequest = "application/json"), (Vec<u8> = "application/octet-stream"))),
+    request_body(
+        description = "`application/json`: one transaction; at most 17408 bytes. `application/octet-stream`: 1 to 4096 transactions, at most \
+                       4194304 bytes together, or what the node's `[rest.limits] body_bytes` allows if that is less. Each is its length in \
+                       bytes (u32, little-endian) and then its canonical bytes, at most 8192; nothing stands between or after them. A body \
+                       that is not framed so is refused as a whole (1003, 1005).",
+        content((SubmitRequest = "application/json"), ("application/octet-stream"))
+    ),
     responses(
-        (status = 200, description = "known already, or the answers of a bulk body", body = SubmitAnswer),
-        (status = 202, description = "taken in", body = SubmitAnswer),
-        (status = "4XX", description = "refused", body = ApiError),
+        (
+            status = 200,
+            description = "JSON body: the transaction was known already. Binary body: one answer for each transaction, in the order of the \
+                           body: a JSON array, or, asked for with `Accept: application/octet-stream`, 5 bytes each: the status (u8: 0 \
+                           accepted, 1 already known, 2 refused) and the error code (u32, little-endian; 0 unless refused). What is wrong \
+                           with one transaction refuses that one only.",
+            content((SubmitAnswers = "application/json"), ("application/octet-stream"))
+        ),
+        (status = 202, description = "JSON body: taken in", body = SubmitAnswer),
+        (status = "4XX", description = "refused: the one transaction of a JSON body, or a whole binary body", body = ApiError),
         (status = "5XX", description = "this node takes no transactions now", body = ApiError),
     )
 )]
@@ -85,28 +96,39 @@ async fn one(edge: &Edge, body: &[u8]) -> Result<Response, Refusal> {
     let request: SubmitRequest = serde_json::from_slice(body)
         .map_err(|reason| ApiError::from(ErrorCode::MalformedJson).at("body").because(reason))?;
     let bytes = request.bytes()?;
-    let view = Transaction::decode(&bytes).ok().map(|found| TransactionView::new(&found, edge.genesis()));
+    let transaction = Transaction::decode(&bytes).ok();
     let answer = judge(edge, vec![bytes]).await.into_iter().next();
     // One answer for each transaction is admission's promise.
     let mut answer = answer.ok_or(ErrorCode::Internal)?;
     if let Some(error) = answer.error {
-        return Err(error.into());
+        return Err(match &transaction {
+            Some(transaction) => error.in_operation(&transaction.content.operation),
+            None => error,
+        }
+        .into());
     }
-    answer.transaction = view;
+    answer.transaction = transaction.map(|found| TransactionView::new(&found, edge.genesis()));
     let status = if answer.status == SubmitStatus::Accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
-    Ok((status, Json(answer)).into_response())
+    Ok((status, Json(SubmitAnswers::One(Box::new(answer)))).into_response())
 }
 
 async fn many(edge: &Edge, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refusal> {
     let transactions = decode_body(body).map_err(ApiError::from)?;
-    let answers = judge(edge, transactions.into_iter().map(<[u8]>::to_vec).collect()).await;
+    let mut answers = judge(edge, transactions.iter().map(|bytes| bytes.to_vec()).collect()).await;
     let wants_binary = headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.contains(BULK_CONTENT_TYPE));
     if !wants_binary {
-        return Ok(Json(answers).into_response());
+        for (answer, bytes) in answers.iter_mut().zip(&transactions) {
+            let refused = answer.error.as_ref().and_then(|_| Transaction::decode(bytes).ok());
+            if let Some(refused) = refused {
+                let error = answer.error.take();
+                answer.error = error.map(|error| error.in_operation(&refused.content.operation));
+            }
+        }
+        return Ok(Json(SubmitAnswers::Many(answers)).into_response());
     }
     let answers: Vec<BulkAnswer> = answers.iter().map(BulkAnswer::from).collect();
     Ok(([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], encode_answers(&answers)).into_response())

@@ -27,7 +27,7 @@ use super::guard::OnDrop;
 use super::parameters::{Ask, Place};
 use super::refusal::Refusal;
 use crate::admission::wall_clock;
-use crate::departed::WithoutOutcome;
+use crate::departed::{DEPARTED_MAX, WithoutOutcome};
 use crate::handle::ChainHandle;
 
 /// Says where a transaction stands.
@@ -66,9 +66,18 @@ pub(crate) async fn status(
 
 fn known(status: TransactionStatus) -> Result<Json<TransactionStatus>, Refusal> {
     match status.status {
-        TransactionState::Unknown => Err(ApiError::from(ErrorCode::TransactionUnknown).at("id").into()),
+        TransactionState::Unknown => Err(unknown()),
         _ => Ok(Json(status)),
     }
+}
+
+/// Nothing is known of a transaction, which says little: what left without an outcome is forgotten.
+pub(crate) fn unknown() -> Refusal {
+    let forgotten = format!(
+        "it was never received here, or it left without an outcome, as one does whose time ran out; that is remembered until \
+         the node restarts, of the last {DEPARTED_MAX}"
+    );
+    ApiError::from(ErrorCode::TransactionUnknown).at("id").because(forgotten).into()
 }
 
 /// How long a client waits that does not say.

@@ -6,7 +6,7 @@
 //! compared with everything that any node ever called final. The same plan gives the same run, bit for bit.
 //!
 //! ```text
-//!  Plan ─► World ─┬─ Node 0..n  (driver: Chain::step, effects with virtual delays) ─┬─ Engine ── Wire ─┐
+//!  Plan ─► World ─┬─ Node 0..n  (driver: Chain::step_all, virtual delays) ──────────┬─ Engine ── Wire ─┐
 //!                 ├─ Client     (wallets, payments, replays, answers)              ├─ Executor        ├─ Links
 //!                 ├─ faults     (crash, restart, power cut, partition, loss, lies)  └─ MemoryDisk      │
 //!                 └─ Witness  ◄──────────────── what nodes call final ────────────────────────────────┘

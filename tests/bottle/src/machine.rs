@@ -128,6 +128,7 @@ impl Machine {
             planted: planted.clone(),
             divergence,
             dice: Dice::new(plan.seed, 1_000 + u64::from(self.index) * 1_000 + self.starts),
+            gathering: Dice::new(plan.seed, 1_000_000_000 + u64::from(self.index) * 1_000 + self.starts),
         });
         let driver = place.run("drive", driver.run(Mail { requests, frames, submissions }));
         Process { engine, driver, submissions: submissions_in, store }

@@ -10,6 +10,8 @@
 //! | `Execute` | committed after [`EXECUTE_MS`], known to the chain [`COMMIT_MS`] later |
 //! | `Serve` | after [`SERVE_MS`] |
 //!
+//! Inputs that wait are taken together, as in production; how many of them at most, the seed decides for each step.
+//!
 //! So a crash falls between a write and its sync, and between a commit and the chain's knowledge of it.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,19 +20,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chain::rollback::{Divergence, Verdict};
 use chain::{
-    Answer, Archive, Chain, Effect, Executed, Executor, FinalBlock, Frame, Input, Now, Question, Report,
-    Request,
+    Answer, Archive, Chain, Effect, Executed, Executor, FinalBlock, Frame, Input, Lane, Now, Question,
+    Report, Request, Ticket,
 };
-use chain::{Ticket, Turn};
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::DeterministicContext;
-use consensus::{Recipients, Reply, Request as Asked, Requests};
+use consensus::{Request as Asked, Requests};
 use ledger::records::{Batch, Claim, Transaction};
 use ledger::rules::check_signatures;
 use ledger::values::{
-    BatchDigest, BlockDigest, Canonical as _, GenesisHash, Height, KeyCache, NodeIndex, Sequential,
-    TimestampMs, ValidatorIndex, View,
+    BatchDigest, BlockDigest, GenesisHash, Height, KeyCache, NodeIndex, Sequential, TimestampMs,
 };
+use seam::Questions;
 use storage::{Durability, MemoryDisk, Store, WriteSet};
 use tokio::sync::mpsc;
 
@@ -52,6 +53,8 @@ const EXECUTE_MS: u64 = 4;
 const COMMIT_MS: u64 = 2;
 /// Reading an answer from disk.
 const SERVE_MS: u64 = 2;
+/// Inputs that are taken together at most; how many, the seed decides anew for each step.
+const INPUTS_PER_STEP_MAX: u64 = 16;
 
 /// What a node works with.
 pub(crate) struct Surroundings {
@@ -69,6 +72,8 @@ pub(crate) struct Surroundings {
     /// Taken back at the start, and not passed yet.
     pub(crate) divergence: Option<Divergence>,
     pub(crate) dice: Dice,
+    /// How many inputs are taken together.
+    pub(crate) gathering: Dice,
 }
 
 /// What comes in from outside.
@@ -82,8 +87,7 @@ pub(crate) struct Mail {
 pub(crate) struct Node {
     around: Surroundings,
     started_ms: u64,
-    questions: BTreeMap<Ticket, (Question, PendingReply)>,
-    next_ticket: u64,
+    questions: Questions,
     wake_ms: u64,
     agenda: BTreeMap<(u64, u64), Job>,
     next_job: u64,
@@ -92,21 +96,6 @@ pub(crate) struct Node {
     verifier_free_ms: u64,
     keys: KeyCache,
     is_halted: bool,
-}
-
-/// How to answer the engine.
-enum PendingReply {
-    Proposal(Reply<[u8; 32]>),
-    Verdict(Reply<bool>),
-}
-
-impl PendingReply {
-    fn is_cancelled(&self) -> bool {
-        match self {
-            Self::Proposal(reply) => reply.is_cancelled(),
-            Self::Verdict(reply) => reply.is_cancelled(),
-        }
-    }
 }
 
 struct Write {
@@ -121,7 +110,7 @@ enum Job {
     Verify { digest: BatchDigest, batch: Arc<Batch> },
     Execute(Box<FinalBlock>),
     Tell(Executed),
-    Serve { to: NodeIndex, held: Vec<Frame>, request: Option<Request> },
+    Serve { to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request> },
 }
 
 impl Node {
@@ -130,8 +119,7 @@ impl Node {
         Self {
             around,
             started_ms,
-            questions: BTreeMap::new(),
-            next_ticket: 0,
+            questions: Questions::default(),
             wake_ms: started_ms,
             agenda: BTreeMap::new(),
             next_job: 0,
@@ -149,7 +137,7 @@ impl Node {
             let now_ms = self.around.clock.now_ms();
             let due_ms =
                 self.agenda.first_key_value().map_or(self.wake_ms, |(due, _)| due.0.min(self.wake_ms));
-            let inputs = if due_ms <= now_ms {
+            let mut inputs = if due_ms <= now_ms {
                 self.work(now_ms)
             } else {
                 tokio::select! {
@@ -163,10 +151,31 @@ impl Node {
                     () = self.around.clock.sleep_ms(due_ms - now_ms) => Vec::new(),
                 }
             };
-            for input in inputs {
-                self.step(input);
+            self.gather(&mut mail, &mut inputs);
+            if !inputs.is_empty() {
+                self.step(inputs);
             }
             self.drop_cancelled();
+        }
+    }
+
+    /// Adds what waits already, up to a number that the seed decides: production takes together what came together, and how
+    /// much that is depends on its load.
+    fn gather(&mut self, mail: &mut Mail, inputs: &mut Vec<Input>) {
+        let most = 1 + usize::try_from(self.around.gathering.below(INPUTS_PER_STEP_MAX)).unwrap_or(0);
+        let now_ms = self.around.clock.now_ms();
+        while inputs.len() < most && !self.is_halted {
+            if self.agenda.first_key_value().is_some_and(|(due, _)| due.0 <= now_ms) {
+                inputs.extend(self.work(now_ms));
+            } else if let Some(request) = mail.requests.try_recv() {
+                inputs.extend(self.asked(request));
+            } else if let Ok((from, bytes)) = mail.frames.try_recv() {
+                inputs.push(Input::Frame { from, bytes });
+            } else if let Ok(submission) = mail.submissions.try_recv() {
+                inputs.extend(self.submitted(submission));
+            } else {
+                return;
+            }
         }
     }
 
@@ -175,9 +184,10 @@ impl Node {
         Now { wall: TimestampMs(now_ms), elapsed_ms: now_ms.saturating_sub(self.started_ms) }
     }
 
-    fn step(&mut self, input: Input) {
+    fn step(&mut self, inputs: Vec<Input>) {
         let now = self.now();
-        for effect in self.around.chain.step(now, input) {
+        self.around.witness.lock().stepped(inputs.len());
+        for effect in self.around.chain.step_all(now, inputs) {
             self.perform(effect);
         }
     }
@@ -201,7 +211,7 @@ impl Node {
                 self.around.door.settle(&executed.transactions);
                 vec![Input::Executed(executed)]
             }
-            Job::Serve { to, held, request } => self.serve(to, held, request.as_ref()),
+            Job::Serve { to, lane, held, request } => self.serve(to, lane, held, request.as_ref()),
         }
     }
 
@@ -238,91 +248,39 @@ impl Node {
     }
 
     fn asked(&mut self, request: Asked) -> Vec<Input> {
-        match request {
-            Asked::Propose { slot, parent, reply } => {
-                let turn = turn(slot, parent);
-                vec![self.ask(Question::Propose { turn }, PendingReply::Proposal(reply))]
-            }
-            Asked::Validate { slot, parent, digest, reply } => {
-                let question = Question::Validate { turn: turn(slot, parent), digest: BlockDigest(digest) };
-                vec![self.ask(question, PendingReply::Verdict(reply))]
-            }
-            Asked::Available { view, digest, reply, .. } => {
-                let question = Question::Available { view: View(view), digest: BlockDigest(digest) };
-                vec![self.ask(question, PendingReply::Verdict(reply))]
-            }
-            Asked::Disseminate { digest, to, .. } => {
-                let to = match to {
-                    Recipients::All => None,
-                    Recipients::Some(validators) => {
-                        Some(validators.into_iter().map(ValidatorIndex).collect())
-                    }
-                };
-                vec![Input::Disseminate { digest: BlockDigest(digest), to }]
-            }
-            Asked::Finalized(proof) => {
-                let at_ms = self.around.clock.now_ms();
-                let (view, digest) = (proof.view, proof.digest);
-                self.around.witness.lock().finalized(at_ms, self.around.index, view, digest);
-                vec![Input::Finalized { view, digest, certificate: Bytes::from(proof.encode()) }]
-            }
-            Asked::Evidence(evidence) => vec![Input::Misbehaved {
-                validator: ValidatorIndex(evidence.validator),
-                evidence: Bytes::from(evidence.bytes),
-            }],
+        let input = self.questions.asked(request);
+        if let Input::Finalized { view, digest, .. } = &input {
+            let at_ms = self.around.clock.now_ms();
+            self.around.witness.lock().finalized(at_ms, self.around.index, *view, *digest);
         }
-    }
-
-    fn ask(&mut self, question: Question, reply: PendingReply) -> Input {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        self.questions.insert(ticket, (question, reply));
-        Input::Asked { ticket, question }
+        vec![input]
     }
 
     fn drop_cancelled(&mut self) {
-        let cancelled: Vec<_> = self
-            .questions
-            .iter()
-            .filter(|(_, (_, reply))| reply.is_cancelled())
-            .map(|(ticket, _)| *ticket)
-            .collect();
-        for ticket in cancelled {
-            self.questions.remove(&ticket);
-            self.step(Input::Cancelled(ticket));
+        let cancelled = self.questions.cancelled();
+        if !cancelled.is_empty() {
+            self.step(cancelled);
         }
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        let Some((question, reply)) = self.questions.remove(&ticket) else { return };
+        let Some(question) = self.questions.answer(ticket, answer) else { return };
         let voted = match (answer, question) {
-            (Answer::Proposal(digest), _) => Some(digest),
+            (Answer::Proposal(digest), _) => digest,
             (
                 Answer::Verdict(true),
                 Question::Validate { digest, .. } | Question::Available { digest, .. },
-            ) => Some(digest),
-            _ => None,
+            ) => digest,
+            _ => return,
         };
-        if let Some(digest) = voted {
-            let at_ms = self.around.clock.now_ms();
-            self.around.witness.lock().voted(
-                at_ms,
-                self.around.index,
-                &self.around.disk,
-                self.around.store.as_ref(),
-                digest,
-            );
-        }
-        match (reply, answer) {
-            (PendingReply::Proposal(reply), Answer::Proposal(digest)) => {
-                let _late = reply.send(digest.0);
-            }
-            (PendingReply::Verdict(reply), Answer::Verdict(verdict)) => {
-                let _late = reply.send(verdict);
-            }
-            // Dropping the reply declines.
-            _ => {}
-        }
+        let at_ms = self.around.clock.now_ms();
+        self.around.witness.lock().voted(
+            at_ms,
+            self.around.index,
+            &self.around.disk,
+            self.around.store.as_ref(),
+            voted,
+        );
     }
 
     // ---- effects -------------------------------------------------------------------------------------------------
@@ -339,7 +297,9 @@ impl Node {
                 self.at(self.verifier_free_ms, Job::Verify { digest, batch });
             }
             Effect::Execute(block) => self.later(EXECUTE_MS, Job::Execute(block)),
-            Effect::Serve { to, held, request } => self.later(SERVE_MS, Job::Serve { to, held, request }),
+            Effect::Serve { to, lane, held, request } => {
+                self.later(SERVE_MS, Job::Serve { to, lane, held, request })
+            }
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
             Effect::WakeAt { elapsed_ms } => self.wake_ms = self.started_ms.saturating_add(elapsed_ms),
             Effect::Report(report) => self.report(report),
@@ -393,13 +353,19 @@ impl Node {
         }
     }
 
-    fn serve(&mut self, to: NodeIndex, held: Vec<Frame>, request: Option<&Request>) -> Vec<Input> {
+    fn serve(
+        &mut self,
+        to: NodeIndex,
+        lane: Lane,
+        held: Vec<Frame>,
+        request: Option<&Request>,
+    ) -> Vec<Input> {
         let read = request.map(|request| Archive::new(self.around.store.as_ref()).serve(request));
         match read.unwrap_or_else(|| Ok(Vec::new())) {
             Ok(read) => held.iter().chain(&read).for_each(|frame| self.send(to, Frame::encode(frame))),
             Err(fault) => return self.halt(&fault.to_string()),
         }
-        vec![Input::Served(to)]
+        vec![Input::Served { to, lane }]
     }
 
     /// Ends this process: the next one takes the heights back, unless that did not help before.
@@ -446,12 +412,9 @@ impl Node {
             Report::Evidence { validator, kind } => {
                 self.around.witness.lock().evidence(index, validator, kind)
             }
+            Report::Sealed { .. } | Report::EvidenceDropped { .. } => {}
             Report::Distrusted { node, reason } => self.around.witness.lock().distrusted(index, node, reason),
             Report::Diverged { own, certified, back_to } => self.diverged(own, certified, back_to),
         }
     }
-}
-
-const fn turn(slot: consensus::Slot, parent: [u8; 32]) -> Turn {
-    Turn { view: View(slot.view), leader: ValidatorIndex(slot.leader), parent: BlockDigest(parent) }
 }

@@ -60,6 +60,8 @@ pub struct Report {
     pub votes: u64,
     /// Outcome proofs that convinced.
     pub proofs: u64,
+    /// Most inputs that a node took together in one step.
+    pub inputs_max: usize,
     /// Frames that arrived.
     pub frames_delivered: u64,
     /// Frames that did not.
@@ -110,6 +112,7 @@ impl fmt::Display for Outcome {
         writeln!(formatter, "replays           {}", report.replays)?;
         writeln!(formatter, "yes votes         {} checked for durability", report.votes)?;
         writeln!(formatter, "outcome proofs    {} convinced", report.proofs)?;
+        writeln!(formatter, "inputs            at most {} in one step", report.inputs_max)?;
         writeln!(
             formatter,
             "frames            {} delivered, {} lost",

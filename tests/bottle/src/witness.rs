@@ -43,6 +43,8 @@ pub(crate) struct Witness {
     pub(crate) evidence: BTreeSet<(u16, u16, &'static str)>,
     pub(crate) halted: BTreeSet<u16>,
     pub(crate) votes: u64,
+    /// Most inputs that a node took together.
+    pub(crate) inputs_max: usize,
     violations: Vec<(u64, Violation)>,
 }
 
@@ -94,6 +96,11 @@ impl Witness {
     ) {
         self.votes += 1;
         self.note(at_ms, properties::durable_before_vote(node, disk, store, digest));
+    }
+
+    /// A node took this many inputs together.
+    pub(crate) fn stepped(&mut self, inputs: usize) {
+        self.inputs_max = self.inputs_max.max(inputs);
     }
 
     /// A node starts from what its disk holds.

@@ -353,6 +353,7 @@ impl Estate {
         self.report.answers.clone_from(&told.answers);
         self.report.unresolved = self.client.open() as u64;
         self.report.votes = witness.votes;
+        self.report.inputs_max = witness.inputs_max;
         self.report.frames_delivered = self.cables.carried.delivered;
         self.report.frames_lost = self.cables.carried.lost;
         self.report.distrusted.clone_from(&witness.distrusted);

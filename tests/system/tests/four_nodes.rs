@@ -1,5 +1,6 @@
 //! Four whole nodes: a payment becomes certified, everywhere, with the same state, and the balances are proved offline.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -36,10 +37,94 @@ async fn a_payment_is_certified_at_every_bank() {
         let view = client.wallet(bank.wallet, None).await.unwrap();
         assert_eq!(view.balance_fen, 700);
     }
+    metrics_move(&cluster).await;
     let genesis = GenesisFile::load(&directory.path().join("genesis.json")).unwrap().spec().unwrap();
     balances_are_proved_offline(&cluster, bank.wallet, &genesis).await;
     commands_fetch_and_check_the_proof_of_a_balance(&cluster, bank.wallet);
     cluster.stop_all().await;
+}
+
+/// What payments move at some bank, without `jiaozi_`.
+const MOVES: [&str; 21] = [
+    "chain_final_height",
+    "chain_executed_height",
+    "chain_certified_height",
+    "chain_announced_height",
+    "chain_disk_free_bytes",
+    "chain_execution_seconds",
+    "chain_persist_seconds",
+    "chain_verify_seconds",
+    "chain_executed_blocks",
+    "chain_ordered_transactions",
+    "chain_verified_transactions",
+    "chain_sealed_batches",
+    "chain_accepted_transactions",
+    "chain_database_write_sets",
+    "chain_database_written_bytes",
+    "chain_database_syncs",
+    "chain_voting_state",
+    "node_connected_peers",
+    "node_registered_peers",
+    "rest_request_seconds",
+    "rest_requests",
+];
+
+/// What a short run without faults may leave at nothing. A new metric is put into one of the two lists.
+const MAY_STAND: [&str; 27] = [
+    "chain_pooled_transactions",
+    "chain_pooled_bytes",
+    "chain_waiting_batches",
+    "chain_open_questions",
+    "chain_waiting_final_blocks",
+    "chain_open_fetches",
+    "chain_known_transactions",
+    "chain_expired_transactions",
+    "chain_refused_transactions",
+    "chain_evidence_records",
+    "chain_evidence_dropped",
+    "chain_distrusted_peers",
+    "chain_clock_steps",
+    "chain_halt_state",
+    "chain_database_bytes",
+    "chain_database_read_keys",
+    "chain_database_flushed_bytes",
+    "chain_database_compacted_bytes",
+    "chain_database_cache_hits",
+    "chain_database_cache_misses",
+    "chain_database_stalled_microseconds",
+    "chain_database_pending_compaction_bytes",
+    "chain_database_background_errors",
+    "rest_open_requests",
+    "rest_open_waits",
+    "rest_open_connections",
+    "rest_refused_connections",
+];
+
+/// Every metric of a bank is known here, and those that payments move have moved at one bank or another.
+async fn metrics_move(cluster: &Cluster) {
+    let (mut known, mut moved) = (BTreeSet::new(), BTreeSet::new());
+    for index in 0..4 {
+        let page = cluster.client(index).metrics().await.unwrap();
+        let mut families = Vec::new();
+        for line in page.lines() {
+            if let Some(described) = line.strip_prefix("# TYPE jiaozi_") {
+                families.extend(described.split(' ').next().map(str::to_owned));
+            }
+            let Some((series, value)) = line.rsplit_once(' ') else { continue };
+            let name = series.split('{').next().and_then(|name| name.strip_prefix("jiaozi_"));
+            let (Some(name), Ok(value)) = (name, value.parse::<f64>()) else { continue };
+            let family =
+                ["_total", "_count"].into_iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+            if value > 0.0 {
+                moved.insert(family.to_owned());
+            }
+        }
+        known.extend(families);
+    }
+    let listed: BTreeSet<String> = MOVES.iter().chain(&MAY_STAND).map(|name| (*name).to_owned()).collect();
+    assert_eq!(known.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "in neither list");
+    let still: Vec<_> = MOVES.iter().filter(|name| !moved.contains(**name)).collect();
+    assert!(still.is_empty(), "{still:?} stand still");
 }
 
 /// Runs the program; gives its exit code and all that it printed.

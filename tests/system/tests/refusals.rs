@@ -151,12 +151,24 @@ fn payment_rows(bank: &Payer, payee: WalletId) -> Vec<Row> {
     };
     let issue = Operation::Issue { to: bank.wallet, amount: Amount::from_fen(1) };
     vec![
-        row("underfunded", signed(pay(payee, 1_001)), 11_205, "insufficient_funds", "operation.amount"),
-        row("underfunded together", signed(two(600)), 11_205, "insufficient_funds", "operation.amount"),
-        row("overflowing", signed(two(u64::MAX)), 11_204, "total_overflow", "operation.amount"),
-        row("zero", signed(pay(payee, 0)), 11_201, "amount_zero", "operation.amount"),
-        row("to itself", signed(pay(bank.wallet, 10)), 11_202, "payee_is_payer", "operation.payee"),
-        row("unknown payee", signed(pay(nobody, 10)), 11_206, "payee_unknown", "operation.payee"),
+        row(
+            "underfunded",
+            signed(pay(payee, 1_001)),
+            11_205,
+            "insufficient_funds",
+            "operation.payments.amount",
+        ),
+        row(
+            "underfunded together",
+            signed(two(600)),
+            11_205,
+            "insufficient_funds",
+            "operation.payments.amount",
+        ),
+        row("overflowing", signed(two(u64::MAX)), 11_204, "total_overflow", "operation.payments.amount"),
+        row("zero", signed(pay(payee, 0)), 11_201, "amount_zero", "operation.payments.amount"),
+        row("to itself", signed(pay(bank.wallet, 10)), 11_202, "payee_is_payer", "operation.payments.payee"),
+        row("unknown payee", signed(pay(nobody, 10)), 11_206, "payee_unknown", "operation.payments.payee"),
         row("money from a bank", signed(issue), 11_401, "signer_not_central_bank", "wallet"),
     ]
 }

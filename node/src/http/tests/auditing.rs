@@ -123,6 +123,30 @@ async fn a_wallet_s_proof_is_refused_in_words() {
 }
 
 #[tokio::test]
+async fn without_a_quorum_a_missing_proof_says_that_nothing_is_certified() {
+    let limits = RestLimits { wait_ms: 100, ..RestLimits::default() };
+    let mut bank = Bank::with(Tokens::default(), limits);
+    let story = bank.story();
+    let issue = bank.issue(500);
+    let id = issue.id(bank.genesis);
+    bank.execute(vec![issue], false);
+    let (router, wallet) = (bank.router(), api::path::wallet_proof(story.one.id));
+    for (connected, cause, mend) in [
+        (vec![2], "results are not being certified", "ask another bank's node"),
+        (vec![1, 2, 3], "no quorum has certified it yet", "ask again in a moment"),
+    ] {
+        bank.connections.send_replace(connected);
+        let (waited, ()) = tokio::join!(get(&router, &wallet), bank.answer_question());
+        let at_once = get(&router, &api::path::transaction_proof(id)).await;
+        for answer in [waited, at_once] {
+            let error = answer.error();
+            assert_eq!((error.code, error.is_transient, error.retry_after_ms), (1_409, true, Some(2_000)));
+            assert!(error.message.contains(cause) && error.mend.contains(mend), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_feed_gives_every_block_its_batches_and_its_outcomes() {
     let mut bank = Bank::new();
     bank.story();
@@ -183,8 +207,9 @@ async fn evidence_is_listed_oldest_first() {
     let bank = Bank::new();
     let mut set = WriteSet::new();
     for sequence in 5_u64..8 {
+        let (epoch, seat) = (0_u64.to_le_bytes(), 2_u16.to_le_bytes());
         let value =
-            [&2_u16.to_le_bytes(), [19].as_slice(), b"contradicting_votes", &[sequence as u8; 3]].concat();
+            [epoch.as_slice(), &seat, &[19_u8], b"contradicting_votes", &[sequence as u8; 3]].concat();
         set.put(Table::Evidence, key::sequence(sequence), value);
     }
     bank.store.write(set, Durability::Buffered).unwrap();

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use api::bulk::{BULK_ANSWER_BYTES, BULK_BYTES_MAX, BULK_CONTENT_TYPE, BULK_TRANSACTIONS_MAX};
 use api::health::{Health, NotReady, Ready};
 use api::network::NetworkView;
 use axum::http::StatusCode;
+use ledger::records::transaction::TRANSACTION_BYTES_MAX;
 use ledger::values::Height;
 
 use super::bank::{Bank, CHAIN};
 use super::get;
 use crate::handle::{HaltCode, Status, Voting};
 use crate::http::routes;
+use crate::http::submit::JSON_BYTES_MAX;
 
 /// A change of the status, and why the node is then not ready.
 type Case<'a> = (&'a dyn Fn(&mut Status), Option<NotReady>);
@@ -126,6 +129,45 @@ async fn every_route_is_described_and_every_described_route_exists() {
         assert!(schemas.contains_key(name), "{name}");
     }
     assert!(document["components"]["securitySchemes"]["token"].is_object());
+}
+
+#[tokio::test]
+async fn every_error_code_is_described() {
+    let document: serde_json::Value = get(&Bank::new().router(), api::path::OPENAPI).await.json();
+    let rows = document["x-error-codes"].as_array().unwrap();
+    let described: Vec<u64> = rows.iter().map(|row| row["code"].as_u64().unwrap()).collect();
+    let known: Vec<u64> = api::ApiError::every().iter().map(|error| u64::from(error.code)).collect();
+    assert_eq!(described, known);
+    assert!(
+        known.contains(&1_409)
+            && known.contains(&11_001)
+            && known.contains(&11_055)
+            && known.contains(&11_403)
+    );
+    for row in rows {
+        for field in ["name", "message", "mend"] {
+            assert!(row[field].as_str().is_some_and(|text| !text.is_empty()), "{row}");
+        }
+    }
+}
+
+/// Content type, framing, bounds and answers of a bulk body, with the numbers that are in force.
+#[tokio::test]
+async fn the_bulk_body_is_described_as_it_is() {
+    let document: serde_json::Value = get(&Bank::new().router(), api::path::OPENAPI).await.json();
+    let submit = &document["paths"][api::path::TRANSACTIONS]["post"];
+    let body = &submit["requestBody"];
+    for content in [&body["content"], &submit["responses"]["200"]["content"]] {
+        let types: Vec<&String> = content.as_object().unwrap().keys().collect();
+        assert_eq!(types, ["application/json", BULK_CONTENT_TYPE]);
+        assert!(content[BULK_CONTENT_TYPE]["schema"].is_null(), "bytes have no JSON schema: {content}");
+    }
+    let told = body["description"].as_str().unwrap();
+    for number in [JSON_BYTES_MAX, BULK_TRANSACTIONS_MAX, BULK_BYTES_MAX, TRANSACTION_BYTES_MAX] {
+        assert!(told.contains(&number.to_string()), "{number}: {told}");
+    }
+    let told = submit["responses"]["200"]["description"].as_str().unwrap();
+    assert!(told.contains(&format!("{BULK_ANSWER_BYTES} bytes each")), "{told}");
 }
 
 /// What the router does with a described method is what the document says: none answers 405.

@@ -232,7 +232,10 @@ async fn waiting_ends_when_nothing_will_come() {
     let (id, router) = (issue.id(bank.genesis), bank.router());
     let path = api::path::transaction(id);
     let started = Instant::now();
-    assert_eq!(get(&router, &format!("{path}?wait=final&timeout_ms=60")).await.error().code, 1_402);
+    let unknown = get(&router, &format!("{path}?wait=final&timeout_ms=60")).await.error();
+    assert_eq!((unknown.code, unknown.is_transient), (1_402, true));
+    assert!(unknown.message.contains("until the node restarts"), "what is forgotten is said: {unknown}");
+    assert!(unknown.mend.contains("harmless") && unknown.mend.contains("expired"), "{unknown}");
     assert!(started.elapsed() >= Duration::from_millis(60));
     accepted(&mut bank, &issue).await;
     let late: TransactionStatus = get(&router, &format!("{path}?wait=final&timeout_ms=30")).await.json();

@@ -16,6 +16,7 @@ fn payments_become_final_and_provable() {
         "underfunded payments were refused at the door"
     );
     assert!(report.proofs > 40 && report.votes > 100);
+    assert!(report.inputs_max >= 3, "production takes inputs together; here at most {}", report.inputs_max);
     assert!(report.longest_stall_ms < 1_000, "stalled for {} ms", report.longest_stall_ms);
     for node in &outcome.nodes {
         assert!(node.certified_height + 8 > node.final_height, "results are certified soon: {node:?}");

@@ -1,0 +1,113 @@
+//! What the parts of a node start with, from its configuration and the genesis file: for a start ([`crate::assemble`]) and
+//! for a look before one ([`crate::check`]), so that both judge the same.
+
+use std::path::PathBuf;
+
+use chain::{ChainConfig, Lane};
+use consensus::Channel;
+use ledger::records::GenesisSpec;
+use ledger::rules::ChainRules;
+use ledger::values::{ChainId, NodeIndex, SecretKey};
+use network::{NetworkConfig, NetworkSecret, Peer, Priority};
+use storage::{Identity, RocksOptions};
+
+use crate::assemble::{SCHEMA_VERSION, StartError};
+use crate::config::NodeConfig;
+
+/// The node's place in the registry, by its network key.
+pub(crate) fn own_place(spec: &GenesisSpec, network_key: &SecretKey) -> Result<NodeIndex, StartError> {
+    let own_key = network_key.public_key();
+    let place = spec.nodes.iter().position(|node| node.network_key == own_key);
+    place.and_then(|place| u16::try_from(place).ok()).map(NodeIndex).ok_or(StartError::NotInRegistry)
+}
+
+/// Who the node is to its peers, where it listens, and whom it knows.
+pub(crate) fn network_settings(
+    config: &NodeConfig,
+    spec: &GenesisSpec,
+    network_key: &SecretKey,
+    own_node: NodeIndex,
+) -> NetworkConfig {
+    let peers: Vec<Peer> = spec
+        .nodes
+        .iter()
+        .zip(0_u16..)
+        .map(|(node, index)| Peer { index, network_key: node.network_key.0, address: node.address.clone() })
+        .collect();
+    let own_address = peers.get(usize::from(own_node.0)).map(|peer| peer.address.clone()).unwrap_or_default();
+    NetworkConfig {
+        secret: NetworkSecret::new(*network_key.seed()),
+        listen: config.network.listen.clone().unwrap_or(own_address),
+        network: spec.hash().0,
+        own: own_node.0,
+        peers,
+        lanes: config.node.chains.iter().flat_map(|chain| lanes_of(*chain)).collect(),
+    }
+}
+
+/// Lanes of the network per chain: three of consensus, then those of the chain.
+pub(crate) const LANES_PER_CHAIN: usize = Channel::ALL.len() + Lane::ALL.len();
+
+fn lanes_of(chain: u32) -> Vec<network::Lane> {
+    let lane = |name: &str, frame_bytes_max: usize, frames: usize, priority| network::Lane {
+        name: format!("chain/{chain}/{name}"),
+        frame_bytes_max,
+        outbound_frames_max: frames,
+        outbound_bytes_max: frame_bytes_max.saturating_mul(frames.min(32)),
+        inbound_frames_max: frames.min(256),
+        priority,
+    };
+    let channel = |name, channel: Channel| lane(name, channel.frame_bytes_max(), 512, Priority::Consensus);
+    let bulk = |kind: Lane, frames, priority| lane(kind.name(), kind.frame_bytes_max(), frames, priority);
+    vec![
+        channel("vote", Channel::Vote),
+        channel("certificate", Channel::Certificate),
+        channel("resolver", Channel::Resolver),
+        bulk(Lane::Control, 512, Priority::Control),
+        bulk(Lane::Block, 64, Priority::Consensus),
+        bulk(Lane::Batch, 64, Priority::Bulk),
+        bulk(Lane::Sync, 64, Priority::Bulk),
+    ]
+}
+
+/// What a node is on a chain, with the key that it was given for it.
+pub(crate) fn chain_config(
+    rules: ChainRules,
+    own_node: NodeIndex,
+    key: Option<SecretKey>,
+) -> Result<ChainConfig, StartError> {
+    let (chain, has_key) = (rules.chain.0, key.is_some());
+    let config = ChainConfig::first_epoch(rules, own_node, key);
+    if has_key && config.own_validator.is_none() {
+        return Err(StartError::NotAValidator { chain });
+    }
+    let seat = config.own_validator.and_then(|own| config.validators().get(usize::from(own.0)));
+    if let Some(seat) = seat.filter(|seat| seat.node != own_node) {
+        return Err(StartError::ForeignSeat { chain, node: seat.node.0 });
+    }
+    Ok(config)
+}
+
+/// Whose database a chain's is.
+pub(crate) fn identity(spec: &GenesisSpec, id: ChainId) -> Identity {
+    Identity { schema_version: SCHEMA_VERSION, genesis: spec.hash().0, chain: id.0 }
+}
+
+/// How databases are opened.
+pub(crate) fn store_options(config: &NodeConfig) -> RocksOptions {
+    RocksOptions {
+        cache_bytes: usize::try_from(config.storage.cache_bytes).unwrap_or(usize::MAX),
+        write_buffer_bytes: usize::try_from(config.storage.write_buffer_bytes).unwrap_or(usize::MAX),
+        ..RocksOptions::default()
+    }
+}
+
+/// The database of a chain.
+pub(crate) fn store_directory(config: &NodeConfig, id: ChainId) -> PathBuf {
+    chain_directory(config, id).join("store")
+}
+
+/// Where a chain keeps everything.
+pub(crate) fn chain_directory(config: &NodeConfig, id: ChainId) -> PathBuf {
+    config.node.data_directory.join(format!("chain-{}", id.0))
+}
