@@ -1,7 +1,10 @@
 //! Chains and blocks.
 
-use ledger::records::{Block, ChainSpec, SupplyTerms, ValidatorRecord};
-use ledger::values::{BatchDigest, BlockDigest, GenesisHash, OutcomesRoot, PublicKey, ResultHash, StateRoot};
+use ledger::records::{Block, ChainSpec, Counter, PairCounters, SupplyTerms, ValidatorRecord};
+use ledger::values::{
+    BatchDigest, BlockDigest, BundleDigest, GenesisHash, OutboxRoot, OutcomesRoot, PublicKey, ResultHash,
+    StateRoot,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -76,8 +79,8 @@ pub struct ProgressView {
     pub is_voting: bool,
 }
 
-/// The terms of the supply equation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// The terms of the supply equation: holdings + all sent − all received = issued − redeemed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SupplyView {
     /// Ever issued, in fen.
     pub issued_fen: u64,
@@ -85,6 +88,43 @@ pub struct SupplyView {
     pub redeemed_fen: u64,
     /// Held now, in fen.
     pub holdings_fen: u64,
+    /// What was sent to and received from each other chain, by chain; only those with which there was any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairView>,
+}
+
+/// What a chain has sent to and received from one other chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PairView {
+    /// The other chain.
+    pub chain: u32,
+    /// Sent to it.
+    pub sent: CounterView,
+    /// Received from it.
+    pub received: CounterView,
+}
+
+/// Receipts and the money in them, over all time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CounterView {
+    /// How many.
+    pub count: u64,
+    /// Their sum in fen, as decimal text: over all time it may be more than a JSON number holds.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub total_fen: u128,
+}
+
+impl From<&PairCounters> for PairView {
+    fn from(pair: &PairCounters) -> Self {
+        Self { chain: pair.chain.0, sent: pair.sent.into(), received: pair.received.into() }
+    }
+}
+
+impl From<Counter> for CounterView {
+    fn from(counter: Counter) -> Self {
+        Self { count: counter.count, total_fen: counter.total }
+    }
 }
 
 impl From<&SupplyTerms> for SupplyView {
@@ -93,6 +133,7 @@ impl From<&SupplyTerms> for SupplyView {
             issued_fen: terms.issued.fen(),
             redeemed_fen: terms.redeemed.fen(),
             holdings_fen: terms.holdings.fen(),
+            pairs: terms.pairs.iter().map(PairView::from).collect(),
         }
     }
 }
@@ -155,6 +196,10 @@ pub struct BlockView {
     #[serde(with = "as_text_list")]
     #[schema(value_type = Vec<String>)]
     pub batches: Vec<BatchDigest>,
+    /// Bundles of receipts from other chains, executed after the batches.
+    #[serde(default, with = "as_text_list", skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub bundles: Vec<BundleDigest>,
     /// What execution made of it; missing until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<ResultView>,
@@ -179,6 +224,7 @@ impl BlockView {
             claimed_height: header.claim.height.0,
             claimed_result: header.claim.result,
             batches: block.body.batches.clone(),
+            bundles: block.body.bundles.clone(),
             result,
         }
     }
@@ -199,7 +245,11 @@ pub struct ResultView {
     #[serde(with = "as_text")]
     #[schema(value_type = String)]
     pub outcomes_root: OutcomesRoot,
-    /// Transactions with an outcome.
+    /// Root over the receipts ever sent to other chains.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub outbox_root: OutboxRoot,
+    /// Transactions and receipts with an outcome.
     pub executed: u32,
     /// Transactions that consumed no nonce.
     pub skipped: u32,
@@ -221,6 +271,7 @@ impl ResultView {
             hash: result.hash(genesis),
             state_root: result.state,
             outcomes_root: result.outcomes,
+            outbox_root: result.outbox,
             executed: result.executed,
             skipped: result.skipped,
             supply: SupplyView::from(&result.supply),

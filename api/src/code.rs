@@ -98,6 +98,8 @@ codes! {
     1008 HeadTooLarge "head_too_large" 431 false
         "the head of the request is larger than this node reads"
         "send fewer or shorter header fields, or ask for less at once";
+    1009 ChainNeeded "chain_needed" 400 false
+        "the wallet is on several chains" "say which with the parameter chain";
     1101 TransactionNotHex "transaction_not_hex" 400 false
         "the field transaction is not hexadecimal text" "write the canonical bytes as hexadecimal digits";
     1102 TransactionTooLarge "transaction_too_large" 413 false
@@ -144,6 +146,8 @@ codes! {
         "what is asked for is below the height up to which this node pruned" "ask an archive node";
     1409 NotCertified "not_certified" 409 true
         "there is no proof yet: no certificate covers it" "ask again in a moment";
+    1410 WalletElsewhere "wallet_elsewhere" 421 false
+        "if there is such a wallet, it is at home on another chain" "ask for it there, at a node that hosts that chain";
     1501 NotReady "not_ready" 503 true
         "the node is starting or catching up" "send again after retry_after_ms, or to another bank";
     1502 DiskReserve "disk_reserve" 503 true

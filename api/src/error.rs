@@ -216,10 +216,10 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         201 | 205 | 403 => ANY_AMOUNT,
         202 => "operation.payments.payee",
         203 | 204 => "operation.payments.amount",
-        206..=208 => ANY_PAYEE,
+        206..=209 => ANY_PAYEE,
         301 | 401 => "wallet",
         302 => "operation.wallets.tier",
-        303 => "operation.wallets.salt",
+        303 | 304 => "operation.wallets.salt",
         402 => "operation.to",
         _ => return None,
     })
@@ -314,12 +314,12 @@ mod tests {
         let cases: [(Operation, &[u16], &[&str]); 4] = [
             (
                 Operation::Pay { payments: Vec::new() },
-                &[101, 201, 202, 203, 204, 205, 206, 207, 208],
+                &[101, 201, 202, 203, 204, 205, 206, 207, 208, 209],
                 &["operation.payments", "operation.payments.payee", "operation.payments.amount"],
             ),
             (
                 Operation::OpenWallets { wallets: Vec::new() },
-                &[101, 301, 302, 303],
+                &[101, 301, 302, 303, 304],
                 &["operation.wallets", "operation.wallets.tier", "operation.wallets.salt"],
             ),
             (

@@ -35,12 +35,15 @@ mod text;
 pub mod transaction;
 pub mod wallet;
 
-pub use chain::{BlockView, ChainView, ChainsView, ProgressView, ResultView, SupplyView, ValidatorView};
+pub use chain::{
+    BlockView, ChainView, ChainsView, CounterView, PairView, ProgressView, ResultView, SupplyView,
+    ValidatorView,
+};
 pub use client::{Client, ClientConfig, ClientError, Token};
 pub use code::ErrorCode;
 pub use error::ApiError;
 pub use health::{ChainReady, HaltView, Health, NotReady, Ready};
-pub use network::{NetworkView, NodeView, OperatorView, RoleName};
+pub use network::{ChainPlace, NetworkView, NodeView, OperatorView, RoleName};
 pub use transaction::{
     OperationView, OutcomeView, PaymentView, SubmitAnswer, SubmitRequest, SubmitStatus, TransactionState,
     TransactionStatus, TransactionView, WalletOpeningView,

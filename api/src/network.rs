@@ -1,7 +1,12 @@
-//! The network: who takes part, and whom this node sees.
+//! The network: who takes part, whom this node sees, which chains there are, and where wallets are at home.
 
-use ledger::records::{GenesisSpec, OperatorRole};
-use ledger::values::{GenesisHash, NodeIndex, PublicKey};
+use std::num::NonZeroU16;
+
+use ledger::records::registry::operator_salt;
+use ledger::records::{ChainSpec, GenesisSpec, OperatorRole};
+use ledger::values::{
+    ChainId, Currency, GenesisHash, NodeIndex, OperatorId, PolicyHash, PublicKey, WalletId,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -24,6 +29,31 @@ pub struct NetworkView {
     pub operators: Vec<OperatorView>,
     /// Nodes by index.
     pub nodes: Vec<NodeView>,
+    /// Chains by id, and who hosts them.
+    pub chains: Vec<ChainPlace>,
+}
+
+/// A chain among those of the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChainPlace {
+    /// Its id.
+    pub chain: u32,
+    /// Its currency.
+    #[schema(example = "CNY")]
+    pub currency: String,
+    /// Its shard among those of the currency, from 0.
+    pub shard: u16,
+    /// The nodes that run its validators, ascending. Others may follow it too.
+    pub nodes: Vec<u16>,
+}
+
+impl From<&ChainSpec> for ChainPlace {
+    fn from(spec: &ChainSpec) -> Self {
+        let mut nodes: Vec<u16> = spec.validators.iter().map(|validator| validator.node.0).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        Self { chain: spec.chain.0, currency: spec.currency.to_string(), shard: spec.shard, nodes }
+    }
 }
 
 /// An operator.
@@ -39,6 +69,11 @@ pub struct OperatorView {
     #[serde(with = "as_text")]
     #[schema(value_type = String)]
     pub operator_key: PublicKey,
+    /// Hash of the policy of its own wallets: with the operator's salt it makes their ids
+    /// ([`NetworkView::operator_wallet`]).
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub wallet_policy: PolicyHash,
 }
 
 /// What an operator is.
@@ -85,6 +120,7 @@ impl NetworkView {
                 OperatorRole::Bank => RoleName::Bank,
             },
             operator_key: operator.key,
+            wallet_policy: operator.wallet_policy.hash(),
         });
         let nodes = (0_u16..).zip(&spec.nodes).map(|(index, record)| NodeView {
             node: index,
@@ -100,6 +136,51 @@ impl NetworkView {
             node: node.0,
             operators: operators.collect(),
             nodes: nodes.collect(),
+            chains: spec.chains.iter().map(ChainPlace::from).collect(),
         }
+    }
+
+    /// The chains of a currency, by shard; empty where the network does not have it.
+    #[must_use]
+    pub fn shards(&self, currency: Currency) -> Vec<ChainId> {
+        let name = currency.to_string();
+        let mut shards: Vec<(u16, ChainId)> = self
+            .chains
+            .iter()
+            .filter(|place| place.currency == name)
+            .map(|place| (place.shard, ChainId(place.chain)))
+            .collect();
+        shards.sort_unstable();
+        shards.into_iter().map(|(_, chain)| chain).collect()
+    }
+
+    /// The chains where a wallet that holds `currency` is at home: one, or every shard if it is an operator's own. Empty where
+    /// the network does not have the currency.
+    #[must_use]
+    pub fn homes(&self, currency: Currency, wallet: WalletId) -> Vec<ChainId> {
+        let shards = self.shards(currency);
+        let count = u16::try_from(shards.len()).ok().and_then(NonZeroU16::new);
+        let Some(count) = count.filter(|count| count.get() > 1) else { return shards };
+        if self.is_operators_own(currency, wallet) {
+            return shards;
+        }
+        shards.get(usize::from(wallet.shard(count))).copied().into_iter().collect()
+    }
+
+    /// The id of an operator's own wallet.
+    #[must_use]
+    pub fn operator_wallet(&self, currency: Currency, operator: &OperatorView) -> WalletId {
+        let salt = operator_salt(OperatorId(operator.operator));
+        WalletId::derive(self.genesis_hash, currency, operator.wallet_policy, &salt)
+    }
+
+    fn is_operators_own(&self, currency: Currency, wallet: WalletId) -> bool {
+        self.operators.iter().any(|operator| self.operator_wallet(currency, operator) == wallet)
+    }
+
+    /// A chain among those of the network.
+    #[must_use]
+    pub fn chain(&self, chain: ChainId) -> Option<&ChainPlace> {
+        self.chains.iter().find(|place| place.chain == chain.0)
     }
 }

@@ -15,7 +15,8 @@ use crate::text::{as_text, as_text_option};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct WalletQuery {
-    /// The chain to look on; without it, the first chain of this node that has the wallet.
+    /// The chain to look on; without it, where the wallet is at home. An operator's own wallet is at home on every shard of its
+    /// currency: then it is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<u32>,
 }
@@ -242,7 +243,7 @@ const _: () = assert!(HISTORY_PAGE_DEFAULT <= HISTORY_PAGE_MAX);
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
-    /// The chain to look on; without it, the first chain of this node that has the wallet.
+    /// The chain to look on; without it, where the wallet is at home, as for the wallet itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<u32>,
     /// Only entries before this cursor; without it, from the newest.
@@ -333,6 +334,8 @@ pub enum MovementName {
     Issued,
     /// Money was taken out of circulation.
     Redeemed,
+    /// A payment to the counterparty, on another chain, came back.
+    Refunded,
 }
 
 impl MovementName {
@@ -343,6 +346,7 @@ impl MovementName {
             MovementKind::Opened => Self::Opened,
             MovementKind::Issued => Self::Issued,
             MovementKind::Redeemed => Self::Redeemed,
+            MovementKind::Refunded => Self::Refunded,
         }
     }
 }

@@ -5,14 +5,14 @@ use api::transaction::{TransactionQuery, WaitFor};
 use api::*;
 use ledger::records::{Block, BlockBody, BlockHeader};
 use ledger::records::{
-    Claim, FeeBid, HeightResult, Lane, Movement, MovementKind, Nonce, Operation, Outcome, Payment, Policy,
-    Rejection, SupplyTerms, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening,
-    WalletRecord, WalletStatus,
+    Claim, Counter, FeeBid, HeightResult, Lane, Movement, MovementKind, Nonce, Operation, Outcome,
+    PairCounters, Payment, Policy, Rejection, SupplyTerms, Tier, Transaction, TransactionContent,
+    ValidatorRecord, WalletOpening, WalletRecord, WalletStatus,
 };
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, ChainId, Epoch, GenesisHash, Height, NodeIndex, OperatorId, OutboxRoot,
-    OutcomesRoot, PolicyHash, PublicKey, ResultHash, SecretKey, StateRoot, TimestampMs, TransactionHash,
-    TransactionId, ValidatorIndex, View, WalletId,
+    Amount, BatchDigest, BlockDigest, BundleDigest, ChainId, Epoch, GenesisHash, Height, NodeIndex,
+    OperatorId, OutboxRoot, OutcomesRoot, PolicyHash, PublicKey, ResultHash, SecretKey, StateRoot,
+    TimestampMs, TransactionHash, TransactionId, ValidatorIndex, View, WalletId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 const GENESIS: GenesisHash = GenesisHash([1; 32]);
 const ONE: &str = "0101010101010101010101010101010101010101010101010101010101010101";
 const TWO: &str = "0202020202020202020202020202020202020202020202020202020202020202";
+const THREE: &str = "0303030303030303030303030303030303030303030303030303030303030303";
 
 /// The value has this JSON, and reading it gives the value back.
 fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T, expected: Value) {
@@ -49,11 +50,19 @@ fn transaction(operation: Operation) -> Transaction {
 
 fn supply() -> SupplyTerms {
     let (issued, redeemed) = (Amount::from_fen(100), Amount::from_fen(40));
-    SupplyTerms { issued, redeemed, holdings: Amount::from_fen(60), pairs: Vec::new() }
+    let sent = Counter { count: 2, total: u128::from(u64::MAX) + 5 };
+    let pair = PairCounters { chain: ChainId(1), sent, received: Counter::default() };
+    SupplyTerms { issued, redeemed, holdings: Amount::from_fen(60), pairs: vec![pair] }
 }
 
 fn supply_json() -> Value {
-    json!({ "issued_fen": 100, "redeemed_fen": 40, "holdings_fen": 60 })
+    json!({
+        "issued_fen": 100, "redeemed_fen": 40, "holdings_fen": 60,
+        "pairs": [{
+            "chain": 1, "sent": { "count": 2, "total_fen": "18446744073709551620" },
+            "received": { "count": 0, "total_fen": "0" },
+        }],
+    })
 }
 
 #[test]
@@ -254,9 +263,9 @@ fn chains_and_blocks() {
         json!({
             "chain": 0, "height": 9, "digest": block.header.digest(GENESIS).to_string(), "parent": ONE, "epoch": 0,
             "view": 11, "proposer": 2, "timestamp_ms": 1_000, "weight": 500, "base_fee_fen": 0, "claimed_height": 7,
-            "claimed_result": TWO, "batches": [ONE],
+            "claimed_result": TWO, "batches": [ONE], "bundles": [TWO],
             "result": {
-                "hash": result.hash(GENESIS).to_string(), "state_root": ONE, "outcomes_root": TWO, "executed": 4,
+                "hash": result.hash(GENESIS).to_string(), "state_root": ONE, "outcomes_root": TWO, "outbox_root": THREE, "executed": 4,
                 "skipped": 1, "supply": supply_json(), "is_certified": true,
             },
         }),
@@ -264,7 +273,7 @@ fn chains_and_blocks() {
 }
 
 fn block() -> Block {
-    let body = BlockBody { batches: vec![BatchDigest([1; 32])], bundles: Vec::new() };
+    let body = BlockBody { batches: vec![BatchDigest([1; 32])], bundles: vec![BundleDigest([2; 32])] };
     let header = BlockHeader {
         chain: ChainId(0),
         epoch: Epoch(0),
@@ -303,6 +312,7 @@ fn network() {
         name: "central-bank".into(),
         role: RoleName::CentralBank,
         operator_key: PublicKey([1; 32]),
+        wallet_policy: PolicyHash([3; 32]),
     };
     let node = NodeView {
         node: 0,
@@ -318,15 +328,19 @@ fn network() {
         node: 0,
         operators: vec![operator],
         nodes: vec![node],
+        chains: vec![ChainPlace { chain: 0, currency: "CNY".into(), shard: 0, nodes: vec![0, 2] }],
     };
     check(
         &view,
         json!({
             "network": "localnet", "genesis_hash": ONE, "version": "0.1.0", "node": 0,
-            "operators": [{ "operator": 0, "name": "central-bank", "role": "central_bank", "operator_key": ONE }],
+            "operators": [{
+                "operator": 0, "name": "central-bank", "role": "central_bank", "operator_key": ONE, "wallet_policy": THREE,
+            }],
             "nodes": [{
                 "node": 0, "operator": 1, "network_key": TWO, "address": "127.0.0.1:7000", "is_connected": true,
             }],
+            "chains": [{ "chain": 0, "currency": "CNY", "shard": 0, "nodes": [0, 2] }],
         }),
     );
 }
