@@ -316,13 +316,17 @@ impl Node {
         ended
     }
 
-    /// Stops every part, the engine first: it must not ask a driver that is gone.
+    /// Stops every part, the engines first: none must ask a driver that is gone.
     pub async fn stop(self) {
-        let Self { network, rest, chains, stop } = self;
-        for mut chain in chains {
+        let Self { network, rest, mut chains, stop } = self;
+        for chain in &mut chains {
             chain.engine.stop();
+        }
+        for chain in &mut chains {
             let _ended = chain.engine.ended().await;
-            stop.send_replace(true);
+        }
+        stop.send_replace(true);
+        for chain in chains {
             if !chain.driver.is_finished() {
                 let _ended = chain.driver.await;
             }
@@ -582,8 +586,16 @@ impl Wiring<'_> {
     /// A view that starts without a quorum of connections is lost to its timeout; waiting costs less.
     async fn wait_for_quorum(&self, config: &ChainConfig) {
         let needed = quorum(config.validators().len()).saturating_sub(1);
+        // Nodes of other chains are connected too.
+        let others: Vec<u16> = config
+            .validators()
+            .iter()
+            .map(|seat| seat.node.0)
+            .filter(|node| *node != self.own_node.0)
+            .collect();
         let mut connections = self.network.connections_watch();
-        let connected = connections.wait_for(|connected| connected.len() >= needed);
+        let connected = connections
+            .wait_for(|connected| others.iter().filter(|node| connected.contains(node)).count() >= needed);
         let wait = std::time::Duration::from_millis(CONNECT_WAIT_MS);
         if tokio::time::timeout(wait, connected).await.is_err() {
             tracing::warn!(

@@ -12,13 +12,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::LANES_PER_CHAIN;
 use crate::tokens::{Scope, TOKEN_HASH_BYTES, TOKENS_MAX};
 
 /// REST listens here unless told otherwise: loopback only.
 pub const REST_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-/// Block cache of a chain's database.
+/// Block cache of all databases together.
 pub const CACHE_BYTES: u64 = 128 << 20;
-/// Write buffers of a chain's database.
+/// Write buffers of all databases together.
 pub const WRITE_BUFFER_BYTES: u64 = 64 << 20;
 /// Free disk below which the node stops voting.
 pub const DISK_RESERVE_BYTES: u64 = 2 << 30;
@@ -37,6 +38,8 @@ pub const REQUEST_TIMEOUT_MS: u64 = 15_000;
 /// How long a client may wait for an outcome.
 pub const WAIT_MS: u64 = 30_000;
 
+/// Most chains of one node: as many as the network has lanes for. A bank with more spreads them over several nodes.
+pub const CHAINS_HOSTED_MAX: usize = network::limits::LANES_MAX / LANES_PER_CHAIN;
 /// Most bytes of the file.
 pub const CONFIG_BYTES_MAX: u64 = 256 << 10;
 /// Bounds of `[rest.limits] body_bytes`: one JSON transaction fits, and a request stays small beside the machine.
@@ -217,11 +220,11 @@ impl Default for RestLimits {
     }
 }
 
-/// `[storage]`: bounds of each hosted chain's database.
+/// `[storage]`: bounds of the databases. Every hosted chain has one; they share the memory equally, each at least 8 MiB of either kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StorageSection {
-    /// Block cache.
+    /// Block caches.
     pub cache_bytes: u64,
     /// Write buffers.
     pub write_buffer_bytes: u64,
@@ -350,6 +353,7 @@ impl NodeConfig {
         if chains.is_empty() {
             return Err(fault("node", "chains", FieldProblem::Empty));
         }
+        in_range("node", "chains", chains.len() as u64, (1, CHAINS_HOSTED_MAX as u64))?;
         if chains.len() != self.node.chains.len() {
             return Err(fault("node", "chains", FieldProblem::Doubled));
         }
@@ -631,6 +635,10 @@ mod tests {
         }
         let chains = minimal().replace("[keys]", "chains = []\n[keys]");
         assert!(NodeConfig::parse(&chains).unwrap_err().to_string().contains("[node] chains: is empty"));
+        let many: Vec<usize> = (0..=CHAINS_HOSTED_MAX).collect();
+        let chains = minimal().replace("[keys]", &format!("chains = {many:?}\n[keys]"));
+        let message = NodeConfig::parse(&chains).unwrap_err().to_string();
+        assert!(message.contains(&format!("[node] chains: is {}", many.len())), "{message}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use network::{NetworkConfig, NetworkSecret, Peer, Priority};
 use storage::{Identity, RocksOptions};
 
 use crate::assemble::{SCHEMA_VERSION, StartError};
-use crate::config::NodeConfig;
+use crate::config::{MEMORY_BYTES_BOUNDS, NodeConfig};
 
 /// The node's place in the registry, by its network key.
 pub(crate) fn own_place(spec: &GenesisSpec, network_key: &SecretKey) -> Result<NodeIndex, StartError> {
@@ -93,11 +93,14 @@ pub(crate) fn identity(spec: &GenesisSpec, id: ChainId) -> Identity {
     Identity { schema_version: SCHEMA_VERSION, genesis: spec.hash().0, chain: id.0 }
 }
 
-/// How databases are opened.
+/// How databases are opened: the chains share the node's memory equally, and none gets less than a database needs.
 pub(crate) fn store_options(config: &NodeConfig) -> RocksOptions {
+    let chains = u64::try_from(config.node.chains.len()).unwrap_or(u64::MAX).max(1);
+    let share =
+        |bytes: u64| usize::try_from((bytes / chains).max(MEMORY_BYTES_BOUNDS.0)).unwrap_or(usize::MAX);
     RocksOptions {
-        cache_bytes: usize::try_from(config.storage.cache_bytes).unwrap_or(usize::MAX),
-        write_buffer_bytes: usize::try_from(config.storage.write_buffer_bytes).unwrap_or(usize::MAX),
+        cache_bytes: share(config.storage.cache_bytes),
+        write_buffer_bytes: share(config.storage.write_buffer_bytes),
         ..RocksOptions::default()
     }
 }
@@ -110,4 +113,34 @@ pub(crate) fn store_directory(config: &NodeConfig, id: ChainId) -> PathBuf {
 /// Where a chain keeps everything.
 pub(crate) fn chain_directory(config: &NodeConfig, id: ChainId) -> PathBuf {
     config.node.data_directory.join(format!("chain-{}", id.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CHAINS_HOSTED_MAX;
+
+    #[test]
+    fn chains_share_the_memory_of_a_node() {
+        let text = "[node]\ngenesis = \"g\"\ndata_directory = \"d\"\nCHAINS\n\
+            [keys]\nnetwork_key = \"n\"\npassphrase_file = \"p\"\n[storage]\ncache_bytes = 50331648\nwrite_buffer_bytes = 16777216\n";
+        for (chains, cache_mb, buffer_mb) in
+            [("", 48, 16), ("chains = [0, 1]", 24, 8), ("chains = [2, 5, 3]", 16, 8)]
+        {
+            let config = NodeConfig::parse(&text.replace("CHAINS", chains)).unwrap();
+            let options = store_options(&config);
+            assert_eq!(
+                (options.cache_bytes >> 20, options.write_buffer_bytes >> 20),
+                (cache_mb, buffer_mb),
+                "{chains}"
+            );
+        }
+    }
+
+    #[test]
+    fn as_many_chains_as_may_be_hosted_fit_into_the_lanes_of_the_network() {
+        let lanes: Vec<_> = (0..).take(CHAINS_HOSTED_MAX).flat_map(lanes_of).collect();
+        assert!(lanes.len() <= network::limits::LANES_MAX && lanes_of(0).len() == LANES_PER_CHAIN);
+        assert!(CHAINS_HOSTED_MAX >= 8, "{CHAINS_HOSTED_MAX}");
+    }
 }

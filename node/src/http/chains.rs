@@ -47,14 +47,14 @@ pub(crate) async fn chains(State(edge): State<Edge>) -> Result<Json<ChainsView>,
 )]
 pub(crate) async fn chain(State(edge): State<Edge>, place: Place) -> Result<Json<ChainView>, Refusal> {
     let chain: ChainId = place.get("chain")?;
-    let spec = edge.parts().spec.chain(chain).ok_or_else(|| Refusal::chain(chain, false))?;
+    let spec = edge.parts().spec.chain(chain).ok_or_else(|| Refusal::from(edge.no_chain(chain)))?;
     view(&edge, spec).await.map(Json)
 }
 
 async fn view(edge: &Edge, spec: &ChainSpec) -> Result<ChainView, Refusal> {
-    let progress = match edge.chain(spec.chain) {
-        Ok(handle) => Some(progress(edge, handle).await?),
-        Err(_) => None,
+    let progress = match edge.hosted(spec.chain) {
+        Some(handle) => Some(progress(edge, handle).await?),
+        None => None,
     };
     // The first epoch's set: this format has no other.
     Ok(ChainView::new(spec, &spec.validators, progress))

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use api::code::ErrorCode;
+use api::error::ApiError;
+use api::network::ChainPlace;
 use chain::Archive;
 use ledger::records::{ChainSpec, GenesisSpec};
-use ledger::values::{ChainId, GenesisHash, Height, NodeIndex};
+use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, WalletId};
 use storage::Reader;
 use tokio::sync::{Semaphore, watch};
 
+use super::homes::Homes;
 use super::refusal::Refusal;
 use crate::config::RestLimits;
 use crate::handle::{ChainHandle, Voting};
@@ -18,6 +21,8 @@ use crate::tokens::Tokens;
 /// Store reads at one time. They block a thread each; RocksDB serves this many from two cores without a queue of its
 /// own, and requests beyond wait their turn.
 pub const READS_AT_ONCE: usize = 16;
+/// Nodes that a refusal names; `/v1/network` lists all.
+const NODES_NAMED_MAX: usize = 8;
 
 /// What the REST edge is made of.
 pub struct EdgeParts {
@@ -25,7 +30,7 @@ pub struct EdgeParts {
     pub spec: Arc<GenesisSpec>,
     /// This node.
     pub own_node: NodeIndex,
-    /// The chains it hosts, ascending by id.
+    /// The chains it hosts.
     pub chains: Vec<ChainHandle>,
     /// Nodes with an open connection, by index.
     pub connections: watch::Receiver<Vec<u16>>,
@@ -44,6 +49,7 @@ pub struct Edge(Arc<Inner>);
 struct Inner {
     parts: EdgeParts,
     genesis: GenesisHash,
+    homes: Homes,
     chain_metrics: Vec<ChainMetrics>,
     requests: Arc<Semaphore>,
     waits: Arc<Semaphore>,
@@ -70,6 +76,7 @@ impl Edge {
             |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3)));
         Self(Arc::new(Inner {
             genesis: parts.spec.hash(),
+            homes: Homes::new(&parts.spec),
             chain_metrics: parts.chains.iter().map(|chain| parts.metrics.chain(chain.chain())).collect(),
             requests: permits(parts.limits.concurrent_requests),
             waits: permits(parts.limits.concurrent_waits),
@@ -102,10 +109,71 @@ impl Edge {
 
     /// A hosted chain.
     pub(crate) fn chain(&self, chain: ChainId) -> Result<&ChainHandle, Refusal> {
-        self.chains()
-            .iter()
-            .find(|handle| handle.chain() == chain)
-            .ok_or_else(|| Refusal::chain(chain, self.parts().spec.chain(chain).is_some()))
+        self.hosted(chain).ok_or_else(|| self.no_chain(chain).into())
+    }
+
+    /// A chain, if this node hosts it.
+    pub(crate) fn hosted(&self, chain: ChainId) -> Option<&ChainHandle> {
+        self.chains().iter().find(|handle| handle.chain() == chain)
+    }
+
+    /// Why there is nothing of a chain here: no such chain, or who hosts it.
+    pub(crate) fn no_chain(&self, chain: ChainId) -> ApiError {
+        match self.parts().spec.chain(chain) {
+            None => ApiError::from(ErrorCode::ChainUnknown).at("chain").because(chain),
+            Some(spec) => ApiError::from(ErrorCode::ChainElsewhere).at("chain").because(self.place(spec)),
+        }
+    }
+
+    /// A chain and the nodes that run its validators, for people.
+    fn place(&self, spec: &ChainSpec) -> String {
+        let place = ChainPlace::from(spec);
+        let network = &self.parts().spec;
+        let named = place.nodes.iter().take(NODES_NAMED_MAX).map(|node| {
+            let record = network.nodes.get(usize::from(*node));
+            let operator = record.and_then(|record| network.operators.get(usize::from(record.operator.0)));
+            format!("{node} ({})", operator.map_or("?", |operator| operator.name.as_str()))
+        });
+        let named: Vec<String> = named.collect();
+        let more = if place.nodes.len() > NODES_NAMED_MAX { ", …" } else { "" };
+        let (chain, currency, shard) = (place.chain, &place.currency, place.shard);
+        format!("chain {chain} ({currency} shard {shard}) is hosted by the nodes {}{more}", named.join(", "))
+    }
+
+    /// The hosted chains to look for a wallet on: the one asked for, or where it may be at home.
+    pub(crate) fn wallet_chains(
+        &self,
+        id: &WalletId,
+        asked: Option<u32>,
+    ) -> Result<Vec<&ChainHandle>, Refusal> {
+        if let Some(chain) = asked {
+            return Ok(vec![self.chain(ChainId(chain))?]);
+        }
+        let homes = self.0.homes.of(id);
+        if self.0.homes.is_on_several(id) {
+            let homes: Vec<String> = homes.iter().map(ToString::to_string).collect();
+            let detail = format!("an operator's own, on the chains {}", homes.join(", "));
+            return Err(ApiError::from(ErrorCode::ChainNeeded).at("chain").because(detail).into());
+        }
+        let hosted: Vec<_> = homes.into_iter().filter_map(|home| self.hosted(home)).collect();
+        if hosted.is_empty() { Err(self.no_wallet(id, asked)) } else { Ok(hosted) }
+    }
+
+    /// Why a wallet was not found on [`Self::wallet_chains`]: there is none, or its home is elsewhere.
+    pub(crate) fn no_wallet(&self, id: &WalletId, asked: Option<u32>) -> Refusal {
+        let spec = &self.parts().spec;
+        let homes = self.0.homes.of(id);
+        let homes: Vec<&ChainSpec> = homes.into_iter().filter_map(|home| spec.chain(home)).collect();
+        let elsewhere: Vec<&ChainSpec> = match asked.and_then(|chain| spec.chain(ChainId(chain))) {
+            Some(asked) if homes.iter().any(|home| home.chain == asked.chain) => Vec::new(),
+            Some(asked) => homes.into_iter().filter(|home| home.currency == asked.currency).collect(),
+            None => homes.into_iter().filter(|home| self.hosted(home.chain).is_none()).collect(),
+        };
+        if elsewhere.is_empty() {
+            return ApiError::from(ErrorCode::WalletUnknown).at("id").into();
+        }
+        let places: Vec<String> = elsewhere.into_iter().map(|home| self.place(home)).collect();
+        ApiError::from(ErrorCode::WalletElsewhere).at("id").because(places.join("; ")).into()
     }
 
     /// Metrics of a hosted chain.
@@ -140,14 +208,6 @@ impl Edge {
             }
         }
         Ok(None)
-    }
-
-    /// The chains to look on: the one asked for, or all that this node hosts.
-    pub(crate) fn candidates(&self, chain: Option<u32>) -> Result<Vec<&ChainHandle>, Refusal> {
-        match chain {
-            Some(chain) => Ok(vec![self.chain(ChainId(chain))?]),
-            None => Ok(self.chains().iter().collect()),
-        }
     }
 
     /// [`Edge::read`] of rows that the archive does not type.

@@ -9,6 +9,7 @@
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
 //! | `edge.rs` | [`Edge`]: what handlers share; the way to the disk |
+//! | `homes.rs` | on which chains a wallet may be |
 //! | `guard.rs` | trace, token, place and deadline of every request |
 //! | `parameters.rs`, `refusal.rs` | what is asked; why it is not answered |
 //! | `server.rs`, `patience.rs` | [`RestServer`]: sockets, TLS, bounds of connections |
@@ -28,6 +29,7 @@ mod evidence;
 mod feed;
 mod guard;
 mod health;
+mod homes;
 mod metrics;
 mod network;
 mod openapi;

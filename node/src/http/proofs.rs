@@ -58,7 +58,7 @@ pub(crate) const PROOF_WAIT_MS: u64 = 5_000;
 )]
 pub(crate) async fn transaction(State(edge): State<Edge>, place: Place) -> Result<Response, Refusal> {
     let id: TransactionId = place.get("id")?;
-    let hosted = edge.candidates(None)?;
+    let hosted: Vec<&ChainHandle> = edge.chains().iter().collect();
     let found = edge.find(&hosted, move |archive, at| {
         let Some(located) = archive.locate(id)? else { return Ok(None) };
         let height = located.height;
@@ -73,7 +73,8 @@ pub(crate) async fn transaction(State(edge): State<Edge>, place: Place) -> Resul
 
 /// Proves what a wallet is, or that there is none.
 ///
-/// Without `chain` it is proved on the first chain of this node that has the wallet; its absence on the first chain.
+/// Without `chain` it is proved where it is at home; its absence on the first chain of this node where it would be. An operator's own
+/// wallet is at home on every shard of its currency, so its chain must be named.
 #[utoipa::path(
     get,
     path = api::path::WALLET_PROOF,
@@ -91,7 +92,7 @@ pub(crate) async fn wallet(
     Ask(query): Ask<WalletQuery>,
 ) -> Result<Response, Refusal> {
     let id: WalletId = place.get("id")?;
-    let candidates = edge.candidates(query.chain)?;
+    let candidates = edge.wallet_chains(&id, query.chain)?;
     let _place = Arc::clone(edge.waits()).try_acquire_owned().map_err(|_| Refusal::busy())?;
     let patience = Duration::from_millis(PROOF_WAIT_MS.min(edge.parts().limits.wait_ms));
     let until = Instant::now() + patience;

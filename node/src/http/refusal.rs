@@ -10,7 +10,6 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chain::RowFault;
-use ledger::values::ChainId;
 use mempool::PoolRefusal;
 use storage::StorageError;
 
@@ -105,12 +104,6 @@ impl Refusal {
     /// A part of the path or the query cannot be read.
     pub(crate) fn parameter(field: &str, reason: impl std::fmt::Display) -> Self {
         ApiError::from(ErrorCode::MalformedParameter).at(field).because(reason).into()
-    }
-
-    /// The chain is not hosted here, or not at all.
-    pub(crate) fn chain(chain: ChainId, exists: bool) -> Self {
-        let code = if exists { ErrorCode::ChainElsewhere } else { ErrorCode::ChainUnknown };
-        ApiError::from(code).at("chain").because(chain).into()
     }
 
     /// The door is shut for this client.

@@ -15,8 +15,8 @@ use axum::extract::{FromRequest as _, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use ledger::records::Transaction;
-use ledger::records::transaction::TRANSACTION_BYTES_MAX;
-use ledger::values::{Canonical as _, ChainId, TransactionId};
+use ledger::records::transaction::{TRANSACTION_BYTES_MAX, network_tag};
+use ledger::values::{Canonical as _, ChainId, GenesisHash, TransactionId};
 
 use super::edge::Edge;
 use super::refusal::Refusal;
@@ -143,11 +143,19 @@ struct Part<'a> {
 
 /// Submits to the chains that the transactions name; answers in the order of `transactions`.
 async fn judge(edge: &Edge, transactions: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
-    // What no chain answers (a node that hosts none) is answered with this.
+    // Each is replaced below; what no chain would answer is answered with this.
     let mut answers = vec![refused(ErrorCode::NotReady.into()); transactions.len()];
     let mut parts: Vec<Part<'_>> = Vec::new();
     for (place, bytes) in transactions.into_iter().enumerate() {
-        let Some(chain) = chain_for(edge, &bytes) else { continue };
+        let chain = match chain_for(edge, &bytes) {
+            Ok(chain) => chain,
+            Err(error) => {
+                if let Some(slot) = answers.get_mut(place) {
+                    *slot = refused(error);
+                }
+                continue;
+            }
+        };
         match parts.iter_mut().find(|part| part.chain.chain() == chain.chain()) {
             Some(part) => {
                 part.places.push(place);
@@ -183,19 +191,22 @@ async fn judge_part(edge: &Edge, chain: &ChainHandle, part: Vec<Vec<u8>>) -> Vec
     submitted.iter().map(answer).collect()
 }
 
-/// The hosted chain that the bytes name. Bytes that name none go to the first chain, whose admission says what is wrong.
-fn chain_for<'a>(edge: &'a Edge, bytes: &[u8]) -> Option<&'a ChainHandle> {
-    let named =
-        named_chain(bytes).and_then(|chain| edge.chains().iter().find(|handle| handle.chain() == chain));
-    named.or_else(|| edge.chains().first())
+/// The hosted chain that the bytes name. Bytes that name none of this network go to the first chain, whose admission says what
+/// is wrong; one that is hosted elsewhere is refused with who hosts it.
+fn chain_for<'a>(edge: &'a Edge, bytes: &[u8]) -> Result<&'a ChainHandle, ApiError> {
+    let named = named_chain(edge.genesis(), bytes);
+    match named.filter(|chain| edge.parts().spec.chain(*chain).is_some()) {
+        Some(chain) => edge.hosted(chain).ok_or_else(|| edge.no_chain(chain)),
+        None => edge.chains().first().ok_or_else(|| ErrorCode::NotReady.into()),
+    }
 }
 
-/// The chain in a transaction's bytes: the second field of its content, which comes first. A wrong guess does no harm:
+/// The chain in a transaction's bytes: the second field of its content, after the network. A wrong guess does no harm:
 /// admission decodes and decides.
-fn named_chain(bytes: &[u8]) -> Option<ChainId> {
-    let (_network, rest) = bytes.split_first_chunk::<4>()?;
+fn named_chain(genesis: GenesisHash, bytes: &[u8]) -> Option<ChainId> {
+    let (network, rest) = bytes.split_first_chunk::<4>()?;
     let (chain, _) = rest.split_first_chunk::<4>()?;
-    Some(ChainId(u32::from_le_bytes(*chain)))
+    (*network == network_tag(genesis)).then_some(ChainId(u32::from_le_bytes(*chain)))
 }
 
 fn answer(submitted: &Submitted) -> SubmitAnswer {

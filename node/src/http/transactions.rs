@@ -164,7 +164,7 @@ async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<
         Some((chain.chain(), known))
     });
     let genesis = edge.genesis();
-    let hosted = edge.candidates(None)?;
+    let hosted: Vec<&ChainHandle> = edge.chains().iter().collect();
     let found = edge.find(&hosted, move |archive, at| {
         let Some(located) = archive.locate(id)? else {
             let Some((_, known)) = known.filter(|(chain, _)| *chain == at.chain()) else { return Ok(None) };

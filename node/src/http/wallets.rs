@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use api::code::ErrorCode;
 use api::error::ApiError;
 use api::wallet::{
     Cursor, HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX, HistoryEntry, HistoryPage, HistoryQuery, WalletMoment,
@@ -31,7 +30,7 @@ pub(crate) const HISTORY_OUTCOMES_MAX: usize = 200_000;
     params(("id" = String, Path, description = "wallet id, bech32m text starting with jz1"), WalletQuery),
     responses(
         (status = 200, description = "the wallet after one height", body = WalletView),
-        (status = "4XX", description = "refused", body = ApiError),
+        (status = "4XX", description = "refused; 1009 when it is on several chains, 1410 when its home is elsewhere", body = ApiError),
         (status = "5XX", description = "the store cannot be read", body = ApiError),
     )
 )]
@@ -41,7 +40,7 @@ pub(crate) async fn wallet(
     Ask(query): Ask<WalletQuery>,
 ) -> Result<Json<WalletView>, Refusal> {
     let id: WalletId = place.get("id")?;
-    let candidates = edge.candidates(query.chain)?;
+    let candidates = edge.wallet_chains(&id, query.chain)?;
     let found = edge.find(&candidates, move |archive, at| {
         let Some((_, wallet)) = find(archive, id)? else { return Ok(None) };
         let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
@@ -50,7 +49,7 @@ pub(crate) async fn wallet(
         let lanes = at.spec.params.tier(wallet.tier).lanes;
         Ok(Some(WalletView::new(at.chain(), moment, &wallet, lanes)))
     });
-    found.await?.map(Json).ok_or_else(unknown)
+    found.await?.map(Json).ok_or_else(|| edge.no_wallet(&id, query.chain))
 }
 
 /// Shows what happened to a wallet, newest first.
@@ -73,7 +72,7 @@ pub(crate) async fn history(
     let id: WalletId = place.get("id")?;
     let rows = limit(query.limit, HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX)?;
     let before = query.before.map(|cursor| (cursor.height, cursor.index, cursor.part));
-    let candidates = edge.candidates(query.chain)?;
+    let candidates = edge.wallet_chains(&id, query.chain)?;
     let found = edge.find(&candidates, move |archive, at| {
         let Some((slot, _)) = find(archive, id)? else { return Ok(None) };
         // One more than asked for says whether there is a next page.
@@ -82,11 +81,7 @@ pub(crate) async fn history(
         let (chain, certified_height) = (at.chain().0, at.certified_height.0);
         Ok(Some(HistoryPage { wallet: id, chain, certified_height, entries, next }))
     });
-    found.await?.map(Json).ok_or_else(unknown)
-}
-
-fn unknown() -> Refusal {
-    ApiError::from(ErrorCode::WalletUnknown).at("id").into()
+    found.await?.map(Json).ok_or_else(|| edge.no_wallet(&id, query.chain))
 }
 
 fn find<R: Reader + ?Sized>(

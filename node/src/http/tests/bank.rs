@@ -1,4 +1,4 @@
-//! A network of four banks with one node's edge in front of it.
+//! A network of four banks with one node's edge in front of it: over one chain, or over several ([`edge_over`]).
 
 use std::sync::Arc;
 
@@ -52,6 +52,9 @@ impl Holder {
 pub(super) struct Bank {
     pub(super) network: Localnet,
     pub(super) genesis: GenesisHash,
+    pub(super) chain: ChainId,
+    currency: Currency,
+    handle: ChainHandle,
     pub(super) store: Arc<dyn Store>,
     pub(super) status: watch::Sender<Status>,
     pub(super) connections: watch::Sender<Vec<u16>>,
@@ -73,15 +76,18 @@ impl Bank {
     }
 
     pub(super) fn with(tokens: Tokens, limits: RestLimits) -> Self {
-        let mut plan = LocalnetPlan::new(4);
-        plan.timestamp = TimestampMs(wall_clock().0 - 60_000);
-        plan.chains.push((Currency(*b"USD"), 0));
-        let network = localnet(&plan, &[7; 32]).unwrap();
+        Self::on(CHAIN, &network_of(&[(CURRENCY, 0), (Currency(*b"USD"), 0)]), tokens, limits)
+    }
+
+    /// One chain of a network.
+    pub(super) fn on(chain: ChainId, network: &Localnet, tokens: Tokens, limits: RestLimits) -> Self {
+        let network = network.clone();
         let genesis = network.spec.hash();
-        let identity = Identity { schema_version: 1, genesis: genesis.0, chain: CHAIN.0 };
+        let currency = network.spec.chain(chain).unwrap().currency;
+        let identity = Identity { schema_version: 1, genesis: genesis.0, chain: chain.0 };
         let store: Arc<dyn Store> = Arc::new(MemoryStore::fresh(&identity));
-        let executor = Executor::open(&network.spec, CHAIN, Arc::clone(&store), Sequential).unwrap();
-        let rules = ChainRules::new(&network.spec, CHAIN).unwrap();
+        let executor = Executor::open(&network.spec, chain, Arc::clone(&store), Sequential).unwrap();
+        let rules = ChainRules::new(&network.spec, chain).unwrap();
         let (sender, submissions) = mpsc::channel(16);
         let verifier =
             Verifier { genesis, secret: [3; 32], keys: Arc::default(), strategy: Parallel::new(1).unwrap() };
@@ -93,7 +99,7 @@ impl Bank {
         let spec = Arc::new(network.spec.clone());
         let handle = ChainHandle {
             genesis,
-            spec: Arc::new(spec.chain(CHAIN).unwrap().clone()),
+            spec: Arc::new(spec.chain(chain).unwrap().clone()),
             store: Arc::clone(&store),
             status: status_seen,
             admission: Arc::clone(&admission),
@@ -102,7 +108,7 @@ impl Bank {
         let edge = Edge::new(EdgeParts {
             spec,
             own_node: NodeIndex(0),
-            chains: vec![handle],
+            chains: vec![handle.clone()],
             connections: connections_seen,
             metrics: Arc::new(Metrics::new()),
             tokens,
@@ -113,6 +119,9 @@ impl Bank {
         Self {
             network,
             genesis,
+            chain,
+            currency,
+            handle,
             store,
             status,
             connections,
@@ -144,7 +153,7 @@ impl Bank {
 
     fn operator(&self, id: OperatorId, secret: &SecretKey) -> Holder {
         let registry = ledger::records::Registry::from_genesis(&self.network.spec);
-        let id = registry.operator_wallet(self.genesis, CURRENCY, id).unwrap();
+        let id = registry.operator_wallet(self.genesis, self.currency, id).unwrap();
         Holder { secret: secret.clone(), id }
     }
 
@@ -152,7 +161,7 @@ impl Bank {
     pub(super) fn customer(&self, number: u8) -> Holder {
         let secret = SecretKey::from_seed([number; 32]);
         let policy = Policy::single(secret.public_key()).hash();
-        Holder { id: WalletId::derive(self.genesis, CURRENCY, policy, &[number; 16]), secret }
+        Holder { id: WalletId::derive(self.genesis, self.currency, policy, &[number; 16]), secret }
     }
 
     /// Signs an operation under the wallet's next nonce, valid for a minute.
@@ -172,7 +181,7 @@ impl Bank {
     ) -> Transaction {
         let content = TransactionContent {
             network: network_tag(self.genesis),
-            chain: CHAIN,
+            chain: self.chain,
             wallet: holder.id,
             nonce,
             valid_until,
@@ -222,7 +231,7 @@ impl Bank {
         };
         let batch = (!transactions.is_empty()).then(|| {
             let content = BatchContent {
-                chain: CHAIN,
+                chain: self.chain,
                 epoch: Epoch(0),
                 sealer: ValidatorIndex(0),
                 sequence: height.0,
@@ -233,7 +242,7 @@ impl Bank {
         });
         let body = BlockBody { batches: batch.iter().map(|(digest, _)| *digest).collect(), bundles: vec![] };
         let header = BlockHeader {
-            chain: CHAIN,
+            chain: self.chain,
             epoch: Epoch(0),
             view: View(height.0),
             height,
@@ -273,7 +282,7 @@ impl Bank {
 
     fn consensus_key(&self, seat: u16) -> SecretKey {
         let mut validators = self.network.banks.iter().flat_map(|bank| &bank.validators);
-        let found = validators.find(|(chain, found, _)| *chain == CHAIN && found.0 == seat);
+        let found = validators.find(|(chain, found, _)| *chain == self.chain && found.0 == seat);
         found.unwrap().2.clone()
     }
 
@@ -290,7 +299,7 @@ impl Bank {
         };
         let parent_view = View(view.0 - 1);
         let proposal = [varint(0), varint(view.0), varint(parent_view.0), digest.0.to_vec()].concat();
-        let signing = [consensus_namespace(self.genesis, CHAIN).as_slice(), b"_FINALIZE"].concat();
+        let signing = [consensus_namespace(self.genesis, self.chain).as_slice(), b"_FINALIZE"].concat();
         let message = [varint(signing.len() as u64), signing, proposal.clone()].concat();
         let signers = quorum(4);
         let mut bytes = proposal;
@@ -300,7 +309,7 @@ impl Bank {
         for seat in 0..u16::try_from(signers).unwrap() {
             bytes.extend(ed25519(&self.consensus_key(seat), &message));
         }
-        let proof = FinalityProof { chain: CHAIN, epoch: Epoch(0), view, parent_view, digest, bytes };
+        let proof = FinalityProof { chain: self.chain, epoch: Epoch(0), view, parent_view, digest, bytes };
         proof.encode().into()
     }
 
@@ -335,6 +344,27 @@ impl Bank {
         answers.send(pooled.iter().map(|_| Ok(())).collect()).unwrap();
         pooled.into_iter().map(|pooled| pooled.transaction).collect()
     }
+}
+
+/// A network of four banks with these chains, begun a minute ago.
+pub(super) fn network_of(chains: &[(Currency, u16)]) -> Localnet {
+    let mut plan = LocalnetPlan::new(4);
+    plan.timestamp = TimestampMs(wall_clock().0 - 60_000);
+    plan.chains = chains.to_vec();
+    localnet(&plan, &[7; 32]).unwrap()
+}
+
+/// The edge of one node that hosts the chains of these banks, which are of one network.
+pub(super) fn edge_over(banks: &[&Bank]) -> Edge {
+    Edge::new(EdgeParts {
+        spec: Arc::new(banks[0].network.spec.clone()),
+        own_node: NodeIndex(0),
+        chains: banks.iter().map(|bank| bank.handle.clone()).collect(),
+        connections: banks[0].connections.subscribe(),
+        metrics: Arc::new(Metrics::new()),
+        tokens: Tokens::default(),
+        limits: RestLimits::default(),
+    })
 }
 
 /// Ids of [`Bank::story`].

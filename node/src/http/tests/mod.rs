@@ -5,6 +5,7 @@
 //! | `bank.rs` | the network under test: signs transactions, executes blocks, makes certificates |
 //! | `reads.rs` | what was executed is told truly, and every wrong question is refused |
 //! | `auditing.rs` | proofs, feed, evidence |
+//! | `chains.rs` | several chains: homes of wallets, the way of transactions, who hosts what |
 //! | `submission.rs` | what is taken in and what is not, and waiting for it |
 //! | `operation.rs` | health, readiness, metrics, the document |
 //! | `doors.rs` | tokens, scopes and bounds, over the router and over sockets |
@@ -12,6 +13,7 @@
 
 mod auditing;
 mod bank;
+mod chains;
 mod doors;
 mod encryption;
 mod operation;

@@ -81,7 +81,7 @@ async fn what_is_wrong_with_a_transaction_is_named() {
     let soon = wall_clock().0 + 60_000;
     let cases = [
         ("wrong network", change(&|t| t.content.network = [0; 4]), "wrong_network"),
-        ("wrong chain", change(&|t| t.content.chain = ledger::values::ChainId(1)), "wrong_chain"),
+        ("wrong chain", change(&|t| t.content.chain = ledger::values::ChainId(9)), "wrong_chain"),
         ("forged", change(&|t| t.content.valid_until.0 += 1), "signature_invalid"),
         ("expired", resign(&bank, pay(two.id, 5), 9, 1_000), "expired"),
         ("too far", resign(&bank, pay(two.id, 5), 9, soon + 7_200_000), "valid_until_too_far"),

@@ -1,0 +1,50 @@
+//! Where wallets are at home. An id does not show its currency, so a wallet has one possible home in each currency of the
+//! network; an operator's own wallet is on every shard of its currency from genesis.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+
+use ledger::records::{GenesisSpec, Registry};
+use ledger::values::{ChainId, Currency, OperatorId, WalletId};
+
+/// The chains of a network, as homes of wallets.
+pub(crate) struct Homes {
+    /// The chains of each currency, by shard.
+    shards: BTreeMap<Currency, Vec<ChainId>>,
+    /// Operators' own wallets.
+    operators: BTreeMap<WalletId, Currency>,
+}
+
+impl Homes {
+    pub(crate) fn new(spec: &GenesisSpec) -> Self {
+        let (genesis, registry) = (spec.hash(), Registry::from_genesis(spec));
+        let shards: BTreeMap<Currency, Vec<ChainId>> =
+            spec.chains.iter().map(|chain| (chain.currency, spec.shards(chain.currency))).collect();
+        let mut operators = BTreeMap::new();
+        for currency in shards.keys() {
+            for (id, _) in (0..=u16::MAX).zip(&registry.operators) {
+                let own = registry.operator_wallet(genesis, *currency, OperatorId(id));
+                operators.extend(own.map(|own| (own, *currency)));
+            }
+        }
+        Self { shards, operators }
+    }
+
+    /// The chains where the wallet may be: every shard for an operator's own, else one of each currency.
+    pub(crate) fn of(&self, id: &WalletId) -> Vec<ChainId> {
+        if let Some(shards) = self.operators.get(id).and_then(|currency| self.shards.get(currency)) {
+            return shards.clone();
+        }
+        let home = |shards: &Vec<ChainId>| {
+            let count = u16::try_from(shards.len()).ok().and_then(NonZeroU16::new)?;
+            shards.get(usize::from(id.shard(count))).copied()
+        };
+        self.shards.values().filter_map(home).collect()
+    }
+
+    /// Whether the wallet is on several chains at one time.
+    pub(crate) fn is_on_several(&self, id: &WalletId) -> bool {
+        let shards = self.operators.get(id).and_then(|currency| self.shards.get(currency));
+        shards.is_some_and(|shards| shards.len() > 1)
+    }
+}
