@@ -3,9 +3,11 @@
 //! Every answer comes from one reader, so with a snapshot several answers belong to one height.
 
 use bytes::Bytes;
-use ledger::records::{Batch, Block, HeightResult, Movement, Outcome, Record, Transaction};
+use ledger::records::{Batch, Block, Bundle, HeightResult, Movement, Outcome, Record, Transaction};
 use ledger::state::StateHead;
-use ledger::values::{BatchDigest, BlockDigest, Canonical, Height, Slot, TransactionId, WalletId};
+use ledger::values::{
+    BatchDigest, BlockDigest, BundleDigest, Canonical, Height, Slot, TransactionId, WalletId,
+};
 use storage::{Order, Page, Reader, Table, key};
 
 use crate::config::{SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
@@ -92,6 +94,14 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
     /// [`RowFault`].
     pub fn batch(&self, digest: BatchDigest) -> Result<Option<Batch>, RowFault> {
         self.read(Table::Batches, &digest.0)
+    }
+
+    /// A bundle.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn bundle(&self, digest: BundleDigest) -> Result<Option<Bundle>, RowFault> {
+        self.read(Table::Bundles, &digest.0)
     }
 
     /// The certificate on exactly this height, if the node has one.
@@ -216,6 +226,10 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
                     self.batch_bytes(*digest).map(|bytes| bytes.map(|bytes| Frame::Batch(Bytes::from(bytes))))
                 };
                 digests.iter().filter_map(|digest| read(digest).transpose()).collect()
+            }
+            Request::Bundle(digest) => {
+                let bytes = self.reader.get(Table::Bundles, &digest.0)?;
+                Ok(bytes.map(|bytes| Frame::Bundle(Bytes::from(bytes))).into_iter().collect())
             }
             Request::Block(digest) => {
                 Ok(self.block(*digest)?.map(|block| Frame::Block(Box::new(block))).into_iter().collect())

@@ -35,7 +35,7 @@ use crate::tokens::Tokens;
 use crate::verifier::Verifier;
 
 /// Version of everything a chain keeps in its store.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 /// Submissions on their way to a chain's task.
 const SUBMISSIONS: usize = 64;
 /// How long the engine waits for a quorum of connections before it starts all the same.
