@@ -59,7 +59,7 @@ pub use executor::{Executor, ExecutorFault, RecordReader};
 pub use frame::{Frame, Lane};
 pub use record_cache::RecordCache;
 pub use recovery::Recovered;
-pub use relay::next_bundle;
+pub use relay::{next_bundle, sent_counts};
 pub use rows::RowFault;
 pub use step::{
     Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Room, Ticket, Turn,
