@@ -234,6 +234,15 @@ fn a_refused_credit_comes_back_and_is_found() {
     shards.here.frame(FAULTY, &Frame::Block(Box::new(block.clone())));
     shards.here.finalize(&block);
     assert_eq!(shards.here.balance(1), 1_000);
+    let archive = Archive::new(shards.here.store.as_ref());
+    let paid = archive.outcomes(Height(2)).unwrap().unwrap()[0].id;
+    let legs = archive.legs(paid, Height(2)).unwrap();
+    assert_eq!(legs.len(), 1);
+    let (leg, genesis) = (legs[0], shards.here.genesis());
+    assert_eq!((leg.part, leg.destination, leg.sequence, leg.payee), (0, THERE, 0, nobody));
+    assert_eq!((leg.credit_id(genesis, HERE), leg.refund), (id, Some(0)));
+    let refund = archive.locate(leg.refund_id(genesis, HERE).unwrap()).unwrap().unwrap();
+    assert!(refund.outcome.is_applied());
     assert_eq!(
         shards.here.rows(Table::Refunds),
         [(key::receipt(THERE.0, 0).to_vec(), key::sequence(0).to_vec())]
