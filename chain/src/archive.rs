@@ -3,9 +3,13 @@
 //! Every answer comes from one reader, so with a snapshot several answers belong to one height.
 
 use bytes::Bytes;
-use ledger::records::{Batch, Block, HeightResult, Movement, Outcome, Record, Transaction};
+use ledger::records::receipt::receipt_id;
+use ledger::records::{Batch, Block, Bundle, HeightResult, Movement, Outcome, Receipt, Record, Transaction};
 use ledger::state::StateHead;
-use ledger::values::{BatchDigest, BlockDigest, Canonical, Height, Slot, TransactionId, WalletId};
+use ledger::values::{
+    BatchDigest, BlockDigest, BundleDigest, Canonical, ChainId, GenesisHash, Height, Slot, TransactionId,
+    WalletId,
+};
 use storage::{Order, Page, Reader, Table, key};
 
 use crate::config::{SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
@@ -35,6 +39,10 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
     /// Reads through `reader`.
     pub const fn new(reader: &'a R) -> Self {
         Self { reader }
+    }
+
+    pub(crate) const fn reader(&self) -> &'a R {
+        self.reader
     }
 
     fn read<T: Canonical>(&self, table: Table, place: &[u8]) -> Result<Option<T>, RowFault> {
@@ -92,6 +100,14 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
     /// [`RowFault`].
     pub fn batch(&self, digest: BatchDigest) -> Result<Option<Batch>, RowFault> {
         self.read(Table::Batches, &digest.0)
+    }
+
+    /// A bundle.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn bundle(&self, digest: BundleDigest) -> Result<Option<Bundle>, RowFault> {
+        self.read(Table::Bundles, &digest.0)
     }
 
     /// The certificate on exactly this height, if the node has one.
@@ -164,6 +180,29 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
         Ok(None)
     }
 
+    /// The receipt that was executed under this id at a height: its source, its number and what it says.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn receipt(
+        &self,
+        genesis: GenesisHash,
+        id: TransactionId,
+        height: Height,
+    ) -> Result<Option<(ChainId, u64, Receipt)>, RowFault> {
+        let Some(block) = self.block_at(height)? else { return Ok(None) };
+        for digest in block.body.bundles {
+            let bundle = self.bundle(digest)?.ok_or(RowFault::Missing { table: Table::Bundles })?;
+            let (source, destination) = (bundle.source(), bundle.destination);
+            let is_it = |sequence: u64| receipt_id(genesis, source, destination, sequence) == id;
+            let mut numbered = (bundle.before.count..).zip(bundle.receipts);
+            if let Some((sequence, receipt)) = numbered.find(|(sequence, _)| is_it(*sequence)) {
+                return Ok(Some((source, sequence, receipt)));
+            }
+        }
+        Ok(None)
+    }
+
     /// A wallet's slot and record.
     ///
     /// # Errors
@@ -216,6 +255,10 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
                     self.batch_bytes(*digest).map(|bytes| bytes.map(|bytes| Frame::Batch(Bytes::from(bytes))))
                 };
                 digests.iter().filter_map(|digest| read(digest).transpose()).collect()
+            }
+            Request::Bundle(digest) => {
+                let bytes = self.reader.get(Table::Bundles, &digest.0)?;
+                Ok(bytes.map(|bytes| Frame::Bundle(Bytes::from(bytes))).into_iter().collect())
             }
             Request::Block(digest) => {
                 Ok(self.block(*digest)?.map(|block| Frame::Block(Box::new(block))).into_iter().collect())

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger::proofs::{FinalityProof, verify_finality};
-use ledger::values::{BatchDigest, BlockDigest, Canonical, Height, NodeIndex};
+use ledger::records::BlockBody;
+use ledger::values::{BatchDigest, BlockDigest, BundleDigest, Canonical, Height, NodeIndex};
 
 use crate::chain::Chain;
 use crate::config::{
@@ -29,6 +30,7 @@ use crate::tree::Gap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Want {
     Batch(BatchDigest),
+    Bundle(BundleDigest),
     Block(BlockDigest),
     /// Final blocks above the own final tip.
     FinalBlocks,
@@ -51,6 +53,10 @@ pub(crate) struct Fetches {
 impl Fetches {
     pub(crate) fn wants_batch(&self, digest: &BatchDigest) -> bool {
         self.asked.contains_key(&Want::Batch(*digest))
+    }
+
+    pub(crate) fn wants_bundle(&self, digest: &BundleDigest) -> bool {
+        self.asked.contains_key(&Want::Bundle(*digest))
     }
 
     pub(crate) fn due(&self, _now_ms: u64) -> Option<u64> {
@@ -143,6 +149,9 @@ impl Chain {
         for (want, attempt) in self.fetches.reconcile(&wanted, now.elapsed_ms) {
             match want {
                 Want::Batch(digest) => batches.entry(attempt).or_default().push(digest),
+                Want::Bundle(digest) => {
+                    self.request(now, attempt, &mut asked, &Frame::RequestBundle(digest));
+                }
                 Want::Block(digest) => self.request(now, attempt, &mut asked, &Frame::RequestBlock(digest)),
                 Want::FinalBlocks => {
                     let next = self.tree.tip().height.next();
@@ -193,7 +202,7 @@ impl Chain {
             wanted.insert(Want::FinalBlocks);
         }
         for waiting in self.final_waiting.iter().take(SYNC_AHEAD_BLOCKS) {
-            self.want_batches(&waiting.block.body.batches, &mut wanted);
+            self.want_contents(&waiting.block.body, &mut wanted);
         }
         wanted
     }
@@ -203,7 +212,7 @@ impl Chain {
             return;
         }
         match self.tree.path(digest) {
-            Ok(path) => path.iter().for_each(|(_, block)| self.want_batches(&block.body.batches, wanted)),
+            Ok(path) => path.iter().for_each(|(_, block)| self.want_contents(&block.body, wanted)),
             Err(Gap::Missing(missing)) => {
                 wanted.insert(Want::Block(missing));
             }
@@ -211,8 +220,14 @@ impl Chain {
         }
     }
 
-    fn want_batches(&self, digests: &[BatchDigest], wanted: &mut BTreeSet<Want>) {
-        let missing = digests
+    fn want_contents(&self, body: &BlockBody, wanted: &mut BTreeSet<Want>) {
+        let missing = body
+            .bundles
+            .iter()
+            .filter(|digest| self.bundles.get(digest).is_none() && !self.bundles.is_invalid(digest));
+        wanted.extend(missing.map(|digest| Want::Bundle(*digest)));
+        let missing = body
+            .batches
             .iter()
             .filter(|digest| self.batches.get(digest).is_none() && !self.batches.is_invalid(digest));
         wanted.extend(missing.map(|digest| Want::Batch(*digest)));
@@ -275,6 +290,13 @@ impl Chain {
         }
         let request = (!from_disk.is_empty()).then_some(Request::Batches(from_disk));
         self.serve(to, Lane::Sync, held, request);
+    }
+
+    pub(crate) fn serve_bundle(&mut self, to: NodeIndex, digest: BundleDigest) {
+        match self.bundles.get(&digest).map(|known| Frame::Bundle(known.bytes.clone())) {
+            Some(bundle) => self.serve(to, Lane::Sync, vec![bundle], None),
+            None => self.serve(to, Lane::Sync, Vec::new(), Some(Request::Bundle(digest))),
+        }
     }
 
     pub(crate) fn serve_block(&mut self, to: NodeIndex, digest: BlockDigest) {

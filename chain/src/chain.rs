@@ -1,12 +1,12 @@
 //! One chain on one node: everything that decides, as a state machine.
 //!
 //! `step` takes one input and answers effects. The parts are `impl Chain` blocks, one idea per file:
-//! `dissemination.rs` (batches and acknowledgements), `ordering.rs` (the engine's questions), `finality.rs` (final
+//! `dissemination.rs` (batches and acknowledgements), `bundles.rs` (receipts of other chains), `ordering.rs` (the engine's questions), `finality.rs` (final
 //! blocks, execution, certified results), `catch_up.rs` (what is missing and whom to ask).
 //!
 //! # Invariants
 //!
-//! 1. `Validate` and `Available` are answered with yes only for a block that is durable with all its batches
+//! 1. `Validate` and `Available` are answered with yes only for a block that is durable with all its batches and bundles
 //!    (PROTOCOL rule 15).
 //! 2. The engine's questions are never answered with no because something is missing or late: they stay open.
 //! 3. Blocks are executed in height order, each once, each only with a certificate on it or on a descendant.
@@ -22,6 +22,7 @@ use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, ValidatorIndex
 use mempool::{Pool, PoolRefusal, Pooled};
 
 use crate::batches::{Admission, Batches};
+use crate::bundles::Bundles;
 use crate::catch_up::{Fetches, Peers};
 use crate::claims::Claims;
 use crate::config::{ChainConfig, QUESTIONS_MAX, REPEAT_MS};
@@ -37,13 +38,14 @@ pub struct Chain {
     pub(crate) config: ChainConfig,
     pub(crate) pool: Pool,
     pub(crate) batches: Batches,
+    pub(crate) bundles: Bundles,
     pub(crate) tree: Tree,
     pub(crate) claims: Claims,
     pub(crate) questions: BTreeMap<Ticket, Question>,
     /// Own proposals that wait for the disk.
     pub(crate) proposals: BTreeSet<Ticket>,
     pub(crate) final_waiting: VecDeque<Waiting>,
-    pub(crate) executing: Option<Height>,
+    pub(crate) executing: Option<(Height, Arc<Block>)>,
     pub(crate) newest_finality: Option<Finality>,
     pub(crate) content_height: Height,
     pub(crate) fetches: Fetches,
@@ -98,14 +100,15 @@ impl Chain {
         let mut tree = Tree::new(recovered.tip, recovered.ordered);
         tree.remember_final(recovered.recent);
         for (digest, block) in recovered.open_blocks {
-            if !block.body.batches.is_empty() {
+            if !block.body.is_empty() {
                 content_height = content_height.max(block.header.height);
             }
             tree.insert(digest, Arc::new(block), Written::Durable, None);
         }
-        Self {
+        let mut chain = Self {
             pool: Pool::default(),
             batches,
+            bundles: Bundles::new(recovered.received),
             tree,
             claims: Claims::new(recovered.certified, recovered.results),
             questions: BTreeMap::new(),
@@ -129,7 +132,11 @@ impl Chain {
             halted: false,
             room: Room::Enough,
             config,
+        };
+        for (bundle, bytes) in recovered.bundles {
+            chain.restore_bundle(bundle, bytes);
         }
+        chain
     }
 
     /// Takes one input; answers what is to be done, in order.
@@ -166,6 +173,7 @@ impl Chain {
     fn take(&mut self, now: Now, input: Input) {
         match input {
             Input::Frame { from, bytes } => self.frame(now, from, &bytes),
+            Input::Relayed { bundle } => self.bundle_arrived(now, None, bundle),
             Input::Asked { ticket, question } => self.asked(ticket, question),
             Input::Cancelled(ticket) => {
                 self.questions.remove(&ticket);
@@ -198,7 +206,7 @@ impl Chain {
             return;
         };
         if self.room == Room::None
-            && matches!(frame, Frame::Block(_) | Frame::Batch(_) | Frame::FinalBlocks(_))
+            && matches!(frame, Frame::Block(_) | Frame::Batch(_) | Frame::FinalBlocks(_) | Frame::Bundle(_))
         {
             // It would have to be written; it is asked for when there is room.
             return;
@@ -216,6 +224,8 @@ impl Chain {
             Frame::Block(block) => self.block_arrived(now, from, *block),
             Frame::Batch(bytes) => self.batch_arrived(now, from, bytes),
             Frame::FinalBlocks(page) => self.final_blocks_arrived(now, from, page),
+            Frame::Bundle(bytes) => self.bundle_arrived(now, Some(from), bytes),
+            Frame::RequestBundle(digest) => self.serve_bundle(from, digest),
         }
     }
 
@@ -242,9 +252,18 @@ impl Chain {
 
     fn disseminate(&mut self, digest: BlockDigest, to: Option<Vec<ValidatorIndex>>) {
         let Some(open) = self.tree.get(&digest) else { return };
-        let frame = Frame::Block(Box::new((*open.block).clone()));
+        let block = Arc::clone(&open.block);
+        let frame = Frame::Block(Box::new((*block).clone()));
         match to {
-            None => self.send_to_all(&frame),
+            None => {
+                // Each leader orders the bundles of its own relay: nobody else has these.
+                let held = block.body.bundles.iter().filter_map(|digest| self.bundles.get(digest));
+                let bundles: Vec<Frame> = held.map(|known| Frame::Bundle(known.bytes.clone())).collect();
+                for bundle in bundles {
+                    self.send_to_all(&bundle);
+                }
+                self.send_to_all(&frame);
+            }
             Some(validators) => {
                 let nodes: Vec<_> = validators
                     .iter()
@@ -350,6 +369,7 @@ impl Chain {
             pooled_transactions: self.pool.len(),
             pooled_bytes: self.pool.bytes(),
             batches: self.batches.len(),
+            bundles: self.bundles.len(),
             open_questions: self.questions.len(),
             final_waiting: self.final_waiting.len(),
             fetches: self.fetches.len(),
@@ -377,6 +397,8 @@ pub struct ChainStatus {
     pub pooled_bytes: usize,
     /// Batches in memory.
     pub batches: usize,
+    /// Bundles in memory.
+    pub bundles: usize,
     /// Questions of the engine without an answer.
     pub open_questions: usize,
     /// Final blocks that are not executed.

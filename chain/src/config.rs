@@ -58,6 +58,10 @@ pub const REQUEST_DIGESTS_MAX: usize = 64;
 pub const DISTRUST_MS: u64 = 60_000;
 /// Digests of invalid batches that are remembered.
 pub const INVALID_BATCHES_MAX: usize = 1_024;
+/// Bundles of one source that wait to be ordered.
+pub const BUNDLES_PER_SOURCE_MAX: usize = 8;
+/// Digests of invalid bundles that are remembered.
+pub const INVALID_BUNDLES_MAX: usize = 256;
 /// Evidence records of one epoch, validator and kind kept on disk.
 pub const EVIDENCE_PER_KIND_MAX: usize = 2;
 /// Evidence records of one epoch kept on disk: room for the shares of every validator.

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ledger::records::{Claim, GenesisSpec, Record, WalletRecord};
+use ledger::records::{Claim, GenesisSpec, Receipt, Record, WalletRecord};
 use ledger::rules::ExecutionFault;
 use ledger::state::{ChainState, Execution, GenesisFault, LoadFault, ReadFault, StateHead, StateReader};
 use ledger::values::{Canonical, ChainId, Height, Slot, Strategy, WalletId};
 use storage::{Durability, Page, Reader, StorageError, Store, Table, WriteSet, key};
 
 use crate::record_cache::RecordCache;
-use crate::rows::{self, Outcomes, RowFault};
+use crate::rows::{self, Outboxes, Outcomes, RowFault, SentRow};
 use crate::step::{Executed, FinalBlock};
 
 /// Why a final block could not be executed.
@@ -118,7 +118,8 @@ impl<S: Strategy> Executor<S> {
     /// it undoes or completes when it is opened again.
     pub fn execute(&mut self, next: &FinalBlock) -> Result<Executed, ExecutorFault> {
         let reader = RecordReader { store: self.store.as_ref(), cache: &self.cache };
-        let execution = self.state.execute(&reader, &next.block, &next.batches, &self.strategy)?;
+        let execution =
+            self.state.execute(&reader, &next.block, &next.batches, &next.bundles, &self.strategy)?;
         let (set, proposals) = self.writes(next, &execution)?;
         if let Err(fault) = self.store.write(set, Durability::Synced) {
             // The write's fault comes first: it is why the node stops.
@@ -132,6 +133,8 @@ impl<S: Strategy> Executor<S> {
             claim: Claim { height: execution.result.height, result: execution.result_hash },
             certified: next.block.header.claim,
             batches: next.block.body.batches.clone(),
+            bundles: next.block.body.bundles.clone(),
+            received: received(&execution.head),
             transactions: execution.outcomes.iter().map(|outcome| outcome.id).chain(skipped).collect(),
             skipped: execution.skipped.iter().map(|skipped| (skipped.id, skipped.reason)).collect(),
         })
@@ -154,7 +157,8 @@ impl<S: Strategy> Executor<S> {
         for outcome in &execution.outcomes {
             set.put(Table::Transactions, outcome.id.0, key::position(height.0, outcome.index));
         }
-        self.put_missing_batches(&mut set, next)?;
+        self.put_missing_contents(&mut set, next)?;
+        put_receipts(&mut set, execution);
         put_state(&mut set, &execution.writes);
         for entry in &execution.history {
             let place = key::history(entry.slot.0, height.0, entry.index, entry.part);
@@ -174,15 +178,20 @@ impl<S: Strategy> Executor<S> {
         Ok((set, proposals))
     }
 
-    /// A batch that came late may still wait in the line to the disk; a height must never be on disk without its batches.
-    /// Costs nothing for a block that this node voted for, one read a batch for any other.
-    fn put_missing_batches(&self, set: &mut WriteSet, next: &FinalBlock) -> Result<(), ExecutorFault> {
+    /// A batch or bundle that came late may still wait in the line to the disk; a height must never be on disk without them.
+    /// Costs nothing for a block that this node voted for, one read for each of any other.
+    fn put_missing_contents(&self, set: &mut WriteSet, next: &FinalBlock) -> Result<(), ExecutorFault> {
         if next.is_durable {
             return Ok(());
         }
         for (digest, batch) in next.block.body.batches.iter().zip(&next.batches) {
             if self.store.get(Table::Batches, &digest.0)?.is_none() {
                 set.put(Table::Batches, digest.0, batch.encode());
+            }
+        }
+        for (digest, bundle) in next.block.body.bundles.iter().zip(&next.bundles) {
+            if self.store.get(Table::Bundles, &digest.0)?.is_none() {
+                set.put(Table::Bundles, digest.0, bundle.encode());
             }
         }
         Ok(())
@@ -228,6 +237,30 @@ fn put_state(set: &mut WriteSet, writes: &ledger::state::StateWrites) {
     for (id, slot) in &writes.opened {
         set.put(Table::Slots, id.0, key::slot(slot.0));
     }
+}
+
+/// Receipts sent and refunds received, where the relay and clients find them.
+fn put_receipts(set: &mut WriteSet, execution: &Execution) {
+    let height = execution.result.height;
+    for sent in &execution.sent {
+        let row = SentRow { height, receipt: sent.receipt };
+        set.put(Table::Receipts, key::receipt(sent.destination.0, sent.sequence), row.encode());
+    }
+    if !execution.sent.is_empty() {
+        let outboxes = Outboxes { outboxes: execution.head.outboxes.clone() };
+        set.put(Table::Outboxes, key::height(height.0), outboxes.encode());
+    }
+    for received in &execution.received {
+        if let Receipt::Refund { credit, .. } = received.receipt {
+            let place = key::receipt(received.source.0, credit);
+            set.put(Table::Refunds, place, key::sequence(received.sequence));
+        }
+    }
+}
+
+/// Receipts received from each chain.
+fn received(head: &StateHead) -> Vec<(ChainId, u64)> {
+    head.supply.pairs.iter().map(|pair| (pair.chain, pair.received.count)).collect()
 }
 
 fn write_genesis(spec: &GenesisSpec, chain: ChainId, store: &dyn Store) -> Result<ChainState, ExecutorFault> {

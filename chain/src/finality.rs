@@ -1,7 +1,7 @@
 //! Final blocks: from the engine's word to the state.
 //!
 //! - The engine reports some final digests; ancestors follow by parent links, so heights come in order.
-//! - Blocks are executed one at a time, when all their batches are here and valid.
+//! - Blocks are executed one at a time, when all their batches and bundles are here and valid.
 //! - A final block's claim certifies this node's results up to it, or shows that this node diverged (PROTOCOL rule 14):
 //!   then the chain stops before it answers anything else.
 
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::{Block, Claim};
 use ledger::values::{BatchDigest, BlockDigest, TimestampMs};
+use storage::{Durability, Table, WriteSet};
 
 use crate::chain::{Chain, Finality, Waiting};
 use crate::frame::Frame;
@@ -83,23 +84,33 @@ impl Chain {
                 None => return,
             }
         }
+        let bundles: Vec<_> = next
+            .block
+            .body
+            .bundles
+            .iter()
+            .filter_map(|digest| Some(Arc::clone(&self.bundles.get(digest)?.bundle)))
+            .collect();
+        if bundles.len() < next.block.body.bundles.len() {
+            return;
+        }
         // Before execution, which drops the undo records up to the claim: a diverged node needs them.
         self.certify(next.block.header.claim);
         if self.halted {
             return;
         }
         let Some(next) = self.final_waiting.pop_front() else { return };
-        self.executing = Some(next.block.header.height);
+        self.executing = Some((next.block.header.height, Arc::clone(&next.block)));
         let Waiting { digest, block, certificate, is_durable } = next;
         for batch in &block.body.batches {
             self.batches.finalize(batch);
         }
-        let next = FinalBlock { digest, block, batches, certificate, is_durable };
+        let next = FinalBlock { digest, block, batches, bundles, certificate, is_durable };
         self.effects.push(Effect::Execute(Box::new(next)));
     }
 
     pub(crate) fn executed(&mut self, executed: Executed) {
-        if self.executing.take() != Some(executed.claim.height) {
+        if self.executing.take().is_none_or(|(height, _)| height != executed.claim.height) {
             return;
         }
         for id in &executed.transactions {
@@ -111,6 +122,15 @@ impl Chain {
         self.claims.executed(executed.claim);
         for digest in &executed.batches {
             self.batches.forget(digest);
+        }
+        let named = self.named_bundles();
+        let stale = self.bundles.executed(&executed.bundles, &executed.received, &named);
+        if !stale.is_empty() && self.room != Room::None {
+            let mut set = WriteSet::new();
+            for digest in stale {
+                set.delete(Table::Bundles, digest.0);
+            }
+            self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });
         }
         self.report(Report::Final { height: executed.claim.height });
         self.send_to_all(&Frame::Announce(executed.claim));

@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 use ledger::records::batch::BATCH_BYTES_MAX;
-use ledger::records::{Block, Claim};
+use ledger::records::{Block, Bundle, Claim};
 use ledger::values::codec::check_count;
-use ledger::values::{BatchDigest, BlockDigest, Canonical, CodecError, Height};
+use ledger::values::{BatchDigest, BlockDigest, BundleDigest, Canonical, CodecError, Height};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::config::{REQUEST_DIGESTS_MAX, SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
@@ -19,9 +19,9 @@ pub enum Lane {
     Control,
     /// Proposed blocks, and single blocks that somebody asked for.
     Block,
-    /// Fresh batches.
+    /// Fresh batches and bundles.
     Batch,
-    /// Batches and final blocks that somebody asked for, most of all nodes that catch up.
+    /// Batches, bundles and final blocks that somebody asked for, most of all nodes that catch up.
     Sync,
 }
 
@@ -67,6 +67,8 @@ impl Lane {
 const SYNC_FRAME_BYTES_MAX: usize = 1 << 20;
 const _: () = assert!(SYNC_BYTES_MAX + CERTIFICATE_BYTES_MAX + 1_024 <= SYNC_FRAME_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX + 64 <= SYNC_FRAME_BYTES_MAX);
+const _: () = assert!(Bundle::BYTES_MAX + 64 <= SYNC_FRAME_BYTES_MAX);
+const _: () = assert!(Bundle::BYTES_MAX + 64 <= Lane::Batch.frame_bytes_max());
 const _: () = assert!(32 * REQUEST_DIGESTS_MAX + 64 <= Lane::Control.frame_bytes_max());
 
 /// Most bytes of a certificate: 100 signatures with their frame.
@@ -91,6 +93,10 @@ pub enum Frame {
     Batch(Bytes),
     /// Consecutive final blocks and a certificate for the last one.
     FinalBlocks(FinalBlocks),
+    /// An encoded bundle; decoded by who needs it.
+    Bundle(Bytes),
+    /// "Send me this bundle."
+    RequestBundle(BundleDigest),
 }
 
 /// Batch digests, 1 to [`REQUEST_DIGESTS_MAX`].
@@ -143,6 +149,11 @@ impl Canonical for Wire<Height> {
     const BYTES_MAX: usize = 8;
 }
 
+impl Canonical for Wire<BundleDigest> {
+    const NAME: &'static str = "bundle digest";
+    const BYTES_MAX: usize = 32;
+}
+
 impl Canonical for Wire<BlockDigest> {
     const NAME: &'static str = "block digest";
     const BYTES_MAX: usize = 32;
@@ -157,9 +168,10 @@ impl Frame {
             | Self::Announce(_)
             | Self::RequestBatches(_)
             | Self::RequestBlock(_)
-            | Self::RequestBlocks(_) => Lane::Control,
+            | Self::RequestBlocks(_)
+            | Self::RequestBundle(_) => Lane::Control,
             Self::Block(_) => Lane::Block,
-            Self::Batch(_) => Lane::Batch,
+            Self::Batch(_) | Self::Bundle(_) => Lane::Batch,
             Self::FinalBlocks(_) => Lane::Sync,
         }
     }
@@ -176,6 +188,8 @@ impl Frame {
             Self::Block(block) => (5, block.encode()),
             Self::Batch(bytes) => (6, bytes.to_vec()),
             Self::FinalBlocks(page) => (7, page.encode()),
+            Self::Bundle(bytes) => (8, bytes.to_vec()),
+            Self::RequestBundle(digest) => (9, Wire(*digest).encode()),
         };
         let mut frame = Vec::with_capacity(body.len() + 1);
         frame.push(tag);
@@ -200,6 +214,8 @@ impl Frame {
             5 => Self::Block(Box::new(Block::decode(&body)?)),
             6 if body.len() <= BATCH_BYTES_MAX => Self::Batch(body),
             7 => Self::FinalBlocks(FinalBlocks::decode(&body)?),
+            8 if body.len() <= Bundle::BYTES_MAX => Self::Bundle(body),
+            9 => Self::RequestBundle(Wire::<BundleDigest>::decode(&body)?.0),
             _ => return Err(malformed),
         })
     }

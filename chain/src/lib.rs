@@ -8,6 +8,8 @@
 //! | `step.rs` | the face: [`Input`], [`Effect`] and what they carry |
 //! | `chain.rs` | [`Chain`]: the parts together, one step |
 //! | `dissemination.rs`, `batches.rs` | batches: seal, check, acknowledge, keep |
+//! | `bundles.rs`, `relay.rs` | receipts of other chains: check, keep, order; [`next_bundle`]: prove what this chain sent |
+//! | `legs.rs` | [`Leg`]: a payment's payees on other chains |
 //! | `evidence.rs` | proof of misbehaviour, a share for each validator |
 //! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
@@ -16,7 +18,7 @@
 //! | `record_cache.rs` | [`RecordCache`]: wallets that were written lately |
 //! | `recovery.rs` | [`Recovered`]: where a chain goes on after a start |
 //! | `rollback.rs` | a wrong result: taken back, executed once more (PROTOCOL rule 14) |
-//! | `archive.rs`, `rows.rs` | [`Archive`]: typed reads; how values lie in the store |
+//! | `archive.rs`, `certified.rs`, `rows.rs` | [`Archive`]: typed reads, certified results; how values lie in the store |
 //! | `frame.rs` | what nodes say to each other |
 //! | `config.rs` | who this node is, and every bound |
 //!
@@ -29,7 +31,9 @@
 
 mod archive;
 mod batches;
+mod bundles;
 mod catch_up;
+mod certified;
 mod chain;
 mod claims;
 pub mod config;
@@ -38,9 +42,11 @@ mod evidence;
 mod executor;
 mod finality;
 pub mod frame;
+mod legs;
 mod ordering;
 mod record_cache;
 mod recovery;
+mod relay;
 pub mod rollback;
 pub mod rows;
 mod step;
@@ -53,8 +59,10 @@ pub use config::ChainConfig;
 pub use evidence::{EvidenceLog, EvidenceRow};
 pub use executor::{Executor, ExecutorFault, RecordReader};
 pub use frame::{Frame, Lane};
+pub use legs::Leg;
 pub use record_cache::RecordCache;
 pub use recovery::Recovered;
+pub use relay::{next_bundle, sent_counts};
 pub use rows::RowFault;
 pub use step::{
     Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Room, Ticket, Turn,

@@ -1,8 +1,8 @@
 //! The engine's questions: propose, validate, available.
 //!
 //! Rules (PROTOCOL 10, 12, 15, 16):
-//! - A block is valid when its header fits its turn and its parent, its body fits its header, and every batch that it
-//!   names is valid, unexpired, and in no unfinalized or unexpired ancestor.
+//! - A block is valid when its header fits its turn and its parent, its body fits its header, every batch that it
+//!   names is valid, unexpired, and in no unfinalized or unexpired ancestor, and every bundle is valid.
 //! - *Validate* waits while something is missing, late, or not executed yet; no is said only to what is wrong for ever.
 //! - *Available* looks at ancestry, completeness and durability only, never at a clock or a claim.
 //! - A proposal is held for the pace; idle, for [`IDLE_HOLD_MS`]; work or an uncertified result ends the idle hold.
@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
-use ledger::records::block::{BLOCK_BATCHES_MAX, CLAIM_LAG_MAX};
+use ledger::records::block::{BLOCK_BATCHES_MAX, BLOCK_BUNDLES_MAX, BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX};
 use ledger::records::{Block, BlockBody, BlockHeader};
 use ledger::rules::ParentFacts;
-use ledger::rules::block_validity::{check_batches, check_body, check_header, check_parent};
+use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
 use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, NodeIndex, TimestampMs, View};
 use storage::{Durability, Table, WriteSet, key};
 
@@ -64,7 +64,7 @@ impl Chain {
     /// Remembers the highest block that moves something: until it is certified, a leader does not idle. Only for blocks
     /// that a vote or a certificate stands for; anybody can invent another.
     pub(crate) fn note_content(&mut self, block: &Block) {
-        if !block.body.batches.is_empty() {
+        if !block.body.is_empty() {
             self.content_height = self.content_height.max(block.header.height);
         }
     }
@@ -87,8 +87,10 @@ impl Chain {
         if self.content_height > self.claims.certified().height {
             return true;
         }
-        let ancestors = self.ancestor_batches(parent).unwrap_or_default();
+        let Ok(path) = self.tree.path(parent) else { return false };
+        let ancestors = ancestor_batches(&path);
         self.batches.orderable(self.config.quorum()).any(|(digest, _)| !ancestors.contains(digest))
+            || !self.bundles.next(&self.bodies_before(&path)).is_empty()
     }
 
     fn answer_propose(&mut self, now: Now, ticket: Ticket, turn: Turn) {
@@ -99,12 +101,10 @@ impl Chain {
         if self.propose_due(now).is_some_and(|due| due > now.elapsed_ms) {
             return;
         }
-        let (Some(parent), Ok(ancestors)) =
-            (self.tree.facts(&turn.parent), self.ancestor_batches(&turn.parent))
-        else {
+        let (Some(parent), Ok(path)) = (self.tree.facts(&turn.parent), self.tree.path(&turn.parent)) else {
             return;
         };
-        let block = self.build(now, turn, parent, &ancestors);
+        let block = self.build(now, turn, parent, &path);
         let digest = block.header.digest(self.config.rules.genesis);
         self.note_content(&block);
         self.tree.insert(digest, Arc::new(block), Written::No, None);
@@ -118,7 +118,8 @@ impl Chain {
         }
     }
 
-    fn build(&self, now: Now, turn: Turn, parent: ParentFacts, ancestors: &BTreeSet<BatchDigest>) -> Block {
+    fn build(&self, now: Now, turn: Turn, parent: ParentFacts, path: &[(BlockDigest, Arc<Block>)]) -> Block {
+        let ancestors = ancestor_batches(path);
         let timestamp = TimestampMs(parent.timestamp.0.saturating_add(1).max(now.wall.0));
         let claimable = self.claims.claimable(self.config.own_validator, self.config.quorum());
         let claim = if claimable.height > parent.claim.height { claimable } else { parent.claim };
@@ -126,7 +127,21 @@ impl Chain {
         let mut body = BlockBody::default();
         let mut weight = 0_u64;
         let lag = height.0.saturating_sub(claim.height.0);
-        let room = if lag > CLAIM_LAG_MAX { 0 } else { BLOCK_BATCHES_MAX };
+        let may_order = lag <= CLAIM_LAG_MAX;
+        // Bundles first: they are few, and money that is under way is not kept waiting by a full pool.
+        let mut receipts = 0_u64;
+        let next = if may_order { self.bundles.next(&self.bodies_before(path)) } else { Vec::new() };
+        for known in next.into_iter().take(BLOCK_BUNDLES_MAX) {
+            let next_weight = weight.saturating_add(known.facts.weight);
+            let next_receipts = receipts.saturating_add(u64::from(known.facts.receipts));
+            let is_full = next_weight > self.config.rules.params.block_weight_max / BUNDLES_SHARE;
+            if is_full || next_receipts > BLOCK_RECEIPTS_MAX {
+                break;
+            }
+            (weight, receipts) = (next_weight, next_receipts);
+            body.bundles.push(known.facts.digest);
+        }
+        let room = if may_order { BLOCK_BATCHES_MAX } else { 0 };
         for (digest, known) in
             self.batches.orderable(self.config.quorum()).filter(|(digest, _)| !ancestors.contains(*digest))
         {
@@ -156,10 +171,11 @@ impl Chain {
         Block { header, body }
     }
 
-    /// Batches in the open blocks up to `digest`.
-    fn ancestor_batches(&self, digest: &BlockDigest) -> Result<BTreeSet<BatchDigest>, Gap> {
-        let path = self.tree.path(digest)?;
-        Ok(path.iter().flat_map(|(_, block)| block.body.batches.iter().copied()).collect())
+    /// Bodies of the blocks that come before a child of `path`'s end and are not executed, in order.
+    fn bodies_before<'a>(&'a self, path: &'a [(BlockDigest, Arc<Block>)]) -> Vec<&'a BlockBody> {
+        let waiting = self.executing.iter().map(|(_, block)| block);
+        let waiting = waiting.chain(self.final_waiting.iter().map(|waiting| &waiting.block));
+        waiting.chain(path.iter().map(|(_, block)| block)).map(|block| &block.body).collect()
     }
 
     // ---- validate ------------------------------------------------------------------------------------------------
@@ -198,7 +214,7 @@ impl Chain {
         if !is_valid {
             return Verdict::Invalid;
         }
-        match self.judge_batches(&open.block) {
+        match self.judge_contents(&open.block) {
             Verdict::Valid => {}
             other => return other,
         }
@@ -230,9 +246,9 @@ impl Chain {
         Some(now.elapsed_ms.saturating_add(ahead))
     }
 
-    fn judge_batches(&self, block: &Block) -> Verdict {
-        let ancestors = match self.ancestor_batches(&block.header.parent) {
-            Ok(ancestors) => ancestors,
+    fn judge_contents(&self, block: &Block) -> Verdict {
+        let ancestors = match self.tree.path(&block.header.parent) {
+            Ok(path) => ancestor_batches(&path),
             Err(Gap::Missing(_)) => return Verdict::NotYet,
             Err(Gap::Conflict) => return Verdict::Invalid,
         };
@@ -244,10 +260,15 @@ impl Chain {
             let valid = self.batches.get(digest).filter(|known| known.valid);
             batches.extend(valid.map(|known| known.facts));
         }
-        if batches.len() < block.body.batches.len() {
+        if block.body.bundles.iter().any(|digest| self.bundles.is_invalid(digest)) {
+            return Verdict::Invalid;
+        }
+        let bundles: Vec<_> =
+            block.body.bundles.iter().filter_map(|digest| Some(self.bundles.get(digest)?.facts)).collect();
+        if batches.len() < block.body.batches.len() || bundles.len() < block.body.bundles.len() {
             return Verdict::NotYet;
         }
-        if check_batches(&block.header, &block.body, &batches).is_ok() {
+        if check_contents(&block.header, &block.body, &batches, &bundles).is_ok() {
             Verdict::Valid
         } else {
             Verdict::Invalid
@@ -265,8 +286,10 @@ impl Chain {
             return self.claims.newest().height >= height;
         }
         let Ok(path) = self.tree.path(digest) else { return false };
-        let is_complete =
-            path.iter().all(|(_, block)| block.body.batches.iter().all(|batch| self.batches.is_valid(batch)));
+        let is_complete = path.iter().all(|(_, block)| {
+            block.body.batches.iter().all(|batch| self.batches.is_valid(batch))
+                && block.body.bundles.iter().all(|bundle| self.bundles.get(bundle).is_some())
+        });
         is_complete && path.iter().fold(true, |durable, (ancestor, _)| self.make_durable(ancestor) && durable)
     }
 
@@ -299,6 +322,14 @@ impl Chain {
             self.proposals.remove(&ticket);
         }
     }
+}
+
+/// Share of a block's weight that bundles may take, so that receipts never keep transactions out.
+const BUNDLES_SHARE: u64 = 2;
+
+/// Batches in the open blocks of a path.
+fn ancestor_batches(path: &[(BlockDigest, Arc<Block>)]) -> BTreeSet<BatchDigest> {
+    path.iter().flat_map(|(_, block)| block.body.batches.iter().copied()).collect()
 }
 
 /// A batch may be ordered until it expires, and only by a block whose time is within the longest life before that: its

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ledger::records::{Batch, Block, Claim, HeightResult};
+use ledger::records::{Batch, Block, Bundle, Claim, HeightResult};
 use ledger::rules::{ChainRules, ParentFacts};
 use ledger::state::StateHead;
-use ledger::values::{BatchDigest, BlockDigest, Height, TimestampMs};
+use ledger::values::{BatchDigest, BlockDigest, ChainId, Height, TimestampMs};
 use storage::{Page, Reader, Table, key};
 
 use crate::config::{OPEN_BLOCKS_MAX, RECENT_FINAL_MAX};
@@ -35,6 +35,10 @@ pub struct Recovered {
     pub open_blocks: Vec<(BlockDigest, Block)>,
     /// Their batches.
     pub batches: Vec<(BatchDigest, Batch, Bytes)>,
+    /// Their bundles.
+    pub bundles: Vec<(Bundle, Bytes)>,
+    /// Receipts received so far from each chain.
+    pub received: Vec<(ChainId, u64)>,
     /// First sequence for own batches.
     pub next_sequence: u64,
     /// Evidence kept so far.
@@ -71,6 +75,8 @@ impl Recovered {
             content_height,
             open_blocks: Vec::new(),
             batches: Vec::new(),
+            bundles: Vec::new(),
+            received: head.supply.pairs.iter().map(|pair| (pair.chain, pair.received.count)).collect(),
             next_sequence: 0,
             evidence: EvidenceLog::read(store)?,
         };
@@ -90,9 +96,15 @@ impl Recovered {
                 let Some(bytes) = store.get(Table::Batches, &batch.0)? else { break };
                 batches.push((*batch, rows::decode::<Batch>(Table::Batches, &bytes)?, Bytes::from(bytes)));
             }
-            // A block without all its batches was never voted for by this node: peers have it if it matters.
-            if batches.len() == block.body.batches.len() {
+            let mut bundles = Vec::with_capacity(block.body.bundles.len());
+            for bundle in &block.body.bundles {
+                let Some(bytes) = store.get(Table::Bundles, &bundle.0)? else { break };
+                bundles.push((rows::decode::<Bundle>(Table::Bundles, &bytes)?, Bytes::from(bytes)));
+            }
+            // A block without all its contents was never voted for by this node: peers have it if it matters.
+            if batches.len() == block.body.batches.len() && bundles.len() == block.body.bundles.len() {
                 self.batches.extend(batches);
+                self.bundles.extend(bundles);
                 self.open_blocks.push((BlockDigest(digest), block));
             }
         }
@@ -122,7 +134,7 @@ fn ordered_window(
         if block.header.timestamp.0 < oldest {
             break;
         }
-        if !block.body.batches.is_empty() {
+        if !block.body.is_empty() {
             content_height = content_height.max(height);
         }
         for batch in block.body.batches {

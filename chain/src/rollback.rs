@@ -18,7 +18,7 @@
 use std::fmt::Write as _;
 use std::ops::Bound;
 
-use ledger::records::{Claim, Record};
+use ledger::records::{Claim, Receipt, Record};
 use ledger::state::{StateHead, Undo};
 use ledger::values::{BlockDigest, Canonical, CodecError, Height, Slot};
 use storage::{Durability, Page, Reader, Store, Table, WriteSet, key};
@@ -195,6 +195,7 @@ fn take_back(store: &dyn Store, height: Height, set: &mut WriteSet) -> Result<St
     for outcome in &outcomes {
         set.delete(Table::Transactions, outcome.id.0);
     }
+    take_back_receipts(store, height, &undo.head, set)?;
     let opened = undo.opened.iter().map(|(_, slot)| *slot);
     for slot in undo.records.iter().map(|(slot, _)| *slot).chain(opened) {
         take_back_history(store, slot, height, set)?;
@@ -206,11 +207,43 @@ fn take_back(store: &dyn Store, height: Height, set: &mut WriteSet) -> Result<St
         set.delete(Table::Records, key::slot(slot.0));
         set.delete(Table::Slots, id.0);
     }
-    for table in [Table::Heights, Table::Results, Table::Outcomes, Table::Undo] {
+    for table in [Table::Heights, Table::Results, Table::Outcomes, Table::Outboxes, Table::Undo] {
         set.delete(table, row);
     }
     set.put(Table::Proposals, key::proposal(height.0, &digest), Vec::new());
     Ok(undo.head)
+}
+
+/// What the height sent is sent again, maybe otherwise; refunds that it received are received again.
+fn take_back_receipts(
+    store: &dyn Store,
+    height: Height,
+    before: &StateHead,
+    set: &mut WriteSet,
+) -> Result<(), RowFault> {
+    let archive = Archive::new(store);
+    let result = archive.result(height)?.ok_or(RowFault::Missing { table: Table::Results })?;
+    for pair in &result.supply.pairs {
+        let earlier = before.supply.pair(pair.chain);
+        for sequence in earlier.sent.count..pair.sent.count {
+            set.delete(Table::Receipts, key::receipt(pair.chain.0, sequence));
+        }
+    }
+    let Some(block) = archive.block_at(height)? else { return Ok(()) };
+    for digest in block.body.bundles {
+        let bundle = archive.bundle(digest)?.ok_or(RowFault::Missing { table: Table::Bundles })?;
+        let refunds = bundle.receipts.iter().filter_map(|receipt| match receipt {
+            Receipt::Refund { credit, .. } => Some(*credit),
+            Receipt::Credit { .. } => None,
+        });
+        // A bundle that was passed over names refunds that came with another height: those stay.
+        if before.supply.pair(bundle.source()).received.count <= bundle.before.count {
+            for credit in refunds {
+                set.delete(Table::Refunds, key::receipt(bundle.source().0, credit));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn take_back_history(
@@ -291,6 +324,10 @@ impl Findings {
         let name = |what: &str| format!("height-{height}.{what}");
         let block = Archive::new(store).block_at(height)?;
         let batches = block.as_ref().map(|block| block.body.batches.clone()).unwrap_or_default();
+        let bundles = block.as_ref().map(|block| block.body.bundles.clone()).unwrap_or_default();
+        for (place, bundle) in bundles.iter().enumerate() {
+            self.add(name(&format!("bundle-{place}")), store.get(Table::Bundles, &bundle.0)?);
+        }
         self.add(name("block"), block.map(|block| block.encode()));
         for (place, batch) in batches.iter().enumerate() {
             self.add(name(&format!("batch-{place}")), store.get(Table::Batches, &batch.0)?);

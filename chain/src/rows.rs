@@ -1,6 +1,8 @@
 //! How the chain's values lie in the store: what `storage::table` calls opaque.
 
-use ledger::records::{Movement, Outcome};
+use ledger::records::result::PAIRS_MAX;
+use ledger::records::{Movement, Outcome, Receipt};
+use ledger::state::Outbox;
 use ledger::values::codec::check_count;
 use ledger::values::{Canonical, CodecError, Height};
 use wincode::{SchemaRead, SchemaWrite};
@@ -26,6 +28,37 @@ impl Canonical for Outcomes {
 
     fn check(&self) -> Result<(), CodecError> {
         check_count("outcomes", self.outcomes.len(), 0, OUTCOMES_MAX)
+    }
+}
+
+/// A receipt that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct SentRow {
+    /// The height that sent it.
+    pub height: Height,
+    /// The receipt.
+    pub receipt: Receipt,
+}
+
+impl Canonical for SentRow {
+    const NAME: &'static str = "sent receipt";
+    const BYTES_MAX: usize = 8 + Receipt::BYTES_MAX;
+}
+
+/// What was sent to every chain, after a height.
+#[derive(Debug, Clone, PartialEq, Eq, Default, SchemaWrite, SchemaRead)]
+pub struct Outboxes {
+    /// Ascending by chain.
+    pub outboxes: Vec<Outbox>,
+}
+
+impl Canonical for Outboxes {
+    const NAME: &'static str = "outboxes";
+    const BYTES_MAX: usize = 8 + Outbox::BYTES_MAX * PAIRS_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("outboxes", self.outboxes.len(), 0, PAIRS_MAX)?;
+        self.outboxes.iter().try_for_each(|outbox| outbox.tree.check("outboxes.tree.peaks"))
     }
 }
 

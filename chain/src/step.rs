@@ -15,9 +15,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ledger::records::{Batch, Block, Claim, NotExecuted};
+use ledger::records::{Batch, Block, Bundle, Claim, NotExecuted};
 use ledger::values::{
-    BatchDigest, BlockDigest, Epoch, Height, NodeIndex, TimestampMs, TransactionId, ValidatorIndex, View,
+    BatchDigest, BlockDigest, BundleDigest, ChainId, Epoch, Height, NodeIndex, TimestampMs, TransactionId,
+    ValidatorIndex, View,
 };
 use storage::{Durability, WriteSet};
 
@@ -92,6 +93,11 @@ pub enum Input {
         /// The bytes.
         bytes: Bytes,
     },
+    /// This node's relay has made a bundle for this chain.
+    Relayed {
+        /// The bundle, encoded.
+        bundle: Bytes,
+    },
     /// The engine asks.
     Asked {
         /// To answer by.
@@ -157,6 +163,10 @@ pub struct Executed {
     pub certified: Claim,
     /// Its batches.
     pub batches: Vec<BatchDigest>,
+    /// Its bundles.
+    pub bundles: Vec<BundleDigest>,
+    /// Receipts received so far from each chain that any came from.
+    pub received: Vec<(ChainId, u64)>,
     /// Every transaction that the block ordered, executed or not: none of them needs to wait any longer.
     pub transactions: Vec<TransactionId>,
     /// Those of them that consumed no nonce, and why.
@@ -244,9 +254,11 @@ pub struct FinalBlock {
     pub block: Arc<Block>,
     /// Its batches, in order.
     pub batches: Vec<Arc<Batch>>,
+    /// Its bundles, in order.
+    pub bundles: Vec<Arc<Bundle>>,
     /// The certificate, if one names exactly this block.
     pub certificate: Option<Bytes>,
-    /// Whether it is on disk with all its batches already. Otherwise some may still wait in the line to the disk, which
+    /// Whether it is on disk with all its batches and bundles already. Otherwise some may still wait in the line to the disk, which
     /// the executor's own write overtakes: then that write must bring them along.
     pub is_durable: bool,
 }
@@ -256,6 +268,8 @@ pub struct FinalBlock {
 pub enum Request {
     /// These batches.
     Batches(Vec<BatchDigest>),
+    /// This bundle.
+    Bundle(BundleDigest),
     /// This block.
     Block(BlockDigest),
     /// Final blocks from this height on, up to one with a certificate.

@@ -163,7 +163,14 @@ mod tests {
         };
         let digest = header.digest(spec.hash());
         let block = Arc::new(Block { header, body });
-        let next = FinalBlock { digest, block, batches: Vec::new(), certificate: None, is_durable: true };
+        let next = FinalBlock {
+            digest,
+            block,
+            batches: Vec::new(),
+            bundles: Vec::new(),
+            certificate: None,
+            is_durable: true,
+        };
         executor.execute(&next).unwrap().claim
     }
 

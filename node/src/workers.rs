@@ -269,7 +269,14 @@ mod tests {
         };
         let digest = header.digest(spec.hash());
         let block = Arc::new(Block { header, body });
-        let next = FinalBlock { digest, block, batches: Vec::new(), certificate: None, is_durable: true };
+        let next = FinalBlock {
+            digest,
+            block,
+            batches: Vec::new(),
+            bundles: Vec::new(),
+            certificate: None,
+            is_durable: true,
+        };
         let (sender, mut done) = mpsc::unbounded_channel();
         let (to_executor, thread) = spawn_executor(executor, sender).unwrap();
         store.is_broken.store(true, Ordering::SeqCst);

@@ -1,6 +1,6 @@
 //! Builds and splits the keys of [`crate::SCHEMA`]. Big-endian, so byte order is numeric order.
 
-/// Key of `Heights`, `Certificates`, `Results`, `Outcomes` and `Undo`.
+/// Key of `Heights`, `Certificates`, `Results`, `Outcomes`, `Outboxes` and `Undo`.
 #[must_use]
 pub const fn height(height: u64) -> [u8; 8] {
     height.to_be_bytes()
@@ -16,6 +16,15 @@ pub const fn slot(slot: u64) -> [u8; 8] {
 #[must_use]
 pub const fn sequence(sequence: u64) -> [u8; 8] {
     sequence.to_be_bytes()
+}
+
+/// Key of `Receipts` and `Refunds`: destination(4) sequence(8).
+#[must_use]
+pub fn receipt(destination: u32, sequence: u64) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&destination.to_be_bytes());
+    key[4..].copy_from_slice(&sequence.to_be_bytes());
+    key
 }
 
 /// Reads an 8-byte key back; `None` when it has another length.

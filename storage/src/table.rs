@@ -15,6 +15,10 @@
 //! | `Slots` | wallet id(32) | slot(8) | once, scattered | hashed |
 //! | `History` | slot(8) height(8) index(4) part(2) | small entry | once, clustered by slot | clustered: 8 KB blocks, lz4 over zstd |
 //! | `Undo` | height(8) | undo bytes | once, deleted when the height is certified | short-lived: compacted on deletion |
+//! | `Bundles` | bundle digest(32) | bundle bytes, 1 KB to 200 KB | once, before a vote | blob files |
+//! | `Receipts` | destination(4) sequence(8) | receipt sent, with the height that sent it | once, clustered by destination | clustered |
+//! | `Outboxes` | height(8) | peaks of what was sent to every chain | once for a height that sent something, in order | ascending |
+//! | `Refunds` | destination(4) sequence(8) | number of the refund that answered a credit | rare | clustered |
 //! | `Evidence` | sequence(8) | evidence bytes, bounded by its writer | rare, deleted from the front | short-lived |
 //!
 //! Integers in keys are big-endian, so byte order is numeric order (`key.rs` builds them). Values are opaque
@@ -56,6 +60,14 @@ pub enum Table {
     Undo,
     /// Sequence(8) to evidence bytes; its writer bounds it.
     Evidence,
+    /// Bundle digest(32) to bundle bytes.
+    Bundles,
+    /// Destination(4) sequence(8) to a sent receipt and the height that sent it.
+    Receipts,
+    /// Height(8) to the outboxes after it, where it sent something.
+    Outboxes,
+    /// Destination(4) sequence(8) of a credit to the sequence(8) of the refund that came back.
+    Refunds,
 }
 
 /// One row of the schema.
@@ -115,6 +127,10 @@ pub const SCHEMA: [TableSpec; Table::COUNT] = [
     row(Table::History, "history", KeyLayout::Fixed(22), WritePattern::Clustered),
     row(Table::Undo, "undo", KeyLayout::Fixed(8), WritePattern::ShortLived),
     row(Table::Evidence, "evidence", KeyLayout::Fixed(8), WritePattern::ShortLived),
+    row(Table::Bundles, "bundles", KeyLayout::Fixed(32), WritePattern::Blob),
+    row(Table::Receipts, "receipts", KeyLayout::Fixed(12), WritePattern::Clustered),
+    row(Table::Outboxes, "outboxes", KeyLayout::Fixed(8), WritePattern::Ascending),
+    row(Table::Refunds, "refunds", KeyLayout::Fixed(12), WritePattern::Clustered),
 ];
 
 const fn row(table: Table, name: &'static str, key: KeyLayout, pattern: WritePattern) -> TableSpec {
@@ -123,7 +139,7 @@ const fn row(table: Table, name: &'static str, key: KeyLayout, pattern: WritePat
 
 impl Table {
     /// How many tables there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 18;
 
     /// Every table, in schema order.
     pub const ALL: [Self; Self::COUNT] = {

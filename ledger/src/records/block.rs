@@ -89,6 +89,12 @@ pub fn genesis_block_digest(genesis: GenesisHash, chain: ChainId) -> BlockDigest
 }
 
 impl BlockBody {
+    /// Whether it orders nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.batches.is_empty() && self.bundles.is_empty()
+    }
+
     /// The hash that the header carries.
     #[must_use]
     pub fn hash(&self) -> BodyHash {

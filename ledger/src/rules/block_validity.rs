@@ -380,8 +380,7 @@ pub fn check_body(header: &BlockHeader, body: &BlockBody) -> Result<(), BlockFau
         return Err(BlockFault::BundleTwice { digest: *digest });
     }
     let ahead = header.height.0.saturating_sub(header.claim.height.0);
-    let orders_something = !body.batches.is_empty() || !body.bundles.is_empty();
-    if orders_something && ahead > CLAIM_LAG_MAX {
+    if !body.is_empty() && ahead > CLAIM_LAG_MAX {
         return Err(BlockFault::TooFarAheadOfClaim { height: header.height, claimed: header.claim.height });
     }
     Ok(())

@@ -24,10 +24,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use chain::{Archive, Located, RowFault};
-use ledger::proofs::certified::LINKS_MAX;
-use ledger::proofs::{CertifiedResult, FinalityProof, OutcomeProof, Proof, ProofFile, outcome_path};
-use ledger::records::{Block, HeightResult};
-use ledger::values::{Canonical as _, Height, Sequential, TransactionId, WalletId};
+use ledger::proofs::{CertifiedResult, OutcomeProof, Proof, ProofFile, ReceiptProof, outcome_path};
+use ledger::values::{Canonical as _, GenesisHash, Height, Sequential, TransactionId, WalletId};
 use storage::{Reader, Table};
 use tokio::time::Instant;
 
@@ -36,9 +34,6 @@ use super::health::sees_quorum;
 use super::parameters::{Ask, Place};
 use super::refusal::{NOT_READY_RETRY_MS, Refusal};
 use crate::handle::{ChainHandle, Status};
-
-/// Certificates looked through for a claim that reaches a height; claims lag by a few blocks.
-pub(crate) const CLAIMS_LOOKED_THROUGH: usize = 256;
 
 /// How long the proof of a wallet waits for a certificate over the height that it was asked at: an idle network certifies
 /// a height some three blocks of 450 ms later, and clients give an exchange 10 s.
@@ -59,13 +54,14 @@ pub(crate) const PROOF_WAIT_MS: u64 = 5_000;
 pub(crate) async fn transaction(State(edge): State<Edge>, place: Place) -> Result<Response, Refusal> {
     let id: TransactionId = place.get("id")?;
     let hosted: Vec<&ChainHandle> = edge.chains().iter().collect();
+    let genesis = edge.genesis();
     let found = edge.find(&hosted, move |archive, at| {
         let Some(located) = archive.locate(id)? else { return Ok(None) };
         let height = located.height;
-        Ok(Some((at.chain(), outcome_proof(archive, located)?.ok_or(height))))
+        Ok(Some((at.chain(), outcome_proof(archive, genesis, located)?.ok_or(height))))
     });
     match found.await? {
-        Some((_, Ok(proof))) => Ok(file(&edge, Proof::Outcome(proof))),
+        Some((_, Ok(proof))) => Ok(file(&edge, proof)),
         Some((chain, Err(height))) => Err(not_certified(&edge, edge.chain(chain)?, height)),
         None => Err(super::transactions::unknown()),
     }
@@ -127,7 +123,7 @@ async fn certificate_over(
             Err(_) => return Err(not_certified(edge, chain, height)),
         }
         // The block that claims may have no certificate of its own: then a later one has.
-        let found = edge.read(chain, move |archive| Ok(certified_result(archive, height)?));
+        let found = edge.read(chain, move |archive| Ok(archive.certified_result(height)?));
         if let Some(found) = found.await? {
             return Ok(found);
         }
@@ -158,54 +154,21 @@ fn file(edge: &Edge, proof: Proof) -> Response {
     ([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], file.encode()).into_response()
 }
 
-/// The proof of an outcome; `None` while no certificate that is stored here covers it.
+/// The proof of the outcome of a transaction or of a receipt; `None` while no certificate that is stored here covers it.
 fn outcome_proof<R: Reader + ?Sized>(
     archive: &Archive<'_, R>,
+    genesis: GenesisHash,
     located: Located,
-) -> Result<Option<OutcomeProof>, RowFault> {
+) -> Result<Option<Proof>, RowFault> {
     let Located { height, outcome, leaf, outcomes } = located;
     let position = leaf as u64;
-    let Some(certified) = certified_result(archive, height)? else { return Ok(None) };
+    let Some(certified) = archive.certified_result(height)? else { return Ok(None) };
     let missing = |table| RowFault::Missing { table };
     let path = outcome_path(&outcomes, position, &Sequential).ok_or(missing(Table::Outcomes))?;
+    if let Some((source, sequence, receipt)) = archive.receipt(genesis, outcome.id, height)? {
+        let proof = ReceiptProof { source, sequence, receipt, outcome, position, path, certified };
+        return Ok(Some(Proof::Receipt(proof)));
+    }
     let transaction = archive.transaction(height, outcome.index)?.ok_or(missing(Table::Batches))?;
-    Ok(Some(OutcomeProof { transaction, outcome, position, path, certified }))
-}
-
-/// The result of a height with a certificate that covers it.
-pub(crate) fn certified_result<R: Reader + ?Sized>(
-    archive: &Archive<'_, R>,
-    height: Height,
-) -> Result<Option<CertifiedResult>, RowFault> {
-    let Some((block, certificate)) = claiming_block(archive, height)? else { return Ok(None) };
-    let Some(result) = archive.result(height)? else { return Ok(None) };
-    let finality = FinalityProof::decode(&certificate)
-        .map_err(|fault| RowFault::Damaged { table: Table::Certificates, fault })?;
-    let mut links = Vec::new();
-    let mut above = height.next();
-    while above <= block.header.claim.height && links.len() < LINKS_MAX {
-        let content = archive.result(above)?.as_ref().map(HeightResult::content_hash);
-        links.push(content.ok_or(RowFault::Missing { table: Table::Results })?);
-        above = above.next();
-    }
-    let complete = above > block.header.claim.height;
-    Ok(complete.then_some(CertifiedResult { result, links, header: block.header, finality }))
-}
-
-/// The first block with a certificate of its own that claims `height` or more.
-fn claiming_block<R: Reader + ?Sized>(
-    archive: &Archive<'_, R>,
-    height: Height,
-) -> Result<Option<(Block, Vec<u8>)>, RowFault> {
-    let mut from = height.next();
-    for _ in 0..CLAIMS_LOOKED_THROUGH {
-        let Some((at, certificate)) = archive.certified_from(from)? else { return Ok(None) };
-        // A certificate may be stored before its block is final here.
-        let Some(block) = archive.block_at(at)? else { return Ok(None) };
-        if block.header.claim.height >= height {
-            return Ok(Some((block, certificate)));
-        }
-        from = at.next();
-    }
-    Ok(None)
+    Ok(Some(Proof::Outcome(OutcomeProof { transaction, outcome, position, path, certified })))
 }

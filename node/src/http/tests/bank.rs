@@ -264,6 +264,7 @@ impl Bank {
             digest,
             block: Arc::new(Block { header, body }),
             batches: batch.into_iter().map(|(_, batch)| Arc::new(batch)).collect(),
+            bundles: Vec::new(),
             certificate: with_certificate.then(|| self.certificate(digest, View(height.0))),
             is_durable: true,
         };
