@@ -144,6 +144,8 @@ codes! {
         "what is asked for is below the height up to which this node pruned" "ask an archive node";
     1409 NotCertified "not_certified" 409 true
         "there is no proof yet: no certificate covers it" "ask again in a moment";
+    1411 BundleUnknown "bundle_unknown" 404 true
+        "no bundle with this digest is stored here" "check the digest, or ask another node";
     1501 NotReady "not_ready" 503 true
         "the node is starting or catching up" "send again after retry_after_ms, or to another bank";
     1502 DiskReserve "disk_reserve" 503 true
