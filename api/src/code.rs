@@ -148,6 +148,8 @@ codes! {
         "there is no proof yet: no certificate covers it" "ask again in a moment";
     1410 WalletElsewhere "wallet_elsewhere" 421 false
         "if there is such a wallet, it is at home on another chain" "ask for it there, at a node that hosts that chain";
+    1411 BundleUnknown "bundle_unknown" 404 true
+        "no bundle with this digest is stored here" "check the digest, or ask another node";
     1501 NotReady "not_ready" 503 true
         "the node is starting or catching up" "send again after retry_after_ms, or to another bank";
     1502 DiskReserve "disk_reserve" 503 true

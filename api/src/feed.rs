@@ -4,35 +4,40 @@
 //! feed page     "JZF1" · chain u32 · from u64 · final height u64 · certified height u64 · count u32
 //!               count × (block length u32 · certificate length u32 · result length u32 · block · certificate · result)
 //! batch page    "JZB1" · count u32 · count × (length u32 · batch)
+//! bundle page   "JZR1" · count u32 · count × (length u32 · bundle)
 //! outcome page  canonical outcomes, 78 bytes each
 //! ```
 //!
 //! Numbers are little-endian. Blocks are consecutive from `from`. A certificate of length 0 means that this
 //! node has none for exactly that height: consensus may skip heights, and a later certificate covers them. A
-//! result of length 0 means not executed yet. A batch page answers a prefix of the digests that were asked
-//! for, at least one; ask again for the rest. Everything in a page is only what this node says: an auditor
+//! result of length 0 means not executed yet. A page of batches or bundles answers a prefix of the digests that
+//! were asked for, at least one; ask again for the rest. Everything in a page is only what this node says: an auditor
 //! recomputes digests and verifies certificates.
 
-use ledger::records::{Batch, Block, HeightResult, Outcome};
-use ledger::values::{BatchDigest, Canonical, ChainId, CodecError, Height};
+use std::fmt::Display;
+use std::str::FromStr;
+
+use ledger::records::{Batch, Block, Bundle, HeightResult, Outcome};
+use ledger::values::{Canonical, ChainId, CodecError, Height};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use crate::code::ErrorCode;
 use crate::error::ApiError;
 
-/// Most bytes of a feed page or a batch page.
+/// Most bytes of a feed page, or of a page of batches or bundles.
 pub const PAGE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// Most blocks of a feed page.
 pub const FEED_BLOCKS_MAX: usize = 256;
 /// Most bytes of a certificate: 100 validators sign with 64 bytes each.
 pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1_024;
-/// Most digests that one request for batches may name.
-pub const BATCHES_PER_REQUEST_MAX: usize = 64;
+/// Most digests that one request for batches or bundles may name.
+pub const DIGESTS_PER_REQUEST_MAX: usize = 64;
 /// Most bytes of an outcome page: a block of the largest weight, full of the smallest transactions.
 pub const OUTCOMES_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 const FEED_MAGIC: [u8; 4] = *b"JZF1";
 const BATCH_MAGIC: [u8; 4] = *b"JZB1";
+const BUNDLE_MAGIC: [u8; 4] = *b"JZR1";
 const FEED_HEAD_BYTES: usize = 4 + 4 + 8 + 8 + 8 + 4;
 const ENTRY_HEAD_BYTES: usize = 4 + 4 + 4;
 const _: () = assert!(
@@ -41,6 +46,7 @@ const _: () = assert!(
     "one block always fits a page"
 );
 const _: () = assert!(8 + 4 + Batch::BYTES_MAX <= PAGE_BYTES_MAX, "one batch always fits a page");
+const _: () = assert!(8 + 4 + Bundle::BYTES_MAX <= PAGE_BYTES_MAX, "one bundle always fits a page");
 
 /// Query of `GET /v1/chains/{chain}/feed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -54,34 +60,38 @@ pub struct FeedQuery {
     pub limit: Option<u32>,
 }
 
-/// Query of `GET /v1/chains/{chain}/batches`.
+/// Query of `GET /v1/chains/{chain}/batches` and `/bundles`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct BatchesQuery {
+pub struct DigestsQuery {
     /// 1 to 64 digests, hexadecimal, separated by commas.
     pub digests: String,
 }
 
-impl BatchesQuery {
+impl DigestsQuery {
     /// The query for `digests`.
     #[must_use]
-    pub fn new(digests: &[BatchDigest]) -> Self {
+    pub fn new(digests: &[impl Display]) -> Self {
         Self { digests: digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(",") }
     }
 
-    /// The digests.
+    /// The digests, of batches or of bundles.
     ///
     /// # Errors
     /// [`ApiError`] 1002 when one cannot be read or there are too many.
-    pub fn parse(&self) -> Result<Vec<BatchDigest>, ApiError> {
+    pub fn parse<D>(&self) -> Result<Vec<D>, ApiError>
+    where
+        D: FromStr,
+        D::Err: Display,
+    {
         let refused = || ApiError::from(ErrorCode::MalformedParameter).at("digests");
         let mut digests = Vec::new();
         for text in self.digests.split(',') {
-            if digests.len() == BATCHES_PER_REQUEST_MAX {
-                return Err(refused().because(format_args!("at most {BATCHES_PER_REQUEST_MAX} digests")));
+            if digests.len() == DIGESTS_PER_REQUEST_MAX {
+                return Err(refused().because(format_args!("at most {DIGESTS_PER_REQUEST_MAX} digests")));
             }
-            digests.push(text.parse().map_err(|error| refused().because(error))?);
+            digests.push(text.parse::<D>().map_err(|error| refused().because(error))?);
         }
         Ok(digests)
     }
@@ -233,29 +243,39 @@ impl FeedPage {
     }
 }
 
-/// Writes a batch page, batch by batch, until it is full.
+/// Writes a page of batches or bundles, one by one, until it is full.
 #[derive(Debug, Clone)]
-pub struct BatchPageWriter {
+pub struct ContentsPageWriter {
     bytes: Vec<u8>,
     count: u32,
 }
 
-impl Default for BatchPageWriter {
-    fn default() -> Self {
-        Self { bytes: [BATCH_MAGIC, [0; 4]].concat(), count: 0 }
-    }
-}
-
-impl BatchPageWriter {
-    /// Appends a batch's canonical bytes; false, and unchanged, when the page is full.
+impl ContentsPageWriter {
+    /// An empty page of batches.
     #[must_use]
-    pub fn push(&mut self, batch: &[u8]) -> bool {
-        let full = self.count as usize >= BATCHES_PER_REQUEST_MAX;
-        if full || self.bytes.len() + 4 + batch.len() > PAGE_BYTES_MAX {
+    pub fn batches() -> Self {
+        Self::of(BATCH_MAGIC)
+    }
+
+    /// An empty page of bundles.
+    #[must_use]
+    pub fn bundles() -> Self {
+        Self::of(BUNDLE_MAGIC)
+    }
+
+    fn of(magic: [u8; 4]) -> Self {
+        Self { bytes: [magic, [0; 4]].concat(), count: 0 }
+    }
+
+    /// Appends the canonical bytes of a batch or bundle; false, and unchanged, when the page is full.
+    #[must_use]
+    pub fn push(&mut self, entry: &[u8]) -> bool {
+        let full = self.count as usize >= DIGESTS_PER_REQUEST_MAX;
+        if full || self.bytes.len() + 4 + entry.len() > PAGE_BYTES_MAX {
             return false;
         }
-        self.bytes.extend_from_slice(&u32::try_from(batch.len()).unwrap_or(u32::MAX).to_le_bytes());
-        self.bytes.extend_from_slice(batch);
+        self.bytes.extend_from_slice(&u32::try_from(entry.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.bytes.extend_from_slice(entry);
         self.count += 1;
         true
     }
@@ -275,21 +295,33 @@ impl BatchPageWriter {
 /// # Errors
 /// [`PageError`].
 pub fn decode_batches(bytes: &[u8]) -> Result<Vec<Batch>, PageError> {
+    decode_contents(bytes, BATCH_MAGIC)
+}
+
+/// Reads a bundle page.
+///
+/// # Errors
+/// [`PageError`].
+pub fn decode_bundles(bytes: &[u8]) -> Result<Vec<Bundle>, PageError> {
+    decode_contents(bytes, BUNDLE_MAGIC)
+}
+
+fn decode_contents<T: Canonical>(bytes: &[u8], magic: [u8; 4]) -> Result<Vec<T>, PageError> {
     check_size(bytes, PAGE_BYTES_MAX)?;
     let mut reader = Bytes { rest: bytes, entry: 0 };
-    if reader.array()? != BATCH_MAGIC {
+    if reader.array()? != magic {
         return Err(PageError::Magic);
     }
-    let count = reader.count(BATCHES_PER_REQUEST_MAX)?;
-    let mut batches = Vec::with_capacity(count);
+    let count = reader.count(DIGESTS_PER_REQUEST_MAX)?;
+    let mut contents = Vec::with_capacity(count);
     for entry in 1..=count {
         reader.entry = entry;
         let length = reader.length()?;
-        let batch = reader.take(length)?;
-        batches.push(reader.decode(batch)?);
+        let bytes = reader.take(length)?;
+        contents.push(reader.decode(bytes)?);
     }
     reader.finish()?;
-    Ok(batches)
+    Ok(contents)
 }
 
 /// Writes an outcome page.

@@ -26,6 +26,8 @@ pub const BLOCK_OUTCOMES: &str = "/v1/chains/{chain}/blocks/{height}/outcomes";
 pub const FEED: &str = "/v1/chains/{chain}/feed";
 /// `GET`: batches by digest, binary.
 pub const BATCHES: &str = "/v1/chains/{chain}/batches";
+/// `GET`: bundles by digest, binary.
+pub const BUNDLES: &str = "/v1/chains/{chain}/bundles";
 /// `GET`: recorded misbehaviour of validators.
 pub const EVIDENCE: &str = "/v1/evidence";
 /// `GET`: operators and nodes.
@@ -99,6 +101,12 @@ pub fn batches(chain: ChainId) -> String {
     format!("{CHAINS}/{chain}/batches")
 }
 
+/// [`BUNDLES`] of `chain`.
+#[must_use]
+pub fn bundles(chain: ChainId) -> String {
+    format!("{CHAINS}/{chain}/bundles")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +129,6 @@ mod tests {
         assert_eq!(block_outcomes(in_chain, height), fill(BLOCK_OUTCOMES, ""));
         assert_eq!(feed(in_chain), fill(FEED, ""));
         assert_eq!(batches(in_chain), fill(BATCHES, ""));
+        assert_eq!(bundles(in_chain), fill(BUNDLES, ""));
     }
 }

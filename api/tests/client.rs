@@ -9,18 +9,20 @@ use std::time::Duration;
 use api::bulk::{BulkAnswer, decode_body, encode_answers};
 use api::client::LOOKS_BEFORE_WAITING_AGAIN;
 use api::client::error::ClientError;
-use api::feed::{BatchPageWriter, FeedPage, FeedPageWriter, PageError, decode_batches};
+use api::feed::{ContentsPageWriter, FeedPage, FeedPageWriter, PageError, decode_batches, decode_bundles};
 use api::transaction::WaitFor;
 use api::{
     ApiError, Client, ClientConfig, ErrorCode, SubmitStatus, Token, TransactionState, TransactionStatus,
 };
+use ledger::proofs::{CertifiedResult, FinalityProof};
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, Claim, FeeBid, Nonce, Operation, Outcome, Policy,
-    Transaction, TransactionContent,
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Claim, FeeBid, HeightResult, Nonce,
+    Operation, Outcome, Policy, Receipt, SupplyTerms, Transaction, TransactionContent,
 };
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, Height, OperatorId,
-    ResultHash, SecretKey, TimestampMs, TransactionHash, TransactionId, ValidatorIndex, View, WalletId,
+    Amount, AppendTree, BatchDigest, BlockDigest, BundleDigest, Canonical as _, ChainId, Epoch, GenesisHash,
+    Height, OperatorId, OutboxRoot, OutcomesRoot, ResultHash, SecretKey, StateRoot, TimestampMs,
+    TransactionHash, TransactionId, ValidatorIndex, View, WalletId,
 };
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -244,8 +246,54 @@ fn batch(sequence: u64) -> (BatchDigest, Batch) {
     content.seal(GENESIS, &SecretKey::from_seed([8; 32]))
 }
 
+/// A bundle of one receipt; nothing certifies it.
+fn bundle(transaction: u8) -> (BundleDigest, Bundle) {
+    let receipt = Receipt::Credit {
+        transaction: TransactionId([transaction; 32]),
+        part: 0,
+        payer: WalletId([1; 32]),
+        payee: WalletId([2; 32]),
+        amount: Amount::from_fen(5),
+    };
+    let result = HeightResult {
+        chain: ChainId(1),
+        height: Height(0),
+        block: BlockDigest([3; 32]),
+        previous: ResultHash([0; 32]),
+        state: StateRoot([4; 32]),
+        outcomes: OutcomesRoot([5; 32]),
+        outbox: OutboxRoot([6; 32]),
+        executed: 0,
+        skipped: 0,
+        supply: SupplyTerms::default(),
+    };
+    let finality = FinalityProof {
+        chain: ChainId(1),
+        epoch: Epoch(0),
+        view: View(1),
+        parent_view: View(0),
+        digest: BlockDigest([7; 32]),
+        bytes: vec![1],
+    };
+    let certified = CertifiedResult { result, links: Vec::new(), header: block(1, &[]).header, finality };
+    let bundle = Bundle {
+        destination: ChainId(0),
+        before: AppendTree::default(),
+        total_before: 0,
+        receipts: vec![receipt],
+        after: Vec::new(),
+        path: Vec::new(),
+        certified,
+    };
+    (bundle.digest(GENESIS), bundle)
+}
+
 fn block(height: u64, batches: &[BatchDigest]) -> Block {
-    let body = BlockBody { batches: batches.to_vec(), bundles: Vec::new() };
+    block_with(height, batches, &[])
+}
+
+fn block_with(height: u64, batches: &[BatchDigest], bundles: &[BundleDigest]) -> Block {
+    let body = BlockBody { batches: batches.to_vec(), bundles: bundles.to_vec() };
     let header = BlockHeader {
         chain: ChainId(0),
         epoch: Epoch(0),
@@ -271,9 +319,17 @@ fn feed_page(from: u64, blocks: &[Block], certificate: Option<&[u8]>) -> Vec<u8>
 }
 
 fn batch_page(batches: &[Batch]) -> Vec<u8> {
-    let mut writer = BatchPageWriter::default();
+    let mut writer = ContentsPageWriter::batches();
     for batch in batches {
         assert!(writer.push(&batch.encode()));
+    }
+    writer.finish()
+}
+
+fn bundle_page(bundles: &[Bundle]) -> Vec<u8> {
+    let mut writer = ContentsPageWriter::bundles();
+    for bundle in bundles {
+        assert!(writer.push(&bundle.encode()));
     }
     writer.finish()
 }
@@ -311,6 +367,31 @@ async fn the_feed_gives_blocks_in_order_each_with_its_batches() {
 }
 
 #[tokio::test]
+async fn the_feed_gives_each_block_its_bundles() {
+    let all: Vec<_> = (1..=3).map(bundle).collect();
+    let digests: Vec<_> = all.iter().map(|(digest, _)| *digest).collect();
+    let bundles: Vec<Bundle> = all.into_iter().map(|(_, bundle)| bundle).collect();
+    let blocks = [block_with(1, &[], &digests[..2]), block(2, &[]), block_with(3, &[], &digests[2..])];
+    let script = Script::start(vec![
+        (200, feed_page(1, &blocks, None)),
+        (200, bundle_page(&bundles[..1])),
+        (200, bundle_page(&bundles[1..])),
+    ])
+    .await;
+    let mut feed = script.client().feed(ChainId(0), Height(1));
+    for (place, expected) in [&bundles[..2], &[], &bundles[2..]].into_iter().enumerate() {
+        let found = feed.next().await.unwrap().unwrap();
+        assert_eq!((&found.block, found.bundles.as_slice()), (&blocks[place], expected));
+        assert!(found.batches.is_empty());
+    }
+    let seen = script.seen();
+    assert!(seen[1].head.starts_with("get /v1/chains/0/bundles?digests="));
+    let asked =
+        |request: &Seen| digests.iter().filter(|digest| request.head.contains(&digest.to_string())).count();
+    assert_eq!((asked(&seen[1]), asked(&seen[2])), (3, 2));
+}
+
+#[tokio::test]
 async fn a_feed_about_something_else_is_refused() {
     let script = Script::start(vec![
         (200, feed_page(1, &[block(2, &[])], None)),
@@ -318,6 +399,10 @@ async fn a_feed_about_something_else_is_refused() {
         (200, b"JZF1".to_vec()),
         (200, feed_page(1, &[block(1, &[BatchDigest([9; 32])])], None)),
         (200, batch_page(&[])),
+        (200, batch_page(&[batch(1).1])),
+        (200, feed_page(2, &[block_with(2, &[], &[BundleDigest([9; 32])])], None)),
+        (200, batch_page(&[batch(1).1])),
+        (200, bundle_page(&[bundle(1).1, bundle(2).1])),
     ])
     .await;
     let mut feed = script.client().feed(ChainId(0), Height(1));
@@ -325,6 +410,9 @@ async fn a_feed_about_something_else_is_refused() {
     assert!(matches!(feed.next().await, Err(ClientError::OtherPage { .. })), "another start");
     assert!(matches!(feed.next().await, Err(ClientError::Page { .. })), "cut off");
     assert!(matches!(feed.next().await, Err(ClientError::OtherPage { .. })), "no batch");
+    assert_eq!(feed.next().await.unwrap().unwrap().batches, [batch(1).1]);
+    assert!(matches!(feed.next().await, Err(ClientError::Page { .. })), "batches for bundles");
+    assert!(matches!(feed.next().await, Err(ClientError::OtherPage { .. })), "more than was asked for");
 }
 
 #[test]
@@ -343,6 +431,13 @@ fn pages_are_exact() {
     let batches = batch_page(&[batch(1).1]);
     assert!(matches!(FeedPage::decode(&batches), Err(PageError::Magic)));
     assert_eq!(decode_batches(&batches).unwrap(), [batch(1).1]);
+    let bundles = bundle_page(&[bundle(1).1, bundle(2).1]);
+    assert_eq!(decode_bundles(&bundles).unwrap(), [bundle(1).1, bundle(2).1]);
+    assert!(matches!(decode_bundles(&batches), Err(PageError::Magic)));
+    assert!(matches!(decode_batches(&bundles), Err(PageError::Magic)));
+    let mut none = bundle(1).1;
+    none.receipts.clear();
+    assert!(matches!(decode_bundles(&bundle_page(&[none])), Err(PageError::Entry { entry: 1, .. })));
     let mut many = batches;
     many[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(matches!(decode_batches(&many), Err(PageError::Framing { entry: 0 })));
@@ -379,5 +474,9 @@ proptest! {
         let place = place % batches.len();
         batches[place] = value;
         let _ = decode_batches(&batches);
+        let mut bundles = bundle_page(&[bundle(1).1]);
+        let place = place % bundles.len();
+        bundles[place] = value;
+        let _ = decode_bundles(&bundles);
     }
 }

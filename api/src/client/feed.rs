@@ -1,19 +1,20 @@
-//! Reading a chain for an auditor: blocks in order, each with its batches.
+//! Reading a chain for an auditor: blocks in order, each with its batches and bundles.
 //!
-//! Memory is bounded by one feed page, one batch page and the batches of one block. A node that answers about
-//! another chain, skips heights or sends batches that were not asked for is refused; whether blocks,
+//! Memory is bounded by one feed page, one page of batches, one of bundles and those of one block. A node that
+//! answers about another chain, skips heights or sends more than was asked for is refused; whether blocks,
 //! certificates and results are *true* is the auditor's work.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 
-use ledger::records::{Batch, Block, HeightResult};
-use ledger::values::{BatchDigest, ChainId, Height};
+use ledger::records::{Batch, Block, Bundle, HeightResult};
+use ledger::values::{BatchDigest, BundleDigest, ChainId, Height};
 
 use super::error::ClientError;
 use super::transport::Transport;
 use crate::feed::{
-    BATCHES_PER_REQUEST_MAX, BatchesQuery, FEED_BLOCKS_MAX, FeedEntry, FeedPage, PAGE_BYTES_MAX,
-    decode_batches,
+    DIGESTS_PER_REQUEST_MAX, DigestsQuery, FEED_BLOCKS_MAX, FeedEntry, FeedPage, PAGE_BYTES_MAX, PageError,
+    decode_batches, decode_bundles,
 };
 use crate::path;
 
@@ -24,6 +25,8 @@ pub struct FeedBlock {
     pub block: Block,
     /// Its batches, in the order in which it lists them. The auditor compares their digests.
     pub batches: Vec<Batch>,
+    /// Its bundles, in the order in which it lists them, likewise.
+    pub bundles: Vec<Bundle>,
     /// The certificate on exactly this block, if the node has one.
     pub certificate: Option<Vec<u8>>,
     /// The result that the node computed.
@@ -36,10 +39,12 @@ pub struct FeedReader {
     transport: Transport,
     chain: ChainId,
     next: Height,
-    /// Blocks whose batches are not complete yet.
+    /// Blocks whose batches and bundles are not complete yet.
     entries: VecDeque<FeedEntry>,
     /// Batches of the first entries, in order.
     batches: VecDeque<Batch>,
+    /// Bundles of the first entries, in order.
+    bundles: VecDeque<Bundle>,
     final_height: Height,
     certified_height: Height,
 }
@@ -52,6 +57,7 @@ impl FeedReader {
             next: from,
             entries: VecDeque::new(),
             batches: VecDeque::new(),
+            bundles: VecDeque::new(),
             final_height: Height(0),
             certified_height: Height(0),
         }
@@ -78,14 +84,18 @@ impl FeedReader {
             self.fetch_page().await?;
         }
         let Some(first) = self.entries.front() else { return Ok(None) };
-        let wanted = first.block.body.batches.len();
-        while self.batches.len() < wanted {
+        let (batches, bundles) = (first.block.body.batches.len(), first.block.body.bundles.len());
+        while self.batches.len() < batches {
             self.fetch_batches().await?;
         }
+        while self.bundles.len() < bundles {
+            self.fetch_bundles().await?;
+        }
         let Some(entry) = self.entries.pop_front() else { return Ok(None) };
-        let batches = self.batches.drain(..wanted).collect();
+        let (batches, bundles) =
+            (self.batches.drain(..batches).collect(), self.bundles.drain(..bundles).collect());
         let FeedEntry { block, certificate, result } = entry;
-        Ok(Some(FeedBlock { block, batches, certificate, result }))
+        Ok(Some(FeedBlock { block, batches, bundles, certificate, result }))
     }
 
     async fn fetch_page(&mut self) -> Result<(), ClientError> {
@@ -111,16 +121,35 @@ impl FeedReader {
     async fn fetch_batches(&mut self) -> Result<(), ClientError> {
         let listed = self.entries.iter().flat_map(|entry| &entry.block.body.batches);
         let digests: Vec<BatchDigest> =
-            listed.skip(self.batches.len()).take(BATCHES_PER_REQUEST_MAX).copied().collect();
-        let query = [("digests", BatchesQuery::new(&digests).digests)];
-        let (url, bytes) =
-            self.transport.get_bytes(&path::batches(self.chain), &query, PAGE_BYTES_MAX).await?;
-        let batches =
-            decode_batches(&bytes).map_err(|source| ClientError::Page { url: url.clone(), source })?;
-        if batches.is_empty() || batches.len() > digests.len() {
-            return Err(ClientError::OtherPage { url });
-        }
+            listed.skip(self.batches.len()).take(DIGESTS_PER_REQUEST_MAX).copied().collect();
+        let batches = self.fetch(path::batches(self.chain), &digests, decode_batches).await?;
         self.batches.extend(batches);
         Ok(())
+    }
+
+    /// The same for bundles.
+    async fn fetch_bundles(&mut self) -> Result<(), ClientError> {
+        let listed = self.entries.iter().flat_map(|entry| &entry.block.body.bundles);
+        let digests: Vec<BundleDigest> =
+            listed.skip(self.bundles.len()).take(DIGESTS_PER_REQUEST_MAX).copied().collect();
+        let bundles = self.fetch(path::bundles(self.chain), &digests, decode_bundles).await?;
+        self.bundles.extend(bundles);
+        Ok(())
+    }
+
+    /// The first of what the digests name, at least one.
+    async fn fetch<T>(
+        &self,
+        path: String,
+        digests: &[impl Display],
+        decode: fn(&[u8]) -> Result<Vec<T>, PageError>,
+    ) -> Result<Vec<T>, ClientError> {
+        let query = [("digests", DigestsQuery::new(digests).digests)];
+        let (url, bytes) = self.transport.get_bytes(&path, &query, PAGE_BYTES_MAX).await?;
+        let contents = decode(&bytes).map_err(|source| ClientError::Page { url: url.clone(), source })?;
+        if contents.is_empty() || contents.len() > digests.len() {
+            return Err(ClientError::OtherPage { url });
+        }
+        Ok(contents)
     }
 }

@@ -308,7 +308,7 @@ impl Client {
         decode_outcomes(&page).map_err(|source| ClientError::Page { url, source })
     }
 
-    /// Reads blocks with their batches from height `from` (1 or above) on.
+    /// Reads blocks with their batches and bundles from height `from` (1 or above) on.
     #[must_use]
     pub fn feed(&self, chain: ChainId, from: Height) -> FeedReader {
         FeedReader::new(self.transport.clone(), chain, from)

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::proofs::{HeightRecord, Replay};
+use ledger::proofs::{Fact, HeightRecord, Proof, ProofFile, ReceiptProof, Replay, outcome_path};
 use ledger::records::bundle::BUNDLE_RECEIPTS_MAX;
 use ledger::records::receipt::receipt_id;
 use ledger::records::{
@@ -267,6 +267,47 @@ fn what_cannot_be_credited_comes_back() {
     for reason in [Rejection::PayeeNotActive, Rejection::PayeeBalanceAboveTierLimit, Rejection::PayeeUnknown]
     {
         assert_eq!(codes.iter().filter(|code| **code == reason.code()).count(), 1, "{reason}");
+    }
+}
+
+#[test]
+fn what_became_of_a_receipt_is_proved_to_a_stranger() {
+    let mut world = World::town();
+    let (home, payer) = world.customer(0);
+    let (away, payee) = (1..CUSTOMERS).map(|n| world.customer(n)).find(|(there, _)| *there != home).unwrap();
+    world.act(home, &payer, pay(&[(payee.wallet, 100), (payee.wallet, 200)]));
+    world.run(home, Vec::new(), Vec::new());
+    let bundle = world.bundle(home, ChainId(away as u32), 0, 0, usize::MAX).unwrap();
+    let execution = world.run(away, Vec::new(), vec![bundle]);
+    world.run(away, Vec::new(), Vec::new());
+    let network = &world.chains[away];
+    let by = network.height().0;
+    let proof = ReceiptProof {
+        source: ChainId(home as u32),
+        sequence: 1,
+        receipt: execution.received[1].receipt,
+        outcome: execution.outcomes[1],
+        position: 1,
+        path: outcome_path(&execution.outcomes, 1, &Sequential).unwrap(),
+        certified: network.certified(by - 1, by),
+    };
+    let learn = |proof: &ReceiptProof| {
+        let file = ProofFile { genesis: network.genesis, proof: Proof::Receipt(proof.clone()) };
+        ProofFile::decode(&file.encode()).unwrap().verify(&network.spec).map(|proven| proven.fact)
+    };
+    let Fact::Receipt { source, sequence, receipt, outcome } = learn(&proof).unwrap() else { panic!() };
+    assert_eq!((source.0 as usize, sequence, receipt.value().fen()), (home, 1, 200));
+    assert!(outcome.is_applied());
+    let forgeries: [&dyn Fn(&mut ReceiptProof); 4] = [
+        &|proof| proof.sequence = 0,
+        &|proof| proof.source = FOREIGN,
+        &|proof| proof.receipt = raised(proof.receipt),
+        &|proof| proof.position = 0,
+    ];
+    for forge in forgeries {
+        let mut forged = proof.clone();
+        forge(&mut forged);
+        assert!(learn(&forged).is_err());
     }
 }
 

@@ -101,6 +101,7 @@ fn certified_mut(file: &mut ProofFile) -> &mut ledger::proofs::CertifiedResult {
         Proof::Outcome(proof) => &mut proof.certified,
         Proof::Balance(proof) => &mut proof.certified,
         Proof::Absence(proof) => &mut proof.certified,
+        Proof::Receipt(proof) => &mut proof.certified,
         Proof::Supply(certified) => certified,
     }
 }

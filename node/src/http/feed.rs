@@ -1,4 +1,5 @@
-//! `GET /v1/chains/{chain}/feed` and `/batches`: everything an auditor needs to replay a chain, in bounded binary pages.
+//! `GET /v1/chains/{chain}/feed`, `/batches` and `/bundles`: everything an auditor needs to replay a chain, in bounded
+//! binary pages.
 //!
 //! The pages carry inputs and certificates. Results are added for comparison only: an auditor recomputes them. A page
 //! ends when it is full; the framing and its bounds are `api::feed`'s.
@@ -6,12 +7,12 @@
 use api::bulk::BULK_CONTENT_TYPE;
 use api::code::ErrorCode;
 use api::error::ApiError;
-use api::feed::{BatchPageWriter, BatchesQuery, FEED_BLOCKS_MAX, FeedPageWriter, FeedQuery};
+use api::feed::{ContentsPageWriter, DigestsQuery, FEED_BLOCKS_MAX, FeedPageWriter, FeedQuery};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use chain::{Archive, RowFault};
-use ledger::values::{Canonical as _, ChainId, Height};
+use ledger::values::{BatchDigest, BundleDigest, Canonical as _, ChainId, Height};
 use storage::Reader;
 
 use super::edge::Edge;
@@ -75,7 +76,7 @@ fn fill<R: Reader + ?Sized>(
     get,
     path = api::path::BATCHES,
     tag = "audit",
-    params(("chain" = u32, Path, description = "chain id"), BatchesQuery),
+    params(("chain" = u32, Path, description = "chain id"), DigestsQuery),
     responses(
         (status = 200, description = "a batch page", content(("application/octet-stream"))),
         (status = "4XX", description = "refused", body = ApiError),
@@ -85,17 +86,51 @@ fn fill<R: Reader + ?Sized>(
 pub(crate) async fn batches(
     State(edge): State<Edge>,
     place: Place,
-    Ask(query): Ask<BatchesQuery>,
+    Ask(query): Ask<DigestsQuery>,
 ) -> Result<Response, Refusal> {
     let chain = edge.chain(place.get::<ChainId>("chain")?)?;
-    let digests = query.parse()?;
+    let digests = query.parse::<BatchDigest>()?;
     let read = edge.read(chain, move |archive| {
-        let mut writer = BatchPageWriter::default();
+        let mut writer = ContentsPageWriter::batches();
         for digest in digests {
             let bytes = archive.batch_bytes(digest)?.ok_or_else(|| {
                 Refusal::from(ApiError::from(ErrorCode::BatchUnknown).at("digests").because(digest))
             })?;
             if !writer.push(&bytes) {
+                break;
+            }
+        }
+        Ok(writer.finish())
+    });
+    Ok(([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], read.await?).into_response())
+}
+
+/// Gives bundles by digest: as many of those asked for as fit a page, in order.
+#[utoipa::path(
+    get,
+    path = api::path::BUNDLES,
+    tag = "audit",
+    params(("chain" = u32, Path, description = "chain id"), DigestsQuery),
+    responses(
+        (status = 200, description = "a bundle page", content(("application/octet-stream"))),
+        (status = "4XX", description = "refused", body = ApiError),
+        (status = "5XX", description = "the store cannot be read", body = ApiError),
+    )
+)]
+pub(crate) async fn bundles(
+    State(edge): State<Edge>,
+    place: Place,
+    Ask(query): Ask<DigestsQuery>,
+) -> Result<Response, Refusal> {
+    let chain = edge.chain(place.get::<ChainId>("chain")?)?;
+    let digests = query.parse::<BundleDigest>()?;
+    let read = edge.read(chain, move |archive| {
+        let mut writer = ContentsPageWriter::bundles();
+        for digest in digests {
+            let bundle = archive.bundle(digest)?.ok_or_else(|| {
+                Refusal::from(ApiError::from(ErrorCode::BundleUnknown).at("digests").because(digest))
+            })?;
+            if !writer.push(&bundle.encode()) {
                 break;
             }
         }

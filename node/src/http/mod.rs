@@ -6,7 +6,7 @@
 //! | `transactions.rs`, `proofs.rs` | `GET /v1/transactions/{id}`, with waiting; `…/proof` |
 //! | `wallets.rs`, `proofs.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof` |
 //! | `chains.rs`, `blocks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes` |
-//! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `GET /v1/evidence` |
+//! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `…/bundles`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
 //! | `edge.rs` | [`Edge`]: what handlers share; the way to the disk |
 //! | `homes.rs` | on which chains a wallet may be |
@@ -82,6 +82,7 @@ fn routes() -> Vec<Route> {
         route(path::BLOCK_OUTCOMES, audit, get(blocks::outcomes)),
         route(path::FEED, audit, get(feed::feed)),
         route(path::BATCHES, audit, get(feed::batches)),
+        route(path::BUNDLES, audit, get(feed::bundles)),
         route(path::EVIDENCE, audit, get(evidence::evidence)),
         route(path::NETWORK, read, get(network::network)),
         route(path::HEALTH, Door::Open, get(health::health)),

@@ -30,6 +30,7 @@ use super::{
         blocks::outcomes,
         feed::feed,
         feed::batches,
+        feed::bundles,
         evidence::evidence,
         network::network,
         health::health,

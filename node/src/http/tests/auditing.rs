@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use api::evidence::EvidencePage;
-use api::feed::{BatchesQuery, FeedPage, decode_batches, decode_outcomes};
+use api::feed::{DigestsQuery, FeedPage, decode_batches, decode_bundles, decode_outcomes};
+use chain::Archive;
 use ledger::proofs::{Fact, ProofFile};
 use ledger::records::block::genesis_block_digest;
-use ledger::values::{BatchDigest, Canonical as _, Height, TransactionId};
+use ledger::records::{Bundle, Receipt};
+use ledger::values::{
+    Amount, AppendTree, BatchDigest, Canonical as _, ChainId, Height, TransactionId, WalletId,
+};
 use storage::{Durability, Table, WriteSet, key};
 
 use super::bank::{Bank, CHAIN};
@@ -168,12 +172,46 @@ async fn the_feed_gives_every_block_its_batches_and_its_outcomes() {
         if body.batches.is_empty() {
             continue;
         }
-        let query = BatchesQuery::new(&body.batches).digests;
+        let query = DigestsQuery::new(&body.batches).digests;
         let answer = get(&router, &format!("/v1/chains/0/batches?digests={query}")).await;
         let batches = decode_batches(&answer.body).unwrap();
         let digests: Vec<_> = batches.iter().map(|batch| batch.content.digest(bank.genesis)).collect();
         assert_eq!(digests, body.batches);
     }
+}
+
+#[tokio::test]
+async fn bundles_are_given_by_digest_in_the_order_asked() {
+    let mut bank = Bank::new();
+    bank.story();
+    let certified = Archive::new(bank.store.as_ref()).certified_result(Height(3)).unwrap().unwrap();
+    let bundle = |transaction: u8| Bundle {
+        destination: ChainId(1),
+        before: AppendTree::default(),
+        total_before: 0,
+        receipts: vec![Receipt::Credit {
+            transaction: TransactionId([transaction; 32]),
+            part: 0,
+            payer: WalletId([1; 32]),
+            payee: WalletId([2; 32]),
+            amount: Amount::from_fen(5),
+        }],
+        after: Vec::new(),
+        path: Vec::new(),
+        certified: certified.clone(),
+    };
+    let bundles = [bundle(2), bundle(1)];
+    let digests = bundles.each_ref().map(|bundle| bundle.digest(bank.genesis));
+    let mut set = WriteSet::new();
+    for (digest, bundle) in digests.iter().zip(&bundles) {
+        set.put(Table::Bundles, digest.0, bundle.encode());
+    }
+    bank.store.write(set, Durability::Buffered).unwrap();
+    let router = bank.router();
+    let query = DigestsQuery::new(&digests).digests;
+    let answer = get(&router, &format!("{}?digests={query}", api::path::bundles(CHAIN))).await;
+    assert_eq!(answer.headers["content-type"], "application/octet-stream");
+    assert_eq!(decode_bundles(&answer.body).unwrap(), bundles);
 }
 
 #[tokio::test]
@@ -197,6 +235,11 @@ async fn the_feed_is_paged_and_bounded() {
         (format!("/v1/chains/0/batches?digests={unknown}"), 1_407, "digests"),
         ("/v1/chains/0/batches?digests=zz".to_owned(), 1_002, "digests"),
         (format!("/v1/chains/0/batches?digests={digests}"), 1_002, "digests"),
+        ("/v1/chains/0/bundles".to_owned(), 1_002, "digests"),
+        (format!("/v1/chains/0/bundles?digests={unknown}"), 1_411, "digests"),
+        ("/v1/chains/0/bundles?digests=zz".to_owned(), 1_002, "digests"),
+        (format!("/v1/chains/0/bundles?digests={digests}"), 1_002, "digests"),
+        (format!("/v1/chains/1/bundles?digests={unknown}"), 1_405, "chain"),
     ] {
         assert_eq!(refusal(&router, &path).await, (code, Some(field.to_owned())), "{path}");
     }
