@@ -129,6 +129,8 @@ pub enum WaitFor {
     Final,
     /// Its outcome is under a certificate.
     Certified,
+    /// That, and every payee on another chain is credited, or the payer refunded, under a certificate.
+    Settled,
 }
 
 /// Answer of `GET /v1/transactions/{id}`.
@@ -166,9 +168,63 @@ pub struct TransactionStatus {
     /// The transaction, if it is at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transaction: Option<TransactionView>,
+    /// Its payees on other chains, from `final` on. The others are paid when the transaction is applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub legs: Vec<LegView>,
+}
+
+/// Where the money for a payee on another chain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LegState {
+    /// It has left the payer and is under way: to the payee, or back where `refusal` says why.
+    Debited,
+    /// The payee has it.
+    Credited,
+    /// The payer has it back.
+    Refunded,
+}
+
+/// A payee on another chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LegView {
+    /// Position of the payment in the transaction.
+    pub part: u16,
+    /// The payee.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub payee: WalletId,
+    /// How much, in fen.
+    pub amount_fen: u64,
+    /// The payee's chain. A node that does not host it sees no credit there.
+    pub chain: u32,
+    /// Where the money is.
+    pub status: LegState,
+    /// Whether that is under a certificate.
+    pub is_certified: bool,
+    /// The id of the receipt: `GET /v1/transactions/{id}` finds it on the payee's chain.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub receipt: TransactionId,
+    /// The id of the receipt that came back.
+    #[serde(default, with = "as_text_option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub refund: Option<TransactionId>,
+    /// Why the payee's chain sent it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<OutcomeView>,
+    /// Path of the proof of the credit or of the refund; once that is certified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
 }
 
 impl TransactionStatus {
+    /// Whether nothing of it is under way any more: its outcome is certified, and so is the end of every leg.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.is_certified && self.legs.iter().all(|leg| leg.is_certified && leg.status != LegState::Debited)
+    }
+
     /// A status without a position.
     #[must_use]
     pub const fn without_position(
@@ -192,6 +248,7 @@ impl TransactionStatus {
             proof: None,
             error: None,
             transaction: None,
+            legs: Vec::new(),
         }
     }
 

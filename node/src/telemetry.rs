@@ -561,6 +561,7 @@ mod tests {
             pooled_transactions: 3,
             pooled_bytes: 900,
             batches: 2,
+            bundles: 0,
             open_questions: 1,
             final_waiting: 1,
             fetches: 0,

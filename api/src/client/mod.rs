@@ -166,6 +166,7 @@ impl Client {
         pairs.extend(query.wait.map(|wait| match wait {
             WaitFor::Final => ("wait", "final".to_owned()),
             WaitFor::Certified => ("wait", "certified".to_owned()),
+            WaitFor::Settled => ("wait", "settled".to_owned()),
         }));
         pairs.extend(query.timeout_ms.map(|timeout_ms| ("timeout_ms", timeout_ms.to_string())));
         let unknown = crate::code::ErrorCode::TransactionUnknown.code();
@@ -210,7 +211,7 @@ impl Client {
             let query = if looks == 0 { wait } else { TransactionQuery::default() };
             looks = looks.saturating_sub(1);
             match self.transaction_with(id, query).await {
-                Ok(answer) if is_there(answer.status, what) => return Ok(answer),
+                Ok(answer) if is_there(&answer, what) => return Ok(answer),
                 Ok(answer) => status = answer.status,
                 // Too many wait there already, or it is away.
                 Err(error) if error.is_transient() => looks = LOOKS_BEFORE_WAITING_AGAIN,
@@ -365,8 +366,12 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// Whether waiting is over.
-const fn is_there(status: TransactionState, what: WaitFor) -> bool {
-    status.is_terminal() || matches!((status, what), (TransactionState::Final, WaitFor::Final))
+const fn is_there(answer: &TransactionStatus, what: WaitFor) -> bool {
+    match what {
+        WaitFor::Settled if answer.status == TransactionState::Certified => answer.is_settled(),
+        WaitFor::Settled | WaitFor::Certified => answer.status.is_terminal(),
+        WaitFor::Final => answer.status.is_terminal() || answer.status == TransactionState::Final,
+    }
 }
 
 fn chain_query(chain: Option<ChainId>) -> Vec<(&'static str, String)> {

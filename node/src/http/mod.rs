@@ -30,6 +30,7 @@ mod feed;
 mod guard;
 mod health;
 mod homes;
+mod legs;
 mod metrics;
 mod network;
 mod openapi;

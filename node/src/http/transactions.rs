@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::edge::Edge;
 use super::guard::OnDrop;
+use super::legs::legs;
 use super::parameters::{Ask, Place};
 use super::refusal::Refusal;
 use crate::admission::wall_clock;
@@ -97,9 +98,12 @@ async fn wait_for(
             (TransactionState::Expired | TransactionState::NotExecuted, _) => true,
             (_, WaitFor::Final) => status.height.is_some(),
             (_, WaitFor::Certified) => status.is_certified,
+            (_, WaitFor::Settled) => status.is_settled(),
         });
         // A transaction with a position waits for its certificate and needs no further look until then.
-        let certified_at = found.as_ref().and_then(|status| Some((status.chain?, Height(status.height?))));
+        // Where a leg is under way, any chain's next block may end it.
+        let positioned = found.as_ref().filter(|status| !status.is_certified);
+        let certified_at = positioned.and_then(|status| Some((status.chain?, Height(status.height?))));
         if ends || tokio::time::timeout_at(until, seen.passed(edge.chains(), certified_at)).await.is_err() {
             return match found {
                 Some(status) => Ok(status),
@@ -181,7 +185,13 @@ async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<
         Ok(Some(status))
     });
     let unknown = || TransactionStatus::without_position(id, TransactionState::Unknown, None);
-    Ok(found.await?.unwrap_or_else(unknown))
+    let mut status = found.await?.unwrap_or_else(unknown);
+    if let (Some(chain), Some(height)) = (status.chain, status.height)
+        && edge.parts().spec.chains.len() > 1
+    {
+        status.legs = legs(edge, ChainId(chain), id, Height(height)).await?;
+    }
+    Ok(status)
 }
 
 /// The status of a transaction that was taken in here and has no outcome up to a block of `block_time`.

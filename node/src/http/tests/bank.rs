@@ -385,6 +385,7 @@ fn first_status() -> Status {
         pooled_transactions: 0,
         pooled_bytes: 0,
         batches: 0,
+        bundles: 0,
         open_questions: 0,
         final_waiting: 0,
         fetches: 0,
