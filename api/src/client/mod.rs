@@ -366,7 +366,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// Whether waiting is over.
-const fn is_there(answer: &TransactionStatus, what: WaitFor) -> bool {
+fn is_there(answer: &TransactionStatus, what: WaitFor) -> bool {
     match what {
         WaitFor::Settled if answer.status == TransactionState::Certified => answer.is_settled(),
         WaitFor::Settled | WaitFor::Certified => answer.status.is_terminal(),
