@@ -324,16 +324,11 @@ impl Node {
 
     /// Stops every part, the engines first: none must ask a driver that is gone.
     pub async fn stop(self) {
-<<<<<<< HEAD
-        let Self { network, rest, mut chains, stop } = self;
-        for chain in &mut chains {
-=======
-        let Self { network, rest, chains, relays, stop } = self;
+        let Self { network, rest, mut chains, relays, stop } = self;
         for relay in relays {
             relay.abort();
         }
-        for mut chain in chains {
->>>>>>> s3-chains
+        for chain in &mut chains {
             chain.engine.stop();
         }
         for chain in &mut chains {
