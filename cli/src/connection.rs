@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 
-use api::{ApiError, Client, ClientConfig, ClientError, ErrorCode, Token, WalletView};
+use api::{ApiError, Client, ClientConfig, ClientError, ErrorCode, NetworkView, Token, WalletView};
 use clap::Args;
 use ledger::values::{ChainId, Currency, GenesisHash, WalletId};
 use tokio::runtime::Runtime;
@@ -22,17 +22,15 @@ pub struct NodeOptions {
     /// PEM file of the only certificate authority to trust.
     #[arg(long, value_name = "FILE", env = "JIAOZI_CA_FILE")]
     pub ca_file: Option<PathBuf>,
-    /// The chain.
-    #[arg(long, value_name = "ID", default_value_t = 0)]
-    pub chain: u32,
+    /// The chain, where a wallet does not tell it: else the root chain.
+    #[arg(long, value_name = "ID")]
+    pub chain: Option<u32>,
 }
 
 /// A client with a runtime of its own.
 pub struct Connection {
     /// The client.
     pub client: Client,
-    /// The chain asked about.
-    pub chain: ChainId,
     runtime: Runtime,
 }
 
@@ -60,7 +58,13 @@ impl NodeOptions {
         config.ca_file.clone_from(&self.ca_file);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|fault| Failure::unreachable("runtime", fault))?;
-        Ok(Connection { client: Client::new(&config)?, chain: ChainId(self.chain), runtime })
+        Ok(Connection { client: Client::new(&config)?, runtime })
+    }
+
+    /// The chain that was named, or the root chain.
+    #[must_use]
+    pub fn chain_or_root(&self) -> ChainId {
+        ChainId(self.chain.unwrap_or_default())
     }
 }
 
@@ -73,12 +77,12 @@ impl Connection {
         Ok(self.runtime.block_on(call)?)
     }
 
-    /// A wallet as the chain knows it.
+    /// A wallet as its chain knows it; without `chain` the node looks where it may be at home.
     ///
     /// # Errors
     /// [`Failure`]; of a wallet that the chain does not have, naming it and what opens it.
-    pub fn wallet(&self, id: WalletId) -> Answer<WalletView> {
-        let found = self.runtime.block_on(self.client.wallet(id, Some(self.chain)));
+    pub fn wallet(&self, id: WalletId, chain: Option<ChainId>) -> Answer<WalletView> {
+        let found = self.runtime.block_on(self.client.wallet(id, chain));
         found.map_err(|error| match error {
             ClientError::Refused(refusal) if refusal.code == ErrorCode::WalletUnknown.code() => {
                 not_open(refusal, id)
@@ -87,11 +91,11 @@ impl Connection {
         })
     }
 
-    /// What a transaction for this node's chain must name; `expected` is the genesis hash that the caller trusts.
+    /// The network as the node describes it; `expected` is the genesis hash that the caller trusts.
     ///
     /// # Errors
-    /// [`Failure`] when the node is of another network or knows no such chain.
-    pub fn terms(&self, expected: Option<GenesisHash>) -> Answer<Terms> {
+    /// [`Failure`] when the node is of another network.
+    pub fn network(&self, expected: Option<GenesisHash>) -> Answer<NetworkView> {
         let network = self.wait(self.client.network())?;
         if let Some(expected) = expected.filter(|expected| *expected != network.genesis_hash) {
             let message =
@@ -100,12 +104,7 @@ impl Connection {
                 .at("--genesis")
                 .mend("name a node of your network, or its genesis file"));
         }
-        let chains = self.wait(self.client.chains())?.chains;
-        let view = chains.iter().find(|view| view.chain == self.chain.0);
-        let view =
-            view.ok_or_else(|| Failure::from(ApiError::from(ErrorCode::ChainUnknown)).at("--chain"))?;
-        let currency = view.currency.parse().map_err(|fault| Failure::refused("currency", fault))?;
-        Ok(Terms { genesis: network.genesis_hash, chain: self.chain, currency })
+        Ok(network)
     }
 }
 
@@ -176,7 +175,7 @@ mod tests {
     #[test]
     fn an_address_in_the_clear_is_a_usage_error() {
         let options =
-            NodeOptions { node: "http://10.0.0.1".into(), token_file: None, ca_file: None, chain: 0 };
+            NodeOptions { node: "http://10.0.0.1".into(), token_file: None, ca_file: None, chain: None };
         let failure = options.connect().err().unwrap();
         assert_eq!((failure.exit, failure.code.as_str()), (Exit::Usage, "plain_http"));
         assert!(failure.mend.contains("use https"), "{failure:?}");
@@ -185,7 +184,7 @@ mod tests {
     #[test]
     fn a_node_that_is_not_there_cannot_be_reached() {
         let options =
-            NodeOptions { node: "http://127.0.0.1:1".into(), token_file: None, ca_file: None, chain: 0 };
+            NodeOptions { node: "http://127.0.0.1:1".into(), token_file: None, ca_file: None, chain: None };
         let connection = options.connect().unwrap();
         let failure = connection.wait(connection.client.network()).unwrap_err();
         assert_eq!((failure.exit, failure.code.as_str()), (Exit::Unreachable, "node_unreachable"));

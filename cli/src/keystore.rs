@@ -3,7 +3,7 @@
 //! ```text
 //! NAME.wallet.json     public: network, id, policy, salt, and which key of which seed is its own
 //! NAME.key             an encrypted seed ([`wallet::KeyFile`]); several wallets may share one
-//! nonces/              which nonces are in use ([`wallet::NonceBook`])
+//! nonces/chain-N/      which nonces are in use on a chain ([`wallet::NonceBook`])
 //! ```
 //!
 //! A wallet's id depends on the network, so an entry belongs to one network and commands refuse it elsewhere.
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ledger::records::Policy;
 use ledger::values::id::WalletSalt;
-use ledger::values::{Currency, GenesisHash, PublicKey, SecretKey, WalletId};
+use ledger::values::{ChainId, Currency, GenesisHash, PublicKey, SecretKey, WalletId};
 use serde::{Deserialize, Serialize};
 use wallet::{KeyFile, KeyFileError, KeyKind, NonceBook, Passphrase, Secret};
 
@@ -121,10 +121,10 @@ impl Keystore {
         self.folder.join(seed)
     }
 
-    /// Nonces of a wallet.
+    /// Nonces of a wallet on a chain: an operator's own wallet is on several, with lanes of its own on each.
     #[must_use]
-    pub fn nonces(&self, wallet: WalletId) -> NonceBook {
-        NonceBook::at(&self.folder.join("nonces"), wallet)
+    pub fn nonces(&self, chain: ChainId, wallet: WalletId) -> NonceBook {
+        NonceBook::at(&self.folder.join("nonces").join(format!("chain-{chain}")), wallet)
     }
 
     /// All wallets by name.
@@ -302,6 +302,28 @@ impl WalletEntry {
         self.id.parse().map_err(|fault| Failure::usage("wallet_entry", fault))
     }
 
+    /// The currency.
+    ///
+    /// # Errors
+    /// [`Failure`] when the entry is malformed, which reading it refuses.
+    pub fn currency(&self) -> Answer<Currency> {
+        self.currency.parse().map_err(|fault| Failure::usage("wallet_entry", fault))
+    }
+
+    /// The wallet of the same policy and salt in another currency. Operators have their own wallets in every currency.
+    ///
+    /// # Errors
+    /// [`Failure`] when the entry is malformed, which reading it refuses.
+    pub fn in_currency(self, currency: Currency) -> Answer<Self> {
+        if self.currency()? == currency {
+            return Ok(self);
+        }
+        let genesis: GenesisHash =
+            self.genesis_hash.parse().map_err(|fault| Failure::usage("wallet_entry", fault))?;
+        let id = WalletId::derive(genesis, currency, self.policy()?.hash(), &self.wallet_salt()?);
+        Ok(Self { currency: currency.to_string(), id: id.to_string(), ..self })
+    }
+
     /// The salt.
     ///
     /// # Errors
@@ -389,6 +411,19 @@ mod tests {
         assert!(!keystore.seed_path("other.key").exists(), "no seed without its wallet");
         assert!(entry.require_network(GenesisHash([1; 32])).is_ok());
         assert_eq!(entry.require_network(GenesisHash([2; 32])).unwrap_err().code, "other_network");
+    }
+
+    #[test]
+    fn an_entry_knows_the_same_wallet_in_another_currency() {
+        let folder = tempfile::tempdir().unwrap();
+        let keystore = Keystore::at(folder.path().to_owned());
+        let key = SecretKey::from_seed([5; 32]).public_key();
+        let entry = keystore.add(new("bank", key)).unwrap();
+        let hkd = Currency(*b"HKD");
+        let other = entry.clone().in_currency(hkd).unwrap();
+        let expected = WalletId::derive(GenesisHash([1; 32]), hkd, Policy::single(key).hash(), &[0; 16]);
+        assert_eq!((other.wallet_id().unwrap(), other.currency().unwrap()), (expected, hkd));
+        assert_eq!(other.in_currency(Currency(*b"CNY")).unwrap(), entry);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | [`localnet`] | a network of real processes on one machine: layout, ports, processes, readiness |
 //! | [`keystore`] | wallets at rest: names, public facts, encrypted secrets, nonces |
 //! | [`connection`] | a node, as commands reach it |
+//! | [`home`] | on which chain a wallet is |
 //! | [`send`] | from an operation to a certified outcome: nonce, signature, submission, waiting |
 //! | [`secret`] | passphrases: typed, from a private file, from a descriptor; never an argument |
 //! | [`failure`] | errors: what, code, field, what to do next, exit code |
@@ -30,6 +31,7 @@ pub mod arguments;
 pub mod commands;
 pub mod connection;
 pub mod failure;
+pub mod home;
 pub mod keystore;
 pub mod localnet;
 pub mod output;

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::transaction::WaitFor;
-use api::{ApiError, SubmitStatus, TransactionState, TransactionStatus};
+use api::{ApiError, NetworkView, SubmitStatus, TransactionState, TransactionStatus};
 use clap::{Args, ValueEnum};
 use ledger::records::{Operation, Transaction};
-use ledger::values::{GenesisHash, SecretKey, TimestampMs, TransactionId, WalletId};
+use ledger::values::{ChainId, Currency, GenesisHash, SecretKey, TimestampMs, TransactionId, WalletId};
 use serde::Serialize;
 use wallet::{NonceError, PartialError, Reservation, TransactionBuilder};
 
 use crate::connection::{Connection, NodeOptions, Terms};
 use crate::failure::{Answer, Exit, Failure};
+use crate::home::{CurrencyOption, currency_of, home, no_such_currency};
 use crate::keystore::{Keystore, KeystoreOptions, WalletEntry};
 use crate::output::{Output, Show, facts};
 use crate::secret::PassphraseOptions;
@@ -26,6 +27,8 @@ const VALID_FOR_SECONDS_MAX: u64 = 86_400;
 pub struct SendOptions {
     #[command(flatten)]
     pub(crate) node: NodeOptions,
+    #[command(flatten)]
+    pub(crate) currency: CurrencyOption,
     #[command(flatten)]
     pub(crate) keystore: KeystoreOptions,
     #[command(flatten)]
@@ -80,6 +83,18 @@ pub struct Sent {
     /// What execution made of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// Payments whose payees are at home on other chains: debited here, credited there by a receipt, or refunded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<ElsewhereLeg>,
+}
+
+/// A payment to another chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ElsewhereLeg {
+    /// Who is paid.
+    pub payee: String,
+    /// The chain where the payee is at home.
+    pub chain: u32,
 }
 
 impl Show for Sent {
@@ -92,6 +107,9 @@ impl Show for Sent {
         let mut lines =
             vec![("transaction", self.id.clone()), ("wallet", self.wallet.clone()), ("status", status)];
         lines.extend(self.outcome.clone().map(|outcome| ("outcome", outcome)));
+        lines.extend(self.elsewhere.iter().map(|leg| {
+            ("goes on", format!("to chain {}, where {} is credited by a receipt", leg.chain, leg.payee))
+        }));
         facts(&lines)
     }
 }
@@ -113,6 +131,8 @@ pub const fn state_name(state: TransactionState) -> &'static str {
 pub struct Sender {
     /// The node.
     pub connection: Connection,
+    /// The network as the node describes it.
+    pub network: NetworkView,
     /// What transactions name.
     pub terms: Terms,
     /// Where the wallet and its nonces are.
@@ -124,18 +144,37 @@ pub struct Sender {
 }
 
 impl SendOptions {
-    /// The wallet `name`, ready to act. Nothing secret is read yet.
+    /// The wallet `name`, ready to act where it is at home. Nothing secret is read yet.
     ///
     /// # Errors
-    /// [`Failure`] when there is no such wallet or node, or they are of different networks.
+    /// [`Failure`] when there is no such wallet or node, they are of different networks, or the chain must be named.
     pub fn sender(&self, name: &str) -> Answer<Sender> {
+        let sender = self.sender_anywhere(name, None)?;
+        let (currency, wallet) = (sender.terms.currency, sender.entry.wallet_id()?);
+        let chain = home(&sender.network, currency, wallet, self.node.chain)?;
+        Ok(sender.on(chain))
+    }
+
+    /// The same on the first chain of its currency: an operator's own wallet is on all of them, and the caller chooses with
+    /// [`Sender::on`]. `meant` is the currency where the command line names none.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no such wallet, currency or node, or they are of different networks.
+    pub fn sender_anywhere(&self, name: &str, meant: Option<Currency>) -> Answer<Sender> {
         let keystore = self.keystore.open()?;
         let entry = keystore.find(name).map_err(|failure| failure.at("--from"))?;
         let connection = self.node.connect()?;
-        let terms = connection.terms(expected_genesis(self.genesis.as_deref())?)?;
-        entry.require_network(terms.genesis)?;
+        let network = connection.network(expected_genesis(self.genesis.as_deref())?)?;
+        entry.require_network(network.genesis_hash)?;
+        let named = self.currency.currency.or(meant);
+        let currency = currency_of(&network, &entry, named, self.node.chain)?;
+        let first = network.shards(currency).first().copied();
+        let chain = first.ok_or_else(|| no_such_currency(&network, currency))?;
+        let terms = Terms { genesis: network.genesis_hash, chain, currency };
+        let entry = entry.in_currency(currency)?;
         Ok(Sender {
             connection,
+            network,
             terms,
             keystore,
             entry,
@@ -151,7 +190,8 @@ impl SendOptions {
     pub fn send(&self, sender: &Sender, operation: Operation, output: Output) -> Answer<Sent> {
         let secret = sender.keystore.secret(&sender.entry, &self.passphrase.read()?)?;
         let transaction = sender.sign(operation, &secret)?;
-        sender.submit(&transaction, &self.wait, output)
+        let elsewhere = sender.elsewhere(&transaction.content.operation);
+        Ok(Sent { elsewhere, ..sender.submit(&transaction, &self.wait, output)? })
     }
 }
 
@@ -168,8 +208,14 @@ pub fn expected_genesis(path: Option<&std::path::Path>) -> Answer<Option<Genesis
 impl Sender {
     /// A sender over parts at hand.
     #[must_use]
-    pub const fn new(connection: Connection, terms: Terms, keystore: Keystore, entry: WalletEntry) -> Self {
-        Self { connection, terms, keystore, entry, valid_for_ms: 600_000, lane: 0 }
+    pub const fn new(
+        connection: Connection,
+        network: NetworkView,
+        terms: Terms,
+        keystore: Keystore,
+        entry: WalletEntry,
+    ) -> Self {
+        Self { connection, network, terms, keystore, entry, valid_for_ms: 600_000, lane: 0 }
     }
 
     /// The same for another wallet of the same keystore.
@@ -178,13 +224,30 @@ impl Sender {
         Self { entry, ..self }
     }
 
+    /// The same on another chain of its currency.
+    #[must_use]
+    pub fn on(self, chain: ChainId) -> Self {
+        Self { terms: Terms { chain, ..self.terms }, ..self }
+    }
+
+    /// The payments that leave this chain.
+    fn elsewhere(&self, operation: &Operation) -> Vec<ElsewhereLeg> {
+        let Operation::Pay { payments } = operation else { return Vec::new() };
+        let leg = |payee: WalletId| {
+            let homes = self.network.homes(self.terms.currency, payee);
+            let home = homes.first().filter(|_| !homes.contains(&self.terms.chain))?;
+            Some(ElsewhereLeg { payee: payee.to_string(), chain: home.0 })
+        };
+        payments.iter().filter_map(|payment| leg(payment.payee)).collect()
+    }
+
     /// A transaction with a nonce that is on disk as used.
     ///
     /// # Errors
     /// [`Failure`] when the wallet does not exist on the chain or has no free nonce.
     pub fn build(&self, operation: Operation) -> Answer<TransactionBuilder> {
         let id = self.entry.wallet_id()?;
-        let view = self.connection.wallet(id)?;
+        let view = self.connection.wallet(id, Some(self.terms.chain))?;
         let chain_time = TimestampMs(view.timestamp_ms);
         let now = TimestampMs(wall_clock_ms().max(chain_time.0));
         let valid_until = TimestampMs(now.0.saturating_add(self.valid_for_ms));
@@ -198,7 +261,7 @@ impl Sender {
         })?;
         let reservation =
             Reservation { lane: self.lane, count: 1, valid_until, on_chain: lane.state(), chain_time };
-        let nonces = self.keystore.nonces(id).reserve(reservation)?;
+        let nonces = self.keystore.nonces(self.terms.chain, id).reserve(reservation)?;
         let nonce =
             nonces.first().copied().ok_or_else(|| Failure::refused("nonce", "no nonce was reserved"))?;
         let policy = self.entry.policy()?;
@@ -234,15 +297,15 @@ impl Sender {
     /// [`Failure`]: refused at submission, rejected by execution, or not there in time.
     pub fn submit(&self, transaction: &Transaction, options: &WaitOptions, output: Output) -> Answer<Sent> {
         let id = transaction.id(self.terms.genesis);
-        let wallet = transaction.content.wallet;
+        let nonces = self.keystore.nonces(transaction.content.chain, transaction.content.wallet);
         match submit(&self.connection, transaction, id, options, output) {
             Err(failure) if failure.exit == Exit::Refused => {
                 // Whatever was refused has not used its nonce or has used it for good; either way it is settled.
-                self.keystore.nonces(wallet).resolve(transaction.content.nonce)?;
+                nonces.resolve(transaction.content.nonce)?;
                 Err(failure)
             }
             Ok(sent) if sent.status.is_terminal() => {
-                self.keystore.nonces(wallet).resolve(transaction.content.nonce)?;
+                nonces.resolve(transaction.content.nonce)?;
                 Ok(sent)
             }
             other => other,
@@ -333,6 +396,7 @@ pub fn sent(id: TransactionId, wallet: Option<WalletId>, status: TransactionStat
             true => outcome.name,
             false => format!("{} {}: {}", outcome.code, outcome.name, outcome.message),
         }),
+        elsewhere: Vec::new(),
     }
 }
 
@@ -403,10 +467,10 @@ mod tests {
             };
             let entry = keystore.add(new).unwrap();
             let node = "http://127.0.0.1:1".to_owned();
-            let options = NodeOptions { node, token_file: None, ca_file: None, chain: 0 };
+            let options = NodeOptions { node, token_file: None, ca_file: None, chain: None };
             let terms = Terms { genesis, chain: ledger::values::ChainId(0), currency };
-            let made =
-                Sender::new(options.connect().unwrap(), terms, Keystore::at(folder.path().to_owned()), entry);
+            let at_desk = Keystore::at(folder.path().to_owned());
+            let made = Sender::new(options.connect().unwrap(), network(genesis), terms, at_desk, entry);
             let refused = made.require_own_signature_alone().err();
             assert_eq!(refused.as_ref().map(|failure| failure.code.as_str()), code);
             sender = Some(made);
@@ -415,6 +479,61 @@ mod tests {
         let operation = Operation::Redeem { amount: ledger::values::Amount::from_fen(1) };
         let refused = sender.unwrap().sign(operation, &SecretKey::from_seed([1; 32])).unwrap_err();
         assert!(refused.mend.contains("tx sign"), "{refused:?}");
+    }
+
+    /// A network without anything in it.
+    fn network(genesis_hash: GenesisHash) -> NetworkView {
+        NetworkView {
+            network: "net".to_owned(),
+            genesis_hash,
+            version: "0".to_owned(),
+            node: 0,
+            operators: Vec::new(),
+            nodes: Vec::new(),
+            chains: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn payments_that_leave_the_chain_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let keystore = Keystore::at(folder.path().to_owned());
+        let (genesis, currency) = (GenesisHash([1; 32]), Currency(*b"CNY"));
+        let new = NewWallet {
+            name: "alice".to_owned(),
+            genesis,
+            currency,
+            policy: Policy::single(SecretKey::from_seed([1; 32]).public_key()),
+            salt: [0; 16],
+            operator: None,
+            seed: "seed.key".to_owned(),
+            index: 0,
+        };
+        let entry = keystore.add(new).unwrap();
+        let place = |chain: u32, shard| api::ChainPlace {
+            chain,
+            currency: currency.to_string(),
+            shard,
+            nodes: Vec::new(),
+        };
+        let network = NetworkView { chains: vec![place(0, 0), place(1, 1)], ..network(genesis) };
+        let node = "http://127.0.0.1:1".to_owned();
+        let options = NodeOptions { node, token_file: None, ca_file: None, chain: None };
+        let terms = Terms { genesis, chain: ChainId(0), currency };
+        let sender = Sender::new(options.connect().unwrap(), network, terms, keystore, entry);
+        let payment = |byte: u8| ledger::records::Payment {
+            payee: WalletId([byte; 32]),
+            amount: ledger::values::Amount::from_fen(1),
+        };
+        let pay = Operation::Pay { payments: vec![payment(2), payment(1)] };
+        let leg = |byte: u8, chain| ElsewhereLeg { payee: WalletId([byte; 32]).to_string(), chain };
+        assert_eq!(sender.elsewhere(&pay), [leg(1, 1)]);
+        let sender = sender.on(ChainId(1));
+        assert_eq!(sender.elsewhere(&pay), [leg(2, 0)]);
+        let status =
+            TransactionStatus::without_position(TransactionId([1; 32]), TransactionState::Final, None);
+        let told = Sent { elsewhere: sender.elsewhere(&pay), ..sent(TransactionId([1; 32]), None, status) };
+        assert!(told.text().contains("goes on      to chain 0, where jz1"), "{}", told.text());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`mod@file`] | the genesis file: a `GenesisSpec` as JSON for people |
+//! | [`chains`] | currencies and shards as people write them |
 //! | [`template`] | what a ceremony starts from |
 //! | [`contribution`] | what an operator brings, signed, with proofs of possession |
 //! | [`merge`](mod@merge) | contributions into a genesis |
@@ -24,6 +25,7 @@
 
 pub mod approval;
 pub mod ceremony;
+pub mod chains;
 pub mod contribution;
 pub mod dev;
 pub mod error;
@@ -39,6 +41,7 @@ mod test_support;
 
 pub use approval::Approval;
 pub use ceremony::{Ceremony, Verification};
+pub use chains::ChainList;
 pub use contribution::{Contribution, NodeOffer, OperatorOffer, ValidatorOffer};
 pub use error::GenesisError;
 pub use file::GenesisFile;

@@ -90,7 +90,7 @@ pub fn run(arguments: AuditArguments, output: Output) -> Answer {
 
 fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
     let spec = load_spec(&genesis_path(arguments, output)?)?;
-    let chain = ChainId(arguments.node.chain);
+    let chain = arguments.node.chain_or_root();
     let bar = Progress::new("replaying", None, output.is_json());
     let progress = |progress: audit::Progress| {
         let end = progress.height_end.map(|end| format!(" of {end}")).unwrap_or_default();

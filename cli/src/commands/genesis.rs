@@ -5,9 +5,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use genesis::{Ceremony, Contribution, GenesisError, GenesisFile, NodeOffer, OperatorOffer, Template};
+use genesis::{
+    Ceremony, ChainList, Contribution, GenesisError, GenesisFile, NodeOffer, OperatorOffer, Template,
+};
 use ledger::records::{ChainParams, OperatorRole, Policy};
-use ledger::values::{ChainId, Currency, PublicKey, SecretKey, TimestampMs};
+use ledger::values::{ChainId, PublicKey, SecretKey, TimestampMs};
 use serde::Serialize;
 use wallet::seed::Words;
 use wallet::{KdfParams, KeyFile, KeyFileError, KeyKind, Passphrase, Secret, WalletSeed};
@@ -29,7 +31,7 @@ enum GenesisCommand {
     /// Start a ceremony: write the template that everybody contributes to.
     #[command(after_help = "Examples:\n  \
         jiaozi genesis new ceremony --network pilot\n  \
-        jiaozi genesis new ceremony --network pilot --currency CNY --currency USD --block-pace-ms 100")]
+        jiaozi genesis new ceremony --network pilot --chains CNY:2,HKD:1 --block-pace-ms 100")]
     New(NewArguments),
     /// Contribute as an operator: make keys that do not exist yet, and sign an offer with them.
     #[command(after_help = "Examples:\n  \
@@ -65,9 +67,9 @@ struct NewArguments {
     /// The network's name for people.
     #[arg(long, value_name = "NAME")]
     network: String,
-    /// Currency of a chain; once per chain, the first is the root chain.
-    #[arg(long, value_name = "CODE", default_value = "CNY")]
-    currency: Vec<Currency>,
+    /// Currencies and the number of shards of each; chain ids ascend in this order, and the first is the root chain.
+    #[arg(long, value_name = "CODE:SHARDS,…", default_value_t = ChainList::default())]
+    chains: ChainList,
     /// Timestamp of height 0 in milliseconds since 1970 UTC; now if not given.
     #[arg(long, value_name = "MS")]
     timestamp_ms: Option<u64>,
@@ -261,17 +263,7 @@ pub fn run(arguments: GenesisArguments, output: Output) -> Answer {
 }
 
 fn new(arguments: &NewArguments, output: Output) -> Answer {
-    let mut shards = std::collections::BTreeMap::new();
-    let chains: Vec<(Currency, u16)> = arguments
-        .currency
-        .iter()
-        .map(|currency| {
-            let next: &mut u16 = shards.entry(*currency).or_default();
-            let shard = *next;
-            *next = next.saturating_add(1);
-            (*currency, shard)
-        })
-        .collect();
+    let chains = arguments.chains.places();
     let defaults = ChainParams::default();
     let params = ChainParams {
         block_pace_ms: arguments.block_pace_ms.unwrap_or(defaults.block_pace_ms),
@@ -434,7 +426,7 @@ mod tests {
         let new = NewArguments {
             folder: ceremony.clone(),
             network: "test".into(),
-            currency: vec![Currency(*b"CNY")],
+            chains: "CNY:2,HKD:1".parse().unwrap(),
             timestamp_ms: Some(1),
             block_pace_ms: None,
             block_weight_max: None,
@@ -457,6 +449,14 @@ mod tests {
             .unwrap();
         }
         step(GenesisCommand::Verify(at())).unwrap();
+        let spec = GenesisFile::load(&ceremony.join("genesis.json")).unwrap().spec().unwrap();
+        let places: Vec<_> =
+            spec.chains.iter().map(|chain| (chain.currency.to_string(), chain.shard)).collect();
+        assert_eq!(places, [("CNY".to_owned(), 0), ("CNY".to_owned(), 1), ("HKD".to_owned(), 0)]);
+        assert!(
+            spec.chains.iter().all(|chain| chain.validators.len() == 4),
+            "every bank votes on every chain"
+        );
         step(GenesisCommand::Show(ShowArguments { path: ceremony.clone() })).unwrap();
         let twice = step(GenesisCommand::Contribute(contribution(folder, 1))).unwrap_err();
         assert_eq!(twice.code, "genesis_file", "{twice:?}");

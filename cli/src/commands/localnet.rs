@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
+use api::ChainReady;
 use clap::{Args, Subcommand};
+use genesis::{ChainList, GenesisFile};
+use ledger::records::ChainSpec;
 use ledger::values::quorum::VALIDATORS_MIN;
 use serde::Serialize;
 
@@ -32,9 +35,11 @@ enum LocalnetCommand {
     #[command(after_help = "Examples:\n  \
         jiaozi localnet up\n  \
         jiaozi localnet up --banks 7 --wallets 100 --directory /tmp/net\n  \
+        jiaozi localnet up --chains CNY:2,HKD:1\n  \
         source localnet/env.sh\n\n\
         Writes genesis, encrypted keys and a configuration per bank into the directory, starts one process per bank on free\n\
-        loopback ports, and waits until all are ready. The wallets of the central bank and the banks are in its keystore.")]
+        loopback ports, and waits until all are ready. The wallets of the central bank and the banks are in its keystore. Every\n\
+        bank runs every chain; ids ascend as --chains names them, chain 0 first.")]
     Up(UpArguments),
     /// What the nodes of a network do.
     #[command(
@@ -51,7 +56,10 @@ struct UpArguments {
     /// Banks of a new network, each with a node; an existing network keeps its own number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(VALIDATORS_MIN as i64..=BANKS_MAX as i64))]
     banks: Option<u16>,
-    /// Wallets to open and fund with 1000 yuan each: wallet-1, wallet-2, …
+    /// Currencies of a new network and the number of shards of each, CNY:1 if not given; an existing network keeps its own.
+    #[arg(long, value_name = "CODE:SHARDS,…")]
+    chains: Option<ChainList>,
+    /// Wallets to open and fund with 1000 yuan each, in the first currency: wallet-1, wallet-2, …
     #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=DEMO_WALLETS_MAX as i64))]
     wallets: u32,
     /// How long to wait until all nodes are ready.
@@ -77,8 +85,22 @@ struct Up {
     keystore: PathBuf,
     passphrase_file: PathBuf,
     environment: PathBuf,
+    chains: Vec<ChainUp>,
     banks: Vec<BankUp>,
     wallets_opened: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ChainUp {
+    chain: u32,
+    currency: String,
+    shard: u16,
+}
+
+impl From<&ChainSpec> for ChainUp {
+    fn from(spec: &ChainSpec) -> Self {
+        Self { chain: spec.chain.0, currency: spec.currency.to_string(), shard: spec.shard }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -95,6 +117,10 @@ impl Show for Up {
             self.banks.iter().map(|bank| vec![bank.name.clone(), bank.url.clone(), bank.pid.to_string()]);
         let mut lines =
             vec![("directory", self.directory.display().to_string()), ("genesis", self.genesis_hash.clone())];
+        if self.chains.len() > 1 {
+            let chain = |up: &ChainUp| format!("{} ({} shard {})", up.chain, up.currency, up.shard);
+            lines.push(("chains", self.chains.iter().map(chain).collect::<Vec<_>>().join(", ")));
+        }
         if self.wallets_opened > 0 {
             lines.push((
                 "wallets",
@@ -123,15 +149,35 @@ struct BankStatus {
     stranger_pid: Option<u32>,
     answers: bool,
     is_ready: bool,
-    reason: Option<&'static str>,
-    height: Option<u64>,
-    certified_height: Option<u64>,
+    /// Of every chain that the node hosts; none while it does not answer.
+    chains: Vec<ChainStatus>,
     connected: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChainStatus {
+    chain: u32,
+    is_ready: bool,
+    reason: Option<&'static str>,
+    height: u64,
+    certified_height: u64,
+}
+
+impl From<&ChainReady> for ChainStatus {
+    fn from(ready: &ChainReady) -> Self {
+        Self {
+            chain: ready.chain,
+            is_ready: ready.is_ready,
+            reason: ready.reason.map(not_ready_name),
+            height: ready.height,
+            certified_height: ready.certified_height,
+        }
+    }
 }
 
 impl BankStatus {
     fn new(bank: &BankEntry, found: &Found, seen: Option<&Seen>) -> Self {
-        let chain = seen.and_then(|seen| seen.ready.chains.first());
+        let chains = seen.map(|seen| seen.ready.chains.iter().map(ChainStatus::from).collect());
         Self {
             name: bank.name.clone(),
             url: bank.url(),
@@ -139,9 +185,7 @@ impl BankStatus {
             stranger_pid: found.stranger(),
             answers: seen.is_some(),
             is_ready: seen.is_some_and(|seen| seen.ready.is_ready),
-            reason: chain.and_then(|chain| chain.reason).map(not_ready_name),
-            height: chain.map(|chain| chain.height),
-            certified_height: chain.map(|chain| chain.certified_height),
+            chains: chains.unwrap_or_default(),
             connected: seen.map(Seen::connected),
         }
     }
@@ -150,7 +194,8 @@ impl BankStatus {
         if let Some(pid) = self.stranger_pid {
             return format!("unknown: process {pid} is not recognized");
         }
-        match (self.pid, self.answers, self.is_ready, self.reason) {
+        let reason = self.chains.iter().find_map(|chain| chain.reason);
+        match (self.pid, self.answers, self.is_ready, reason) {
             (None, ..) => "stopped".to_owned(),
             (Some(_), false, ..) => "starting".to_owned(),
             (Some(_), true, true, _) => "ready".to_owned(),
@@ -162,13 +207,17 @@ impl BankStatus {
 
 impl Show for Status {
     fn text(&self) -> String {
-        let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        // The height on each chain, in the order of their ids.
+        let heights = |bank: &BankStatus, height: fn(&ChainStatus) -> u64| {
+            let heights: Vec<String> = bank.chains.iter().map(|chain| height(chain).to_string()).collect();
+            if heights.is_empty() { "-".to_owned() } else { heights.join(" / ") }
+        };
         let rows = self.banks.iter().map(|bank| {
             vec![
                 bank.name.clone(),
                 bank.state(),
-                number(bank.height),
-                number(bank.certified_height),
+                heights(bank, |chain| chain.height),
+                heights(bank, |chain| chain.certified_height),
                 bank.connected.map_or_else(
                     || "-".to_owned(),
                     |connected| format!("{connected} of {}", self.banks.len()),
@@ -240,8 +289,12 @@ fn up(arguments: &UpArguments, output: Output) -> Answer {
             }
             manifest
         }
-        None => create(&layout, arguments.banks.map_or(VALIDATORS_MIN, usize::from))?,
+        None => {
+            let chains = arguments.chains.clone().unwrap_or_default();
+            create(&layout, arguments.banks.map_or(VALIDATORS_MIN, usize::from), &chains)?
+        }
     };
+    let chains = chains(&layout, arguments.chains.as_ref())?;
     let banks = start_all(&layout, &manifest, Duration::from_secs(arguments.timeout), output)?;
     let first = manifest
         .banks
@@ -258,9 +311,24 @@ fn up(arguments: &UpArguments, output: Output) -> Answer {
         keystore: layout.wallets(),
         passphrase_file: layout.passphrase(),
         environment: layout.environment(),
+        chains,
         banks,
         wallets_opened,
     })
+}
+
+/// The chains of the network, which must be those asked for.
+fn chains(layout: &Layout, asked: Option<&ChainList>) -> Answer<Vec<ChainUp>> {
+    let spec = GenesisFile::load(&layout.genesis()).and_then(|file| file.spec());
+    let spec = spec.map_err(super::genesis::failure)?;
+    let places: Vec<_> = spec.chains.iter().map(|chain| (chain.currency, chain.shard)).collect();
+    if asked.is_some_and(|asked| asked.places() != places) {
+        let message = format!("the network in {} has other chains", layout.root.display());
+        return Err(Failure::usage("localnet_chains", message)
+            .at("--chains")
+            .mend("leave --chains out, or name another directory"));
+    }
+    Ok(spec.chains.iter().map(ChainUp::from).collect())
 }
 
 /// Starts what does not run and waits for all; what was started is stopped again if that fails.

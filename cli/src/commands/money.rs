@@ -4,7 +4,7 @@ use clap::Args;
 use ledger::records::Operation;
 use ledger::values::Amount;
 
-use super::pay::{wallet_id, yuan};
+use super::pay::{payee, yuan};
 use crate::failure::Answer;
 use crate::output::Output;
 use crate::send::SendOptions;
@@ -13,8 +13,11 @@ use crate::send::SendOptions;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     jiaozi issue --to bank-1 --amount 1000000\n  \
-    jiaozi issue --from central-bank --to jz1… --amount 250000.50\n\n\
-    Money is issued to operators' own wallets; operators pay it on.")]
+    jiaozi issue --from central-bank --to jz1… --amount 250000.50\n  \
+    jiaozi issue --to bank-1 --amount 1000000 --currency HKD\n  \
+    jiaozi issue --to bank-1 --amount 1000000 --chain 1\n\n\
+    Money is issued to operators' own wallets; operators pay it on. They are on every chain of a currency, so where a currency\n\
+    has several, the chain must be named.")]
 pub struct IssueArguments {
     /// The central bank's wallet, by its name in the keystore.
     #[arg(long, value_name = "NAME", default_value = "central-bank")]
@@ -31,7 +34,9 @@ pub struct IssueArguments {
 
 /// Arguments of `jiaozi redeem`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  jiaozi redeem --from bank-1 --amount 5000")]
+#[command(after_help = "Examples:\n  \
+    jiaozi redeem --from bank-1 --amount 5000\n  \
+    jiaozi redeem --from bank-1 --amount 5000 --chain 1")]
 pub struct RedeemArguments {
     /// The operator's wallet, by its name in the keystore.
     #[arg(long, value_name = "NAME")]
@@ -48,8 +53,11 @@ pub struct RedeemArguments {
 /// # Errors
 /// [`crate::failure::Failure`].
 pub fn issue(arguments: &IssueArguments, output: Output) -> Answer {
-    let to = wallet_id(&arguments.to, &arguments.send.keystore.open()?)?;
+    let keystore = arguments.send.keystore.open()?;
+    // A wrong name is told before a node is asked.
+    payee(&arguments.to, &keystore, None)?;
     let sender = arguments.send.sender(&arguments.from)?;
+    let to = payee(&arguments.to, &keystore, Some(sender.terms.currency))?;
     let operation = Operation::Issue { to, amount: arguments.amount };
     output.result(&arguments.send.send(&sender, operation, output)?)
 }

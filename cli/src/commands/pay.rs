@@ -4,10 +4,10 @@ use clap::Args;
 use ledger::records::operation::PAYMENTS_MAX;
 use ledger::records::{Operation, Payment};
 use ledger::values::amount::AmountError;
-use ledger::values::{Amount, WalletId};
+use ledger::values::{Amount, Currency, WalletId};
 
 use crate::failure::{Answer, Failure};
-use crate::keystore::Keystore;
+use crate::keystore::{Keystore, WalletEntry};
 use crate::output::Output;
 use crate::send::SendOptions;
 
@@ -16,7 +16,8 @@ use crate::send::SendOptions;
 #[command(after_help = "Examples:\n  \
     jiaozi pay --from alice --to jz1… --amount 12.34\n  \
     jiaozi pay --from alice --to bob --amount 5 --to carol --amount 7.50 --wait final\n\n\
-    Amounts are decimal yuan. Several payees are paid all or none, in one transaction. A wallet that needs several\n\
+    Amounts are decimal yuan. Several payees are paid all or none, in one transaction. A payee may be at home on another\n\
+    chain of the currency: the payment is debited at once, and credited there by a receipt. A wallet that needs several\n\
     signatures pays through: jiaozi tx prepare, tx sign, tx submit.")]
 pub struct PayArguments {
     /// The paying wallet, by its name in the keystore.
@@ -40,11 +41,11 @@ pub struct Payees {
 }
 
 impl Payees {
-    /// The payments.
+    /// The payments; in `currency`, once that is known.
     ///
     /// # Errors
     /// [`Failure`] when payees and amounts do not pair up, or a payee is no wallet.
-    pub fn operation(&self, keystore: &Keystore) -> Answer<Operation> {
+    pub fn operation(&self, keystore: &Keystore, currency: Option<Currency>) -> Answer<Operation> {
         if self.to.len() != self.amount.len() {
             let message = format!("{} payees and {} amounts", self.to.len(), self.amount.len());
             return Err(Failure::usage("payees", message).at("--to").mend("give one --amount for each --to"));
@@ -58,7 +59,7 @@ impl Payees {
             .mend("split the payment"));
         }
         let payment = |(to, amount): (&String, &Amount)| {
-            Ok(Payment { payee: wallet_id(to, keystore)?, amount: *amount })
+            Ok(Payment { payee: payee(to, keystore, currency)?, amount: *amount })
         };
         let payments: Answer<Vec<Payment>> = self.to.iter().zip(&self.amount).map(payment).collect();
         Ok(Operation::Pay { payments: payments? })
@@ -76,17 +77,48 @@ pub fn yuan(text: &str) -> Result<Amount, String> {
     text.parse().map_err(|fault: AmountError| fault.to_string())
 }
 
+/// A wallet as a command names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedWallet {
+    /// By its id, which does not tell its currency.
+    Id(WalletId),
+    /// By its name in the keystore.
+    Entry(Box<WalletEntry>),
+}
+
 /// A wallet by id or by its name in the keystore.
 ///
 /// # Errors
 /// [`Failure`] when it is neither.
-pub fn wallet_id(text: &str, keystore: &Keystore) -> Answer<WalletId> {
+pub fn named_wallet(text: &str, keystore: &Keystore) -> Answer<NamedWallet> {
     match text.parse::<WalletId>() {
-        Ok(id) => Ok(id),
-        Err(_) if keystore.has(text) => keystore.find(text)?.wallet_id(),
+        Ok(id) => Ok(NamedWallet::Id(id)),
+        Err(_) if keystore.has(text) => Ok(NamedWallet::Entry(Box::new(keystore.find(text)?))),
         Err(fault) => Err(Failure::usage("wallet_id", format_args!("{text:?}: {fault}"))
             .at("--to")
             .mend("copy the id again, or name a wallet of the keystore (jiaozi wallet list)")),
+    }
+}
+
+/// The wallet to pay into in `currency`. A name of the keystore means an operator's own wallet in that currency, and no other
+/// currency's wallet of anybody else.
+///
+/// # Errors
+/// [`Failure`] when there is no such wallet, or it holds another currency.
+pub fn payee(text: &str, keystore: &Keystore, currency: Option<Currency>) -> Answer<WalletId> {
+    match (named_wallet(text, keystore)?, currency) {
+        (NamedWallet::Id(id), _) => Ok(id),
+        (NamedWallet::Entry(entry), Some(currency)) if entry.operator.is_some() => {
+            entry.in_currency(currency)?.wallet_id()
+        }
+        (NamedWallet::Entry(entry), Some(currency)) if entry.currency()? != currency => {
+            let message =
+                format!("wallet {} holds {}, the payment is in {currency}", entry.name, entry.currency);
+            Err(Failure::usage("other_currency", message)
+                .at("--to")
+                .mend("name a wallet of the same currency"))
+        }
+        (NamedWallet::Entry(entry), _) => entry.wallet_id(),
     }
 }
 
@@ -95,8 +127,11 @@ pub fn wallet_id(text: &str, keystore: &Keystore) -> Answer<WalletId> {
 /// # Errors
 /// [`Failure`].
 pub fn run(arguments: &PayArguments, output: Output) -> Answer {
-    let operation = arguments.payees.operation(&arguments.send.keystore.open()?)?;
+    let keystore = arguments.send.keystore.open()?;
+    // A wrong name is told before a node is asked.
+    arguments.payees.operation(&keystore, None)?;
     let sender = arguments.send.sender(&arguments.from)?;
+    let operation = arguments.payees.operation(&keystore, Some(sender.terms.currency))?;
     output.result(&arguments.send.send(&sender, operation, output)?)
 }
 
@@ -113,16 +148,47 @@ mod tests {
             amount: amounts.iter().copied().map(Amount::from_fen).collect(),
         };
         let text = id.to_string();
-        let operation = payees(&[&text, &text], &[1_234, 5]).operation(&keystore).unwrap();
+        let operation = payees(&[&text, &text], &[1_234, 5]).operation(&keystore, None).unwrap();
         let Operation::Pay { payments } = operation else { panic!("not a payment") };
         assert_eq!(payments, [1_234, 5].map(|fen| Payment { payee: id, amount: Amount::from_fen(fen) }));
-        assert_eq!(payees(&[&text, &text], &[1]).operation(&keystore).unwrap_err().code, "payees");
-        let failure = payees(&["jz1wrong"], &[1]).operation(&keystore).unwrap_err();
+        assert_eq!(payees(&[&text, &text], &[1]).operation(&keystore, None).unwrap_err().code, "payees");
+        let failure = payees(&["jz1wrong"], &[1]).operation(&keystore, None).unwrap_err();
         assert_eq!((failure.code.as_str(), failure.exit), ("wallet_id", crate::failure::Exit::Usage));
         let many = vec![text.as_str(); PAYMENTS_MAX + 1];
         assert_eq!(
-            payees(&many, &vec![1; PAYMENTS_MAX + 1]).operation(&keystore).unwrap_err().code,
+            payees(&many, &vec![1; PAYMENTS_MAX + 1]).operation(&keystore, None).unwrap_err().code,
             "payees"
         );
+    }
+
+    #[test]
+    fn a_name_means_a_wallet_of_the_payment_s_currency() {
+        let folder = tempfile::tempdir().unwrap();
+        let keystore = Keystore::at(folder.path().to_owned());
+        let (cny, hkd) = (Currency(*b"CNY"), Currency(*b"HKD"));
+        let add = |name: &str, operator| {
+            let key = ledger::values::SecretKey::from_seed([5; 32]).public_key();
+            let new = crate::keystore::NewWallet {
+                name: name.to_owned(),
+                genesis: ledger::values::GenesisHash([1; 32]),
+                currency: cny,
+                policy: ledger::records::Policy::single(key),
+                salt: [0; 16],
+                operator,
+                seed: "seed.key".to_owned(),
+                index: 0,
+            };
+            keystore.add(new).unwrap()
+        };
+        let (alice, bank) = (add("alice", None), add("bank", Some(1)));
+        let id = alice.wallet_id().unwrap();
+        for currency in [None, Some(cny)] {
+            assert_eq!(payee("alice", &keystore, currency).unwrap(), id);
+        }
+        let refused = payee("alice", &keystore, Some(hkd)).unwrap_err();
+        assert_eq!((refused.code.as_str(), refused.field.as_deref()), ("other_currency", Some("--to")));
+        assert_eq!(payee(&id.to_string(), &keystore, Some(hkd)).unwrap(), id, "the id is the caller's word");
+        let in_hkd = bank.in_currency(hkd).unwrap().wallet_id().unwrap();
+        assert_eq!(payee("bank", &keystore, Some(hkd)).unwrap(), in_hkd);
     }
 }

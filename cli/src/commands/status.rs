@@ -1,6 +1,6 @@
 //! `jiaozi chain` and `jiaozi network`: what a node sees.
 
-use api::{ChainReady, ChainView, NetworkView, NotReady, RoleName};
+use api::{ChainReady, ChainView, ChainsView, NetworkView, NotReady, RoleName};
 use clap::{Args, Subcommand};
 use ledger::values::Amount;
 use serde::Serialize;
@@ -23,6 +23,11 @@ enum ChainCommand {
         after_help = "Examples:\n  jiaozi chain status\n  jiaozi chain status --node https://bank.example --chain 0 --json"
     )]
     Status(NodeOptions),
+    /// All chains of the network, and how far the node is on those that it hosts.
+    #[command(
+        after_help = "Examples:\n  jiaozi chain list\n  jiaozi chain list --node https://bank.example --json"
+    )]
+    List(NodeOptions),
 }
 
 /// Arguments of `jiaozi network`.
@@ -53,6 +58,9 @@ impl Show for ChainStatus {
             ("chain", format!("{} ({} shard {})", view.chain, view.currency, view.shard)),
             ("validators", view.validators.len().to_string()),
         ];
+        if view.progress.is_none() {
+            lines.push(("hosted by nodes", listed(view.validators.iter().map(|validator| validator.node))));
+        }
         if let Some(progress) = &view.progress {
             let money = |fen| format!("{} yuan", Amount::from_fen(fen));
             lines.extend([
@@ -63,6 +71,14 @@ impl Show for ChainStatus {
                 ("issued", money(progress.supply.issued_fen)),
                 ("redeemed", money(progress.supply.redeemed_fen)),
                 ("holdings", money(progress.supply.holdings_fen)),
+            ]);
+            for pair in &progress.supply.pairs {
+                let (sent, received) = (pair.sent, pair.received);
+                let text =
+                    format!("{} receipts sent, {} received", grouped(sent.count), grouped(received.count));
+                lines.push(("with a chain", format!("{}: {text}", pair.chain)));
+            }
+            lines.extend([
                 ("waiting", grouped(progress.pooled_transactions)),
                 ("votes", yes_no(progress.is_voting)),
             ]);
@@ -77,6 +93,38 @@ impl Show for ChainStatus {
         }
         facts(&lines)
     }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct ChainList(ChainsView);
+
+impl Show for ChainList {
+    fn text(&self) -> String {
+        let rows = self.0.chains.iter().map(|chain| {
+            let progress = chain.progress.as_ref();
+            let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), grouped);
+            vec![
+                chain.chain.to_string(),
+                chain.currency.clone(),
+                chain.shard.to_string(),
+                number(progress.map(|progress| progress.height)),
+                number(progress.map(|progress| progress.certified_height)),
+                progress.map_or_else(|| "hosted elsewhere".to_owned(), |progress| yes_no(progress.is_voting)),
+                listed(chain.validators.iter().map(|validator| validator.node)),
+            ]
+        });
+        let header = ["chain", "currency", "shard", "height", "certified", "votes", "nodes"];
+        table(&header, rows, &[0, 2, 3, 4])
+    }
+}
+
+/// Numbers with commas, the first few of many.
+fn listed(nodes: impl Iterator<Item = u16>) -> String {
+    const LISTED_MAX: usize = 16;
+    let nodes: std::collections::BTreeSet<u16> = nodes.collect();
+    let named: Vec<String> = nodes.iter().take(LISTED_MAX).map(ToString::to_string).collect();
+    named.join(", ") + if nodes.len() > LISTED_MAX { ", …" } else { "" }
 }
 
 #[derive(Debug, Serialize)]
@@ -132,14 +180,20 @@ fn yes_no(is: bool) -> String {
 /// # Errors
 /// [`crate::failure::Failure`].
 pub fn chain(arguments: ChainArguments, output: Output) -> Answer {
-    let ChainCommand::Status(options) = arguments.command;
-    let connection = options.connect()?;
+    let options = match arguments.command {
+        ChainCommand::Status(options) => options,
+        ChainCommand::List(options) => {
+            let connection = options.connect()?;
+            return output.result(&ChainList(connection.wait(connection.client.chains())?));
+        }
+    };
+    let (connection, id) = (options.connect()?, options.chain_or_root().0);
     let chains = connection.wait(connection.client.chains())?.chains;
     let unknown =
         || crate::failure::Failure::from(api::ApiError::from(api::ErrorCode::ChainUnknown)).at("--chain");
-    let chain = chains.into_iter().find(|view| view.chain == options.chain).ok_or_else(unknown)?;
+    let chain = chains.into_iter().find(|view| view.chain == id).ok_or_else(unknown)?;
     let ready = connection.wait(connection.client.ready())?.chains;
-    let ready = ready.into_iter().find(|ready| ready.chain == options.chain);
+    let ready = ready.into_iter().find(|ready| ready.chain == id);
     output.result(&ChainStatus { chain, ready })
 }
 

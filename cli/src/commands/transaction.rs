@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use api::{ApiError, ErrorCode, OperationView, TransactionState, TransactionStatus};
 use clap::{Args, Subcommand};
 use ledger::records::{Operation, Payment, TransactionContent};
-use ledger::values::{Amount, TransactionId};
+use ledger::values::{Amount, Currency, TransactionId};
 use serde::Serialize;
 use wallet::PartialTransaction;
 use wallet::files::FileError;
@@ -145,7 +145,10 @@ impl Show for Shown {
         let mut lines =
             vec![("transaction", status.id.to_string()), ("status", state_name(status.status).to_owned())];
         if let (Some(height), Some(index)) = (status.height, status.index) {
-            lines.push(("position", format!("height {height}, index {index}")));
+            // The root chain goes without saying.
+            let chain = status.chain.filter(|chain| *chain != 0);
+            let chain = chain.map(|chain| format!("chain {chain}, ")).unwrap_or_default();
+            lines.push(("position", format!("{chain}height {height}, index {index}")));
         }
         if let Some(outcome) = &status.outcome {
             let text = if outcome.is_applied {
@@ -224,11 +227,11 @@ pub(super) fn operation_lines(operation: &OperationView) -> Vec<(&'static str, S
 
 impl PrepareArguments {
     /// What the transaction is to ask for.
-    fn operation(&self) -> Answer<Operation> {
+    fn operation(&self, currency: Option<Currency>) -> Answer<Operation> {
         if let Some(amount) = self.redeem {
             return Ok(Operation::Redeem { amount });
         }
-        let operation = self.payees.operation(&self.send.keystore.open()?)?;
+        let operation = self.payees.operation(&self.send.keystore.open()?, currency)?;
         match operation {
             Operation::Pay { payments } if self.issue => match payments[..] {
                 [Payment { payee, amount }] => Ok(Operation::Issue { to: payee, amount }),
@@ -256,15 +259,18 @@ pub fn run(arguments: TransactionArguments, output: Output) -> Answer {
         }
         TransactionCommand::Prepare(arguments) => {
             refuse_existing(&arguments.out)?;
-            let operation = arguments.operation()?;
-            prepare(&arguments.send.sender(&arguments.from)?, operation, &arguments.out, output)
+            // A wrong name is told before a node is asked.
+            arguments.operation(None)?;
+            let sender = arguments.send.sender(&arguments.from)?;
+            let operation = arguments.operation(Some(sender.terms.currency))?;
+            prepare(&sender, operation, &arguments.out, output)
         }
         TransactionCommand::Sign(arguments) => sign(&arguments, output),
         TransactionCommand::Submit(arguments) => {
             let partial = merged(&arguments.files)?;
             let (id, genesis) = (partial.id(), partial.genesis());
             let connection = arguments.node.connect()?;
-            connection.terms(Some(genesis)).map_err(|failure| failure.at("--node"))?;
+            connection.network(Some(genesis)).map_err(|failure| failure.at("--node"))?;
             let transaction = partial.complete()?;
             output.result(&submit(&connection, &transaction, id, &arguments.wait, output)?)
         }

@@ -1,13 +1,16 @@
 //! `jiaozi wallet`: making wallets, having them opened, looking at them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use api::{ClientError, ErrorCode};
+use api::NetworkView;
 use clap::{Args, Subcommand, ValueEnum};
 use ledger::records::operation::OPENINGS_MAX;
 use ledger::records::registry::operator_salt;
 use ledger::records::{GenesisSpec, Operation, Policy, Tier, WalletOpening};
-use ledger::values::{Currency, GenesisHash, OpeningRequest, OperatorId, PublicKey, WalletId};
+use ledger::values::{
+    ChainId, Currency, GenesisHash, NodeIndex, OpeningRequest, OperatorId, PublicKey, WalletId,
+};
 use serde::Serialize;
 use wallet::seed::Words;
 use wallet::{KdfParams, KeyFile, KeyKind, Secret, WalletSeed};
@@ -17,10 +20,11 @@ use super::transaction::{prepare, refuse_existing};
 use super::wallet_view::{HistoryArguments, LookArguments, ShowArguments, history, look};
 use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
+use crate::home::{CurrencyOption, home, no_such_currency};
 use crate::keystore::{Keystore, KeystoreOptions, NewWallet, WalletEntry};
 use crate::output::{Output, Show, facts, is_terminal, table};
 use crate::secret::{PassphraseOptions, prompt_words, read_file, write_private};
-use crate::send::{SendOptions, Sent};
+use crate::send::{SendOptions, Sender, Sent};
 
 /// Arguments of `jiaozi wallet`.
 #[derive(Debug, Args)]
@@ -35,6 +39,7 @@ enum WalletCommand {
     #[command(after_help = "Examples:\n  \
         jiaozi wallet new alice\n  \
         jiaozi wallet new alice --mnemonic-file alice.words --passphrase-file alice.passphrase\n  \
+        jiaozi wallet new alice-hkd --seed-of alice --currency HKD\n  \
         jiaozi wallet new treasury --seed-of alice --threshold 2 --key 8c1f… --key 02aa…\n\n\
         The words are shown once on a terminal, or written to --mnemonic-file (0600): write them on paper. A wallet exists\n\
         on the chain only when an operator has opened it: jiaozi wallet open.\n\n\
@@ -112,6 +117,8 @@ struct NetworkOptions {
     /// Genesis file of the network; without it the node is asked.
     #[arg(long, value_name = "FILE", env = "JIAOZI_GENESIS")]
     genesis: Option<PathBuf>,
+    #[command(flatten)]
+    currency: CurrencyOption,
     #[command(flatten)]
     node: NodeOptions,
 }
@@ -222,16 +229,26 @@ fn seed_failure(fault: wallet::SeedError) -> Failure {
 }
 
 impl NetworkOptions {
-    /// Network and currency; offline where a genesis file is given.
+    /// Network and currency (the one named, or that of the chain); offline where a genesis file is given.
     fn terms(&self) -> Answer<(GenesisHash, Currency)> {
-        let Some(spec) = self.spec()? else {
-            let terms = self.node.connect()?.terms(None)?;
-            return Ok((terms.genesis, terms.currency));
-        };
-        let chain = spec.chain(ledger::values::ChainId(self.node.chain));
+        let network = self.network()?;
+        let chain = network.chain(self.node.chain_or_root());
         let chain = chain
             .ok_or_else(|| Failure::from(api::ApiError::from(api::ErrorCode::ChainUnknown)).at("--chain"))?;
-        Ok((spec.hash(), chain.currency))
+        let named = self.currency.currency.map_or_else(|| chain.currency.parse::<Currency>(), Ok);
+        let currency = named.map_err(|fault| Failure::refused("currency", fault))?;
+        if network.shards(currency).is_empty() {
+            return Err(no_such_currency(&network, currency));
+        }
+        Ok((network.genesis_hash, currency))
+    }
+
+    /// The network as the genesis file describes it, or the node.
+    fn network(&self) -> Answer<NetworkView> {
+        match self.spec()? {
+            Some(spec) => Ok(NetworkView::new(&spec, NodeIndex(0), env!("CARGO_PKG_VERSION"), |_| false)),
+            None => self.node.connect()?.network(None),
+        }
     }
 
     /// What the genesis file says, where one is given.
@@ -397,7 +414,7 @@ fn operator_policy(arguments: &ImportArguments, own: PublicKey) -> Answer<Policy
     };
     let Some(spec) = arguments.network.spec()? else {
         let policy = Policy::single(own);
-        if is_on_chain(arguments, &policy)? {
+        if is_registered(arguments, &policy)? {
             return Ok(policy);
         }
         return Err(foreign(", or that wallet has several keys")
@@ -415,20 +432,11 @@ fn operator_policy(arguments: &ImportArguments, own: PublicKey) -> Answer<Policy
     Ok(operator.wallet_policy.clone())
 }
 
-/// Whether the node's chain has the operator's own wallet under this policy.
-fn is_on_chain(arguments: &ImportArguments, policy: &Policy) -> Answer<bool> {
-    let connection = arguments.network.node.connect()?;
-    let terms = connection.terms(None)?;
-    let salt = operator_salt(OperatorId(arguments.operator));
-    let id = WalletId::derive(terms.genesis, terms.currency, policy.hash(), &salt);
-    let unknown = ErrorCode::WalletUnknown.code();
-    connection.wait(async {
-        match connection.client.wallet(id, Some(terms.chain)).await {
-            Ok(_) => Ok(true),
-            Err(ClientError::Refused(error)) if error.code == unknown => Ok(false),
-            Err(error) => Err(error),
-        }
-    })
+/// Whether the network has the operator's own wallets under this policy.
+fn is_registered(arguments: &ImportArguments, policy: &Policy) -> Answer<bool> {
+    let network = arguments.network.network()?;
+    let operator = network.operators.iter().find(|operator| operator.operator == arguments.operator);
+    Ok(operator.is_some_and(|operator| operator.wallet_policy == policy.hash()))
 }
 
 /// The wallets of a keystore.
@@ -466,49 +474,99 @@ impl Show for Opened {
 
 fn open(arguments: &OpenArguments, output: Output) -> Answer {
     let keystore = arguments.send.keystore.open()?;
-    let opening = |wallet: &String| -> Answer<WalletOpening> {
-        let OpeningRequest { policy, salt } = requested(&keystore, wallet)?;
-        Ok(WalletOpening { policy, salt, tier: arguments.tier.into() })
-    };
-    let openings: Vec<WalletOpening> = arguments.wallets.iter().map(opening).collect::<Answer<_>>()?;
+    let requests = arguments.wallets.iter().map(|wallet| requested(&keystore, wallet));
+    let requests: Vec<Requested> = requests.collect::<Answer<_>>()?;
+    let meant = one_currency(&requests, arguments.send.currency.currency)?;
     if let Some(out) = &arguments.out {
-        return prepare_openings(arguments, openings, out, output);
+        refuse_existing(out)?;
     }
-    let sender = arguments.send.sender(&arguments.operator).map_err(|failure| failure.at("--operator"))?;
+    let sender = arguments.send.sender_anywhere(&arguments.operator, meant);
+    let mut sender = sender.map_err(|failure| failure.at("--operator"))?;
+    let openings = openings(&sender, &requests, arguments)?;
+    if let Some(out) = &arguments.out {
+        return prepare_openings(sender, openings, out, output);
+    }
     sender.require_own_signature_alone()?;
     let secret = sender.keystore.secret(&sender.entry, &arguments.send.passphrase.read()?)?;
     let mut transactions = Vec::new();
-    for group in openings.chunks(OPENINGS_MAX) {
-        let transaction = sender.sign(Operation::OpenWallets { wallets: group.to_vec() }, &secret)?;
-        transactions.push(sender.submit(&transaction, &arguments.send.wait, output)?);
+    for (chain, wallets) in openings {
+        sender = sender.on(chain);
+        for group in wallets.chunks(OPENINGS_MAX) {
+            let transaction = sender.sign(Operation::OpenWallets { wallets: group.to_vec() }, &secret)?;
+            transactions.push(sender.submit(&transaction, &arguments.send.wait, output)?);
+        }
     }
-    output.result(&Opened { opened: openings.len(), transactions })
+    output.result(&Opened { opened: requests.len(), transactions })
 }
 
-/// One file holds one transaction, so it opens as many wallets as a transaction can.
-fn prepare_openings(
+/// The currency of the wallets to open: one for all, and none where only requests are given, which do not tell.
+fn one_currency(requests: &[Requested], named: Option<Currency>) -> Answer<Option<Currency>> {
+    let mut meant = named;
+    for (_, currency) in requests {
+        match (meant, currency) {
+            (Some(meant), Some(currency)) if meant != *currency => {
+                let message = format!("a wallet of {currency} among those to open in {meant}");
+                return Err(Failure::usage("other_currency", message)
+                    .at("WALLET")
+                    .mend("open the wallets of each currency with a command of their own"));
+            }
+            _ => meant = meant.or(*currency),
+        }
+    }
+    Ok(meant)
+}
+
+/// What to open on each chain: every wallet where it will be at home.
+fn openings(
+    sender: &Sender,
+    requests: &[Requested],
     arguments: &OpenArguments,
-    wallets: Vec<WalletOpening>,
+) -> Answer<BTreeMap<ChainId, Vec<WalletOpening>>> {
+    let mut openings: BTreeMap<ChainId, Vec<WalletOpening>> = BTreeMap::new();
+    let currency = sender.terms.currency;
+    for (OpeningRequest { policy, salt }, _) in requests {
+        let id = WalletId::derive(sender.terms.genesis, currency, *policy, salt);
+        let home = home(&sender.network, currency, id, arguments.send.node.chain)?;
+        let opening = WalletOpening { policy: *policy, salt: *salt, tier: arguments.tier.into() };
+        openings.entry(home).or_default().push(opening);
+    }
+    Ok(openings)
+}
+
+/// One file holds one transaction, so it opens as many wallets as a transaction can, on one chain.
+fn prepare_openings(
+    sender: Sender,
+    mut openings: BTreeMap<ChainId, Vec<WalletOpening>>,
     out: &Path,
     output: Output,
 ) -> Answer {
-    if wallets.len() > OPENINGS_MAX {
-        let message = format!("{} wallets; one transaction opens at most {OPENINGS_MAX}", wallets.len());
-        return Err(Failure::usage("too_many_wallets", message)
+    let several = |message: String| {
+        Failure::usage("too_many_wallets", message)
             .at("WALLET")
-            .mend("write several files, each for a part of the wallets"));
+            .mend("write several files, each for a part of the wallets")
+    };
+    let (Some((chain, wallets)), true) = (openings.pop_first(), openings.is_empty()) else {
+        return Err(several(
+            "the wallets are at home on several chains; one transaction opens those of one".to_owned(),
+        ));
+    };
+    if wallets.len() > OPENINGS_MAX {
+        let count = wallets.len();
+        return Err(several(format!("{count} wallets; one transaction opens at most {OPENINGS_MAX}")));
     }
-    refuse_existing(out)?;
-    let sender = arguments.send.sender(&arguments.operator).map_err(|failure| failure.at("--operator"))?;
-    prepare(&sender, Operation::OpenWallets { wallets }, out, output)
+    prepare(&sender.on(chain), Operation::OpenWallets { wallets }, out, output)
 }
 
+/// What to open, and in which currency if that is known.
+type Requested = (OpeningRequest, Option<Currency>);
+
 /// What to open: a wallet of the keystore by its name, or what a customer handed over.
-fn requested(keystore: &Keystore, wallet: &str) -> Answer<OpeningRequest> {
+fn requested(keystore: &Keystore, wallet: &str) -> Answer<Requested> {
     if keystore.has(wallet) {
-        return opening_request(&keystore.find(wallet)?);
+        let entry = keystore.find(wallet)?;
+        return Ok((opening_request(&entry)?, Some(entry.currency()?)));
     }
-    wallet.parse().map_err(|_| {
+    wallet.parse().map(|request| (request, None)).map_err(|_| {
         let is_hex = wallet.len() == 64 && wallet.bytes().all(|byte| byte.is_ascii_hexdigit());
         let (code, what) = if wallet.parse::<WalletId>().is_ok() {
             ("opening_wallet_id", "is a wallet's id, which does not say what the wallet is opened with")
@@ -535,7 +593,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keystore = Keystore::at(folder.path().to_owned());
         let request = OpeningRequest { policy: PolicyHash([2; 32]), salt: [3; 16] };
-        assert_eq!(requested(&keystore, &request.to_string()).unwrap(), request);
+        assert_eq!(requested(&keystore, &request.to_string()).unwrap(), (request, None));
+        let (cny, hkd) = (Currency(*b"CNY"), Currency(*b"HKD"));
+        let of = |currency| (request, currency);
+        assert_eq!(one_currency(&[of(None)], None).unwrap(), None);
+        assert_eq!(one_currency(&[of(None), of(Some(hkd))], None).unwrap(), Some(hkd));
+        assert_eq!(one_currency(&[of(Some(cny)), of(Some(hkd))], None).unwrap_err().code, "other_currency");
+        assert_eq!(one_currency(&[of(Some(cny))], Some(hkd)).unwrap_err().code, "other_currency");
         for (text, code) in [
             (WalletId([2; 32]).to_string(), "opening_wallet_id"),
             (request.policy.to_string(), "opening_hexadecimal"),

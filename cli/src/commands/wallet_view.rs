@@ -6,12 +6,13 @@ use api::wallet::{Cursor, HISTORY_PAGE_MAX};
 use api::{HistoryPage, HistoryQuery, MovementName, WalletState, WalletView};
 use clap::Args;
 use ledger::proofs::{Proof, ProofFile};
-use ledger::values::{Amount, Canonical as _};
+use ledger::values::{Amount, Canonical as _, ChainId, WalletId};
 use serde::Serialize;
 
-use super::pay::wallet_id;
-use crate::connection::NodeOptions;
+use super::pay::{NamedWallet, named_wallet};
+use crate::connection::{Connection, NodeOptions};
 use crate::failure::{Answer, Failure};
+use crate::home::{CurrencyOption, currency_of, home};
 use crate::keystore::KeystoreOptions;
 use crate::output::{Output, Show, facts, save_proof, table};
 
@@ -23,7 +24,30 @@ pub(super) struct LookArguments {
     #[command(flatten)]
     node: NodeOptions,
     #[command(flatten)]
+    currency: CurrencyOption,
+    #[command(flatten)]
     keystore: KeystoreOptions,
+}
+
+impl LookArguments {
+    /// A connection, the wallet's id, and the chain to look on: known where a name or `--currency` tells the currency; else
+    /// the node looks where the id may be at home.
+    fn find(&self) -> Answer<(Connection, WalletId, Option<ChainId>)> {
+        let named =
+            named_wallet(&self.wallet, &self.keystore.open()?).map_err(|failure| failure.at("WALLET"))?;
+        let (connection, chain) = (self.node.connect()?, self.node.chain);
+        let (network, id, currency) = match (named, self.currency.currency) {
+            (NamedWallet::Id(id), None) => return Ok((connection, id, chain.map(ChainId))),
+            (NamedWallet::Id(id), Some(currency)) => (connection.network(None)?, id, currency),
+            (NamedWallet::Entry(entry), named) => {
+                let network = connection.network(None)?;
+                let currency = currency_of(&network, &entry, named, chain)?;
+                (network, entry.in_currency(currency)?.wallet_id()?, currency)
+            }
+        };
+        let chain = home(&network, currency, id, chain)?;
+        Ok((connection, id, Some(chain)))
+    }
 }
 
 /// A wallet, and whether it is to be proved.
@@ -127,13 +151,11 @@ impl Show for Looked {
 
 /// Shows a wallet; with `proof`, fetches the proof of it, or of its absence, into that new file first.
 pub(super) fn look(arguments: &LookArguments, proof: Option<&Path>, output: Output, brief: bool) -> Answer {
-    let id =
-        wallet_id(&arguments.wallet, &arguments.keystore.open()?).map_err(|failure| failure.at("WALLET"))?;
-    let connection = arguments.node.connect()?;
+    let (connection, id, chain) = arguments.find()?;
     let proof = match proof {
         None => None,
         Some(path) => {
-            let bytes = connection.wait(connection.client.wallet_proof(id, Some(connection.chain)))?;
+            let bytes = connection.wait(connection.client.wallet_proof(id, chain))?;
             let file = ProofFile::decode(&bytes).map_err(|fault| {
                 Failure::refused("proof_malformed", fault).mend("ask another node for the proof")
             })?;
@@ -146,7 +168,7 @@ pub(super) fn look(arguments: &LookArguments, proof: Option<&Path>, output: Outp
             Some(proof)
         }
     };
-    let view = connection.wallet(id)?;
+    let view = connection.wallet(id, chain)?;
     output.result(&Looked { is_certified: view.certified_height >= view.height, view, proof, brief })
 }
 
@@ -164,6 +186,7 @@ impl Show for History {
                 MovementName::Opened => ("opened", ""),
                 MovementName::Issued => ("issued", "+"),
                 MovementName::Redeemed => ("redeemed", "-"),
+                MovementName::Refunded => ("refunded", "+"),
             };
             let certified = if entry.height <= page.certified_height { "yes" } else { "no" };
             let amount = format!("{sign}{}", Amount::from_fen(entry.amount_fen));
@@ -183,10 +206,8 @@ impl Show for History {
 
 /// Shows a page of a wallet's history.
 pub(super) fn history(arguments: &HistoryArguments, output: Output) -> Answer {
-    let look = &arguments.look;
-    let id = wallet_id(&look.wallet, &look.keystore.open()?).map_err(|failure| failure.at("WALLET"))?;
-    let connection = look.node.connect()?;
-    let query =
-        HistoryQuery { chain: Some(look.node.chain), before: arguments.before, limit: Some(arguments.limit) };
+    let (connection, id, chain) = arguments.look.find()?;
+    let chain = chain.map(|chain| chain.0);
+    let query = HistoryQuery { chain, before: arguments.before, limit: Some(arguments.limit) };
     output.result(&History(connection.wait(connection.client.history(id, query))?))
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use genesis::GenesisFile;
 use genesis::dev::{BankSecrets, Localnet, LocalnetPlan, OperatorSecrets, localnet, random_seed};
+use genesis::{ChainList, GenesisFile};
 use ledger::records::registry::operator_salt;
 use ledger::records::{GenesisSpec, Policy};
 use ledger::values::{Canonical as _, ChainId, TimestampMs};
 use node::config::{
-    ConsensusKeyEntry, ConsensusSection, KeysSection, LogSection, NetworkSection, NodeConfig, NodeSection,
-    RestSection, StorageSection,
+    CHAINS_HOSTED_MAX, ConsensusKeyEntry, ConsensusSection, KeysSection, LogSection, NetworkSection,
+    NodeConfig, NodeSection, RestSection, StorageSection,
 };
 use wallet::seed::Words;
 use wallet::{KdfParams, KeyFile, Passphrase, Secret, WalletSeed};
@@ -29,16 +29,22 @@ pub const BANKS_MAX: usize = 100;
 /// The central bank's wallet in the keystore.
 pub const CENTRAL_BANK: &str = "central-bank";
 
-/// Makes a localnet of `banks` banks.
+/// Makes a localnet of `banks` banks, all of which run all of `chains`.
 ///
 /// # Errors
-/// [`Failure`] when the directory holds something else already.
-pub fn create(layout: &Layout, banks: usize) -> Answer<Manifest> {
+/// [`Failure`] when the directory holds something else already, or a node cannot host so many chains.
+pub fn create(layout: &Layout, banks: usize, chains: &ChainList) -> Answer<Manifest> {
     refuse_foreign(layout)?;
+    let places = chains.places();
+    if places.len() > CHAINS_HOSTED_MAX {
+        let message = format!("{} chains; one node hosts at most {CHAINS_HOSTED_MAX}", places.len());
+        return Err(Failure::usage("localnet_chains", message).at("--chains").mend("name fewer shards"));
+    }
     let addresses = free_ports(2 * banks)?;
     let (peers, rest) = addresses.split_at(banks);
     let mut plan = LocalnetPlan::new(banks);
     plan.timestamp = TimestampMs(wall_clock_ms());
+    plan.chains = places;
     plan.addresses = peers.iter().map(ToString::to_string).collect();
     let seed = random_seed().map_err(failure)?;
     let Localnet { mut spec, central_bank, banks } = localnet(&plan, &seed).map_err(failure)?;
@@ -202,7 +208,10 @@ mod tests {
     fn a_localnet_directory_is_complete_and_made_once() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(&folder.path().join("net's")).unwrap();
-        let manifest = create(&layout, 4).unwrap();
+        let chains: ChainList = "CNY:2,HKD:1".parse().unwrap();
+        let many: ChainList = format!("CNY:{}", CHAINS_HOSTED_MAX + 1).parse().unwrap();
+        assert_eq!(create(&layout, 4, &many).unwrap_err().code, "localnet_chains");
+        let manifest = create(&layout, 4, &chains).unwrap();
         assert_eq!(manifest.banks.len(), 4);
         let genesis = GenesisFile::load(&layout.genesis()).unwrap();
         assert_eq!(genesis.hash().unwrap().to_string(), manifest.genesis_hash);
@@ -222,9 +231,17 @@ mod tests {
             let config = NodeConfig::load(&layout.config(&bank.name)).unwrap();
             assert_eq!(config.rest.listen, bank.rest);
             KeyFile::load(&config.keys.network_key).unwrap().open(&passphrase).unwrap();
-            KeyFile::load(&config.keys.consensus_keys[0].keystore).unwrap().open(&passphrase).unwrap();
+            assert_eq!(config.node.chains, [0, 1, 2]);
+            for (chain, entry) in spec.chains.iter().zip(&config.keys.consensus_keys) {
+                assert_eq!(entry.chain, chain.chain.0);
+                let opened = KeyFile::load(&entry.keystore).unwrap().open(&passphrase).unwrap();
+                let Secret::ConsensusKey(key) = opened else { panic!("no consensus key") };
+                let seat =
+                    chain.validators.iter().find(|seat| seat.consensus_key == key.public_key()).unwrap();
+                assert_eq!(format!("bank-{}", seat.operator), bank.name);
+            }
         }
         assert!(std::fs::read_to_string(layout.environment()).unwrap().contains("net'\\''s"));
-        assert_eq!(create(&layout, 4).unwrap_err().code, "localnet_directory");
+        assert_eq!(create(&layout, 4, &chains).unwrap_err().code, "localnet_directory");
     }
 }

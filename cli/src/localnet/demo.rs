@@ -1,19 +1,21 @@
-//! Wallets to play with: opened by the first bank, funded with newly issued money.
+//! Wallets to play with: opened by the first bank on the shards where they are at home, funded with newly issued money.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::{ClientError, ErrorCode};
 use ledger::records::operation::{OPENINGS_MAX, PAYMENTS_MAX};
 use ledger::records::{Operation, Payment, Policy, Tier, Transaction, WalletOpening};
-use ledger::values::{Amount, SecretKey, TransactionId, WalletId};
+use ledger::values::{Amount, ChainId, SecretKey, TransactionId, WalletId};
 use wallet::seed::Words;
 use wallet::{KdfParams, KeyFile, Passphrase, Secret, WalletSeed};
 
 use super::create::CENTRAL_BANK;
 use super::layout::{BankEntry, Layout};
-use crate::connection::{Connection, NodeOptions};
+use crate::connection::{Connection, NodeOptions, Terms};
 use crate::failure::{Answer, Failure};
-use crate::keystore::{Keystore, NewWallet, WALLETS_MAX};
+use crate::home::home;
+use crate::keystore::{Keystore, NewWallet, WALLETS_MAX, WalletEntry};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::send::{Sender, Wait, WaitOptions, outcome};
@@ -41,10 +43,11 @@ pub fn fund(layout: &Layout, bank: &BankEntry, count: usize, output: Output) -> 
     let keystore = Keystore::at(layout.wallets());
     let passphrase =
         Passphrase::load(&layout.passphrase()).map_err(|fault| Failure::usage("passphrase", fault))?;
-    let node = NodeOptions { node: bank.url(), token_file: None, ca_file: None, chain: 0 };
+    let node = NodeOptions { node: bank.url(), token_file: None, ca_file: None, chain: None };
     let connection = node.connect()?;
-    let terms = connection.terms(None)?;
+    let network = connection.network(None)?;
     let operator = keystore.find(BANK)?;
+    let (genesis, currency) = (network.genesis_hash, operator.currency()?);
     let is_resumed = keystore.seed_path(SEED_FILE).exists();
     let seed = demo_seed(&keystore, &passphrase)?;
     let mut new = Vec::new();
@@ -53,8 +56,8 @@ pub fn fund(layout: &Layout, bank: &BankEntry, count: usize, output: Output) -> 
         let policy = Policy::single(seed.key(0, index).public_key());
         new.push(NewWallet {
             name: format!("wallet-{number}"),
-            genesis: terms.genesis,
-            currency: terms.currency,
+            genesis,
+            currency,
             policy,
             salt: [0; 16],
             operator: None,
@@ -66,39 +69,29 @@ pub fn fund(layout: &Layout, bank: &BankEntry, count: usize, output: Output) -> 
     if opened == 0 {
         return Ok(0);
     }
-    let ids: Vec<WalletId> = new.iter().map(wallet_id).collect();
-    let found = if is_resumed { balances(&connection, &ids)? } else { vec![None; opened] };
-    let missing = |balance: &Option<u64>| balance.is_none();
-    let unfunded: Vec<WalletId> = ids
-        .iter()
-        .zip(&found)
-        .filter(|(_, held)| held.is_none_or(|held| held == 0))
-        .map(|(id, _)| *id)
-        .collect();
-    let steps = found.iter().filter(|held| missing(held)).count() + unfunded.len();
-    let bar = Progress::new("opening wallets", Some(steps as u64), output.is_json());
-    let (bank_key, central) = (keystore.secret(&operator, &passphrase)?, keystore.find(CENTRAL_BANK)?);
-    let central_key = keystore.secret(&central, &passphrase)?;
-    let bank_wallet = operator.wallet_id()?;
-    let sender = Sender::new(connection, terms, keystore.clone(), operator.clone());
-    let openings: Vec<WalletOpening> = new
-        .iter()
-        .zip(&found)
-        .filter(|(_, held)| missing(held))
-        .map(|(new, _)| WalletOpening { policy: new.policy.hash(), salt: new.salt, tier: Tier::Two })
-        .collect();
-    let opens = openings.chunks(OPENINGS_MAX).map(|group| Operation::OpenWallets { wallets: group.to_vec() });
-    send_all(&sender, &bank_key, opens, &bar, OPENINGS_MAX)?;
-    if !unfunded.is_empty() {
-        let amount = Amount::from_fen(FUNDS.fen().saturating_mul(unfunded.len() as u64));
-        let (issue, sender) = (Operation::Issue { to: bank_wallet, amount }, sender.of(central));
-        send_all(&sender, &central_key, std::iter::once(issue), &bar, 0)?;
-        let sender = sender.of(operator);
-        let payees: Vec<Payment> =
-            unfunded.iter().map(|payee| Payment { payee: *payee, amount: FUNDS }).collect();
-        bar.say("funding wallets".to_owned());
-        let pays = payees.chunks(PAYMENTS_MAX).map(|group| Operation::Pay { payments: group.to_vec() });
-        send_all(&sender, &bank_key, pays, &bar, PAYMENTS_MAX)?;
+    let mut tasks: BTreeMap<ChainId, Tasks> = BTreeMap::new();
+    for new in &new {
+        let id = WalletId::derive(genesis, currency, new.policy.hash(), &new.salt);
+        let chain = home(&network, currency, id, None)?;
+        let held = if is_resumed { balance(&connection, chain, id)? } else { None };
+        let tasks = tasks.entry(chain).or_default();
+        if held.is_none() {
+            let opening = WalletOpening { policy: new.policy.hash(), salt: new.salt, tier: Tier::Two };
+            tasks.openings.push(opening);
+        }
+        if held.is_none_or(|held| held == 0) {
+            tasks.payments.push(Payment { payee: id, amount: FUNDS });
+        }
+    }
+    let steps: usize = tasks.values().map(|tasks| tasks.openings.len() + tasks.payments.len()).sum();
+    let bar = Progress::new("opening and funding wallets", Some(steps as u64), output.is_json());
+    let central = keystore.find(CENTRAL_BANK)?;
+    let bank = Party { key: keystore.secret(&operator, &passphrase)?, entry: operator.clone() };
+    let central = Party { key: keystore.secret(&central, &passphrase)?, entry: central };
+    let terms = Terms { genesis, chain: ChainId(0), currency };
+    let mut sender = Sender::new(connection, network, terms, keystore.clone(), operator);
+    for (chain, tasks) in tasks {
+        sender = tasks.send(sender.on(chain), &bank, &central, &bar)?;
     }
     for new in new {
         keystore.add(new)?;
@@ -106,26 +99,51 @@ pub fn fund(layout: &Layout, bank: &BankEntry, count: usize, output: Output) -> 
     Ok(opened)
 }
 
-/// The id that a wallet has on the chain.
-fn wallet_id(new: &NewWallet) -> WalletId {
-    WalletId::derive(new.genesis, new.currency, new.policy.hash(), &new.salt)
+/// What is to be done on one chain.
+#[derive(Default)]
+struct Tasks {
+    openings: Vec<WalletOpening>,
+    payments: Vec<Payment>,
 }
 
-/// What wallets hold, in fen; `None` of those that the chain does not have.
-fn balances(connection: &Connection, ids: &[WalletId]) -> Answer<Vec<Option<u64>>> {
+/// A wallet that signs.
+struct Party {
+    entry: WalletEntry,
+    key: SecretKey,
+}
+
+impl Tasks {
+    /// Opens, issues what is needed to the bank's own wallet on this chain, and pays it on. Gives the sender back.
+    fn send(&self, sender: Sender, bank: &Party, central: &Party, bar: &Progress) -> Answer<Sender> {
+        let sender = sender.of(bank.entry.clone());
+        let opens = self.openings.chunks(OPENINGS_MAX);
+        let opens = opens.map(|group| Operation::OpenWallets { wallets: group.to_vec() });
+        send_all(&sender, &bank.key, opens, bar, OPENINGS_MAX)?;
+        if self.payments.is_empty() {
+            return Ok(sender);
+        }
+        let amount = Amount::from_fen(FUNDS.fen().saturating_mul(self.payments.len() as u64));
+        let issue = Operation::Issue { to: bank.entry.wallet_id()?, amount };
+        let sender = sender.of(central.entry.clone());
+        send_all(&sender, &central.key, std::iter::once(issue), bar, 0)?;
+        let sender = sender.of(bank.entry.clone());
+        let pays = self.payments.chunks(PAYMENTS_MAX);
+        let pays = pays.map(|group| Operation::Pay { payments: group.to_vec() });
+        send_all(&sender, &bank.key, pays, bar, PAYMENTS_MAX)?;
+        Ok(sender)
+    }
+}
+
+/// What a wallet holds, in fen; `None` of one that the chain does not have.
+fn balance(connection: &Connection, chain: ChainId, id: WalletId) -> Answer<Option<u64>> {
     let unknown = ErrorCode::WalletUnknown.code();
-    let look = |id: &WalletId| {
-        let (client, chain) = (&connection.client, connection.chain);
-        let look = async {
-            match client.wallet(*id, Some(chain)).await {
-                Ok(view) => Ok(Some(view.balance_fen)),
-                Err(ClientError::Refused(error)) if error.code == unknown => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        connection.wait(look)
-    };
-    ids.iter().map(look).collect()
+    connection.wait(async {
+        match connection.client.wallet(id, Some(chain)).await {
+            Ok(view) => Ok(Some(view.balance_fen)),
+            Err(ClientError::Refused(error)) if error.code == unknown => Ok(None),
+            Err(error) => Err(error),
+        }
+    })
 }
 
 /// The seed of all demo wallets.
@@ -163,7 +181,8 @@ fn send_all(
             let id: TransactionId = transaction.id(sender.terms.genesis);
             let client = &sender.connection.client;
             outcome(&sender.connection.wait(client.wait_certified(id, CERTIFIED_WITHIN))?)?;
-            sender.keystore.nonces(transaction.content.wallet).resolve(transaction.content.nonce)?;
+            let content = &transaction.content;
+            sender.keystore.nonces(content.chain, content.wallet).resolve(content.nonce)?;
             bar.advance(step as u64);
         }
     }
