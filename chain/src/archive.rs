@@ -3,10 +3,12 @@
 //! Every answer comes from one reader, so with a snapshot several answers belong to one height.
 
 use bytes::Bytes;
-use ledger::records::{Batch, Block, Bundle, HeightResult, Movement, Outcome, Record, Transaction};
+use ledger::records::receipt::receipt_id;
+use ledger::records::{Batch, Block, Bundle, HeightResult, Movement, Outcome, Receipt, Record, Transaction};
 use ledger::state::StateHead;
 use ledger::values::{
-    BatchDigest, BlockDigest, BundleDigest, Canonical, Height, Slot, TransactionId, WalletId,
+    BatchDigest, BlockDigest, BundleDigest, Canonical, ChainId, GenesisHash, Height, Slot, TransactionId,
+    WalletId,
 };
 use storage::{Order, Page, Reader, Table, key};
 
@@ -37,6 +39,10 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
     /// Reads through `reader`.
     pub const fn new(reader: &'a R) -> Self {
         Self { reader }
+    }
+
+    pub(crate) const fn reader(&self) -> &'a R {
+        self.reader
     }
 
     fn read<T: Canonical>(&self, table: Table, place: &[u8]) -> Result<Option<T>, RowFault> {
@@ -170,6 +176,29 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
                 return Ok(transactions.into_iter().nth(position));
             }
             before = before.saturating_add(transactions.len());
+        }
+        Ok(None)
+    }
+
+    /// The receipt that was executed under this id at a height: its source, its number and what it says.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn receipt(
+        &self,
+        genesis: GenesisHash,
+        id: TransactionId,
+        height: Height,
+    ) -> Result<Option<(ChainId, u64, Receipt)>, RowFault> {
+        let Some(block) = self.block_at(height)? else { return Ok(None) };
+        for digest in block.body.bundles {
+            let bundle = self.bundle(digest)?.ok_or(RowFault::Missing { table: Table::Bundles })?;
+            let (source, destination) = (bundle.source(), bundle.destination);
+            let is_it = |sequence: u64| receipt_id(genesis, source, destination, sequence) == id;
+            let mut numbered = (bundle.before.count..).zip(bundle.receipts);
+            if let Some((sequence, receipt)) = numbered.find(|(sequence, _)| is_it(*sequence)) {
+                return Ok(Some((source, sequence, receipt)));
+            }
         }
         Ok(None)
     }

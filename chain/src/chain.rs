@@ -252,9 +252,18 @@ impl Chain {
 
     fn disseminate(&mut self, digest: BlockDigest, to: Option<Vec<ValidatorIndex>>) {
         let Some(open) = self.tree.get(&digest) else { return };
-        let frame = Frame::Block(Box::new((*open.block).clone()));
+        let block = Arc::clone(&open.block);
+        let frame = Frame::Block(Box::new((*block).clone()));
         match to {
-            None => self.send_to_all(&frame),
+            None => {
+                // Each leader orders the bundles of its own relay: nobody else has these.
+                let held = block.body.bundles.iter().filter_map(|digest| self.bundles.get(digest));
+                let bundles: Vec<Frame> = held.map(|known| Frame::Bundle(known.bytes.clone())).collect();
+                for bundle in bundles {
+                    self.send_to_all(&bundle);
+                }
+                self.send_to_all(&frame);
+            }
             Some(validators) => {
                 let nodes: Vec<_> = validators
                     .iter()

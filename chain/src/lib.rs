@@ -9,6 +9,7 @@
 //! | `chain.rs` | [`Chain`]: the parts together, one step |
 //! | `dissemination.rs`, `batches.rs` | batches: seal, check, acknowledge, keep |
 //! | `bundles.rs`, `relay.rs` | receipts of other chains: check, keep, order; [`next_bundle`]: prove what this chain sent |
+//! | `legs.rs` | [`Leg`]: a payment's payees on other chains |
 //! | `evidence.rs` | proof of misbehaviour, a share for each validator |
 //! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
@@ -41,6 +42,7 @@ mod evidence;
 mod executor;
 mod finality;
 pub mod frame;
+mod legs;
 mod ordering;
 mod record_cache;
 mod recovery;
@@ -57,9 +59,10 @@ pub use config::ChainConfig;
 pub use evidence::{EvidenceLog, EvidenceRow};
 pub use executor::{Executor, ExecutorFault, RecordReader};
 pub use frame::{Frame, Lane};
+pub use legs::Leg;
 pub use record_cache::RecordCache;
 pub use recovery::Recovered;
-pub use relay::next_bundle;
+pub use relay::{next_bundle, sent_counts};
 pub use rows::RowFault;
 pub use step::{
     Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Room, Ticket, Turn,

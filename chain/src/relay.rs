@@ -63,6 +63,15 @@ pub fn next_bundle<R: Reader + ?Sized>(
     Ok(Bundle::prove(destination, pending, &outboxes, certified))
 }
 
+/// How many receipts a chain had sent to each other chain after a height.
+///
+/// # Errors
+/// [`RowFault`].
+pub fn sent_counts<R: Reader + ?Sized>(store: &R, height: Height) -> Result<Vec<(ChainId, u64)>, RowFault> {
+    let outboxes = outboxes_at(store, height)?.map(|(_, outboxes)| outboxes).unwrap_or_default();
+    Ok(outboxes.into_iter().map(|outbox| (outbox.chain, outbox.tree.count)).collect())
+}
+
 /// The outboxes after a height, and the last height that changed them; `None` where nothing was sent yet.
 pub(crate) fn outboxes_at<R: Reader + ?Sized>(
     store: &R,

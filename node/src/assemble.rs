@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use bytes::Bytes;
 use chain::{Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault};
 use consensus::Channel;
 use genesis::{GenesisError, GenesisFile};
@@ -24,6 +25,7 @@ use crate::engine::{self, EngineError, Links};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
 use crate::http::{Edge, EdgeParts, RestError, RestServer};
 use crate::keys::{Keys, KeysError};
+use crate::relay::{self, Inlet, RELAYED_MAX};
 use crate::settings::{
     LANES_PER_CHAIN, chain_config, chain_directory, identity, network_settings, own_place, store_directory,
     store_options,
@@ -183,6 +185,7 @@ pub struct Node {
     network: Network,
     rest: RestServer,
     chains: Vec<RunningChain>,
+    relays: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
 }
 
@@ -265,6 +268,7 @@ impl Node {
         let metrics = Arc::new(Metrics::new());
         let mut chains = Vec::new();
         let mut handles = Vec::new();
+        let mut inlets = Vec::new();
         for (place, chain) in config.node.chains.iter().enumerate() {
             let chain_lanes: Vec<_> = lanes.drain(..LANES_PER_CHAIN.min(lanes.len())).collect();
             let wiring = Wiring {
@@ -279,10 +283,12 @@ impl Node {
                 stores,
                 first_lane: place * LANES_PER_CHAIN,
             };
-            let (running, handle) = wiring.start_chain(ChainId(*chain), chain_lanes).await?;
+            let (running, handle, bundles) = wiring.start_chain(ChainId(*chain), chain_lanes).await?;
+            inlets.push(Inlet { chain: handle.chain(), store: Arc::clone(&handle.store), bundles });
             chains.push(running);
             handles.push(handle);
         }
+        let relays = relay::start(&handles, &inlets, &stopped);
         let edge = Edge::new(EdgeParts {
             spec: Arc::clone(&spec),
             own_node,
@@ -294,7 +300,7 @@ impl Node {
         });
         let rest = RestServer::start(&edge, &config.rest)?;
         tracing::info!(network = %spec.hash(), node = own_node.0, "node started");
-        Ok(Self { network, rest, chains, stop })
+        Ok(Self { network, rest, chains, relays, stop })
     }
 
     /// Where REST listens.
@@ -318,7 +324,10 @@ impl Node {
 
     /// Stops every part, the engine first: it must not ask a driver that is gone.
     pub async fn stop(self) {
-        let Self { network, rest, chains, stop } = self;
+        let Self { network, rest, chains, relays, stop } = self;
+        for relay in relays {
+            relay.abort();
+        }
         for mut chain in chains {
             chain.engine.stop();
             let _ended = chain.engine.ended().await;
@@ -443,7 +452,7 @@ impl Wiring<'_> {
         &self,
         id: ChainId,
         lanes: Vec<LaneReceiver>,
-    ) -> Result<(RunningChain, ChainHandle), StartError> {
+    ) -> Result<(RunningChain, ChainHandle, mpsc::Sender<Bytes>), StartError> {
         let rules = ChainRules::new(self.spec, id).ok_or(StartError::NoSuchChain { chain: id.0 })?;
         let chain_config = chain_config(rules, self.own_node, self.keys.consensus(id).cloned())?;
         let store = self.open_store(id)?;
@@ -485,6 +494,7 @@ impl Wiring<'_> {
             })
             .collect();
         let (submissions, submitted) = mpsc::channel(SUBMISSIONS);
+        let (bundles, relayed) = mpsc::channel(RELAYED_MAX);
         let rules = chain_config.rules.clone();
         let verifier = Verifier {
             genesis: rules.genesis,
@@ -507,6 +517,7 @@ impl Wiring<'_> {
                 first_lane: self.first_lane + Channel::ALL.len(),
                 requests: engine.requests,
                 submissions: submitted,
+                relayed,
                 admission: Arc::clone(&admission),
                 status,
                 divergences,
@@ -523,7 +534,7 @@ impl Wiring<'_> {
         let genesis = self.spec.hash();
         let handle =
             ChainHandle { genesis, spec: Arc::new(spec), store, status: watched, admission, wallets };
-        Ok((RunningChain { chain: id, engine: engine.thread, driver, feeds }, handle))
+        Ok((RunningChain { chain: id, engine: engine.thread, driver, feeds }, handle, bundles))
     }
 
     fn directory(&self, id: ChainId) -> PathBuf {

@@ -58,6 +58,8 @@ pub(crate) struct Parts {
     pub(crate) first_lane: usize,
     pub(crate) requests: Requests,
     pub(crate) submissions: mpsc::Receiver<Submission>,
+    /// Bundles of this node's own relays.
+    pub(crate) relayed: mpsc::Receiver<Bytes>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) disk_reserve_bytes: u64,
@@ -100,6 +102,8 @@ enum Source {
     Peers(Lane),
     /// Submitted transactions.
     Clients,
+    /// Receipts of other chains.
+    Relays,
 }
 
 /// Why a driver ended by itself.
@@ -197,6 +201,7 @@ impl Driver {
             Some(received) = batch.recv() => frame(received),
             Some(received) = sync.recv() => frame(received),
             Some(submission) = self.parts.submissions.recv() => self.submitted(submission),
+            Some(bundle) = self.parts.relayed.recv() => vec![Input::Relayed { bundle }],
             () = sleep_until(wake) => self.woken(),
         }
     }
@@ -222,6 +227,7 @@ impl Driver {
                 let (from, bytes) = self.parts.lanes.get_mut(lane.index())?.try_recv()?;
                 Some(vec![Input::Frame { from: NodeIndex(from), bytes }])
             }
+            Source::Relays => Some(vec![Input::Relayed { bundle: self.parts.relayed.try_recv().ok()? }]),
             Source::Clients => {
                 let submission = self.parts.submissions.try_recv().ok()?;
                 Some(self.submitted(submission))
@@ -543,7 +549,7 @@ const BEHIND_HEIGHTS: u64 = 5;
 /// Inputs that are taken together.
 const INPUTS_PER_STEP_MAX: usize = 64;
 /// Each has its turn before any has its next one.
-const SOURCES: [Source; 7] = [
+const SOURCES: [Source; 8] = [
     Source::Engine,
     Source::Threads,
     Source::Peers(Lane::Control),
@@ -551,8 +557,9 @@ const SOURCES: [Source; 7] = [
     Source::Peers(Lane::Batch),
     Source::Peers(Lane::Sync),
     Source::Clients,
+    Source::Relays,
 ];
-const _: () = assert!(SOURCES.len() == 3 + Lane::ALL.len(), "no lane is forgotten");
+const _: () = assert!(SOURCES.len() == 4 + Lane::ALL.len(), "no lane is forgotten");
 const _: () = assert!(
     INPUTS_PER_STEP_MAX >= 8 * SOURCES.len(),
     "a source that has much to say has a share in each step"

@@ -21,6 +21,7 @@
 //! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
 //! | `http/` | REST, one file per resource |
 //! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
+//! | `relay.rs` | receipts between the chains that this node hosts |
 //! | `telemetry.rs`, `rarely.rs` | logging and metrics; lines that others can provoke |
 //! | `verifier.rs`, `gather.rs` | signatures of batches; company for what is checked together |
 //! | `workers.rs` | the storage and executor threads; a thread that panics halts the node |
@@ -50,6 +51,7 @@ pub mod http;
 mod keys;
 mod questions;
 mod rarely;
+mod relay;
 mod settings;
 mod standing;
 mod strategy;

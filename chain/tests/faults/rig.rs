@@ -10,11 +10,13 @@ use chain::{
     Answer, Archive, Chain, ChainConfig, Effect, Executor, FinalBlock, Frame, Input, Lane, Now, Question,
     Recovered, Report, Request, Ticket, Turn,
 };
+use ed25519_dalek::{Signer as _, SigningKey};
 use genesis::dev::{Localnet, LocalnetPlan, localnet};
+use ledger::proofs::{FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, FeeBid, Nonce, Operation, Payment, Policy, Registry,
-    Transaction, TransactionContent,
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, FeeBid, Nonce, Operation, Payment, Policy,
+    Registry, Transaction, TransactionContent,
 };
 use ledger::rules::{ChainRules, ParentFacts, check_signatures};
 use ledger::values::{
@@ -73,7 +75,7 @@ impl Seen {
 
 /// The chain of the honest bank as it starts, and its final tip.
 fn started(localnet: &Localnet, rules: &ChainRules, store: &dyn Store) -> (Chain, ParentFacts) {
-    let key = localnet.banks[HONEST].validators[0].2.clone();
+    let key = localnet.banks[HONEST].validators[rules.chain.0 as usize].2.clone();
     let config = ChainConfig::first_epoch(rules.clone(), NodeIndex(HONEST as u16), Some(key));
     let recovered = Recovered::read(rules, store).unwrap();
     let tip = recovered.tip;
@@ -100,11 +102,21 @@ pub(crate) struct Bank {
 
 impl Bank {
     pub(crate) fn new() -> Self {
-        let localnet = localnet(&LocalnetPlan::new(4), &[5; 32]).unwrap();
-        let rules = ChainRules::new(&localnet.spec, ChainId(0)).unwrap();
-        let identity = Identity { schema_version: 1, genesis: localnet.spec.hash().0, chain: 0 };
+        Self::of(localnet(&LocalnetPlan::new(4), &[5; 32]).unwrap(), ChainId(0))
+    }
+
+    /// A shard of a network with two: the same banks with the same keys.
+    pub(crate) fn shard(chain: u32) -> Self {
+        let currency = Currency(*b"CNY");
+        let plan = LocalnetPlan { chains: vec![(currency, 0), (currency, 1)], ..LocalnetPlan::new(4) };
+        Self::of(localnet(&plan, &[5; 32]).unwrap(), ChainId(chain))
+    }
+
+    fn of(localnet: Localnet, chain: ChainId) -> Self {
+        let rules = ChainRules::new(&localnet.spec, chain).unwrap();
+        let identity = Identity { schema_version: 1, genesis: localnet.spec.hash().0, chain: chain.0 };
         let store: Arc<dyn Store> = Arc::new(MemoryStore::fresh(&identity));
-        let executor = Executor::open(&localnet.spec, ChainId(0), Arc::clone(&store), Sequential).unwrap();
+        let executor = Executor::open(&localnet.spec, chain, Arc::clone(&store), Sequential).unwrap();
         let (chain, genesis_facts) = started(&localnet, &rules, store.as_ref());
         let now = Now { wall: TimestampMs(localnet.spec.timestamp.0 + 1_000_000), elapsed_ms: 10_000 };
         Self {
@@ -127,7 +139,7 @@ impl Bank {
     pub(crate) fn restart(&mut self) {
         self.divergence = Divergence::roll_back(self.store.as_ref()).unwrap();
         let (spec, store) = (&self.localnet.spec, Arc::clone(&self.store));
-        self.executor = Executor::open(spec, ChainId(0), store, Sequential).unwrap();
+        self.executor = Executor::open(spec, self.rules.chain, store, Sequential).unwrap();
         (self.chain, _) = started(&self.localnet, &self.rules, self.store.as_ref());
     }
 
@@ -137,7 +149,12 @@ impl Bank {
 
     /// The seat of a bank.
     pub(crate) fn seat(&self, bank: usize) -> ValidatorIndex {
-        self.localnet.banks[bank].validators[0].1
+        self.localnet.banks[bank].validators[self.rules.chain.0 as usize].1
+    }
+
+    /// The key that a bank votes and seals with.
+    fn key(&self, bank: usize) -> &SecretKey {
+        &self.localnet.banks[bank].validators[self.rules.chain.0 as usize].2
     }
 
     pub(crate) fn pass(&mut self, ms: u64) -> Seen {
@@ -247,11 +264,30 @@ impl Bank {
 
     pub(crate) fn finalize(&mut self, block: &Block) -> Seen {
         let digest = block.header.digest(self.genesis());
-        self.give(Input::Finalized {
-            view: block.header.view,
-            digest,
-            certificate: Bytes::from_static(b"by the engine"),
-        })
+        let certificate = Bytes::from(self.certificate(block).encode());
+        self.give(Input::Finalized { view: block.header.view, digest, certificate })
+    }
+
+    /// That three of the four have finalized a block, signed as the engine's validators do.
+    pub(crate) fn certificate(&self, block: &Block) -> FinalityProof {
+        let (digest, view) = (block.header.digest(self.genesis()), block.header.view);
+        let parent_view = View(view.0 - 1);
+        let mut bytes = vec![0];
+        for number in [view.0, parent_view.0] {
+            bytes.extend(varint(number));
+        }
+        bytes.extend(digest.0);
+        let namespace = consensus_namespace(self.genesis(), self.rules.chain);
+        let namespace = [namespace, b"_FINALIZE".to_vec()].concat();
+        let message = [varint(namespace.len() as u64), namespace, bytes.clone()].concat();
+        bytes.extend(4_u64.to_be_bytes());
+        bytes.extend([0b0111, 3]);
+        for seat in 0..3 {
+            let bank = (0..4).find(|bank| self.seat(*bank).0 == seat).unwrap();
+            let key = SigningKey::from_bytes(self.key(bank).seed());
+            bytes.extend(key.sign(&message).to_bytes());
+        }
+        FinalityProof { chain: self.rules.chain, epoch: Epoch(0), view, parent_view, digest, bytes }
     }
 
     /// A block of the faulty bank on `parent` with these batches, which must be given in order with their weight.
@@ -259,7 +295,7 @@ impl Bank {
         let body =
             BlockBody { batches: batches.iter().map(|(digest, _)| *digest).collect(), bundles: Vec::new() };
         let header = BlockHeader {
-            chain: ChainId(0),
+            chain: self.rules.chain,
             epoch: Epoch(0),
             view: View(parent.view.0 + 1),
             height: parent.height.next(),
@@ -274,6 +310,15 @@ impl Bank {
         Block { header, body }
     }
 
+    /// The same with bundles instead.
+    pub(crate) fn block_of_bundles(&self, parent: &ParentFacts, bundles: &[Bundle]) -> Block {
+        let mut block = self.block(parent, &[]);
+        block.body.bundles = bundles.iter().map(|bundle| bundle.digest(self.genesis())).collect();
+        block.header.weight = bundles.iter().map(|bundle| bundle.encode().len() as u64).sum();
+        block.header.body = block.body.hash();
+        block
+    }
+
     pub(crate) fn facts(&self, block: &Block) -> ParentFacts {
         ParentFacts::of(&block.header, self.genesis())
     }
@@ -286,7 +331,7 @@ impl Bank {
         transactions: Vec<Transaction>,
     ) -> BatchContent {
         BatchContent {
-            chain: ChainId(0),
+            chain: self.rules.chain,
             epoch: Epoch(0),
             sealer: self.seat(sealer),
             sequence,
@@ -296,7 +341,7 @@ impl Bank {
     }
 
     pub(crate) fn seal(&self, sealer: usize, content: BatchContent) -> (BatchDigest, Batch) {
-        content.seal(self.genesis(), &self.localnet.banks[sealer].validators[0].2)
+        content.seal(self.genesis(), self.key(sealer))
     }
 
     pub(crate) fn sealed(
@@ -323,7 +368,7 @@ impl Bank {
         let (wallet, key) = self.operator(operator);
         TransactionContent {
             network: network_tag(self.genesis()),
-            chain: ChainId(0),
+            chain: self.rules.chain,
             wallet,
             nonce: Nonce { lane: 0, sequence },
             valid_until: TimestampMs(self.now.wall.0 + 60_000),
@@ -370,4 +415,14 @@ fn spoil(block: &mut FinalBlock) {
         other => panic!("{other:?}"),
     }
     block.batches[0] = Arc::new(batch);
+}
+
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number > 0x7f {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }

@@ -80,7 +80,9 @@ fn a_stateless_fault_refuses_the_whole_batch_and_is_kept() {
         assert_eq!(bank.chain.status().batches, 0, "{case}: held");
         assert!(bank.rows(Table::Batches).is_empty(), "{case}: stored");
 
-        let mut record = faulty.0.to_le_bytes().to_vec();
+        // Epoch 0, validator, kind, bytes.
+        let mut record = 0_u64.to_le_bytes().to_vec();
+        record.extend(faulty.0.to_le_bytes());
         record.push(kind.len() as u8);
         record.extend_from_slice(kind.as_bytes());
         record.extend_from_slice(&bytes);

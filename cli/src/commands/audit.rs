@@ -7,6 +7,7 @@ use audit::{AuditError, DatabaseSource, Difference, FeedSource, Replay, Report, 
 use clap::{Args, Subcommand};
 use ledger::proofs::{Fact, Proof, ProofFile};
 use ledger::records::GenesisSpec;
+use ledger::records::Receipt;
 use ledger::records::outcome::Rejection;
 use ledger::values::{Canonical as _, ChainId, GenesisHash};
 use serde::Serialize;
@@ -430,6 +431,15 @@ enum FactView {
     NoWallet {
         wallet: String,
     },
+    Receipt {
+        source: u32,
+        number: u64,
+        payer: String,
+        payee: String,
+        amount_fen: u64,
+        code: u16,
+        outcome: String,
+    },
     Supply {
         issued_fen: u64,
         redeemed_fen: u64,
@@ -445,6 +455,9 @@ impl Show for ProvenFact {
             }
             FactView::Wallet { wallet, balance, .. } => format!("wallet {wallet} held {balance}"),
             FactView::NoWallet { wallet } => format!("wallet {wallet} did not exist"),
+            FactView::Receipt { source, number, payer, payee, amount_fen, outcome, .. } => format!(
+                "receipt {number} of chain {source}, {amount_fen} fen of {payer} for {payee}, was {outcome}"
+            ),
             FactView::Supply { issued_fen, redeemed_fen, holdings_fen } => {
                 format!("issued {issued_fen} fen, redeemed {redeemed_fen} fen, holdings {holdings_fen} fen")
             }
@@ -504,6 +517,21 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             balance_fen: wallet.balance.fen(),
             balance: format!("{} yuan", wallet.balance),
         },
+        (Fact::Receipt { source, sequence, receipt, outcome }, _) => {
+            let (payer, payee, done) = match receipt {
+                Receipt::Credit { payer, payee, .. } => (payer, payee, "credited"),
+                Receipt::Refund { payer, payee, .. } => (payer, payee, "refunded to the payer"),
+            };
+            FactView::Receipt {
+                source: source.0,
+                number: sequence,
+                payer: payer.to_string(),
+                payee: payee.to_string(),
+                amount_fen: receipt.value().fen(),
+                code: outcome.code,
+                outcome: outcome.rejection().map_or_else(|| done.to_owned(), refused_credit),
+            }
+        }
         (Fact::NoWallet { wallet }, _) => FactView::NoWallet { wallet: wallet.to_string() },
         (Fact::Supply { terms }, _) => FactView::Supply {
             issued_fen: terms.issued.fen(),
@@ -511,6 +539,10 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             holdings_fen: terms.holdings.fen(),
         },
     })
+}
+
+fn refused_credit(reason: Rejection) -> String {
+    format!("refused and sent back ({} {}: {reason})", reason.code(), reason.name())
 }
 
 fn rejected(reason: Rejection) -> String {

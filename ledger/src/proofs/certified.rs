@@ -94,7 +94,7 @@ pub enum ProofFault {
     #[error("the outcome is not under the outcomes root of the result")]
     Outcome,
     /// The transaction is not the one of the outcome.
-    #[error("the transaction is not the one that the outcome is for")]
+    #[error("the transaction or receipt is not the one that the outcome is for")]
     Transaction,
     /// The state parts are not under the state root of the result.
     #[error("the state parts do not make the state root of the result")]

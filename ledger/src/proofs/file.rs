@@ -4,8 +4,9 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use super::certified::{CertifiedResult, ProofFault};
 use super::outcomes::{OUTCOME_PATH_MAX, verify_outcome};
+use crate::records::receipt::receipt_id;
 use crate::records::wallet::Record;
-use crate::records::{GenesisSpec, Outcome, SupplyTerms, Transaction, WalletRecord};
+use crate::records::{GenesisSpec, Outcome, Receipt, SupplyTerms, Transaction, WalletRecord};
 use crate::state::StateParts;
 use crate::state::id_tree::{ID_BITS, IdAnswer, IdPath};
 use crate::state::summing_tree::{DEPTH_MAX, SumNode, verify_path};
@@ -20,6 +21,25 @@ pub struct OutcomeProof {
     /// The transaction with its signatures.
     pub transaction: Transaction,
     /// What it became.
+    pub outcome: Outcome,
+    /// Its place among the outcomes of its height.
+    pub position: u64,
+    /// Siblings from the bottom of the outcomes tree.
+    pub path: Vec<Hash>,
+    /// The result of its height.
+    pub certified: CertifiedResult,
+}
+
+/// What became of a receipt where it arrived: a credit was made or refused, or a refund was made.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct ReceiptProof {
+    /// The chain that sent it; it arrived on the chain of the result.
+    pub source: ChainId,
+    /// Its number among all sent from there.
+    pub sequence: u64,
+    /// What it says.
+    pub receipt: Receipt,
+    /// What became of it.
     pub outcome: Outcome,
     /// Its place among the outcomes of its height.
     pub position: u64,
@@ -68,6 +88,8 @@ pub enum Proof {
     Absence(AbsenceProof),
     /// How much money there was: the terms of the supply equation.
     Supply(CertifiedResult),
+    /// What became of a receipt.
+    Receipt(ReceiptProof),
 }
 
 /// A proof with the network that it is about.
@@ -100,6 +122,17 @@ pub enum Fact {
         /// Its outcome.
         outcome: Outcome,
     },
+    /// A receipt had this outcome.
+    Receipt {
+        /// The chain that sent it.
+        source: ChainId,
+        /// Its number among all sent from there.
+        sequence: u64,
+        /// What it says.
+        receipt: Receipt,
+        /// Its outcome.
+        outcome: Outcome,
+    },
     /// A wallet was like this.
     Wallet {
         /// Its record.
@@ -125,6 +158,7 @@ impl Proof {
             Self::Outcome(OutcomeProof { certified, .. })
             | Self::Balance(BalanceProof { certified, .. })
             | Self::Absence(AbsenceProof { certified, .. })
+            | Self::Receipt(ReceiptProof { certified, .. })
             | Self::Supply(certified) => certified,
         }
     }
@@ -147,6 +181,7 @@ impl ProofFile {
             Proof::Balance(proof) => proof.fact()?,
             Proof::Absence(proof) => proof.fact()?,
             Proof::Supply(certified) => Fact::Supply { terms: certified.result.supply.clone() },
+            Proof::Receipt(proof) => proof.fact(expected)?,
         };
         Ok(Proven { chain: certified.result.chain, height: certified.result.height, fact })
     }
@@ -164,6 +199,22 @@ impl OutcomeProof {
             return Err(ProofFault::Outcome);
         }
         Ok(Fact::Outcome { id: summary.id, outcome: self.outcome })
+    }
+}
+
+impl ReceiptProof {
+    fn fact(&self, genesis: GenesisHash) -> Result<Fact, ProofFault> {
+        let result = &self.certified.result;
+        let id = receipt_id(genesis, self.source, result.chain, self.sequence);
+        if id != self.outcome.id || self.receipt.hash() != self.outcome.transaction {
+            return Err(ProofFault::Transaction);
+        }
+        let count = u64::from(result.executed);
+        if !verify_outcome(result.outcomes, count, self.position, &self.outcome, &self.path) {
+            return Err(ProofFault::Outcome);
+        }
+        let (source, sequence) = (self.source, self.sequence);
+        Ok(Fact::Receipt { source, sequence, receipt: self.receipt, outcome: self.outcome })
     }
 }
 
@@ -217,6 +268,7 @@ impl Canonical for ProofFile {
                 check_count("path", proof.path.len(), 0, DEPTH_MAX)
             }
             Proof::Absence(proof) => check_count("path.steps", proof.path.steps.len(), 0, ID_BITS),
+            Proof::Receipt(proof) => check_count("path", proof.path.len(), 0, OUTCOME_PATH_MAX),
             Proof::Supply(_) => Ok(()),
         }
     }

@@ -24,8 +24,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use chain::{Archive, Located, RowFault};
-use ledger::proofs::{CertifiedResult, OutcomeProof, Proof, ProofFile, outcome_path};
-use ledger::values::{Canonical as _, Height, Sequential, TransactionId, WalletId};
+use ledger::proofs::{CertifiedResult, OutcomeProof, Proof, ProofFile, ReceiptProof, outcome_path};
+use ledger::values::{Canonical as _, GenesisHash, Height, Sequential, TransactionId, WalletId};
 use storage::{Reader, Table};
 use tokio::time::Instant;
 
@@ -54,13 +54,14 @@ pub(crate) const PROOF_WAIT_MS: u64 = 5_000;
 pub(crate) async fn transaction(State(edge): State<Edge>, place: Place) -> Result<Response, Refusal> {
     let id: TransactionId = place.get("id")?;
     let hosted = edge.candidates(None)?;
+    let genesis = edge.genesis();
     let found = edge.find(&hosted, move |archive, at| {
         let Some(located) = archive.locate(id)? else { return Ok(None) };
         let height = located.height;
-        Ok(Some((at.chain(), outcome_proof(archive, located)?.ok_or(height))))
+        Ok(Some((at.chain(), outcome_proof(archive, genesis, located)?.ok_or(height))))
     });
     match found.await? {
-        Some((_, Ok(proof))) => Ok(file(&edge, Proof::Outcome(proof))),
+        Some((_, Ok(proof))) => Ok(file(&edge, proof)),
         Some((chain, Err(height))) => Err(not_certified(&edge, edge.chain(chain)?, height)),
         None => Err(super::transactions::unknown()),
     }
@@ -152,16 +153,21 @@ fn file(edge: &Edge, proof: Proof) -> Response {
     ([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], file.encode()).into_response()
 }
 
-/// The proof of an outcome; `None` while no certificate that is stored here covers it.
+/// The proof of the outcome of a transaction or of a receipt; `None` while no certificate that is stored here covers it.
 fn outcome_proof<R: Reader + ?Sized>(
     archive: &Archive<'_, R>,
+    genesis: GenesisHash,
     located: Located,
-) -> Result<Option<OutcomeProof>, RowFault> {
+) -> Result<Option<Proof>, RowFault> {
     let Located { height, outcome, leaf, outcomes } = located;
     let position = leaf as u64;
     let Some(certified) = archive.certified_result(height)? else { return Ok(None) };
     let missing = |table| RowFault::Missing { table };
     let path = outcome_path(&outcomes, position, &Sequential).ok_or(missing(Table::Outcomes))?;
+    if let Some((source, sequence, receipt)) = archive.receipt(genesis, outcome.id, height)? {
+        let proof = ReceiptProof { source, sequence, receipt, outcome, position, path, certified };
+        return Ok(Some(Proof::Receipt(proof)));
+    }
     let transaction = archive.transaction(height, outcome.index)?.ok_or(missing(Table::Batches))?;
-    Ok(Some(OutcomeProof { transaction, outcome, position, path, certified }))
+    Ok(Some(Proof::Outcome(OutcomeProof { transaction, outcome, position, path, certified })))
 }

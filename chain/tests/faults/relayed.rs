@@ -1,0 +1,299 @@
+//! Receipts between two shards: what one has certified, the other executes once, whoever brings it.
+
+use bytes::Bytes;
+use chain::config::BUNDLES_PER_SOURCE_MAX;
+use chain::{Answer, Archive, Frame, Input, Question, Turn, next_bundle, sent_counts};
+use ledger::records::receipt::receipt_id;
+use ledger::records::{Bundle, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening};
+use ledger::rules::ParentFacts;
+use ledger::values::{Amount, Canonical as _, ChainId, Currency, Height, SecretKey, View, WalletId};
+use storage::{Table, key};
+
+use crate::rig::{Bank, FAULTY, HONEST};
+
+const HERE: ChainId = ChainId(0);
+const THERE: ChainId = ChainId(1);
+
+/// Two shards of one network, each as one honest bank sees it.
+struct Shards {
+    here: Bank,
+    there: Bank,
+    tip_here: ParentFacts,
+    tip_there: ParentFacts,
+    sequence: u64,
+}
+
+/// A block of these transactions becomes final on `bank`.
+fn run(bank: &mut Bank, tip: &mut ParentFacts, sequence: &mut u64, transactions: Vec<Transaction>) {
+    *sequence += 1;
+    bank.now.wall.0 += 50;
+    bank.now.elapsed_ms += 50;
+    let mut batches = Vec::new();
+    if !transactions.is_empty() {
+        let (digest, batch) = bank.sealed(FAULTY, *sequence, transactions);
+        bank.batch(FAULTY, &batch);
+        batches.push((digest, batch.weight()));
+    }
+    let mut block = bank.block(tip, &batches);
+    let claimable = bank.executor.state().head();
+    block.header.claim = ledger::records::Claim { height: claimable.height, result: claimable.result };
+    bank.frame(FAULTY, &Frame::Block(Box::new(block.clone())));
+    bank.finalize(&block);
+    assert_eq!(bank.chain.status().executed_height, block.header.height);
+    *tip = bank.facts(&block);
+}
+
+impl Shards {
+    /// The bank's wallet on the first shard holds 1,000 fen.
+    fn new() -> Self {
+        let (here, there) = (Bank::shard(0), Bank::shard(1));
+        let (tip_here, tip_there) = (here.genesis_facts, there.genesis_facts);
+        let mut shards = Self { here, there, tip_here, tip_there, sequence: 0 };
+        let issue = shards.here.issue(1, 1_000);
+        shards.run_here(vec![issue]);
+        shards
+    }
+
+    fn run_here(&mut self, transactions: Vec<Transaction>) {
+        run(&mut self.here, &mut self.tip_here, &mut self.sequence, transactions);
+    }
+
+    fn run_there(&mut self, transactions: Vec<Transaction>) {
+        run(&mut self.there, &mut self.tip_there, &mut self.sequence, transactions);
+    }
+
+    /// A wallet that is at home on the second shard, opened there or not.
+    fn payee(&mut self, open: bool) -> WalletId {
+        let policy = Policy::single(SecretKey::from_seed([77; 32]).public_key()).hash();
+        let two = std::num::NonZeroU16::new(2).unwrap();
+        let id = |salt: u8| WalletId::derive(self.here.genesis(), Currency(*b"CNY"), policy, &[salt; 16]);
+        let salt = (0..=u8::MAX).find(|salt| id(*salt).shard(two) == 1).unwrap();
+        let wallet = id(salt);
+        if open {
+            let opening = WalletOpening { policy, salt: [salt; 16], tier: Tier::One };
+            let content = self.there.unsigned(1, 1, Operation::OpenWallets { wallets: vec![opening] });
+            let opened = self.there.sign(1, content);
+            self.run_there(vec![opened]);
+        }
+        wallet
+    }
+
+    /// Pays from the first shard, and lets the result be certified.
+    fn pay(&mut self, nonce: u64, payee: WalletId, fen: u64) {
+        let payments = vec![Payment { payee, amount: Amount::from_fen(fen) }];
+        let content = self.here.unsigned(1, nonce, Operation::Pay { payments });
+        let payment = self.here.sign(1, content);
+        self.run_here(vec![payment]);
+        self.run_here(Vec::new());
+    }
+
+    /// What the relay makes of the first shard's store.
+    fn bundle(&self, first: u64) -> Option<Bundle> {
+        let certified = self.here.chain.status().certified_height;
+        next_bundle(self.here.store.as_ref(), THERE, first, certified).unwrap()
+    }
+
+    /// The second shard finalizes a block of these bundles.
+    fn order(&mut self, bundles: &[Bundle]) {
+        self.there.now.wall.0 += 50;
+        let block = self.there.block_of_bundles(&self.tip_there, bundles);
+        self.there.frame(FAULTY, &Frame::Block(Box::new(block.clone())));
+        self.there.finalize(&block);
+        assert_eq!(self.there.chain.status().executed_height, block.header.height);
+        self.tip_there = self.there.facts(&block);
+    }
+
+    fn balance_there(&self, wallet: WalletId) -> u64 {
+        let found = Archive::new(self.there.store.as_ref()).wallet(wallet).unwrap();
+        found.map_or(0, |(_, record)| record.value().fen())
+    }
+}
+
+fn relayed(bundle: &Bundle) -> Input {
+    Input::Relayed { bundle: Bytes::from(bundle.encode()) }
+}
+
+#[test]
+fn a_relayed_bundle_is_proposed_durable_and_executed_once() {
+    let mut shards = Shards::new();
+    let payee = shards.payee(true);
+    assert!(shards.bundle(0).is_none(), "nothing was sent");
+    shards.pay(1, payee, 300);
+    assert_eq!(sent_counts(shards.here.store.as_ref(), Height(3)).unwrap(), [(THERE, 1)]);
+    let bundle = shards.bundle(0).unwrap();
+    assert!(shards.bundle(1).is_none(), "nothing more was sent");
+    let there = &mut shards.there;
+    there.give(relayed(&bundle));
+    // Twice, and by a peer too: one bundle.
+    there.give(relayed(&bundle));
+    there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
+    assert_eq!(there.chain.status().bundles, 1);
+
+    there.hold_disk = true;
+    let turn = Turn {
+        view: View(shards.tip_there.view.0 + 1),
+        leader: there.seat(HONEST),
+        parent: shards.tip_there.digest,
+    };
+    there.pass(1_000);
+    let (ticket, seen) = there.ask(Question::Propose { turn });
+    assert_eq!(seen.answer(ticket), None, "not on disk yet");
+    let Some(Answer::Proposal(digest)) = there.release().answer(ticket) else { panic!() };
+    let seen = there.give(Input::Disseminate { digest, to: None });
+    let brings = |frame: &Frame| matches!(frame, Frame::Bundle(bytes) if **bytes == bundle.encode());
+    assert_eq!(
+        seen.sent.iter().filter(|(_, frame)| brings(frame)).count(),
+        3,
+        "with the block, to every peer"
+    );
+    let stored = Archive::new(there.store.as_ref()).bundle(bundle.digest(there.genesis())).unwrap();
+    assert_eq!(stored.as_ref(), Some(&bundle));
+    let block = Archive::new(there.store.as_ref()).block(digest).unwrap().unwrap();
+    there.finalize(&block);
+    shards.tip_there = shards.there.facts(&block);
+    assert_eq!(shards.balance_there(payee), 300);
+    let id = receipt_id(shards.here.genesis(), HERE, THERE, 0);
+    let located = Archive::new(shards.there.store.as_ref()).locate(id).unwrap().unwrap();
+    assert!(located.outcome.is_applied());
+
+    // The same receipts again change nothing, and nothing of them is kept.
+    shards.there.give(relayed(&bundle));
+    assert_eq!(shards.there.chain.status().bundles, 0);
+    let height = shards.there.chain.status().executed_height;
+    shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
+    shards.run_there(Vec::new());
+    assert_eq!(shards.there.chain.status().executed_height, height.next());
+    assert_eq!(shards.balance_there(payee), 300);
+}
+
+#[test]
+fn a_voter_waits_for_a_bundle_and_asks_for_it() {
+    let mut shards = Shards::new();
+    let payee = shards.payee(true);
+    shards.pay(1, payee, 300);
+    let bundle = shards.bundle(0).unwrap();
+    let there = &mut shards.there;
+    let block = there.block_of_bundles(&shards.tip_there, std::slice::from_ref(&bundle));
+    let (ticket, seen) = there.may_vote_for(&block);
+    assert_eq!(seen.answer(ticket), None);
+    let digest = bundle.digest(there.genesis());
+    let seen = there.pass(100);
+    let asks = |frame: &Frame| matches!(frame, Frame::RequestBundle(found) if *found == digest);
+    assert!(seen.sent.iter().any(|(_, frame)| asks(frame)));
+    there.hold_disk = true;
+    let seen = there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
+    assert_eq!(seen.answer(ticket), None, "not on disk yet");
+    assert_eq!(there.release().answer(ticket), Some(Answer::Verdict(true)));
+    let rows = there.rows(Table::Bundles);
+    assert_eq!(rows, [(digest.0.to_vec(), bundle.encode())], "durable before the vote");
+
+    // Power is lost here: the block goes on from disk.
+    there.restart();
+    there.finalize(&block);
+    assert_eq!(shards.balance_there(payee), 300);
+    let seen = shards.there.frame(2, &Frame::RequestBundle(digest));
+    assert_eq!(seen.served.len(), 1, "others may ask for it");
+}
+
+#[test]
+fn a_forged_bundle_is_never_voted_for() {
+    let mut shards = Shards::new();
+    let payee = shards.payee(true);
+    shards.pay(1, payee, 300);
+    let mut forged = shards.bundle(0).unwrap();
+    forged.total_before = 7;
+    let there = &mut shards.there;
+    let seen = there.frame(FAULTY, &Frame::Bundle(Bytes::from(forged.encode())));
+    assert!(seen.distrusts(FAULTY));
+    assert_eq!(there.chain.status().bundles, 0);
+    let block = there.block_of_bundles(&shards.tip_there, &[forged]);
+    assert_eq!(there.verdict(&block), Some(false));
+    let seen = there.frame(2, &Frame::Bundle(Bytes::from_static(b"nonsense")));
+    assert!(seen.distrusts(2));
+    assert!(there.rows(Table::Bundles).is_empty());
+}
+
+#[test]
+fn a_refused_credit_comes_back_and_is_found() {
+    let mut shards = Shards::new();
+    let nobody = shards.payee(false);
+    shards.pay(1, nobody, 300);
+    assert_eq!(shards.here.balance(1), 700);
+    let bundle = shards.bundle(0).unwrap();
+    shards.there.give(relayed(&bundle));
+    shards.order(&[bundle]);
+    shards.run_there(Vec::new());
+    let id = receipt_id(shards.here.genesis(), HERE, THERE, 0);
+    let located = Archive::new(shards.there.store.as_ref()).locate(id).unwrap().unwrap();
+    assert_eq!(located.outcome.rejection(), Some(Rejection::PayeeUnknown));
+    let certified = shards.there.chain.status().certified_height;
+    let back = next_bundle(shards.there.store.as_ref(), HERE, 0, certified).unwrap().unwrap();
+    shards.here.give(relayed(&back));
+    shards.here.now.wall.0 += 50;
+    let block = shards.here.block_of_bundles(&shards.tip_here, &[back]);
+    shards.here.frame(FAULTY, &Frame::Block(Box::new(block.clone())));
+    shards.here.finalize(&block);
+    assert_eq!(shards.here.balance(1), 1_000);
+    let archive = Archive::new(shards.here.store.as_ref());
+    let paid = archive.outcomes(Height(2)).unwrap().unwrap()[0].id;
+    let legs = archive.legs(paid, Height(2)).unwrap();
+    assert_eq!(legs.len(), 1);
+    let (leg, genesis) = (legs[0], shards.here.genesis());
+    assert_eq!((leg.part, leg.destination, leg.sequence, leg.payee), (0, THERE, 0, nobody));
+    assert_eq!((leg.credit_id(genesis, HERE), leg.refund), (id, Some(0)));
+    let refund = archive.locate(leg.refund_id(genesis, HERE).unwrap()).unwrap().unwrap();
+    assert!(refund.outcome.is_applied());
+    assert_eq!(
+        shards.here.rows(Table::Refunds),
+        [(key::receipt(THERE.0, 0).to_vec(), key::sequence(0).to_vec())]
+    );
+}
+
+#[test]
+fn receipts_keep_their_order_over_many_bundles() {
+    let mut shards = Shards::new();
+    let payee = shards.payee(true);
+    for nonce in 1..=6 {
+        shards.pay(nonce, payee, nonce);
+    }
+    let bundles: Vec<Bundle> = [0, 2, 5].map(|first| shards.bundle(first).unwrap()).to_vec();
+    // The first ends at the last receipt: the others begin inside it, and bring nothing new after it.
+    assert_eq!(bundles.iter().map(|bundle| bundle.receipts.len()).collect::<Vec<_>>(), [6, 4, 1]);
+    for bundle in bundles.iter().rev() {
+        shards.there.give(relayed(bundle));
+    }
+    assert_eq!(shards.there.chain.status().bundles, 3);
+    shards.there.pass(1_000);
+    let turn = Turn {
+        view: View(shards.tip_there.view.0 + 1),
+        leader: shards.there.seat(HONEST),
+        parent: shards.tip_there.digest,
+    };
+    let (ticket, seen) = shards.there.ask(Question::Propose { turn });
+    let Some(Answer::Proposal(digest)) = seen.answer(ticket) else { panic!() };
+    let block = Archive::new(shards.there.store.as_ref()).block(digest).unwrap().unwrap();
+    assert_eq!(block.body.bundles, [bundles[0].digest(shards.there.genesis())]);
+    shards.there.finalize(&block);
+    assert_eq!(shards.balance_there(payee), 1 + 2 + 3 + 4 + 5 + 6);
+    assert_eq!(shards.there.chain.status().bundles, 0, "the others are stale");
+    assert_eq!(shards.there.rows(Table::Bundles).len(), 1, "and gone from disk");
+}
+
+#[test]
+fn what_peers_send_unasked_is_bounded() {
+    let mut shards = Shards::new();
+    let payee = shards.payee(true);
+    for nonce in 1..=2 * BUNDLES_PER_SOURCE_MAX as u64 {
+        shards.pay(nonce, payee, nonce);
+        // Each is another bundle: from the first receipt to the newest.
+        let bundle = shards.bundle(0).unwrap();
+        shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
+    }
+    assert_eq!(shards.there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX);
+    // One that a block names is let in all the same.
+    let bundle = shards.bundle(0).unwrap();
+    let block = shards.there.block_of_bundles(&shards.tip_there, std::slice::from_ref(&bundle));
+    shards.there.may_vote_for(&block);
+    shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
+    assert_eq!(shards.there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX + 1);
+}

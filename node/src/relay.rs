@@ -1,0 +1,151 @@
+//! Carries receipts between the chains that this node hosts: a task for each chain that sends.
+//!
+//! - It reads stored, certified data and gives bundles to the destination's driver, as a peer would. Nothing depends on it running once, in
+//!   order or at all: every node that hosts both chains runs one, and a bundle that brings nothing new is passed over.
+//! - It goes on from what it has given already, and back to what the destination has executed when that does not move for
+//!   [`PATIENCE_MS`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chain::{Archive, RowFault, next_bundle, sent_counts};
+use ledger::values::{Canonical as _, ChainId, Height};
+use storage::Store;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::handle::ChainHandle;
+
+/// Bundles on their way from the relays to a chain's driver.
+pub(crate) const RELAYED_MAX: usize = 16;
+/// Bundles that are given to a destination before it is looked at again.
+const BUNDLES_PER_ROUND: usize = 4;
+/// How often a chain is looked at where nothing tells that it moved.
+const LOOK_MS: u64 = 500;
+/// How long a destination may take to execute what it was given, before it is given again.
+const PATIENCE_MS: u64 = 3_000;
+
+/// The way of bundles into a chain's driver.
+#[derive(Clone)]
+pub(crate) struct Inlet {
+    pub(crate) chain: ChainId,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) bundles: mpsc::Sender<Bytes>,
+}
+
+/// Starts a relay for each chain; they end when the node stops.
+pub(crate) fn start(
+    chains: &[ChainHandle],
+    inlets: &[Inlet],
+    stopped: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    let one = |source: &ChainHandle| {
+        let lines = inlets.iter().filter(|inlet| inlet.chain != source.chain()).cloned().map(Line::new);
+        let relay = Relay { source: source.clone(), lines: lines.collect() };
+        tokio::spawn(relay.run(stopped.clone()))
+    };
+    // One chain has nobody to talk to.
+    chains.iter().filter(|_| inlets.len() > 1).map(one).collect()
+}
+
+struct Relay {
+    source: ChainHandle,
+    lines: Vec<Line>,
+}
+
+/// What one destination was given.
+#[derive(Clone)]
+struct Line {
+    inlet: Inlet,
+    /// Receipts that it has executed, as last seen.
+    received: u64,
+    /// Receipts that it was given.
+    given: u64,
+    moved: Instant,
+}
+
+impl Relay {
+    async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let mut status = self.source.status.clone();
+        let mut seen = None;
+        loop {
+            let certified = status.borrow_and_update().chain.certified_height;
+            if seen != Some(certified) || self.lines.iter().any(|line| line.given > line.received) {
+                seen = Some(certified);
+                self.round(certified).await;
+            }
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                moved = status.wait_for(|status| Some(status.chain.certified_height) != seen) => {
+                    if moved.is_err() {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep(Duration::from_millis(LOOK_MS)) => {}
+            }
+        }
+    }
+
+    async fn round(&mut self, certified: Height) {
+        let (source, store) = (self.source.chain(), Arc::clone(&self.source.store));
+        let lines = self.lines.clone();
+        let made = tokio::task::spawn_blocking(move || make(source, store.as_ref(), lines, certified)).await;
+        match made {
+            Ok(Ok(made)) => {
+                for (line, (next, bundles)) in self.lines.iter_mut().zip(made) {
+                    *line = next;
+                    for bundle in bundles {
+                        // A chain that has stopped takes no more.
+                        let _stopped = line.inlet.bundles.send(bundle).await.is_err();
+                    }
+                }
+            }
+            Ok(Err(fault)) => {
+                tracing::warn!(chain = source.0, %fault, "the relay could not read; it tries again");
+            }
+            Err(fault) => tracing::error!(chain = source.0, %fault, "the relay panicked; it tries again"),
+        }
+    }
+}
+
+/// The next bundles for each destination.
+fn make(
+    source: ChainId,
+    store: &dyn Store,
+    lines: Vec<Line>,
+    certified: Height,
+) -> Result<Vec<(Line, Vec<Bytes>)>, RowFault> {
+    let sent = sent_counts(store, certified)?;
+    let now = Instant::now();
+    let one = |mut line: Line| {
+        let chain = line.inlet.chain;
+        let sent = sent.iter().find(|(destination, _)| *destination == chain).map_or(0, |(_, count)| *count);
+        let mut bundles = Vec::new();
+        if sent > line.received {
+            let head = Archive::new(line.inlet.store.as_ref()).head()?;
+            let received = head.map_or(0, |head| head.supply.pair(source).received.count);
+            if received > line.received {
+                (line.received, line.moved) = (received, now);
+            }
+            let is_stuck = now.duration_since(line.moved) > Duration::from_millis(PATIENCE_MS);
+            if line.given < received || (is_stuck && line.given > received) {
+                (line.given, line.moved) = (received, now);
+            }
+            while line.given < sent && bundles.len() < BUNDLES_PER_ROUND {
+                let Some(bundle) = next_bundle(store, chain, line.given, certified)? else { break };
+                line.given = line.given.saturating_add(bundle.receipts.len() as u64);
+                bundles.push(Bytes::from(bundle.encode()));
+            }
+        }
+        Ok((line, bundles))
+    };
+    lines.into_iter().map(one).collect()
+}
+
+impl Line {
+    fn new(inlet: Inlet) -> Self {
+        Self { inlet, received: 0, given: 0, moved: Instant::now() }
+    }
+}
