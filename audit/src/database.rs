@@ -1,4 +1,4 @@
-//! Blocks, batches and certificates out of a database, as [`storage::Reader`] shows it.
+//! Blocks, batches, bundles and certificates out of a database, as [`storage::Reader`] shows it.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -67,15 +67,26 @@ impl<'a> DatabaseSource<'a> {
         Ok(())
     }
 
-    fn read(&self, height: Height, digest: BlockDigest) -> Result<(Block, Vec<Vec<u8>>), AuditError> {
+    fn read(
+        &self,
+        height: Height,
+        digest: BlockDigest,
+        certificate: Option<Vec<u8>>,
+    ) -> Result<AuditBlock, AuditError> {
         let bytes = self.reader.get(Table::Blocks, &digest.0)?;
         let bytes = bytes.ok_or_else(|| self.missing(height, Table::Blocks))?;
         let block = Block::decode(&bytes)
             .map_err(|fault| self.found(height, Finding::RowDamaged { table: Table::Blocks, fault }))?;
-        let keys: Vec<&[u8]> = block.body.batches.iter().map(|digest| digest.0.as_slice()).collect();
-        let batches: Option<Vec<Vec<u8>>> =
-            self.reader.multi_get(Table::Batches, &keys)?.into_iter().collect();
-        Ok((block, batches.ok_or_else(|| self.missing(height, Table::Batches))?))
+        let contents = |table, keys: Vec<&[u8]>| -> Result<Vec<Vec<u8>>, AuditError> {
+            let rows: Option<Vec<Vec<u8>>> = self.reader.multi_get(table, &keys)?.into_iter().collect();
+            rows.ok_or_else(|| self.missing(height, table))
+        };
+        let body = &block.body;
+        let batches =
+            contents(Table::Batches, body.batches.iter().map(|digest| digest.0.as_slice()).collect())?;
+        let bundles =
+            contents(Table::Bundles, body.bundles.iter().map(|digest| digest.0.as_slice()).collect())?;
+        Ok(AuditBlock { filed: Some(digest), block, batches, bundles, certificate })
     }
 }
 
@@ -87,10 +98,10 @@ impl Source for DatabaseSource<'_> {
         let (mut page, mut bytes) = (Vec::new(), 0_usize);
         while bytes < PAGE_BYTES {
             let Some((height, (digest, certificate))) = self.ahead.pop_first() else { break };
-            let (block, batches) = self.read(height, digest)?;
-            bytes = bytes.saturating_add(batches.iter().map(Vec::len).sum());
+            let block = self.read(height, digest, certificate)?;
+            bytes = bytes.saturating_add(block.weight());
             self.next = height.next();
-            page.push(AuditBlock { filed: Some(digest), block, batches, certificate });
+            page.push(block);
         }
         Ok(page)
     }

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use ledger::proofs::FinalityFault;
-use ledger::rules::{BatchFault, BlockFault, ExecutionFault};
+use ledger::records::Counter;
+use ledger::rules::{BatchFault, BlockFault, BundleFault, ExecutionFault};
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Epoch, Hash, Height, ResultHash, Slot,
-    TransactionId, WalletId,
+    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Currency, Epoch, Hash, Height, OutboxRoot,
+    ResultHash, Slot, TransactionId, WalletId,
 };
 use storage::Table;
 
@@ -49,6 +50,73 @@ pub enum Finding {
     BatchTwice {
         /// The batch.
         digest: BatchDigest,
+    },
+    /// A bundle breaks a rule.
+    #[error("bundle {position} is invalid: {fault}")]
+    Bundle {
+        /// Its place in the block.
+        position: u32,
+        /// The rule.
+        fault: BundleFault,
+    },
+    /// The other chain has certified two histories: a bundle stands on other receipts than those that were executed here.
+    #[error(
+        "the bundle from receipt {first} of chain {source_chain} on stands on receipts with root {shown}, \
+         those executed here have root {computed}"
+    )]
+    OtherReceipts {
+        /// The chain that sent them.
+        source_chain: ChainId,
+        /// Number of the bundle's first receipt.
+        first: u64,
+        /// Root over the receipts before it, as the bundle shows it.
+        shown: Hash,
+        /// Root over the receipts that were executed.
+        computed: Hash,
+    },
+    /// Receipts were executed that the other chain has not sent.
+    #[error(
+        "receipts {first} to {last} of chain {source_chain} were executed under outbox root {shown} of its height \
+         {source_height}, the replay of that chain computes {computed}"
+    )]
+    NotSent {
+        /// The chain that should have sent them.
+        source_chain: ChainId,
+        /// Number of the bundle's first receipt.
+        first: u64,
+        /// Number of its last one.
+        last: u64,
+        /// The height of the result in the bundle.
+        source_height: Height,
+        /// The outbox root of that result.
+        shown: OutboxRoot,
+        /// By the replay of the other chain.
+        computed: OutboxRoot,
+    },
+    /// More was received than was sent.
+    #[error(
+        "chain {source_chain} has sent {} receipts of {} fen here, {} of {} fen were received",
+        sent.count, sent.total, received.count, received.total
+    )]
+    Pair {
+        /// The chain that sent.
+        source_chain: ChainId,
+        /// By that chain.
+        sent: Counter,
+        /// By this one.
+        received: Counter,
+    },
+    /// The chains of a currency do not hold what was issued.
+    #[error(
+        "of {currency}, {held} fen are held or under way on all chains, {issued} fen were issued and not redeemed"
+    )]
+    Supply {
+        /// The currency.
+        currency: Currency,
+        /// Holdings and what is between the chains.
+        held: i128,
+        /// Issued less redeemed.
+        issued: i128,
     },
     /// A transaction's signature is not valid.
     #[error("transaction {transaction} has an invalid signature")]
@@ -155,6 +223,25 @@ pub enum Place {
         index: u32,
         /// Position in the transaction.
         part: u16,
+    },
+    /// A receipt that was sent.
+    #[error("receipt {sequence} for chain {destination}")]
+    Receipt {
+        /// To which chain.
+        destination: ChainId,
+        /// Its number.
+        sequence: u64,
+    },
+    /// The trees over everything that was sent.
+    #[error("the outboxes")]
+    Outboxes,
+    /// The refund that answered a credit.
+    #[error("the refund of receipt {sequence} for chain {destination}")]
+    Refund {
+        /// To which chain the credit was sent.
+        destination: ChainId,
+        /// The credit's number.
+        sequence: u64,
     },
     /// A wallet.
     #[error("wallet {0}")]

@@ -1,16 +1,21 @@
 //! The third stage: the production ledger executes every block again, and every result that a block claims is compared
-//! with the one computed here.
+//! with the one computed here. Receipts of other chains must stand on those that were executed before them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ledger::records::{Claim, GenesisSpec, HeightResult, HistoryEntry, Operation, Outcome, Record};
-use ledger::state::{ChainState, StateHead};
-use ledger::values::{BlockDigest, ChainId, Height, ResultHash, WalletId};
+use ledger::records::outcome::APPLIED;
+use ledger::records::{
+    Bundle, Claim, GenesisSpec, HeightResult, HistoryEntry, Operation, Outcome, Receipt, Record,
+};
+use ledger::state::outbox::{RECEIPTS_TAG, receipt_leaf};
+use ledger::state::{ChainState, Execution, Outbox, PassedOver, ReceivedReceipt, SentReceipt, StateHead};
+use ledger::values::{AppendTree, BlockDigest, ChainId, Height, ResultHash, WalletId};
 
 use crate::cores::Cores;
 use crate::difference::{Difference, Finding};
 use crate::error::AuditError;
+use crate::journal::Arrival;
 use crate::records::Records;
 use crate::report::Tally;
 use crate::verify::VerifiedBlock;
@@ -29,6 +34,12 @@ pub(crate) struct ExecutedBlock {
     pub(crate) outcomes: Vec<Outcome>,
     /// Movements with the wallets they belong to.
     pub(crate) history: Vec<(WalletId, HistoryEntry)>,
+    pub(crate) sent: Vec<SentReceipt>,
+    /// What was sent to every chain so far, where this height sent something.
+    pub(crate) outboxes: Option<Vec<Outbox>>,
+    pub(crate) received: Vec<ReceivedReceipt>,
+    /// Where the executed bundles came from.
+    pub(crate) arrivals: Vec<Arrival>,
     pub(crate) tally: Tally,
 }
 
@@ -37,6 +48,8 @@ pub(crate) struct Executor {
     state: ChainState,
     records: Records,
     results: BTreeMap<Height, ResultHash>,
+    /// Over the receipts that were executed, by the chain that sent them.
+    arrived: BTreeMap<ChainId, AppendTree>,
     cores: Arc<Cores>,
 }
 
@@ -51,7 +64,7 @@ impl Executor {
         let mut records = Records::default();
         records.apply(writes);
         let results = BTreeMap::from([(Height(0), state.head().result)]);
-        Ok((Self { state, records, results, cores }, result))
+        Ok((Self { state, records, results, arrived: BTreeMap::new(), cores }, result))
     }
 
     pub(crate) const fn head(&self) -> &StateHead {
@@ -68,10 +81,13 @@ impl Executor {
         let found = |finding| AuditError::from(Difference { chain, height, finding });
         let claim = verified.block.header.claim;
         self.check_claim(height, claim).map_err(|finding| found(*finding))?;
+        let (batches, bundles) = (&verified.batches, &verified.bundles);
         let executed =
-            self.state.execute(&self.records, &verified.block, &verified.batches, self.cores.as_ref());
+            self.state.execute(&self.records, &verified.block, batches, bundles, self.cores.as_ref());
         let execution = executed.map_err(|fault| found(Finding::Execution(Box::new(fault))))?;
-        let tally = tally(&verified, &execution.outcomes, execution.skipped.len());
+        let arrivals = self.arrive(height, bundles, &execution.passed_over);
+        let arrivals = arrivals.map_err(|finding| found(*finding))?;
+        let tally = tally(&verified, &execution);
         self.results.insert(height, execution.result_hash);
         self.records.apply(execution.writes);
         let history = execution.history.into_iter().filter_map(|entry| match self.records.get(entry.slot) {
@@ -85,8 +101,43 @@ impl Executor {
             history: history.collect(),
             result: execution.result,
             outcomes: execution.outcomes,
+            outboxes: (!execution.sent.is_empty()).then_some(execution.head.outboxes),
+            sent: execution.sent,
+            received: execution.received,
+            arrivals,
             tally,
         })
+    }
+
+    /// Whoever shows receipts shows all that came before them: here the same must have been executed. (Execution itself
+    /// compares how many there were, and what they add up to.)
+    fn arrive(
+        &mut self,
+        height: Height,
+        bundles: &[Bundle],
+        passed_over: &[(u32, PassedOver)],
+    ) -> Result<Vec<Arrival>, Box<Finding>> {
+        let mut arrivals = Vec::new();
+        for (bundle, position) in bundles.iter().zip(0_u32..) {
+            if passed_over.iter().any(|(passed, _)| *passed == position) {
+                continue;
+            }
+            let (source, first) = (bundle.source(), bundle.before.count);
+            let tree = self.arrived.entry(source).or_default();
+            if *tree != bundle.before {
+                let (shown, computed) = (bundle.before.root(RECEIPTS_TAG), tree.root(RECEIPTS_TAG));
+                return Err(Finding::OtherReceipts { source_chain: source, first, shown, computed }.into());
+            }
+            for receipt in &bundle.receipts {
+                // The bundle's own check has appended the same to the same.
+                let _fits = tree.append(RECEIPTS_TAG, receipt_leaf(receipt));
+            }
+            let result = &bundle.certified.result;
+            let receipts = bundle.receipts.len() as u64;
+            let (source_height, outbox) = (result.height, result.outbox);
+            arrivals.push(Arrival { height, source, first, receipts, source_height, outbox });
+        }
+        Ok(arrivals)
     }
 
     /// A claim must be the result computed here; results below it are settled.
@@ -108,14 +159,22 @@ impl Executor {
     }
 }
 
-fn tally(verified: &VerifiedBlock, outcomes: &[Outcome], skipped: usize) -> Tally {
+fn tally(verified: &VerifiedBlock, execution: &Execution) -> Tally {
+    let received = |is_counted: fn(&ReceivedReceipt) -> bool| {
+        execution.received.iter().filter(|received| is_counted(received)).count() as u64
+    };
     let mut tally = Tally {
         blocks: 1,
         batches: verified.batches.len() as u64,
-        skipped: skipped as u64,
+        skipped: execution.skipped.len() as u64,
+        bundles: verified.bundles.len() as u64,
+        receipts: execution.received.len() as u64,
+        refused: received(|received| received.code != APPLIED),
+        refunds: received(|received| matches!(received.receipt, Receipt::Refund { .. })),
+        sent: execution.sent.len() as u64,
         ..Tally::default()
     };
-    let mut outcomes = outcomes.iter().peekable();
+    let mut outcomes = execution.outcomes.iter().peekable();
     for (transaction, index) in verified.transactions().zip(0_u32..) {
         tally.transactions = tally.transactions.saturating_add(1);
         tally.signatures = tally.signatures.saturating_add(transaction.signatures.len() as u64);

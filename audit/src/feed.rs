@@ -1,4 +1,4 @@
-//! Blocks, batches and certificates from a node's feed. The results that the feed also carries are the node's word and are
+//! Blocks, batches, bundles and certificates from a node's feed. The results that the feed also carries are the node's word and are
 //! not even looked at.
 
 use api::Client;
@@ -51,6 +51,7 @@ impl FeedSource {
             filed: None,
             // Encoding again costs a thousandth of checking the signatures, and leaves one path for both sources.
             batches: read.batches.iter().map(|batch| batch.encode()).collect(),
+            bundles: read.bundles.iter().map(|bundle| bundle.encode()).collect(),
             block: read.block,
             certificate: read.certificate,
         }))
@@ -62,7 +63,7 @@ impl Source for FeedSource {
         let (mut page, mut bytes) = (Vec::new(), 0_usize);
         while page.len() < PAGE_BLOCKS_MAX && bytes < PAGE_BYTES {
             let Some(block) = self.next_block()? else { break };
-            bytes = bytes.saturating_add(block.batches.iter().map(Vec::len).sum());
+            bytes = bytes.saturating_add(block.weight());
             page.push(block);
         }
         Ok(page)

@@ -1,23 +1,27 @@
 //! # audit: a stranger replays the chain
 //!
-//! Reads blocks, batches and certificates, from a node's feed or out of a data directory, and trusts none of it: only the
-//! genesis file. Every signature, seal, link and certificate is verified, every block executed again by the production
-//! ledger, every claimed result compared, and of a database every stored row besides. The first thing that does not fit is
-//! named: chain, height, transaction or wallet, and both values.
+//! Reads blocks, batches, bundles and certificates, from a node's feed or out of a data directory, and trusts none of it: only
+//! the genesis file. Every signature, seal, link and certificate is verified, every block executed again by the production
+//! ledger, every claimed result compared, and of a database every stored row besides. When several chains were replayed, what
+//! one received is compared with what the other sent. The first thing that does not fit is
+//! named: chain, height, transaction, receipt or wallet, and both values.
 //!
 //! ```text
 //!  FeedSource ─┐
 //!              ├─▶ fetch ──▶ verify ──▶ execute ──▶ compare ──▶ Report │ Difference
-//! DatabaseSource ┘
+//! DatabaseSource ┘                                                │ one per chain
+//!                                                                 └─▶ compare_across ──▶ Across │ Difference
 //! ```
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | `replay.rs` | [`Replay`]: the four stages and what ties them together |
 //! | `source.rs` | [`Source`]: where blocks come from; `database.rs` and `feed.rs` are the two |
-//! | `verify.rs` | what is judged without state: links, bodies, seals, signatures, certificates |
+//! | `verify.rs` | what is judged without state: links, bodies, seals, bundles, signatures, certificates |
 //! | `execute.rs` | the ledger again, and the claims of blocks |
 //! | `records.rs` | the replay's own records in memory |
+//! | `journal.rs` | what is kept of a replayed chain for the comparison across chains |
+//! | `across.rs` | [`compare_across`]: receipts and supply between chains |
 //! | `stored.rs` | rows of each height against the replay's |
 //! | `stored_state.rs` | at the end: records, indexes, head and counts |
 //! | `difference.rs` | [`Difference`]: the finding, its place, both values |
@@ -29,17 +33,20 @@
 //!
 //! 1. The state comes from genesis and transactions alone; nothing stored or sent flows into it.
 //! 2. The difference that is reported is the one with the lowest height.
-//! 3. Memory holds the state's records and a bounded number of pages, whatever the length of the chain.
+//! 3. Memory holds the state's records, a bounded number of pages, and about 100 bytes for each height and other chain with which
+//!    receipts were exchanged there; otherwise it does not grow with the length of the chain.
 //! 4. The verdict does not depend on the number of threads.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod across;
 mod cores;
 mod database;
 mod difference;
 mod error;
 mod execute;
 mod feed;
+mod journal;
 mod records;
 mod replay;
 mod report;
@@ -48,12 +55,14 @@ mod stored;
 mod stored_state;
 mod verify;
 
+pub use across::{Across, CurrencySupply, Pair, compare_across};
 pub use cores::THREADS_MAX;
 pub use database::DatabaseSource;
 pub use difference::{Difference, Finding, Place, Value};
 pub use error::AuditError;
 pub use execute::UNCLAIMED_RESULTS_MAX;
 pub use feed::{BLOCKS_TO_CERTIFICATE_MAX, FeedSource};
+pub use journal::Journal;
 pub use replay::{PAGES_WAITING, Replay};
 pub use report::{Progress, Report, StoredRows, Tally};
 pub use source::{AuditBlock, PAGE_BLOCKS_MAX, PAGE_BYTES, Source};

@@ -21,6 +21,7 @@ use crate::cores::Cores;
 use crate::difference::{Difference, Finding};
 use crate::error::AuditError;
 use crate::execute::{ExecutedBlock, Executor};
+use crate::journal::Journal;
 use crate::report::{Progress, Report, StoredRows, Tally};
 use crate::source::{AuditBlock, Source};
 use crate::stored::StoredHeights;
@@ -50,6 +51,7 @@ struct Compared {
     certified_block: Height,
     certified_result: Height,
     rows: Option<StoredRows>,
+    journal: Journal,
 }
 
 impl Replay<'_> {
@@ -107,6 +109,7 @@ impl Replay<'_> {
             supply: head.supply.clone(),
             tally: compared.tally,
             stored: rows,
+            journal: compared.journal,
             threads,
             elapsed: started.elapsed(),
         })
@@ -123,14 +126,16 @@ impl Replay<'_> {
         if let Some(heights) = &mut heights {
             heights.compare_genesis(genesis)?;
         }
-        let mut tally = Tally::default();
+        let (mut tally, mut journal) = (Tally::default(), Journal::default());
+        journal.note(genesis, Vec::new());
         let (mut certified_block, mut certified_result) = (Height(0), Height(0));
         for page in pages {
-            let page = page?;
+            let mut page = page?;
             let mut height = 0;
-            for block in &page {
+            for block in &mut page {
                 height = block.result.height.0;
                 tally.add(&block.tally);
+                journal.note(&block.result, std::mem::take(&mut block.arrivals));
                 if block.is_certified {
                     tally.certificates = tally.certificates.saturating_add(1);
                     (certified_block, certified_result) = (block.result.height, block.claim.height);
@@ -141,7 +146,8 @@ impl Replay<'_> {
             }
             (self.progress)(Progress { height, height_end, payments: tally.payments });
         }
-        Ok(Compared { tally, certified_block, certified_result, rows: heights.map(|heights| heights.rows()) })
+        let rows = heights.map(|heights| heights.rows());
+        Ok(Compared { tally, certified_block, certified_result, rows, journal })
     }
 }
 

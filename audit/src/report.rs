@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use ledger::records::SupplyTerms;
 use ledger::values::{ChainId, GenesisHash, Height, ResultHash, StateRoot};
+use storage::Table;
+
+use crate::journal::Journal;
 
 /// What was replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +29,16 @@ pub struct Tally {
     pub payments: u64,
     /// Certificates verified.
     pub certificates: u64,
+    /// Bundles from other chains.
+    pub bundles: u64,
+    /// Receipts executed.
+    pub receipts: u64,
+    /// Of these, credits that were refused and sent back.
+    pub refused: u64,
+    /// Of these, refunds of what this chain had sent.
+    pub refunds: u64,
+    /// Receipts sent to other chains.
+    pub sent: u64,
 }
 
 impl Tally {
@@ -40,6 +53,11 @@ impl Tally {
         self.skipped = self.skipped.saturating_add(other.skipped);
         self.payments = self.payments.saturating_add(other.payments);
         self.certificates = self.certificates.saturating_add(other.certificates);
+        self.bundles = self.bundles.saturating_add(other.bundles);
+        self.receipts = self.receipts.saturating_add(other.receipts);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.refunds = self.refunds.saturating_add(other.refunds);
+        self.sent = self.sent.saturating_add(other.sent);
     }
 }
 
@@ -61,14 +79,45 @@ pub struct StoredRows {
     pub results: u64,
     /// Outcome lists, one per height from 1.
     pub outcomes: u64,
-    /// Places of transactions.
+    /// Places of transactions and of executed receipts.
     pub transactions: u64,
     /// Lines of wallets' histories.
     pub history: u64,
+    /// Receipts sent.
+    pub receipts: u64,
+    /// Outboxes, one row per height that sent something.
+    pub outboxes: u64,
+    /// Refunds received.
+    pub refunds: u64,
     /// State records.
     pub records: u64,
     /// Places of wallets.
     pub slots: u64,
+}
+
+impl StoredRows {
+    /// The count of a table whose rows are compared height by height; `None` for every other table.
+    pub(crate) const fn count_mut(&mut self, table: Table) -> Option<&mut u64> {
+        match table {
+            Table::Results => Some(&mut self.results),
+            Table::Outcomes => Some(&mut self.outcomes),
+            Table::Transactions => Some(&mut self.transactions),
+            Table::History => Some(&mut self.history),
+            Table::Receipts => Some(&mut self.receipts),
+            Table::Outboxes => Some(&mut self.outboxes),
+            Table::Refunds => Some(&mut self.refunds),
+            _ => None,
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        let blocks = self.results.saturating_add(self.outcomes).saturating_add(self.transactions);
+        let receipts = self.receipts.saturating_add(self.outboxes).saturating_add(self.refunds);
+        let state = self.history.saturating_add(self.records).saturating_add(self.slots);
+        blocks.saturating_add(receipts).saturating_add(state)
+    }
 }
 
 /// A replay in which everything fits.
@@ -96,6 +145,8 @@ pub struct Report {
     pub tally: Tally,
     /// What was compared with a database, where there was one.
     pub stored: Option<StoredRows>,
+    /// What the comparison with other chains needs of this one.
+    pub journal: Journal,
     /// Threads used.
     pub threads: usize,
     /// Time taken.

@@ -7,7 +7,7 @@ use crate::error::AuditError;
 
 /// Most blocks of a page.
 pub const PAGE_BLOCKS_MAX: usize = 512;
-/// A page ends with the block that reaches this many bytes of batches. About 16,000 payments: large groups for the
+/// A page ends with the block that reaches this many bytes of batches and bundles. About 16,000 payments: large groups for the
 /// signature check, and with the pages on their way through the stages still a bounded part of memory.
 pub const PAGE_BYTES: usize = 4 << 20;
 
@@ -20,8 +20,17 @@ pub struct AuditBlock {
     pub block: Block,
     /// Its batches, encoded, in the order of the body.
     pub batches: Vec<Vec<u8>>,
+    /// Its bundles, likewise.
+    pub bundles: Vec<Vec<u8>>,
     /// The certificate that makes exactly this block final, where the source has one.
     pub certificate: Option<Vec<u8>>,
+}
+
+impl AuditBlock {
+    /// Bytes of its batches and bundles: what fills a page.
+    pub(crate) fn weight(&self) -> usize {
+        self.batches.iter().chain(&self.bundles).map(Vec::len).sum()
+    }
 }
 
 /// Hands out final blocks from height 1 on, in order.

@@ -3,9 +3,11 @@
 //! Rows are compared as bytes, in bulk; only where they differ are they decoded, to name the field and both values.
 //! Missing rows show here; rows that nothing computed show in the counts at the end ([`crate::stored_state`]).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ledger::records::{HeightResult, HistoryEntry, Outcome};
+use ledger::records::{HeightResult, HistoryEntry, Outcome, Receipt};
+use ledger::state::{Outbox, SentReceipt};
 use ledger::values::{Canonical, ChainId, CodecError, Hash, Height, Strategy as _, WalletId};
 use storage::{Reader, Table, key};
 
@@ -17,6 +19,19 @@ use crate::report::StoredRows;
 
 /// Keys of one bulk read: enough to make it cheap, few enough to share a page among cores.
 const KEYS_PER_READ: usize = 2_048;
+
+/// Tables whose rows are compared height by height, in this order. Results last: where an outcome was changed, its row names
+/// the transaction and the result only a root.
+pub(crate) const COMPARED: [Table; 8] = [
+    Table::Heights,
+    Table::Outcomes,
+    Table::Transactions,
+    Table::History,
+    Table::Receipts,
+    Table::Outboxes,
+    Table::Refunds,
+    Table::Results,
+];
 
 /// Compares a database's rows with the replay's.
 pub(crate) struct StoredHeights<'a> {
@@ -41,6 +56,9 @@ enum Subject {
     Outcomes(Vec<Outcome>),
     Transaction(ledger::values::TransactionId),
     History(WalletId, HistoryEntry),
+    Sent(SentReceipt),
+    Outboxes,
+    Refund { destination: ChainId, sequence: u64 },
 }
 
 impl<'a> StoredHeights<'a> {
@@ -55,74 +73,30 @@ impl<'a> StoredHeights<'a> {
 
     /// Compares what is stored for height 0.
     pub(crate) fn compare_genesis(&mut self, result: &HeightResult) -> Result<(), AuditError> {
-        let row = key::height(0).to_vec();
-        let order = Expected {
-            height: Height(0),
-            key: row.clone(),
-            value: result.block.0.to_vec(),
-            subject: Subject::Digest,
-        };
-        self.compare(Table::Heights, vec![order])?;
-        let subject = Subject::Result(Box::new(result.clone()));
-        self.compare(
-            Table::Results,
-            vec![Expected { height: Height(0), key: row, value: result.encode(), subject }],
-        )?;
-        self.rows.results = self.rows.results.saturating_add(1);
-        Ok(())
+        let height = Height(0);
+        let (row, subject) = (key::height(0).to_vec(), Subject::Result(Box::new(result.clone())));
+        let mut rows = Rows::default();
+        rows.add(Table::Heights, height, row.clone(), result.block.0.to_vec(), Subject::Digest);
+        rows.add(Table::Results, height, row, result.encode(), subject);
+        self.compare_rows(rows)
     }
 
     /// Compares what is stored for these heights.
     pub(crate) fn compare_page(&mut self, page: Vec<ExecutedBlock>) -> Result<(), AuditError> {
-        let (mut order, mut results, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut transactions, mut history) = (Vec::new(), Vec::new());
+        let mut rows = Rows::default();
         for block in page {
-            let height = block.result.height;
-            let row = || key::height(height.0).to_vec();
-            order.push(Expected {
-                height,
-                key: row(),
-                value: block.digest.0.to_vec(),
-                subject: Subject::Digest,
-            });
-            for outcome in &block.outcomes {
-                let value = key::position(height.0, outcome.index).to_vec();
-                let subject = Subject::Transaction(outcome.id);
-                transactions.push(Expected { height, key: outcome.id.0.to_vec(), value, subject });
-            }
-            let value = encode_outcomes(&block.outcomes);
-            outcomes.push(Expected { height, key: row(), value, subject: Subject::Outcomes(block.outcomes) });
-            for (wallet, entry) in block.history {
-                let place = key::history(entry.slot.0, height.0, entry.index, entry.part).to_vec();
-                let value = entry.movement.encode();
-                history.push(Expected {
-                    height,
-                    key: place,
-                    value,
-                    subject: Subject::History(wallet, entry),
-                });
-            }
-            let value = block.result.encode();
-            results.push(Expected {
-                height,
-                key: row(),
-                value,
-                subject: Subject::Result(Box::new(block.result)),
-            });
+            rows.add_receipts(&block);
+            rows.add_block(block);
         }
-        let rows = &mut self.rows;
-        rows.results = rows.results.saturating_add(results.len() as u64);
-        rows.outcomes = rows.outcomes.saturating_add(outcomes.len() as u64);
-        rows.transactions = rows.transactions.saturating_add(transactions.len() as u64);
-        rows.history = rows.history.saturating_add(history.len() as u64);
-        // Results last: where an outcome was changed, its row names the transaction and the result only a root.
-        for (table, expected) in [
-            (Table::Heights, order),
-            (Table::Outcomes, outcomes),
-            (Table::Transactions, transactions),
-            (Table::History, history),
-            (Table::Results, results),
-        ] {
+        self.compare_rows(rows)
+    }
+
+    fn compare_rows(&mut self, mut rows: Rows) -> Result<(), AuditError> {
+        for table in COMPARED {
+            let expected = rows.0.remove(&table).unwrap_or_default();
+            if let Some(count) = self.rows.count_mut(table) {
+                *count = count.saturating_add(expected.len() as u64);
+            }
             self.compare(table, expected)?;
         }
         Ok(())
@@ -148,6 +122,59 @@ impl<'a> StoredHeights<'a> {
     }
 }
 
+/// Rows as the replay computes them, by table.
+#[derive(Default)]
+struct Rows(BTreeMap<Table, Vec<Expected>>);
+
+impl Rows {
+    fn add(&mut self, table: Table, height: Height, key: Vec<u8>, value: Vec<u8>, subject: Subject) {
+        self.0.entry(table).or_default().push(Expected { height, key, value, subject });
+    }
+
+    /// Order, outcomes, index, history and result of a height.
+    fn add_block(&mut self, block: ExecutedBlock) {
+        let height = block.result.height;
+        let row = || key::height(height.0).to_vec();
+        self.add(Table::Heights, height, row(), block.digest.0.to_vec(), Subject::Digest);
+        for outcome in &block.outcomes {
+            let value = key::position(height.0, outcome.index).to_vec();
+            let subject = Subject::Transaction(outcome.id);
+            self.add(Table::Transactions, height, outcome.id.0.to_vec(), value, subject);
+        }
+        let value = encode_outcomes(&block.outcomes);
+        self.add(Table::Outcomes, height, row(), value, Subject::Outcomes(block.outcomes));
+        for (wallet, entry) in block.history {
+            let place = key::history(entry.slot.0, height.0, entry.index, entry.part).to_vec();
+            let value = entry.movement.encode();
+            self.add(Table::History, height, place, value, Subject::History(wallet, entry));
+        }
+        let value = block.result.encode();
+        self.add(Table::Results, height, row(), value, Subject::Result(Box::new(block.result)));
+    }
+
+    /// Receipts that a height sent, the outboxes after it, and refunds that it received.
+    fn add_receipts(&mut self, block: &ExecutedBlock) {
+        let height = block.result.height;
+        for sent in &block.sent {
+            let place = key::receipt(sent.destination.0, sent.sequence).to_vec();
+            let value = [height.0.to_le_bytes().as_slice(), &sent.receipt.encode()].concat();
+            self.add(Table::Receipts, height, place, value, Subject::Sent(*sent));
+        }
+        if let Some(outboxes) = &block.outboxes {
+            let (place, value) = (key::height(height.0).to_vec(), encode_outboxes(outboxes));
+            self.add(Table::Outboxes, height, place, value, Subject::Outboxes);
+        }
+        for received in &block.received {
+            if let Receipt::Refund { credit: sequence, .. } = received.receipt {
+                let destination = received.source;
+                let place = key::receipt(destination.0, sequence).to_vec();
+                let value = key::sequence(received.sequence).to_vec();
+                self.add(Table::Refunds, height, place, value, Subject::Refund { destination, sequence });
+            }
+        }
+    }
+}
+
 impl Expected {
     /// Names the field that differs and both values.
     fn explain(&self, table: Table, stored: Option<&[u8]>) -> Finding {
@@ -162,6 +189,13 @@ impl Expected {
                 let place = Place::History { wallet: *wallet, index: entry.index, part: entry.part };
                 self.bytes(place, "movement", stored)
             }
+            Subject::Sent(sent) => self.explain_sent(sent, stored),
+            Subject::Outboxes => self.bytes(Place::Outboxes, "trees", stored),
+            Subject::Refund { destination, sequence } => {
+                let place = Place::Refund { destination: *destination, sequence: *sequence };
+                let stored = stored.map_or(Value::Absent, number);
+                Finding::Value { place, field: "number", stored, computed: number(&self.value) }
+            }
             Subject::Result(computed) => match stored.map(HeightResult::decode) {
                 None => Finding::RowMissing { table },
                 Some(Err(fault)) => Finding::RowDamaged { table, fault },
@@ -172,6 +206,19 @@ impl Expected {
                 Some(Err(fault)) => Finding::RowDamaged { table, fault },
                 Some(Ok(stored)) => explain_outcomes(&stored, computed),
             },
+        }
+    }
+
+    fn explain_sent(&self, sent: &SentReceipt, stored: Option<&[u8]>) -> Finding {
+        let place = Place::Receipt { destination: sent.destination, sequence: sent.sequence };
+        let found = stored.and_then(|bytes| bytes.split_first_chunk::<8>());
+        let found = found.and_then(|(_, receipt)| Receipt::decode(receipt).ok());
+        match found.map(|receipt| receipt.value()) {
+            Some(value) if value != sent.receipt.value() => {
+                let (stored, computed) = (Value::Money(value), Value::Money(sent.receipt.value()));
+                Finding::Value { place, field: "amount", stored, computed }
+            }
+            _ => self.bytes(place, "row", stored),
         }
     }
 
@@ -190,12 +237,29 @@ fn encode_outcomes(outcomes: &[Outcome]) -> Vec<u8> {
     bytes
 }
 
+/// The outboxes after a height as they are stored: their number, then of each the chain, the count of receipts, the number of
+/// peaks and the peaks, all little-endian.
+fn encode_outboxes(outboxes: &[Outbox]) -> Vec<u8> {
+    let mut bytes = (outboxes.len() as u64).to_le_bytes().to_vec();
+    for outbox in outboxes {
+        bytes.extend_from_slice(&outbox.chain.0.to_le_bytes());
+        bytes.extend_from_slice(&outbox.tree.count.to_le_bytes());
+        bytes.extend_from_slice(&(outbox.tree.peaks.len() as u64).to_le_bytes());
+        outbox.tree.peaks.iter().for_each(|peak| bytes.extend_from_slice(&peak.0));
+    }
+    bytes
+}
+
 fn decode_outcomes(bytes: &[u8]) -> Result<Vec<Outcome>, CodecError> {
     const MALFORMED: CodecError = CodecError::Malformed { value: "outcomes of a block" };
     let (count, rest) = bytes.split_first_chunk::<8>().ok_or(MALFORMED)?;
     let outcomes: Vec<Outcome> =
         rest.chunks(<Outcome as Canonical>::BYTES_MAX).map(Outcome::decode).collect::<Result<_, _>>()?;
     if outcomes.len() as u64 == u64::from_le_bytes(*count) { Ok(outcomes) } else { Err(MALFORMED) }
+}
+
+fn number(bytes: &[u8]) -> Value {
+    key::number(bytes).map_or_else(|| Value::Bytes(bytes.to_vec()), Value::Number)
 }
 
 fn position(bytes: &[u8]) -> Value {

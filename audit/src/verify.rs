@@ -1,13 +1,16 @@
 //! The second stage: everything that can be judged without state. Headers and their links, bodies, batches and their
-//! seals, every transaction signature, every certificate.
+//! seals, bundles and their proofs, every transaction signature, every certificate.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::proofs::{FinalityProof, verify_finality};
-use ledger::records::{Batch, Block, Transaction};
-use ledger::rules::block_validity::{check_batches, check_body, check_header, check_parent};
-use ledger::rules::{BatchFacts, BatchFault, ChainRules, ParentFacts, check_batch, check_signatures};
+use ledger::records::{Batch, Block, Bundle, Transaction};
+use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
+use ledger::rules::{
+    BatchFacts, BatchFault, BundleFacts, BundleFault, ChainRules, ParentFacts, check_batch, check_bundle,
+    check_signatures,
+};
 use ledger::values::{BatchDigest, BlockDigest, Canonical, Height, KeyCache, Strategy as _, TimestampMs};
 
 use crate::cores::Cores;
@@ -24,8 +27,15 @@ pub(crate) struct VerifiedBlock {
     pub(crate) digest: BlockDigest,
     pub(crate) block: Block,
     pub(crate) batches: Vec<Batch>,
+    pub(crate) bundles: Vec<Bundle>,
     /// Whether a certificate for exactly this block was verified.
     pub(crate) is_certified: bool,
+}
+
+/// Batches and bundles of a block, or what is wrong with each.
+struct Contents {
+    batches: Vec<Result<(BatchDigest, Batch), BatchFault>>,
+    bundles: Vec<Result<(BundleFacts, Bundle), BundleFault>>,
 }
 
 /// Verifies pages in order.
@@ -56,10 +66,10 @@ impl Verifier {
         let mut verified: Vec<VerifiedBlock> = Vec::with_capacity(page.len());
         let mut certificates = Vec::new();
         let mut first = None;
-        for (source, batches) in page.into_iter().zip(decoded) {
+        for (source, contents) in page.into_iter().zip(decoded) {
             let height = source.block.header.height;
             let certificate = source.certificate.clone();
-            match self.link(source, batches) {
+            match self.link(source, contents) {
                 Ok(block) => {
                     certificates.extend(certificate.map(|bytes| (verified.len(), block.digest, bytes)));
                     verified.push(block);
@@ -87,20 +97,23 @@ impl Verifier {
         }
     }
 
-    /// Decodes and checks all batches of a page at once; the results are grouped by block.
-    fn decode(&self, page: &[AuditBlock]) -> Vec<Vec<Result<(BatchDigest, Batch), BatchFault>>> {
-        let encoded: Vec<&[u8]> =
+    /// Decodes and checks all batches and bundles of a page at once; the results are grouped by block.
+    fn decode(&self, page: &[AuditBlock]) -> Vec<Contents> {
+        let batches: Vec<&[u8]> =
             page.iter().flat_map(|block| block.batches.iter().map(Vec::as_slice)).collect();
-        let mut decoded = self.cores.map(&encoded, 1, |bytes| decode_batch(&self.rules, bytes)).into_iter();
-        page.iter().map(|block| decoded.by_ref().take(block.batches.len()).collect()).collect()
+        let bundles: Vec<&[u8]> =
+            page.iter().flat_map(|block| block.bundles.iter().map(Vec::as_slice)).collect();
+        let mut batches = self.cores.map(&batches, 1, |bytes| decode_batch(&self.rules, bytes)).into_iter();
+        let mut bundles = self.cores.map(&bundles, 1, |bytes| decode_bundle(&self.rules, bytes)).into_iter();
+        let contents = |block: &AuditBlock| Contents {
+            batches: batches.by_ref().take(block.batches.len()).collect(),
+            bundles: bundles.by_ref().take(block.bundles.len()).collect(),
+        };
+        page.iter().map(contents).collect()
     }
 
-    /// Checks a block against its parent and its batches, and makes it the next parent.
-    fn link(
-        &mut self,
-        source: AuditBlock,
-        batches: Vec<Result<(BatchDigest, Batch), BatchFault>>,
-    ) -> Result<VerifiedBlock, Box<Finding>> {
+    /// Checks a block against its parent, its batches and its bundles, and makes it the next parent.
+    fn link(&mut self, source: AuditBlock, contents: Contents) -> Result<VerifiedBlock, Box<Finding>> {
         let AuditBlock { filed, block, .. } = source;
         let (header, body) = (&block.header, &block.body);
         let digest = header.digest(self.rules.genesis);
@@ -110,14 +123,19 @@ impl Verifier {
         check_header(&self.rules, header).map_err(Finding::Block)?;
         check_parent(header, &self.parent).map_err(Finding::Block)?;
         check_body(header, body).map_err(Finding::Block)?;
-        let mut valid = Vec::with_capacity(batches.len());
-        let mut facts = Vec::with_capacity(batches.len());
-        for (batch, position) in batches.into_iter().zip(0_u32..) {
+        let (mut batches, mut facts) = (Vec::new(), Vec::new());
+        for (batch, position) in contents.batches.into_iter().zip(0_u32..) {
             let (digest, batch) = batch.map_err(|fault| Finding::Batch { position, fault })?;
             facts.push(BatchFacts::of(digest, &batch));
-            valid.push(batch);
+            batches.push(batch);
         }
-        check_batches(header, body, &facts).map_err(Finding::Block)?;
+        let (mut bundles, mut bundle_facts) = (Vec::new(), Vec::new());
+        for (bundle, position) in contents.bundles.into_iter().zip(0_u32..) {
+            let (facts, bundle) = bundle.map_err(|fault| Finding::Bundle { position, fault })?;
+            bundle_facts.push(facts);
+            bundles.push(bundle);
+        }
+        check_contents(header, body, &facts, &bundle_facts).map_err(Finding::Block)?;
         self.ordered.retain(|_, expires| *expires >= header.timestamp);
         for batch in &facts {
             if self.ordered.insert(batch.digest, batch.expires).is_some() {
@@ -125,7 +143,7 @@ impl Verifier {
             }
         }
         self.parent = ParentFacts::of(header, self.rules.genesis);
-        Ok(VerifiedBlock { digest, block, batches: valid, is_certified: false })
+        Ok(VerifiedBlock { digest, block, batches, bundles, is_certified: false })
     }
 
     fn bad_signature(&mut self, blocks: &[VerifiedBlock]) -> Option<(usize, Height, Finding)> {
@@ -180,6 +198,11 @@ impl Verifier {
 fn decode_batch(rules: &ChainRules, bytes: &[u8]) -> Result<(BatchDigest, Batch), BatchFault> {
     let batch = Batch::decode(bytes)?;
     Ok((check_batch(rules, &batch)?, batch))
+}
+
+fn decode_bundle(rules: &ChainRules, bytes: &[u8]) -> Result<(BundleFacts, Bundle), BundleFault> {
+    let bundle = Bundle::decode(bytes)?;
+    Ok((check_bundle(rules, &bundle)?, bundle))
 }
 
 impl VerifiedBlock {

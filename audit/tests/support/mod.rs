@@ -1,4 +1,4 @@
-//! A chain made by the production ledger, block by block, stored as a node stores it. And its forgers.
+//! Chains made by the production ledger, block by block, stored as a node stores them. And their forgers.
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
@@ -7,16 +7,17 @@ use std::collections::VecDeque;
 use audit::{AuditBlock, AuditError, HEAD_ROW, Source};
 use ed25519_dalek::Signer as _;
 use genesis::dev::{Localnet, LocalnetPlan, OperatorSecrets, localnet};
-use ledger::proofs::{FinalityProof, consensus_namespace};
+use ledger::proofs::{CertifiedResult, FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, Claim, FeeBid, Nonce, Operation, Payment, Policy,
-    Tier, Transaction, TransactionContent, WalletOpening,
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Claim, FeeBid, Nonce, Operation, Payment,
+    Pending, Policy, Receipt, Tier, Transaction, TransactionContent, WalletOpening,
 };
-use ledger::state::{ChainState, Execution, MemoryReader, StateWrites};
+use ledger::state::outbox::{RECEIPTS_TAG, receipt_leaf};
+use ledger::state::{ChainState, Execution, MemoryReader, Outbox, StateWrites};
 use ledger::values::{
-    Amount, BlockDigest, Canonical as _, ChainId, Epoch, GenesisHash, Height, SecretKey, Sequential,
-    TimestampMs, ValidatorIndex, View, WalletId,
+    Amount, AppendTree, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
+    SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
 };
 use storage::{Durability, Identity, Store, Table, WriteSet, key};
 
@@ -32,13 +33,16 @@ pub struct Made {
     pub block: Block,
     pub digest: BlockDigest,
     pub batches: Vec<Batch>,
+    pub bundles: Vec<Bundle>,
     pub certificate: Vec<u8>,
     pub execution: Execution,
 }
 
 /// Makes a chain.
+#[derive(Clone)]
 pub struct Forge {
     pub network: Localnet,
+    pub chain: ChainId,
     pub genesis: GenesisHash,
     pub blocks: Vec<Made>,
     pub wallets: Vec<(SecretKey, WalletId)>,
@@ -56,15 +60,27 @@ pub struct Forge {
 }
 
 impl Forge {
-    /// A chain with `wallets` funded wallets.
+    /// The only chain of a network, with `wallets` funded wallets.
     pub fn new(wallets: usize) -> Self {
-        let network = localnet(&LocalnetPlan::new(4), &[7; 32]).unwrap();
-        let (state, writes, result) = ChainState::genesis(&network.spec, CHAIN).unwrap();
+        Self::of(localnet(&LocalnetPlan::new(4), &[7; 32]).unwrap(), CHAIN, wallets)
+    }
+
+    /// Both shards of a currency, each with `wallets` funded wallets.
+    pub fn shards(wallets: usize) -> [Self; 2] {
+        let mut plan = LocalnetPlan::new(4);
+        plan.chains = vec![(Currency(*b"CNY"), 0), (Currency(*b"CNY"), 1)];
+        let network = localnet(&plan, &[7; 32]).unwrap();
+        [Self::of(network.clone(), ChainId(0), wallets), Self::of(network, ChainId(1), wallets)]
+    }
+
+    fn of(network: Localnet, chain: ChainId, wallets: usize) -> Self {
+        let (state, writes, result) = ChainState::genesis(&network.spec, chain).unwrap();
         let mut records = MemoryReader::default();
         records.apply(&writes);
         let mut forge = Self {
             genesis: network.spec.hash(),
             network,
+            chain,
             blocks: Vec::new(),
             wallets: Vec::new(),
             genesis_writes: writes,
@@ -92,7 +108,7 @@ impl Forge {
         let bank = self.network.banks[0].operator.clone();
         let central = self.network.central_bank.clone();
         let (bank_wallet, central_wallet) = (self.operator_wallet(&bank), self.operator_wallet(&central));
-        let keys: Vec<SecretKey> = (0..wallets as u64).map(|number| secret(number + 1)).collect();
+        let keys: Vec<SecretKey> = self.at_home().take(wallets).collect();
         let mut transactions = Vec::new();
         for group in keys.chunks(OPENINGS) {
             let opening = |key: &SecretKey| WalletOpening {
@@ -112,15 +128,7 @@ impl Forge {
         for group in transactions.chunks(100) {
             self.make_block(group.to_vec());
         }
-        let currency = self.state.rules().currency;
-        self.wallets = keys
-            .into_iter()
-            .map(|key| {
-                let policy = Policy::single(key.public_key()).hash();
-                let id = WalletId::derive(self.genesis, currency, policy, &[0; 16]);
-                (key, id)
-            })
-            .collect();
+        self.wallets = keys.into_iter().map(|key| (key.clone(), self.wallet_of(&key))).collect();
         let payees: Vec<WalletId> = self.wallets.iter().map(|(_, id)| *id).collect();
         let mut transactions = Vec::new();
         for group in payees.chunks(OPENINGS) {
@@ -132,13 +140,28 @@ impl Forge {
         }
     }
 
+    fn wallet_of(&self, key: &SecretKey) -> WalletId {
+        let policy = Policy::single(key.public_key()).hash();
+        WalletId::derive(self.genesis, self.state.rules().currency, policy, &[0; 16])
+    }
+
+    /// Keys of wallets that are at home on this chain, without end.
+    fn at_home(&self) -> impl Iterator<Item = SecretKey> + '_ {
+        (1..).map(secret).filter(|key| self.state.rules().home(&self.wallet_of(key)) == self.chain)
+    }
+
+    /// A wallet that is at home on this chain and was never opened.
+    pub fn nobody(&self) -> WalletId {
+        self.wallet_of(&self.at_home().nth(self.wallets.len()).unwrap())
+    }
+
     /// A signed transaction with the wallet's next nonce.
     pub fn sign(&mut self, key: &SecretKey, wallet: WalletId, operation: Operation) -> Transaction {
         let sequence = self.sequences.entry(wallet).or_default();
         *sequence += 1;
         let content = TransactionContent {
             network: network_tag(self.genesis),
-            chain: CHAIN,
+            chain: self.chain,
             wallet,
             nonce: Nonce { lane: 0, sequence: *sequence },
             valid_until: TimestampMs(self.state.head().timestamp.0 + 600_000),
@@ -151,8 +174,12 @@ impl Forge {
 
     /// A payment of one yuan from wallet to wallet, by index.
     pub fn payment(&mut self, payer: usize, payee: usize, amount: u64) -> Transaction {
+        self.payment_to(payer, self.wallets[payee].1, amount)
+    }
+
+    /// A payment to a wallet of any chain.
+    pub fn payment_to(&mut self, payer: usize, payee: WalletId, amount: u64) -> Transaction {
         let (key, id) = self.wallets[payer].clone();
-        let payee = self.wallets[payee].1;
         let payments = vec![Payment { payee, amount: Amount::from_fen(amount) }];
         self.sign(&key, id, Operation::Pay { payments })
     }
@@ -180,14 +207,14 @@ impl Forge {
 
     fn validator_key(&self, seat: u16) -> SecretKey {
         let seats = self.network.banks.iter().flat_map(|bank| &bank.validators);
-        seats.into_iter().find(|(chain, index, _)| *chain == CHAIN && index.0 == seat).unwrap().2.clone()
+        seats.into_iter().find(|(chain, index, _)| *chain == self.chain && index.0 == seat).unwrap().2.clone()
     }
 
     /// A sealed batch.
     pub fn seal(&mut self, transactions: Vec<Transaction>) -> Batch {
         self.batches_sealed += 1;
         let content = BatchContent {
-            chain: CHAIN,
+            chain: self.chain,
             epoch: Epoch(0),
             sealer: ValidatorIndex(0),
             sequence: self.batches_sealed,
@@ -199,24 +226,34 @@ impl Forge {
 
     /// Orders batches as the next block, executes it and certifies it.
     pub fn order(&mut self, batches: Vec<Batch>) {
+        self.order_all(batches, Vec::new());
+    }
+
+    /// Orders bundles likewise.
+    pub fn order_bundles(&mut self, bundles: Vec<Bundle>) {
+        self.order_all(Vec::new(), bundles);
+    }
+
+    fn order_all(&mut self, batches: Vec<Batch>, bundles: Vec<Bundle>) {
         let head = self.state.head().clone();
         let body = BlockBody {
             batches: batches.iter().map(|batch| batch.content.digest(self.genesis)).collect(),
-            bundles: Vec::new(),
+            bundles: bundles.iter().map(|bundle| bundle.digest(self.genesis)).collect(),
         };
+        let weights = bundles.iter().map(|bundle| bundle.encode().len() as u64);
         let mut claim = self.claim;
         if self.false_claim {
             claim.result.0[0] ^= 1;
         }
         let header = BlockHeader {
-            chain: CHAIN,
+            chain: self.chain,
             epoch: Epoch(0),
             view: View(head.height.0 + 1),
             height: head.height.next(),
             parent: head.block,
             timestamp: TimestampMs(head.timestamp.0 + 50),
             proposer: ValidatorIndex(0),
-            weight: batches.iter().map(Batch::weight).sum(),
+            weight: batches.iter().map(Batch::weight).chain(weights).sum(),
             base_fee: Amount::ZERO,
             claim,
             body: body.hash(),
@@ -224,10 +261,32 @@ impl Forge {
         let digest = header.digest(self.genesis);
         let certificate = self.certify(&header);
         let block = Block { header, body };
-        let execution = self.state.execute(&self.records, &block, &batches, &Sequential).unwrap();
+        let execution = self.state.execute(&self.records, &block, &batches, &bundles, &Sequential).unwrap();
         self.records.apply(&execution.writes);
         self.claim = Claim { height: execution.result.height, result: execution.result_hash };
-        self.blocks.push(Made { block, digest, batches, certificate, execution });
+        self.blocks.push(Made { block, digest, batches, bundles, certificate, execution });
+    }
+
+    /// The receipts for a chain from number `first` on, up to the height that the last block claims.
+    pub fn bundle(&self, destination: ChainId, first: usize) -> Bundle {
+        let (last, below) = self.blocks.split_last().unwrap();
+        let claimed = below.last().unwrap();
+        let sent = below.iter().flat_map(|made| &made.execution.sent);
+        let receipts: Vec<Receipt> =
+            sent.filter(|sent| sent.destination == destination).map(|sent| sent.receipt).collect();
+        let (mut before, mut total_before) = (AppendTree::default(), 0);
+        for receipt in &receipts[..first] {
+            assert!(before.append(RECEIPTS_TAG, receipt_leaf(receipt)));
+            total_before += u128::from(receipt.value().fen());
+        }
+        let certified = CertifiedResult {
+            result: claimed.execution.result.clone(),
+            links: Vec::new(),
+            header: last.block.header.clone(),
+            finality: FinalityProof::decode(&last.certificate).unwrap(),
+        };
+        let pending = Pending { before: &before, total_before, receipts: &receipts[first..] };
+        Bundle::prove(destination, pending, &claimed.execution.head.outboxes, certified).unwrap()
     }
 
     /// What a quorum's engine would hand out for a header.
@@ -238,7 +297,7 @@ impl Forge {
             varint(&mut bytes, number);
         }
         bytes.extend_from_slice(&digest.0);
-        let namespace = [consensus_namespace(self.genesis, CHAIN).as_slice(), b"_FINALIZE"].concat();
+        let namespace = [consensus_namespace(self.genesis, self.chain).as_slice(), b"_FINALIZE"].concat();
         let mut message = Vec::new();
         varint(&mut message, namespace.len() as u64);
         message.extend_from_slice(&namespace);
@@ -251,7 +310,7 @@ impl Forge {
             bytes.extend_from_slice(&key.sign(&message).to_bytes());
         }
         let proof = FinalityProof {
-            chain: CHAIN,
+            chain: self.chain,
             epoch: header.epoch,
             view: header.view,
             parent_view: View(header.view.0 - 1),
@@ -262,7 +321,7 @@ impl Forge {
     }
 
     pub fn identity(&self) -> Identity {
-        Identity { schema_version: 1, genesis: self.genesis.0, chain: CHAIN.0 }
+        Identity { schema_version: 1, genesis: self.genesis.0, chain: self.chain.0 }
     }
 
     /// Writes everything as a node does.
@@ -285,6 +344,7 @@ impl Forge {
             filed: None,
             block: made.block.clone(),
             batches: made.batches.iter().map(|batch| batch.encode()).collect(),
+            bundles: made.bundles.iter().map(|bundle| bundle.encode()).collect(),
             certificate: Some(made.certificate.clone()),
         });
         MemorySource { blocks: blocks.collect(), page: 3 }
@@ -304,6 +364,9 @@ impl Made {
         for (digest, batch) in self.block.body.batches.iter().zip(&self.batches) {
             set.put(Table::Batches, digest.0, batch.encode());
         }
+        for (digest, bundle) in self.block.body.bundles.iter().zip(&self.bundles) {
+            set.put(Table::Bundles, digest.0, bundle.encode());
+        }
         set.put(Table::Meta, HEAD_ROW, execution.head.encode());
         set.put(Table::Blocks, self.digest.0, self.block.encode());
         set.put(Table::Heights, row, self.digest.0);
@@ -319,9 +382,39 @@ impl Made {
             let place = key::history(entry.slot.0, height.0, entry.index, entry.part);
             set.put(Table::History, place, entry.movement.encode());
         }
+        put_receipts(&mut set, execution);
         put_state(&mut set, &execution.writes);
         set
     }
+}
+
+fn put_receipts(set: &mut WriteSet, execution: &Execution) {
+    let height = execution.result.height;
+    for sent in &execution.sent {
+        let row = [height.0.to_le_bytes().as_slice(), &sent.receipt.encode()].concat();
+        set.put(Table::Receipts, key::receipt(sent.destination.0, sent.sequence), row);
+    }
+    if !execution.sent.is_empty() {
+        set.put(Table::Outboxes, key::height(height.0), outboxes(&execution.head.outboxes));
+    }
+    for received in &execution.received {
+        if let Receipt::Refund { credit, .. } = received.receipt {
+            let place = key::receipt(received.source.0, credit);
+            set.put(Table::Refunds, place, key::sequence(received.sequence));
+        }
+    }
+}
+
+/// The bytes of `chain::rows::Outboxes`.
+fn outboxes(outboxes: &[Outbox]) -> Vec<u8> {
+    let mut bytes = (outboxes.len() as u64).to_le_bytes().to_vec();
+    for Outbox { chain, tree } in outboxes {
+        bytes.extend_from_slice(&chain.0.to_le_bytes());
+        bytes.extend_from_slice(&tree.count.to_le_bytes());
+        bytes.extend_from_slice(&(tree.peaks.len() as u64).to_le_bytes());
+        bytes.extend(tree.peaks.iter().flat_map(|peak| peak.0));
+    }
+    bytes
 }
 
 fn put_state(set: &mut WriteSet, writes: &StateWrites) {
