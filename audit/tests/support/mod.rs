@@ -147,7 +147,7 @@ impl Forge {
 
     /// Keys of wallets that are at home on this chain, without end.
     fn at_home(&self) -> impl Iterator<Item = SecretKey> + '_ {
-        (1..).map(secret).filter(|key| self.state.rules().home(&self.wallet_of(key)) == self.chain)
+        (1..).map(secret).filter(move |key| self.state.rules().home(&self.wallet_of(key)) == self.chain)
     }
 
     /// A wallet that is at home on this chain and was never opened.
