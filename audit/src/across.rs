@@ -65,8 +65,11 @@ pub struct CurrencySupply {
 ///
 /// # Errors
 /// The first [`Difference`] as [`AuditError::Different`]: receipts by chain and height, then pairs, then currencies.
-pub fn compare_across(spec: &GenesisSpec, reports: &[Report]) -> Result<Across, AuditError> {
-    compare(spec, &reports.iter().map(|report| (report.chain, &report.journal)).collect())
+pub fn compare_across<'a>(
+    spec: &GenesisSpec,
+    reports: impl IntoIterator<Item = &'a Report>,
+) -> Result<Across, AuditError> {
+    compare(spec, &reports.into_iter().map(|report| (report.chain, &report.journal)).collect())
 }
 
 type Journals<'a> = BTreeMap<ChainId, &'a Journal>;

@@ -128,6 +128,16 @@ fn chains_that_exchanged_receipts_pass_and_are_summed() {
     assert_eq!(replay_feed(&one).unwrap().journal, reports[1].journal);
 }
 
+/// The row of outboxes, which is written by hand here and in the audit, is what the ledger's codec makes of a list of them.
+#[test]
+fn outboxes_are_laid_out_as_in_a_state_head() {
+    let [zero, _] = town();
+    let head = &zero.blocks.last().unwrap().execution.head;
+    let row = support::outbox_row(&head.outboxes);
+    assert_eq!(row.len(), 8 + 4 + 8 + 8 + 2 * 32, "one chain, three receipts, two peaks");
+    assert!(head.encode().windows(row.len()).any(|part| part == row));
+}
+
 #[test]
 fn a_bundle_changed_in_the_database_is_named() {
     let [_, one] = town();

@@ -249,6 +249,7 @@ mod tests {
             "jiaozi tx sign payment.json --with alice",
             "jiaozi tx submit payment.json",
             "jiaozi audit replay --data data --threads 2",
+            "jiaozi audit replay --data data --chain 1",
             "jiaozi audit replay --node http://127.0.0.1:1 --genesis genesis.json",
             "jiaozi audit verify-proof payment.proof --genesis genesis.json",
             "jiaozi genesis new ceremony --network test",

@@ -147,7 +147,7 @@ impl Forge {
 
     /// Keys of wallets that are at home on this chain, without end.
     fn at_home(&self) -> impl Iterator<Item = SecretKey> + '_ {
-        (1..).map(secret).filter(|key| self.state.rules().home(&self.wallet_of(key)) == self.chain)
+        (1..).map(secret).filter(move |key| self.state.rules().home(&self.wallet_of(key)) == self.chain)
     }
 
     /// A wallet that is at home on this chain and was never opened.
@@ -395,7 +395,7 @@ fn put_receipts(set: &mut WriteSet, execution: &Execution) {
         set.put(Table::Receipts, key::receipt(sent.destination.0, sent.sequence), row);
     }
     if !execution.sent.is_empty() {
-        set.put(Table::Outboxes, key::height(height.0), outboxes(&execution.head.outboxes));
+        set.put(Table::Outboxes, key::height(height.0), outbox_row(&execution.head.outboxes));
     }
     for received in &execution.received {
         if let Receipt::Refund { credit, .. } = received.receipt {
@@ -405,8 +405,8 @@ fn put_receipts(set: &mut WriteSet, execution: &Execution) {
     }
 }
 
-/// The bytes of `chain::rows::Outboxes`.
-fn outboxes(outboxes: &[Outbox]) -> Vec<u8> {
+/// The bytes of `chain::rows::Outboxes`: as a state head holds its outboxes.
+pub fn outbox_row(outboxes: &[Outbox]) -> Vec<u8> {
     let mut bytes = (outboxes.len() as u64).to_le_bytes().to_vec();
     for Outbox { chain, tree } in outboxes {
         bytes.extend_from_slice(&chain.0.to_le_bytes());

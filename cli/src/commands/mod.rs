@@ -6,6 +6,8 @@ pub mod localnet;
 pub mod money;
 pub mod node;
 pub mod pay;
+mod replay;
+mod replayed;
 pub mod status;
 pub mod token;
 pub mod transaction;

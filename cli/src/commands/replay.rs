@@ -1,0 +1,246 @@
+//! `jiaozi audit replay`: whole chains again, one after another, and what passed between them.
+
+use std::path::{Path, PathBuf};
+
+use api::{ClientError, ErrorCode};
+use audit::{
+    AuditError, DatabaseSource, FeedSource, Replay, Report, StoredRows, THREADS_MAX, compare_across,
+};
+use clap::Args;
+use ledger::records::GenesisSpec;
+use ledger::values::{ChainId, GenesisHash};
+use storage::{Identity, RocksOptions, RocksReader, VerifyReport, read_identity};
+
+use super::audit::load_spec;
+use super::replayed::Replayed;
+use crate::connection::{Connection, NodeOptions};
+use crate::failure::{Answer, Failure};
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// Folders searched below `--data` for a database.
+const SEARCH_DEPTH: usize = 3;
+/// Folders looked into in all.
+const SEARCH_FOLDERS_MAX: usize = 1_000;
+/// Folders searched above `--data` for the genesis file.
+const GENESIS_PARENTS: usize = 4;
+
+/// Arguments of `jiaozi audit replay`.
+#[derive(Debug, Args)]
+pub(super) struct ReplayArguments {
+    /// A stopped node's data directory, or a copy of it, instead of a node: not together with --node.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The node's address: https anywhere, http on this machine only.
+    #[arg(long, value_name = "URL", env = "JIAOZI_NODE", default_value = "http://127.0.0.1:8080")]
+    node: String,
+    /// File with the client token, where the node asks for one.
+    #[arg(long, value_name = "FILE", env = "JIAOZI_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// PEM file of the only certificate authority to trust.
+    #[arg(long, value_name = "FILE", env = "JIAOZI_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// The only chain to replay. Without it, all that are there, and then what passed between them.
+    #[arg(long, value_name = "ID")]
+    chain: Option<u32>,
+    /// The genesis file: the only thing that is trusted. Without it, one above --data is taken and named.
+    #[arg(long, value_name = "FILE", env = "JIAOZI_GENESIS")]
+    genesis: Option<PathBuf>,
+    /// Threads; 0 for one per core.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=THREADS_MAX as i64))]
+    threads: u16,
+}
+
+/// A chain that was replayed.
+pub(super) struct ReplayedChain {
+    /// What was found.
+    pub(super) report: Report,
+    /// The check of every byte of a data directory, and the compared rows.
+    pub(super) stored: Option<(VerifyReport, StoredRows)>,
+}
+
+impl ReplayArguments {
+    fn connect(&self) -> Answer<Connection> {
+        let (node, token_file, ca_file) = (self.node.clone(), self.token_file.clone(), self.ca_file.clone());
+        NodeOptions { node, token_file, ca_file, chain: self.chain.unwrap_or_default() }.connect()
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`]: exit 1 for a difference.
+pub(super) fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
+    let spec = load_spec(&genesis_path(arguments, output)?)?;
+    if arguments.data.is_none() {
+        require_network(&arguments.connect()?, spec.hash())?;
+    }
+    let bar = Progress::new("replaying", None, output.is_json());
+    let wanted = match arguments.chain {
+        Some(chain) => vec![ChainId(chain)],
+        None => spec.chains.iter().map(|chain| chain.chain).collect(),
+    };
+    let mut chains = Vec::with_capacity(wanted.len());
+    for chain in &wanted {
+        let replayed = match &arguments.data {
+            None => replay_feed(arguments, &spec, *chain, &bar)?,
+            Some(data) => replay_database(arguments, data, &spec, *chain, &bar)?,
+        };
+        chains.extend(replayed);
+    }
+    if chains.is_empty() {
+        return Err(nothing_found(arguments));
+    }
+    let across = compare_across(&spec, chains.iter().map(|chain| &chain.report))?;
+    drop(bar);
+    output.result(&Replayed::new(&spec, &chains, &across))
+}
+
+/// Replays with progress; which chain is said where there are several.
+fn run(
+    arguments: &ReplayArguments,
+    spec: &GenesisSpec,
+    chain: ChainId,
+    bar: &Progress,
+    work: impl FnOnce(&Replay<'_>) -> Result<Report, AuditError>,
+) -> Result<Report, AuditError> {
+    let of = if spec.chains.len() > 1 { format!("chain {chain} ") } else { String::new() };
+    let progress = |progress: audit::Progress| {
+        let end = progress.height_end.map(|end| format!(" of {end}")).unwrap_or_default();
+        bar.say(format!("{of}height {}{end}, payments", progress.height));
+        bar.set(progress.payments);
+    };
+    work(&Replay { spec, chain, threads: usize::from(arguments.threads), progress: &progress })
+}
+
+/// A chain from a node; `None` where the node does not host it and it was not asked for by name.
+fn replay_feed(
+    arguments: &ReplayArguments,
+    spec: &GenesisSpec,
+    chain: ChainId,
+    bar: &Progress,
+) -> Answer<Option<ReplayedChain>> {
+    // The source has a runtime of its own, on which a connection of another one would never move.
+    let connection = arguments.connect()?;
+    let source = FeedSource::new(&connection.client, chain)?;
+    match run(arguments, spec, chain, bar, |replay| replay.run(Box::new(source), None)) {
+        Ok(report) => Ok(Some(ReplayedChain { report, stored: None })),
+        Err(AuditError::Feed(ClientError::Refused(refusal)))
+            if arguments.chain.is_none() && refusal.code == ErrorCode::ChainElsewhere.code() =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A chain from a data directory; `None` where it is not there.
+fn replay_database(
+    arguments: &ReplayArguments,
+    data: &Path,
+    spec: &GenesisSpec,
+    chain: ChainId,
+    bar: &Progress,
+) -> Answer<Option<ReplayedChain>> {
+    let Some(path) = find_database(data, chain)? else { return Ok(None) };
+    let found = read_identity(&path).map_err(AuditError::from)?;
+    if found.genesis != spec.hash().0 {
+        return Err(other_network("the data directory", GenesisHash(found.genesis), spec.hash()));
+    }
+    let identity = Identity { genesis: spec.hash().0, ..found };
+    let reader =
+        RocksReader::open(&path, Some(&identity), RocksOptions::default()).map_err(AuditError::from)?;
+    bar.say("checking every byte".to_owned());
+    let checked = reader.verify_all().map_err(AuditError::from)?;
+    bar.say("replaying".to_owned());
+    let source = DatabaseSource::new(&reader, chain)?;
+    let report = run(arguments, spec, chain, bar, |replay| replay.run(Box::new(source), Some(&reader)))?;
+    let stored = report.stored.map(|rows| (checked, rows));
+    Ok(Some(ReplayedChain { report, stored }))
+}
+
+/// Refuses a node of another network, whose blocks would look forged.
+fn require_network(connection: &Connection, expected: GenesisHash) -> Answer {
+    let scope_missing = ErrorCode::ScopeMissing.code();
+    let found = connection.wait(async {
+        match connection.client.network().await {
+            Ok(view) => Ok(Some(view.genesis_hash)),
+            // A token may open the feed alone; then the first block tells.
+            Err(ClientError::Refused(error)) if error.code == scope_missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    })?;
+    match found {
+        Some(found) if found != expected => Err(other_network("the node", found, expected)),
+        _ => Ok(()),
+    }
+}
+
+fn other_network(what: &str, found: GenesisHash, expected: GenesisHash) -> Failure {
+    let message = format!("{what} is of network {found}, the genesis file is of {expected}");
+    Failure::usage("other_network", message)
+        .at("--genesis")
+        .mend("name the genesis file of the network that is to be audited, or another node or data directory")
+}
+
+fn nothing_found(arguments: &ReplayArguments) -> Failure {
+    let what = arguments.chain.map_or_else(|| "a chain".to_owned(), |chain| format!("chain {chain}"));
+    match &arguments.data {
+        Some(data) => {
+            let message = format!("no database of {what} in or below {}", data.display());
+            Failure::usage("no_database", message).at("--data").mend("name a node's data directory")
+        }
+        None => {
+            Failure::refused("no_chain", format_args!("{} hosts no chain of the network", arguments.node))
+                .at("--node")
+                .mend("name a node that hosts the chains to be audited")
+        }
+    }
+}
+
+fn genesis_path(arguments: &ReplayArguments, output: Output) -> Answer<PathBuf> {
+    if let Some(path) = &arguments.genesis {
+        return Ok(path.clone());
+    }
+    let found = arguments.data.as_deref().and_then(|data| {
+        let data = std::path::absolute(data).ok()?;
+        data.ancestors()
+            .take(GENESIS_PARENTS)
+            .map(|folder| folder.join("genesis.json"))
+            .find(|path| path.is_file())
+    });
+    let Some(path) = found else {
+        return Err(Failure::usage(
+            "genesis_missing",
+            "an audit trusts the genesis file alone, and none was named",
+        )
+        .at("--genesis")
+        .mend("name the genesis file that your network agreed on"));
+    };
+    output.note(&format!("trusting the genesis file {}", path.display()));
+    Ok(path)
+}
+
+/// The database of `chain` in or below `data`.
+fn find_database(data: &Path, chain: ChainId) -> Answer<Option<PathBuf>> {
+    let mut folders = vec![(data.to_owned(), 0)];
+    let mut looked = 0;
+    while let Some((folder, depth)) = folders.pop() {
+        looked += 1;
+        if folder.join("STORE").is_file() {
+            let identity = read_identity(&folder).map_err(AuditError::from)?;
+            if identity.chain == chain.0 {
+                return Ok(Some(folder));
+            }
+            continue;
+        }
+        if depth == SEARCH_DEPTH || looked > SEARCH_FOLDERS_MAX {
+            continue;
+        }
+        let entries =
+            std::fs::read_dir(&folder).map_err(|fault| Failure::io("read", &folder, &fault).at("--data"))?;
+        let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.extend(below.map(|entry| (entry.path(), depth + 1)));
+    }
+    Ok(None)
+}
