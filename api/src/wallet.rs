@@ -285,7 +285,7 @@ pub struct HistoryEntry {
     pub height: u64,
     /// That block's timestamp.
     pub timestamp_ms: u64,
-    /// The transaction that did it, if this node still has it.
+    /// The transaction that did it, or the receipt from another chain, if this node still has it.
     #[serde(default, with = "as_text_option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub transaction: Option<TransactionId>,

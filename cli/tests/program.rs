@@ -157,6 +157,18 @@ fn a_wallet_is_made_listed_and_recovered_offline() {
     desk.wallet_done("one", &["new", "bob", "--mnemonic-file", &desk.path("other.words")]);
 }
 
+#[test]
+fn a_currency_that_the_network_does_not_have_is_refused() {
+    let desk = Desk::new(5);
+    let words = desk.path("words");
+    let refused = desk.wallet("one", &["new", "alice", "--mnemonic-file", &words, "--currency", "USD"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let failed = error(&refused);
+    assert_eq!((&failed["code"], &failed["field"]), (&"currency_unknown".into(), &"--currency".into()));
+    assert!(failed["mend"].as_str().is_some_and(|mend| mend.contains("CNY")), "{failed}");
+    assert!(!std::path::Path::new(&words).exists(), "no words of no wallet");
+}
+
 /// Two people, two keystores, one wallet; a payment that both sign on their own machines.
 #[test]
 fn a_wallet_of_two_people_signs_with_both_keys() {

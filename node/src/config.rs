@@ -40,6 +40,7 @@ pub const WAIT_MS: u64 = 30_000;
 
 /// Most chains of one node: as many as the network has lanes for. A bank with more spreads them over several nodes.
 pub const CHAINS_HOSTED_MAX: usize = network::limits::LANES_MAX / LANES_PER_CHAIN;
+const _: () = assert!(CHAINS_HOSTED_MAX >= 8, "a node can host eight chains");
 /// Most bytes of the file.
 pub const CONFIG_BYTES_MAX: u64 = 256 << 10;
 /// Bounds of `[rest.limits] body_bytes`: one JSON transaction fits, and a request stays small beside the machine.

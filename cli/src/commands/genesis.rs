@@ -3,6 +3,7 @@
 //! Everything happens over a folder that the operators pass around; no machine ever sees all keys.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
 use genesis::{
@@ -36,10 +37,13 @@ enum GenesisCommand {
     /// Contribute as an operator: make keys that do not exist yet, and sign an offer with them.
     #[command(after_help = "Examples:\n  \
         jiaozi genesis contribute ceremony --name \"Bank of Two\" --role bank --keys keys --address bank2.example:7000\n  \
+        jiaozi genesis contribute ceremony --name \"Bank of Two\" --role bank --keys keys \\\n    \
+        --address a.bank2.example:7000=0,1 --address b.bank2.example:7000=2\n  \
         jiaozi genesis contribute ceremony --name \"Central Bank\" --role central-bank --keys keys\n\n\
         The folder of keys gets operator.key (cold: keep it off the node), wallet.key, network.key and a consensus key per\n\
-        chain, all encrypted under one passphrase. A bank's node votes only if it was told, once and before the network's\n\
-        first start, that it never voted: jiaozi node init --config node.toml")]
+        chain, all encrypted under one passphrase. A bank may spread its chains over several nodes: one --address each, with\n\
+        the chains after =; the second node's key is network-2.key. A bank's node votes only if it was told, once and before\n\
+        the network's first start, that it never voted: jiaozi node init --config node.toml")]
     Contribute(ContributeArguments),
     /// Put all contributions together into genesis.json.
     #[command(after_help = "Examples:\n  jiaozi genesis merge ceremony")]
@@ -94,9 +98,9 @@ struct ContributeArguments {
     /// Folder of the operator's keys; what is missing is made.
     #[arg(long, value_name = "DIR")]
     keys: PathBuf,
-    /// Where peers reach the bank's node, host:port.
-    #[arg(long, value_name = "ADDRESS", required_if_eq("role", "bank"))]
-    address: Option<String>,
+    /// Where peers reach the bank's node, host:port; of several nodes each, with the chains on which it votes, host:port=0,2.
+    #[arg(long, value_name = "ADDRESS[=CHAINS]", required_if_eq("role", "bank"))]
+    address: Vec<NodePlace>,
     /// Public key of somebody else who signs for the operator's own wallet.
     #[arg(long, value_name = "KEY")]
     wallet_key: Vec<PublicKey>,
@@ -137,6 +141,50 @@ enum RoleChoice {
     CentralBank,
     /// Opens wallets and runs validators.
     Bank,
+}
+
+/// Where peers reach a node, and the chains on which it votes; without any, all that no other node has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NodePlace {
+    address: String,
+    chains: Option<Vec<u32>>,
+}
+
+impl FromStr for NodePlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((address, chains)) = text.split_once('=') else {
+            return Ok(Self { address: text.to_owned(), chains: None });
+        };
+        let chains: Result<Vec<u32>, _> = chains.split(',').map(str::parse).collect();
+        let chains =
+            chains.map_err(|_| "chains are numbers with commas, such as host:7000=0,2".to_owned())?;
+        Ok(Self { address: address.to_owned(), chains: Some(chains) })
+    }
+}
+
+/// The chains of each node.
+fn shares(places: &[NodePlace], chains: impl Iterator<Item = u32>) -> Answer<Vec<Vec<ChainId>>> {
+    let wrong = |message: &str| {
+        Failure::usage("node_chains", message).at("--address").mend(
+            "name each chain of the template at one address; one address may do without, and gets the others",
+        )
+    };
+    let mut left: Vec<u32> = chains.collect();
+    for chain in places.iter().filter_map(|place| place.chains.as_ref()).flatten() {
+        let Some(at) = left.iter().position(|left| left == chain) else {
+            return Err(wrong(&format!("chain {chain} is named twice, or the template has none")));
+        };
+        left.remove(at);
+    }
+    if places.iter().filter(|place| place.chains.is_none()).count() > 1 {
+        return Err(wrong("two addresses without chains"));
+    }
+    let share = |place: &NodePlace| -> Vec<ChainId> {
+        place.chains.as_ref().unwrap_or(&left).iter().copied().map(ChainId).collect()
+    };
+    Ok(places.iter().map(share).collect())
 }
 
 /// A step of the ceremony that wrote a file.
@@ -278,7 +326,11 @@ fn new(arguments: &NewArguments, output: Output) -> Answer {
 
 const OPERATOR_FILE: &str = "operator.key";
 const WALLET_FILE: &str = "wallet.key";
-const NETWORK_FILE: &str = "network.key";
+
+/// The network key of a bank's first node, second, …
+fn network_file(number: usize) -> String {
+    if number == 1 { "network.key".to_owned() } else { format!("network-{number}.key") }
+}
 
 fn consensus_file(chain: ChainId) -> String {
     format!("consensus-{chain}.key")
@@ -297,27 +349,24 @@ fn contribute(arguments: &ContributeArguments, output: Output) -> Answer {
         Failure::usage("policy", fault).at("--wallet-threshold").mend("name each other key once")
     })?;
     let mut nodes = Vec::new();
-    let role = match (arguments.role, &arguments.address) {
-        (RoleChoice::CentralBank, None) => OperatorRole::CentralBank,
-        (RoleChoice::CentralBank, Some(_)) => {
+    let role = match (arguments.role, arguments.address.as_slice()) {
+        (RoleChoice::CentralBank, []) => OperatorRole::CentralBank,
+        (RoleChoice::CentralBank, _) => {
             return Err(Failure::usage("address", "the central bank runs no node")
                 .at("--address")
                 .mend("leave it out"));
         }
-        (RoleChoice::Bank, address) => {
-            let network_key = ring.key(NETWORK_FILE, KeyKind::NetworkKey)?;
-            let mut consensus = Vec::new();
-            for chain in &template.chains {
-                let chain = ChainId(chain.chain);
-                consensus.push((chain, ring.key(&consensus_file(chain), KeyKind::ConsensusKey)?));
+        (RoleChoice::Bank, places) => {
+            let shares = shares(places, template.chains.iter().map(|chain| chain.chain))?;
+            for (number, (place, chains)) in (1_usize..).zip(places.iter().zip(shares)) {
+                let network_key = ring.key(&network_file(number), KeyKind::NetworkKey)?;
+                let consensus = ring.consensus_keys(&chains)?;
+                let consensus: Vec<(ChainId, &SecretKey)> =
+                    consensus.iter().map(|(chain, key)| (*chain, key)).collect();
+                let (public, address) = (operator_key.public_key(), &place.address);
+                let offer = NodeOffer::prove(&template, public, address, &network_key, &consensus);
+                nodes.push(offer.map_err(failure)?);
             }
-            let consensus: Vec<(ChainId, &SecretKey)> =
-                consensus.iter().map(|(chain, key)| (*chain, key)).collect();
-            let address = address.clone().unwrap_or_default();
-            let public = operator_key.public_key();
-            nodes.push(
-                NodeOffer::prove(&template, public, &address, &network_key, &consensus).map_err(failure)?,
-            );
             OperatorRole::Bank
         }
     };
@@ -351,6 +400,11 @@ impl KeyRing<'_> {
         };
         self.seal(&secret, &path)?;
         Ok(key)
+    }
+
+    fn consensus_keys(&self, chains: &[ChainId]) -> Answer<Vec<(ChainId, SecretKey)>> {
+        let key = |chain: &ChainId| Ok((*chain, self.key(&consensus_file(*chain), KeyKind::ConsensusKey)?));
+        chains.iter().map(key).collect()
     }
 
     /// The public key of the operator's own wallet.
@@ -406,16 +460,35 @@ mod tests {
 
     fn contribution(folder: &Path, number: u16) -> ContributeArguments {
         let is_central = number == 0;
+        // The fourth bank has two machines.
+        let (first, second) =
+            (format!("127.0.0.1:{}", 7_000 + number), format!("127.0.0.1:{}=1", 7_100 + number));
+        let places = if number == 4 { vec![first, second] } else { vec![first] };
         ContributeArguments {
             folder: folder.join("ceremony"),
             name: if is_central { "central".into() } else { format!("bank-{number}") },
             role: if is_central { RoleChoice::CentralBank } else { RoleChoice::Bank },
             keys: folder.join(format!("keys-{number}")),
-            address: (!is_central).then(|| format!("127.0.0.1:{}", 7_000 + number)),
+            address: places.iter().filter(|_| !is_central).map(|place| place.parse().unwrap()).collect(),
             wallet_key: Vec::new(),
             wallet_threshold: 1,
             passphrase: options(folder),
         }
+    }
+
+    #[test]
+    fn a_bank_spreads_each_chain_to_one_node() {
+        let places =
+            |texts: &[&str]| -> Vec<NodePlace> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let shared = |texts: &[&str]| shares(&places(texts), 0..4);
+        let ids = |numbers: &[u32]| numbers.iter().copied().map(ChainId).collect::<Vec<_>>();
+        assert_eq!(shared(&["a:1"]).unwrap(), [ids(&[0, 1, 2, 3])]);
+        assert_eq!(shared(&["a:1=3,0", "b:1", "c:1=1"]).unwrap(), [ids(&[3, 0]), ids(&[2]), ids(&[1])]);
+        assert_eq!(shared(&["a:1=0"]).unwrap(), [ids(&[0])], "it need not vote everywhere");
+        for wrong in [&["a:1=0", "b:1=0"][..], &["a:1=9"], &["a:1", "b:1"]] {
+            assert_eq!(shared(wrong).unwrap_err().code, "node_chains", "{wrong:?}");
+        }
+        assert!("a:1=x".parse::<NodePlace>().is_err() && "a:1=".parse::<NodePlace>().is_err());
     }
 
     /// The whole ceremony through the commands, with real encrypted keys.
@@ -457,6 +530,13 @@ mod tests {
             spec.chains.iter().all(|chain| chain.validators.len() == 4),
             "every bank votes on every chain"
         );
+        assert_eq!((spec.nodes.len(), folder.join("keys-4/network-2.key").exists()), (5, true));
+        let node = |chain: usize| {
+            let seats = &spec.chains[chain].validators;
+            let seat = seats.iter().find(|seat| seat.operator.0 == 4).unwrap();
+            spec.nodes[usize::from(seat.node.0)].address.clone()
+        };
+        assert_eq!([0, 1, 2].map(node), ["127.0.0.1:7004", "127.0.0.1:7104", "127.0.0.1:7004"]);
         step(GenesisCommand::Show(ShowArguments { path: ceremony.clone() })).unwrap();
         let twice = step(GenesisCommand::Contribute(contribution(folder, 1))).unwrap_err();
         assert_eq!(twice.code, "genesis_file", "{twice:?}");

@@ -177,7 +177,7 @@ impl From<&ChainReady> for ChainStatus {
 
 impl BankStatus {
     fn new(bank: &BankEntry, found: &Found, seen: Option<&Seen>) -> Self {
-        let chains = seen.map(|seen| seen.ready.chains.iter().map(ChainStatus::from).collect());
+        let chains = seen.map(|seen| seen.ready.chains.iter().map(ChainStatus::from).collect::<Vec<_>>());
         Self {
             name: bank.name.clone(),
             url: bank.url(),

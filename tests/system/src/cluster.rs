@@ -25,6 +25,8 @@ pub struct Cluster {
     pub directory: PathBuf,
     nodes: Vec<Option<Running>>,
     rest_ports: Vec<u16>,
+    /// The chains that each bank's node hosts.
+    hosted: Vec<Vec<u32>>,
 }
 
 /// A bank's node while it runs.
@@ -50,18 +52,30 @@ impl Payer {
     /// The own wallet of an operator on chain 0.
     #[must_use]
     pub fn operator(localnet: &Localnet, id: OperatorId, key: &SecretKey) -> Self {
+        Self::operator_in(Currency(*b"CNY"), localnet, id, key)
+    }
+
+    /// The own wallet of an operator in a currency.
+    #[must_use]
+    pub fn operator_in(currency: Currency, localnet: &Localnet, id: OperatorId, key: &SecretKey) -> Self {
         let genesis = localnet.spec.hash();
         let registry = ledger::records::Registry::from_genesis(&localnet.spec);
-        let wallet = registry.operator_wallet(genesis, Currency(*b"CNY"), id).unwrap_or_default();
+        let wallet = registry.operator_wallet(genesis, currency, id).unwrap_or_default();
         Self { genesis, wallet, key: key.clone() }
     }
 
-    /// Signs an operation.
+    /// Signs an operation on chain 0.
     #[must_use]
     pub fn sign(&self, sequence: u64, operation: Operation) -> Transaction {
+        self.sign_on(ChainId(0), sequence, operation)
+    }
+
+    /// Signs an operation on a chain.
+    #[must_use]
+    pub fn sign_on(&self, chain: ChainId, sequence: u64, operation: Operation) -> Transaction {
         let content = TransactionContent {
             network: network_tag(self.genesis),
-            chain: ChainId(0),
+            chain,
             wallet: self.wallet,
             nonce: Nonce { lane: 0, sequence },
             valid_until: TimestampMs(now_ms() + 600_000),
@@ -101,9 +115,18 @@ impl Cluster {
     /// When a file cannot be written: this is a test.
     #[must_use]
     pub fn create_with(directory: &Path, banks: usize, params: ChainParams) -> Self {
+        Self::create_of(directory, LocalnetPlan { params, ..LocalnetPlan::new(banks) }, |_| vec![0])
+    }
+
+    /// The same of any plan, whose addresses are replaced by free ones; `hosted` gives the chains of each bank's node.
+    ///
+    /// # Panics
+    /// When a file cannot be written: this is a test.
+    #[must_use]
+    pub fn create_of(directory: &Path, plan: LocalnetPlan, hosted: impl Fn(usize) -> Vec<u32>) -> Self {
+        let banks = plan.addresses.len();
         let addresses = free_ports(banks).into_iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let plan = LocalnetPlan { addresses, params, ..LocalnetPlan::new(banks) };
-        let localnet = localnet(&plan, &[7; 32]).unwrap();
+        let localnet = localnet(&LocalnetPlan { addresses, ..plan }, &[7; 32]).unwrap();
         GenesisFile::from_spec(&localnet.spec).save(&directory.join("genesis.json")).unwrap();
         let passphrase = Passphrase::new("only for this test").unwrap();
         passphrase.save(&directory.join("passphrase")).unwrap();
@@ -115,11 +138,13 @@ impl Cluster {
                 file.save(&folder.join(name)).unwrap();
             };
             seal(Secret::NetworkKey(bank.network_key.clone()), "network.json");
-            seal(Secret::ConsensusKey(bank.validators[0].2.clone()), "consensus.json");
+            for (chain, _, key) in &bank.validators {
+                seal(Secret::ConsensusKey(key.clone()), &format!("consensus-{chain}.json"));
+            }
         }
         let nodes = (0..banks).map(|_| None).collect();
-        let cluster =
-            Self { localnet, directory: directory.to_owned(), nodes, rest_ports: free_ports(banks) };
+        let (rest_ports, hosted) = (free_ports(banks), (0..banks).map(hosted).collect());
+        let cluster = Self { localnet, directory: directory.to_owned(), nodes, rest_ports, hosted };
         for index in 0..banks {
             let text = toml::to_string(&cluster.config(index)).unwrap();
             std::fs::write(directory.join(format!("bank-{index}/node.toml")), text).unwrap();
@@ -191,15 +216,21 @@ impl Cluster {
 
     fn config(&self, index: usize) -> NodeConfig {
         let folder = self.directory.join(format!("bank-{index}"));
+        let chains = self.hosted[index].clone();
+        let consensus_key = |chain: &u32| ConsensusKeyEntry {
+            chain: *chain,
+            keystore: folder.join(format!("consensus-{chain}.json")),
+        };
+        let consensus_keys = chains.iter().map(consensus_key).collect();
         let mut config = NodeConfig {
             node: NodeSection {
                 genesis: self.directory.join("genesis.json"),
                 data_directory: folder.join("data"),
-                chains: vec![0],
+                chains,
             },
             keys: KeysSection {
                 network_key: folder.join("network.json"),
-                consensus_keys: vec![ConsensusKeyEntry { chain: 0, keystore: folder.join("consensus.json") }],
+                consensus_keys,
                 passphrase_file: Some(self.directory.join("passphrase")),
                 passphrase_credential: None,
             },

@@ -1,8 +1,12 @@
-//! `jiaozi localnet up` takes up what a run before it left unfinished.
+//! `jiaozi localnet up` takes up what a run before it left unfinished, and makes networks of several chains, on which the other
+//! commands find their way by themselves.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use ledger::values::SecretKey;
 use system::jiaozi_binary;
 
 /// A network of processes; none outlives the test.
@@ -50,6 +54,20 @@ impl Net {
         printed
     }
 
+    /// Runs the program, which must do what it is asked.
+    fn done(&self, line: &str) -> String {
+        let (exit, printed) = self.jiaozi(&line.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(exit, Some(0), "{line}: {printed}");
+        printed
+    }
+
+    /// The height of every chain, as bank 1 has it.
+    fn heights(&self) -> Vec<u64> {
+        let printed = self.done("chain list");
+        let height = |line: &str| line.split_whitespace().nth(3)?.replace(',', "").parse().ok();
+        printed.lines().skip(1).map(|line| height(line).unwrap_or_else(|| panic!("{printed}"))).collect()
+    }
+
     fn entry(&self, name: &str) -> PathBuf {
         let folder = self.settings().into_iter().find(|(name, _)| name == "JIAOZI_HOME").unwrap().1;
         Path::new(&folder).join(format!("{name}.wallet.json"))
@@ -80,4 +98,85 @@ fn opening_and_funding_wallets_is_taken_up_where_it_ended() {
     let balances = ["wallet-1", "wallet-2", "wallet-3", "wallet-4"].map(|name| net.balance(name));
     assert_eq!(balances, ["1000.00 yuan", "2000.00 yuan", "1000.00 yuan", "1000.00 yuan"]);
     assert!(!net.up("4").contains("opened and funded"), "nothing is left to do");
+}
+
+/// The value after a name at the beginning of a line.
+fn fact(printed: &str, name: &str) -> String {
+    let line = printed.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("no {name} in {printed}")).trim().to_owned()
+}
+
+#[test]
+fn commands_find_their_chain_in_a_network_of_several() {
+    let folder = tempfile::tempdir().unwrap();
+    let net = Net { directory: folder.path().join("net") };
+    let up = format!("localnet up --directory {} --chains CNY:2,HKD:1 --wallets 24", net.text());
+    let printed = net.done(&up);
+    assert_eq!(fact(&printed, "chains"), "0 (CNY shard 0), 1 (CNY shard 1), 2 (HKD shard 0)");
+    assert!(printed.contains("24 opened and funded"), "{printed}");
+    let status = net.done(&format!("localnet status --directory {}", net.text()));
+    let banks: Vec<&str> = status.lines().filter(|line| line.contains("ready")).collect();
+    assert!(banks.len() == 4 && banks.iter().all(|line| line.matches(" / ").count() == 4), "{status}");
+    let before = net.heights();
+    std::thread::sleep(Duration::from_secs(3));
+    let after = net.heights();
+    assert!(
+        before.len() == 3 && before.iter().zip(&after).all(|(before, after)| before < after),
+        "{after:?}"
+    );
+
+    // Funded wallets lie on both shards; with 24 of them each shard has two but for one time in 300,000.
+    let mut on_chain: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for number in 1..=24 {
+        let name = format!("wallet-{number}");
+        let printed = net.done(&format!("wallet show {name}"));
+        on_chain.entry(fact(&printed, "chain")).or_default().push(name);
+    }
+    assert_eq!(on_chain.keys().collect::<Vec<_>>(), ["0", "1"]);
+    for (chain, names) in &on_chain {
+        let printed = net.done(&format!("pay --from {} --to {} --amount 5", names[0], names[1]));
+        assert!(!printed.contains("goes on"), "{printed}");
+        let shown = net.done(&format!("tx show {}", fact(&printed, "transaction")));
+        let place = fact(&shown, "position");
+        assert_eq!(place.contains("chain 1, height"), chain == "1", "{shown}");
+        assert_eq!([&names[0], &names[1]].map(|name| net.balance(name)), ["995.00 yuan", "1005.00 yuan"]);
+    }
+    let (payer, payee) = (&on_chain["0"][0], &on_chain["1"][1]);
+    let printed = net.done(&format!("pay --from {payer} --to {payee} --amount 95"));
+    assert!(fact(&printed, "goes on").starts_with("to chain 1, where jz1"), "{printed}");
+    assert_eq!(net.balance(payer), "900.00 yuan", "debited at once");
+
+    opened_where_they_are_at_home(&net);
+    operators_name_what_an_id_cannot_tell(&net);
+}
+
+/// Wallets that are opened with one command, on the shard of each.
+fn opened_where_they_are_at_home(net: &Net) {
+    let words = net.directory.join("alice.words");
+    net.done(&format!("wallet new alice --mnemonic-file {}", words.display()));
+    let mut line = "wallet open --operator bank-2".to_owned();
+    for number in 0..24_u8 {
+        let key = SecretKey::from_seed([number; 32]).public_key();
+        net.done(&format!("wallet new shared-{number} --seed-of alice --key {key}"));
+        line.push_str(&format!(" shared-{number}"));
+    }
+    let printed = net.done(&line);
+    let sent = printed.lines().filter(|line| line.starts_with("transaction")).count();
+    assert!(sent == 2 && printed.contains("opened 24 wallets"), "one for each shard: {printed}");
+    let chains = (0..24).map(|number| fact(&net.done(&format!("wallet show shared-{number}")), "chain"));
+    let chains: std::collections::BTreeSet<String> = chains.collect();
+    assert_eq!(chains.len(), 2);
+}
+
+fn operators_name_what_an_id_cannot_tell(net: &Net) {
+    let (exit, printed) = net.jiaozi(&["issue", "--to", "bank-1", "--amount", "7"]);
+    assert_eq!(exit, Some(2), "{printed}");
+    assert!(printed.contains("chain_needed") && printed.contains("CNY chains 0, 1"), "{printed}");
+    net.done("issue --to bank-1 --amount 7 --chain 1");
+    assert_eq!(fact(&net.done("wallet balance bank-1 --chain 1"), "balance"), "7.00 yuan");
+    assert_eq!(fact(&net.done("wallet balance bank-1 --chain 0"), "balance"), "0.00 yuan");
+    net.done("issue --to bank-3 --amount 9 --currency HKD");
+    net.done("redeem --from bank-3 --amount 2 --currency HKD");
+    assert_eq!(fact(&net.done("wallet balance bank-3 --currency HKD"), "balance"), "7.00 yuan");
+    assert_eq!(fact(&net.done("chain status --chain 2"), "issued"), "9.00 yuan");
 }
