@@ -62,7 +62,7 @@ pub(super) struct ReplayedChain {
 impl ReplayArguments {
     fn connect(&self) -> Answer<Connection> {
         let (node, token_file, ca_file) = (self.node.clone(), self.token_file.clone(), self.ca_file.clone());
-        NodeOptions { node, token_file, ca_file, chain: self.chain.unwrap_or_default() }.connect()
+        NodeOptions { node, token_file, ca_file, chain: self.chain }.connect()
     }
 }
 
