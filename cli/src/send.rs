@@ -4,11 +4,13 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api::transaction::WaitFor;
+use api::transaction::{LegState, LegView, WaitFor};
 use api::{ApiError, NetworkView, SubmitStatus, TransactionState, TransactionStatus};
 use clap::{Args, ValueEnum};
 use ledger::records::{Operation, Transaction};
-use ledger::values::{ChainId, Currency, GenesisHash, SecretKey, TimestampMs, TransactionId, WalletId};
+use ledger::values::{
+    Amount, ChainId, Currency, GenesisHash, SecretKey, TimestampMs, TransactionId, WalletId,
+};
 use serde::Serialize;
 use wallet::{NonceError, PartialError, Reservation, TransactionBuilder};
 
@@ -49,8 +51,9 @@ pub struct SendOptions {
 /// What is waited for.
 #[derive(Debug, Clone, Args)]
 pub struct WaitOptions {
-    /// What to wait for. Only a certified outcome is proved; a final one is the node's word.
-    #[arg(long, value_name = "WHAT", default_value = "certified")]
+    /// What to wait for. A final outcome is the node's word, a certified one is proved; settled is a payment whose payees on
+    /// other chains have their money too.
+    #[arg(long, value_name = "WHAT", default_value = "settled")]
     pub(crate) wait: Wait,
     /// How long to wait.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -60,6 +63,8 @@ pub struct WaitOptions {
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Wait {
+    /// Certified, and so is the credit, or the refund, of every payee on another chain.
+    Settled,
     /// The outcome is under a quorum's certificate.
     Certified,
     /// The position cannot change any more.
@@ -83,18 +88,9 @@ pub struct Sent {
     /// What execution made of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
-    /// Payments whose payees are at home on other chains: debited here, credited there by a receipt, or refunded.
+    /// Payments whose payees are at home on other chains.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub elsewhere: Vec<ElsewhereLeg>,
-}
-
-/// A payment to another chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ElsewhereLeg {
-    /// Who is paid.
-    pub payee: String,
-    /// The chain where the payee is at home.
-    pub chain: u32,
+    pub legs: Vec<LegView>,
 }
 
 impl Show for Sent {
@@ -107,10 +103,27 @@ impl Show for Sent {
         let mut lines =
             vec![("transaction", self.id.clone()), ("wallet", self.wallet.clone()), ("status", status)];
         lines.extend(self.outcome.clone().map(|outcome| ("outcome", outcome)));
-        lines.extend(self.elsewhere.iter().map(|leg| {
-            ("goes on", format!("to chain {}, where {} is credited by a receipt", leg.chain, leg.payee))
-        }));
+        lines.extend(self.legs.iter().map(leg_line));
         facts(&lines)
+    }
+}
+
+/// Where the money for a payee on another chain is, in words.
+#[must_use]
+pub fn leg_line(leg: &LegView) -> (&'static str, String) {
+    let LegView { payee, chain, .. } = leg;
+    let amount = Amount::from_fen(leg.amount_fen);
+    let why = leg.refusal.as_ref().map(|why| format!(": {} ({} {})", why.message, why.code, why.name));
+    match (leg.status, &why) {
+        (LegState::Debited, None) => {
+            ("goes on", format!("to chain {chain}, where {payee} is credited by a receipt"))
+        }
+        (LegState::Debited, Some(why)) => ("comes back", format!("{amount} yuan from chain {chain}{why}")),
+        (LegState::Credited, _) => ("credited", format!("{amount} yuan to {payee} on chain {chain}")),
+        (LegState::Refunded, why) => {
+            let why = why.as_deref().unwrap_or_default();
+            ("refunded", format!("{amount} yuan for {payee} on chain {chain}{why}"))
+        }
     }
 }
 
@@ -190,8 +203,7 @@ impl SendOptions {
     pub fn send(&self, sender: &Sender, operation: Operation, output: Output) -> Answer<Sent> {
         let secret = sender.keystore.secret(&sender.entry, &self.passphrase.read()?)?;
         let transaction = sender.sign(operation, &secret)?;
-        let elsewhere = sender.elsewhere(&transaction.content.operation);
-        Ok(Sent { elsewhere, ..sender.submit(&transaction, &self.wait, output)? })
+        sender.submit(&transaction, &self.wait, output)
     }
 }
 
@@ -228,17 +240,6 @@ impl Sender {
     #[must_use]
     pub fn on(self, chain: ChainId) -> Self {
         Self { terms: Terms { chain, ..self.terms }, ..self }
-    }
-
-    /// The payments that leave this chain.
-    fn elsewhere(&self, operation: &Operation) -> Vec<ElsewhereLeg> {
-        let Operation::Pay { payments } = operation else { return Vec::new() };
-        let leg = |payee: WalletId| {
-            let homes = self.network.homes(self.terms.currency, payee);
-            let home = homes.first().filter(|_| !homes.contains(&self.terms.chain))?;
-            Some(ElsewhereLeg { payee: payee.to_string(), chain: home.0 })
-        };
-        payments.iter().filter_map(|payment| leg(payment.payee)).collect()
     }
 
     /// A transaction with a nonce that is on disk as used.
@@ -344,12 +345,13 @@ pub fn submit(
     Ok(sent(id, Some(wallet), status))
 }
 
-/// Waits until a transaction is certified or final.
+/// Waits until a transaction is settled, certified or final.
 ///
 /// # Errors
 /// [`Failure`] when it is not there in time.
 pub fn wait(connection: &Connection, id: TransactionId, options: &WaitOptions) -> Answer<TransactionStatus> {
     let what = match options.wait {
+        Wait::Settled => WaitFor::Settled,
         Wait::Certified => WaitFor::Certified,
         Wait::Final | Wait::None => WaitFor::Final,
     };
@@ -364,7 +366,7 @@ pub fn wait(connection: &Connection, id: TransactionId, options: &WaitOptions) -
 pub fn outcome(status: &TransactionStatus) -> Answer {
     if let Some(outcome) = &status.outcome {
         if outcome.is_applied {
-            return Ok(());
+            return refunded(status);
         }
         let known = ledger::records::Rejection::from_code(outcome.code).map(ApiError::from);
         let failure =
@@ -382,6 +384,25 @@ pub fn outcome(status: &TransactionStatus) -> Answer {
     }
 }
 
+/// Refuses a payment of which something came back: the payee does not have it.
+fn refunded(status: &TransactionStatus) -> Answer {
+    let back: Vec<&LegView> = status.legs.iter().filter(|leg| leg.refusal.is_some()).collect();
+    let Some(first) = back.first().and_then(|leg| leg.refusal.as_ref()) else { return Ok(()) };
+    let told: Vec<String> = back
+        .iter()
+        .map(|leg| {
+            let (what, rest) = leg_line(leg);
+            format!("{what} {rest}")
+        })
+        .collect();
+    let message = format!("payment {} of {}: {}", back.len(), status.id, told.join("; "));
+    let failure = Failure::refused("refunded", message);
+    Err(match &first.mend {
+        Some(mend) => failure.mend(mend),
+        None => failure,
+    })
+}
+
 /// What is shown of a transaction.
 #[must_use]
 pub fn sent(id: TransactionId, wallet: Option<WalletId>, status: TransactionStatus) -> Sent {
@@ -396,7 +417,7 @@ pub fn sent(id: TransactionId, wallet: Option<WalletId>, status: TransactionStat
             true => outcome.name,
             false => format!("{} {}: {}", outcome.code, outcome.name, outcome.message),
         }),
-        elsewhere: Vec::new(),
+        legs: status.legs,
     }
 }
 
@@ -495,45 +516,36 @@ mod tests {
     }
 
     #[test]
-    fn payments_that_leave_the_chain_are_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let keystore = Keystore::at(folder.path().to_owned());
-        let (genesis, currency) = (GenesisHash([1; 32]), Currency(*b"CNY"));
-        let new = NewWallet {
-            name: "alice".to_owned(),
-            genesis,
-            currency,
-            policy: Policy::single(SecretKey::from_seed([1; 32]).public_key()),
-            salt: [0; 16],
-            operator: None,
-            seed: "seed.key".to_owned(),
-            index: 0,
+    fn payments_that_leave_the_chain_are_told_and_a_refund_is_a_failure() {
+        let id = TransactionId([1; 32]);
+        let mut leg = LegView {
+            part: 0,
+            payee: WalletId([2; 32]),
+            amount_fen: 250,
+            chain: 1,
+            status: LegState::Debited,
+            is_certified: true,
+            receipt: TransactionId([3; 32]),
+            refund: None,
+            refusal: None,
+            proof: None,
         };
-        let entry = keystore.add(new).unwrap();
-        let place = |chain: u32, shard| api::ChainPlace {
-            chain,
-            currency: currency.to_string(),
-            shard,
-            nodes: Vec::new(),
+        let told = |leg: &LegView| {
+            let mut status = TransactionStatus::without_position(id, TransactionState::Certified, None);
+            status.outcome = Some(OutcomeView::from_code(0));
+            status.legs = vec![leg.clone()];
+            (outcome(&status).err(), sent(id, None, status).text())
         };
-        let network = NetworkView { chains: vec![place(0, 0), place(1, 1)], ..network(genesis) };
-        let node = "http://127.0.0.1:1".to_owned();
-        let options = NodeOptions { node, token_file: None, ca_file: None, chain: None };
-        let terms = Terms { genesis, chain: ChainId(0), currency };
-        let sender = Sender::new(options.connect().unwrap(), network, terms, keystore, entry);
-        let payment = |byte: u8| ledger::records::Payment {
-            payee: WalletId([byte; 32]),
-            amount: ledger::values::Amount::from_fen(1),
-        };
-        let pay = Operation::Pay { payments: vec![payment(2), payment(1)] };
-        let leg = |byte: u8, chain| ElsewhereLeg { payee: WalletId([byte; 32]).to_string(), chain };
-        assert_eq!(sender.elsewhere(&pay), [leg(1, 1)]);
-        let sender = sender.on(ChainId(1));
-        assert_eq!(sender.elsewhere(&pay), [leg(2, 0)]);
-        let status =
-            TransactionStatus::without_position(TransactionId([1; 32]), TransactionState::Final, None);
-        let told = Sent { elsewhere: sender.elsewhere(&pay), ..sent(TransactionId([1; 32]), None, status) };
-        assert!(told.text().contains("goes on      to chain 0, where jz1"), "{}", told.text());
+        let (failure, text) = told(&leg);
+        assert!(failure.is_none() && text.contains("goes on      to chain 1, where jz1"), "{text}");
+        leg.status = LegState::Credited;
+        let (failure, text) = told(&leg);
+        assert!(failure.is_none() && text.contains("credited     2.50 yuan to jz1"), "{text}");
+        leg.status = LegState::Refunded;
+        leg.refusal = Some(OutcomeView::from_code(206));
+        let failure = told(&leg).0.unwrap();
+        assert_eq!((failure.code.as_str(), failure.exit), ("refunded", Exit::Refused));
+        assert!(failure.message.contains("2.50 yuan") && failure.message.contains("206"), "{failure:?}");
     }
 
     #[test]

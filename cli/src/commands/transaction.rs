@@ -17,7 +17,7 @@ use crate::failure::{Answer, Failure};
 use crate::keystore::KeystoreOptions;
 use crate::output::{Output, Show, facts, save_proof};
 use crate::secret::PassphraseOptions;
-use crate::send::{SendOptions, Sender, WaitOptions, outcome, sent, state_name, submit, wait};
+use crate::send::{SendOptions, Sender, WaitOptions, leg_line, outcome, sent, state_name, submit, wait};
 
 /// Arguments of `jiaozi tx`.
 #[derive(Debug, Args)]
@@ -165,6 +165,7 @@ impl Show for Shown {
             lines.push(("from", transaction.wallet.to_string()));
             lines.extend(operation_lines(&transaction.operation));
         }
+        lines.extend(status.legs.iter().map(leg_line));
         if let Some(file) = &self.proof_file {
             lines.push(("proof", file.display().to_string()));
         }
