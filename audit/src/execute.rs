@@ -128,9 +128,11 @@ impl Executor {
                 let (shown, computed) = (bundle.before.root(RECEIPTS_TAG), tree.root(RECEIPTS_TAG));
                 return Err(Finding::OtherReceipts { source_chain: source, first, shown, computed }.into());
             }
+            let mut total = bundle.total_before;
             for receipt in &bundle.receipts {
                 // The bundle's own check has appended the same to the same.
-                let _fits = tree.append(RECEIPTS_TAG, receipt_leaf(receipt));
+                let _fits = tree.append(RECEIPTS_TAG, receipt_leaf(receipt, total));
+                total = total.saturating_add(u128::from(receipt.value().fen()));
             }
             let result = &bundle.certified.result;
             let receipts = bundle.receipts.len() as u64;

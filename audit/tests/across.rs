@@ -268,7 +268,8 @@ fn a_bundle_that_stands_on_other_receipts_is_named() {
     let mut first = zero.bundle(ONE, 0);
     let second = liar.bundle(ONE, 1);
     // Only the first receipt of the honest one.
-    first.after = vec![ledger::state::outbox::receipt_leaf(&first.receipts[1])];
+    let total = u128::from(first.receipts[0].value().fen());
+    first.after = vec![ledger::state::outbox::receipt_leaf(&first.receipts[1], total)];
     first.receipts.truncate(1);
     one.order_bundles(vec![first]);
     one.order_bundles(vec![second]);

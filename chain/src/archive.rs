@@ -256,9 +256,12 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
                 };
                 digests.iter().filter_map(|digest| read(digest).transpose()).collect()
             }
-            Request::Bundle(digest) => {
-                let bytes = self.reader.get(Table::Bundles, &digest.0)?;
-                Ok(bytes.map(|bytes| Frame::Bundle(Bytes::from(bytes))).into_iter().collect())
+            Request::Bundles(digests) => {
+                let read = |digest: &BundleDigest| {
+                    let bytes = self.reader.get(Table::Bundles, &digest.0)?;
+                    Ok(bytes.map(|bytes| Frame::Bundle(Bytes::from(bytes))))
+                };
+                digests.iter().filter_map(|digest| read(digest).transpose()).collect()
             }
             Request::Block(digest) => {
                 Ok(self.block(*digest)?.map(|block| Frame::Block(Box::new(block))).into_iter().collect())

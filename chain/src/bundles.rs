@@ -1,24 +1,25 @@
-//! Bundles on their way: received, checked, stored, ordered.
+//! Bundles on their way: received, checked, ordered, stored with the block that names them.
 //!
 //! Rules:
 //! - A bundle is believed on its proof alone, whoever brings it: the node's own relay or a peer.
-//! - What waits of one source is bounded; a bundle that a block names is let in beyond that, because the naming is bounded.
-//! - A leader orders bundles that follow one another; whether they are the next ones is decided by execution, so a leader that is
-//!   wrong wastes room and nothing else.
-//! - A bundle leaves memory when its block is executed, or when its receipts came in another one and nothing open names it.
+//! - It reaches the disk with a block: in the write that a vote waits for, or in the executor's.
+//! - What waits of one source is bounded, the own relay's and the peers' apart. Full, the one that begins furthest away leaves, so one
+//!   that begins at the next receipt always finds room.
+//! - A leader orders what follows from the executed receipts on. Whether a bundle is the next one is decided by execution, so a leader that
+//!   is wrong wastes room in its block.
+//! - A bundle leaves memory when its block is executed, or when its receipts came in another one, unless an open block names it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ledger::records::{BlockBody, Bundle};
+use ledger::records::{BlockBody, Bundle, Counter};
 use ledger::rules::{BundleFacts, check_bundle};
-use ledger::values::{BundleDigest, Canonical as _, ChainId, NodeIndex};
-use storage::{Durability, Table, WriteSet};
+use ledger::values::{BundleDigest, Canonical as _, ChainId, Height, NodeIndex};
 
 use crate::chain::Chain;
 use crate::config::{BUNDLES_PER_SOURCE_MAX, INVALID_BUNDLES_MAX};
-use crate::step::{Effect, Now, Room};
+use crate::step::{Now, Report, Room};
 
 /// A bundle in memory: valid.
 #[derive(Debug, Clone)]
@@ -26,12 +27,23 @@ pub(crate) struct KnownBundle {
     pub(crate) bundle: Arc<Bundle>,
     pub(crate) facts: BundleFacts,
     pub(crate) bytes: Bytes,
+    /// Made by this node's own relay.
+    is_own: bool,
 }
 
 impl KnownBundle {
-    /// One above the number of its last receipt.
-    fn until(&self) -> u64 {
-        self.facts.first.saturating_add(u64::from(self.facts.receipts))
+    /// What was received before its first receipt.
+    fn before(&self) -> Counter {
+        Counter { count: self.bundle.before.count, total: self.bundle.total_before }
+    }
+
+    /// What has been received after its last one.
+    fn until(&self) -> Counter {
+        let start = self.before();
+        self.bundle
+            .receipts
+            .iter()
+            .fold(start, |counter, receipt| counter.plus(receipt.value()).unwrap_or(counter))
     }
 }
 
@@ -39,13 +51,17 @@ impl KnownBundle {
 #[derive(Debug, Default)]
 pub(crate) struct Bundles {
     known: BTreeMap<BundleDigest, KnownBundle>,
+    /// Where each begins.
+    places: BTreeSet<(ChainId, u64, BundleDigest)>,
     invalid: BTreeSet<BundleDigest>,
     /// Receipts executed, per source.
-    received: BTreeMap<ChainId, u64>,
+    received: BTreeMap<ChainId, Counter>,
+    /// Sources whose next receipts carry more money than can exist: nothing of them is proposed until that changes.
+    unbacked: BTreeSet<ChainId>,
 }
 
 impl Bundles {
-    pub(crate) fn new(received: impl IntoIterator<Item = (ChainId, u64)>) -> Self {
+    pub(crate) fn new(received: impl IntoIterator<Item = (ChainId, Counter)>) -> Self {
         Self { received: received.into_iter().collect(), ..Self::default() }
     }
 
@@ -57,19 +73,68 @@ impl Bundles {
         self.invalid.contains(digest)
     }
 
-    fn received(&self, source: ChainId) -> u64 {
-        self.received.get(&source).copied().unwrap_or(0)
+    fn received(&self, source: ChainId) -> Counter {
+        self.received.get(&source).copied().unwrap_or_default()
     }
 
-    /// Whether a bundle that nobody asked for is worth keeping: it goes further than what was executed, and its source has room.
-    fn is_welcome(&self, known: &KnownBundle) -> bool {
-        let source = known.facts.source;
-        let waiting = self.known.values().filter(|other| other.facts.source == source).count();
-        known.until() > self.received(source) && waiting < BUNDLES_PER_SOURCE_MAX
+    /// Whether a bundle that nobody asked for brings anything new, and begins nearer than one of those that wait. Asked before its
+    /// proof is checked.
+    fn is_welcome(&self, bundle: &Bundle, is_own: bool) -> bool {
+        let received = self.received(bundle.source());
+        let first = bundle.before.count;
+        let until = first.saturating_add(bundle.receipts.len() as u64);
+        let is_useless = until <= received.count
+            || (first == received.count && bundle.total_before != received.total)
+            || first < received.count;
+        !is_useless
+            && (self.waiting(bundle.source(), is_own) < BUNDLES_PER_SOURCE_MAX
+                || self.furthest(bundle.source(), is_own, &BTreeSet::new()).is_some_and(|(at, _)| first < at))
     }
 
-    fn insert(&mut self, known: KnownBundle) {
+    fn of(&self, source: ChainId, is_own: bool) -> impl DoubleEndedIterator<Item = (u64, BundleDigest)> + '_ {
+        let from = (source, 0, BundleDigest([0; 32]));
+        let until = (source, u64::MAX, BundleDigest([0xFF; 32]));
+        self.places
+            .range(from..=until)
+            .filter(move |(.., digest)| self.known.get(digest).is_some_and(|known| known.is_own == is_own))
+            .map(|(_, first, digest)| (*first, *digest))
+    }
+
+    fn waiting(&self, source: ChainId, is_own: bool) -> usize {
+        self.of(source, is_own).count()
+    }
+
+    /// The one that begins furthest away, of those that no block names.
+    fn furthest(
+        &self,
+        source: ChainId,
+        is_own: bool,
+        named: &BTreeSet<BundleDigest>,
+    ) -> Option<(u64, BundleDigest)> {
+        self.of(source, is_own).rev().find(|(_, digest)| !named.contains(digest))
+    }
+
+    /// Takes a bundle in; what is then too much of its source, and named by nobody, leaves.
+    fn insert(&mut self, known: KnownBundle, named: &BTreeSet<BundleDigest>) {
+        let (source, is_own) = (known.facts.source, known.is_own);
+        self.places.insert((source, known.facts.first, known.facts.digest));
         self.known.insert(known.facts.digest, known);
+        self.make_room(source, is_own, named);
+    }
+
+    fn make_room(&mut self, source: ChainId, is_own: bool, named: &BTreeSet<BundleDigest>) {
+        while self.of(source, is_own).filter(|(_, digest)| !named.contains(digest)).count()
+            > BUNDLES_PER_SOURCE_MAX
+        {
+            let Some((_, digest)) = self.furthest(source, is_own, named) else { return };
+            self.remove(&digest);
+        }
+    }
+
+    fn remove(&mut self, digest: &BundleDigest) {
+        if let Some(known) = self.known.remove(digest) {
+            self.places.remove(&(known.facts.source, known.facts.first, *digest));
+        }
     }
 
     fn judge_invalid(&mut self, digest: BundleDigest) {
@@ -79,56 +144,76 @@ impl Bundles {
         self.invalid.insert(digest);
     }
 
-    /// Bundles to order after blocks with these bodies, each following the one before of its source.
-    pub(crate) fn next<'a>(&'a self, ancestors: &[&BlockBody]) -> Vec<&'a KnownBundle> {
+    /// Bundles to order at `height`, after blocks with these bodies: one of each source, then the next of each, and so on, beginning
+    /// with another source at each height. Those of a source follow one another.
+    pub(crate) fn next<'a>(&'a self, height: Height, ancestors: &[&BlockBody]) -> Vec<&'a KnownBundle> {
         let mut received = self.received.clone();
         for known in
             ancestors.iter().flat_map(|body| &body.bundles).filter_map(|digest| self.known.get(digest))
         {
             let next = received.entry(known.facts.source).or_default();
-            if known.facts.first == *next {
+            if known.before() == *next {
                 *next = known.until();
             }
         }
-        let mut following = Vec::new();
-        let sources: BTreeSet<ChainId> = self.known.values().map(|known| known.facts.source).collect();
-        for source in sources {
-            let mut at = received.get(&source).copied().unwrap_or(0);
-            let next = |at: u64| {
-                let fits = |known: &&KnownBundle| known.facts.source == source && known.facts.first == at;
-                self.known.values().filter(fits).max_by_key(|known| known.facts.receipts)
-            };
-            while let Some(known) = next(at) {
+        let sources: BTreeSet<ChainId> = self.places.iter().map(|(source, ..)| *source).collect();
+        let mut lines: Vec<Vec<&KnownBundle>> = Vec::with_capacity(sources.len());
+        for source in sources.into_iter().filter(|source| !self.unbacked.contains(source)) {
+            let mut at = received.get(&source).copied().unwrap_or_default();
+            let mut line = Vec::new();
+            while let Some(known) = self.at(source, at) {
                 at = known.until();
-                following.push(known);
+                line.push(known);
             }
+            lines.push(line);
         }
-        following
+        let turn = usize::try_from(height.0).unwrap_or(0).checked_rem(lines.len()).unwrap_or(0);
+        lines.rotate_left(turn);
+        let longest = lines.iter().map(Vec::len).max().unwrap_or(0);
+        (0..longest).flat_map(|place| lines.iter().filter_map(move |line| line.get(place).copied())).collect()
     }
 
-    /// A block was executed: its bundles are done, and so is whatever brings nothing new and nobody names. Answers what may leave
-    /// the disk.
+    /// The longest bundle that begins just there.
+    fn at(&self, source: ChainId, at: Counter) -> Option<&KnownBundle> {
+        let from = (source, at.count, BundleDigest([0; 32]));
+        let until = (source, at.count, BundleDigest([0xFF; 32]));
+        let here = self.places.range(from..=until).filter_map(|(.., digest)| self.known.get(digest));
+        here.filter(|known| known.before() == at).max_by_key(|known| known.facts.receipts)
+    }
+
+    /// A block was executed: its bundles are done, and so is whatever brings nothing new, unless an open block names it.
     pub(crate) fn executed(
         &mut self,
+        received: &[(ChainId, Counter)],
+        unbacked: &[ChainId],
         bundles: &[BundleDigest],
-        received: &[(ChainId, u64)],
         named: &BTreeSet<BundleDigest>,
-    ) -> Vec<BundleDigest> {
-        self.received.extend(received.iter().copied());
-        for digest in bundles {
-            self.known.remove(digest);
+    ) {
+        for (source, counter) in received {
+            if self.received.insert(*source, *counter) != Some(*counter) {
+                self.unbacked.remove(source);
+            }
         }
-        let done = |known: &KnownBundle| known.until() <= self.received(known.facts.source);
-        let stale: Vec<BundleDigest> = self
+        self.unbacked.extend(unbacked);
+        let is_done = |known: &KnownBundle| {
+            bundles.contains(&known.facts.digest)
+                || known.facts.first < self.received(known.facts.source).count
+        };
+        let done: Vec<BundleDigest> = self
             .known
             .iter()
-            .filter(|(digest, known)| done(known) && !named.contains(*digest))
+            .filter(|(digest, known)| is_done(known) && !named.contains(*digest))
             .map(|(digest, _)| *digest)
             .collect();
-        for digest in &stale {
-            self.known.remove(digest);
+        for digest in &done {
+            self.remove(digest);
         }
-        stale
+        // What an open block named stayed beyond the room of its source.
+        let sources: BTreeSet<ChainId> = self.places.iter().map(|(source, ..)| *source).collect();
+        for source in sources {
+            self.make_room(source, true, named);
+            self.make_room(source, false, named);
+        }
     }
 
     /// Bundles in memory.
@@ -145,8 +230,13 @@ impl Chain {
             return;
         };
         let digest = bundle.digest(self.config.rules.genesis);
-        let is_wanted = self.fetches.wants_bundle(&digest);
         if self.bundles.get(&digest).is_some() || self.bundles.is_invalid(&digest) {
+            return;
+        }
+        let named = self.named_bundles();
+        let is_own = from.is_none();
+        // The proof is checked for what is of use only: it costs a quorum of signatures.
+        if !(named.contains(&digest) || self.bundles.is_welcome(&bundle, is_own)) {
             return;
         }
         let Ok(facts) = check_bundle(&self.config.rules, &bundle) else {
@@ -154,21 +244,18 @@ impl Chain {
             self.blame(now, from, "a bundle whose proof does not hold");
             return;
         };
-        let known = KnownBundle { bundle: Arc::new(bundle), facts, bytes };
-        // To be written, like everything that a vote will stand on.
-        if self.room == Room::None || !(is_wanted || self.bundles.is_welcome(&known)) {
-            return;
+        // It would have to be written with a block.
+        if self.room != Room::None {
+            self.bundles.insert(KnownBundle { bundle: Arc::new(bundle), facts, bytes, is_own }, &named);
         }
-        let mut set = WriteSet::new();
-        set.put(Table::Bundles, digest.0, known.bytes.to_vec());
-        self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });
-        self.bundles.insert(known);
     }
 
     /// A bundle that was on disk beside a block that this node voted for.
     pub(crate) fn restore_bundle(&mut self, bundle: Bundle, bytes: Bytes) {
         if let Ok(facts) = check_bundle(&self.config.rules, &bundle) {
-            self.bundles.insert(KnownBundle { bundle: Arc::new(bundle), facts, bytes });
+            let named = self.named_bundles();
+            self.bundles
+                .insert(KnownBundle { bundle: Arc::new(bundle), facts, bytes, is_own: false }, &named);
         }
     }
 
@@ -180,8 +267,10 @@ impl Chain {
     }
 
     fn blame(&mut self, now: Now, from: Option<NodeIndex>, reason: &'static str) {
-        if let Some(node) = from {
-            self.distrust(now, node, reason);
+        match from {
+            Some(node) => self.distrust(now, node, reason),
+            // The own store says what is not true: somebody has to look.
+            None => self.report(Report::Distrusted { node: self.config.own_node, reason }),
         }
     }
 }

@@ -20,9 +20,9 @@ use ledger::values::{BatchDigest, BlockDigest, BundleDigest, Canonical, Height, 
 use crate::chain::Chain;
 use crate::config::{
     ChainConfig, DISTRUST_MS, FETCH_GRACE_MS, FETCH_RETRY_MS, FETCHES_MAX, FINAL_BLOCKS_WAITING_MAX,
-    REQUEST_DIGESTS_MAX, SYNC_AHEAD_BLOCKS,
+    REQUEST_BUNDLES_MAX, REQUEST_DIGESTS_MAX, SYNC_AHEAD_BLOCKS,
 };
-use crate::frame::{Digests, FinalBlocks, Frame, Lane};
+use crate::frame::{BundleDigests, Digests, FinalBlocks, Frame, Lane};
 use crate::step::{Effect, Now, Question, Request, Room};
 use crate::tree::Gap;
 
@@ -53,10 +53,6 @@ pub(crate) struct Fetches {
 impl Fetches {
     pub(crate) fn wants_batch(&self, digest: &BatchDigest) -> bool {
         self.asked.contains_key(&Want::Batch(*digest))
-    }
-
-    pub(crate) fn wants_bundle(&self, digest: &BundleDigest) -> bool {
-        self.asked.contains_key(&Want::Bundle(*digest))
     }
 
     pub(crate) fn due(&self, _now_ms: u64) -> Option<u64> {
@@ -146,17 +142,24 @@ impl Chain {
         // A peer gives one answer at a time, so what would be a second request to it goes to the next peer.
         let mut asked = BTreeSet::new();
         let mut batches: BTreeMap<usize, Vec<BatchDigest>> = BTreeMap::new();
+        let mut bundles: BTreeMap<usize, Vec<BundleDigest>> = BTreeMap::new();
         for (want, attempt) in self.fetches.reconcile(&wanted, now.elapsed_ms) {
             match want {
                 Want::Batch(digest) => batches.entry(attempt).or_default().push(digest),
-                Want::Bundle(digest) => {
-                    self.request(now, attempt, &mut asked, &Frame::RequestBundle(digest));
-                }
+                Want::Bundle(digest) => bundles.entry(attempt).or_default().push(digest),
                 Want::Block(digest) => self.request(now, attempt, &mut asked, &Frame::RequestBlock(digest)),
                 Want::FinalBlocks => {
                     let next = self.tree.tip().height.next();
                     self.request(now, attempt, &mut asked, &Frame::RequestBlocks(next));
                 }
+            }
+        }
+        // Answered on another lane than the rest, so any peer may be asked for both.
+        let mut asked_for_bundles = BTreeSet::new();
+        for (attempt, digests) in bundles {
+            for chunk in digests.chunks(REQUEST_BUNDLES_MAX) {
+                let frame = Frame::RequestBundles(BundleDigests { bundles: chunk.to_vec() });
+                self.request(now, attempt, &mut asked_for_bundles, &frame);
             }
         }
         for (attempt, digests) in batches {
@@ -292,11 +295,16 @@ impl Chain {
         self.serve(to, Lane::Sync, held, request);
     }
 
-    pub(crate) fn serve_bundle(&mut self, to: NodeIndex, digest: BundleDigest) {
-        match self.bundles.get(&digest).map(|known| Frame::Bundle(known.bytes.clone())) {
-            Some(bundle) => self.serve(to, Lane::Sync, vec![bundle], None),
-            None => self.serve(to, Lane::Sync, Vec::new(), Some(Request::Bundle(digest))),
+    pub(crate) fn serve_bundles(&mut self, to: NodeIndex, digests: &[BundleDigest]) {
+        let (mut held, mut from_disk) = (Vec::new(), Vec::new());
+        for digest in digests {
+            match self.bundles.get(digest) {
+                Some(known) => held.push(Frame::Bundle(known.bytes.clone())),
+                None => from_disk.push(*digest),
+            }
         }
+        let request = (!from_disk.is_empty()).then_some(Request::Bundles(from_disk));
+        self.serve(to, Lane::Batch, held, request);
     }
 
     pub(crate) fn serve_block(&mut self, to: NodeIndex, digest: BlockDigest) {

@@ -225,7 +225,7 @@ impl Chain {
             Frame::Batch(bytes) => self.batch_arrived(now, from, bytes),
             Frame::FinalBlocks(page) => self.final_blocks_arrived(now, from, page),
             Frame::Bundle(bytes) => self.bundle_arrived(now, Some(from), bytes),
-            Frame::RequestBundle(digest) => self.serve_bundle(from, digest),
+            Frame::RequestBundles(digests) => self.serve_bundles(from, &digests.bundles),
         }
     }
 

@@ -58,7 +58,9 @@ pub const REQUEST_DIGESTS_MAX: usize = 64;
 pub const DISTRUST_MS: u64 = 60_000;
 /// Digests of invalid batches that are remembered.
 pub const INVALID_BATCHES_MAX: usize = 1_024;
-/// Bundles of one source that wait to be ordered.
+/// Bundles asked for in one request.
+pub const REQUEST_BUNDLES_MAX: usize = 8;
+/// Bundles of one source that wait to be ordered: so many of the own relay's, and so many of the peers'.
 pub const BUNDLES_PER_SOURCE_MAX: usize = 8;
 /// Digests of invalid bundles that are remembered.
 pub const INVALID_BUNDLES_MAX: usize = 256;

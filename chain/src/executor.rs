@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ledger::records::{Claim, GenesisSpec, Receipt, Record, WalletRecord};
+use ledger::records::{Claim, Counter, GenesisSpec, Receipt, Record, WalletRecord};
 use ledger::rules::ExecutionFault;
-use ledger::state::{ChainState, Execution, GenesisFault, LoadFault, ReadFault, StateHead, StateReader};
+use ledger::state::{
+    ChainState, Execution, GenesisFault, LoadFault, PassedOver, ReadFault, StateHead, StateReader,
+};
 use ledger::values::{Canonical, ChainId, Height, Slot, Strategy, WalletId};
 use storage::{Durability, Page, Reader, StorageError, Store, Table, WriteSet, key};
 
@@ -135,6 +137,7 @@ impl<S: Strategy> Executor<S> {
             batches: next.block.body.batches.clone(),
             bundles: next.block.body.bundles.clone(),
             received: received(&execution.head),
+            unbacked: unbacked(next, &execution),
             transactions: execution.outcomes.iter().map(|outcome| outcome.id).chain(skipped).collect(),
             skipped: execution.skipped.iter().map(|skipped| (skipped.id, skipped.reason)).collect(),
         })
@@ -258,9 +261,17 @@ fn put_receipts(set: &mut WriteSet, execution: &Execution) {
     }
 }
 
+/// Sources of the bundles that carried more money than can exist.
+fn unbacked(next: &FinalBlock, execution: &Execution) -> Vec<ChainId> {
+    let is_unbacked = |reason: &PassedOver| matches!(reason, PassedOver::Unbacked {});
+    let passed_over = execution.passed_over.iter().filter(|(_, reason)| is_unbacked(reason));
+    let source = |position: u32| Some(next.bundles.get(usize::try_from(position).ok()?)?.source());
+    passed_over.filter_map(|(position, _)| source(*position)).collect()
+}
+
 /// Receipts received from each chain.
-fn received(head: &StateHead) -> Vec<(ChainId, u64)> {
-    head.supply.pairs.iter().map(|pair| (pair.chain, pair.received.count)).collect()
+fn received(head: &StateHead) -> Vec<(ChainId, Counter)> {
+    head.supply.pairs.iter().map(|pair| (pair.chain, pair.received)).collect()
 }
 
 fn write_genesis(spec: &GenesisSpec, chain: ChainId, store: &dyn Store) -> Result<ChainState, ExecutorFault> {

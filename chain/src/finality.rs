@@ -11,7 +11,6 @@ use bytes::Bytes;
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::{Block, Claim};
 use ledger::values::{BatchDigest, BlockDigest, TimestampMs};
-use storage::{Durability, Table, WriteSet};
 
 use crate::chain::{Chain, Finality, Waiting};
 use crate::frame::Frame;
@@ -124,14 +123,7 @@ impl Chain {
             self.batches.forget(digest);
         }
         let named = self.named_bundles();
-        let stale = self.bundles.executed(&executed.bundles, &executed.received, &named);
-        if !stale.is_empty() && self.room != Room::None {
-            let mut set = WriteSet::new();
-            for digest in stale {
-                set.delete(Table::Bundles, digest.0);
-            }
-            self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });
-        }
+        self.bundles.executed(&executed.received, &executed.unbacked, &executed.bundles, &named);
         self.report(Report::Final { height: executed.claim.height });
         self.send_to_all(&Frame::Announce(executed.claim));
         self.certify(executed.certified);

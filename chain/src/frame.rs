@@ -10,7 +10,7 @@ use ledger::values::codec::check_count;
 use ledger::values::{BatchDigest, BlockDigest, BundleDigest, Canonical, CodecError, Height};
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::config::{REQUEST_DIGESTS_MAX, SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
+use crate::config::{REQUEST_BUNDLES_MAX, REQUEST_DIGESTS_MAX, SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
 
 /// Which stream a frame takes. None delays another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,8 +95,8 @@ pub enum Frame {
     FinalBlocks(FinalBlocks),
     /// An encoded bundle; decoded by who needs it.
     Bundle(Bytes),
-    /// "Send me this bundle."
-    RequestBundle(BundleDigest),
+    /// "Send me these bundles."
+    RequestBundles(BundleDigests),
 }
 
 /// Batch digests, 1 to [`REQUEST_DIGESTS_MAX`].
@@ -104,6 +104,22 @@ pub enum Frame {
 pub struct Digests {
     /// The digests.
     pub batches: Vec<BatchDigest>,
+}
+
+/// Bundle digests, 1 to [`REQUEST_BUNDLES_MAX`].
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct BundleDigests {
+    /// The digests.
+    pub bundles: Vec<BundleDigest>,
+}
+
+impl Canonical for BundleDigests {
+    const NAME: &'static str = "bundle digests";
+    const BYTES_MAX: usize = 8 + 32 * REQUEST_BUNDLES_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("bundles", self.bundles.len(), 1, REQUEST_BUNDLES_MAX)
+    }
 }
 
 /// A page of the final chain.
@@ -149,11 +165,6 @@ impl Canonical for Wire<Height> {
     const BYTES_MAX: usize = 8;
 }
 
-impl Canonical for Wire<BundleDigest> {
-    const NAME: &'static str = "bundle digest";
-    const BYTES_MAX: usize = 32;
-}
-
 impl Canonical for Wire<BlockDigest> {
     const NAME: &'static str = "block digest";
     const BYTES_MAX: usize = 32;
@@ -169,7 +180,7 @@ impl Frame {
             | Self::RequestBatches(_)
             | Self::RequestBlock(_)
             | Self::RequestBlocks(_)
-            | Self::RequestBundle(_) => Lane::Control,
+            | Self::RequestBundles(_) => Lane::Control,
             Self::Block(_) => Lane::Block,
             Self::Batch(_) | Self::Bundle(_) => Lane::Batch,
             Self::FinalBlocks(_) => Lane::Sync,
@@ -189,7 +200,7 @@ impl Frame {
             Self::Batch(bytes) => (6, bytes.to_vec()),
             Self::FinalBlocks(page) => (7, page.encode()),
             Self::Bundle(bytes) => (8, bytes.to_vec()),
-            Self::RequestBundle(digest) => (9, Wire(*digest).encode()),
+            Self::RequestBundles(digests) => (9, digests.encode()),
         };
         let mut frame = Vec::with_capacity(body.len() + 1);
         frame.push(tag);
@@ -215,7 +226,7 @@ impl Frame {
             6 if body.len() <= BATCH_BYTES_MAX => Self::Batch(body),
             7 => Self::FinalBlocks(FinalBlocks::decode(&body)?),
             8 if body.len() <= Bundle::BYTES_MAX => Self::Bundle(body),
-            9 => Self::RequestBundle(Wire::<BundleDigest>::decode(&body)?.0),
+            9 => Self::RequestBundles(BundleDigests::decode(&body)?),
             _ => return Err(malformed),
         })
     }

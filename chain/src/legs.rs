@@ -6,7 +6,7 @@ use ledger::values::{Amount, ChainId, GenesisHash, Height, TransactionId, Wallet
 use storage::{Reader, Table, key};
 
 use crate::archive::Archive;
-use crate::relay::{outboxes_at, sent_row};
+use crate::relay::{outboxes_at, sent_rows};
 use crate::rows::RowFault;
 
 /// One payee on another chain.
@@ -56,9 +56,8 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
         for outbox in outboxes {
             let destination = outbox.chain;
             let earlier = before.iter().find(|earlier| earlier.chain == destination);
-            for sequence in earlier.map_or(0, |earlier| earlier.tree.count)..outbox.tree.count {
-                let row = sent_row(reader, destination, sequence)?;
-                let row = row.ok_or(RowFault::Missing { table: Table::Receipts })?;
+            let from = earlier.map_or(0, |earlier| earlier.tree.count);
+            for (sequence, row) in sent_rows(reader, destination, from, outbox.tree.count)? {
                 if let Receipt::Credit { transaction, part, payee, amount, .. } = row.receipt
                     && transaction == id
                 {

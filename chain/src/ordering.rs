@@ -15,7 +15,7 @@ use ledger::records::block::{BLOCK_BATCHES_MAX, BLOCK_BUNDLES_MAX, BLOCK_RECEIPT
 use ledger::records::{Block, BlockBody, BlockHeader};
 use ledger::rules::ParentFacts;
 use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
-use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, NodeIndex, TimestampMs, View};
+use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, Height, NodeIndex, TimestampMs, View};
 use storage::{Durability, Table, WriteSet, key};
 
 use crate::chain::Chain;
@@ -90,7 +90,7 @@ impl Chain {
         let Ok(path) = self.tree.path(parent) else { return false };
         let ancestors = ancestor_batches(&path);
         self.batches.orderable(self.config.quorum()).any(|(digest, _)| !ancestors.contains(digest))
-            || !self.bundles.next(&self.bodies_before(&path)).is_empty()
+            || !self.bundles.next(Height(0), &self.bodies_before(&path)).is_empty()
     }
 
     fn answer_propose(&mut self, now: Now, ticket: Ticket, turn: Turn) {
@@ -129,14 +129,17 @@ impl Chain {
         let lag = height.0.saturating_sub(claim.height.0);
         let may_order = lag <= CLAIM_LAG_MAX;
         // Bundles first: they are few, and money that is under way is not kept waiting by a full pool.
-        let mut receipts = 0_u64;
-        let next = if may_order { self.bundles.next(&self.bodies_before(path)) } else { Vec::new() };
+        let (mut receipts, mut full) = (0_u64, BTreeSet::new());
+        let next = if may_order { self.bundles.next(height, &self.bodies_before(path)) } else { Vec::new() };
         for known in next.into_iter().take(BLOCK_BUNDLES_MAX) {
             let next_weight = weight.saturating_add(known.facts.weight);
             let next_receipts = receipts.saturating_add(u64::from(known.facts.receipts));
-            let is_full = next_weight > self.config.rules.params.block_weight_max / BUNDLES_SHARE;
-            if is_full || next_receipts > BLOCK_RECEIPTS_MAX {
-                break;
+            let is_full = next_weight > self.config.rules.params.block_weight_max / BUNDLES_SHARE
+                || next_receipts > BLOCK_RECEIPTS_MAX;
+            if is_full || full.contains(&known.facts.source) {
+                // What follows it of the same source would not be next.
+                full.insert(known.facts.source);
+                continue;
             }
             (weight, receipts) = (next_weight, next_receipts);
             body.bundles.push(known.facts.digest);
@@ -302,6 +305,11 @@ impl Chain {
             self.note_content(&block);
             let mut set = WriteSet::new();
             set.put(Table::Blocks, digest.0, block.encode());
+            for bundle in &block.body.bundles {
+                if let Some(known) = self.bundles.get(bundle) {
+                    set.put(Table::Bundles, bundle.0, known.bytes.to_vec());
+                }
+            }
             set.put(Table::Proposals, key::proposal(block.header.height.0, &digest.0), Vec::new());
             self.effects.push(Effect::Persist { set, durability: Durability::Synced, then: Some(*digest) });
             return false;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ledger::records::{Batch, Block, Bundle, Claim, HeightResult};
+use ledger::records::{Batch, Block, Bundle, Claim, Counter, HeightResult};
 use ledger::rules::{ChainRules, ParentFacts};
 use ledger::state::StateHead;
 use ledger::values::{BatchDigest, BlockDigest, ChainId, Height, TimestampMs};
@@ -38,7 +38,7 @@ pub struct Recovered {
     /// Their bundles.
     pub bundles: Vec<(Bundle, Bytes)>,
     /// Receipts received so far from each chain.
-    pub received: Vec<(ChainId, u64)>,
+    pub received: Vec<(ChainId, Counter)>,
     /// First sequence for own batches.
     pub next_sequence: u64,
     /// Evidence kept so far.
@@ -76,7 +76,7 @@ impl Recovered {
             open_blocks: Vec::new(),
             batches: Vec::new(),
             bundles: Vec::new(),
-            received: head.supply.pairs.iter().map(|pair| (pair.chain, pair.received.count)).collect(),
+            received: head.supply.pairs.iter().map(|pair| (pair.chain, pair.received)).collect(),
             next_sequence: 0,
             evidence: EvidenceLog::read(store)?,
         };

@@ -4,6 +4,8 @@
 //!   [`BUNDLE_RECEIPTS_MAX`] further.
 //! - It needs the source's store only, and changes nothing: every node that hosts the source may run it, as often as it likes.
 
+use std::ops::Bound;
+
 use ledger::records::bundle::BUNDLE_RECEIPTS_MAX;
 use ledger::records::{Bundle, Pending, Receipt};
 use ledger::state::Outbox;
@@ -14,9 +16,12 @@ use storage::{Order, Page, Reader, Table, key};
 use crate::archive::Archive;
 use crate::rows::{self, Outboxes, RowFault, SentRow};
 
-/// Heights below the newest certified one that are tried for a result whose receipts are few enough to be proved: a bundle shows what it
-/// leaves out as subtrees, made of every receipt up to the certified count.
+/// Receipts between the first of a bundle and the certified count it is proved against: what the bundle leaves out is shown as subtrees, made
+/// of all of them. Above it the count after the first receipt's own height is taken, and a height sends at most
+/// [`ledger::rules::apply::BLOCK_SENT_MAX`] and its refunds.
 const RECEIPTS_READ_MAX: u64 = 16 * BUNDLE_RECEIPTS_MAX as u64;
+/// Rows read at a time.
+const ROWS_PER_PAGE: usize = 1_024;
 
 /// The bundle for `destination` that begins at receipt `first`, with a certificate that covers a height up to `certified`. `None` while
 /// nothing certified is to be sent.
@@ -30,33 +35,28 @@ pub fn next_bundle<R: Reader + ?Sized>(
     certified: Height,
 ) -> Result<Option<Bundle>, RowFault> {
     let archive = Archive::new(store);
-    let Some((at, _)) = outboxes_at(store, certified)? else { return Ok(None) };
-    if sent(store, at, destination)?.is_none_or(|tree| tree.count <= first) {
+    let Some(sent_last) = sent(store, certified, destination)?.filter(|tree| tree.count > first) else {
         return Ok(None);
-    }
-    // The lowest height that has sent enough: what lies between it and the newest need not be read.
-    let Some(row) = sent_row(store, destination, first)? else { return Ok(None) };
-    let enough = first.saturating_add(RECEIPTS_READ_MAX);
-    let height = match sent(store, at, destination)? {
-        Some(tree) if tree.count > enough => row.height,
-        _ => at,
     };
+    let Some(row) = sent_row(store, destination, first)? else { return Ok(None) };
+    let is_far = sent_last.count > first.saturating_add(RECEIPTS_READ_MAX);
+    let height = if is_far { row.height } else { certified };
     let Some(certified) = archive.certified_result(height)? else { return Ok(None) };
     let Some((_, outboxes)) = outboxes_at(store, height)? else { return Ok(None) };
     let Some(until) = sent(store, height, destination)?.map(|tree| tree.count) else { return Ok(None) };
     // The tree before the height that sent the first receipt, and what that height sent before it.
-    let before = sent(store, Height(row.height.0.saturating_sub(1)), destination)?.unwrap_or_default();
-    let total = archive.result(Height(row.height.0.saturating_sub(1)))?;
-    let mut total_before = total.map_or(0, |result| result.supply.pair(destination).sent.total);
-    let missing = RowFault::Missing { table: Table::Receipts };
-    let mut receipts = receipts(store, destination, before.count, until)?.into_iter();
-    let mut tree: AppendTree = before;
+    let below = Height(row.height.0.saturating_sub(1));
+    let mut tree = sent(store, below, destination)?.unwrap_or_default();
+    let mut total_before =
+        archive.result(below)?.map_or(0, |result| result.supply.pair(destination).sent.total);
+    let mut receipts = receipts(store, destination, tree.count, until)?.into_iter();
+    let missing = || RowFault::Missing { table: Table::Receipts };
     while tree.count < first {
-        let receipt = receipts.next().ok_or(RowFault::Missing { table: Table::Receipts })?;
-        total_before = total_before.saturating_add(u128::from(receipt.value().fen()));
-        if !tree.append(RECEIPTS_TAG, receipt_leaf(&receipt)) {
-            return Err(missing);
+        let receipt = receipts.next().ok_or_else(missing)?;
+        if !tree.append(RECEIPTS_TAG, receipt_leaf(&receipt, total_before)) {
+            return Err(missing());
         }
+        total_before = total_before.saturating_add(u128::from(receipt.value().fen()));
     }
     let rest: Vec<Receipt> = receipts.collect();
     let pending = Pending { before: &tree, total_before, receipts: &rest };
@@ -110,8 +110,33 @@ fn receipts<R: Reader + ?Sized>(
     from: u64,
     until: u64,
 ) -> Result<Vec<Receipt>, RowFault> {
-    let missing = || RowFault::Missing { table: Table::Receipts };
-    (from..until)
-        .map(|sequence| Ok(sent_row(store, destination, sequence)?.ok_or_else(missing)?.receipt))
-        .collect()
+    let rows = sent_rows(store, destination, from, until)?;
+    Ok(rows.into_iter().map(|(_, row)| row.receipt).collect())
+}
+
+/// Receipts `from..until` for a chain with their numbers, in order; none is missing.
+pub(crate) fn sent_rows<R: Reader + ?Sized>(
+    store: &R,
+    destination: ChainId,
+    from: u64,
+    until: u64,
+) -> Result<Vec<(u64, SentRow)>, RowFault> {
+    let (mut found, mut at) = (Vec::new(), from);
+    let end = key::receipt(destination.0, until);
+    while at < until {
+        let (first, before) = (key::receipt(destination.0, at), at);
+        let page = Page { from: Bound::Included(&first), until: Some(&end), ..Page::first(ROWS_PER_PAGE) };
+        for (place, bytes) in store.scan(Table::Receipts, page)? {
+            if place != key::receipt(destination.0, at) {
+                return Err(RowFault::Missing { table: Table::Receipts });
+            }
+            found.push((at, rows::decode(Table::Receipts, &bytes)?));
+            at = at.saturating_add(1);
+        }
+        // A page without anything new would be asked for again for ever.
+        if at == before {
+            return Err(RowFault::Missing { table: Table::Receipts });
+        }
+    }
+    Ok(found)
 }

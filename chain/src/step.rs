@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ledger::records::{Batch, Block, Bundle, Claim, NotExecuted};
+use ledger::records::{Batch, Block, Bundle, Claim, Counter, NotExecuted};
 use ledger::values::{
     BatchDigest, BlockDigest, BundleDigest, ChainId, Epoch, Height, NodeIndex, TimestampMs, TransactionId,
     ValidatorIndex, View,
@@ -166,7 +166,9 @@ pub struct Executed {
     /// Its bundles.
     pub bundles: Vec<BundleDigest>,
     /// Receipts received so far from each chain that any came from.
-    pub received: Vec<(ChainId, u64)>,
+    pub received: Vec<(ChainId, Counter)>,
+    /// Chains whose next receipts carry more money than can exist: they were passed over.
+    pub unbacked: Vec<ChainId>,
     /// Every transaction that the block ordered, executed or not: none of them needs to wait any longer.
     pub transactions: Vec<TransactionId>,
     /// Those of them that consumed no nonce, and why.
@@ -208,7 +210,8 @@ pub enum Effect {
     Serve {
         /// Whom.
         to: NodeIndex,
-        /// On which lane: [`Lane::Block`] for a block that somebody asked for by its digest, because a vote may wait for it;
+        /// On which lane: [`Lane::Block`] for a block that somebody asked for by its digest, and [`Lane::Batch`] for bundles, because a
+        /// vote may wait for them;
         /// [`Lane::Sync`] for everything else.
         lane: Lane,
         /// What was at hand.
@@ -268,8 +271,8 @@ pub struct FinalBlock {
 pub enum Request {
     /// These batches.
     Batches(Vec<BatchDigest>),
-    /// This bundle.
-    Bundle(BundleDigest),
+    /// These bundles.
+    Bundles(Vec<BundleDigest>),
     /// This block.
     Block(BlockDigest),
     /// Final blocks from this height on, up to one with a certificate.

@@ -3,7 +3,8 @@
 //! - It reads stored, certified data and gives bundles to the destination's driver, as a peer would. Nothing depends on it running once, in
 //!   order or at all: every node that hosts both chains runs one, and a bundle that brings nothing new is passed over.
 //! - It goes on from what it has given already, and back to what the destination has executed when that does not move for
-//!   [`PATIENCE_MS`].
+//!   [`PATIENCE_MS`]: others may have brought other bundles, or its own were refused.
+//! - A destination that does not take what it is given, or cannot be read, holds up nobody else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +18,16 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::handle::ChainHandle;
+use crate::rarely::Rarely;
 
 /// Bundles on their way from the relays to a chain's driver.
 pub(crate) const RELAYED_MAX: usize = 16;
 /// Bundles that are given to a destination before it is looked at again.
 const BUNDLES_PER_ROUND: usize = 4;
-/// How often a chain is looked at where nothing tells that it moved.
-const LOOK_MS: u64 = 500;
+/// How often a chain is looked at while receipts wait and nothing tells that it moved.
+const LOOK_MS: u64 = 200;
 /// How long a destination may take to execute what it was given, before it is given again.
-const PATIENCE_MS: u64 = 3_000;
+const PATIENCE_MS: u64 = 1_000;
 
 /// The way of bundles into a chain's driver.
 #[derive(Clone)]
@@ -43,7 +45,7 @@ pub(crate) fn start(
 ) -> Vec<JoinHandle<()>> {
     let one = |source: &ChainHandle| {
         let lines = inlets.iter().filter(|inlet| inlet.chain != source.chain()).cloned().map(Line::new);
-        let relay = Relay { source: source.clone(), lines: lines.collect() };
+        let relay = Relay { source: source.clone(), lines: lines.collect(), rarely: Rarely::default() };
         tokio::spawn(relay.run(stopped.clone()))
     };
     // One chain has nobody to talk to.
@@ -53,6 +55,7 @@ pub(crate) fn start(
 struct Relay {
     source: ChainHandle,
     lines: Vec<Line>,
+    rarely: Rarely,
 }
 
 /// What one destination was given.
@@ -63,6 +66,8 @@ struct Line {
     received: u64,
     /// Receipts that it was given.
     given: u64,
+    /// Receipts that were certified when it was last looked at.
+    sent: u64,
     moved: Instant,
 }
 
@@ -72,7 +77,7 @@ impl Relay {
         let mut seen = None;
         loop {
             let certified = status.borrow_and_update().chain.certified_height;
-            if seen != Some(certified) || self.lines.iter().any(|line| line.given > line.received) {
+            if seen != Some(certified) || self.lines.iter().any(|line| line.sent > line.received) {
                 seen = Some(certified);
                 self.round(certified).await;
             }
@@ -94,21 +99,42 @@ impl Relay {
         let made = tokio::task::spawn_blocking(move || make(source, store.as_ref(), lines, certified)).await;
         match made {
             Ok(Ok(made)) => {
-                for (line, (next, bundles)) in self.lines.iter_mut().zip(made) {
+                let mut faults = Vec::new();
+                for (line, made) in self.lines.iter_mut().zip(made) {
+                    let (next, bundles) = match made {
+                        Ok(made) => made,
+                        Err(fault) => {
+                            faults.push(fault);
+                            continue;
+                        }
+                    };
                     *line = next;
-                    for bundle in bundles {
-                        // A chain that has stopped takes no more.
-                        let _stopped = line.inlet.bundles.send(bundle).await.is_err();
+                    for (until, bundle) in bundles {
+                        // Full, or stopped: it is given again.
+                        if line.inlet.bundles.try_send(bundle).is_err() {
+                            break;
+                        }
+                        line.given = until;
                     }
                 }
+                faults.iter().for_each(|fault| self.failed(fault));
             }
-            Ok(Err(fault)) => {
-                tracing::warn!(chain = source.0, %fault, "the relay could not read; it tries again");
-            }
-            Err(fault) => tracing::error!(chain = source.0, %fault, "the relay panicked; it tries again"),
+            Ok(Err(fault)) => self.failed(&fault),
+            Err(fault) => self.failed(&fault),
+        }
+    }
+
+    /// Told when it begins, and then as its count doubles.
+    fn failed(&mut self, fault: &dyn std::fmt::Display) {
+        let source = self.source.chain().0;
+        if let Some(times) = self.rarely.count(0, "relay") {
+            tracing::warn!(chain = source, %fault, times, "the relay could not read; it tries again");
         }
     }
 }
+
+/// A bundle, encoded, and how far it leads.
+type Made = (u64, Bytes);
 
 /// The next bundles for each destination.
 fn make(
@@ -116,14 +142,14 @@ fn make(
     store: &dyn Store,
     lines: Vec<Line>,
     certified: Height,
-) -> Result<Vec<(Line, Vec<Bytes>)>, RowFault> {
+) -> Result<Vec<Result<(Line, Vec<Made>), RowFault>>, RowFault> {
     let sent = sent_counts(store, certified)?;
     let now = Instant::now();
     let one = |mut line: Line| {
         let chain = line.inlet.chain;
-        let sent = sent.iter().find(|(destination, _)| *destination == chain).map_or(0, |(_, count)| *count);
+        line.sent = sent.iter().find(|(to, _)| *to == chain).map_or(0, |(_, count)| *count);
         let mut bundles = Vec::new();
-        if sent > line.received {
+        if line.sent > line.received {
             let head = Archive::new(line.inlet.store.as_ref()).head()?;
             let received = head.map_or(0, |head| head.supply.pair(source).received.count);
             if received > line.received {
@@ -133,19 +159,20 @@ fn make(
             if line.given < received || (is_stuck && line.given > received) {
                 (line.given, line.moved) = (received, now);
             }
-            while line.given < sent && bundles.len() < BUNDLES_PER_ROUND {
-                let Some(bundle) = next_bundle(store, chain, line.given, certified)? else { break };
-                line.given = line.given.saturating_add(bundle.receipts.len() as u64);
-                bundles.push(Bytes::from(bundle.encode()));
+            let mut at = line.given;
+            while at < line.sent && bundles.len() < BUNDLES_PER_ROUND {
+                let Some(bundle) = next_bundle(store, chain, at, certified)? else { break };
+                at = at.saturating_add(bundle.receipts.len() as u64);
+                bundles.push((at, Bytes::from(bundle.encode())));
             }
         }
         Ok((line, bundles))
     };
-    lines.into_iter().map(one).collect()
+    Ok(lines.into_iter().map(one).collect())
 }
 
 impl Line {
     fn new(inlet: Inlet) -> Self {
-        Self { inlet, received: 0, given: 0, moved: Instant::now() }
+        Self { inlet, received: 0, given: 0, sent: 0, moved: Instant::now() }
     }
 }

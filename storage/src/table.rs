@@ -15,7 +15,7 @@
 //! | `Slots` | wallet id(32) | slot(8) | once, scattered | hashed |
 //! | `History` | slot(8) height(8) index(4) part(2) | small entry | once, clustered by slot | clustered: 8 KB blocks, lz4 over zstd |
 //! | `Undo` | height(8) | undo bytes | once, deleted when the height is certified | short-lived: compacted on deletion |
-//! | `Bundles` | bundle digest(32) | bundle bytes, 1 KB to 200 KB | once, before a vote | blob files |
+//! | `Bundles` | bundle digest(32) | bundle bytes, 1 KB to 200 KB | with a block that names it, before a vote | blob files |
 //! | `Receipts` | destination(4) sequence(8) | receipt sent, with the height that sent it | once, clustered by destination | clustered |
 //! | `Outboxes` | height(8) | peaks of what was sent to every chain | once for a height that sent something, in order | ascending |
 //! | `Refunds` | destination(4) sequence(8) | number of the refund that answered a credit | rare | clustered |

@@ -276,7 +276,7 @@ impl Forge {
             sent.filter(|sent| sent.destination == destination).map(|sent| sent.receipt).collect();
         let (mut before, mut total_before) = (AppendTree::default(), 0);
         for receipt in &receipts[..first] {
-            assert!(before.append(RECEIPTS_TAG, receipt_leaf(receipt)));
+            assert!(before.append(RECEIPTS_TAG, receipt_leaf(receipt, total_before)));
             total_before += u128::from(receipt.value().fen());
         }
         let certified = CertifiedResult {

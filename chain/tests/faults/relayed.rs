@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use chain::config::BUNDLES_PER_SOURCE_MAX;
+use chain::frame::BundleDigests;
 use chain::{Answer, Archive, Frame, Input, Question, Turn, next_bundle, sent_counts};
 use ledger::records::receipt::receipt_id;
 use ledger::records::{Bundle, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening};
@@ -178,7 +179,7 @@ fn a_voter_waits_for_a_bundle_and_asks_for_it() {
     assert_eq!(seen.answer(ticket), None);
     let digest = bundle.digest(there.genesis());
     let seen = there.pass(100);
-    let asks = |frame: &Frame| matches!(frame, Frame::RequestBundle(found) if *found == digest);
+    let asks = |frame: &Frame| matches!(frame, Frame::RequestBundles(found) if found.bundles == [digest]);
     assert!(seen.sent.iter().any(|(_, frame)| asks(frame)));
     there.hold_disk = true;
     let seen = there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
@@ -191,7 +192,8 @@ fn a_voter_waits_for_a_bundle_and_asks_for_it() {
     there.restart();
     there.finalize(&block);
     assert_eq!(shards.balance_there(payee), 300);
-    let seen = shards.there.frame(2, &Frame::RequestBundle(digest));
+    let request = BundleDigests { bundles: vec![digest] };
+    let seen = shards.there.frame(2, &Frame::RequestBundles(request));
     assert_eq!(seen.served.len(), 1, "others may ask for it");
 }
 
@@ -201,7 +203,7 @@ fn a_forged_bundle_is_never_voted_for() {
     let payee = shards.payee(true);
     shards.pay(1, payee, 300);
     let mut forged = shards.bundle(0).unwrap();
-    forged.total_before = 7;
+    forged.certified.result.executed += 1;
     let there = &mut shards.there;
     let seen = there.frame(FAULTY, &Frame::Bundle(Bytes::from(forged.encode())));
     assert!(seen.distrusts(FAULTY));
@@ -296,4 +298,59 @@ fn what_peers_send_unasked_is_bounded() {
     shards.there.may_vote_for(&block);
     shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
     assert_eq!(shards.there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX + 1);
+}
+
+/// Eight valid bundles that begin one receipt too late fill the room of a source; the one that is next finds a place all the same.
+#[test]
+fn bundles_that_are_not_next_keep_nobody_out() {
+    for is_own in [true, false] {
+        let mut shards = Shards::new();
+        let payee = shards.payee(true);
+        shards.pay(1, payee, 1);
+        for nonce in 2..2 + BUNDLES_PER_SOURCE_MAX as u64 {
+            shards.pay(nonce, payee, nonce);
+            let late = shards.bundle(1).unwrap();
+            shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(late.encode())));
+        }
+        assert_eq!(shards.there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX);
+        let next = shards.bundle(0).unwrap();
+        if is_own {
+            shards.there.give(relayed(&next));
+        } else {
+            shards.there.frame(2, &Frame::Bundle(Bytes::from(next.encode())));
+        }
+        shards.there.pass(1_000);
+        let turn = Turn {
+            view: View(shards.tip_there.view.0 + 1),
+            leader: shards.there.seat(HONEST),
+            parent: shards.tip_there.digest,
+        };
+        let (ticket, seen) = shards.there.ask(Question::Propose { turn });
+        let Some(Answer::Proposal(digest)) = seen.answer(ticket) else { panic!() };
+        let block = Archive::new(shards.there.store.as_ref()).block(digest).unwrap().unwrap();
+        assert_eq!(block.body.bundles, [next.digest(shards.there.genesis())], "own: {is_own}");
+    }
+}
+
+/// A block that is final may name a bundle that brought nothing: whoever catches up needs it.
+#[test]
+fn a_bundle_that_a_final_block_names_stays_on_disk() {
+    let mut shards = Shards::new();
+    let payee = shards.payee(true);
+    for nonce in 1..=3 {
+        shards.pay(nonce, payee, nonce);
+    }
+    let (gap, all) = (shards.bundle(1).unwrap(), shards.bundle(0).unwrap());
+    shards.there.give(relayed(&gap));
+    shards.order(std::slice::from_ref(&gap));
+    assert_eq!(shards.balance_there(payee), 0, "passed over");
+    shards.there.give(relayed(&gap));
+    shards.there.give(relayed(&all));
+    shards.order(std::slice::from_ref(&all));
+    assert_eq!(shards.balance_there(payee), 6);
+    assert_eq!(shards.there.chain.status().bundles, 0);
+    let archive = Archive::new(shards.there.store.as_ref());
+    for bundle in [gap, all] {
+        assert_eq!(archive.bundle(bundle.digest(shards.there.genesis())).unwrap(), Some(bundle));
+    }
 }

@@ -87,11 +87,15 @@ impl Bundle {
         if until != sent {
             return None;
         }
+        let plus = |total: u128, receipt: &Receipt| total.checked_add(u128::from(receipt.value().fen()));
+        let mut total = receipts.iter().try_fold(pending.total_before, plus)?;
         let mut rest = rest.iter();
         let subtree = |(_, level): (u64, u32)| {
             let mut tree = AppendTree::default();
             for _ in 0..1_u64.checked_shl(level)? {
-                tree.append(RECEIPTS_TAG, receipt_leaf(rest.next()?)).then_some(())?;
+                let receipt = rest.next()?;
+                tree.append(RECEIPTS_TAG, receipt_leaf(receipt, total)).then_some(())?;
+                total = plus(total, receipt)?;
             }
             tree.peaks.pop()
         };

@@ -117,7 +117,7 @@ rejections! {
     207 PayeeNotActive true "a payee's wallet is frozen, closed or moved" "ask the payee for another wallet";
     208 PayeeBalanceAboveTierLimit true "a payee's balance would rise above the limit of its tier"
         "pay less or to another wallet";
-    209 OutboxFull false "no more receipts can be sent to a payee's chain" "pay to a wallet of this chain";
+    209 OutboxFull true "the block makes no more payments to other chains" "send anew in a moment";
     301 SignerNotOperator false "only an operator's own wallet may do this" "sign with the operator's wallet";
     302 TierNotAllowed false "operators' own wallets are opened by governance only" "choose another tier";
     303 WalletExists false "a wallet with this policy and salt exists" "choose another salt";

@@ -26,7 +26,7 @@ pub const UNLIMITED: Amount = Amount::from_fen(u64::MAX);
 /// Parameters of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub struct ChainParams {
-    /// Most weight (bytes of batches) of a block.
+    /// Most weight (bytes of batches and bundles) of a block.
     pub block_weight_max: u64,
     /// Least time between blocks while there is work, in milliseconds.
     pub block_pace_ms: u64,

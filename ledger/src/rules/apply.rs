@@ -12,6 +12,10 @@ use crate::state::overlay::{Overlay, Place};
 use crate::state::{Outbox, SentReceipt};
 use crate::values::{Amount, AppendTree, ChainId, TransactionId, WalletId};
 
+/// Most payments to other chains that one block makes: whoever proves a receipt reads all that its block has sent to the same chain.
+/// Refunds are not counted; the receipts that a block executes bound them.
+pub const BLOCK_SENT_MAX: usize = 8_192;
+
 /// A chain's state while a block is executed.
 #[derive(Debug)]
 pub struct Working<'a> {
@@ -68,10 +72,11 @@ impl Working<'_> {
         }
     }
 
-    /// Whether `receipts` more can be sent to a chain.
+    /// Whether this block may send `receipts` more, and a chain take them.
     pub(super) fn has_room(&self, destination: ChainId, receipts: usize) -> bool {
         let sent = self.supply.pair(destination).sent;
-        u64::try_from(receipts).is_ok_and(|receipts| sent.count.checked_add(receipts).is_some())
+        self.sent.len().saturating_add(receipts) <= BLOCK_SENT_MAX
+            && u64::try_from(receipts).is_ok_and(|receipts| sent.count.checked_add(receipts).is_some())
     }
 
     /// Sends a receipt; there is room for it. (Were there none, the supply equation would not hold and the block would not be
@@ -87,7 +92,7 @@ impl Working<'_> {
             }
         };
         if let (Some(outbox), Some(sent)) = (self.outboxes.get_mut(place), pair.sent.plus(receipt.value()))
-            && outbox.tree.append(RECEIPTS_TAG, receipt_leaf(&receipt))
+            && outbox.tree.append(RECEIPTS_TAG, receipt_leaf(&receipt, pair.sent.total))
         {
             pair.sent = sent;
             self.supply.set_pair(pair);

@@ -16,7 +16,7 @@ use crate::state::overlay::Place;
 use crate::state::{PassedOver, ReceivedReceipt};
 use crate::values::{Amount, ChainId, WalletId};
 
-/// More than all chains of a currency may issue together, and half of what an amount can hold: a chain that would hold more was
+/// At least what all chains of a currency may issue together, and half of what an amount can hold: a chain that would hold more was
 /// sent money that was never issued.
 pub const HOLDINGS_MAX: u64 = 1 << 63;
 

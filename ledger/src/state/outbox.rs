@@ -33,10 +33,10 @@ impl Outbox {
     }
 }
 
-/// The leaf of a receipt.
+/// The leaf of a receipt; `total_before` is what all receipts before it add up to, in fen, so that a bundle proves that too.
 #[must_use]
-pub fn receipt_leaf(receipt: &Receipt) -> Hash {
-    AppendTree::leaf(RECEIPTS_TAG, &receipt.encode())
+pub fn receipt_leaf(receipt: &Receipt, total_before: u128) -> Hash {
+    AppendTree::leaf(RECEIPTS_TAG, &[total_before.to_le_bytes().as_slice(), &receipt.encode()].concat())
 }
 
 /// One leaf for each pair of chains, in the order of the pairs; a chain that was sent nothing has an empty outbox.

@@ -143,8 +143,10 @@ fn commands_find_their_chain_in_a_network_of_several() {
     }
     let (payer, payee) = (&on_chain["0"][0], &on_chain["1"][1]);
     let printed = net.done(&format!("pay --from {payer} --to {payee} --amount 95"));
-    assert!(fact(&printed, "goes on").starts_with("to chain 1, where jz1"), "{printed}");
-    assert_eq!(net.balance(payer), "900.00 yuan", "debited at once");
+    assert!(fact(&printed, "credited").starts_with("95.00 yuan to jz1"), "{printed}");
+    assert_eq!([payer, payee].map(|name| net.balance(name)), ["900.00 yuan", "1100.00 yuan"]);
+    let shown = net.done(&format!("tx show {}", fact(&printed, "transaction")));
+    assert!(fact(&shown, "credited").ends_with("on chain 1"), "{shown}");
 
     opened_where_they_are_at_home(&net);
     operators_name_what_an_id_cannot_tell(&net);
