@@ -136,8 +136,11 @@ impl WalletId {
     pub const fn shard(&self, shards: NonZeroU16) -> u16 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         let number = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        // Below a u16.
-        (number % (shards.get() as u64)) as u16
+        // Not zero, so there is a remainder; and it is below a u16.
+        match number.checked_rem(shards.get() as u64) {
+            Some(shard) => shard as u16,
+            None => 0,
+        }
     }
 }
 
