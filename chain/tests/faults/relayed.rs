@@ -5,7 +5,9 @@ use chain::config::BUNDLES_PER_SOURCE_MAX;
 use chain::frame::BundleDigests;
 use chain::{Answer, Archive, Frame, Input, Question, Turn, next_bundle, sent_counts};
 use ledger::records::receipt::receipt_id;
-use ledger::records::{Bundle, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening};
+use ledger::records::{
+    Block, Bundle, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening,
+};
 use ledger::rules::ParentFacts;
 use ledger::values::{Amount, Canonical as _, ChainId, Currency, Height, SecretKey, View, WalletId};
 use storage::{Table, key};
@@ -104,10 +106,24 @@ impl Shards {
         self.tip_there = self.there.facts(&block);
     }
 
+    /// What the honest bank proposes on the second shard when it is its turn.
+    fn proposed(&mut self) -> Block {
+        self.there.pass(1_000);
+        let turn = own_turn(&self.there, &self.tip_there);
+        let (ticket, seen) = self.there.ask(Question::Propose { turn });
+        let Some(Answer::Proposal(digest)) = seen.answer(ticket) else { panic!() };
+        Archive::new(self.there.store.as_ref()).block(digest).unwrap().unwrap()
+    }
+
     fn balance_there(&self, wallet: WalletId) -> u64 {
         let found = Archive::new(self.there.store.as_ref()).wallet(wallet).unwrap();
         found.map_or(0, |(_, record)| record.value().fen())
     }
+}
+
+/// The turn of the honest bank after `tip`.
+fn own_turn(bank: &Bank, tip: &ParentFacts) -> Turn {
+    Turn { view: View(tip.view.0 + 1), leader: bank.seat(HONEST), parent: tip.digest }
 }
 
 fn relayed(bundle: &Bundle) -> Input {
@@ -131,12 +147,8 @@ fn a_relayed_bundle_is_proposed_durable_and_executed_once() {
     assert_eq!(there.chain.status().bundles, 1);
 
     there.hold_disk = true;
-    let turn = Turn {
-        view: View(shards.tip_there.view.0 + 1),
-        leader: there.seat(HONEST),
-        parent: shards.tip_there.digest,
-    };
     there.pass(1_000);
+    let turn = own_turn(there, &shards.tip_there);
     let (ticket, seen) = there.ask(Question::Propose { turn });
     assert_eq!(seen.answer(ticket), None, "not on disk yet");
     let Some(Answer::Proposal(digest)) = there.release().answer(ticket) else { panic!() };
@@ -265,15 +277,7 @@ fn receipts_keep_their_order_over_many_bundles() {
         shards.there.give(relayed(bundle));
     }
     assert_eq!(shards.there.chain.status().bundles, 3);
-    shards.there.pass(1_000);
-    let turn = Turn {
-        view: View(shards.tip_there.view.0 + 1),
-        leader: shards.there.seat(HONEST),
-        parent: shards.tip_there.digest,
-    };
-    let (ticket, seen) = shards.there.ask(Question::Propose { turn });
-    let Some(Answer::Proposal(digest)) = seen.answer(ticket) else { panic!() };
-    let block = Archive::new(shards.there.store.as_ref()).block(digest).unwrap().unwrap();
+    let block = shards.proposed();
     assert_eq!(block.body.bundles, [bundles[0].digest(shards.there.genesis())]);
     shards.there.finalize(&block);
     assert_eq!(shards.balance_there(payee), 1 + 2 + 3 + 4 + 5 + 6);
@@ -319,15 +323,7 @@ fn bundles_that_are_not_next_keep_nobody_out() {
         } else {
             shards.there.frame(2, &Frame::Bundle(Bytes::from(next.encode())));
         }
-        shards.there.pass(1_000);
-        let turn = Turn {
-            view: View(shards.tip_there.view.0 + 1),
-            leader: shards.there.seat(HONEST),
-            parent: shards.tip_there.digest,
-        };
-        let (ticket, seen) = shards.there.ask(Question::Propose { turn });
-        let Some(Answer::Proposal(digest)) = seen.answer(ticket) else { panic!() };
-        let block = Archive::new(shards.there.store.as_ref()).block(digest).unwrap().unwrap();
+        let block = shards.proposed();
         assert_eq!(block.body.bundles, [next.digest(shards.there.genesis())], "own: {is_own}");
     }
 }
