@@ -2,15 +2,14 @@
 //!
 //! - It reads stored, certified data and gives bundles to the destination's driver, as a peer would. Nothing depends on it running once, in
 //!   order or at all: every node that hosts both chains runs one, and a bundle that brings nothing new is passed over.
-//! - It goes on from what it has given already, and back to what the destination has executed when that does not move for
-//!   [`PATIENCE_MS`]: others may have brought other bundles, or its own were refused.
+//! - What a destination is given next, and when again, is [`chain::RelayLine`].
 //! - A destination that does not take what it is given, or cannot be read, holds up nobody else.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chain::{Archive, RowFault, next_bundle, sent_counts};
+use chain::{RelayLine, RowFault, received_count, sent_counts};
 use ledger::values::{Canonical as _, ChainId, Height};
 use storage::Store;
 use tokio::sync::{mpsc, watch};
@@ -22,12 +21,8 @@ use crate::rarely::Rarely;
 
 /// Bundles on their way from the relays to a chain's driver.
 pub(crate) const RELAYED_MAX: usize = 16;
-/// Bundles that are given to a destination before it is looked at again.
-const BUNDLES_PER_ROUND: usize = 4;
 /// How often a chain is looked at while receipts wait and nothing tells that it moved.
 const LOOK_MS: u64 = 200;
-/// How long a destination may take to execute what it was given, before it is given again.
-const PATIENCE_MS: u64 = 1_000;
 
 /// The way of bundles into a chain's driver.
 #[derive(Clone)]
@@ -45,7 +40,8 @@ pub(crate) fn start(
 ) -> Vec<JoinHandle<()>> {
     let one = |source: &ChainHandle| {
         let lines = inlets.iter().filter(|inlet| inlet.chain != source.chain()).cloned().map(Line::new);
-        let relay = Relay { source: source.clone(), lines: lines.collect(), rarely: Rarely::default() };
+        let (lines, rarely) = (lines.collect(), Rarely::default());
+        let relay = Relay { source: source.clone(), lines, rarely, started: Instant::now() };
         tokio::spawn(relay.run(stopped.clone()))
     };
     // One chain has nobody to talk to.
@@ -56,19 +52,14 @@ struct Relay {
     source: ChainHandle,
     lines: Vec<Line>,
     rarely: Rarely,
+    started: Instant,
 }
 
-/// What one destination was given.
+/// A destination, and what it was given.
 #[derive(Clone)]
 struct Line {
     inlet: Inlet,
-    /// Receipts that it has executed, as last seen.
-    received: u64,
-    /// Receipts that it was given.
-    given: u64,
-    /// Receipts that were certified when it was last looked at.
-    sent: u64,
-    moved: Instant,
+    relay: RelayLine,
 }
 
 impl Relay {
@@ -77,7 +68,7 @@ impl Relay {
         let mut seen = None;
         loop {
             let certified = status.borrow_and_update().chain.certified_height;
-            if seen != Some(certified) || self.lines.iter().any(|line| line.sent > line.received) {
+            if seen != Some(certified) || self.lines.iter().any(|line| line.relay.is_behind()) {
                 seen = Some(certified);
                 self.round(certified).await;
             }
@@ -96,7 +87,9 @@ impl Relay {
     async fn round(&mut self, certified: Height) {
         let (source, store) = (self.source.chain(), Arc::clone(&self.source.store));
         let lines = self.lines.clone();
-        let made = tokio::task::spawn_blocking(move || make(source, store.as_ref(), lines, certified)).await;
+        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let make = move || make(source, store.as_ref(), lines, certified, now_ms);
+        let made = tokio::task::spawn_blocking(make).await;
         match made {
             Ok(Ok(made)) => {
                 let mut faults = Vec::new();
@@ -114,7 +107,7 @@ impl Relay {
                         if line.inlet.bundles.try_send(bundle).is_err() {
                             break;
                         }
-                        line.given = until;
+                        line.relay.gave(until);
                     }
                 }
                 faults.iter().for_each(|fault| self.failed(fault));
@@ -142,37 +135,21 @@ fn make(
     store: &dyn Store,
     lines: Vec<Line>,
     certified: Height,
+    now_ms: u64,
 ) -> Result<Vec<Result<(Line, Vec<Made>), RowFault>>, RowFault> {
     let sent = sent_counts(store, certified)?;
-    let now = Instant::now();
-    let one = |mut line: Line| {
-        let chain = line.inlet.chain;
-        line.sent = sent.iter().find(|(to, _)| *to == chain).map_or(0, |(_, count)| *count);
-        let mut bundles = Vec::new();
-        if line.sent > line.received {
-            let head = Archive::new(line.inlet.store.as_ref()).head()?;
-            let received = head.map_or(0, |head| head.supply.pair(source).received.count);
-            if received > line.received {
-                (line.received, line.moved) = (received, now);
-            }
-            let is_stuck = now.duration_since(line.moved) > Duration::from_millis(PATIENCE_MS);
-            if line.given < received || (is_stuck && line.given > received) {
-                (line.given, line.moved) = (received, now);
-            }
-            let mut at = line.given;
-            while at < line.sent && bundles.len() < BUNDLES_PER_ROUND {
-                let Some(bundle) = next_bundle(store, chain, at, certified)? else { break };
-                at = at.saturating_add(bundle.receipts.len() as u64);
-                bundles.push((at, Bytes::from(bundle.encode())));
-            }
-        }
-        Ok((line, bundles))
+    let one = |mut line: Line| -> Result<(Line, Vec<Made>), RowFault> {
+        let received = || received_count(line.inlet.store.as_ref(), source);
+        let bundles = line.relay.next_bundles(store, &sent, certified, now_ms, received)?;
+        let encoded = bundles.into_iter().map(|(until, bundle)| (until, Bytes::from(bundle.encode())));
+        Ok((line, encoded.collect()))
     };
     Ok(lines.into_iter().map(one).collect())
 }
 
 impl Line {
     fn new(inlet: Inlet) -> Self {
-        Self { inlet, received: 0, given: 0, sent: 0, moved: Instant::now() }
+        let relay = RelayLine::new(inlet.chain, 0);
+        Self { inlet, relay }
     }
 }
