@@ -38,7 +38,7 @@ bench: build ## Measure payments per second, latency, memory and disk on this ma
 	scripts/bench
 
 simulate: build ## Replay one seed in the bottle: make simulate SEED=7
-	$(CARGO_TARGET_DIR)/debug/simulate --seed $(SEED)
+	$(CARGO_TARGET_DIR)/debug/simulate --seed $(SEED) $(if $(SCENE),--scene $(SCENE))
 
 clean: ## Remove what `make up` and `make demo` left behind
 	rm -rf $(LOCALNET)

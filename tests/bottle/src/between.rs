@@ -11,6 +11,7 @@ use audit::{Arrival, Journal};
 use chain::Archive;
 use chain::rows::SentRow;
 use consensus::runtime::deterministic::START_MS;
+use ledger::records::outcome::APPLIED;
 use ledger::records::{Bundle, GenesisSpec, HeightResult, Outcome, Receipt, SupplyTerms};
 use ledger::values::{Canonical as _, ChainId, GenesisHash, Height, TransactionHash};
 use storage::{Store, Table, key};
@@ -62,7 +63,8 @@ struct Sent {
     hash: TransactionHash,
     is_refund: bool,
     sent_ms: u64,
-    received: Option<(u64, bool)>,
+    /// When, and what became of it.
+    received: Option<(u64, u16)>,
 }
 
 /// A height as a store has it.
@@ -121,8 +123,8 @@ impl Between {
                 Ok(executed) => {
                     let first = usize::try_from(account.supply.pair(pair.chain).received.count);
                     let waiting = sent.iter_mut().skip(first.unwrap_or(usize::MAX));
-                    for (sent, is_applied) in waiting.zip(executed) {
-                        sent.received = Some((at_ms.saturating_sub(START_MS), is_applied));
+                    for (sent, code) in waiting.zip(executed) {
+                        sent.received = Some((at_ms.saturating_sub(START_MS), code));
                     }
                 }
             }
@@ -173,8 +175,8 @@ impl Between {
             match (sent.is_refund, sent.received) {
                 (_, None) => passed.under_way += 1,
                 (true, Some(_)) => passed.refunded += 1,
-                (false, Some((_, true))) => passed.credited += 1,
-                (false, Some((_, false))) => passed.refused += 1,
+                (false, Some((_, APPLIED))) => passed.credited += 1,
+                (false, Some((_, code))) => *passed.refused.entry(code).or_default() += 1,
             }
             let took_ms = sent.received.map_or(0, |(at_ms, _)| at_ms.saturating_sub(sent.sent_ms));
             passed.longest_ms = passed.longest_ms.max(took_ms);

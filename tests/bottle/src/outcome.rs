@@ -93,8 +93,8 @@ pub struct Report {
 pub struct Passed {
     /// Payments that were credited where they arrived.
     pub credited: u64,
-    /// Payments that were refused there.
-    pub refused: u64,
+    /// Payments that were refused there, by the code of the reason.
+    pub refused: BTreeMap<u16, u64>,
     /// Refunds that were credited.
     pub refunded: u64,
     /// Sent and never executed.
@@ -149,7 +149,7 @@ impl fmt::Display for Outcome {
         let Passed { credited, refused, refunded, under_way, longest_ms, bundles_given } = &report.passed;
         writeln!(
             formatter,
-            "receipts          {credited} credited, {refused} refused, {refunded} refunded, {under_way} under way"
+            "receipts          {credited} credited, {refunded} refunded, {under_way} under way, refused {refused:?}"
         )?;
         writeln!(formatter, "longest passage   {longest_ms} ms, bundles given {bundles_given:?}")?;
         writeln!(formatter, "node  chain  up     final  certified  stored  state")?;
