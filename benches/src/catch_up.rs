@@ -35,7 +35,7 @@ const NEAR_BLOCKS: u64 = 5;
 /// Rows read at a time while forging.
 const PAGE_ROWS: usize = 256;
 /// Longest wait for anything.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1_200);
 
 /// Options of `bench catch-up`.
 #[derive(Args)]
