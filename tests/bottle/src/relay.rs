@@ -1,13 +1,14 @@
 //! A machine's relay: carries receipts between the chains that the machine hosts, as `node::relay` does in production.
 //!
-//! What is given when is decided by the same [`RelayLine`] over the same stores; here one task serves all chains of a machine,
+//! What is given when is decided by the same [`Pace`] over the same stores; here one task serves all chains of a machine,
 //! in virtual time. It ends with the machine's process, and remembers nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chain::{Archive, Frame, RelayLine, RowFault, received_count, sent_counts};
+use chain::config::BUNDLES_PER_SOURCE_MAX;
+use chain::{Archive, Frame, Pace, RowFault, sent_counts};
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::DeterministicContext;
 use ledger::records::Bundle;
@@ -21,6 +22,9 @@ use crate::plants::Planted;
 
 /// Bundles on their way from the relay to a chain's driver.
 pub(crate) const RELAYED_MAX: usize = 16;
+/// Bundles under way to a chain.
+const UNDER_WAY_MAX: usize = BUNDLES_PER_SOURCE_MAX;
+const _: () = assert!(UNDER_WAY_MAX <= RELAYED_MAX, "what is under way fits into the line to the driver");
 /// How often the chains are looked at. Production waits for news, at most 200 ms.
 const LOOK_MS: u64 = 20;
 
@@ -39,7 +43,7 @@ pub(crate) struct Relay {
     links: Links,
     planted: Planted,
     /// By the chain that sends and the one that receives.
-    lines: BTreeMap<(ChainId, ChainId), RelayLine>,
+    paces: BTreeMap<(ChainId, ChainId), Pace>,
 }
 
 impl Shore {
@@ -56,7 +60,7 @@ impl Relay {
         links: Links,
         planted: Planted,
     ) -> Self {
-        Self { node, shores, clock, links, planted, lines: BTreeMap::new() }
+        Self { node, shores, clock, links, planted, paces: BTreeMap::new() }
     }
 
     /// Runs until it is killed.
@@ -69,16 +73,16 @@ impl Relay {
                 let others = self.shores.iter().filter(|shore| shore.chain != source.chain);
                 for destination in others {
                     let pair = (source.chain, destination.chain);
-                    let new = || RelayLine::new(destination.chain, now_ms);
-                    let line = self.lines.entry(pair).or_insert_with(new);
+                    let new = || Pace::new(0, UNDER_WAY_MAX, now_ms);
+                    let pace = self.paces.entry(pair).or_insert_with(new);
                     // A store that cannot be read halts its driver, which says so.
-                    for (until, bundle) in next_bundles(line, source, destination, now_ms).unwrap_or_default()
+                    for (until, bundle) in next_bundles(pace, source, destination, now_ms).unwrap_or_default()
                     {
                         // Full, or halted: it is given again.
                         if destination.bundles.try_send(Bytes::from(bundle.encode())).is_err() {
                             break;
                         }
-                        line.gave(until);
+                        pace.gave(now_ms, until);
                         given += 1;
                         forged.extend(self.planted.forged(self.node, &bundle));
                     }
@@ -99,15 +103,18 @@ impl Relay {
 }
 
 fn next_bundles(
-    line: &mut RelayLine,
+    pace: &mut Pace,
     source: &Shore,
     destination: &Shore,
     now_ms: u64,
 ) -> Result<Vec<(u64, Bundle)>, RowFault> {
     let certified = certified_height(source.store.as_ref());
     let sent = sent_counts(source.store.as_ref(), certified)?;
-    let received = || received_count(destination.store.as_ref(), source.chain);
-    line.next_bundles(source.store.as_ref(), &sent, certified, now_ms, received)
+    let sent = sent.into_iter().find(|(to, _)| *to == destination.chain).map_or(0, |(_, count)| count);
+    let head = Archive::new(destination.store.as_ref()).head()?;
+    let received = head.map_or(0, |head| head.supply.pair(source.chain).received.count);
+    pace.saw(now_ms, sent, received);
+    pace.next_bundles(source.store.as_ref(), destination.chain, certified, now_ms)
 }
 
 /// The height that the highest stored block with a certificate claims.
