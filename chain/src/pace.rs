@@ -18,7 +18,7 @@ use crate::rows::RowFault;
 /// How long a destination may take to execute what it was given, before it is given again.
 pub const PATIENCE_MS: u64 = 1_000;
 /// The longest such time.
-const PATIENCE_MS_MAX: u64 = 8_000;
+pub const PATIENCE_MS_MAX: u64 = 8_000;
 /// How much longer each rank waits before it gives.
 pub const STAGGER_MS: u64 = 2_000;
 /// Ranks above it wait no longer.

@@ -16,6 +16,7 @@ use std::ops::{ControlFlow, Range};
 
 use audit::{AuditError, Finding, Journal, compare_journals};
 use chain::Archive;
+use chain::pace::PATIENCE_MS_MAX;
 use ledger::records::receipt::receipt_id;
 use ledger::records::{GenesisSpec, HeightResult, Outcome, Record};
 use ledger::rules::invariants::check_supply;
@@ -61,8 +62,8 @@ pub enum Property {
 /// Virtual time within which a network that can make progress must make some.
 pub const LIVE_WITHIN_MS: u64 = 5_000;
 
-/// Virtual time within which a receipt must be executed: for both chains to make progress, and for the relay's patience.
-pub const RECEIPT_WITHIN_MS: u64 = LIVE_WITHIN_MS + 3_000;
+/// Virtual time within which a receipt must be executed: for both chains to make progress, and for the relay's longest patience.
+pub const RECEIPT_WITHIN_MS: u64 = LIVE_WITHIN_MS + PATIENCE_MS_MAX + 1_000;
 
 /// A receipt on its way. Times since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

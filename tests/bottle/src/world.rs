@@ -347,8 +347,10 @@ impl Estate {
     /// Whether clients have their outcomes, receipts have arrived and running nodes have what was final then, or time is over.
     fn is_settled(&mut self, running: &Running, now_ms: u64) -> bool {
         let is_over = now_ms >= self.plan.duration_ms + SETTLE_MS_MAX;
-        let is_quiet = self.client.open() == 0 && self.crossing.lock().under_way() == 0;
-        if self.targets.is_none() && (is_quiet || now_ms >= self.plan.duration_ms + SETTLE_MS_MAX / 2) {
+        // A receipt that never arrives is waited for until time is over.
+        let is_quiet = self.crossing.lock().under_way() == 0;
+        let is_told = self.client.open() == 0 || now_ms >= self.plan.duration_ms + SETTLE_MS_MAX / 2;
+        if self.targets.is_none() && is_quiet && is_told {
             let tops = self.witnesses.iter().map(|(chain, witness)| (*chain, witness.lock().top()));
             self.targets = Some(tops.collect());
         }
