@@ -127,10 +127,10 @@ pub(crate) const BUSY: f64 = 0.7;
 pub(crate) const ENGINES: f64 = 0.15;
 /// Most blocks of a chain in a second: the pace of 50 ms.
 pub(crate) const BLOCKS_PER_SECOND_MAX: f64 = 20.0;
-/// Bytes of a payment on a link, once: the signed transaction with its key, and its part of batch, frame and encryption.
-pub(crate) const LINK_BYTES_LOCAL: f64 = 230.0;
-/// Bytes that a payment to another chain adds: its receipt with its branch of the proof, in a bundle that one relay offers to the
-/// other validators.
+/// Bytes of a payment on a link, once: 242 of the signed transaction, and its share of batch, seal and frame.
+pub(crate) const LINK_BYTES_LOCAL: f64 = 250.0;
+/// Bytes that a payment to another chain adds: 110 of its receipt, and its share of a bundle's proof and certificate where a bundle
+/// has some twenty receipts.
 pub(crate) const LINK_BYTES_RECEIPT: f64 = 180.0;
 
 /// What a site carries, and what that takes of one bank.
