@@ -9,7 +9,7 @@
 //! | `chain.rs` | [`Chain`]: the parts together, one step |
 //! | `dissemination.rs`, `batches.rs` | batches: seal, check, acknowledge, keep |
 //! | `bundles.rs`, `relay.rs` | receipts of other chains: check, keep, order; [`next_bundle`]: prove what this chain sent |
-//! | `legs.rs` | [`Leg`]: a payment's payees on other chains |
+//! | `legs.rs`, `locks.rs` | [`Leg`]: a payment's payees on other chains; locks and offers, for clients |
 //! | `evidence.rs` | proof of misbehaviour, a share for each validator |
 //! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
@@ -43,6 +43,7 @@ mod executor;
 mod finality;
 pub mod frame;
 mod legs;
+mod locks;
 mod ordering;
 mod record_cache;
 mod recovery;
