@@ -9,6 +9,7 @@ pub mod id;
 pub mod key;
 pub mod lock_id;
 pub mod merkle;
+pub mod money;
 pub mod quorum;
 pub mod record_id;
 pub mod strategy;
@@ -29,6 +30,7 @@ pub use id::{
 pub use key::{PublicKey, SecretKey, Signature};
 pub use lock_id::LockId;
 pub use merkle::Merkle;
+pub use money::Money;
 pub use quorum::{faults_max, quorum};
 pub use record_id::RecordId;
 pub use strategy::{Sequential, Strategy};

@@ -182,7 +182,8 @@ async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<
             TransactionStatus::executed(at.chain(), located.height, &located.outcome, is_certified);
         if with_transaction {
             let transaction = archive.transaction(located.height, located.outcome.index)?;
-            status.transaction = transaction.map(|found| TransactionView::new(&found, genesis));
+            status.transaction =
+                transaction.map(|found| TransactionView::new(&found, genesis, at.spec.currency));
         }
         let named = status.transaction.as_ref().and_then(|found| found.operation.names_lock());
         let lock = locks::view(archive, at, &network, named.unwrap_or_else(|| LockId::of(id)))?;
@@ -191,6 +192,8 @@ async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<
     });
     let unknown = || TransactionStatus::without_position(id, TransactionState::Unknown, None);
     let mut status = found.await?.unwrap_or_else(unknown);
+    let spec = status.chain.and_then(|chain| edge.parts().spec.chain(ChainId(chain)));
+    status.currency = spec.map(|spec| spec.currency);
     if let (Some(chain), Some(height)) = (status.chain, status.height)
         && edge.parts().spec.chains.len() > 1
     {

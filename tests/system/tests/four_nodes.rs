@@ -145,7 +145,7 @@ fn commands_fetch_and_check_the_proof_of_a_balance(cluster: &Cluster, wallet: Wa
     let verify = |file: &str| jiaozi(folder, &["audit", "verify-proof", file, "--genesis", "genesis.json"]);
     let (url, nobody) = (cluster.url(2), WalletId([9; 32]).to_string());
     for (id, file, fact) in
-        [(wallet.to_string(), "balance.proof", "held 7.00 yuan"), (nobody, "absent.proof", "did not exist")]
+        [(wallet.to_string(), "balance.proof", "held 7.00 CNY"), (nobody, "absent.proof", "did not exist")]
     {
         let (exit, printed) = jiaozi(folder, &["wallet", "show", &id, "--node", &url, "--proof", file]);
         assert!(exit == Some(0) && printed.contains(file), "{printed}");
