@@ -144,9 +144,7 @@ impl LockView {
                 let preimage = preimage.as_ref().map(const_hex::encode);
                 (LockStateName::Settled, preimage, Some(DecisionView::new(APPLIED)))
             }
-            LockState::Returned { code } => {
-                (LockStateName::Returned, None, Some(DecisionView::new(*code)))
-            }
+            LockState::Returned { code } => (LockStateName::Returned, None, Some(DecisionView::new(*code))),
         };
         let view = Self::open(at, lock.id, role, locked, lock.deadline);
         Self { state, asked, hash, preimage, decision, ..view }

@@ -46,11 +46,13 @@ const fn date(days: u64) -> (u64, u64, u64) {
 /// What `date` says of a moment; nothing where it does not know how.
 fn local(at: TimestampMs) -> Option<String> {
     let moment = format!("@{}", at.0 / 1_000);
-    let asked = Command::new("date").args(["-d", &moment, "+%Y-%m-%d %H:%M:%S %z"]).stdin(Stdio::null()).output();
+    let asked =
+        Command::new("date").args(["-d", &moment, "+%Y-%m-%d %H:%M:%S %z"]).stdin(Stdio::null()).output();
     let said = asked.ok().filter(|said| said.status.success())?;
     let text = String::from_utf8(said.stdout).ok()?.trim().to_owned();
     // 2026-11-22 21:05:09 +0800
-    let is_time = text.len() == 25 && text.bytes().all(|byte| byte.is_ascii_digit() || b"-: +".contains(&byte));
+    let is_time =
+        text.len() == 25 && text.bytes().all(|byte| byte.is_ascii_digit() || b"-: +".contains(&byte));
     is_time.then_some(text)
 }
 

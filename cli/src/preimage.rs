@@ -81,7 +81,11 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let read = Preimage::read(Some(&path)).unwrap();
         assert_eq!((read.bytes(), read.hash()), (made.bytes(), made.hash()));
-        assert_eq!(made.save(&path).unwrap_err().field.as_deref(), Some("--preimage-file"), "it is there already");
+        assert_eq!(
+            made.save(&path).unwrap_err().field.as_deref(),
+            Some("--preimage-file"),
+            "it is there already"
+        );
         assert_ne!(Preimage::generate().unwrap().bytes(), made.bytes());
         // As every other ledger hashes it: SHA-256 of 32 zero bytes.
         let zeros = Preimage(Zeroizing::new([0; PREIMAGE_BYTES]));
@@ -97,7 +101,10 @@ mod tests {
             let path = folder.path().join(name);
             write_private(&path, text.as_bytes()).unwrap();
             let failure = Preimage::read(Some(&path)).err().unwrap();
-            assert_eq!((failure.code.as_str(), failure.field.as_deref()), ("preimage", Some("--preimage-file")));
+            assert_eq!(
+                (failure.code.as_str(), failure.field.as_deref()),
+                ("preimage", Some("--preimage-file"))
+            );
         }
     }
 }

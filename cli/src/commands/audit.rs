@@ -7,8 +7,8 @@ use audit::{AuditError, Difference};
 use clap::{Args, Subcommand};
 use ledger::proofs::{Fact, Proof, ProofFile};
 use ledger::records::outcome::Rejection;
-use ledger::records::{GenesisSpec, Receipt};
-use ledger::values::{Canonical as _, Currency, Money};
+use ledger::records::{GenesisSpec, Outcome, Receipt};
+use ledger::values::{Canonical as _, ChainId, Currency, LockId, Money};
 use serde::Serialize;
 
 use super::replay::ReplayArguments;
@@ -168,6 +168,16 @@ enum FactView {
         code: u16,
         outcome: String,
     },
+    /// A receipt about an exchange; it carries no money.
+    Message {
+        source: u32,
+        number: u64,
+        /// `offer`, `decision` or `withdrawal`.
+        kind: &'static str,
+        lock: String,
+        code: u16,
+        outcome: String,
+    },
     Supply {
         issued_fen: u64,
         redeemed_fen: u64,
@@ -190,6 +200,9 @@ impl Show for ProvenFact {
                 "receipt {number} of chain {source}, {} of {payer} for {payee}, was {outcome}",
                 money(*amount_fen)
             ),
+            FactView::Message { source, number, kind, lock, outcome, .. } => {
+                format!("receipt {number} of chain {source}, the {kind} of exchange {lock}, was {outcome}")
+            }
             FactView::Supply { issued_fen, redeemed_fen, holdings_fen } => {
                 let [issued, redeemed, holdings] =
                     [issued_fen, redeemed_fen, holdings_fen].map(|fen| money(*fen));
@@ -256,9 +269,20 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             FactView::Wallet { wallet: wallet.id.to_string(), balance_fen: wallet.balance.fen() }
         }
         (Fact::Receipt { source, sequence, receipt, outcome }, _) => {
-            let (payer, payee, done) = match receipt {
+            let (payer, payee, done) = match &receipt {
                 Receipt::Credit { payer, payee, .. } => (payer, payee, "credited"),
                 Receipt::Refund { payer, payee, .. } => (payer, payee, "refunded to the payer"),
+                Receipt::Offer { lock, .. } => {
+                    return Ok(message((source, sequence), "offer", *lock, "recorded", outcome));
+                }
+                Receipt::Decision { lock, settled, .. } => {
+                    let done =
+                        if *settled { "carried out: settled" } else { "carried out: returned to the payer" };
+                    return Ok(message((source, sequence), "decision", *lock, done, outcome));
+                }
+                Receipt::Withdrawal { lock } => {
+                    return Ok(message((source, sequence), "withdrawal", *lock, "taken in", outcome));
+                }
             };
             FactView::Receipt {
                 source: source.0,
@@ -277,6 +301,22 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             holdings_fen: terms.holdings.fen(),
         },
     })
+}
+
+/// A receipt about an exchange, as it is printed.
+fn message(
+    (source, number): (ChainId, u64),
+    kind: &'static str,
+    lock: LockId,
+    done: &str,
+    outcome: Outcome,
+) -> FactView {
+    let outcome_text = match outcome.rejection() {
+        None => done.to_owned(),
+        Some(reason) => format!("answered with a refusal ({} {}: {reason})", reason.code(), reason.name()),
+    };
+    let (source, lock) = (source.0, lock.to_string());
+    FactView::Message { source, number, kind, lock, code: outcome.code, outcome: outcome_text }
 }
 
 fn refused_credit(reason: Rejection) -> String {

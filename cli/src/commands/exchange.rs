@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use api::lock::{LockRole, LockStateName, LockView};
 use clap::{Args, Subcommand};
 use ledger::records::{Asked, Operation};
-use ledger::values::{Amount, ChainId, Currency, LockId, Money, TimestampMs, WalletId};
+use ledger::values::{Amount, ChainId, Currency, LockId, Money, TimestampMs, TransactionId, WalletId};
 use serde::Serialize;
 
 use super::lock_view::{Acted, ShowArguments, decided, find, hosted, records, require, show, terms};
@@ -60,7 +60,9 @@ enum ExchangeCommand {
     #[command(after_help = "Examples:\n  jiaozi exchange withdraw jzl1… --from alice")]
     Withdraw(DecideArguments),
     /// An exchange as the chains of the node have it; exit 1 if they have none.
-    #[command(after_help = "Examples:\n  jiaozi exchange show jzl1…\n  jiaozi exchange show jzl1… --chain 1 --json")]
+    #[command(
+        after_help = "Examples:\n  jiaozi exchange show jzl1…\n  jiaozi exchange show jzl1… --chain 1 --json"
+    )]
     Show(ShowArguments),
 }
 
@@ -245,7 +247,10 @@ fn offer(arguments: &OfferArguments, output: Output) -> Answer {
     };
     output.note(&facts(&[
         ("gives", side(Money { amount, currency }, from, to, sender.terms.chain)),
-        ("asks", side(Money { amount: asked.amount, currency: ask_currency }, asked.payer, asked.payee, chain)),
+        (
+            "asks",
+            side(Money { amount: asked.amount, currency: ask_currency }, asked.payer, asked.payee, chain),
+        ),
         ("deadline", clock::told(deadline)),
     ]));
     let open_for = Duration::from_secs(arguments.open_for);
@@ -261,7 +266,10 @@ fn offer(arguments: &OfferArguments, output: Output) -> Answer {
 
 /// The lock that a transaction makes.
 pub(super) fn lock_of(sent: &Sent) -> Answer<LockId> {
-    sent.id.parse().map(LockId::of).map_err(|fault| Failure::refused("transaction_id", fault))
+    sent.id
+        .parse::<TransactionId>()
+        .map(LockId::of)
+        .map_err(|fault| Failure::refused("transaction_id", fault))
 }
 
 /// Shows what was sent, and what the node's chains have of the exchange now.

@@ -57,7 +57,7 @@ impl Show for Acted {
     fn text(&self) -> String {
         let sent = self.sent.text();
         if self.records.is_empty() {
-            return format!("{sent}\n\n{}", facts(&[("id", self.lock.clone())]));
+            return format!("{sent}\n\n{}", facts(&[("lock id", self.lock.clone())]));
         }
         format!("{sent}\n\n{}", facts(&lines(&self.records)))
     }
@@ -80,11 +80,7 @@ pub(super) fn find(connection: &Connection, id: LockId, chain: Option<ChainId>) 
 }
 
 /// The same, or nothing.
-pub(super) fn records(
-    connection: &Connection,
-    id: LockId,
-    chain: Option<ChainId>,
-) -> Answer<Vec<LockView>> {
+pub(super) fn records(connection: &Connection, id: LockId, chain: Option<ChainId>) -> Answer<Vec<LockView>> {
     let chains = match chain {
         Some(chain) => vec![chain],
         None => hosted(connection)?,
@@ -168,7 +164,7 @@ pub(super) fn require(record: &LockView, is_settled: bool) -> Answer {
 /// The records under one id, in words: what is exchanged, then where it stands.
 pub(super) fn lines(records: &[LockView]) -> Vec<(&'static str, String)> {
     let Some(first) = records.first() else { return Vec::new() };
-    let mut lines = vec![("id", first.id.to_string())];
+    let mut lines = vec![("lock id", first.id.to_string())];
     lines.extend(terms(first));
     lines.extend(records.iter().map(state_line));
     let preimage = records.iter().find_map(|record| record.preimage.clone());
@@ -189,7 +185,9 @@ fn state_line(record: &LockView) -> (&'static str, String) {
     let why = record.decision.as_ref().map(|why| format!("{} ({} {})", why.message, why.code, why.name));
     let why = why.unwrap_or_default();
     let text = match record.state {
-        LockStateName::Open if record.role == LockRole::Offer => "open: neither accepted nor declined".to_owned(),
+        LockStateName::Open if record.role == LockRole::Offer => {
+            "open: neither accepted nor declined".to_owned()
+        }
         LockStateName::Open => "open: the money is locked".to_owned(),
         LockStateName::Settled => "settled: the payee has the money".to_owned(),
         LockStateName::Returned => format!("returned to the payer: {why}"),
@@ -286,7 +284,7 @@ mod tests {
         let offer = record(LockRole::Offer, LockStateName::Open, None);
         let text = facts(&lines(&[lock, offer]));
         for part in [
-            "id        jzl1",
+            "lock id   jzl1",
             "gives     100.00 CNY from jz1",
             "asks      110.00 HKD from jz1",
             "2026-01-01 00:00:00 UTC",
@@ -317,9 +315,15 @@ mod tests {
         let asked = api::AskedView { payer: payee, payee: WalletId([3; 32]), amount_fen: 11_000 };
         let deadline_ms = 1_767_225_600_000;
         for (operation, part) in [
-            (OperationView::Lock { payee, amount_fen: 5, hash: vec![255; 32], deadline_ms }, "0.05 CNY for jz1"),
+            (
+                OperationView::Lock { payee, amount_fen: 5, hash: vec![255; 32], deadline_ms },
+                "0.05 CNY for jz1",
+            ),
             (OperationView::Claim { lock, preimage: vec![1; 32] }, "claims    jzl1"),
-            (OperationView::Exchange { payee, amount_fen: 100, chain: 1, asked, deadline_ms }, "110.00 from jz1"),
+            (
+                OperationView::Exchange { payee, amount_fen: 100, chain: 1, asked, deadline_ms },
+                "110.00 from jz1",
+            ),
             (OperationView::Accept { offer: lock, payee, amount_fen: 7, receives_fen: 8 }, "receives  0.08"),
             (OperationView::Decline { offer: lock }, "declines  jzl1"),
             (OperationView::Withdraw { lock }, "withdraws  jzl1"),
