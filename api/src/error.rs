@@ -363,10 +363,10 @@ mod tests {
             ),
             (
                 Operation::Accept { offer: lock, payee: to, amount, receives: amount },
-                &[101, 203, 205, 206, 207, 208, 209, 525, 526, 527, 528, 529],
+                &[101, 201, 202, 203, 205, 206, 207, 208, 209, 525, 526, 527, 528, 529],
                 &["operation.offer", "operation.payee", "operation.amount"],
             ),
-            (Operation::Decline { offer: lock }, &[101, 209, 525, 526, 528, 529], &["operation.offer"]),
+            (Operation::Decline { offer: lock }, &[101, 209, 525, 526, 528], &["operation.offer"]),
             (Operation::Withdraw { lock }, &[101, 209, 517, 518, 520, 521], &["operation.lock"]),
         ];
         let mut seen = BTreeSet::new();

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use api::lock::{LockRole, LockStateName, LockView};
 use clap::{Args, Subcommand};
 use ledger::records::{Asked, Operation};
+use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
 use ledger::values::{Amount, ChainId, Currency, LockId, Money, TimestampMs, TransactionId, WalletId};
 use serde::Serialize;
 
-use super::lock_view::{Acted, ShowArguments, decided, find, hosted, records, require, show, terms};
+use super::lock_view::{Acted, ShowArguments, arrived, decided, find, hosted, records, require, show, terms};
 use super::pay::payee;
 use super::transaction::{prepare, refuse_existing};
 use crate::amount::WrittenAmount;
@@ -23,8 +24,11 @@ use crate::keystore::Keystore;
 use crate::output::{Output, Show, facts};
 use crate::send::{SendOptions, Sender, Sent, WAIT_SECONDS, Wait, wall_clock_ms};
 
-/// Longest time that an offer or a lock stays open: what the ledger allows.
-pub(super) const OPEN_FOR_SECONDS_MAX: u64 = 30 * 86_400;
+/// Shortest and longest time that an offer or a lock stays open: what the ledger allows, with room for the way to a block and for clocks that
+/// differ.
+pub(super) const OPEN_FOR_SECONDS_MIN: u64 = LOCK_TTL_MS_MIN / 1_000 + 5;
+pub(super) const OPEN_FOR_SECONDS_MAX: u64 = LOCK_TTL_MS_MAX / 1_000 - 3_600;
+const _: () = assert!(OPEN_FOR_SECONDS_MIN < OPEN_FOR_SECONDS_MAX);
 /// After its deadline an offer is undone by its chain, 32 blocks later, and its lock by a receipt.
 const DECIDED_AFTER: Duration = Duration::from_secs(120);
 
@@ -80,7 +84,7 @@ struct OfferArguments {
     #[command(flatten)]
     ask: AskOptions,
     /// How long the offer stays open.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=OPEN_FOR_SECONDS_MAX))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(OPEN_FOR_SECONDS_MIN..=OPEN_FOR_SECONDS_MAX))]
     open_for: u64,
     #[command(flatten)]
     act: ActOptions,
@@ -279,14 +283,18 @@ pub(super) fn result(sender: &Sender, sent: Sent, id: LockId, output: Output) ->
     output.result(&Acted { sent, lock: id.to_string(), records })
 }
 
-/// The offer under an id on the chain of the wallet that acts, which must be asked for by it and open.
-fn own_offer(sender: &Sender, id: LockId) -> Answer<LockView> {
-    let found = find(&sender.connection, id, Some(sender.terms.chain))?;
-    let offer = found.into_iter().find(|record| record.role == LockRole::Offer).ok_or_else(|| {
-        Failure::refused("not_an_offer", format_args!("{id} is no offer on chain {}", sender.terms.chain))
+/// The offer under an id on the chain of the wallet that acts, which must be the one that it asks, and open. It may still be on its way:
+/// then it is waited for.
+fn own_offer(sender: &Sender, id: LockId, act: &ActOptions, output: Output) -> Answer<LockView> {
+    let chain = sender.terms.chain;
+    let seconds = act.send.wait.timeout.unwrap_or(WAIT_SECONDS);
+    let offer =
+        arrived(&sender.connection, chain, id, Instant::now() + Duration::from_secs(seconds), output)?;
+    if offer.role != LockRole::Offer {
+        return Err(Failure::refused("not_an_offer", format_args!("{id} is no offer on chain {chain}"))
             .at("ID")
-            .mend("an offer is accepted or declined on the chain of what it asks for; see: jiaozi exchange show")
-    })?;
+            .mend("an offer is accepted or declined on the chain of what it asks for; see: jiaozi exchange show"));
+    }
     let asked = offer.asked.as_ref().map(|asked| asked.payer);
     let own = sender.entry.wallet_id()?;
     if asked != Some(own) {
@@ -310,7 +318,7 @@ fn accept(arguments: &AcceptArguments, output: Output) -> Answer {
     arguments.act.check()?;
     let sender = arguments.act.send.sender(&arguments.from)?;
     let id = arguments.id;
-    let offer = own_offer(&sender, id)?;
+    let offer = own_offer(&sender, id, &arguments.act, output)?;
     let Some(asked) = offer.asked.clone() else { return Err(over(&offer)) };
     let (amount, receives) = (Amount::from_fen(asked.amount_fen), Amount::from_fen(offer.locked.amount_fen));
     let operation = Operation::Accept { offer: id, payee: asked.payee, amount, receives };
@@ -349,7 +357,7 @@ impl Show for Terms {
 fn decline(arguments: &DecideArguments, output: Output) -> Answer {
     arguments.act.check()?;
     let sender = arguments.act.send.sender(&arguments.from)?;
-    own_offer(&sender, arguments.id)?;
+    own_offer(&sender, arguments.id, &arguments.act, output)?;
     let operation = Operation::Decline { offer: arguments.id };
     if let Some(out) = &arguments.act.out {
         return prepare(&sender, operation, out, output);

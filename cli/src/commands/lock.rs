@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use ledger::records::Operation;
 use ledger::values::{Amount, LockId, Money, TimestampMs};
 
-use super::exchange::{ActOptions, OPEN_FOR_SECONDS_MAX, lock_of, result};
+use super::exchange::{ActOptions, OPEN_FOR_SECONDS_MAX, OPEN_FOR_SECONDS_MIN, lock_of, result};
 use super::lock_view::{ShowArguments, find, lines, show};
 use super::pay::payee;
 use super::transaction::prepare;
@@ -69,7 +69,7 @@ struct CreateArguments {
     #[arg(long, value_name = "HASH", value_parser = hash, conflicts_with = "preimage_file")]
     hash: Option<[u8; 32]>,
     /// How long it can be claimed.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=OPEN_FOR_SECONDS_MAX))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(OPEN_FOR_SECONDS_MIN..=OPEN_FOR_SECONDS_MAX))]
     open_for: u64,
     #[command(flatten)]
     act: ActOptions,

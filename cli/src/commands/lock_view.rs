@@ -121,28 +121,53 @@ pub(super) fn decided(
     output: Output,
 ) -> Answer<LockView> {
     let progress = Progress::new("waiting for the decision", None, output.is_json());
+    watch(connection, (chain, id), until, &progress, LockView::is_over)?.ok_or_else(|| {
+        Failure::unreachable("not_decided_in_time", format_args!("{id} is not decided on chain {chain} yet"))
+            .mend(format!("nothing is lost: look later with `jiaozi exchange show {id}`"))
+    })
+}
+
+/// Waits until an offer has arrived on the chain that decides it.
+///
+/// # Errors
+/// [`Failure`] when it has not at `until`.
+pub(super) fn arrived(
+    connection: &Connection,
+    chain: ChainId,
+    id: LockId,
+    until: Instant,
+    output: Output,
+) -> Answer<LockView> {
+    let progress = Progress::new("waiting for the offer", None, output.is_json());
+    watch(connection, (chain, id), until, &progress, |_| true)?
+        .ok_or_else(|| Failure::from(ApiError::from(ErrorCode::LockUnknown)).at("ID"))
+}
+
+/// Looks again and again until a record is as it is wanted; `None` when it is not in time.
+fn watch(
+    connection: &Connection,
+    (chain, id): (ChainId, LockId),
+    until: Instant,
+    progress: &Progress,
+    is_wanted: impl Fn(&LockView) -> bool,
+) -> Answer<Option<LockView>> {
     connection.wait(async {
         let mut looks = 0_u64;
         loop {
             match look(connection, chain, id).await {
-                Ok(Some(found)) if found.is_over() => return Ok(Ok(found)),
+                Ok(Some(found)) if is_wanted(&found) => return Ok(Some(found)),
                 Ok(_) => {}
                 Err(error) if error.is_transient() => {}
                 Err(error) => return Err(error),
             }
             if Instant::now() + POLL > until {
-                return Ok(Err(undecided(chain, id)));
+                return Ok(None);
             }
             looks += 1;
             progress.set(looks);
             tokio::time::sleep(POLL).await;
         }
-    })?
-}
-
-fn undecided(chain: ChainId, id: LockId) -> Failure {
-    Failure::unreachable("not_decided_in_time", format_args!("{id} is not decided on chain {chain} yet"))
-        .mend(format!("nothing is lost: look later with `jiaozi exchange show {id}`"))
+    })
 }
 
 /// Refuses what was decided otherwise than it was meant.
