@@ -11,7 +11,11 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::values::{Amount, ChainId, LockId, TimestampMs, WalletId};
+use super::wallet::Record;
+use crate::values::{
+    Amount, Canonical as _, ChainId, GenesisHash, Hasher, LockId, TimestampMs, TransactionHash,
+    TransactionId, WalletId,
+};
 
 /// Money taken from the payer that the payee has not got yet.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
@@ -121,4 +125,17 @@ impl LockRecord {
             LockState::Settled { .. } | LockState::Returned { .. } => Amount::ZERO,
         }
     }
+}
+
+/// The id under which the outcome of a deadline that passed is found: of the lock's name and the chain that watched its deadline.
+#[must_use]
+pub fn expiry_id(genesis: GenesisHash, chain: ChainId, lock: LockId) -> TransactionId {
+    let place = Hasher::new("jiaozi/expiry").bytes(&genesis.0).number(u64::from(chain.0));
+    place.bytes(&lock.0).finish().into()
+}
+
+/// What the outcome of a deadline that passed commits to: the bytes of the record after it.
+#[must_use]
+pub fn expired_hash(record: &Record) -> TransactionHash {
+    Hasher::new("jiaozi/expired-record").bytes(&record.encode()).finish().into()
 }

@@ -91,9 +91,9 @@ impl Receipt {
         match self {
             Self::Credit { payee, .. } => ids.push((*payee).into()),
             Self::Refund { payer, .. } => ids.push((*payer).into()),
-            Self::Offer { lock, asked, .. } => ids.extend([(*lock).into(), asked.payer.into()]),
+            Self::Offer { lock, asked, .. } => ids.extend([RecordId::from(*lock), asked.payer.into()]),
             Self::Decision { lock, payer, payee, .. } => {
-                ids.extend([(*lock).into(), (*payer).into(), (*payee).into()]);
+                ids.extend([RecordId::from(*lock), (*payer).into(), (*payee).into()]);
             }
             Self::Withdrawal { lock } => ids.push((*lock).into()),
         }

@@ -51,10 +51,7 @@ fn a_forecast_agrees_with_execution() {
 struct Short;
 
 impl StateReader for Short {
-    fn wallets(
-        &self,
-        _: &[WalletId],
-    ) -> Result<Vec<Option<(Slot, ledger::records::WalletRecord)>>, ReadFault> {
+    fn find(&self, _: &[RecordId]) -> Result<Vec<Option<(Slot, ledger::records::Record)>>, ReadFault> {
         Ok(Vec::new())
     }
 

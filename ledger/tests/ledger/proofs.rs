@@ -33,7 +33,7 @@ fn town() -> Town {
     network.run(pays);
     let paid = network.height().0;
     let wallet = network.wallet(&payer.wallet).unwrap();
-    let place = network.state.wallet_path(&payer.wallet).unwrap();
+    let place = network.state.record_path(payer.wallet).unwrap();
     let unknown = network.customer(77).wallet;
     let (id_path, parts) = (network.state.id_path(&unknown), network.state.parts());
     for _ in 0..4 {
