@@ -9,8 +9,8 @@ use ledger::rules::admission::{Circumstances, admit, check_nonce};
 use ledger::rules::{ExecutionFault, InvariantFault, invariants};
 use ledger::state::{ChainState, LoadFault, Outbox, ReadFault, StateReader, Undo};
 use ledger::values::{
-    Amount, AppendTree, Canonical as _, ChainId, Hash, Height, Sequential, Slot, Strategy, TimestampMs,
-    WalletId,
+    Amount, AppendTree, Canonical as _, ChainId, Hash, Height, RecordId, Sequential, Slot, Strategy,
+    TimestampMs, WalletId,
 };
 
 use crate::network::{Became, CHAIN, NO_BUNDLES, Network, Signer, became, pay};

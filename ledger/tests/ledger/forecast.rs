@@ -3,7 +3,7 @@
 use ledger::records::{NotExecuted, Operation, Rejection, Tier};
 use ledger::rules::Forecast;
 use ledger::state::{ReadFault, StateReader};
-use ledger::values::{Slot, TimestampMs, WalletId};
+use ledger::values::{RecordId, Slot, TimestampMs};
 
 use crate::network::{Became, Network, pay};
 

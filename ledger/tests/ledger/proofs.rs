@@ -102,6 +102,7 @@ fn certified_mut(file: &mut ProofFile) -> &mut ledger::proofs::CertifiedResult {
         Proof::Balance(proof) => &mut proof.certified,
         Proof::Absence(proof) => &mut proof.certified,
         Proof::Receipt(proof) => &mut proof.certified,
+        Proof::Lock(proof) => &mut proof.certified,
         Proof::Supply(certified) => certified,
     }
 }
