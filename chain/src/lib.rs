@@ -10,7 +10,7 @@
 //! | `dissemination.rs`, `batches.rs` | batches: seal, check, acknowledge, keep |
 //! | `bundles.rs`, `relay.rs` | receipts of other chains: check, keep, order; [`next_bundle`]: prove what this chain sent |
 //! | `pace.rs` | [`Pace`]: what a relay gives a destination next, and when |
-//! | `legs.rs` | [`Leg`]: a payment's payees on other chains |
+//! | `legs.rs`, `locks.rs` | [`Leg`]: a payment's payees on other chains; locks and offers, for clients |
 //! | `evidence.rs` | proof of misbehaviour, a share for each validator |
 //! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
@@ -44,6 +44,11 @@ mod executor;
 mod finality;
 pub mod frame;
 mod legs;
+<<<<<<< HEAD
+=======
+mod line;
+mod locks;
+>>>>>>> s4-lockedges
 mod ordering;
 pub mod pace;
 mod record_cache;

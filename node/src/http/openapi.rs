@@ -6,7 +6,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    blocks, chains, evidence, feed, health, metrics, network, proofs, submit, transactions, wallets,
+    blocks, chains, evidence, feed, health, locks, metrics, network, proofs, submit, transactions, wallets,
 };
 
 /// The document. A test compares it with the router.
@@ -28,6 +28,7 @@ use super::{
         chains::chain,
         blocks::block,
         blocks::outcomes,
+        locks::lock,
         feed::feed,
         feed::batches,
         feed::bundles,
