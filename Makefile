@@ -41,7 +41,7 @@ bench-scaling: build ## Measure the same load on 1, 2, 4 and 8 chains, with 0, 1
 	$(CARGO_TARGET_DIR)/debug/bench scaling
 
 simulate: build ## Replay one seed in the bottle: make simulate SEED=7
-	$(CARGO_TARGET_DIR)/debug/simulate --seed $(SEED)
+	$(CARGO_TARGET_DIR)/debug/simulate --seed $(SEED) $(if $(SCENE),--scene $(SCENE))
 
 clean: ## Remove what `make up` and `make demo` left behind
 	rm -rf $(LOCALNET)

@@ -6,8 +6,10 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::lock::Asked;
 use crate::values::{
-    Amount, Canonical, ChainId, GenesisHash, Hasher, TransactionHash, TransactionId, WalletId,
+    Amount, Canonical, ChainId, GenesisHash, Hasher, LockId, RecordId, TimestampMs, TransactionHash,
+    TransactionId, WalletId,
 };
 
 /// What one chain tells another. New kinds are appended.
@@ -39,6 +41,39 @@ pub enum Receipt {
         /// Why: the code of a [`super::Rejection`].
         code: u16,
     },
+    /// Money is locked for an exchange that the receiving chain decides. Carries no money.
+    Offer {
+        /// The lock.
+        lock: LockId,
+        /// Its payer.
+        payer: WalletId,
+        /// Its payee.
+        payee: WalletId,
+        /// What it holds.
+        amount: Amount,
+        /// What is asked on the receiving chain.
+        asked: Asked,
+        /// Until when.
+        deadline: TimestampMs,
+    },
+    /// What was decided about an offer: the lock's chain gives its money to the one or the other.
+    Decision {
+        /// The lock.
+        lock: LockId,
+        /// Its payer.
+        payer: WalletId,
+        /// Its payee.
+        payee: WalletId,
+        /// Whether the payee gets the money.
+        settled: bool,
+        /// Zero where it does, else why not: the code of a [`super::Rejection`].
+        code: u16,
+    },
+    /// The payer of a lock asks for its offer to be cancelled.
+    Withdrawal {
+        /// The lock.
+        lock: LockId,
+    },
 }
 
 impl Receipt {
@@ -47,15 +82,20 @@ impl Receipt {
     pub const fn value(&self) -> Amount {
         match self {
             Self::Credit { amount, .. } | Self::Refund { amount, .. } => *amount,
+            Self::Offer { .. } | Self::Decision { .. } | Self::Withdrawal { .. } => Amount::ZERO,
         }
     }
 
-    /// The wallet whose record it changes where it arrives.
-    #[must_use]
-    pub const fn beneficiary(&self) -> WalletId {
+    /// Adds the names of the records that it reads or changes where it arrives.
+    pub fn touched(&self, ids: &mut Vec<RecordId>) {
         match self {
-            Self::Credit { payee, .. } => *payee,
-            Self::Refund { payer, .. } => *payer,
+            Self::Credit { payee, .. } => ids.push((*payee).into()),
+            Self::Refund { payer, .. } => ids.push((*payer).into()),
+            Self::Offer { lock, asked, .. } => ids.extend([RecordId::from(*lock), asked.payer.into()]),
+            Self::Decision { lock, payer, payee, .. } => {
+                ids.extend([RecordId::from(*lock), (*payer).into(), (*payee).into()]);
+            }
+            Self::Withdrawal { lock } => ids.push((*lock).into()),
         }
     }
 
@@ -81,5 +121,6 @@ pub fn receipt_id(
 
 impl Canonical for Receipt {
     const NAME: &'static str = "receipt";
-    const BYTES_MAX: usize = 4 + 32 + 2 + 32 + 32 + 8;
+    /// That of an offer.
+    const BYTES_MAX: usize = 4 + 32 + 32 + 32 + 8 + (32 + 32 + 8) + 8;
 }

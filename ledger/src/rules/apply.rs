@@ -2,15 +2,15 @@
 //! terminal.
 
 use super::chain_rules::ChainRules;
-use super::{issue, open_wallets, pay, redeem};
+use super::{accept, claim, decline, exchange, issue, lock, offers, open_wallets, pay, redeem, withdraw};
 use crate::records::{
-    HistoryEntry, Movement, MovementKind, Operation, Receipt, Rejection, SupplyTerms, WalletRecord,
-    WalletStatus,
+    HistoryEntry, LockState, Movement, MovementKind, OfferState, Operation, Receipt, Record, Rejection,
+    SupplyTerms, WalletRecord, WalletStatus,
 };
 use crate::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use crate::state::overlay::{Overlay, Place};
 use crate::state::{Outbox, SentReceipt};
-use crate::values::{Amount, AppendTree, ChainId, TransactionId, WalletId};
+use crate::values::{Amount, AppendTree, ChainId, TimestampMs, TransactionId, WalletId};
 
 /// Most payments to other chains that one block makes: whoever proves a receipt reads all that its block has sent to the same chain.
 /// Refunds are not counted; the receipts that a block executes bound them.
@@ -31,6 +31,12 @@ pub struct Working<'a> {
     pub sent: Vec<SentReceipt>,
     /// What wallets' owners will read.
     pub history: Vec<HistoryEntry>,
+    /// The block's timestamp.
+    pub now: TimestampMs,
+    /// Deadlines before this moment have passed ([`crate::state::StateHead::overdue_before`]).
+    pub overdue_before: Option<TimestampMs>,
+    /// Open deadlines before the block, and those that it has added.
+    pub pending: usize,
 }
 
 /// The transaction that is applied, as its operation sees it.
@@ -61,6 +67,18 @@ pub fn apply(working: &mut Working<'_>, acting: Acting<'_>, operation: &Operatio
         Operation::OpenWallets { wallets } => open_wallets::open_wallets(working, acting, wallets),
         Operation::Issue { to, amount } => issue::issue(working, acting, to, *amount),
         Operation::Redeem { amount } => redeem::redeem(working, acting, *amount),
+        Operation::Lock { payee, amount, hash, deadline } => {
+            lock::lock(working, acting, (*payee, *amount), *hash, *deadline)
+        }
+        Operation::Claim { lock, preimage } => claim::claim(working, acting, *lock, *preimage),
+        Operation::Exchange { payee, amount, chain, asked, deadline } => {
+            exchange::exchange(working, acting, (*payee, *amount), (*chain, *asked), *deadline)
+        }
+        Operation::Accept { offer, payee, amount, receives } => {
+            accept::accept(working, acting, *offer, (*payee, *amount), *receives)
+        }
+        Operation::Decline { offer } => decline::decline(working, acting, *offer),
+        Operation::Withdraw { lock } => withdraw::withdraw(working, acting, *lock),
     }
 }
 
@@ -69,6 +87,47 @@ impl Working<'_> {
     pub(super) fn set_balance(&mut self, place: Place, balance: Amount) {
         if let Some(wallet) = self.overlay.wallet_mut(place) {
             wallet.balance = balance;
+        }
+    }
+
+    /// Whether a deadline has passed.
+    pub(super) fn is_overdue(&self, deadline: TimestampMs) -> bool {
+        self.overdue_before.is_some_and(|moment| deadline < moment)
+    }
+
+    /// Says what became of an open lock.
+    pub(super) fn close_lock(&mut self, place: Place, state: LockState) {
+        if let Some(Record::Lock(lock)) = self.overlay.record_mut(place) {
+            lock.state = state;
+        }
+    }
+
+    /// Decides an open offer and tells the lock's chain.
+    pub(super) fn decide(&mut self, place: Place, state: OfferState) {
+        if let Some(Record::Offer(offer)) = self.overlay.record_mut(place) {
+            offer.state = state;
+            let (source, decision) = (offer.source, offers::decision(offer));
+            self.send(source, decision);
+        }
+    }
+
+    /// Gives money that is never refused: neither cap nor freeze nor closure does (PROTOCOL rule 23). Records are never deleted, so
+    /// its owner is there; were it not, the money would go to the suspense record.
+    pub(super) fn give(
+        &mut self,
+        at: (u32, usize),
+        owner: WalletId,
+        kind: MovementKind,
+        counterparty: WalletId,
+        amount: Amount,
+    ) {
+        let given = |place: Place| Some((place, self.overlay.wallet(place)?.balance.plus(amount)?));
+        match self.overlay.find(&owner).and_then(given) {
+            Some((place, balance)) => {
+                self.set_balance(place, balance);
+                self.note(at, place, kind, counterparty, amount);
+            }
+            None => self.overlay.add_to_suspense(amount),
         }
     }
 

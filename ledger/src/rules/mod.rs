@@ -6,27 +6,39 @@
 //! | [`admission`] | whether a transaction is executed at all (PROTOCOL rule 7) |
 //! | [`apply`] | what every operation has in common, then the operation's own file |
 //! | [`pay`], [`open_wallets`], [`issue`], [`redeem`] | one operation each: guards, a line, writes |
+//! | [`mod@lock`], [`mod@claim`] | money that waits for a secret |
+//! | [`mod@exchange`], [`mod@accept`], [`mod@decline`], [`mod@withdraw`] | an exchange between two chains: all of it happens, or nothing |
+//! | [`offers`] | its receipts |
+//! | [`mod@expire`] | deadlines that have passed |
 //! | [`mod@receive`] | receipts from other chains: credit, or refund |
 //! | [`mod@forecast`] | the same on a throw-away copy |
 //! | [`invariants`] | what must hold at every height |
 //! | [`batch_validity`], [`bundle_validity`], [`block_validity`] | what voters check before they vote, without state |
 //! | [`signatures`] | all signatures of many transactions at once |
 
+pub mod accept;
 pub mod admission;
 pub mod apply;
 pub mod batch_validity;
 pub mod block_validity;
 pub mod bundle_validity;
 pub mod chain_rules;
+pub mod claim;
+pub mod decline;
+pub mod exchange;
+pub mod expire;
 pub mod forecast;
 pub mod invariants;
 pub mod issue;
+pub mod lock;
+pub mod offers;
 pub mod open_wallets;
 pub mod pay;
 pub mod receive;
 pub mod redeem;
 pub mod signatures;
 pub mod transition;
+pub mod withdraw;
 
 pub use batch_validity::{BatchFault, TransactionFault, check_batch, check_transaction};
 pub use block_validity::{BatchFacts, BlockFault, ParentFacts};

@@ -1,7 +1,7 @@
 //! `OpenWallets`: 1 to 64 wallets opened by an operator's own wallet, all or none.
 
 use super::apply::{Acting, Working};
-use crate::records::{MovementKind, Rejection, Tier, WalletOpening, WalletRecord, WalletStatus};
+use crate::records::{MovementKind, Record, Rejection, Tier, WalletOpening, WalletRecord, WalletStatus};
 use crate::values::Amount;
 
 /// Applies an `OpenWallets`.
@@ -30,7 +30,7 @@ pub fn open_wallets(
     }
     // ---- nothing below this line can fail ----
     for (part, (opening, id)) in openings.iter().zip(acting.openings).enumerate() {
-        let place = working.overlay.open(WalletRecord {
+        let place = working.overlay.open(Record::Wallet(WalletRecord {
             id: *id,
             policy: opening.policy,
             operator: acting.wallet.operator,
@@ -38,7 +38,7 @@ pub fn open_wallets(
             status: WalletStatus::Active,
             balance: Amount::ZERO,
             lanes: Vec::new(),
-        });
+        }));
         if let Some(place) = place {
             working.note((acting.index, part), place, MovementKind::Opened, acting.wallet.id, Amount::ZERO);
         }

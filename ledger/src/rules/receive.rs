@@ -5,14 +5,16 @@
 //! | --- | --- | --- |
 //! | credit | 206 payee unknown, 207 not active, 208 above its tier's limit | a refund is sent back |
 //! | refund | none: neither cap nor freeze nor closure refuses it | a payer that is not here: suspense |
+//! | offer, withdrawal, decision | see [`super::offers`] | |
 
 use super::apply::Working;
+use super::offers::{receive_decision, receive_offer, receive_withdrawal};
 use crate::records::outcome::APPLIED;
 use crate::records::receipt::receipt_id;
 use crate::records::{
-    Bundle, MovementKind, Outcome, PairCounters, Receipt, Rejection, SupplyTerms, WalletStatus,
+    Bundle, MovementKind, OfferRecord, OfferState, Outcome, PairCounters, Receipt, Rejection, SupplyTerms,
+    WalletStatus,
 };
-use crate::state::overlay::Place;
 use crate::state::{PassedOver, ReceivedReceipt};
 use crate::values::{Amount, ChainId, WalletId};
 
@@ -64,13 +66,27 @@ pub fn receive(
             }
         },
         Receipt::Refund { payer, payee, amount, .. } => {
-            refund(working, payer, payee, amount, index);
+            working.give((index, 0), payer, MovementKind::Refunded, payee, amount);
             APPLIED
         }
+        Receipt::Offer { lock: id, payer, payee, amount, asked, deadline } => {
+            let state = OfferState::Open;
+            let offer = OfferRecord { id, source, payer, payee, amount, asked, deadline, state };
+            code_of(receive_offer(working, offer))
+        }
+        Receipt::Decision { lock, payer, payee, settled, code } => {
+            let refused = (!settled).then_some(code);
+            code_of(receive_decision(working, source, lock, (payer, payee), refused, index))
+        }
+        Receipt::Withdrawal { lock } => code_of(receive_withdrawal(working, source, lock)),
     };
     let id = receipt_id(working.rules.genesis, source, working.rules.chain, sequence);
     let outcome = Outcome { id, transaction: receipt.hash(), index, code, fee: Amount::ZERO };
     (outcome, ReceivedReceipt { source, sequence, receipt, code })
+}
+
+fn code_of(became: Result<(), Rejection>) -> u16 {
+    became.map_or_else(Rejection::code, |()| APPLIED)
 }
 
 fn credit(
@@ -92,16 +108,4 @@ fn credit(
     working.set_balance(place, balance);
     working.note((index, 0), place, MovementKind::Received, payer, amount);
     Ok(())
-}
-
-fn refund(working: &mut Working<'_>, payer: WalletId, payee: WalletId, amount: Amount, index: u32) {
-    let given = |place: Place| Some((place, working.overlay.wallet(place)?.balance.plus(amount)?));
-    match working.overlay.find(&payer).and_then(given) {
-        Some((place, balance)) => {
-            working.set_balance(place, balance);
-            working.note((index, 0), place, MovementKind::Refunded, payee, amount);
-        }
-        // Records are never deleted, so an honest chain's refund finds its payer.
-        None => working.overlay.add_to_suspense(amount),
-    }
 }

@@ -3,7 +3,8 @@
 //! 1. the block is the next one of this chain;
 //! 2. ids, hashes and policies of all transactions are computed (in parallel where the strategy allows);
 //! 3. every record that they can touch is read at once;
-//! 4. transactions run one after the other on the working copy, in the order of the batches, then the receipts of the bundles;
+//! 4. transactions run one after the other on the working copy, in the order of the batches, then the receipts of the bundles, then
+//!    the deadlines that have passed;
 //! 5. changed records are hashed and both trees brought up to date, once per record;
 //! 6. the new head, state root and result follow, and the invariants are checked.
 //!
@@ -14,6 +15,7 @@ use std::borrow::Borrow;
 use super::admission::{Circumstances, admit};
 use super::apply::{Acting, Working, apply};
 use super::chain_rules::ChainRules;
+use super::expire::expire;
 use super::invariants::{InvariantFault, check_height};
 use super::receive::{check_next, receive};
 use crate::proofs::outcomes_root;
@@ -22,6 +24,7 @@ use crate::records::{
     Batch, Block, Bundle, HeightResult, NotExecuted, Operation, Outcome, Receipt, Record, Transaction,
 };
 use crate::state::chain_state::{SUSPENSE_SLOT, leaves_of};
+use crate::state::expiries::Pending;
 use crate::state::overlay::Overlay;
 use crate::state::summing_tree::SumNode;
 use crate::state::{
@@ -29,8 +32,8 @@ use crate::state::{
     StateWrites, Undo,
 };
 use crate::values::{
-    Amount, BlockDigest, ChainId, Height, PolicyHash, Sequential, Slot, StateRoot, Strategy, TransactionHash,
-    TransactionId, WalletId,
+    Amount, BlockDigest, ChainId, Height, LockId, PolicyHash, RecordId, Sequential, Slot, StateRoot,
+    Strategy, TransactionHash, TransactionId, WalletId,
 };
 
 pub(super) const TRANSACTIONS_PER_CHUNK: usize = 64;
@@ -125,19 +128,27 @@ impl Prepared {
                 .iter()
                 .map(|opening| WalletId::derive(rules.genesis, rules.currency, opening.policy, &opening.salt))
                 .collect(),
-            Operation::Pay { .. } | Operation::Issue { .. } | Operation::Redeem { .. } => Vec::new(),
+            _ => Vec::new(),
         };
         let policy = transaction.content.policy.hash();
         Self { id: summary.id, hash: summary.hash, policy, weight: summary.bytes as u64, openings }
     }
 
-    /// Every wallet that the transaction can touch.
-    pub(super) fn touched(&self, transaction: &Transaction, ids: &mut Vec<WalletId>) {
-        ids.push(transaction.content.wallet);
-        ids.extend_from_slice(&self.openings);
+    /// Every record that the transaction can touch.
+    pub(super) fn touched(&self, transaction: &Transaction, ids: &mut Vec<RecordId>) {
+        ids.push(transaction.content.wallet.into());
+        ids.extend(self.openings.iter().map(|id| RecordId::from(*id)));
         match &transaction.content.operation {
-            Operation::Pay { payments } => ids.extend(payments.iter().map(|payment| payment.payee)),
-            Operation::Issue { to, .. } => ids.push(*to),
+            Operation::Pay { payments } => {
+                ids.extend(payments.iter().map(|payment| RecordId::from(payment.payee)))
+            }
+            Operation::Issue { to, .. } => ids.push((*to).into()),
+            Operation::Lock { payee, .. } | Operation::Exchange { payee, .. } => {
+                ids.extend([RecordId::from(LockId::of(self.id)), (*payee).into()]);
+            }
+            Operation::Accept { offer, payee, .. } => ids.extend([RecordId::from(*offer), (*payee).into()]),
+            Operation::Claim { lock, .. } | Operation::Withdraw { lock } => ids.push((*lock).into()),
+            Operation::Decline { offer } => ids.push((*offer).into()),
             Operation::OpenWallets { .. } | Operation::Redeem { .. } => {}
         }
     }
@@ -174,6 +185,7 @@ struct Ran {
     outcomes: Vec<Outcome>,
     skipped: Vec<Skipped>,
     received: Vec<ReceivedReceipt>,
+    expired: Vec<LockId>,
     passed_over: Vec<(u32, PassedOver)>,
 }
 
@@ -198,20 +210,31 @@ impl ChainState {
         let prepared = strategy
             .map(&transactions, TRANSACTIONS_PER_CHUNK, |transaction| Prepared::new(&rules, transaction));
         let bundles: Vec<&Bundle> = bundles.iter().map(Borrow::borrow).collect();
-        let overlay = self.read_touched(reader, &transactions, &prepared, &bundles, strategy)?;
-        let (supply, outboxes) = (self.head.supply.clone(), self.head.outboxes.clone());
-        let mut working =
-            Working { rules: &rules, overlay, supply, outboxes, sent: Vec::new(), history: Vec::new() };
+        let overdue_before = self.head.overdue_before();
+        let due = self.expiries.due(overdue_before);
+        let overlay = self.read_touched(reader, &transactions, &prepared, (&bundles, &due), strategy)?;
+        let mut working = Working {
+            rules: &rules,
+            overlay,
+            supply: self.head.supply.clone(),
+            outboxes: self.head.outboxes.clone(),
+            sent: Vec::new(),
+            history: Vec::new(),
+            now: block.header.timestamp,
+            overdue_before,
+            pending: self.expiries.len(),
+        };
         let at = Circumstances { now: block.header.timestamp, base_fee: block.header.base_fee };
         let mut ran = run_all(&mut working, &transactions, &prepared, at)?;
-        receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
+        let index = receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
+        expire_all(&mut working, &mut ran, index, &due)?;
         let Working { overlay, supply, outboxes, sent, history, .. } = working;
         let records = overlay.next_slot();
         let changes = overlay.into_changes();
         let undo = Undo { head: self.head.clone(), records: changes.before, opened: changes.opened.clone() };
         let writes = StateWrites { records: changes.records, opened: changes.opened };
-        let mut head =
-            StateHead { supply, outboxes, records, timestamp: block.header.timestamp, ..self.head.clone() };
+        let mut head = StateHead { supply, outboxes, records, ..self.head.clone() };
+        head.note_timestamp(block.header.timestamp);
         head.height = block.header.height;
         head.block = block.header.digest(rules.genesis);
         head.forget_expired(block.header.timestamp);
@@ -219,7 +242,7 @@ impl ChainState {
             head.order(*digest, batch.borrow().content.expires);
         }
         let leaves_before = self.leaves_at(&undo.records);
-        let ordered = transactions.len().saturating_add(ran.received.len());
+        let ordered = transactions.len().saturating_add(ran.received.len()).saturating_add(ran.expired.len());
         let (head, result) = match self.finish(head, &writes, &ran, ordered, strategy) {
             Ok(finished) => finished,
             Err(fault) => {
@@ -227,7 +250,8 @@ impl ChainState {
                 return Err(restored.err().unwrap_or(fault));
             }
         };
-        let Ran { outcomes, skipped, received, passed_over } = ran;
+        self.expiries.apply(&writes, &undo);
+        let Ran { outcomes, skipped, received, expired, passed_over } = ran;
         let result_hash = head.result;
         Ok(Execution {
             result,
@@ -237,6 +261,7 @@ impl ChainState {
             skipped,
             sent,
             received,
+            expired,
             passed_over,
             writes,
             history,
@@ -271,13 +296,13 @@ impl ChainState {
         Ok(())
     }
 
-    /// Reads every record that the transactions and receipts can touch, in slot order.
+    /// Reads every record that the transactions, receipts and deadlines can touch, in slot order.
     fn read_touched(
         &self,
         reader: &impl StateReader,
         transactions: &[&Transaction],
         prepared: &[Prepared],
-        bundles: &[&Bundle],
+        (bundles, due): (&[&Bundle], &[Pending]),
         strategy: &impl Strategy,
     ) -> Result<Overlay, ExecutionFault> {
         let mut ids = Vec::with_capacity(transactions.len().saturating_mul(2));
@@ -285,7 +310,11 @@ impl ChainState {
             prepared.touched(transaction, &mut ids);
         }
         let receipts = || bundles.iter().flat_map(|bundle| &bundle.receipts);
-        ids.extend(receipts().map(Receipt::beneficiary));
+        receipts().for_each(|receipt| receipt.touched(&mut ids));
+        for pending in due {
+            ids.push(pending.id.into());
+            ids.extend(pending.payer.map(RecordId::from));
+        }
         ids.sort_unstable();
         ids.dedup();
         let slots = strategy.map(&ids, TRANSACTIONS_PER_CHUNK, |id| self.ids.slot(id));
@@ -300,14 +329,15 @@ impl ChainState {
         let mut found = vec![None; ids.len()];
         for ((slot, position), record) in located.iter().zip(records) {
             match (found.get_mut(*position), record) {
-                (Some(entry), Some(Record::Wallet(wallet))) => *entry = Some((*slot, wallet)),
+                (Some(entry), Some(record)) => *entry = Some((*slot, record)),
                 _ => return Err(ReadFault::Slot { slot: *slot }.into()),
             }
         }
         if located.len() != found.iter().flatten().count() {
             return Err(ReadFault::Store.into());
         }
-        let suspense = match receipts().any(|receipt| matches!(receipt, Receipt::Refund { .. })) {
+        let gives = |receipt: &Receipt| matches!(receipt, Receipt::Refund { .. } | Receipt::Decision { .. });
+        let suspense = match receipts().any(gives) || due.iter().any(|pending| pending.payer.is_some()) {
             true => Some(suspense_balance(reader)?),
             false => None,
         };
@@ -361,6 +391,7 @@ impl ChainState {
     pub fn undo(&mut self, undo: &Undo) -> Result<(), ExecutionFault> {
         let leaves = leaves_of(&undo.records, &Sequential);
         self.head = undo.head.clone();
+        self.expiries.undo(undo);
         self.restore_trees(undo, &leaves)
     }
 
@@ -393,13 +424,14 @@ fn suspense_balance(reader: &impl StateReader) -> Result<Amount, ReadFault> {
     }
 }
 
-/// Executes the receipts of every bundle that is the next of its pair; the block's transactions took the first positions.
+/// Executes the receipts of every bundle that is the next of its pair; the block's transactions took the first positions. Answers the
+/// position after them.
 fn receive_all(
     working: &mut Working<'_>,
     ran: &mut Ran,
     transactions: usize,
     bundles: &[&Bundle],
-) -> Result<(), ExecutionFault> {
+) -> Result<u32, ExecutionFault> {
     let mut index = u32::try_from(transactions).map_err(|_| ExecutionFault::TooManyTransactions)?;
     for (bundle, position) in bundles.iter().zip(0..=u32::MAX) {
         if let Err(reason) = check_next(&working.supply, bundle) {
@@ -410,6 +442,23 @@ fn receive_all(
             let (outcome, received) = receive(working, bundle.source(), *receipt, index);
             ran.outcomes.push(outcome);
             ran.received.push(received);
+            index = index.checked_add(1).ok_or(ExecutionFault::TooManyTransactions)?;
+        }
+    }
+    Ok(index)
+}
+
+/// Ends what is overdue and still open; the first position is `index`.
+fn expire_all(
+    working: &mut Working<'_>,
+    ran: &mut Ran,
+    mut index: u32,
+    due: &[Pending],
+) -> Result<(), ExecutionFault> {
+    for pending in due {
+        if let Some(outcome) = expire(working, pending, index) {
+            ran.outcomes.push(outcome);
+            ran.expired.push(pending.id);
             index = index.checked_add(1).ok_or(ExecutionFault::TooManyTransactions)?;
         }
     }

@@ -1,6 +1,7 @@
 //! One chain's state: the in-memory part. Records themselves are read through [`super::StateReader`]; what is
 //! held here is what makes a state root cheap: two trees and the head.
 
+use super::expiries::Expiries;
 use super::head::StateHead;
 use super::id_tree::{IdLeaf, IdPath, IdTree};
 use super::root::StateParts;
@@ -14,8 +15,8 @@ use crate::records::{
 };
 use crate::rules::ChainRules;
 use crate::values::{
-    Amount, Canonical, ChainId, CodecError, Height, OperatorId, RegistryHash, ResultHash, Sequential, Slot,
-    StateRoot, Strategy, WalletId,
+    Amount, Canonical, ChainId, CodecError, Height, OperatorId, RecordId, RegistryHash, ResultHash,
+    Sequential, Slot, StateRoot, Strategy, WalletId,
 };
 
 /// The fee pool's slot.
@@ -34,6 +35,7 @@ pub struct ChainState {
     pub(crate) tree: SummingTree,
     pub(crate) ids: IdTree,
     pub(crate) registry: RegistryHash,
+    pub(crate) expiries: Expiries,
 }
 
 /// The genesis state cannot be made.
@@ -78,9 +80,9 @@ pub enum LoadFault {
         /// Found.
         found: u64,
     },
-    /// Two wallets have one id.
-    #[error("two records are of one wallet")]
-    WalletTwice,
+    /// Two records have one id.
+    #[error("two records have one id")]
+    IdTwice,
     /// The records' sum is above 2⁶⁴ − 1 fen.
     #[error("the records' sum does not fit")]
     Sum,
@@ -121,10 +123,7 @@ fn genesis_writes(rules: &ChainRules) -> StateWrites {
         records.push(Record::Wallet(operator_wallet(rules, OperatorId(id), operator)));
     }
     let records: Vec<(Slot, Record)> = (0..).map(Slot).zip(records).collect();
-    let opened = records.iter().filter_map(|(slot, record)| match record {
-        Record::Wallet(wallet) => Some((wallet.id, *slot)),
-        Record::FeePool { .. } | Record::Suspense { .. } => None,
-    });
+    let opened = records.iter().filter_map(|(slot, record)| Some((record.id()?, *slot)));
     StateWrites { opened: opened.collect(), records }
 }
 
@@ -156,9 +155,10 @@ impl ChainState {
             outboxes: Vec::new(),
             base_fee: Amount::ZERO,
             ordered: Vec::new(),
+            recent: vec![spec.timestamp],
         };
         let registry = rules.registry.hash();
-        let mut state = Self { rules, head, tree, ids, registry };
+        let mut state = Self { rules, head, tree, ids, registry, expiries: Expiries::default() };
         state.head.state = state.parts().root();
         let result = HeightResult {
             chain,
@@ -191,6 +191,7 @@ impl ChainState {
         let rules = ChainRules::new(spec, chain).ok_or(LoadFault::ChainUnknown { chain })?;
         let mut leaves: Vec<SumNode> = Vec::new();
         let mut ids: Vec<IdLeaf> = Vec::new();
+        let mut expiries = Expiries::default();
         let mut chunk: Vec<(Slot, Record)> = Vec::with_capacity(LOAD_RECORDS);
         let mut hash_chunk = |chunk: &mut Vec<(Slot, Record)>| {
             leaves.extend(leaves_of(chunk, strategy).into_iter().map(|(_, leaf)| leaf));
@@ -202,9 +203,8 @@ impl ChainState {
                 return Err(LoadFault::Slot { expected: Slot(found), found: slot });
             }
             found = found.saturating_add(1);
-            if let Record::Wallet(wallet) = &record {
-                ids.push(IdLeaf { id: wallet.id, slot });
-            }
+            ids.extend(record.id().map(|id| IdLeaf { id, slot }));
+            expiries.gather(slot, &record);
             chunk.push((slot, record));
             if chunk.len() == LOAD_RECORDS {
                 hash_chunk(&mut chunk);
@@ -215,9 +215,9 @@ impl ChainState {
             return Err(LoadFault::Count { head: head.records, found });
         }
         let tree = SummingTree::from_leaves(leaves, strategy).map_err(|_| LoadFault::Sum)?;
-        let ids = IdTree::from_leaves(ids, strategy).ok_or(LoadFault::WalletTwice)?;
+        let ids = IdTree::from_leaves(ids, strategy).ok_or(LoadFault::IdTwice)?;
         let registry = rules.registry.hash();
-        let state = Self { rules, head, tree, ids, registry };
+        let state = Self { rules, head, tree, ids, registry, expiries };
         let computed = state.parts().root();
         if computed == state.head.state {
             Ok(state)
@@ -241,7 +241,13 @@ impl ChainState {
     /// The slot of a wallet.
     #[must_use]
     pub fn slot(&self, id: &WalletId) -> Option<Slot> {
-        self.ids.slot(id)
+        self.ids.slot(&(*id).into())
+    }
+
+    /// The open deadlines.
+    #[must_use]
+    pub const fn expiries(&self) -> &Expiries {
+        &self.expiries
     }
 
     /// What the state root commits to.
@@ -255,10 +261,10 @@ impl ChainState {
     }
 }
 
-/// A wallet's place under the state root; with its record and a certified result it makes a
-/// [`crate::proofs::BalanceProof`].
+/// A record's place under the state root; with the record and a certified result it makes a [`crate::proofs::BalanceProof`] or a
+/// [`crate::proofs::LockProof`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WalletPath {
+pub struct RecordPath {
     /// Its slot.
     pub slot: Slot,
     /// Siblings from the bottom of the summing tree.
@@ -268,16 +274,16 @@ pub struct WalletPath {
 }
 
 impl ChainState {
-    /// The path of a wallet at the head; `None` where it does not exist.
+    /// The path of a wallet, a lock or an offer at the head; `None` where it does not exist.
     #[must_use]
-    pub fn wallet_path(&self, id: &WalletId) -> Option<WalletPath> {
-        let slot = self.ids.slot(id)?;
-        Some(WalletPath { slot, path: self.tree.path(slot)?, parts: self.parts() })
+    pub fn record_path(&self, id: impl Into<RecordId>) -> Option<RecordPath> {
+        let slot = self.ids.slot(&id.into())?;
+        Some(RecordPath { slot, path: self.tree.path(slot)?, parts: self.parts() })
     }
 
-    /// Where an id leads in the id tree at the head: proves absence where no such wallet exists.
+    /// Where a wallet's id leads in the id tree at the head: proves absence where no such wallet exists.
     #[must_use]
     pub fn id_path(&self, id: &WalletId) -> IdPath {
-        self.ids.path(id)
+        self.ids.path(&(*id).into())
     }
 }

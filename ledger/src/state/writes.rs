@@ -3,15 +3,15 @@
 use super::head::StateHead;
 use crate::records::{HeightResult, HistoryEntry, NotExecuted, Outcome, Receipt, Record};
 use crate::values::codec::{Canonical, CodecError};
-use crate::values::{ChainId, ResultHash, Slot, TransactionId, WalletId};
+use crate::values::{ChainId, LockId, RecordId, ResultHash, Slot, TransactionId};
 
 /// Records that a height writes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StateWrites {
     /// Each changed or new record once, ascending by slot.
     pub records: Vec<(Slot, Record)>,
-    /// New wallets, ascending by slot.
-    pub opened: Vec<(WalletId, Slot)>,
+    /// Names of new wallets, locks and offers, ascending by slot.
+    pub opened: Vec<(RecordId, Slot)>,
 }
 
 /// A transaction that consumed no nonce.
@@ -82,6 +82,8 @@ pub struct Execution {
     pub sent: Vec<SentReceipt>,
     /// Receipts from other chains, in execution order.
     pub received: Vec<ReceivedReceipt>,
+    /// Locks and offers that ended because their deadline had passed, in execution order: their outcomes come last.
+    pub expired: Vec<LockId>,
     /// Bundles of the body that were not executed: their positions, and why.
     pub passed_over: Vec<(u32, PassedOver)>,
     /// What to write.
@@ -99,8 +101,8 @@ pub struct Undo {
     pub head: StateHead,
     /// Changed records as they were, ascending by slot.
     pub records: Vec<(Slot, Record)>,
-    /// Wallets that did not exist before, ascending by slot.
-    pub opened: Vec<(WalletId, Slot)>,
+    /// Names that did not exist before, ascending by slot.
+    pub opened: Vec<(RecordId, Slot)>,
 }
 
 impl Undo {
@@ -151,7 +153,7 @@ impl Undo {
         let mut opened = Vec::new();
         while let Some(entry) = part()? {
             let (slot, id) = entry.split_first_chunk::<8>().ok_or(MALFORMED)?;
-            opened.push((WalletId(id.try_into().map_err(|_| MALFORMED)?), Slot(u64::from_le_bytes(*slot))));
+            opened.push((RecordId(id.try_into().map_err(|_| MALFORMED)?), Slot(u64::from_le_bytes(*slot))));
         }
         Ok(Self { head, records, opened })
     }

@@ -18,10 +18,10 @@ use proptest::prelude::*;
 
 use crate::network::{Became, Network, Signer, became, pay, spec};
 
-const SHARDS: u32 = 3;
+pub(crate) const SHARDS: u32 = 3;
 /// The chain of the other currency.
-const FOREIGN: ChainId = ChainId(SHARDS);
-const CUSTOMERS: u64 = 12;
+pub(crate) const FOREIGN: ChainId = ChainId(SHARDS);
+pub(crate) const CUSTOMERS: u64 = 12;
 
 fn chains_spec() -> GenesisSpec {
     let mut spec = spec();
@@ -35,15 +35,15 @@ fn chains_spec() -> GenesisSpec {
 
 /// What a source has sent to a destination: every receipt, and the tree before each.
 #[derive(Default)]
-struct Line {
+pub(crate) struct Line {
     receipts: Vec<Receipt>,
     trees: Vec<AppendTree>,
     totals: Vec<u128>,
 }
 
 /// All chains of a network, and what is between them.
-struct World {
-    chains: Vec<Network>,
+pub(crate) struct World {
+    pub(crate) chains: Vec<Network>,
     lines: BTreeMap<(ChainId, ChainId), Line>,
     /// Per chain and height: its outboxes.
     outboxes: Vec<Vec<Vec<Outbox>>>,
@@ -52,7 +52,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let spec = chains_spec();
         let chains: Vec<Network> =
             spec.chains.iter().map(|chain| Network::of(spec.clone(), chain.chain)).collect();
@@ -61,7 +61,7 @@ impl World {
     }
 
     /// With customers at home, each with 1,000 yuan, all of tier three (10,000 yuan at most in a payment of 5,000).
-    fn town() -> Self {
+    pub(crate) fn town() -> Self {
         let mut world = Self::new();
         for customer in 0..CUSTOMERS {
             let (home, signer) = world.customer(customer);
@@ -77,19 +77,19 @@ impl World {
     }
 
     /// A customer of the currency of the shards, and where it is at home.
-    fn customer(&self, number: u64) -> (usize, Signer) {
+    pub(crate) fn customer(&self, number: u64) -> (usize, Signer) {
         let signer = self.chains[0].customer(number);
         (self.chains[0].state.rules().home(&signer.wallet).0 as usize, signer)
     }
 
-    fn fund(&mut self, chain: usize, wallet: &WalletId, fen: u64) {
+    pub(crate) fn fund(&mut self, chain: usize, wallet: &WalletId, fen: u64) {
         let (central, bank) = (self.chains[chain].operator(0), self.chains[chain].operator(1));
         let issue = Operation::Issue { to: bank.wallet, amount: Amount::from_fen(fen) };
         assert_eq!(self.act(chain, &central, issue), Became::Applied);
         assert_eq!(self.act(chain, &bank, pay(&[(*wallet, fen)])), Became::Applied);
     }
 
-    fn act(&mut self, chain: usize, signer: &Signer, operation: Operation) -> Became {
+    pub(crate) fn act(&mut self, chain: usize, signer: &Signer, operation: Operation) -> Became {
         let network = &self.chains[chain];
         let transaction = network.transaction(signer, network.next_sequence(&signer.wallet), operation);
         let execution = self.run(chain, vec![transaction], Vec::new());
@@ -97,7 +97,7 @@ impl World {
     }
 
     /// One block of one chain; what it sent is kept, what it executed is checked.
-    fn run(
+    pub(crate) fn run(
         &mut self,
         chain: usize,
         transactions: Vec<ledger::records::Transaction>,
@@ -139,7 +139,7 @@ impl World {
     }
 
     /// Receipts `first..` of a line, as proved by a result of the source that is `back` heights old; at most `most` of them.
-    fn bundle(
+    pub(crate) fn bundle(
         &self,
         source: usize,
         destination: ChainId,
@@ -180,13 +180,13 @@ impl World {
         Some(bundle)
     }
 
-    fn next(&self, source: usize, destination: usize) -> u64 {
+    pub(crate) fn next(&self, source: usize, destination: usize) -> u64 {
         let head = self.chains[destination].state.head();
         head.supply.pair(ChainId(source as u32)).received.count
     }
 
     /// Brings everything that is under way home.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _round in 0..4 {
             for source in 0..self.chains.len() {
                 self.run(source, Vec::new(), Vec::new());
@@ -264,7 +264,7 @@ fn what_cannot_be_credited_comes_back() {
         .flat_map(|line| &line.receipts)
         .filter_map(|receipt| match receipt {
             Receipt::Refund { code, .. } => Some(*code),
-            Receipt::Credit { .. } => None,
+            _ => None,
         })
         .collect();
     for reason in [Rejection::PayeeNotActive, Rejection::PayeeBalanceAboveTierLimit, Rejection::PayeeUnknown]
@@ -443,7 +443,7 @@ fn raised(receipt: Receipt) -> Receipt {
             let amount = Amount::from_fen(amount.fen() + 1);
             Receipt::Credit { transaction, part, payer, payee, amount }
         }
-        Receipt::Refund { .. } => receipt,
+        other => other,
     }
 }
 

@@ -8,8 +8,10 @@ mod samples;
 
 mod chains;
 mod codec;
+mod exchange;
 mod execution;
 mod forecast;
+mod locks;
 mod model;
 mod operations;
 mod proofs;
