@@ -46,7 +46,6 @@ pub mod frame;
 mod legs;
 <<<<<<< HEAD
 =======
-mod line;
 mod locks;
 >>>>>>> s4-lockedges
 mod ordering;
