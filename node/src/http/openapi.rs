@@ -29,6 +29,7 @@ use super::{
         blocks::block,
         blocks::outcomes,
         locks::lock,
+        locks::proof,
         feed::feed,
         feed::batches,
         feed::bundles,
