@@ -65,7 +65,7 @@ enum ExchangeCommand {
     Withdraw(DecideArguments),
     /// An exchange as the chains of the node have it; exit 1 if they have none.
     #[command(
-        after_help = "Examples:\n  jiaozi exchange show jzl1…\n  jiaozi exchange show jzl1… --chain 1 --json"
+        after_help = "Examples:\n  jiaozi exchange show jzl1…\n  jiaozi exchange show jzl1… --chain 1 --proof offer.proof"
     )]
     Show(ShowArguments),
 }
