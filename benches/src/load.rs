@@ -81,7 +81,7 @@ pub(crate) struct Answer {
     pub(crate) rss_bytes_max: u64,
     pub(crate) disk_bytes_per_payment_and_node: f64,
     /// Of all chains, empty ones included.
-    blocks: u64,
+    pub(crate) blocks: u64,
     pub(crate) blocks_per_second: f64,
     by_chain: Vec<OfChain>,
     /// Payments to other chains; missing where none was offered.
