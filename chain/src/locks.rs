@@ -10,7 +10,8 @@ use storage::{Page, Reader, Table, key};
 use crate::archive::Archive;
 use crate::rows::{self, RowFault};
 
-/// Heights that may be executed and not certified: with more a chain takes no transactions (PROTOCOL rule 12).
+/// Heights above the certified one that are looked through: beyond half of them a block holds no transactions (PROTOCOL rule 12), so there are more
+/// only where nothing was certified for long.
 const UNCERTIFIED_MAX: usize = 64;
 
 impl<R: Reader + ?Sized> Archive<'_, R> {
@@ -31,15 +32,19 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
         }
     }
 
-    /// Whether the record at a slot is what it was after height `certified`: no height above it has written it. Undo records are kept for
-    /// just these heights.
+    /// Whether the record at a slot is known to be what it was after height `certified`: no height above it has written it. Undo records are
+    /// kept for just these heights; where there are too many of them, it is not known.
     ///
     /// # Errors
     /// [`RowFault`].
     pub fn is_unchanged_since(&self, slot: Slot, certified: Height) -> Result<bool, RowFault> {
         let from = key::height(certified.next().0);
         let page = Page { from: Bound::Included(&from), ..Page::first(UNCERTIFIED_MAX) };
-        for (_, bytes) in self.reader().scan(Table::Undo, page)? {
+        let rows = self.reader().scan(Table::Undo, page)?;
+        if rows.len() >= UNCERTIFIED_MAX {
+            return Ok(false);
+        }
+        for (_, bytes) in rows {
             let damaged = |fault| RowFault::Damaged { table: Table::Undo, fault };
             let undo = Undo::decode(&bytes).map_err(damaged)?;
             let is_written = undo.records.iter().any(|(written, _)| *written == slot);
