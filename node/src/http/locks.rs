@@ -86,7 +86,7 @@ pub(crate) fn view<R: Reader + ?Sized>(
         chain: at.chain(),
         height: head.height,
         timestamp: head.timestamp,
-        is_certified: archive.is_unchanged_since(slot, at.certified_height)?,
+        is_certified: archive.is_unchanged(slot, at.certified_height, head.height)?,
     };
     // Every chain that a record names is one of the network; the ledger refuses others.
     let currency = |chain: ChainId| network.chain(chain).map_or(Currency(*b"XXX"), |spec| spec.currency);
