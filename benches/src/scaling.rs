@@ -31,7 +31,7 @@ pub(crate) struct Scaling {
     #[arg(long, default_value_t = 8_000)]
     wallets: usize,
     /// Least time between blocks where there is one chain; of two chains, twice that on each, and so on.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 50)]
     pace_ms: u64,
     /// Numbers of chains.
     #[arg(long, value_delimiter = ',', default_values_t = [1_u16, 2, 4, 8])]

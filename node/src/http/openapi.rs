@@ -15,7 +15,8 @@ use super::{
     info(
         title = "Jiaozi node",
         description = "Submit signed transactions and read the ledger. Errors are ApiError objects with a stable code, \
-                       listed in x-error-codes; amounts are integer fen; ids and hashes are text."
+                       listed in x-error-codes; amounts are integer fen, 100 to a unit of the chain's currency, whose code stands \
+                       beside them; ids and hashes are text."
     ),
     paths(
         submit::submit,
