@@ -2,8 +2,8 @@
 //!
 //! Four banks as processes, each with three chains: two shards of CNY and one of HKD. 1,000 wallets; 20,000 signed payments, some
 //! from shard to shard; one bank killed and restarted under that load; the latency of payments between shards; a payment that
-//! comes back, with its proof; an exchange of CNY for HKD; equal state roots; a replay of all chains as auditor; a proof checked offline; two forged databases
-//! refused.
+//! comes back, with its proof; an exchange of CNY for HKD, with its proof; equal state roots; a replay of all chains as auditor; a
+//! proof checked offline; two forged databases refused.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
