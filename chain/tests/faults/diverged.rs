@@ -32,7 +32,8 @@ fn claim(bank: &Bank, height: u64) -> Claim {
     Claim { height: Height(height), result: result.hash(bank.genesis()) }
 }
 
-/// Three blocks of work: an issue, a payment and a lock, new wallets and a payment and the claim of the lock. The batches are the same for every bank.
+/// Three blocks of work: an issue; a payment and a lock; new wallets, a payment and the claim of the lock. The batches are the
+/// same for every bank.
 struct Story {
     blocks: Vec<(Block, ledger::records::Batch)>,
     /// A last, empty block that claims the right result of height 2.
