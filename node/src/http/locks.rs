@@ -43,7 +43,8 @@ use super::refusal::Refusal;
 pub(crate) async fn lock(State(edge): State<Edge>, place: Place) -> Result<Json<LockView>, Refusal> {
     let (chain, id) = (edge.chain(place.get::<ChainId>("chain")?)?, place.get::<LockId>("id")?);
     let network = Arc::clone(&edge.parts().spec);
-    let found = edge.find(&[chain], move |archive, at| Ok(view(archive, at, &network, id)?));
+    let chains = [chain];
+    let found = edge.find(&chains, move |archive, at| Ok(view(archive, at, &network, id)?));
     found.await?.map(Json).ok_or_else(|| ApiError::from(ErrorCode::LockUnknown).at("id").into())
 }
 
