@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use genesis::dev::{Localnet, OperatorSecrets};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    FeeBid, Nonce, NotExecuted, Operation, Payment, Policy, Tier, Transaction, TransactionContent,
+    FeeBid, Nonce, NotExecuted, Operation, Payment, Policy, Rejection, Tier, Transaction, TransactionContent,
     WalletOpening,
 };
 use ledger::rules::ChainRules;
@@ -230,8 +230,13 @@ impl Client {
                             | NotExecuted::Expired { .. }
                     )
                 );
+                // A customer was faster: the wallet that is to be full holds money already, and a full share is too much.
+                let is_full = refusal == Refusal::Rejected(Rejection::PayeeBalanceAboveTierLimit);
                 // What opens and funds wallets is posted until it is final: everything else needs it.
-                let is_dropped = posted.payer.is_some() && (is_spent || !posted.was_accepted);
+                let is_dropped = match posted.payer {
+                    Some(_) => is_spent || !posted.was_accepted,
+                    None => is_full,
+                };
                 if is_dropped && let Some(posted) = self.outstanding.remove(&id) {
                     self.give_back(posted.payer.filter(|_| !is_spent));
                 }
