@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
 //! | `check.rs`, `settings.rs` | [`check()`]: what a start would refuse; what the parts start with |
-//! | `config.rs`, `keys.rs` | `node.toml`, the node's encrypted keys |
+//! | `config.rs`, `keys.rs`, `next_key.rs` | `node.toml`, the node's encrypted keys, and the one that votes next |
 //! | `driver.rs` | performs what a chain decides; clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
@@ -49,6 +49,7 @@ mod gather;
 mod handle;
 pub mod http;
 mod keys;
+mod next_key;
 mod questions;
 mod rarely;
 mod relay;
@@ -68,4 +69,5 @@ pub use config::NodeConfig;
 pub use engine::EngineError;
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
+pub use next_key::{NextKey, NextKeyError, next_consensus_key, next_key_path};
 pub use questions::WalletQuestions;
