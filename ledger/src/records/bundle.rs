@@ -4,12 +4,15 @@
 //! peaks before ─ receipts ─ subtrees after ══ outbox of the destination ── path ══ outbox root in a certified result
 //! ```
 //!
+//! Before them may stand the changes of the source's validator set that the destination has not heard of; a bundle of these alone
+//! is how a chain learns of a rotation when nothing else is sent.
+//!
 //! A bundle is judged by its bytes and the registry alone ([`crate::rules::bundle_validity`]), also where nobody hosts its source.
 
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::receipt::Receipt;
-use crate::proofs::CertifiedResult;
+use crate::proofs::{CertifiedResult, SetLink};
 use crate::state::Outbox;
 use crate::state::outbox::{RECEIPTS_TAG, outbox_path, receipt_leaf};
 use crate::values::append_tree::{SUBTREES_MAX, subtrees};
@@ -18,6 +21,10 @@ use crate::values::{AppendTree, BundleDigest, Canonical, ChainId, CodecError, Ge
 
 /// Most receipts of a bundle.
 pub const BUNDLE_RECEIPTS_MAX: usize = 1_024;
+/// Most bytes of the receipts of a bundle: as many credits as there may be fit; changes of the registry are larger.
+pub const BUNDLE_RECEIPT_BYTES_MAX: usize = 128 * 1_024;
+/// Most changes of set that a bundle carries; a chain that missed more hears of them in several.
+pub const BUNDLE_LINKS_MAX: usize = 4;
 /// Most steps from an outbox to the outbox root.
 pub const OUTBOX_PATH_MAX: usize = 16;
 
@@ -30,13 +37,15 @@ pub struct Bundle {
     pub before: AppendTree,
     /// What all receipts before the first add up to, in fen.
     pub total_before: u128,
-    /// The receipts, in order; at least one.
+    /// The receipts, in order; at least one, or a change of set.
     pub receipts: Vec<Receipt>,
     /// Roots of the subtrees ([`crate::values::append_tree::subtrees`]) after the last of them, up to the certified count.
     pub after: Vec<Hash>,
     /// From the outbox to the outbox root.
     pub path: Vec<Hash>,
-    /// The source's result that commits to the outbox root.
+    /// The source's changes of set since the epoch that the destination's registry has, in order; at most [`BUNDLE_LINKS_MAX`].
+    pub sets: Vec<SetLink>,
+    /// The source's result that commits to the outbox root, certified by the newest of these sets.
     pub certified: CertifiedResult,
 }
 

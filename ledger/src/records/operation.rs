@@ -2,6 +2,7 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::change::{Approval, GOVERN_BYTES_MAX, Proposal, check_govern};
 use super::wallet::Tier;
 use crate::values::codec::check_count;
 use crate::values::id::WalletSalt;
@@ -58,20 +59,29 @@ pub enum Operation {
         /// How much; not zero.
         amount: Amount,
     },
+    /// Changes the registry, on the root chain; signed by any operator's wallet, approved by a quorum of the council.
+    Govern {
+        /// The changes.
+        proposal: Proposal,
+        /// Ascending by operator, each once; at least a quorum of the council.
+        approvals: Vec<Approval>,
+    },
 }
 
 impl Canonical for Operation {
     const NAME: &'static str = "operation";
-    const BYTES_MAX: usize = 4 + 8 + (32 + 16 + 4) * OPENINGS_MAX;
+    const BYTES_MAX: usize = 4 + GOVERN_BYTES_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
         match self {
             Self::Pay { payments } => check_count("operation.payments", payments.len(), 1, PAYMENTS_MAX),
             Self::OpenWallets { wallets } => check_count("operation.wallets", wallets.len(), 1, OPENINGS_MAX),
             Self::Issue { .. } | Self::Redeem { .. } => Ok(()),
+            Self::Govern { proposal, approvals } => check_govern(proposal, approvals),
         }
     }
 }
 
-/// The bound above holds for the larger of the two lists.
+/// The bound above holds for the two lists.
 const _: () = assert!((32 + 8) * PAYMENTS_MAX <= (32 + 16 + 4) * OPENINGS_MAX);
+const _: () = assert!(8 + (32 + 16 + 4) * OPENINGS_MAX <= GOVERN_BYTES_MAX);

@@ -6,12 +6,13 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::change::Change;
 use crate::values::{
-    Amount, Canonical, ChainId, GenesisHash, Hasher, TransactionHash, TransactionId, WalletId,
+    Amount, Canonical, ChainId, CodecError, GenesisHash, Hasher, TransactionHash, TransactionId, WalletId,
 };
 
 /// What one chain tells another. New kinds are appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub enum Receipt {
     /// Money for a wallet, debited already. What cannot be credited comes back as a [`Receipt::Refund`].
     Credit {
@@ -39,6 +40,15 @@ pub enum Receipt {
         /// Why: the code of a [`super::Rejection`].
         code: u16,
     },
+    /// A change of the registry, from the root chain to every other.
+    Change {
+        /// The registry's version once the proposal that it is part of is applied.
+        version: u64,
+        /// Whether the proposal was urgent.
+        is_urgent: bool,
+        /// The change.
+        change: Change,
+    },
 }
 
 impl Receipt {
@@ -47,15 +57,17 @@ impl Receipt {
     pub const fn value(&self) -> Amount {
         match self {
             Self::Credit { amount, .. } | Self::Refund { amount, .. } => *amount,
+            Self::Change { .. } => Amount::ZERO,
         }
     }
 
-    /// The wallet whose record it changes where it arrives.
+    /// The existing wallet whose record it changes where it arrives.
     #[must_use]
-    pub const fn beneficiary(&self) -> WalletId {
+    pub const fn beneficiary(&self) -> Option<WalletId> {
         match self {
-            Self::Credit { payee, .. } => *payee,
-            Self::Refund { payer, .. } => *payer,
+            Self::Credit { payee, .. } => Some(*payee),
+            Self::Refund { payer, .. } => Some(*payer),
+            Self::Change { .. } => None,
         }
     }
 
@@ -81,5 +93,15 @@ pub fn receipt_id(
 
 impl Canonical for Receipt {
     const NAME: &'static str = "receipt";
-    const BYTES_MAX: usize = 4 + 32 + 2 + 32 + 32 + 8;
+    const BYTES_MAX: usize = 4 + 8 + 1 + Change::BYTES_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        match self {
+            Self::Credit { .. } | Self::Refund { .. } => Ok(()),
+            Self::Change { change, .. } => change.check(),
+        }
+    }
 }
+
+/// The largest of the other kinds fits.
+const _: () = assert!(4 + 32 + 2 + 32 + 32 + 8 <= Receipt::BYTES_MAX);
