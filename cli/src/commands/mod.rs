@@ -2,6 +2,9 @@
 
 pub mod audit;
 pub mod genesis;
+pub mod gov;
+mod gov_propose;
+mod gov_view;
 pub mod localnet;
 pub mod money;
 pub mod node;
@@ -35,6 +38,7 @@ pub fn run(command: Command, output: Output) -> Answer {
         Command::Tx(arguments) => transaction::run(arguments, output),
         Command::Audit(arguments) => audit::run(arguments, output),
         Command::Genesis(arguments) => genesis::run(arguments, output),
+        Command::Gov(arguments) => gov::run(arguments, output),
         Command::Token(arguments) => token::run(arguments, output),
         Command::Chain(arguments) => status::chain(arguments, output),
         Command::Network(arguments) => status::network(arguments, output),

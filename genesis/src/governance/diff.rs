@@ -66,15 +66,18 @@ fn operators(before: &Registry, after: &Registry) -> Vec<String> {
         let is_retired = |registry: &Registry| registry.retired_operators.contains(&id);
         match before.operators.get(usize::from(place)) {
             None => lines.extend(new_operator(id, operator)),
-            Some(earlier) if earlier.key != operator.key => {
-                lines.push(format!("~ {}: its operator key", operator_name(after, id)));
-                lines.push(format!("    from {}", earlier.key));
-                lines.push(format!("    to   {}", operator.key));
+            Some(earlier) => {
+                let named = operator_name(after, id);
+                if earlier.key != operator.key {
+                    lines.push(format!("~ {named}: its operator key"));
+                    lines.push(format!("    from {}", earlier.key));
+                    lines.push(format!("    to   {}", operator.key));
+                }
+                // No change does that; if one ever does, it is not hidden here.
+                if (OperatorRecord { key: operator.key, ..earlier.clone() }) != *operator {
+                    lines.push(format!("~ {named}: its name, role or wallet"));
+                }
             }
-            Some(earlier) if earlier != operator => {
-                lines.push(format!("~ {}: its record", operator_name(after, id)));
-            }
-            Some(_) => {}
         }
         if is_retired(after) && !is_retired(before) {
             lines.push(format!("- {}: it approves nothing any more", operator_name(after, id)));
@@ -111,7 +114,8 @@ fn nodes(before: &Registry, after: &Registry) -> Vec<String> {
             }
             Some(earlier) => {
                 if earlier.address != node.address {
-                    lines.push(format!("~ {named}: its address from {} to {}", earlier.address, node.address));
+                    lines
+                        .push(format!("~ {named}: its address from {} to {}", earlier.address, node.address));
                 }
                 if earlier.network_key != node.network_key {
                     lines.push(format!("~ {named}: its network key"));
@@ -142,7 +146,9 @@ fn chain_lines(names: &Registry, before: &ChainRecord, after: &ChainRecord) -> V
     lines
 }
 
-fn validators(names: &Registry, before: &[ValidatorRecord], after: &[ValidatorRecord]) -> Vec<String> {
+/// How one set of validators differs from another, a line each.
+#[must_use]
+pub fn validators(names: &Registry, before: &[ValidatorRecord], after: &[ValidatorRecord]) -> Vec<String> {
     let missing = |from: &[ValidatorRecord], in_set: &[ValidatorRecord]| -> Vec<ValidatorRecord> {
         from.iter().filter(|validator| !in_set.contains(validator)).copied().collect()
     };

@@ -1,7 +1,9 @@
 //! Why a proposal cannot be made, read, approved or applied. Every message ends with the mend.
 
-use ledger::proofs::ProofFault;
-use ledger::values::{ChainId, CodecError, GenesisHash, Hash, PublicKey};
+use ledger::proofs::RegistryFault;
+use ledger::records::change::CHANGES_MAX;
+use ledger::rules::ChangeFault;
+use ledger::values::{ChainId, CodecError, GenesisHash, Hash, NodeIndex, PublicKey};
 
 use super::file::PROPOSAL_FILE_BYTES_MAX;
 use super::params::ParamError;
@@ -11,7 +13,9 @@ use crate::error::{FieldError, GenesisError};
 #[derive(Debug, thiserror::Error)]
 pub enum GovernanceError {
     /// Larger than any such file.
-    #[error("the file has {bytes} bytes; at most {PROPOSAL_FILE_BYTES_MAX} are allowed. Mend: name the right file")]
+    #[error(
+        "the file has {bytes} bytes; at most {PROPOSAL_FILE_BYTES_MAX} are allowed. Mend: name the right file"
+    )]
     TooLarge {
         /// Found.
         bytes: usize,
@@ -48,20 +52,76 @@ pub enum GovernanceError {
     },
     /// The registry is not proved.
     #[error("the registry is not proved: {0}. Mend: do not rely on it; ask another node")]
-    Proof(#[from] ProofFault),
+    Proof(#[from] RegistryFault),
     /// The registry is another chain's.
     #[error("the registry is that of chain {chain}. Mend: proposals change that of the root chain, 0")]
     NotRoot {
         /// Whose.
         chain: ChainId,
     },
-    /// A change does not fit.
-    #[error("{what}. Mend: {mend}")]
-    Unfit {
-        /// What does not fit.
-        what: String,
-        /// What to do.
-        mend: String,
+    /// A change does not fit the registry.
+    #[error("change {number} does not fit: {fault}. Mend: {}", .fault.mend())]
+    Change {
+        /// Its place, from 1.
+        number: usize,
+        /// Why.
+        fault: ChangeFault,
+    },
+    /// The registry has changed since.
+    #[error(
+        "the proposal changes version {version} of the registry, which has version {known}. Mend: propose anew"
+    )]
+    Stale {
+        /// Of the proposal.
+        version: u64,
+        /// Of the registry.
+        known: u64,
+    },
+    /// More changes than a proposal holds.
+    #[error("a proposal has at most {CHANGES_MAX} changes. Mend: propose the rest once this one is applied")]
+    TooManyChanges,
+    /// A contribution without an operator.
+    #[error("the contribution is not of one operator. Mend: ask for a new one")]
+    NotOneOperator,
+    /// No such operator.
+    #[error("there is no operator {text}. Mend: see `jiaozi gov show`")]
+    OperatorUnknown {
+        /// What was asked for.
+        text: String,
+    },
+    /// A name of several operators.
+    #[error("several operators are called {name}. Mend: name it by its number")]
+    OperatorAmbiguous {
+        /// The name.
+        name: String,
+    },
+    /// No such node.
+    #[error("there is no node {node}. Mend: see `jiaozi gov show`")]
+    NodeUnknown {
+        /// What was asked for.
+        node: NodeIndex,
+    },
+    /// No such chain.
+    #[error("the network has no chain {chain}. Mend: see `jiaozi chain list`")]
+    ChainUnknown {
+        /// What was asked for.
+        chain: ChainId,
+    },
+    /// An operator without a validator there.
+    #[error("{name} has no validator on chain {chain}. Mend: see `jiaozi gov show`")]
+    NoValidator {
+        /// The chain.
+        chain: ChainId,
+        /// The operator.
+        name: String,
+    },
+    /// An operator with several validators there.
+    #[error("{name} has several validators on chain {chain}. Mend: name the one that is meant by its key")]
+    SeveralValidators {
+        /// The chain.
+        chain: ChainId,
+        /// The operator.
+        name: String,
     },
     /// A parameter.
     #[error(transparent)]
@@ -87,7 +147,9 @@ pub enum GovernanceError {
         key: PublicKey,
     },
     /// An approval of somebody who cannot approve.
-    #[error("{name} cannot approve: it runs no validator of the root chain. Mend: ask the sender for a file without it")]
+    #[error(
+        "{name} cannot approve: it runs no validator of the root chain. Mend: ask the sender for a file without it"
+    )]
     Stranger {
         /// Who.
         name: String,
@@ -99,7 +161,7 @@ pub enum GovernanceError {
         name: String,
     },
     /// Too few approvals.
-    #[error("{missing} approvals are missing. Mend: ask, of those who have not approved, as many: {}", names.join(", "))]
+    #[error("{missing} approvals are missing. Mend: ask, of those who have not approved, as many: {}", .names.join(", "))]
     Incomplete {
         /// How many.
         missing: usize,

@@ -10,8 +10,11 @@
 use std::collections::BTreeMap;
 
 use ledger::proofs::RegistryProof;
+use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{Approval, GenesisSpec, Proposal, Registry};
-use ledger::values::{Canonical as _, ChainId, GenesisHash, Hash, OperatorId, PublicKey, SecretKey, Signature};
+use ledger::values::{
+    Canonical, GenesisHash, Hash, OperatorId, PublicKey, SecretKey, Signature, quorum, verify_governance,
+};
 use serde::{Deserialize, Serialize};
 
 use super::diff::{Section, differences, lines, operator_name};
@@ -20,8 +23,7 @@ use crate::file::FORMAT;
 use crate::text;
 
 /// Most bytes of a proposal's file: the registry and its proof in hexadecimal, and the words.
-pub const PROPOSAL_FILE_BYTES_MAX: usize = 64 * 1_024 * 1_024;
-const _: () = assert!(PROPOSAL_FILE_BYTES_MAX > 2 * <RegistryProof as ledger::values::Canonical>::BYTES_MAX);
+pub const PROPOSAL_FILE_BYTES_MAX: usize = 2 * <RegistryProof as Canonical>::BYTES_MAX + 1_024 * 1_024;
 
 /// A proposal that fits the registry which it changes, with the valid approvals so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,10 +65,14 @@ impl ProposalFile {
     ///
     /// # Errors
     /// [`GovernanceError`]: the proof proves nothing, is not of the root chain, or the proposal does not fit its registry.
-    pub fn new(spec: &GenesisSpec, proof: RegistryProof, proposal: Proposal) -> Result<Self, GovernanceError> {
+    pub fn new(
+        spec: &GenesisSpec,
+        proof: RegistryProof,
+        proposal: Proposal,
+    ) -> Result<Self, GovernanceError> {
         proof.verify(spec)?;
         let chain = proof.certified.result.chain;
-        if chain != ROOT {
+        if chain != ROOT_CHAIN {
             return Err(GovernanceError::NotRoot { chain });
         }
         proposal.check()?;
@@ -175,7 +181,7 @@ impl ProposalFile {
     /// Who may approve, ascending.
     #[must_use]
     pub fn council(&self) -> Vec<OperatorId> {
-        self.registry().council()
+        self.registry().council(self.proof.certified.result.height)
     }
 
     /// Who has approved, ascending.
@@ -186,7 +192,7 @@ impl ProposalFile {
     /// Approvals that are still needed.
     #[must_use]
     pub fn missing(&self) -> usize {
-        ledger::values::quorum(self.council().len()).saturating_sub(self.approvals.len())
+        quorum(self.council().len()).saturating_sub(self.approvals.len())
     }
 
     /// Approves as the operator whose cold key this is. Approving twice changes nothing.
@@ -244,8 +250,7 @@ impl ProposalFile {
         let name = || operator_name(self.registry(), operator);
         let key = self.key(operator).filter(|_| self.council().contains(&operator));
         let key = key.ok_or_else(|| GovernanceError::Stranger { name: name() })?;
-        let approval = Approval { operator, signature };
-        if !self.proposal.is_approved(self.genesis, key, &approval) {
+        if !verify_governance(key, self.genesis, &self.hash(), signature) {
             return Err(GovernanceError::Signature { name: name() });
         }
         self.approvals.insert(operator, signature);
@@ -253,5 +258,124 @@ impl ProposalFile {
     }
 }
 
-/// The chain that governs.
-const ROOT: ChainId = ChainId(0);
+#[cfg(test)]
+mod tests {
+    use ledger::proofs::{CertifiedResult, FinalityProof, SetChain};
+    use ledger::records::{BlockBody, BlockHeader, Claim, HeightResult};
+    use ledger::state::ChainState;
+    use ledger::values::{
+        Amount, BlockDigest, ChainId, Epoch, Height, ResultHash, TimestampMs, ValidatorIndex, View,
+    };
+
+    use super::*;
+    use crate::dev::{Localnet, LocalnetPlan, localnet};
+    use crate::governance::{Draft, Terms};
+
+    fn network() -> Localnet {
+        localnet(&LocalnetPlan::new(4), &[9; 32]).unwrap()
+    }
+
+    /// The registry of genesis under a result that nobody has certified.
+    fn unproved(network: &Localnet) -> RegistryProof {
+        let spec = &network.spec;
+        let (state, _, result): (ChainState, _, HeightResult) =
+            ChainState::genesis(spec, ROOT_CHAIN).unwrap();
+        let header = BlockHeader {
+            chain: ROOT_CHAIN,
+            epoch: Epoch(0),
+            view: View(1),
+            height: Height(1),
+            parent: BlockDigest([1; 32]),
+            timestamp: TimestampMs(1),
+            proposer: ValidatorIndex(0),
+            weight: 0,
+            base_fee: Amount::ZERO,
+            claim: Claim { height: Height(0), result: ResultHash([1; 32]) },
+            body: BlockBody::default().hash(),
+        };
+        let finality = FinalityProof {
+            chain: ROOT_CHAIN,
+            epoch: Epoch(0),
+            view: View(1),
+            parent_view: View(0),
+            digest: BlockDigest([2; 32]),
+            bytes: vec![0],
+        };
+        RegistryProof {
+            genesis: spec.hash(),
+            sets: SetChain::default(),
+            registry: Registry::from_genesis(spec),
+            parts: state.parts(),
+            certified: CertifiedResult { result, links: Vec::new(), header, finality },
+        }
+    }
+
+    /// A file as [`ProposalFile::new`] makes it, without the check of the proof.
+    fn file(network: &Localnet, pace: &str) -> ProposalFile {
+        let proof = unproved(network);
+        let mut draft = Draft::new(proof.registry.clone());
+        draft.set_param(ChainId(0), "block_pace_ms", pace).unwrap();
+        let terms = Terms { reason: "try".to_owned(), valid_until: TimestampMs(9), is_urgent: false };
+        let proposal = draft.proposal(terms).unwrap();
+        let after = crate::governance::draft::applied(&proof.registry, &proposal).unwrap();
+        ProposalFile { genesis: network.spec.hash(), proof, proposal, after, approvals: BTreeMap::new() }
+    }
+
+    #[test]
+    fn a_quorum_of_the_council_approves_on_machines_of_its_own() {
+        let network = network();
+        let mut files = [file(&network, "75"), file(&network, "75"), file(&network, "75")];
+        assert_eq!((files[0].council().len(), files[0].missing()), (4, 3));
+        for (file, bank) in files.iter_mut().zip(&network.banks) {
+            assert_eq!(file.approve(&bank.operator.operator_key).unwrap(), bank.operator.id);
+            // Once more is no more.
+            file.approve(&bank.operator.operator_key).unwrap();
+        }
+        let [mut first, second, third] = files;
+        let refused = first.complete().unwrap_err().to_string();
+        assert!(
+            refused.contains("2 approvals are missing") && refused.contains("bank-4 (operator 4)"),
+            "{refused}"
+        );
+        first.merge(&second).unwrap();
+        first.merge(&third).unwrap();
+        let approvals = first.complete().unwrap();
+        ledger::records::change::check_govern(first.proposal(), &approvals).unwrap();
+        assert_eq!(approvals.len(), 3);
+        assert_eq!(first.differences()[0].lines, ["~ block_pace_ms: from 50 to 75"]);
+    }
+
+    #[test]
+    fn who_is_not_in_the_council_cannot_approve() {
+        let network = network();
+        let mut file = file(&network, "75");
+        for key in [&network.central_bank.operator_key, &network.banks[0].network_key] {
+            assert!(matches!(file.approve(key), Err(GovernanceError::NotInCouncil { .. })));
+        }
+        let stolen = approval_of_bank_1(&network, &file);
+        let other = network.banks[1].operator.id;
+        assert!(matches!(file.add(other, stolen), Err(GovernanceError::Signature { .. })));
+        assert!(matches!(file.add(OperatorId(0), stolen), Err(GovernanceError::Stranger { .. })));
+        assert!(matches!(file.add(OperatorId(77), stolen), Err(GovernanceError::Stranger { .. })));
+    }
+
+    /// Bank 1's approval.
+    fn approval_of_bank_1(network: &Localnet, file: &ProposalFile) -> Signature {
+        let bank = &network.banks[0].operator;
+        file.proposal.approve(file.genesis, bank.id, &bank.operator_key).signature
+    }
+
+    #[test]
+    fn files_of_two_proposals_do_not_merge_and_an_unproved_registry_is_refused() {
+        let network = network();
+        let (mut one, other) = (file(&network, "75"), file(&network, "76"));
+        assert!(matches!(one.merge(&other), Err(GovernanceError::OtherProposal { .. })));
+        let json = one.to_json().unwrap();
+        assert!(matches!(ProposalFile::from_json(&json, &network.spec), Err(GovernanceError::Proof(_))));
+        let stranger = localnet(&LocalnetPlan::new(5), &[9; 32]).unwrap();
+        assert!(matches!(
+            ProposalFile::from_json(&json, &stranger.spec),
+            Err(GovernanceError::OtherNetwork { .. })
+        ));
+    }
+}

@@ -273,7 +273,9 @@ impl Registry {
     pub fn next_set(&self, chain: ChainId, height: Height) -> Hash {
         let scheduled = self.newest_epoch(chain).filter(|record| record.first_height > height);
         // At genesis epoch 0 is no change of set.
-        scheduled.filter(|record| record.epoch > Epoch(0)).map_or(Hash::default(), |next| next.set_hash(chain))
+        scheduled
+            .filter(|record| record.epoch > Epoch(0))
+            .map_or(Hash::default(), |next| next.set_hash(chain))
     }
 
     /// The id of an operator's own wallet for a currency.
