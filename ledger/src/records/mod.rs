@@ -30,7 +30,9 @@ pub use outcome::{Outcome, Rejection};
 pub use params::{ChainParams, TierParams};
 pub use policy::Policy;
 pub use receipt::Receipt;
-pub use registry::{ChainRecord, EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, ValidatorRecord};
+pub use registry::{
+    ChainRecord, EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, ValidatorRecord,
+};
 pub use result::{Counter, HeightResult, PairCounters, SupplyTerms};
 pub use transaction::{FeeBid, Nonce, PolicySignature, Transaction, TransactionContent};
 pub use wallet::{Lane, Record, Tier, WalletRecord, WalletStatus};

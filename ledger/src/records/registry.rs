@@ -10,10 +10,11 @@ use wincode::{SchemaRead, SchemaWrite};
 use super::genesis::{CHAINS_MAX, GenesisSpec, OPERATORS_MAX};
 use super::params::ChainParams;
 use super::policy::Policy;
+use super::wallet::{Tier, WalletRecord, WalletStatus};
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
 use crate::values::{
-    Canonical, ChainId, CodecError, Currency, Epoch, GenesisHash, Hash, Hasher, Height, NodeIndex,
+    Amount, Canonical, ChainId, CodecError, Currency, Epoch, GenesisHash, Hash, Hasher, Height, NodeIndex,
     OperatorId, PublicKey, RegistryHash, ValidatorIndex, WalletId,
 };
 
@@ -113,6 +114,23 @@ pub struct Registry {
     pub retired_nodes: Vec<NodeIndex>,
     /// Chains by ascending id.
     pub chains: Vec<ChainRecord>,
+}
+
+impl OperatorRecord {
+    /// Its own wallet for a currency as genesis or governance opens it.
+    #[must_use]
+    pub fn own_wallet(&self, genesis: GenesisHash, currency: Currency, id: OperatorId) -> WalletRecord {
+        let policy = self.wallet_policy.hash();
+        WalletRecord {
+            id: WalletId::derive(genesis, currency, policy, &operator_salt(id)),
+            policy,
+            operator: id,
+            tier: Tier::Operator,
+            status: WalletStatus::Active,
+            balance: Amount::ZERO,
+            lanes: Vec::new(),
+        }
+    }
 }
 
 impl EpochRecord {
@@ -273,7 +291,9 @@ impl Registry {
     pub fn next_set(&self, chain: ChainId, height: Height) -> Hash {
         let scheduled = self.newest_epoch(chain).filter(|record| record.first_height > height);
         // At genesis epoch 0 is no change of set.
-        scheduled.filter(|record| record.epoch > Epoch(0)).map_or(Hash::default(), |next| next.set_hash(chain))
+        scheduled
+            .filter(|record| record.epoch > Epoch(0))
+            .map_or(Hash::default(), |next| next.set_hash(chain))
     }
 
     /// The id of an operator's own wallet for a currency.

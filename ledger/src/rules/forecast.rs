@@ -73,7 +73,18 @@ pub fn forecast_each<'a>(
         let wallet = |id: &WalletId| found.get(ids.binary_search(id).ok()?)?.clone();
         let overlay = Overlay::new(touched, touched.iter().map(wallet).collect(), next_slot, None)?;
         let (supply, outboxes) = (head.supply.clone(), head.outboxes.clone());
-        let mut working = Working { rules, overlay, supply, outboxes, sent: Vec::new(), history: Vec::new() };
+        let mut working = Working {
+            rules,
+            height: head.height.next(),
+            now,
+            registry: None,
+            proposals: 0,
+            overlay,
+            supply,
+            outboxes,
+            sent: Vec::new(),
+            history: Vec::new(),
+        };
         Ok(match run(&mut working, transaction, prepared, 0, at) {
             Err(reason) => Forecast::NotExecuted(reason),
             Ok(outcome) => outcome.rejection().map_or(Forecast::Applied, Forecast::Rejected),

@@ -5,16 +5,21 @@
 //! | --- | --- | --- |
 //! | credit | 206 payee unknown, 207 not active, 208 above its tier's limit | a refund is sent back |
 //! | refund | none: neither cap nor freeze nor closure refuses it | a payer that is not here: suspense |
+//! | change | 801 not from the root chain, 811 to 823 as at the root chain, which has passed them all | it is not made |
 
 use super::apply::Working;
+use super::govern::open_operator;
+use super::registry_changes::apply_proposed;
 use crate::records::outcome::APPLIED;
 use crate::records::receipt::receipt_id;
+use crate::records::registry::ROOT_CHAIN;
 use crate::records::{
-    Bundle, MovementKind, Outcome, PairCounters, Receipt, Rejection, SupplyTerms, WalletStatus,
+    Bundle, Change, MovementKind, Outcome, PairCounters, Receipt, Registry, Rejection, SupplyTerms,
+    WalletStatus,
 };
 use crate::state::overlay::Place;
 use crate::state::{PassedOver, ReceivedReceipt};
-use crate::values::{Amount, ChainId, WalletId};
+use crate::values::{Amount, ChainId, OperatorId, WalletId};
 
 /// At least what all chains of a currency may issue together, and half of what an amount can hold: a chain that would hold more was
 /// sent money that was never issued.
@@ -46,7 +51,7 @@ pub fn check_next(supply: &SupplyTerms, bundle: &Bundle) -> Result<(), PassedOve
 pub fn receive(
     working: &mut Working<'_>,
     source: ChainId,
-    receipt: Receipt,
+    receipt: &Receipt,
     index: u32,
 ) -> (Outcome, ReceivedReceipt) {
     let mut pair: PairCounters = working.supply.pair(source);
@@ -55,7 +60,7 @@ pub fn receive(
     pair.received = pair.received.plus(receipt.value()).unwrap_or(pair.received);
     working.supply.set_pair(pair);
     let code = match receipt {
-        Receipt::Credit { payer, payee, amount, .. } => match credit(working, payer, payee, amount, index) {
+        &Receipt::Credit { payer, payee, amount, .. } => match credit(working, payer, payee, amount, index) {
             Ok(()) => APPLIED,
             Err(rejection) => {
                 let code = rejection.code();
@@ -63,14 +68,61 @@ pub fn receive(
                 code
             }
         },
-        Receipt::Refund { payer, payee, amount, .. } => {
+        &Receipt::Refund { payer, payee, amount, .. } => {
             refund(working, payer, payee, amount, index);
             APPLIED
+        }
+        Receipt::Change { version, is_urgent, change } => {
+            let made = match source == ROOT_CHAIN {
+                true => make_change(working, *version, *is_urgent, change, index),
+                false => Err(Rejection::GovernElsewhere),
+            };
+            made.map_or_else(Rejection::code, |()| APPLIED)
         }
     };
     let id = receipt_id(working.rules.genesis, source, working.rules.chain, sequence);
     let outcome = Outcome { id, transaction: receipt.hash(), index, code, fee: Amount::ZERO };
-    (outcome, ReceivedReceipt { source, sequence, receipt, code })
+    (outcome, ReceivedReceipt { source, sequence, receipt: receipt.clone(), code })
+}
+
+/// Makes a change that the root chain has decided; it holds from the next height on.
+fn make_change(
+    working: &mut Working<'_>,
+    version: u64,
+    is_urgent: bool,
+    change: &Change,
+    index: u32,
+) -> Result<(), Rejection> {
+    let registry = working.registry();
+    let next = u16::try_from(registry.operators.len()).unwrap_or(u16::MAX);
+    let after = apply_proposed(registry, change, is_urgent).map_err(|fault| fault.rejection())?;
+    // ---- nothing below this line can fail ----
+    working.set_registry(Registry { version, ..after });
+    if let Change::AddOperator(operator) = change {
+        open_operator(working, OperatorId(next), operator, index);
+    }
+    Ok(())
+}
+
+/// Learns the newest set of the bundle's source, which its links prove, and gives whether the certificate is still good: not of an
+/// epoch before the newest that is known (PROTOCOL rule 2).
+///
+/// # Errors
+/// The certificate is of an older epoch; the bundle is passed over.
+pub(super) fn learn_sets(working: &mut Working<'_>, bundle: &Bundle) -> Result<(), PassedOver> {
+    let (source, epoch) = (bundle.source(), bundle.certified.header.epoch);
+    let newest = working.registry().newest_epoch(source).map_or(epoch, |record| record.epoch);
+    if epoch < newest {
+        return Err(PassedOver::StaleEpoch { epoch, newest });
+    }
+    if let Some(set) = bundle.newest_set().filter(|set| set.epoch > newest) {
+        let mut registry = Registry::clone(working.registry());
+        if let Some(record) = registry.chain_mut(source) {
+            record.epochs = vec![set.clone()];
+        }
+        working.set_registry(registry);
+    }
+    Ok(())
 }
 
 fn credit(

@@ -53,6 +53,8 @@ pub struct StateHead {
     pub outboxes: Vec<Outbox>,
     /// Fee state (reserved): the base fee of the next block; zero in this format.
     pub base_fee: Amount,
+    /// The timestamp of the first block of the running epoch; genesis's for epoch 0.
+    pub epoch_started: TimestampMs,
     /// Unexpired ordered digests, ascending by second.
     pub ordered: Vec<OrderedBucket>,
 }
@@ -95,6 +97,7 @@ impl Canonical for StateHead {
         + 8
         + SUPPLY_BYTES_MAX
         + OUTBOXES_BYTES_MAX
+        + 8
         + 8
         + 8
         + 48 * ORDERED_BUCKETS_MAX;
