@@ -110,8 +110,11 @@ impl Bundles {
         let received = self.received(bundle.source());
         let first = bundle.before.count;
         let until = first.saturating_add(bundle.receipts.len() as u64);
-        let is_change = bundle.sets.last().is_some_and(|link| link.set.epoch > known);
-        let is_useless = (until <= received.count && !is_change)
+        let is_change = bundle.newest_set().is_some_and(|set| set.epoch > known);
+        if bundle.receipts.is_empty() {
+            return is_change && self.waiting(bundle.source(), is_own) < BUNDLES_PER_SOURCE_MAX;
+        }
+        let is_useless = until <= received.count
             || (first == received.count && bundle.total_before != received.total)
             || first < received.count;
         !is_useless
@@ -222,13 +225,15 @@ impl Bundles {
             let mut at = received.get(&source).copied().unwrap_or_default();
             let mut line = Vec::new();
             while let Some(known) = self.at(rules, source, at, &ordered) {
-                let before = at;
                 at = known.until();
                 line.push(known);
-                if at == before {
-                    // Changes of set alone: what follows them is valid once they are executed.
+                if !known.bundle.sets.is_empty() {
+                    // What follows a change of set is valid once that is executed.
                     break;
                 }
+            }
+            if line.is_empty() {
+                line.extend(self.change_of(rules, source, &ordered));
             }
             lines.push(line);
         }
@@ -236,6 +241,20 @@ impl Bundles {
         lines.rotate_left(turn);
         let longest = lines.iter().map(Vec::len).max().unwrap_or(0);
         (0..longest).flat_map(|place| lines.iter().filter_map(move |line| line.get(place).copied())).collect()
+    }
+
+    /// A valid bundle that carries nothing but changes of set and is not ordered yet.
+    fn change_of(
+        &self,
+        rules: &ChainRules,
+        source: ChainId,
+        ordered: &BTreeSet<&BundleDigest>,
+    ) -> Option<&KnownBundle> {
+        let fits = |known: &&KnownBundle| {
+            let facts = &known.facts;
+            facts.source == source && facts.receipts == 0 && known.is_valid(rules)
+        };
+        self.known.values().filter(fits).find(|known| !ordered.contains(&known.facts.digest))
     }
 
     /// The longest valid bundle that begins just there and is not ordered yet.
@@ -250,7 +269,9 @@ impl Bundles {
         let until = (source, at.count, BundleDigest([0xFF; 32]));
         let here = self.places.range(from..=until).filter_map(|(.., digest)| self.known.get(digest));
         let fits = |known: &&KnownBundle| {
-            known.before() == at && known.is_valid(rules) && !ordered.contains(&known.facts.digest)
+            let facts = &known.facts;
+            let is_next = known.before() == at && facts.receipts > 0;
+            is_next && known.is_valid(rules) && !ordered.contains(&facts.digest)
         };
         here.filter(fits).max_by_key(|known| known.facts.receipts)
     }
@@ -270,8 +291,9 @@ impl Bundles {
         }
         self.unbacked.extend(unbacked);
         let is_done = |known: &KnownBundle| {
-            bundles.contains(&known.facts.digest)
-                || known.facts.first < self.received(known.facts.source).count
+            let facts = &known.facts;
+            let is_old = facts.first < self.received(facts.source).count;
+            bundles.contains(&facts.digest) || (is_old && facts.receipts > 0)
         };
         let done: Vec<BundleDigest> = self
             .known
