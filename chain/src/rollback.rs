@@ -207,7 +207,9 @@ fn take_back(store: &dyn Store, height: Height, set: &mut WriteSet) -> Result<St
         set.delete(Table::Records, key::slot(slot.0));
         set.delete(Table::Slots, id.0);
     }
-    for table in [Table::Heights, Table::Results, Table::Outcomes, Table::Outboxes, Table::Undo] {
+    // The registry before the height is an older row.
+    let ascending = [Table::Heights, Table::Results, Table::Outcomes, Table::Outboxes, Table::Registries];
+    for table in ascending.into_iter().chain([Table::Undo]) {
         set.delete(table, row);
     }
     set.put(Table::Proposals, key::proposal(height.0, &digest), Vec::new());
@@ -234,7 +236,7 @@ fn take_back_receipts(
         let bundle = archive.bundle(digest)?.ok_or(RowFault::Missing { table: Table::Bundles })?;
         let refunds = bundle.receipts.iter().filter_map(|receipt| match receipt {
             Receipt::Refund { credit, .. } => Some(*credit),
-            Receipt::Credit { .. } => None,
+            _ => None,
         });
         // A bundle that was passed over names refunds that came with another height: those stay.
         if before.supply.pair(bundle.source()).received.count <= bundle.before.count {
