@@ -86,6 +86,8 @@ impl ApiError {
             (Some(ANY_AMOUNT), Operation::Pay { .. }) => Some("operation.payments.amount"),
             (Some(ANY_PAYEE), Operation::Pay { .. }) => Some("operation.payments.payee"),
             (Some(ANY_PAYEE), Operation::Issue { .. }) => Some("operation.to"),
+            // It tells other chains, as a payment does.
+            (Some(ANY_PAYEE), Operation::Govern { .. }) => Some("operation.proposal.changes"),
             _ => None,
         };
         if let Some(path) = path {
@@ -217,10 +219,16 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         202 => "operation.payments.payee",
         203 | 204 => "operation.payments.amount",
         206..=209 => ANY_PAYEE,
-        301 | 401 => "wallet",
+        301 | 305 | 401 => "wallet",
         302 => "operation.wallets.tier",
-        303 | 304 => "operation.wallets.salt",
+        303 | 304 | 306 => "operation.wallets.salt",
         402 => "operation.to",
+        801 => "chain",
+        802 => "operation.proposal.valid_until",
+        803 | 804 => "operation.proposal.version",
+        805 | 806 | 808 => "operation.approvals",
+        807 => "operation.proposal",
+        811..=823 => "operation.proposal.changes",
         _ => return None,
     })
 }
@@ -311,7 +319,29 @@ mod tests {
     fn rejections_name_fields_of_their_operation() {
         let (to, amount) = (ledger::values::WalletId([1; 32]), Amount::from_fen(1));
         let envelope = ["wallet", "policy", "nonce.lane", "nonce.sequence", "valid_until", "fee.fee_max"];
-        let cases: [(Operation, &[u16], &[&str]); 4] = [
+        let proposal = ledger::records::Proposal {
+            version: 0,
+            valid_until: TimestampMs(1),
+            is_urgent: false,
+            reason: String::new(),
+            changes: Vec::new(),
+        };
+        let cases: [(Operation, &[u16], &[&str]); 5] = [
+            (
+                Operation::Govern { proposal, approvals: Vec::new() },
+                &[
+                    209, 301, 801, 802, 803, 804, 805, 806, 807, 808, 811, 812, 813, 814, 815, 816, 817, 818,
+                    819, 820, 821, 822, 823,
+                ],
+                &[
+                    "chain",
+                    "operation.proposal",
+                    "operation.proposal.valid_until",
+                    "operation.proposal.version",
+                    "operation.proposal.changes",
+                    "operation.approvals",
+                ],
+            ),
             (
                 Operation::Pay { payments: Vec::new() },
                 &[101, 201, 202, 203, 204, 205, 206, 207, 208, 209],
@@ -319,7 +349,7 @@ mod tests {
             ),
             (
                 Operation::OpenWallets { wallets: Vec::new() },
-                &[101, 301, 302, 303, 304],
+                &[101, 301, 302, 303, 304, 305, 306],
                 &["operation.wallets", "operation.wallets.tier", "operation.wallets.salt"],
             ),
             (

@@ -9,6 +9,7 @@
 //! | [`bulk`] | submitting many in a binary body |
 //! | [`wallet`] | wallets and their history |
 //! | [`chain`], [`network`], [`health`] | chains and blocks, operators and nodes, readiness |
+//! | [`governance`] | changes of the registry |
 //! | [`feed`], [`evidence`] | for auditors: binary pages; misbehaviour on record |
 //! | [`client`] | the client |
 //!
@@ -28,6 +29,7 @@ pub mod code;
 pub mod error;
 pub mod evidence;
 pub mod feed;
+pub mod governance;
 pub mod health;
 pub mod network;
 pub mod path;
@@ -42,6 +44,7 @@ pub use chain::{
 pub use client::{Client, ClientConfig, ClientError, Token};
 pub use code::ErrorCode;
 pub use error::ApiError;
+pub use governance::{ChangeView, ParamsView, ProposalView, TierLimitsView};
 pub use health::{ChainReady, HaltView, Health, NotReady, Ready};
 pub use network::{ChainPlace, NetworkView, NodeView, OperatorView, RoleName};
 pub use transaction::{

@@ -11,6 +11,7 @@ use ledger::values::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::governance::ProposalView;
 use crate::error::ApiError;
 use crate::text::{as_hex, as_text, as_text_list, as_text_option};
 use crate::wallet::TierName;
@@ -396,6 +397,13 @@ pub enum OperationView {
         /// How much, in fen.
         amount_fen: u64,
     },
+    /// Changes the registry, on the root chain.
+    Govern {
+        /// The changes.
+        proposal: ProposalView,
+        /// The operators that approve, by id.
+        approved_by: Vec<u16>,
+    },
 }
 
 /// One payee, one amount.
@@ -443,6 +451,10 @@ impl OperationView {
             },
             Operation::Issue { to, amount } => Self::Issue { to: *to, amount_fen: amount.fen() },
             Operation::Redeem { amount } => Self::Redeem { amount_fen: amount.fen() },
+            Operation::Govern { proposal, approvals } => Self::Govern {
+                proposal: ProposalView::from(proposal),
+                approved_by: approvals.iter().map(|approval| approval.operator.0).collect(),
+            },
         }
     }
 }
