@@ -1,7 +1,7 @@
 //! Changes of the registry as programs read them. What a proposal makes of the registry is for the proof of the registry
 //! (`GET /v1/chains/{chain}/registry`) to say: this is what was asked for.
 
-use ledger::records::{Change, ChainParams, OperatorRole, Proposal};
+use ledger::records::{ChainParams, Change, OperatorRole, Proposal};
 use ledger::values::PublicKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

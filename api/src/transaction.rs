@@ -11,8 +11,8 @@ use ledger::values::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::governance::ProposalView;
 use crate::error::ApiError;
+use crate::governance::ProposalView;
 use crate::text::{as_hex, as_text, as_text_list, as_text_option};
 use crate::wallet::TierName;
 

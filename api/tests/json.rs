@@ -141,7 +141,9 @@ fn transactions() {
 /// Every kind of change, as programs read it.
 #[test]
 fn changes_of_the_registry() {
-    use ledger::records::{Approval, ChainParams, Change, NodeRecord, OperatorRecord, OperatorRole, Proposal};
+    use ledger::records::{
+        Approval, ChainParams, Change, NodeRecord, OperatorRecord, OperatorRole, Proposal,
+    };
     use ledger::values::Signature;
     let (one, two) = (PublicKey([1; 32]), PublicKey([2; 32]));
     let (operator, node, chain) = (OperatorId(3), NodeIndex(4), ChainId(5));

@@ -5,8 +5,8 @@ use api::error::ApiError;
 use axum::Json;
 use axum::extract::State;
 use chain::RowFault;
-use ledger::records::ChainSpec;
-use ledger::values::{ChainId, Epoch};
+use ledger::records::{ChainSpec, ValidatorRecord};
+use ledger::values::ChainId;
 use storage::Table;
 
 use super::edge::Edge;
@@ -52,20 +52,33 @@ pub(crate) async fn chain(State(edge): State<Edge>, place: Place) -> Result<Json
 }
 
 async fn view(edge: &Edge, spec: &ChainSpec) -> Result<ChainView, Refusal> {
-    let progress = match edge.hosted(spec.chain) {
-        Some(handle) => Some(progress(edge, handle).await?),
-        None => None,
-    };
-    // The first epoch's set: this format has no other.
-    Ok(ChainView::new(spec, &spec.validators, progress))
+    match edge.hosted(spec.chain) {
+        Some(handle) => {
+            let (progress, validators) = progress(edge, handle).await?;
+            Ok(ChainView::new(spec, &validators, Some(progress)))
+        }
+        None => {
+            let known = edge.record(spec.chain).and_then(|record| record.epochs.last().cloned());
+            let validators = known.map_or_else(|| spec.validators.clone(), |epoch| epoch.validators);
+            Ok(ChainView::new(spec, &validators, None))
+        }
+    }
 }
 
-async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<ProgressView, Refusal> {
-    let status = *chain.status.borrow();
+/// How far a chain is, and who decides its next height.
+async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<(ProgressView, Vec<ValidatorRecord>), Refusal> {
+    let (status, id) = (*chain.status.borrow(), chain.chain());
     edge.read(chain, move |archive| {
         let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
-        Ok(ProgressView {
-            epoch: Epoch(0).0,
+        let missing = RowFault::Missing { table: Table::Registries };
+        let registry = archive.registry_at(head.height)?.ok_or(missing)?;
+        let missing = RowFault::Missing { table: Table::Registries };
+        let epoch = registry.epoch_at(id, head.height.next()).ok_or(missing)?;
+        let progress = ProgressView {
+            epoch: epoch.epoch.0,
+            epoch_first_height: epoch.first_height.0,
+            closing_height: epoch.last_height.map(|last| last.0),
+            registry_version: registry.version,
             height: head.height.0,
             timestamp_ms: head.timestamp.0,
             certified_height: status.chain.certified_height.0,
@@ -75,7 +88,8 @@ async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<ProgressView, Refu
             supply: SupplyView::from(&head.supply),
             pooled_transactions: status.chain.pooled_transactions as u64,
             is_voting: status.voting == Voting::Yes,
-        })
+        };
+        Ok((progress, epoch.validators.clone()))
     })
     .await
 }

@@ -6,12 +6,12 @@ use api::code::ErrorCode;
 use api::error::ApiError;
 use api::network::ChainPlace;
 use chain::Archive;
-use ledger::records::{ChainSpec, GenesisSpec};
+use ledger::records::{ChainRecord, ChainSpec, GenesisSpec};
 use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, WalletId};
 use storage::Reader;
 use tokio::sync::{Semaphore, watch};
 
-use super::homes::Homes;
+use super::newest::Newest;
 use super::refusal::Refusal;
 use crate::config::RestLimits;
 use crate::handle::{ChainHandle, Voting};
@@ -49,7 +49,7 @@ pub struct Edge(Arc<Inner>);
 struct Inner {
     parts: EdgeParts,
     genesis: GenesisHash,
-    homes: Homes,
+    newest: Newest,
     chain_metrics: Vec<ChainMetrics>,
     requests: Arc<Semaphore>,
     waits: Arc<Semaphore>,
@@ -76,7 +76,7 @@ impl Edge {
             |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3)));
         Self(Arc::new(Inner {
             genesis: parts.spec.hash(),
-            homes: Homes::new(&parts.spec),
+            newest: Newest::new(&parts.spec),
             chain_metrics: parts.chains.iter().map(|chain| parts.metrics.chain(chain.chain())).collect(),
             requests: permits(parts.limits.concurrent_requests),
             waits: permits(parts.limits.concurrent_waits),
@@ -87,6 +87,28 @@ impl Edge {
 
     pub(crate) fn parts(&self) -> &EdgeParts {
         &self.0.parts
+    }
+
+    /// Who takes part, as last read.
+    pub(crate) fn newest(&self) -> &Newest {
+        &self.0.newest
+    }
+
+    /// Reads who takes part, where nobody has for a while. What cannot be read stays as it was: the request that needs the store
+    /// says so itself.
+    pub(crate) async fn refresh(&self) {
+        if !self.newest().is_due() {
+            return;
+        }
+        for chain in self.chains() {
+            let read = self.read(chain, |archive| {
+                let Some(head) = archive.head()? else { return Ok(None) };
+                Ok(archive.registry_at(head.height)?)
+            });
+            if let Ok(Some(registry)) = read.await {
+                self.newest().take_in(chain.chain(), registry);
+            }
+        }
     }
 
     pub(crate) fn genesis(&self) -> GenesisHash {
@@ -127,11 +149,14 @@ impl Edge {
 
     /// A chain and the nodes that run its validators, for people.
     fn place(&self, spec: &ChainSpec) -> String {
-        let place = ChainPlace::from(spec);
-        let network = &self.parts().spec;
+        let network = self.newest().registry();
+        // A registry has every chain of its genesis.
+        let Some(place) = network.chain(spec.chain).map(ChainPlace::from) else {
+            return spec.chain.to_string();
+        };
         let named = place.nodes.iter().take(NODES_NAMED_MAX).map(|node| {
-            let record = network.nodes.get(usize::from(*node));
-            let operator = record.and_then(|record| network.operators.get(usize::from(record.operator.0)));
+            let record = network.node(NodeIndex(*node));
+            let operator = record.and_then(|record| network.operator(record.operator));
             format!("{node} ({})", operator.map_or("?", |operator| operator.name.as_str()))
         });
         let named: Vec<String> = named.collect();
@@ -149,8 +174,9 @@ impl Edge {
         if let Some(chain) = asked {
             return Ok(vec![self.chain(ChainId(chain))?]);
         }
-        let homes = self.0.homes.of(id);
-        if self.0.homes.is_on_several(id) {
+        let known = self.newest().homes();
+        let homes = known.of(id);
+        if known.is_on_several(id) {
             let homes: Vec<String> = homes.iter().map(ToString::to_string).collect();
             let detail = format!("an operator's own, on the chains {}", homes.join(", "));
             return Err(ApiError::from(ErrorCode::ChainNeeded).at("chain").because(detail).into());
@@ -162,7 +188,7 @@ impl Edge {
     /// Why a wallet was not found on [`Self::wallet_chains`]: there is none, or its home is elsewhere.
     pub(crate) fn no_wallet(&self, id: &WalletId, asked: Option<u32>) -> Refusal {
         let spec = &self.parts().spec;
-        let homes = self.0.homes.of(id);
+        let homes = self.newest().homes().of(id);
         let homes: Vec<&ChainSpec> = homes.into_iter().filter_map(|home| spec.chain(home)).collect();
         let elsewhere: Vec<&ChainSpec> = match asked.and_then(|chain| spec.chain(ChainId(chain))) {
             Some(asked) if homes.iter().any(|home| home.chain == asked.chain) => Vec::new(),
@@ -174,6 +200,11 @@ impl Edge {
         }
         let places: Vec<String> = elsewhere.into_iter().map(|home| self.place(home)).collect();
         ApiError::from(ErrorCode::WalletElsewhere).at("id").because(places.join("; ")).into()
+    }
+
+    /// A chain's record as last read: its own where this node hosts it.
+    pub(crate) fn record(&self, chain: ChainId) -> Option<ChainRecord> {
+        self.newest().chain(chain)
     }
 
     /// Metrics of a hosted chain.

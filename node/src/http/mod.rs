@@ -6,6 +6,7 @@
 //! | `transactions.rs`, `proofs.rs` | `GET /v1/transactions/{id}`, with waiting; `…/proof` |
 //! | `wallets.rs`, `proofs.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof` |
 //! | `chains.rs`, `blocks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes` |
+//! | `registry.rs`, `newest.rs` | `…/registry`, proved; who takes part now, for people to find their way |
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `…/bundles`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
 //! | `edge.rs` | [`Edge`]: what handlers share; the way to the disk |
@@ -33,11 +34,13 @@ mod homes;
 mod legs;
 mod metrics;
 mod network;
+mod newest;
 mod openapi;
 mod parameters;
 mod patience;
 mod proofs;
 mod refusal;
+mod registry;
 mod server;
 mod submit;
 #[cfg(test)]
@@ -79,6 +82,7 @@ fn routes() -> Vec<Route> {
         route(path::WALLET_PROOF, Door::Waiting(Scope::Read), get(proofs::wallet)),
         route(path::CHAINS, read, get(chains::chains)),
         route(path::CHAIN, read, get(chains::chain)),
+        route(path::REGISTRY, Door::Waiting(Scope::Read), get(registry::registry)),
         route(path::BLOCK, read, get(blocks::block)),
         route(path::BLOCK_OUTCOMES, audit, get(blocks::outcomes)),
         route(path::FEED, audit, get(feed::feed)),

@@ -23,5 +23,6 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) async fn network(State(edge): State<Edge>) -> Json<NetworkView> {
     let parts = edge.parts();
     let connected = parts.connections.borrow().clone();
-    Json(NetworkView::new(&parts.spec, parts.own_node, VERSION, |node| connected.contains(&node.0)))
+    let registry = edge.newest().registry();
+    Json(NetworkView::of(&parts.spec, &registry, parts.own_node, VERSION, |node| connected.contains(&node.0)))
 }

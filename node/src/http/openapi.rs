@@ -6,7 +6,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    blocks, chains, evidence, feed, health, metrics, network, proofs, submit, transactions, wallets,
+    blocks, chains, evidence, feed, health, metrics, network, proofs, registry, submit, transactions, wallets,
 };
 
 /// The document. A test compares it with the router.
@@ -26,6 +26,7 @@ use super::{
         proofs::wallet,
         chains::chains,
         chains::chain,
+        registry::registry,
         blocks::block,
         blocks::outcomes,
         feed::feed,

@@ -151,7 +151,7 @@ async fn every_chain_is_shown_with_its_place_and_its_hosts() {
 fn homes_are_those_of_the_ledger() {
     let spec = network_of(&[(CNY, 2), (HKD, 0), (CNY, 0), (CNY, 1)]).spec;
     let view = NetworkView::new(&spec, ledger::values::NodeIndex(0), "0.1.0", |_| false);
-    let here = crate::http::homes::Homes::new(&spec);
+    let here = crate::http::homes::Homes::of_registry(spec.hash(), &Registry::from_genesis(&spec));
     let usd = Currency(*b"USD");
     assert_eq!(view.shards(CNY), [2, 3, 0].map(ChainId));
     assert!(view.shards(usd).is_empty() && view.homes(usd, WalletId([1; 32])).is_empty());
