@@ -9,6 +9,7 @@
 //! | [`sets`] | which validators decide each epoch of a chain |
 //! | [`outcomes`] | which outcomes a height had |
 //! | [`mod@file`] | the proof file: outcome, balance, absence, supply |
+//! | [`registry`] | who takes part and how the chains are set up |
 //! | [`replay`] | a whole chain, by executing it again |
 
 pub mod certificate;
@@ -16,6 +17,7 @@ pub mod certified;
 pub mod file;
 pub mod finality;
 pub mod outcomes;
+pub mod registry;
 pub mod replay;
 pub mod sets;
 
@@ -24,5 +26,6 @@ pub use certified::{CertifiedResult, ProofFault};
 pub use file::{AbsenceProof, BalanceProof, Fact, OutcomeProof, Proof, ProofFile, Proven, ReceiptProof};
 pub use finality::{FinalityFault, FinalityProof, verify_finality, verify_finality_by};
 pub use outcomes::{outcome_path, outcomes_root, verify_outcome};
+pub use registry::{RegistryFault, RegistryProof};
 pub use replay::{Difference, HeightRecord, Replay};
 pub use sets::{SetChain, SetFault, SetLink, Sets};
