@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use api::OperationView;
+use api::{ChangeView, OperationView};
 use audit::{AuditError, Difference};
 use clap::{Args, Subcommand};
 use ledger::proofs::{Fact, Proof, ProofFile};
 use ledger::records::outcome::Rejection;
-use ledger::records::{GenesisSpec, Receipt};
+use ledger::records::{GenesisSpec, Outcome, Receipt};
 use ledger::values::Canonical as _;
 use serde::Serialize;
 
@@ -131,6 +131,8 @@ struct ProvenFact {
     genesis_hash: String,
     chain: u32,
     height: u64,
+    /// The epoch whose validators certified it: as many changes of set lead there from the genesis file.
+    epoch: u64,
     #[serde(flatten)]
     fact: FactView,
 }
@@ -166,6 +168,15 @@ enum FactView {
         code: u16,
         outcome: String,
     },
+    /// What the root chain told another one.
+    Change {
+        source: u32,
+        number: u64,
+        version: u64,
+        change: ChangeView,
+        code: u16,
+        outcome: String,
+    },
     Supply {
         issued_fen: u64,
         redeemed_fen: u64,
@@ -184,14 +195,23 @@ impl Show for ProvenFact {
             FactView::Receipt { source, number, payer, payee, amount_fen, outcome, .. } => format!(
                 "receipt {number} of chain {source}, {amount_fen} fen of {payer} for {payee}, was {outcome}"
             ),
+            FactView::Change { source, number, version, outcome, .. } => format!(
+                "receipt {number} of chain {source}, a change that makes version {version} of the registry, was {outcome}"
+            ),
             FactView::Supply { issued_fen, redeemed_fen, holdings_fen } => {
                 format!("issued {issued_fen} fen, redeemed {redeemed_fen} fen, holdings {holdings_fen} fen")
             }
         };
-        let mut lines = vec![
-            ("verdict", "valid: a quorum of the validators in the genesis file certified this".to_owned()),
-            ("fact", what),
-        ];
+        let verdict = match self.epoch {
+            0 => "valid: a quorum of the validators in the genesis file certified this".to_owned(),
+            1 => "valid: a quorum of the validators of epoch 1 certified this, and those in the genesis file certified them"
+                .to_owned(),
+            epoch => format!(
+                "valid: a quorum of the validators of epoch {epoch} certified this; {epoch} changes lead to them from those in \
+                 the genesis file, each certified by the ones before"
+            ),
+        };
+        let mut lines = vec![("verdict", verdict), ("fact", what)];
         if let FactView::Outcome { wallet, operation, .. } = &self.fact {
             lines.push(("from", wallet.clone()));
             lines.extend(operation_lines(operation));
@@ -218,6 +238,7 @@ fn verify_proof(arguments: &ProofArguments, output: Output) -> Answer {
         genesis_hash: spec.hash().to_string(),
         chain: proven.chain.0,
         height: proven.height.0,
+        epoch: file.proof.certified().header.epoch.0,
         fact: fact_view(&file.proof, proven.fact)?,
     })
 }
@@ -244,19 +265,7 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             balance: format!("{} yuan", wallet.balance),
         },
         (Fact::Receipt { source, sequence, receipt, outcome }, _) => {
-            let (payer, payee, done) = match receipt {
-                Receipt::Credit { payer, payee, .. } => (payer, payee, "credited"),
-                Receipt::Refund { payer, payee, .. } => (payer, payee, "refunded to the payer"),
-            };
-            FactView::Receipt {
-                source: source.0,
-                number: sequence,
-                payer: payer.to_string(),
-                payee: payee.to_string(),
-                amount_fen: receipt.value().fen(),
-                code: outcome.code,
-                outcome: outcome.rejection().map_or_else(|| done.to_owned(), refused_credit),
-            }
+            receipt_view((source.0, sequence), &receipt, &outcome)
         }
         (Fact::NoWallet { wallet }, _) => FactView::NoWallet { wallet: wallet.to_string() },
         (Fact::Supply { terms }, _) => FactView::Supply {
@@ -265,6 +274,29 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             holdings_fen: terms.holdings.fen(),
         },
     })
+}
+
+/// A proven receipt: its place, what it says, what became of it.
+fn receipt_view((source, number): (u32, u64), receipt: &Receipt, outcome: &Outcome) -> FactView {
+    let code = outcome.code;
+    let (payer, payee, done) = match receipt {
+        Receipt::Credit { payer, payee, .. } => (payer, payee, "credited"),
+        Receipt::Refund { payer, payee, .. } => (payer, payee, "refunded to the payer"),
+        Receipt::Change { version, change, .. } => {
+            let outcome = outcome.rejection().map_or_else(|| "made".to_owned(), rejected);
+            let (version, change) = (*version, ChangeView::from(change));
+            return FactView::Change { source, number, version, change, code, outcome };
+        }
+    };
+    FactView::Receipt {
+        source,
+        number,
+        payer: payer.to_string(),
+        payee: payee.to_string(),
+        amount_fen: receipt.value().fen(),
+        code,
+        outcome: outcome.rejection().map_or_else(|| done.to_owned(), refused_credit),
+    }
 }
 
 fn refused_credit(reason: Rejection) -> String {
