@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 
 use ledger::records::registry::operator_salt;
-use ledger::records::{ChainSpec, GenesisSpec, OperatorRole};
+use ledger::records::{ChainRecord, ChainSpec, GenesisSpec, OperatorRole, Registry};
 use ledger::values::{
     ChainId, Currency, GenesisHash, NodeIndex, OperatorId, PolicyHash, PublicKey, WalletId,
 };
@@ -56,6 +56,18 @@ impl From<&ChainSpec> for ChainPlace {
     }
 }
 
+/// As a registry has it: who runs the newest epoch that is known.
+impl From<&ChainRecord> for ChainPlace {
+    fn from(record: &ChainRecord) -> Self {
+        let set = record.epochs.last().map_or(&record.wanted, |epoch| &epoch.validators);
+        let mut nodes: Vec<u16> = set.iter().map(|validator| validator.node.0).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let (chain, currency, shard) = (record.chain.0, record.currency.to_string(), record.shard);
+        Self { chain, currency, shard, nodes }
+    }
+}
+
 /// An operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperatorView {
@@ -104,7 +116,7 @@ pub struct NodeView {
 }
 
 impl NetworkView {
-    /// The view of a network from node `node`.
+    /// The view of a network as genesis has it, from node `node`.
     #[must_use]
     pub fn new(
         spec: &GenesisSpec,
@@ -112,7 +124,19 @@ impl NetworkView {
         version: &str,
         is_connected: impl Fn(NodeIndex) -> bool,
     ) -> Self {
-        let operators = (0_u16..).zip(&spec.operators).map(|(id, operator)| OperatorView {
+        Self::of(spec, &Registry::from_genesis(spec), node, version, is_connected)
+    }
+
+    /// The view of a network as a registry has it now, from node `node`.
+    #[must_use]
+    pub fn of(
+        spec: &GenesisSpec,
+        registry: &Registry,
+        node: NodeIndex,
+        version: &str,
+        is_connected: impl Fn(NodeIndex) -> bool,
+    ) -> Self {
+        let operators = (0_u16..).zip(&registry.operators).map(|(id, operator)| OperatorView {
             operator: id,
             name: operator.name.clone(),
             role: match operator.role {
@@ -122,7 +146,7 @@ impl NetworkView {
             operator_key: operator.key,
             wallet_policy: operator.wallet_policy.hash(),
         });
-        let nodes = (0_u16..).zip(&spec.nodes).map(|(index, record)| NodeView {
+        let nodes = (0_u16..).zip(&registry.nodes).map(|(index, record)| NodeView {
             node: index,
             operator: record.operator.0,
             network_key: record.network_key,
@@ -136,7 +160,7 @@ impl NetworkView {
             node: node.0,
             operators: operators.collect(),
             nodes: nodes.collect(),
-            chains: spec.chains.iter().map(ChainPlace::from).collect(),
+            chains: registry.chains.iter().map(ChainPlace::from).collect(),
         }
     }
 

@@ -6,7 +6,7 @@ use api::code::ErrorCode;
 use api::error::ApiError;
 use api::network::ChainPlace;
 use chain::Archive;
-use ledger::records::{ChainSpec, GenesisSpec};
+use ledger::records::{ChainSpec, GenesisSpec, Registry};
 use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, WalletId};
 use storage::Reader;
 use tokio::sync::{Semaphore, watch};
@@ -105,6 +105,13 @@ impl Edge {
     /// Places for clients that wait.
     pub(crate) fn waits(&self) -> &Arc<Semaphore> {
         &self.0.waits
+    }
+
+    /// The newest registry of the chains here: changes reach one chain after another.
+    pub(crate) fn registry(&self) -> Arc<Registry> {
+        let registries = self.chains().iter().map(ChainHandle::registry);
+        let newest = registries.max_by_key(|registry| registry.version);
+        newest.unwrap_or_else(|| Arc::new(Registry::from_genesis(&self.parts().spec)))
     }
 
     /// A hosted chain.

@@ -87,7 +87,8 @@ impl Bank {
         let identity = Identity { schema_version: 1, genesis: genesis.0, chain: chain.0 };
         let store: Arc<dyn Store> = Arc::new(MemoryStore::fresh(&identity));
         let executor = Executor::open(&network.spec, chain, Arc::clone(&store), Sequential).unwrap();
-        let rules = ChainRules::new(&network.spec, chain).unwrap();
+        let rules = ChainRules::at_genesis(&network.spec, chain).unwrap();
+        let (_, rules_seen) = watch::channel(rules.clone());
         let (sender, submissions) = mpsc::channel(16);
         let verifier =
             Verifier { genesis, secret: [3; 32], keys: Arc::default(), strategy: Parallel::new(1).unwrap() };
@@ -102,6 +103,7 @@ impl Bank {
             spec: Arc::new(spec.chain(chain).unwrap().clone()),
             store: Arc::clone(&store),
             status: status_seen,
+            rules: rules_seen,
             admission: Arc::clone(&admission),
             wallets: WalletQuestions::new(&queue),
         };
@@ -378,6 +380,10 @@ pub(super) struct Story {
 
 fn first_status() -> Status {
     let chain = ChainStatus {
+        epoch: Epoch(0),
+        last_height: None,
+        validators: 4,
+        is_validator: true,
         final_height: Height(0),
         executed_height: Height(0),
         certified_height: Height(0),

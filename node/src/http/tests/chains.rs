@@ -34,7 +34,7 @@ impl Three {
         let on = |chain| Bank::on(ChainId(chain), &network, Tokens::default(), RestLimits::default());
         let (zero, one) = (on(0), on(1));
         let router = router(&edge_over(&[&zero, &one]));
-        let rules = ChainRules::new(&network.spec, ChainId(0)).unwrap();
+        let rules = ChainRules::at_genesis(&network.spec, ChainId(0)).unwrap();
         Self { zero, one, router, rules }
     }
 
@@ -155,7 +155,7 @@ fn homes_are_those_of_the_ledger() {
     let usd = Currency(*b"USD");
     assert_eq!(view.shards(CNY), [2, 3, 0].map(ChainId));
     assert!(view.shards(usd).is_empty() && view.homes(usd, WalletId([1; 32])).is_empty());
-    let rules = ChainRules::new(&spec, ChainId(2)).unwrap();
+    let rules = ChainRules::at_genesis(&spec, ChainId(2)).unwrap();
     let mut seen = std::collections::BTreeSet::new();
     for byte in 0..=u8::MAX {
         let id = WalletId([byte; 32]);
