@@ -27,7 +27,7 @@ pub struct ChainView {
     pub currency: String,
     /// Its shard among those of the currency.
     pub shard: u16,
-    /// The validators of the current epoch, by seat; those of the newest known one where the chain is hosted elsewhere.
+    /// The validators of the current epoch, by seat; of the newest epoch that is known where the chain is hosted elsewhere.
     pub validators: Vec<ValidatorView>,
     /// How far this node is; missing where it does not host the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 
 use ledger::records::registry::operator_salt;
-use ledger::records::{ChainRecord, GenesisSpec, Registry, ValidatorRecord};
+use ledger::records::{ChainRecord, GenesisSpec, Registry};
 use ledger::values::{
     ChainId, Currency, GenesisHash, NodeIndex, OperatorId, PolicyHash, PublicKey, WalletId,
 };
@@ -50,15 +50,15 @@ pub struct ChainPlace {
     pub nodes: Vec<u16>,
 }
 
+/// As a registry has it: who runs the newest epoch that is known.
 impl From<&ChainRecord> for ChainPlace {
-    /// By the newest epoch that the registry knows, and by the set that is to follow.
     fn from(record: &ChainRecord) -> Self {
-        let newest = record.epochs.last().map_or(&[] as &[ValidatorRecord], |epoch| &epoch.validators);
-        let validators = newest.iter().chain(&record.wanted);
-        let mut nodes: Vec<u16> = validators.map(|validator| validator.node.0).collect();
+        let set = record.epochs.last().map_or(&record.wanted, |epoch| &epoch.validators);
+        let mut nodes: Vec<u16> = set.iter().map(|validator| validator.node.0).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        Self { chain: record.chain.0, currency: record.currency.to_string(), shard: record.shard, nodes }
+        let (chain, currency, shard) = (record.chain.0, record.currency.to_string(), record.shard);
+        Self { chain, currency, shard, nodes }
     }
 }
 
@@ -121,7 +121,7 @@ const fn is_false(value: &bool) -> bool {
 }
 
 impl NetworkView {
-    /// The view of a network at its genesis, from node `node`.
+    /// The view of a network as genesis has it, from node `node`.
     #[must_use]
     pub fn new(
         spec: &GenesisSpec,
@@ -132,7 +132,7 @@ impl NetworkView {
         Self::of(spec, &Registry::from_genesis(spec), node, version, is_connected)
     }
 
-    /// The view of a network with this registry, from node `node`.
+    /// The view of a network as a registry has it now, from node `node`.
     #[must_use]
     pub fn of(
         spec: &GenesisSpec,

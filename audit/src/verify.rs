@@ -148,13 +148,14 @@ impl Verifier {
         if let Some(filed) = filed.filter(|filed| *filed != digest) {
             return Err(Finding::BlockDigest { filed, digest }.into());
         }
-        let mut judgement = check_header(&self.rules, header).map_err(|fault| Box::new(Finding::Block(fault)));
+        let mut judgement =
+            check_header(&self.rules, header).map_err(|fault| Box::new(Finding::Block(fault)));
         check_parent(header, &self.parent).map_err(|fault| first_of(&judgement, Finding::Block(fault)))?;
         check_body(header, body).map_err(|fault| first_of(&judgement, Finding::Block(fault)))?;
         let (mut batches, mut facts) = (Vec::new(), Vec::new());
         for (decoded, position) in contents.batches.into_iter().zip(0_u32..) {
-            let (batch, judged) = decoded
-                .map_err(|fault| first_of(&judgement, Finding::Batch { position, fault }))?;
+            let (batch, judged) =
+                decoded.map_err(|fault| first_of(&judgement, Finding::Batch { position, fault }))?;
             let digest = judged.unwrap_or_else(|fault| {
                 judgement = judgement.clone().and(Err(Finding::Batch { position, fault }.into()));
                 batch.content.digest(self.rules.genesis)
@@ -164,8 +165,8 @@ impl Verifier {
         }
         let (mut bundles, mut bundle_facts) = (Vec::new(), Vec::new());
         for (decoded, position) in contents.bundles.into_iter().zip(0_u32..) {
-            let (bundle, judged) = decoded
-                .map_err(|fault| first_of(&judgement, Finding::Bundle { position, fault }))?;
+            let (bundle, judged) =
+                decoded.map_err(|fault| first_of(&judgement, Finding::Bundle { position, fault }))?;
             bundle_facts.push(judged.unwrap_or_else(|fault| {
                 judgement = judgement.clone().and(Err(Finding::Bundle { position, fault }.into()));
                 unjudged(&self.rules, &bundle)
@@ -202,7 +203,8 @@ impl Verifier {
 
     /// Judges the certificates of all blocks at once.
     fn judge_certificates(&self, blocks: &mut [VerifiedBlock]) {
-        let judged = self.cores.map(blocks, CERTIFICATES_PER_CHUNK, |block| block.check_certificate(&self.rules));
+        let judged =
+            self.cores.map(blocks, CERTIFICATES_PER_CHUNK, |block| block.check_certificate(&self.rules));
         for (block, judged) in blocks.iter_mut().zip(judged) {
             if block.judgement.is_ok() {
                 block.judgement = judged;

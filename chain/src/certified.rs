@@ -27,7 +27,11 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
     ///
     /// # Errors
     /// [`RowFault`].
-    pub fn certified_in(&self, set: &EpochRecord, height: Height) -> Result<Option<CertifiedResult>, RowFault> {
+    pub fn certified_in(
+        &self,
+        set: &EpochRecord,
+        height: Height,
+    ) -> Result<Option<CertifiedResult>, RowFault> {
         // The first block of an epoch claims the height two below it or the one between; its last, the one below.
         let lowest = set.first_height.0.saturating_sub(2);
         let highest = set.last_height.map_or(u64::MAX, |last| last.0.saturating_sub(1));

@@ -120,8 +120,9 @@ impl ChainConfig {
     #[must_use]
     pub fn foreign_seat(&self) -> Option<NodeIndex> {
         let keys: Vec<_> = self.keys.iter().map(SecretKey::public_key).collect();
-        let foreign =
-            |validator: &&ValidatorRecord| validator.node != self.own_node && keys.contains(&validator.consensus_key);
+        let foreign = |validator: &&ValidatorRecord| {
+            validator.node != self.own_node && keys.contains(&validator.consensus_key)
+        };
         self.validators().iter().find(foreign).map(|validator| validator.node)
     }
 

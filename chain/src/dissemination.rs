@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_LIFE_MS_MAX, BATCH_TRANSACTIONS_MAX};
+use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::records::{Batch, BatchContent};
 use ledger::rules::{BatchFault, check_batch};
 use ledger::values::{BatchDigest, Canonical, Epoch, NodeIndex, TimestampMs, ValidatorIndex};
@@ -34,8 +34,11 @@ impl Chain {
     fn may_seal(&self) -> bool {
         // A batch that nothing may order any more would only come back.
         let next = self.tree.tip().height.next();
-        let is_closing = self.config.last_height().is_some_and(|last| next.0.saturating_add(CLAIM_LAG_MAX) > last.0);
-        self.may_vote() && !is_closing && self.config.own_validator.is_some_and(|own| self.batches.may_seal(own))
+        let is_closing =
+            self.config.last_height().is_some_and(|last| next.0.saturating_add(CLAIM_LAG_MAX) > last.0);
+        self.may_vote()
+            && !is_closing
+            && self.config.own_validator.is_some_and(|own| self.batches.may_seal(own))
     }
 
     pub(crate) fn seal(&mut self, now: Now) {

@@ -83,9 +83,8 @@ mod tests {
     fn an_epoch_ends_step_by_step() {
         let spec = localnet(&LocalnetPlan::new(4), &[3; 32]).unwrap().spec;
         let mut rules = ChainRules::at_genesis(&spec, ChainId(0)).unwrap();
-        let at = |rules: &ChainRules, height, claimed| {
-            stretch(rules, Epoch(0), Height(height), Height(claimed))
-        };
+        let at =
+            |rules: &ChainRules, height, claimed| stretch(rules, Epoch(0), Height(height), Height(claimed));
         assert_eq!(at(&rules, 64, 0), Stretch::Open);
         assert_eq!(at(&rules, 65, 0), Stretch::Held, "no block runs away from its claim");
         let mut registry = (*rules.registry).clone();

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::block::{BLOCK_BATCHES_MAX, BLOCK_BUNDLES_MAX, BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX};
 use ledger::records::{Block, BlockBody, BlockHeader, Claim};
-use ledger::rules::{ChainRules, ParentFacts};
 use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
+use ledger::rules::{ChainRules, ParentFacts};
 use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, Height, NodeIndex, TimestampMs, View};
 use storage::{Durability, Table, WriteSet, key};
 
@@ -214,8 +214,7 @@ impl Chain {
         for known in next.into_iter().take(BLOCK_BUNDLES_MAX) {
             let next_weight = weight.saturating_add(known.facts.weight);
             let next_receipts = receipts.saturating_add(u64::from(known.facts.receipts));
-            let is_full = next_weight > weight_max / BUNDLES_SHARE
-                || next_receipts > BLOCK_RECEIPTS_MAX;
+            let is_full = next_weight > weight_max / BUNDLES_SHARE || next_receipts > BLOCK_RECEIPTS_MAX;
             if is_full || full.contains(&known.facts.source) {
                 // What follows it of the same source would not be next.
                 full.insert(known.facts.source);

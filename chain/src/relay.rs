@@ -42,6 +42,9 @@ pub fn next_bundle<R: Reader + ?Sized>(
 ) -> Result<Option<Bundle>, RowFault> {
     let archive = Archive::new(store);
     let sent_last = sent(store, certified, destination)?.filter(|tree| tree.count > first);
+    if sent_last.is_none() && running_epoch(store, certified)? <= known {
+        return Ok(None);
+    }
     let row = match &sent_last {
         Some(_) => sent_row(store, destination, first)?,
         None => None,

@@ -15,10 +15,7 @@ pub(crate) struct RulesByHeight {
 
 impl RulesByHeight {
     /// `certified` are those of the certified state; `later` are those of heights above it.
-    pub(crate) fn new(
-        certified: ChainRules,
-        later: impl IntoIterator<Item = (Height, ChainRules)>,
-    ) -> Self {
+    pub(crate) fn new(certified: ChainRules, later: impl IntoIterator<Item = (Height, ChainRules)>) -> Self {
         Self { certified, later: later.into_iter().collect() }
     }
 

@@ -67,6 +67,10 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
     /// [`RowFault`].
     pub fn epoch(&self, epoch: Epoch) -> Result<Option<EpochRecord>, RowFault> {
         let Some(head) = self.head()? else { return Ok(None) };
+        let newest = self.registry_at(head.height)?;
+        if newest.and_then(|newest| Some(newest.newest_epoch(head.chain)?.epoch)) < Some(epoch) {
+            return Ok(None);
+        }
         let mut until = key::height(head.height.next().0).to_vec();
         loop {
             let page = Page { until: Some(&until), order: Order::Backward, ..Page::first(ROWS_PER_PAGE) };

@@ -15,8 +15,9 @@
 //! | `driver.rs` | performs what a chain decides; clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
-//! | `engine.rs` | the consensus engine's thread and its frames |
-//! | `standing.rs` | may this node vote: its journal, its first start, or a proof of passage |
+//! | `engine.rs`, `epochs.rs` | the consensus engine's thread and its frames; an engine for each epoch |
+//! | `standing.rs` | may this node vote in an epoch: its journal, its first start, or a proof of passage |
+//! | `allowed.rs` | who may connect follows the registry |
 //! | `admission.rs`, `departed.rs` | the only door for transactions; those that left without an outcome |
 //! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
 //! | `http/` | REST, one file per resource |
@@ -37,6 +38,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod admission;
+mod allowed;
 mod assemble;
 mod check;
 pub mod config;
@@ -45,6 +47,7 @@ mod disk;
 mod divergence;
 mod driver;
 mod engine;
+mod epochs;
 mod gather;
 mod handle;
 pub mod http;
@@ -69,5 +72,5 @@ pub use config::NodeConfig;
 pub use engine::EngineError;
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
-pub use next_key::{NextKey, NextKeyError, next_consensus_key, next_key_path};
+pub use next_key::{NextKey, NextKeyError, next_consensus_key};
 pub use questions::WalletQuestions;

@@ -8,7 +8,7 @@
 //! A node that finds both opens both and votes with the one that the epoch's set has. A key is never overwritten: asked once
 //! more, the same next key is told again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ledger::values::{ChainId, PublicKey, SecretKey};
 use wallet::{KdfParams, KeyFile, KeyFileError, KeyKind, Secret};
@@ -58,12 +58,6 @@ pub enum NextKeyError {
     Randomness(getrandom::Error),
 }
 
-/// Where the key lies that is to follow the one in `current`.
-#[must_use]
-pub fn next_key_path(current: &Path) -> PathBuf {
-    current.with_extension("next.key")
-}
-
 /// Makes the next consensus key of a chain, or tells the one that was made before.
 ///
 /// # Errors
@@ -73,7 +67,7 @@ pub fn next_consensus_key(config: &NodeConfig, chain: ChainId) -> Result<NextKey
     let entry = entry.ok_or(NextKeyError::NoKey { chain })?;
     let passphrase = keys::passphrase(&config.keys)?;
     let (_, current) = keys::consensus_key(entry, &passphrase)?;
-    let path = next_key_path(&entry.keystore);
+    let path = keys::next_keystore(&entry.keystore);
     let fault = |fault| NextKeyError::File { path: path.clone(), fault: Box::new(fault) };
     let (next, is_new) = if path.exists() {
         let file = KeyFile::load(&path).map_err(fault)?;
@@ -97,6 +91,8 @@ pub fn next_consensus_key(config: &NodeConfig, chain: ChainId) -> Result<NextKey
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use wallet::Passphrase;
 
     use super::*;

@@ -10,8 +10,9 @@ use genesis::dev::{Localnet, LocalnetPlan, OperatorSecrets, localnet};
 use ledger::proofs::{CertifiedResult, FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Change, Claim, FeeBid, Nonce, Operation, Payment,
-    Pending, Policy, Proposal, Receipt, Registry, Tier, Transaction, TransactionContent, WalletOpening,
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Change, Claim, FeeBid, Nonce, Operation,
+    Payment, Pending, Policy, Proposal, Receipt, Registry, Tier, Transaction, TransactionContent,
+    WalletOpening,
 };
 use ledger::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use ledger::state::{ChainState, Execution, MemoryReader, Outbox, StateWrites};
@@ -218,7 +219,8 @@ impl Forge {
     }
 
     fn validator_key(&self, epoch: Epoch, seat: u16) -> SecretKey {
-        let validator = self.state.rules().registry.validator(self.chain, epoch, ValidatorIndex(seat)).unwrap();
+        let validator =
+            self.state.rules().registry.validator(self.chain, epoch, ValidatorIndex(seat)).unwrap();
         let seats = self.network.banks.iter().flat_map(|bank| &bank.validators).map(|(_, _, key)| key);
         let mut keys = seats.chain(&self.later);
         keys.find(|key| key.public_key() == validator.consensus_key).unwrap().clone()

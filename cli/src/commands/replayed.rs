@@ -395,7 +395,12 @@ impl Show for Replayed {
         let changed = self.chains.iter().filter(|chain| chain.epochs.len() > 1);
         parts.extend(changed.map(|chain| {
             let lines = chain.epoch_lines().into_iter().map(|line| format!("\n  epoch {line}"));
-            format!("chain {}, registry version {}{}", chain.chain, chain.registry_version, lines.collect::<String>())
+            format!(
+                "chain {}, registry version {}{}",
+                chain.chain,
+                chain.registry_version,
+                lines.collect::<String>()
+            )
         }));
         parts.join("\n\n")
     }
@@ -476,7 +481,10 @@ mod tests {
         changed.registry_version = 1;
         changed.epochs = vec![epoch(0, 1, Some(1_070)), epoch(1, 1_071, None)];
         let text = replayed(vec![changed], Vec::new()).text();
-        assert!(text.contains("registry        version 1\nepoch           0, from height 1 to 1,070: 4 "), "{text}");
+        assert!(
+            text.contains("registry        version 1\nepoch           0, from height 1 to 1,070: 4 "),
+            "{text}"
+        );
         assert!(text.contains("epoch           1, from height 1,071: 5 validators, set 0000"), "{text}");
         let mut changed = chain(1, "CNY");
         changed.epochs = vec![epoch(0, 1, Some(1_070)), epoch(1, 1_071, None)];

@@ -157,6 +157,7 @@ fn write_bank(
             genesis: PathBuf::from("../genesis.json"),
             data_directory: PathBuf::from("data"),
             chains,
+            node_index: None,
         },
         keys: KeysSection {
             network_key: PathBuf::from("keys/network.key"),

@@ -5,7 +5,7 @@ use api::error::ApiError;
 use axum::Json;
 use axum::extract::State;
 use chain::RowFault;
-use ledger::records::{ChainSpec, ValidatorRecord};
+use ledger::records::ChainSpec;
 use ledger::values::ChainId;
 use storage::Table;
 
@@ -52,32 +52,33 @@ pub(crate) async fn chain(State(edge): State<Edge>, place: Place) -> Result<Json
 }
 
 async fn view(edge: &Edge, spec: &ChainSpec) -> Result<ChainView, Refusal> {
-    match edge.hosted(spec.chain) {
-        Some(handle) => {
-            let (progress, validators) = progress(edge, handle).await?;
-            Ok(ChainView::new(spec, &validators, Some(progress)))
-        }
-        None => {
-            let known = edge.record(spec.chain).and_then(|record| record.epochs.last().cloned());
-            let validators = known.map_or_else(|| spec.validators.clone(), |epoch| epoch.validators);
-            Ok(ChainView::new(spec, &validators, None))
-        }
-    }
+    let progress = match edge.hosted(spec.chain) {
+        Some(handle) => Some(progress(edge, handle).await?),
+        None => None,
+    };
+    let chain = spec.chain;
+    // Of a chain that is elsewhere, the newest set that was proved here.
+    let (registry, epoch) = match edge.hosted(chain) {
+        Some(handle) => (handle.registry(), Some(handle.status.borrow().chain.epoch)),
+        None => (edge.registry(), None),
+    };
+    let epoch = epoch.or_else(|| registry.newest_epoch(chain).map(|record| record.epoch));
+    let validators = epoch.map_or(spec.validators.as_slice(), |epoch| registry.validators(chain, epoch));
+    Ok(ChainView::new(spec, validators, progress))
 }
 
-/// How far a chain is, and who decides its next height.
-async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<(ProgressView, Vec<ValidatorRecord>), Refusal> {
+async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<ProgressView, Refusal> {
     let (status, id) = (*chain.status.borrow(), chain.chain());
     edge.read(chain, move |archive| {
         let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
-        let missing = RowFault::Missing { table: Table::Registries };
-        let registry = archive.registry_at(head.height)?.ok_or(missing)?;
-        let missing = RowFault::Missing { table: Table::Registries };
-        let epoch = registry.epoch_at(id, head.height.next()).ok_or(missing)?;
-        let progress = ProgressView {
-            epoch: epoch.epoch.0,
-            epoch_first_height: epoch.first_height.0,
-            closing_height: epoch.last_height.map(|last| last.0),
+        let registry = archive.registry_at(head.height)?;
+        let registry = registry.ok_or(RowFault::Missing { table: Table::Registries })?;
+        // An epoch that has begun is in the registry.
+        let epoch = registry.epoch(id, status.chain.epoch);
+        Ok(ProgressView {
+            epoch: status.chain.epoch.0,
+            epoch_first_height: epoch.map_or(1, |epoch| epoch.first_height.0),
+            closing_height: epoch.and_then(|epoch| epoch.last_height).map(|last| last.0),
             registry_version: registry.version,
             height: head.height.0,
             timestamp_ms: head.timestamp.0,
@@ -88,8 +89,7 @@ async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<(ProgressView, Vec
             supply: SupplyView::from(&head.supply),
             pooled_transactions: status.chain.pooled_transactions as u64,
             is_voting: status.voting == Voting::Yes,
-        };
-        Ok((progress, epoch.validators.clone()))
+        })
     })
     .await
 }

@@ -1,17 +1,17 @@
 //! What every handler shares: the chains, who may come in, the bounds, and the way to the disk.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api::code::ErrorCode;
 use api::error::ApiError;
 use api::network::ChainPlace;
 use chain::Archive;
-use ledger::records::{ChainRecord, ChainSpec, GenesisSpec};
+use ledger::records::{ChainSpec, GenesisSpec, Registry};
 use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, WalletId};
 use storage::Reader;
 use tokio::sync::{Semaphore, watch};
 
-use super::newest::Newest;
+use super::homes::Homes;
 use super::refusal::Refusal;
 use crate::config::RestLimits;
 use crate::handle::{ChainHandle, Voting};
@@ -49,7 +49,8 @@ pub struct Edge(Arc<Inner>);
 struct Inner {
     parts: EdgeParts,
     genesis: GenesisHash,
-    newest: Newest,
+    /// With the version of the registry that they are of.
+    homes: Mutex<(u64, Arc<Homes>)>,
     chain_metrics: Vec<ChainMetrics>,
     requests: Arc<Semaphore>,
     waits: Arc<Semaphore>,
@@ -76,7 +77,10 @@ impl Edge {
             |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3)));
         Self(Arc::new(Inner {
             genesis: parts.spec.hash(),
-            newest: Newest::new(&parts.spec),
+            homes: Mutex::new((
+                0,
+                Arc::new(Homes::new(parts.spec.hash(), &Registry::from_genesis(&parts.spec))),
+            )),
             chain_metrics: parts.chains.iter().map(|chain| parts.metrics.chain(chain.chain())).collect(),
             requests: permits(parts.limits.concurrent_requests),
             waits: permits(parts.limits.concurrent_waits),
@@ -87,28 +91,6 @@ impl Edge {
 
     pub(crate) fn parts(&self) -> &EdgeParts {
         &self.0.parts
-    }
-
-    /// Who takes part, as last read.
-    pub(crate) fn newest(&self) -> &Newest {
-        &self.0.newest
-    }
-
-    /// Reads who takes part, where nobody has for a while. What cannot be read stays as it was: the request that needs the store
-    /// says so itself.
-    pub(crate) async fn refresh(&self) {
-        if !self.newest().is_due() {
-            return;
-        }
-        for chain in self.chains() {
-            let read = self.read(chain, |archive| {
-                let Some(head) = archive.head()? else { return Ok(None) };
-                Ok(archive.registry_at(head.height)?)
-            });
-            if let Ok(Some(registry)) = read.await {
-                self.newest().take_in(chain.chain(), registry);
-            }
-        }
     }
 
     pub(crate) fn genesis(&self) -> GenesisHash {
@@ -127,6 +109,24 @@ impl Edge {
     /// Places for clients that wait.
     pub(crate) fn waits(&self) -> &Arc<Semaphore> {
         &self.0.waits
+    }
+
+    /// The newest registry of the chains here: changes reach one chain after another.
+    pub(crate) fn registry(&self) -> Arc<Registry> {
+        let registries = self.chains().iter().map(ChainHandle::registry);
+        let newest = registries.max_by_key(|registry| registry.version);
+        newest.unwrap_or_else(|| Arc::new(Registry::from_genesis(&self.parts().spec)))
+    }
+
+    /// Where wallets are at home: with every operator that joins there is one more on several chains.
+    fn homes(&self) -> Arc<Homes> {
+        let registry = self.registry();
+        // Nothing in here can be left half done.
+        let mut known = self.0.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 != registry.version {
+            *known = (registry.version, Arc::new(Homes::new(self.genesis(), &registry)));
+        }
+        Arc::clone(&known.1)
     }
 
     /// A hosted chain.
@@ -149,7 +149,7 @@ impl Edge {
 
     /// A chain and the nodes that run its validators, for people.
     fn place(&self, spec: &ChainSpec) -> String {
-        let network = self.newest().registry();
+        let network = self.registry();
         // A registry has every chain of its genesis.
         let Some(place) = network.chain(spec.chain).map(ChainPlace::from) else {
             return spec.chain.to_string();
@@ -174,7 +174,7 @@ impl Edge {
         if let Some(chain) = asked {
             return Ok(vec![self.chain(ChainId(chain))?]);
         }
-        let known = self.newest().homes();
+        let known = self.homes();
         let homes = known.of(id);
         if known.is_on_several(id) {
             let homes: Vec<String> = homes.iter().map(ToString::to_string).collect();
@@ -188,7 +188,7 @@ impl Edge {
     /// Why a wallet was not found on [`Self::wallet_chains`]: there is none, or its home is elsewhere.
     pub(crate) fn no_wallet(&self, id: &WalletId, asked: Option<u32>) -> Refusal {
         let spec = &self.parts().spec;
-        let homes = self.newest().homes().of(id);
+        let homes = self.homes().of(id);
         let homes: Vec<&ChainSpec> = homes.into_iter().filter_map(|home| spec.chain(home)).collect();
         let elsewhere: Vec<&ChainSpec> = match asked.and_then(|chain| spec.chain(ChainId(chain))) {
             Some(asked) if homes.iter().any(|home| home.chain == asked.chain) => Vec::new(),
@@ -200,11 +200,6 @@ impl Edge {
         }
         let places: Vec<String> = elsewhere.into_iter().map(|home| self.place(home)).collect();
         ApiError::from(ErrorCode::WalletElsewhere).at("id").because(places.join("; ")).into()
-    }
-
-    /// A chain's record as last read: its own where this node hosts it.
-    pub(crate) fn record(&self, chain: ChainId) -> Option<ChainRecord> {
-        self.newest().chain(chain)
     }
 
     /// Metrics of a hosted chain.

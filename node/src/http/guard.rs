@@ -111,11 +111,7 @@ pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
     let limits = &edge.parts().limits;
     let wait_ms = if may_wait { limits.wait_ms } else { 0 };
     let deadline = Duration::from_millis(limits.request_timeout_ms.saturating_add(wait_ms));
-    let answered = async {
-        edge.refresh().await;
-        next.run(request).await
-    };
-    match tokio::time::timeout(deadline, answered).await {
+    match tokio::time::timeout(deadline, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Refusal::too_slow(limits.request_timeout_ms).into_response(),
     }

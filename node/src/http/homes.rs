@@ -17,7 +17,7 @@ pub(crate) struct Homes {
 
 impl Homes {
     /// As a registry says.
-    pub(crate) fn of_registry(genesis: GenesisHash, registry: &Registry) -> Self {
+    pub(crate) fn new(genesis: GenesisHash, registry: &Registry) -> Self {
         let mut places: Vec<_> =
             registry.chains.iter().map(|chain| (chain.currency, chain.shard, chain.chain)).collect();
         places.sort_unstable();

@@ -6,7 +6,7 @@
 //! | `transactions.rs`, `proofs.rs` | `GET /v1/transactions/{id}`, with waiting; `…/proof` |
 //! | `wallets.rs`, `proofs.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof` |
 //! | `chains.rs`, `blocks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes` |
-//! | `registry.rs`, `newest.rs` | `…/registry`, proved; who takes part now, for people to find their way |
+//! | `registry.rs` | `…/registry`: who takes part and how chains are set up, proved |
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `…/bundles`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
 //! | `edge.rs` | [`Edge`]: what handlers share; the way to the disk |
@@ -34,7 +34,6 @@ mod homes;
 mod legs;
 mod metrics;
 mod network;
-mod newest;
 mod openapi;
 mod parameters;
 mod patience;

@@ -43,7 +43,7 @@ pub(crate) async fn registry(State(edge): State<Edge>, place: Place) -> Result<R
     let until = Instant::now() + patience;
     let genesis = edge.genesis();
     // The central bank's own wallet is on every chain; were it not, its absence would do as well.
-    let known = edge.newest().registry();
+    let known = chain.registry();
     let wallet = known.operator_wallet(genesis, chain.spec.currency, OperatorId(0)).unwrap_or_default();
     let wallet = chain.wallets.ask(wallet).await?;
     let height = wallet.height;

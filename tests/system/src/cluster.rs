@@ -227,6 +227,7 @@ impl Cluster {
                 genesis: self.directory.join("genesis.json"),
                 data_directory: folder.join("data"),
                 chains,
+                node_index: None,
             },
             keys: KeysSection {
                 network_key: folder.join("network.json"),
