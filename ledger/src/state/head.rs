@@ -53,7 +53,7 @@ pub struct StateHead {
     pub outboxes: Vec<Outbox>,
     /// Fee state (reserved): the base fee of the next block; zero in this format.
     pub base_fee: Amount,
-    /// The timestamp of the first block of the running epoch; genesis's for epoch 0.
+    /// The timestamp of the first block of the running epoch; genesis's before height 1.
     pub epoch_started: TimestampMs,
     /// Unexpired ordered digests, ascending by second.
     pub ordered: Vec<OrderedBucket>,

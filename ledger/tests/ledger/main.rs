@@ -8,8 +8,10 @@ mod samples;
 
 mod chains;
 mod codec;
+mod epochs;
 mod execution;
 mod forecast;
+mod governance;
 mod model;
 mod operations;
 mod proofs;

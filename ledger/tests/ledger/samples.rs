@@ -1,6 +1,5 @@
 //! One of each record, the same in every run: what the codec tests mangle and the frozen vectors pin.
 
-use ledger::records::registry::EpochClose;
 use ledger::records::wallet::Lane;
 use ledger::records::*;
 use ledger::state::summing_tree::SumNode;
@@ -69,7 +68,11 @@ pub(crate) fn samples() -> Vec<Sample> {
         network.seal(vec![opening.clone(), network.transaction(&central, 1, issue.clone())]);
     let block = network.block(&[(digest, batch.clone())]);
     let mut registry = Registry::from_genesis(&network.spec);
-    registry.epochs[0].1[0].close = Some(EpochClose { height: Height(9), digest: BlockDigest([7; 32]) });
+    registry.version = 2;
+    registry.retired_operators = vec![OperatorId(3)];
+    registry.retired_nodes = vec![NodeIndex(1), NodeIndex(2)];
+    registry.chains[0].is_urgent = true;
+    registry.chains[0].epochs[0].last_height = Some(Height(9));
     let result = HeightResult { supply: supply(), executed: 4, skipped: 1, ..network.genesis_result.clone() };
     let ordered = vec![OrderedBucket { second: 1, count: 2, chain: Hash([3; 32]) }];
     let head = StateHead { supply: supply(), ordered, ..network.state.head().clone() };
