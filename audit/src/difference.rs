@@ -265,7 +265,7 @@ pub enum Place {
 pub enum Value {
     /// Nothing there.
     Absent,
-    /// Money.
+    /// Money, in the currency of the chain; shown in fen, as it is stored.
     Money(Amount),
     /// A count, code or position.
     Number(u64),
@@ -281,7 +281,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => f.write_str("nothing"),
-            Self::Money(amount) => write!(f, "{amount} yuan"),
+            Self::Money(amount) => write!(f, "{} fen", amount.fen()),
             Self::Number(number) => write!(f, "{number}"),
             Self::Position(height, index) => write!(f, "height {height} index {index}"),
             Self::Hash(hash) => write!(f, "{hash}"),

@@ -3,7 +3,8 @@
 //! Rules (PROTOCOL 10, 12, 15, 16):
 //! - A block is valid when its header fits its turn and its parent, its body fits its header, every batch that it
 //!   names is valid, unexpired, and in no unfinalized or unexpired ancestor, and every bundle is valid.
-//! - *Validate* waits while something is missing, late, or not executed yet; no is said only to what is wrong for ever.
+//! - *Validate* waits while something is missing, late, or not executed yet; no is said only to what is wrong for ever. The header is judged
+//!   first: nothing is asked for that only an invalid or early block names.
 //! - *Available* looks at ancestry, completeness and durability only, never at a clock or a claim.
 //! - A proposal is held for the pace; idle, for [`IDLE_HOLD_MS`]; work or an uncertified result ends the idle hold.
 
@@ -205,6 +206,20 @@ impl Chain {
 
     fn judge(&self, now: Now, turn: Turn, digest: &BlockDigest) -> Verdict {
         let Some(open) = self.tree.get(digest) else { return Verdict::NotYet };
+        let of_header = self.judge_header(turn, digest);
+        if of_header == Verdict::Invalid {
+            return Verdict::Invalid;
+        }
+        match self.judge_contents(&open.block) {
+            Verdict::Valid => {}
+            other => return other,
+        }
+        if self.is_from_the_future(now, &open.block.header) { Verdict::NotYet } else { of_header }
+    }
+
+    /// What can be said of a proposal before anything that it names is here.
+    fn judge_header(&self, turn: Turn, digest: &BlockDigest) -> Verdict {
+        let Some(open) = self.tree.get(digest) else { return Verdict::NotYet };
         let (header, body) = (&open.block.header, &open.block.body);
         let rules = &self.config.rules;
         if header.view != turn.view || header.proposer != turn.leader || header.parent != turn.parent {
@@ -217,18 +232,20 @@ impl Chain {
         if !is_valid {
             return Verdict::Invalid;
         }
-        match self.judge_contents(&open.block) {
-            Verdict::Valid => {}
-            other => return other,
-        }
         match self.claims.own(header.claim.height) {
-            Some(result) if result != header.claim.result => return Verdict::Invalid,
-            Some(_) => {}
+            Some(result) if result != header.claim.result => Verdict::Invalid,
+            Some(_) => Verdict::Valid,
             // Below the certified height the parent's claim was checked already, and claims never fall.
-            None if header.claim.height < self.claims.certified().height => {}
-            None => return Verdict::NotYet,
+            None if header.claim.height < self.claims.certified().height => Verdict::Valid,
+            None => Verdict::NotYet,
         }
-        if self.is_from_the_future(now, header) { Verdict::NotYet } else { Verdict::Valid }
+    }
+
+    /// Whether what a proposal names is worth asking for: not while its header alone makes it invalid or early.
+    pub(crate) fn is_worth_fetching(&self, now: Now, turn: Turn, digest: &BlockDigest) -> bool {
+        let Some(open) = self.tree.get(digest) else { return true };
+        self.judge_header(turn, digest) != Verdict::Invalid
+            && !self.is_from_the_future(now, &open.block.header)
     }
 
     fn is_from_the_future(&self, now: Now, header: &BlockHeader) -> bool {

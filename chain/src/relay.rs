@@ -35,18 +35,19 @@ pub fn next_bundle<R: Reader + ?Sized>(
     certified: Height,
 ) -> Result<Option<Bundle>, RowFault> {
     let archive = Archive::new(store);
-    let Some(sent_last) = sent(store, certified, destination)?.filter(|tree| tree.count > first) else {
+    let newest = outboxes_of(store, certified)?;
+    let Some(sent_last) = tree_for(&newest, destination).filter(|tree| tree.count > first) else {
         return Ok(None);
     };
     let Some(row) = sent_row(store, destination, first)? else { return Ok(None) };
     let is_far = sent_last.count > first.saturating_add(RECEIPTS_READ_MAX);
     let height = if is_far { row.height } else { certified };
     let Some(certified) = archive.certified_result(height)? else { return Ok(None) };
-    let Some((_, outboxes)) = outboxes_at(store, height)? else { return Ok(None) };
-    let Some(until) = sent(store, height, destination)?.map(|tree| tree.count) else { return Ok(None) };
+    let outboxes = if is_far { outboxes_of(store, height)? } else { newest };
+    let Some(until) = tree_for(&outboxes, destination).map(|tree| tree.count) else { return Ok(None) };
     // The tree before the height that sent the first receipt, and what that height sent before it.
     let below = Height(row.height.0.saturating_sub(1));
-    let mut tree = sent(store, below, destination)?.unwrap_or_default();
+    let mut tree = tree_for(&outboxes_of(store, below)?, destination).cloned().unwrap_or_default();
     let mut total_before =
         archive.result(below)?.map_or(0, |result| result.supply.pair(destination).sent.total);
     let mut receipts = receipts(store, destination, tree.count, until)?.into_iter();
@@ -68,7 +69,7 @@ pub fn next_bundle<R: Reader + ?Sized>(
 /// # Errors
 /// [`RowFault`].
 pub fn sent_counts<R: Reader + ?Sized>(store: &R, height: Height) -> Result<Vec<(ChainId, u64)>, RowFault> {
-    let outboxes = outboxes_at(store, height)?.map(|(_, outboxes)| outboxes).unwrap_or_default();
+    let outboxes = outboxes_of(store, height)?;
     Ok(outboxes.into_iter().map(|outbox| (outbox.chain, outbox.tree.count)).collect())
 }
 
@@ -85,13 +86,13 @@ pub(crate) fn outboxes_at<R: Reader + ?Sized>(
     Ok(Some((Height(at), outboxes.outboxes)))
 }
 
-fn sent<R: Reader + ?Sized>(
-    store: &R,
-    height: Height,
-    destination: ChainId,
-) -> Result<Option<AppendTree>, RowFault> {
-    let outboxes = outboxes_at(store, height)?.map(|(_, outboxes)| outboxes).unwrap_or_default();
-    Ok(outboxes.into_iter().find(|outbox| outbox.chain == destination).map(|outbox| outbox.tree))
+/// The same without the height; empty where nothing was sent yet.
+fn outboxes_of<R: Reader + ?Sized>(store: &R, height: Height) -> Result<Vec<Outbox>, RowFault> {
+    Ok(outboxes_at(store, height)?.map(|(_, outboxes)| outboxes).unwrap_or_default())
+}
+
+fn tree_for(outboxes: &[Outbox], destination: ChainId) -> Option<&AppendTree> {
+    outboxes.iter().find(|outbox| outbox.chain == destination).map(|outbox| &outbox.tree)
 }
 
 pub(crate) fn sent_row<R: Reader + ?Sized>(

@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use bytes::Bytes;
 use chain::{Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault};
 use consensus::Channel;
 use genesis::{GenesisError, GenesisFile};
@@ -25,7 +24,7 @@ use crate::engine::{self, EngineError, Links};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
 use crate::http::{Edge, EdgeParts, RestError, RestServer};
 use crate::keys::{Keys, KeysError};
-use crate::relay::{self, Inlet, RELAYED_MAX};
+use crate::relay::{self, Inlet};
 use crate::settings::{
     LANES_PER_CHAIN, chain_config, chain_directory, identity, network_settings, own_place, store_directory,
     store_options,
@@ -283,12 +282,25 @@ impl Node {
                 stores,
                 first_lane: place * LANES_PER_CHAIN,
             };
-            let (running, handle, bundles) = wiring.start_chain(ChainId(*chain), chain_lanes).await?;
-            inlets.push(Inlet { chain: handle.chain(), store: Arc::clone(&handle.store), bundles });
+            let (running, handle, inlet) = wiring.start_chain(ChainId(*chain), chain_lanes).await?;
+            inlets.push(inlet);
             chains.push(running);
             handles.push(handle);
         }
-        let relays = relay::start(&handles, &inlets, &stopped);
+        // The lane after those of all chains.
+        let relays = lanes.pop().map_or_else(Vec::new, |lane| {
+            relay::start(relay::Parts {
+                spec: &spec,
+                own_node,
+                network: &network,
+                lane,
+                lane_number: config.node.chains.len() * LANES_PER_CHAIN,
+                chains: &handles,
+                inlets: &inlets,
+                metrics: &metrics,
+                stopped: &stopped,
+            })
+        });
         let edge = Edge::new(EdgeParts {
             spec: Arc::clone(&spec),
             own_node,
@@ -456,7 +468,7 @@ impl Wiring<'_> {
         &self,
         id: ChainId,
         lanes: Vec<LaneReceiver>,
-    ) -> Result<(RunningChain, ChainHandle, mpsc::Sender<Bytes>), StartError> {
+    ) -> Result<(RunningChain, ChainHandle, Inlet), StartError> {
         let rules = ChainRules::new(self.spec, id).ok_or(StartError::NoSuchChain { chain: id.0 })?;
         let chain_config = chain_config(rules, self.own_node, self.keys.consensus(id).cloned())?;
         let store = self.open_store(id)?;
@@ -498,7 +510,7 @@ impl Wiring<'_> {
             })
             .collect();
         let (submissions, submitted) = mpsc::channel(SUBMISSIONS);
-        let (bundles, relayed) = mpsc::channel(RELAYED_MAX);
+        let (inlet, relayed) = relay::inlet(id, Arc::clone(&store));
         let rules = chain_config.rules.clone();
         let verifier = Verifier {
             genesis: rules.genesis,
@@ -538,7 +550,7 @@ impl Wiring<'_> {
         let genesis = self.spec.hash();
         let handle =
             ChainHandle { genesis, spec: Arc::new(spec), store, status: watched, admission, wallets };
-        Ok((RunningChain { chain: id, engine: engine.thread, driver, feeds }, handle, bundles))
+        Ok((RunningChain { chain: id, engine: engine.thread, driver, feeds }, handle, inlet))
     }
 
     fn directory(&self, id: ChainId) -> PathBuf {

@@ -35,6 +35,7 @@ use crate::gather::by_turns;
 use crate::handle::{HaltCode, Status, Voting};
 use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions};
 use crate::rarely::Rarely;
+use crate::relay::Outlet;
 use crate::standing::{Passage, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::ChainMetrics;
@@ -58,8 +59,8 @@ pub(crate) struct Parts {
     pub(crate) first_lane: usize,
     pub(crate) requests: Requests,
     pub(crate) submissions: mpsc::Receiver<Submission>,
-    /// Bundles of this node's own relays.
-    pub(crate) relayed: mpsc::Receiver<Bytes>,
+    /// Bundles that relays bring, this node's own and those of others.
+    pub(crate) relayed: Outlet,
     pub(crate) admission: Arc<Admission>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) disk_reserve_bytes: u64,
@@ -201,7 +202,7 @@ impl Driver {
             Some(received) = batch.recv() => frame(received),
             Some(received) = sync.recv() => frame(received),
             Some(submission) = self.parts.submissions.recv() => self.submitted(submission),
-            Some(bundle) = self.parts.relayed.recv() => vec![Input::Relayed { bundle }],
+            Some(brought) = self.parts.relayed.recv() => vec![brought],
             () = sleep_until(wake) => self.woken(),
         }
     }
@@ -227,7 +228,7 @@ impl Driver {
                 let (from, bytes) = self.parts.lanes.get_mut(lane.index())?.try_recv()?;
                 Some(vec![Input::Frame { from: NodeIndex(from), bytes }])
             }
-            Source::Relays => Some(vec![Input::Relayed { bundle: self.parts.relayed.try_recv().ok()? }]),
+            Source::Relays => Some(vec![self.parts.relayed.try_recv()?]),
             Source::Clients => {
                 let submission = self.parts.submissions.try_recv().ok()?;
                 Some(self.submitted(submission))

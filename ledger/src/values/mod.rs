@@ -9,6 +9,7 @@ pub mod hash;
 pub mod id;
 pub mod key;
 pub mod merkle;
+pub mod money;
 pub mod quorum;
 pub mod strategy;
 pub mod verify;
@@ -28,6 +29,7 @@ pub use id::{
 };
 pub use key::{PublicKey, SecretKey, Signature};
 pub use merkle::Merkle;
+pub use money::Money;
 pub use quorum::{faults_max, quorum};
 pub use strategy::{Sequential, Strategy};
 pub use verify::{KeyCache, SignedMessage, verify, verify_batch};
