@@ -234,7 +234,7 @@ fn take_back_receipts(
         let bundle = archive.bundle(digest)?.ok_or(RowFault::Missing { table: Table::Bundles })?;
         let refunds = bundle.receipts.iter().filter_map(|receipt| match receipt {
             Receipt::Refund { credit, .. } => Some(*credit),
-            Receipt::Credit { .. } => None,
+            _ => None,
         });
         // A bundle that was passed over names refunds that came with another height: those stay.
         if before.supply.pair(bundle.source()).received.count <= bundle.before.count {

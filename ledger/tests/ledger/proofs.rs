@@ -33,7 +33,7 @@ fn town() -> Town {
     network.run(pays);
     let paid = network.height().0;
     let wallet = network.wallet(&payer.wallet).unwrap();
-    let place = network.state.wallet_path(&payer.wallet).unwrap();
+    let place = network.state.record_path(payer.wallet).unwrap();
     let unknown = network.customer(77).wallet;
     let (id_path, parts) = (network.state.id_path(&unknown), network.state.parts());
     for _ in 0..4 {
@@ -102,6 +102,7 @@ fn certified_mut(file: &mut ProofFile) -> &mut ledger::proofs::CertifiedResult {
         Proof::Balance(proof) => &mut proof.certified,
         Proof::Absence(proof) => &mut proof.certified,
         Proof::Receipt(proof) => &mut proof.certified,
+        Proof::Lock(proof) => &mut proof.certified,
         Proof::Supply(certified) => certified,
     }
 }

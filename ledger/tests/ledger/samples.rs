@@ -31,6 +31,35 @@ pub(crate) fn wallet() -> WalletRecord {
     }
 }
 
+pub(crate) fn asked() -> Asked {
+    Asked { payer: WalletId([36; 32]), payee: WalletId([37; 32]), amount: Amount::from_fen(38) }
+}
+
+pub(crate) fn lock() -> LockRecord {
+    LockRecord {
+        id: LockId([39; 32]),
+        payer: WalletId([40; 32]),
+        payee: WalletId([41; 32]),
+        amount: Amount::from_fen(42),
+        deadline: TimestampMs(43),
+        kind: LockKind::Hash { hash: [44; 32] },
+        state: LockState::Settled { preimage: Some([45; 32]) },
+    }
+}
+
+fn offer() -> OfferRecord {
+    OfferRecord {
+        id: LockId([46; 32]),
+        source: ChainId(47),
+        payer: WalletId([48; 32]),
+        payee: WalletId([49; 32]),
+        amount: Amount::from_fen(50),
+        asked: asked(),
+        deadline: TimestampMs(51),
+        state: OfferState::Cancelled { code: 529 },
+    }
+}
+
 pub(crate) fn supply() -> SupplyTerms {
     let counter = |count, total| Counter { count, total };
     SupplyTerms {
@@ -97,6 +126,37 @@ pub(crate) fn samples() -> Vec<Sample> {
         sample("operation-open-wallets", &open),
         sample("operation-issue", &issue),
         sample("operation-redeem", &redeem),
+        sample(
+            "operation-lock",
+            &Operation::Lock {
+                payee: bank.wallet,
+                amount: Amount::from_fen(17),
+                hash: [18; 32],
+                deadline: TimestampMs(19),
+            },
+        ),
+        sample("operation-claim", &Operation::Claim { lock: LockId([20; 32]), preimage: [21; 32] }),
+        sample(
+            "operation-exchange",
+            &Operation::Exchange {
+                payee: bank.wallet,
+                amount: Amount::from_fen(22),
+                chain: ChainId(23),
+                asked: asked(),
+                deadline: TimestampMs(24),
+            },
+        ),
+        sample(
+            "operation-accept",
+            &Operation::Accept {
+                offer: LockId([25; 32]),
+                payee: bank.wallet,
+                amount: Amount::from_fen(26),
+                receives: Amount::from_fen(27),
+            },
+        ),
+        sample("operation-decline", &Operation::Decline { offer: LockId([28; 32]) }),
+        sample("operation-withdraw", &Operation::Withdraw { lock: LockId([29; 32]) }),
         sample("transaction-content", &opening.content),
         sample("transaction", &opening),
         sample("transaction-two-of-three", &two_of_three(&network)),
@@ -111,6 +171,38 @@ pub(crate) fn samples() -> Vec<Sample> {
         sample("record-wallet", &Record::Wallet(wallet())),
         sample("record-fee-pool", &Record::FeePool { balance: Amount::from_fen(15) }),
         sample("record-suspense", &Record::Suspense { balance: Amount::from_fen(16) }),
+        sample("record-lock-hash", &Record::Lock(lock())),
+        sample(
+            "record-lock-exchange",
+            &Record::Lock(LockRecord {
+                kind: LockKind::Exchange { chain: ChainId(30), asked: asked() },
+                state: LockState::Returned { code: 531 },
+                ..lock()
+            }),
+        ),
+        sample("record-offer", &Record::Offer(offer())),
+        sample(
+            "receipt-offer",
+            &Receipt::Offer {
+                lock: LockId([31; 32]),
+                payer: bank.wallet,
+                payee: central.wallet,
+                amount: Amount::from_fen(32),
+                asked: asked(),
+                deadline: TimestampMs(33),
+            },
+        ),
+        sample(
+            "receipt-decision",
+            &Receipt::Decision {
+                lock: LockId([34; 32]),
+                payer: bank.wallet,
+                payee: central.wallet,
+                settled: false,
+                code: 530,
+            },
+        ),
+        sample("receipt-withdrawal", &Receipt::Withdrawal { lock: LockId([35; 32]) }),
         sample("state-head", &head),
         sample("state-parts", &parts),
         sample("movement", &movement),
