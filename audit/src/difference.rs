@@ -6,7 +6,7 @@ use ledger::proofs::FinalityFault;
 use ledger::records::Counter;
 use ledger::rules::{BatchFault, BlockFault, BundleFault, ExecutionFault};
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Currency, Epoch, Hash, Height, OutboxRoot,
+    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Currency, Epoch, Hash, Height, LockId, OutboxRoot,
     ResultHash, Slot, TransactionId, WalletId,
 };
 use storage::Table;
@@ -246,12 +246,18 @@ pub enum Place {
     /// A wallet.
     #[error("wallet {0}")]
     Wallet(WalletId),
-    /// A record that is no wallet.
+    /// A lock or an offer.
+    #[error("lock {0}")]
+    Lock(LockId),
+    /// A record without a name.
     #[error("the record in slot {0}")]
     Record(Slot),
     /// The index from a wallet to its slot.
     #[error("the index of wallet {0}")]
     Slot(WalletId),
+    /// The index from a lock or an offer to its slot.
+    #[error("the index of lock {0}")]
+    LockSlot(LockId),
     /// The state head.
     #[error("the state head")]
     Head,

@@ -36,7 +36,7 @@ use crate::telemetry::{LogError, Metrics, start_logging};
 use crate::tokens::Tokens;
 use crate::verifier::Verifier;
 
-/// Version of everything a chain keeps in its store.
+/// Version of everything a chain keeps in its store. 5: locks and offers among the records, timestamps in the head, registries.
 pub const SCHEMA_VERSION: u32 = 5;
 /// Submissions on their way to a chain's task.
 const SUBMISSIONS: usize = 64;
