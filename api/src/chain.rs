@@ -2,8 +2,8 @@
 
 use ledger::records::{Block, ChainSpec, Counter, PairCounters, SupplyTerms, ValidatorRecord};
 use ledger::values::{
-    BatchDigest, BlockDigest, BundleDigest, GenesisHash, OutboxRoot, OutcomesRoot, PublicKey, ResultHash,
-    StateRoot,
+    BatchDigest, BlockDigest, BundleDigest, Currency, GenesisHash, OutboxRoot, OutcomesRoot, PublicKey,
+    ResultHash, StateRoot,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -173,6 +173,10 @@ impl ValidatorView {
 pub struct BlockView {
     /// The chain.
     pub chain: u32,
+    /// Its currency.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String, example = "CNY")]
+    pub currency: Currency,
     /// The height.
     pub height: u64,
     /// What consensus ordered.
@@ -215,12 +219,13 @@ pub struct BlockView {
 }
 
 impl BlockView {
-    /// The view of a block.
+    /// The view of a block of a chain of `currency`.
     #[must_use]
-    pub fn new(block: &Block, genesis: GenesisHash, result: Option<ResultView>) -> Self {
+    pub fn new(block: &Block, currency: Currency, genesis: GenesisHash, result: Option<ResultView>) -> Self {
         let header = &block.header;
         Self {
             chain: header.chain.0,
+            currency,
             height: header.height.0,
             digest: header.digest(genesis),
             parent: header.parent,

@@ -6,7 +6,7 @@
 use ledger::records::outcome::APPLIED;
 use ledger::records::{Operation, Outcome, Rejection, Tier, Transaction};
 use ledger::values::{
-    Canonical as _, ChainId, GenesisHash, Height, PolicyHash, PublicKey, TransactionId, WalletId,
+    Canonical as _, ChainId, Currency, GenesisHash, Height, PolicyHash, PublicKey, TransactionId, WalletId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -146,6 +146,10 @@ pub struct TransactionStatus {
     /// The chain it is on; missing when unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<u32>,
+    /// That chain's currency; missing when unknown.
+    #[serde(default, with = "as_text_option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "CNY")]
+    pub currency: Option<Currency>,
     /// The block that ordered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u64>,
@@ -197,6 +201,10 @@ pub struct LegView {
     pub payee: WalletId,
     /// How much, in fen.
     pub amount_fen: u64,
+    /// Of which currency.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String, example = "CNY")]
+    pub currency: Currency,
     /// The payee's chain. A node that does not host it sees no credit there.
     pub chain: u32,
     /// Where the money is.
@@ -241,6 +249,7 @@ impl TransactionStatus {
             id,
             status,
             chain,
+            currency: None,
             height: None,
             index: None,
             outcome: None,
@@ -313,6 +322,10 @@ pub struct TransactionView {
     pub id: TransactionId,
     /// The chain it is for.
     pub chain: u32,
+    /// That chain's currency, which its amounts are in.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String, example = "CNY")]
+    pub currency: Currency,
     /// The wallet that acts and pays.
     #[serde(with = "as_text")]
     #[schema(value_type = String)]
@@ -346,13 +359,14 @@ pub struct TransactionView {
 }
 
 impl TransactionView {
-    /// The view of a transaction.
+    /// The view of a transaction for a chain of `currency`.
     #[must_use]
-    pub fn new(transaction: &Transaction, genesis: GenesisHash) -> Self {
+    pub fn new(transaction: &Transaction, genesis: GenesisHash, currency: Currency) -> Self {
         let content = &transaction.content;
         Self {
             id: transaction.id(genesis),
             chain: content.chain.0,
+            currency,
             wallet: content.wallet,
             lane: content.nonce.lane,
             sequence: content.nonce.sequence,

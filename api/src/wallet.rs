@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ledger::records::{Lane, Movement, MovementKind, Tier, WalletRecord, WalletStatus};
-use ledger::values::{ChainId, Height, PolicyHash, TransactionId, WalletId};
+use ledger::values::{ChainId, Currency, Height, PolicyHash, TransactionId, WalletId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -30,6 +30,10 @@ pub struct WalletView {
     pub id: WalletId,
     /// The chain it is on.
     pub chain: u32,
+    /// That chain's currency, which its money is in.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String, example = "CNY")]
+    pub currency: Currency,
     /// The height after which it looks like this.
     pub height: u64,
     /// That block's timestamp.
@@ -57,9 +61,14 @@ pub struct WalletView {
 }
 
 impl WalletView {
-    /// The view of a record. `lanes` is the number of lanes that its tier has.
+    /// The view of a record on a chain of a currency. `lanes` is the number of lanes that its tier has.
     #[must_use]
-    pub fn new(chain: ChainId, at: WalletMoment, record: &WalletRecord, lanes: u16) -> Self {
+    pub fn new(
+        (chain, currency): (ChainId, Currency),
+        at: WalletMoment,
+        record: &WalletRecord,
+        lanes: u16,
+    ) -> Self {
         let (status, moved_to) = match record.status {
             WalletStatus::Active => (WalletState::Active, None),
             WalletStatus::Frozen => (WalletState::Frozen, None),
@@ -70,6 +79,7 @@ impl WalletView {
         Self {
             id: record.id,
             chain: chain.0,
+            currency,
             height: at.height.0,
             timestamp_ms: at.timestamp_ms,
             certified_height: at.certified_height.0,
@@ -264,6 +274,10 @@ pub struct HistoryPage {
     pub wallet: WalletId,
     /// The chain.
     pub chain: u32,
+    /// That chain's currency.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String, example = "CNY")]
+    pub currency: Currency,
     /// The highest certified height: entries up to it are certified.
     pub certified_height: u64,
     /// Newest first.

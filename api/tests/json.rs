@@ -10,7 +10,7 @@ use ledger::records::{
     ValidatorRecord, WalletOpening, WalletRecord, WalletStatus,
 };
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, BundleDigest, ChainId, Epoch, GenesisHash, Height, NodeIndex,
+    Amount, BatchDigest, BlockDigest, BundleDigest, ChainId, Currency, Epoch, GenesisHash, Height, NodeIndex,
     OperatorId, OutboxRoot, OutcomesRoot, PolicyHash, PublicKey, ResultHash, SecretKey, StateRoot,
     TimestampMs, TransactionHash, TransactionId, ValidatorIndex, View, WalletId,
 };
@@ -108,12 +108,12 @@ fn submission() {
 fn transactions() {
     let payment = Payment { payee: wallet(2).0, amount: Amount::from_fen(5) };
     let pay = transaction(Operation::Pay { payments: vec![payment] });
-    let view = TransactionView::new(&pay, GENESIS);
+    let view = TransactionView::new(&pay, GENESIS, Currency(*b"HKD"));
     let bytes = SubmitRequest::new(&pay).transaction;
     check(
         &view,
         json!({
-            "id": pay.id(GENESIS).to_string(), "chain": 0, "wallet": wallet(1).1, "lane": 1, "sequence": 9,
+            "id": pay.id(GENESIS).to_string(), "chain": 0, "currency": "HKD", "wallet": wallet(1).1, "lane": 1, "sequence": 9,
             "valid_until_ms": 1_000, "fee_max_fen": 3, "tip_fen": 0, "tip_operator": 2, "threshold": 1,
             "keys": [SecretKey::from_seed([7; 32]).public_key().to_string()], "signed_by": [0],
             "operation": { "kind": "pay", "payments": [{ "payee": wallet(2).1, "amount_fen": 5 }] }, "bytes": bytes,
@@ -239,6 +239,8 @@ fn transaction_status() {
             },
         }),
     );
+    let placed = TransactionStatus { currency: Some(Currency(*b"HKD")), ..rejected };
+    assert_eq!(serde_json::to_value(&placed).unwrap()["currency"], "HKD");
     assert!(TransactionState::Certified.is_terminal() && !TransactionState::Final.is_terminal());
 }
 
@@ -255,9 +257,9 @@ fn wallets() {
     };
     let at = WalletMoment { height: Height(9), timestamp_ms: 1_000, certified_height: Height(7) };
     check(
-        &WalletView::new(ChainId(0), at, &record, 2),
+        &WalletView::new((ChainId(0), Currency(*b"HKD")), at, &record, 2),
         json!({
-            "id": wallet(1).1, "chain": 0, "height": 9, "timestamp_ms": 1_000, "certified_height": 7, "balance_fen": 77,
+            "id": wallet(1).1, "chain": 0, "currency": "HKD", "height": 9, "timestamp_ms": 1_000, "certified_height": 7, "balance_fen": 77,
             "status": "moved", "moved_to": 4, "tier": "two", "operator": 3, "policy": TWO,
             "lanes": [
                 { "lane": 0, "highest": 2, "next": 3, "used": "00000000000000000000000000000003" },
@@ -277,6 +279,7 @@ fn wallets() {
     let page = HistoryPage {
         wallet: wallet(1).0,
         chain: 0,
+        currency: Currency(*b"HKD"),
         certified_height: 7,
         entries: vec![entry],
         next: Some(before),
@@ -284,7 +287,7 @@ fn wallets() {
     check(
         &page,
         json!({
-            "wallet": wallet(1).1, "chain": 0, "certified_height": 7, "next": "9.1.0",
+            "wallet": wallet(1).1, "chain": 0, "currency": "HKD", "certified_height": 7, "next": "9.1.0",
             "entries": [{
                 "cursor": "9.1.0", "height": 9, "timestamp_ms": 1_000, "transaction": TWO, "kind": "received",
                 "counterparty": wallet(2).1, "amount_fen": 5,
@@ -333,9 +336,9 @@ fn chains_and_blocks() {
     );
     let (block, result) = (block(), result());
     check(
-        &BlockView::new(&block, GENESIS, Some(ResultView::new(&result, GENESIS, true))),
+        &BlockView::new(&block, Currency(*b"HKD"), GENESIS, Some(ResultView::new(&result, GENESIS, true))),
         json!({
-            "chain": 0, "height": 9, "digest": block.header.digest(GENESIS).to_string(), "parent": ONE, "epoch": 0,
+            "chain": 0, "currency": "HKD", "height": 9, "digest": block.header.digest(GENESIS).to_string(), "parent": ONE, "epoch": 0,
             "view": 11, "proposer": 2, "timestamp_ms": 1_000, "weight": 500, "base_fee_fen": 0, "claimed_height": 7,
             "claimed_result": TWO, "batches": [ONE], "bundles": [TWO],
             "result": {

@@ -6,7 +6,7 @@ use ledger::proofs::FinalityFault;
 use ledger::records::Counter;
 use ledger::rules::{BatchFault, BlockFault, BundleFault, ExecutionFault};
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Currency, Epoch, Hash, Height, OutboxRoot,
+    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Currency, Epoch, Hash, Height, LockId, OutboxRoot,
     ResultHash, Slot, TransactionId, WalletId,
 };
 use storage::Table;
@@ -249,12 +249,18 @@ pub enum Place {
     /// A wallet.
     #[error("wallet {0}")]
     Wallet(WalletId),
-    /// A record that is no wallet.
+    /// A lock or an offer.
+    #[error("lock {0}")]
+    Lock(LockId),
+    /// A record without a name.
     #[error("the record in slot {0}")]
     Record(Slot),
     /// The index from a wallet to its slot.
     #[error("the index of wallet {0}")]
     Slot(WalletId),
+    /// The index from a lock or an offer to its slot.
+    #[error("the index of lock {0}")]
+    LockSlot(LockId),
     /// The state head.
     #[error("the state head")]
     Head,
@@ -268,7 +274,7 @@ pub enum Place {
 pub enum Value {
     /// Nothing there.
     Absent,
-    /// Money.
+    /// Money, in the currency of the chain; shown in fen, as it is stored.
     Money(Amount),
     /// A count, code or position.
     Number(u64),
@@ -284,7 +290,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => f.write_str("nothing"),
-            Self::Money(amount) => write!(f, "{amount} yuan"),
+            Self::Money(amount) => write!(f, "{} fen", amount.fen()),
             Self::Number(number) => write!(f, "{number}"),
             Self::Position(height, index) => write!(f, "height {height} index {index}"),
             Self::Hash(hash) => write!(f, "{hash}"),

@@ -36,19 +36,19 @@ impl<T: PartialEq> Track<T> {
 
 /// A bundle that was executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Arrival {
+pub struct Arrival {
     /// Where.
-    pub(crate) height: Height,
+    pub height: Height,
     /// The chain that sent its receipts.
-    pub(crate) source: ChainId,
+    pub source: ChainId,
     /// Number of its first receipt.
-    pub(crate) first: u64,
+    pub first: u64,
     /// How many receipts; at least one.
-    pub(crate) receipts: u64,
+    pub receipts: u64,
     /// The height of the source whose result proves it.
-    pub(crate) source_height: Height,
+    pub source_height: Height,
     /// The outbox root of that result.
-    pub(crate) outbox: OutboxRoot,
+    pub outbox: OutboxRoot,
 }
 
 /// A chain's side of what passes between chains.
@@ -63,8 +63,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Takes in the next height.
-    pub(crate) fn note(&mut self, result: &HeightResult, arrivals: Vec<Arrival>) {
+    /// Takes in the next height: its result, and the bundles that were executed there, in order.
+    pub fn note(&mut self, result: &HeightResult, arrivals: Vec<Arrival>) {
         let (height, supply) = (result.height, &result.supply);
         self.end = height;
         self.money.note(height, (supply.issued, supply.redeemed, supply.holdings));

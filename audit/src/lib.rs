@@ -21,7 +21,7 @@
 //! | `execute.rs` | the ledger again, the claims of blocks, and the last word on who may decide them |
 //! | `records.rs` | the replay's own records in memory |
 //! | `journal.rs` | what is kept of a replayed chain for the comparison across chains |
-//! | `across.rs` | [`compare_across`]: receipts and supply between chains |
+//! | `across.rs` | [`compare_across`], [`compare_journals`]: receipts and supply between chains |
 //! | `stored.rs` | rows of each height against the replay's |
 //! | `stored_state.rs` | at the end: records, indexes, head and counts |
 //! | `difference.rs` | [`Difference`]: the finding, its place, both values |
@@ -55,14 +55,14 @@ mod stored;
 mod stored_state;
 mod verify;
 
-pub use across::{Across, CurrencySupply, Pair, compare_across};
+pub use across::{Across, CurrencySupply, Pair, compare_across, compare_journals};
 pub use cores::THREADS_MAX;
 pub use database::DatabaseSource;
 pub use difference::{Difference, Finding, Place, Value};
 pub use error::AuditError;
 pub use execute::UNCLAIMED_RESULTS_MAX;
 pub use feed::{BLOCKS_TO_CERTIFICATE_MAX, FeedSource};
-pub use journal::Journal;
+pub use journal::{Arrival, Journal};
 pub use replay::{PAGES_WAITING, Replay};
 pub use report::{Progress, Report, StoredRows, Tally};
 pub use source::{AuditBlock, PAGE_BLOCKS_MAX, PAGE_BYTES, Source};

@@ -1,16 +1,16 @@
-//! The replay's own records: every wallet in memory, by slot. Nothing of what is audited gets in here.
+//! The replay's own records: every wallet, lock and offer in memory, by slot. Nothing of what is audited gets in here.
 
 use std::collections::BTreeMap;
 
-use ledger::records::{Record, WalletRecord};
+use ledger::records::Record;
 use ledger::state::{ReadFault, StateReader, StateWrites};
-use ledger::values::{Slot, WalletId};
+use ledger::values::{RecordId, Slot};
 
 /// Records by slot. Slots count from 0 without gaps.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Records {
     records: Vec<Record>,
-    slots: BTreeMap<WalletId, Slot>,
+    slots: BTreeMap<RecordId, Slot>,
 }
 
 impl Records {
@@ -33,22 +33,27 @@ impl Records {
         self.records.len() as u64
     }
 
-    pub(crate) fn slot(&self, wallet: &WalletId) -> Option<Slot> {
-        self.slots.get(wallet).copied()
+    pub(crate) fn slot(&self, id: RecordId) -> Option<Slot> {
+        self.slots.get(&id).copied()
+    }
+
+    /// Records that have a name: all but the fee pool and the suspense record.
+    pub(crate) fn named(&self) -> u64 {
+        self.slots.len() as u64
     }
 
     pub(crate) fn wallets(&self) -> u64 {
-        self.slots.len() as u64
+        self.records.iter().filter(|record| matches!(record, Record::Wallet(_))).count() as u64
     }
 }
 
 impl StateReader for Records {
-    fn wallets(&self, ids: &[WalletId]) -> Result<Vec<Option<(Slot, WalletRecord)>>, ReadFault> {
-        let read = |id: &WalletId| match self.slots.get(id) {
+    fn find(&self, ids: &[RecordId]) -> Result<Vec<Option<(Slot, Record)>>, ReadFault> {
+        let read = |id: &RecordId| match self.slots.get(id) {
             None => Ok(None),
             Some(slot) => match self.get(*slot) {
-                Some(Record::Wallet(wallet)) => Ok(Some((*slot, wallet.clone()))),
-                _ => Err(ReadFault::Wallet { wallet: *id }),
+                Some(record) if record.id() == Some(*id) => Ok(Some((*slot, record.clone()))),
+                _ => Err(ReadFault::Record { id: *id }),
             },
         };
         ids.iter().map(read).collect()

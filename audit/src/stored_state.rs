@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use ledger::records::{Record, WalletRecord};
 use ledger::state::StateHead;
-use ledger::values::{Canonical, ChainId, Hash, Height, Slot, WalletId};
+use ledger::values::{Canonical, ChainId, Hash, Height, LockId, RecordId, Slot, WalletId};
 use storage::{Reader, Table, key};
 
 use crate::difference::{Difference, Finding, Place, Value};
@@ -31,7 +31,7 @@ impl StoredState<'_> {
         self.compare_records()?;
         rows.records = self.records.len();
         self.compare_slots()?;
-        rows.slots = self.records.wallets();
+        rows.slots = self.records.named();
         self.compare_head()?;
         for table in COMPARED {
             // One row a height is all that the finalized order has.
@@ -77,15 +77,15 @@ impl StoredState<'_> {
         let mut seen = 0_u64;
         let found = self.visit(Table::Slots, |place, bytes| {
             seen = seen.saturating_add(1);
-            let wallet = WalletId(place.try_into().unwrap_or_default());
-            let (stored, computed) = (key::number(bytes), self.records.slot(&wallet).map(|slot| slot.0));
+            let id = RecordId(place.try_into().unwrap_or_default());
+            let (stored, computed) = (key::number(bytes), self.records.slot(id).map(|slot| slot.0));
             let value = |slot: Option<u64>| slot.map_or(Value::Absent, Value::Number);
             let is_same = stored.is_some() && stored == computed;
-            (!is_same).then(|| self.value(Place::Slot(wallet), "slot", value(stored), value(computed)))
+            (!is_same).then(|| self.value(self.slot_place(id), "slot", value(stored), value(computed)))
         })?;
         match found {
             Some(fault) => Err(fault),
-            None if seen != self.records.wallets() => Err(self.count_fault(Table::Slots, seen)),
+            None if seen != self.records.named() => Err(self.count_fault(Table::Slots, seen)),
             None => Ok(()),
         }
     }
@@ -130,6 +130,8 @@ impl StoredState<'_> {
             (Some(Record::Wallet(wallet)), _) | (None, Some(Record::Wallet(wallet))) => {
                 Place::Wallet(wallet.id)
             }
+            (Some(Record::Lock(lock)), _) | (None, Some(Record::Lock(lock))) => Place::Lock(lock.id),
+            (Some(Record::Offer(offer)), _) | (None, Some(Record::Offer(offer))) => Place::Lock(offer.id),
             _ => Place::Record(slot),
         };
         let (field, stored, computed) = match (&stored_record, own) {
@@ -145,6 +147,14 @@ impl StoredState<'_> {
             }
         };
         self.value(place, field, stored, computed)
+    }
+
+    /// The place of an index entry: unless it is a lock's or an offer's, it is taken for a wallet's.
+    fn slot_place(&self, id: RecordId) -> Place {
+        match self.records.slot(id).and_then(|slot| self.records.get(slot)) {
+            Some(Record::Lock(_) | Record::Offer(_)) => Place::LockSlot(LockId(id.0)),
+            _ => Place::Slot(WalletId(id.0)),
+        }
     }
 
     fn visit(
@@ -170,7 +180,7 @@ impl StoredState<'_> {
     }
 
     fn count_fault(&self, table: Table, stored: u64) -> AuditError {
-        let computed = if table == Table::Slots { self.records.wallets() } else { self.records.len() };
+        let computed = if table == Table::Slots { self.records.named() } else { self.records.len() };
         self.value(Place::Table(table), "rows", Value::Number(stored), Value::Number(computed))
     }
 

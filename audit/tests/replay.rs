@@ -128,9 +128,8 @@ fn a_rewritten_balance_is_named_with_height_wallet_and_both_values() {
     let Finding::Value { place, field, stored, computed } = found.finding else { panic!("{text}") };
     assert_eq!((place, field), (Place::Wallet(wallet), "balance"));
     assert_eq!((stored, computed), (Value::Money(after), Value::Money(before)));
-    for part in
-        [wallet.to_string(), before.to_string(), after.to_string(), format!("height {}", last(&forge))]
-    {
+    let fen = [before, after].map(|amount| format!("{} fen", amount.fen()));
+    for part in [wallet.to_string(), fen[0].clone(), fen[1].clone(), format!("height {}", last(&forge))] {
         assert!(text.contains(&part), "{text} lacks {part}");
     }
 }

@@ -18,8 +18,10 @@ use serde::Serialize;
 use storage::{Durability, Page, Reader, RocksOptions, RocksStore, Store, Table, WriteSet};
 use system::{Cluster, jiaozi_binary};
 
-use crate::open_loop::{Latency, OpenLoop, Signed, applied, drain, height};
-use crate::population::Population;
+use crate::fates::Fates;
+use crate::open_loop::{Latency, OpenLoop};
+use crate::population::{Population, Signed};
+use crate::standing::{Standing, drain, height};
 use crate::watch::watch;
 
 /// The bank that falls behind.
@@ -33,7 +35,7 @@ const NEAR_BLOCKS: u64 = 5;
 /// Rows read at a time while forging.
 const PAGE_ROWS: usize = 256;
 /// Longest wait for anything.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1_200);
 
 /// Options of `bench catch-up`.
 #[derive(Args)]
@@ -91,9 +93,9 @@ impl CatchUp {
             cluster.wait_ready(bank, LIMIT).await;
         }
         eprintln!("opening and funding {} wallets", self.wallets);
-        let population = Population::new(cluster.localnet.spec.hash(), self.wallets);
+        let mut population = Population::new(&cluster.localnet.spec, self.wallets);
         population.set_up(&cluster).await;
-        let payments = population.payments(self.payments_max(), 1);
+        let payments = population.payments(self.payments_max(), 1, 0);
         let (behind, rest) = payments.split_at(payments.len() / 2);
         cluster.kill(LATE);
         let stopped_at = height(&cluster, 0).await;
@@ -169,7 +171,7 @@ impl CatchUp {
             .map(|bank| tokio::spawn(watch(cluster.client(*bank), Arc::clone(&stop))))
             .collect();
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let first = height(cluster, 0).await + 1;
+        let from = Standing::of(cluster, 0).await;
         let started = Instant::now();
         let mut took = Duration::ZERO;
         let mut used = payments;
@@ -193,14 +195,14 @@ impl CatchUp {
                 used = &payments[..posted.saturating_sub(usize::try_from(self.rate / 10).unwrap())];
             }
         }
-        let last = drain(cluster, LIMIT).await;
+        let to = drain(cluster, LIMIT).await;
         stop.store(true, Ordering::Relaxed);
         let mut seen = BTreeMap::new();
         for (bank, watcher) in SERVING.iter().zip(watchers) {
             seen.insert(*bank, watcher.await.unwrap());
         }
-        let applied_at = applied(cluster, first, last).await;
-        let judged = OpenLoop { payments: used, ..open_loop }.judge(started, &seen, &applied_at);
+        let fates = Fates::read(cluster, &from, &to, used).await;
+        let judged = OpenLoop { payments: used, ..open_loop }.judge(started, &seen, &fates);
         (judged.to_certified, used.len() as u64 - judged.applied, took)
     }
 }

@@ -1,90 +1,134 @@
-//! `bench load`: what a network of banks on this machine carries.
+//! `bench load`: what a network of banks on this machine carries, on one chain or on several.
 //!
 //! Open loop: every payment has a scheduled moment, and its latency counts from there, whether the network keeps up or
-//! not. Payments are signed before the clock starts, one payee and one signature each, payer and payee uniform over all
-//! wallets. They are posted in bulk to all banks in turn; final and certified are looked for at the bank after the one
-//! that was posted to. Refused and late payments count as misses. Applied is read from the ledger's outcomes.
+//! not. Payments are signed before the clock starts, one payee and one signature each, the payer uniform over all wallets, the
+//! payee over those of its chain or, for the share of `--cross`, of the other chains. They are posted in bulk to all banks in turn;
+//! final and certified are looked for at the bank after the one that was posted to. Refused and late payments count as misses.
+//! What was applied and credited is read from the ledger's outcomes.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use genesis::dev::LocalnetPlan;
 use ledger::records::ChainParams;
+use ledger::values::{ChainId, Currency};
 use serde::Serialize;
 use system::{Cluster, jiaozi_binary};
 
-use crate::open_loop::{Latency, OpenLoop, Signed, applied, drain, height};
-use crate::population::Population;
+use crate::open_loop::{Cross, Ended, Judged, Latency, OpenLoop};
+use crate::population::{Population, Signed};
 use crate::usage;
-use crate::watch::watch;
 
 /// How long stragglers may take after the last payment was due.
 const DRAIN_SECONDS: u64 = 20;
+/// Most chains: a node hosts at most nine.
+const CHAINS_MAX: u16 = 9;
 
 /// Options of `bench load`.
-#[derive(Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Load {
-    /// Payments offered each second.
+    /// Payments offered each second, on all chains together.
     #[arg(long, default_value_t = 8_000)]
-    rate: u64,
+    pub(crate) rate: u64,
     /// Length of the measurement.
     #[arg(long, default_value_t = 60)]
-    seconds: u64,
+    pub(crate) seconds: u64,
     /// Wallets, all of which pay and are paid.
     #[arg(long, default_value_t = 100_000)]
-    wallets: usize,
-    /// Banks, one process each.
+    pub(crate) wallets: usize,
+    /// Banks, one process each, which runs all chains.
     #[arg(long, default_value_t = 4)]
-    banks: usize,
-    /// Least time between blocks. Here all banks share the cores of one machine, so blocks come at half the pace of a
-    /// network whose banks have their own (PROTOCOL rule 19).
+    pub(crate) banks: usize,
+    /// Chains: shards of one currency.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(CHAINS_MAX)))]
+    pub(crate) chains: u16,
+    /// Of 100 payments, how many go to a wallet on another chain.
+    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(0..=100))]
+    pub(crate) cross: u64,
+    /// Least time between the blocks of a chain. Here all banks share the cores of one machine, so blocks come at half the pace of
+    /// a network whose banks have their own (PROTOCOL rule 19).
     #[arg(long, default_value_t = 100)]
-    pace_ms: u64,
+    pub(crate) pace_ms: u64,
     /// Folder for the network's files; a temporary one by default.
     #[arg(long)]
-    directory: Option<std::path::PathBuf>,
+    pub(crate) directory: Option<std::path::PathBuf>,
+    /// Measure the load only: neither the idle network before, nor a start after SIGKILL.
+    #[arg(long)]
+    pub(crate) brief: bool,
 }
 
-#[derive(Serialize)]
-struct Answer {
-    banks: usize,
+/// What was measured.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Answer {
+    pub(crate) banks: usize,
+    pub(crate) chains: u16,
+    pub(crate) cross_percent: u64,
     wallets: usize,
     seconds: u64,
     offered: u64,
-    offered_per_second: u64,
-    pace_ms: u64,
+    pub(crate) offered_per_second: u64,
+    pub(crate) pace_ms: u64,
     accepted: u64,
+    pub(crate) applied: u64,
+    pub(crate) missed: u64,
+    pub(crate) applied_per_second: f64,
+    pub(crate) to_final: Latency,
+    pub(crate) to_certified: Latency,
+    pub(crate) cpu_us_per_payment: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_cores_idle_before: Option<f64>,
+    pub(crate) rss_bytes_max: u64,
+    pub(crate) disk_bytes_per_payment_and_node: f64,
+    /// Of all chains, empty ones included.
+    blocks: u64,
+    pub(crate) blocks_per_second: f64,
+    by_chain: Vec<OfChain>,
+    /// Payments to other chains; missing where none was offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cross: Option<Cross>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds_to_ready_after_a_kill: Option<f64>,
+}
+
+/// A chain's part.
+#[derive(Debug, Clone, Serialize)]
+struct OfChain {
+    chain: u32,
     applied: u64,
-    missed: u64,
     applied_per_second: f64,
-    to_final: Latency,
-    to_certified: Latency,
-    cpu_us_per_payment: f64,
-    cpu_cores_idle_before: f64,
+    blocks: u64,
+    blocks_per_second: f64,
+}
+
+/// What all nodes used.
+#[derive(Debug, Clone, Copy, Default)]
+struct Used {
+    cpu_us: u64,
     rss_bytes_max: u64,
-    disk_bytes_per_payment_and_node: f64,
-    blocks: usize,
-    seconds_to_ready_after_a_kill: f64,
+    disk_bytes: u64,
 }
 
 impl Load {
     pub(crate) async fn run(self) {
+        println!("{}", serde_json::to_string_pretty(&self.measured().await).unwrap());
+    }
+
+    /// Runs a network and measures it.
+    pub(crate) async fn measured(&self) -> Answer {
         let temporary = tempfile::tempdir().unwrap();
         let directory = self.directory.clone().unwrap_or_else(|| temporary.path().to_owned());
-        let params = ChainParams { block_pace_ms: self.pace_ms, ..ChainParams::default() };
-        let mut cluster = Cluster::create_with(&directory, self.banks, params);
         let jiaozi = jiaozi_binary();
+        let mut cluster = self.cluster(&directory);
         for bank in 0..self.banks {
             cluster.spawn(bank, &jiaozi);
         }
         for bank in 0..self.banks {
             cluster.wait_ready(bank, Duration::from_secs(60)).await;
         }
-        let idle = self.idle_cores(&cluster).await;
+        let idle = if self.brief { None } else { Some(self.idle_cores(&cluster).await) };
         eprintln!("opening and funding {} wallets", self.wallets);
-        let population = Population::new(cluster.localnet.spec.hash(), self.wallets);
+        let mut population = Population::new(&cluster.localnet.spec, self.wallets);
         let started = Instant::now();
         population.set_up(&cluster).await;
         eprintln!(
@@ -92,81 +136,94 @@ impl Load {
             started.elapsed().as_secs_f64(),
             self.rate * self.seconds
         );
-        let payments = population.payments(usize::try_from(self.rate * self.seconds).unwrap(), 1);
+        let count = usize::try_from(self.rate * self.seconds).unwrap();
+        let payments = population.payments(count, 1, self.cross);
         eprintln!("posting");
-        let mut answer = self.measure(&cluster, &payments, idle).await;
-        cluster.kill(0);
-        let killed = Instant::now();
-        cluster.spawn(0, &jiaozi);
-        cluster.wait_ready(0, Duration::from_secs(120)).await;
-        answer.seconds_to_ready_after_a_kill = killed.elapsed().as_secs_f64();
-        println!("{}", serde_json::to_string_pretty(&answer).unwrap());
+        let mut answer = self.measure(&cluster, &payments).await;
+        answer.cpu_cores_idle_before = idle;
+        if !self.brief {
+            cluster.kill(0);
+            let killed = Instant::now();
+            cluster.spawn(0, &jiaozi);
+            cluster.wait_ready(0, Duration::from_secs(120)).await;
+            answer.seconds_to_ready_after_a_kill = Some(killed.elapsed().as_secs_f64());
+        }
         cluster.stop_all().await;
+        answer
+    }
+
+    fn cluster(&self, directory: &Path) -> Cluster {
+        let params = ChainParams { block_pace_ms: self.pace_ms, ..ChainParams::default() };
+        let chains = (0..self.chains).map(|shard| (Currency(*b"CNY"), shard)).collect();
+        let plan = LocalnetPlan { params, chains, ..LocalnetPlan::new(self.banks) };
+        Cluster::create_of(directory, plan, |_| (0..u32::from(self.chains)).collect())
     }
 
     /// Cores that the idle network uses.
     async fn idle_cores(&self, cluster: &Cluster) -> f64 {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let (before, started) = (self.cpu_us(cluster), Instant::now());
+        let (before, started) = (self.used(cluster).cpu_us, Instant::now());
         tokio::time::sleep(Duration::from_secs(5)).await;
-        (self.cpu_us(cluster) - before) as f64 / started.elapsed().as_micros() as f64
+        (self.used(cluster).cpu_us - before) as f64 / started.elapsed().as_micros() as f64
     }
 
-    fn processes(&self, cluster: &Cluster) -> Vec<u32> {
-        (0..self.banks).filter_map(|bank| cluster.process_id(bank)).collect()
-    }
-
-    fn cpu_us(&self, cluster: &Cluster) -> u64 {
-        self.processes(cluster).into_iter().map(|process| usage::read(process).cpu_us).sum()
-    }
-
-    fn disk(&self, cluster: &Cluster) -> u64 {
-        (0..self.banks).map(|bank| usage::disk_bytes(&cluster.data_directory(bank))).sum()
-    }
-
-    async fn measure(&self, cluster: &Cluster, payments: &[Signed], idle: f64) -> Answer {
-        let stop = Arc::new(AtomicBool::new(false));
-        let banks: Vec<usize> = (0..self.banks).collect();
-        let watchers: Vec<_> =
-            banks.iter().map(|bank| tokio::spawn(watch(cluster.client(*bank), Arc::clone(&stop)))).collect();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let first_height = height(cluster, 0).await + 1;
-        let (cpu_before, disk_before) = (self.cpu_us(cluster), self.disk(cluster));
-        let start = Instant::now();
-        let open_loop = OpenLoop { cluster, banks: &banks, rate: self.rate, payments };
-        let accepted = open_loop.post(start).await;
-        let last_height = drain(cluster, Duration::from_secs(DRAIN_SECONDS)).await;
-        let cpu = self.cpu_us(cluster) - cpu_before;
-        let rss = self.processes(cluster).into_iter().map(|process| usage::read(process).rss_bytes).max();
-        let disk = self.disk(cluster).saturating_sub(disk_before);
-        stop.store(true, Ordering::Relaxed);
-        let mut seen = BTreeMap::new();
-        for (bank, watcher) in banks.iter().zip(watchers) {
-            seen.insert(*bank, watcher.await.unwrap());
+    fn used(&self, cluster: &Cluster) -> Used {
+        let mut used = Used::default();
+        for bank in 0..self.banks {
+            let process = cluster.process_id(bank).map(usage::read).unwrap_or_default();
+            used.cpu_us += process.cpu_us;
+            used.rss_bytes_max = used.rss_bytes_max.max(process.rss_bytes);
+            used.disk_bytes += usage::disk_bytes(&cluster.data_directory(bank));
         }
-        let applied_at = applied(cluster, first_height, last_height).await;
-        let result = open_loop.judge(start, &seen, &applied_at);
-        let blocks: std::collections::BTreeSet<_> = applied_at.values().collect();
+        used
+    }
+
+    async fn measure(&self, cluster: &Cluster, payments: &[Signed]) -> Answer {
+        let banks: Vec<usize> = (0..self.banks).collect();
+        let open_loop = OpenLoop { cluster, banks: &banks, rate: self.rate, payments };
+        let before = self.used(cluster);
+        let mut after = Used::default();
+        let limit = Duration::from_secs(DRAIN_SECONDS);
+        let (ended, result) = open_loop.run(limit, || after = self.used(cluster)).await;
         let offered = payments.len() as u64;
+        let per_payment = |used: u64| used as f64 / result.applied.max(1) as f64;
+        let by_chain = self.by_chain(&ended, &result);
         Answer {
             banks: self.banks,
+            chains: self.chains,
+            cross_percent: self.cross,
             wallets: self.wallets,
             seconds: self.seconds,
             offered,
             offered_per_second: self.rate,
             pace_ms: self.pace_ms,
-            accepted,
+            accepted: ended.accepted,
             applied: result.applied,
             missed: offered - result.applied,
             applied_per_second: result.applied_per_second,
             to_final: result.to_final,
             to_certified: result.to_certified,
-            cpu_us_per_payment: cpu as f64 / result.applied.max(1) as f64,
-            cpu_cores_idle_before: idle,
-            rss_bytes_max: rss.unwrap_or(0),
-            disk_bytes_per_payment_and_node: disk as f64 / result.applied.max(1) as f64 / self.banks as f64,
-            blocks: blocks.len(),
-            seconds_to_ready_after_a_kill: 0.0,
+            cpu_us_per_payment: per_payment(after.cpu_us - before.cpu_us),
+            cpu_cores_idle_before: None,
+            rss_bytes_max: after.rss_bytes_max,
+            disk_bytes_per_payment_and_node: per_payment(after.disk_bytes.saturating_sub(before.disk_bytes))
+                / self.banks as f64,
+            blocks: by_chain.iter().map(|chain| chain.blocks).sum(),
+            blocks_per_second: by_chain.iter().map(|chain| chain.blocks_per_second).sum(),
+            by_chain,
+            cross: result.cross,
+            seconds_to_ready_after_a_kill: None,
         }
+    }
+
+    fn by_chain(&self, ended: &Ended, result: &Judged) -> Vec<OfChain> {
+        let of_chain = |chain: u32| {
+            let applied = result.by_chain.get(&chain).copied().unwrap_or(0);
+            let share = applied as f64 / result.applied.max(1) as f64;
+            let (blocks, blocks_per_second) = ended.blocks(ChainId(chain));
+            let applied_per_second = share * result.applied_per_second;
+            OfChain { chain, applied, applied_per_second, blocks, blocks_per_second }
+        };
+        (0..u32::from(self.chains)).map(of_chain).collect()
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! | file | what it says |
 //! | --- | --- |
-//! | `demo.rs` | the demonstration: 20,000 payments, a crash, a replay, two forgeries |
+//! | `demo.rs` | the demonstration: 20,000 payments on three chains, a crash, a refund, a replay |
+//! | `forgeries.rs` | its forged databases, which the auditor must refuse |
 //! | `load.rs` | the load: what a network carries, and what it costs |
 //! | `catch_up.rs` | a bank far behind, a source that lies, and what the others feel of it |
-//! | `open_loop.rs` | payments at a steady rate; latency to final and to certified |
+//! | `fates.rs` | what became of payments, read from the outcomes |
+//! | `standing.rs` | where the chains stand; waiting until nothing is under way |
+//! | `open_loop.rs` | payments at a steady rate; latency to final, to certified and, across chains, to credited |
 //! | `population.rs` | wallets: keys, opening, funding, pre-signed payments |
 //! | `watch.rs` | when each height was seen final and certified at each bank |
 //! | `usage.rs` | processor, memory and disk of the nodes |
@@ -14,9 +17,12 @@
 
 mod catch_up;
 mod demo;
+mod fates;
+mod forgeries;
 mod load;
 mod open_loop;
 mod population;
+mod standing;
 mod usage;
 mod watch;
 
@@ -32,7 +38,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The main job on real input, with a crash, a replay and two forgeries.
+    /// The main job on real input, on three chains, with a crash, a refund, a replay and two forgeries.
     Demo(demo::Demo),
     /// A bank ten thousand blocks behind catches up, with one source that lies; prints one JSON object.
     CatchUp(catch_up::CatchUp),

@@ -2,22 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::bulk::encode_body;
 use hdrhistogram::Histogram;
-use ledger::values::{ChainId, Height, TransactionId};
+use ledger::values::ChainId;
 use serde::Serialize;
 use system::Cluster;
 
-use crate::watch::Seen;
+use crate::fates::Fates;
+use crate::population::Signed;
+use crate::standing::{Standing, drain};
+use crate::watch::{Seen, watch};
 
 /// Interval at which payments that are due are posted.
 const TICK_MS: u64 = 20;
-
-/// A payment, signed and encoded.
-pub(crate) type Signed = (Vec<u8>, TransactionId);
+/// How long the watchers have been asking before the first payment is due.
+const WATCH_BEFORE: Duration = Duration::from_millis(300);
 
 /// Payments on their way to some banks at a steady rate.
 pub(crate) struct OpenLoop<'a> {
@@ -29,7 +31,7 @@ pub(crate) struct OpenLoop<'a> {
 }
 
 /// Quantiles of latencies.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Latency {
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -37,14 +39,62 @@ pub(crate) struct Latency {
 }
 
 /// What became of the payments of an open loop.
-pub(crate) struct Result {
+#[derive(Debug, Clone)]
+pub(crate) struct Judged {
     pub(crate) applied: u64,
     pub(crate) applied_per_second: f64,
     pub(crate) to_final: Latency,
     pub(crate) to_certified: Latency,
+    /// Applied payments by the payer's chain.
+    pub(crate) by_chain: BTreeMap<u32, u64>,
+    /// Those to other chains; none if none was offered.
+    pub(crate) cross: Option<Cross>,
+}
+
+/// What became of payments to other chains.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Cross {
+    pub(crate) offered: u64,
+    pub(crate) debited: u64,
+    pub(crate) credited: u64,
+    /// From the scheduled moment until another bank shows the credit's height as certified.
+    pub(crate) to_credited: Latency,
+}
+
+/// An open loop that ended.
+pub(crate) struct Ended {
+    pub(crate) accepted: u64,
+    /// Where the chains stood before and after.
+    pub(crate) from: Standing,
+    pub(crate) to: Standing,
 }
 
 impl OpenLoop<'_> {
+    /// Posts all, waits until nothing is under way or `limit` has passed since the last was due, and reads what became of them.
+    /// `at_end` is called when the load is over, before anything is read.
+    pub(crate) async fn run(&self, limit: Duration, at_end: impl FnOnce()) -> (Ended, Judged) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let watchers: Vec<_> = self
+            .banks
+            .iter()
+            .map(|bank| tokio::spawn(watch(self.cluster.client(*bank), Arc::clone(&stop))))
+            .collect();
+        tokio::time::sleep(WATCH_BEFORE).await;
+        let from = Standing::of(self.cluster, self.banks[0]).await;
+        let start = Instant::now();
+        let accepted = self.post(start).await;
+        let to = drain(self.cluster, limit).await;
+        at_end();
+        stop.store(true, Ordering::Relaxed);
+        let mut seen = BTreeMap::new();
+        for (bank, watcher) in self.banks.iter().zip(watchers) {
+            seen.insert(*bank, watcher.await.unwrap());
+        }
+        let fates = Fates::read(self.cluster, &from, &to, self.payments).await;
+        let result = self.judge(start, &seen, &fates);
+        (Ended { accepted, from, to }, result)
+    }
+
     /// Posts every payment at its moment after `start`; answers how many were accepted.
     pub(crate) async fn post(&self, start: Instant) -> u64 {
         let accepted = Arc::new(AtomicU64::new(0));
@@ -60,7 +110,7 @@ impl OpenLoop<'_> {
             for (turn, client) in clients.iter().enumerate() {
                 let share: Vec<&[u8]> = (posted..due)
                     .filter(|index| index % clients.len() == turn)
-                    .map(|index| self.payments[index].0.as_slice())
+                    .map(|index| self.payments[index].bytes.as_slice())
                     .collect();
                 if share.is_empty() {
                     continue;
@@ -84,78 +134,57 @@ impl OpenLoop<'_> {
         accepted.load(Ordering::Relaxed)
     }
 
-    /// Latencies from each payment's moment until the bank after the one it was posted to showed its height. `seen` is by
-    /// bank, `applied_at` has the height of every applied payment.
-    pub(crate) fn judge(
-        &self,
-        start: Instant,
-        seen: &BTreeMap<usize, Seen>,
-        applied_at: &BTreeMap<TransactionId, u64>,
-    ) -> Result {
+    /// Latencies from each payment's moment until the bank after the one it was posted to showed its height, and, where the payee
+    /// is on another chain, that of the credit. `seen` is by bank.
+    pub(crate) fn judge(&self, start: Instant, seen: &BTreeMap<usize, Seen>, fates: &Fates) -> Judged {
         let mut to_final = Histogram::<u64>::new(3).unwrap();
         let mut to_certified = Histogram::<u64>::new(3).unwrap();
-        let mut applied = 0_u64;
+        let mut to_credited = Histogram::<u64>::new(3).unwrap();
+        let mut by_chain = BTreeMap::<u32, u64>::new();
         let mut last = start;
-        for (index, (_, id)) in self.payments.iter().enumerate() {
-            let Some(height) = applied_at.get(id) else { continue };
-            applied += 1;
+        for (index, payment) in self.payments.iter().enumerate() {
+            let Some(fate) = fates.get(&payment.id) else { continue };
+            *by_chain.entry(payment.chain.0).or_default() += 1;
             let scheduled = start + Duration::from_micros(index as u64 * 1_000_000 / self.rate);
             let other = &seen[&self.banks[(index + 1) % self.banks.len()]];
-            if let Some(moment) = other.is_final.get(height) {
-                to_final.record(moment.saturating_duration_since(scheduled).as_micros() as u64).unwrap();
-                last = last.max(*moment);
+            let since = |moment: Instant| moment.saturating_duration_since(scheduled).as_micros() as u64;
+            if let Some(moment) = other.is_final(fate.applied) {
+                to_final.record(since(moment)).unwrap();
+                last = last.max(moment);
             }
-            if let Some(moment) = other.certified.get(height) {
-                to_certified.record(moment.saturating_duration_since(scheduled).as_micros() as u64).unwrap();
+            if let Some(moment) = other.certified(fate.applied) {
+                to_certified.record(since(moment)).unwrap();
+            }
+            if let Some(moment) = fate.credited.and_then(|place| other.certified(place)) {
+                to_credited.record(since(moment)).unwrap();
             }
         }
-        Result {
-            applied,
-            applied_per_second: applied as f64 / last.duration_since(start).as_secs_f64().max(0.001),
+        let count = fates.count(self.payments);
+        let offered = self.payments.iter().filter(|payment| payment.is_cross()).count() as u64;
+        let cross = Cross {
+            offered,
+            debited: count.debited,
+            credited: count.credited,
+            to_credited: latency(&to_credited),
+        };
+        Judged {
+            applied: count.applied,
+            applied_per_second: count.applied as f64 / last.duration_since(start).as_secs_f64().max(0.001),
             to_final: latency(&to_final),
             to_certified: latency(&to_certified),
+            by_chain,
+            cross: Some(cross).filter(|cross| cross.offered > 0),
         }
     }
 }
 
-/// Height of every applied payment, from the ledger of a bank.
-pub(crate) async fn applied(cluster: &Cluster, first: u64, last: u64) -> BTreeMap<TransactionId, u64> {
-    let client = cluster.client(0);
-    let mut applied = BTreeMap::new();
-    for height in first..=last {
-        let outcomes = client.outcomes(ChainId(0), Height(height)).await.unwrap();
-        applied.extend(
-            outcomes.iter().filter(|outcome| outcome.is_applied()).map(|outcome| (outcome.id, height)),
-        );
+impl Ended {
+    /// Blocks of a chain, empty ones included, and how many that were each second.
+    pub(crate) fn blocks(&self, chain: ChainId) -> (u64, f64) {
+        let blocks = self.to.height(chain).saturating_sub(self.from.height(chain));
+        let seconds = self.to.at.duration_since(self.from.at).as_secs_f64();
+        (blocks, blocks as f64 / seconds.max(0.001))
     }
-    applied
-}
-
-/// The executed height of a bank; 0 while it does not answer.
-pub(crate) async fn height(cluster: &Cluster, bank: usize) -> u64 {
-    let Ok(view) = cluster.client(bank).chains().await else { return 0 };
-    view.chains.first().and_then(|chain| chain.progress.as_ref()).map_or(0, |progress| progress.height)
-}
-
-/// Waits until a block is empty and no bank's pool holds anything, or the time is over; answers the height.
-pub(crate) async fn drain(cluster: &Cluster, limit: Duration) -> u64 {
-    let client = cluster.client(0);
-    let end = Instant::now() + limit;
-    let mut newest = height(cluster, 0).await;
-    while Instant::now() < end {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        newest = height(cluster, 0).await;
-        let outcomes = client.outcomes(ChainId(0), Height(newest)).await;
-        let pooled = client.chains().await.map_or(1, |view| {
-            let progress = view.chains.first().and_then(|chain| chain.progress.as_ref());
-            progress.map_or(1, |progress| progress.pooled_transactions)
-        });
-        if outcomes.is_ok_and(|outcomes| outcomes.is_empty()) && pooled == 0 {
-            tokio::time::sleep(Duration::from_millis(1_000)).await;
-            return height(cluster, 0).await;
-        }
-    }
-    newest
 }
 
 fn latency(histogram: &Histogram<u64>) -> Latency {

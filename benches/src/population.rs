@@ -1,37 +1,84 @@
-//! Wallets for a load: one key each, opened by the banks, funded by them, with payments signed before the clock starts.
+//! Wallets for a load: one key each, spread evenly over all chains, opened by the banks, funded by them, with payments signed
+//! before the clock starts.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
+use api::Client;
 use ledger::records::transaction::network_tag;
 use ledger::records::wallet::{NONCE_WINDOW, Tier};
 use ledger::records::{
-    FeeBid, Nonce, Operation, Payment, Policy, Transaction, TransactionContent, WalletOpening,
+    FeeBid, GenesisSpec, Nonce, Operation, Payment, Policy, Transaction, TransactionContent, WalletOpening,
 };
 use ledger::values::{
-    Amount, Canonical, ChainId, Currency, GenesisHash, Hasher, SecretKey, TimestampMs, WalletId,
+    Amount, Canonical, ChainId, Currency, GenesisHash, Hasher, SecretKey, TimestampMs, TransactionId,
+    WalletId,
 };
 use rayon::prelude::*;
 use system::{Cluster, Payer};
+use tokio::task::JoinSet;
 
 /// Wallets or payees of one set-up transaction.
 const GROUP: usize = 64;
 /// Lanes that set-up uses of an operator's wallet.
 const LANES: u64 = 16;
+/// Transactions that one bank has on their way on one chain during set-up.
+const WAVE: usize = 128;
+const _: () = assert!(WAVE as u64 <= LANES * NONCE_WINDOW / 2);
 /// What each wallet starts with.
 const START_FEN: u64 = 1_000_000;
+/// Longest wait for a set-up transaction.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+
+/// A payment, signed and encoded.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) id: TransactionId,
+    /// The payer's chain.
+    pub(crate) chain: ChainId,
+    /// The payee's chain.
+    pub(crate) destination: ChainId,
+}
+
+impl Signed {
+    /// Whether the payee is at home on another chain.
+    pub(crate) fn is_cross(&self) -> bool {
+        self.chain != self.destination
+    }
+}
+
+/// A chain of the network.
+struct Place {
+    chain: ChainId,
+    currency: Currency,
+    shard: u16,
+    shards: NonZeroU16,
+    /// Its wallets, by index.
+    wallets: Vec<usize>,
+    /// Positions of the other chains of its currency.
+    siblings: Vec<usize>,
+}
+
+struct Wallet {
+    id: WalletId,
+    key: SecretKey,
+    salt: [u8; 16],
+    /// Position of its chain.
+    place: usize,
+    /// Payments that it has signed.
+    sequence: u64,
+}
 
 /// All wallets of a load.
 pub(crate) struct Population {
     genesis: GenesisHash,
-    pub(crate) wallets: Vec<(WalletId, SecretKey)>,
+    places: Vec<Place>,
+    wallets: Vec<Wallet>,
 }
 
 fn key(index: usize) -> SecretKey {
     SecretKey::from_seed(Hasher::new("jiaozi/bench-wallet").number(index as u64).finish().0)
-}
-
-fn salt(index: usize) -> [u8; 16] {
-    (index as u128).to_le_bytes()
 }
 
 pub(crate) fn now_ms() -> u64 {
@@ -39,147 +86,214 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap()
 }
 
-fn sign(
+/// Who signs, and where.
+struct Signer<'a> {
     genesis: GenesisHash,
+    chain: ChainId,
     wallet: WalletId,
-    key: &SecretKey,
-    nonce: Nonce,
-    operation: Operation,
-) -> Transaction {
-    let content = TransactionContent {
-        network: network_tag(genesis),
-        chain: ChainId(0),
-        wallet,
-        nonce,
-        valid_until: TimestampMs(now_ms() + 3_000_000),
-        fee: FeeBid::default(),
-        policy: Policy::single(key.public_key()),
-        operation,
-    };
-    content.signed_by(genesis, key)
+    key: &'a SecretKey,
+}
+
+impl Signer<'_> {
+    fn sign(&self, nonce: Nonce, operation: Operation) -> Transaction {
+        let content = TransactionContent {
+            network: network_tag(self.genesis),
+            chain: self.chain,
+            wallet: self.wallet,
+            nonce,
+            valid_until: TimestampMs(now_ms() + 3_000_000),
+            fee: FeeBid::default(),
+            policy: Policy::single(self.key.public_key()),
+            operation,
+        };
+        content.signed_by(self.genesis, self.key)
+    }
+}
+
+impl Place {
+    /// A wallet of `policy` that is at home here; `number` tells wallets of one policy apart.
+    fn home(&self, genesis: GenesisHash, policy: &Policy, number: u64) -> (WalletId, [u8; 16]) {
+        let id = |salt: &[u8; 16]| WalletId::derive(genesis, self.currency, policy.hash(), salt);
+        let salts = (0_u128..).map(|attempt| ((attempt << 64) | u128::from(number)).to_le_bytes());
+        let mut fitting = salts.filter(|salt| id(salt).shard(self.shards) == self.shard);
+        let salt = fitting.next().unwrap();
+        (id(&salt), salt)
+    }
+}
+
+fn places(spec: &GenesisSpec) -> Vec<Place> {
+    let mut places = Vec::with_capacity(spec.chains.len());
+    for own in &spec.chains {
+        let mut siblings = Vec::new();
+        for (position, other) in spec.chains.iter().enumerate() {
+            if other.currency == own.currency && other.chain != own.chain {
+                siblings.push(position);
+            }
+        }
+        let shards = NonZeroU16::new(u16::try_from(siblings.len() + 1).unwrap()).unwrap();
+        let (chain, currency, shard) = (own.chain, own.currency, own.shard);
+        places.push(Place { chain, currency, shard, shards, wallets: Vec::new(), siblings });
+    }
+    places
 }
 
 impl Population {
-    pub(crate) fn new(genesis: GenesisHash, count: usize) -> Self {
-        let wallet = |index| {
-            let key = key(index);
-            let policy = Policy::single(key.public_key()).hash();
-            (WalletId::derive(genesis, Currency(*b"CNY"), policy, &salt(index)), key)
+    /// `count` wallets, the first at home on the first chain, the next on the next, and so on in turn.
+    pub(crate) fn new(spec: &GenesisSpec, count: usize) -> Self {
+        let (genesis, mut places) = (spec.hash(), places(spec));
+        let wallet = |index: usize| {
+            let (place, key) = (index % places.len(), key(index));
+            let (id, salt) = places[place].home(genesis, &Policy::single(key.public_key()), index as u64);
+            Wallet { id, key, salt, place, sequence: 0 }
         };
-        Self { genesis, wallets: (0..count).into_par_iter().map(wallet).collect() }
+        let wallets: Vec<Wallet> = (0..count).into_par_iter().map(wallet).collect();
+        for (index, wallet) in wallets.iter().enumerate() {
+            places[wallet.place].wallets.push(index);
+        }
+        Self { genesis, places, wallets }
     }
 
-    /// Issues money, opens every wallet and funds it; each bank does its share.
+    /// Issues money, opens every wallet and funds it; each bank does its share, on all chains at the same time.
     pub(crate) async fn set_up(&self, cluster: &Cluster) {
         let localnet = &cluster.localnet;
-        let central = Payer::operator(localnet, localnet.central_bank.id, &localnet.central_bank.wallet_key);
-        let banks: Vec<Payer> = localnet
-            .banks
-            .iter()
-            .map(|bank| Payer::operator(localnet, bank.operator.id, &bank.operator.wallet_key))
-            .collect();
-        let total = Amount::from_fen(START_FEN * self.wallets.len() as u64);
-        let issues = banks.iter().zip(1..).map(|(bank, sequence)| {
-            let nonce = Nonce { lane: 0, sequence };
-            sign(
-                self.genesis,
-                central.wallet,
-                &central.key,
-                nonce,
-                Operation::Issue { to: bank.wallet, amount: total },
-            )
-        });
-        settle(cluster, 0, issues.collect()).await;
-        let groups: Vec<(usize, Vec<usize>)> = (0..self.wallets.len())
-            .collect::<Vec<_>>()
-            .chunks(GROUP)
-            .map(<[usize]>::to_vec)
-            .enumerate()
-            .collect();
+        let banks = localnet.banks.len();
+        let mut issues = JoinSet::new();
+        for place in &self.places {
+            let central = &localnet.central_bank;
+            let central = Payer::operator_in(place.currency, localnet, central.id, &central.wallet_key);
+            let total = Amount::from_fen(START_FEN * place.wallets.len() as u64);
+            let issue = |(bank, sequence): (usize, u64)| {
+                let to = self.bank(cluster, place, bank).wallet;
+                let operation = Operation::Issue { to, amount: total };
+                self.signer(place, &central).sign(Nonce { lane: 0, sequence }, operation)
+            };
+            let signed: Vec<Transaction> = (0..banks).zip(1..).map(issue).collect();
+            issues.spawn(settle(cluster.client(0), self.genesis, signed));
+        }
+        issues.join_all().await;
         let open = |indexes: &[usize]| Operation::OpenWallets {
-            wallets: indexes
-                .iter()
-                .map(|index| WalletOpening {
-                    policy: Policy::single(self.wallets[*index].1.public_key()).hash(),
-                    salt: salt(*index),
-                    tier: Tier::One,
-                })
-                .collect(),
+            wallets: indexes.iter().map(|index| self.wallets[*index].opening()).collect(),
         };
         let fund = |indexes: &[usize]| Operation::Pay {
             payments: indexes
                 .iter()
-                .map(|index| Payment { payee: self.wallets[*index].0, amount: Amount::from_fen(START_FEN) })
+                .map(|index| Payment { payee: self.wallets[*index].id, amount: Amount::from_fen(START_FEN) })
                 .collect(),
         };
-        let per_bank = groups.len().div_ceil(banks.len()) as u64;
-        self.by_banks(cluster, &banks, &groups, 0, open).await;
-        self.by_banks(cluster, &banks, &groups, per_bank, fund).await;
+        self.by_banks(cluster, 0, open).await;
+        self.by_banks(cluster, 1, fund).await;
     }
 
-    /// Every bank signs its share of the groups and waits for them, a nonce window at a time.
+    fn bank(&self, cluster: &Cluster, place: &Place, bank: usize) -> Payer {
+        let operator = &cluster.localnet.banks[bank].operator;
+        Payer::operator_in(place.currency, &cluster.localnet, operator.id, &operator.wallet_key)
+    }
+
+    fn signer<'a>(&self, place: &Place, payer: &'a Payer) -> Signer<'a> {
+        Signer { genesis: self.genesis, chain: place.chain, wallet: payer.wallet, key: &payer.key }
+    }
+
+    /// Every bank signs its share of every chain's groups for one of the `round`s of set-up, sends them a wave at a time, and
+    /// waits for them.
     async fn by_banks(
         &self,
         cluster: &Cluster,
-        banks: &[Payer],
-        groups: &[(usize, Vec<usize>)],
-        used: u64,
+        round: u64,
         operation: impl Fn(&[usize]) -> Operation + Sync,
     ) {
-        let wave = usize::try_from(LANES * NONCE_WINDOW / 2).unwrap();
-        for (bank, payer) in banks.iter().enumerate() {
-            let own: Vec<_> = groups.iter().filter(|(group, _)| group % banks.len() == bank).collect();
-            let signed: Vec<Transaction> = own
-                .par_iter()
-                .enumerate()
-                .map(|(position, (_, indexes))| {
-                    let place = used + position as u64;
-                    let nonce =
-                        Nonce { lane: u16::try_from(place % LANES).unwrap(), sequence: place / LANES + 1 };
-                    sign(self.genesis, payer.wallet, &payer.key, nonce, operation(indexes))
-                })
-                .collect();
-            for part in signed.chunks(wave.min(128)) {
-                settle(cluster, bank, part.to_vec()).await;
+        let banks = cluster.localnet.banks.len();
+        let mut shares = JoinSet::new();
+        for place in &self.places {
+            let groups: Vec<&[usize]> = place.wallets.chunks(GROUP).collect();
+            let used = round * groups.len().div_ceil(banks) as u64;
+            for bank in 0..banks {
+                let payer = self.bank(cluster, place, bank);
+                let signer = self.signer(place, &payer);
+                let own: Vec<&[usize]> = groups.iter().skip(bank).step_by(banks).copied().collect();
+                let signed: Vec<Transaction> = own
+                    .par_iter()
+                    .enumerate()
+                    .map(|(position, indexes)| {
+                        let number = used + position as u64;
+                        let lane = u16::try_from(number % LANES).unwrap();
+                        signer.sign(Nonce { lane, sequence: number / LANES + 1 }, operation(indexes))
+                    })
+                    .collect();
+                let (client, genesis) = (cluster.client(bank), self.genesis);
+                shares.spawn(async move {
+                    for wave in signed.chunks(WAVE) {
+                        settle(client.clone(), genesis, wave.to_vec()).await;
+                    }
+                });
             }
         }
+        shares.join_all().await;
     }
 
-    /// Pre-signed payments, one payee each, payer and payee uniform over all wallets.
-    pub(crate) fn payments(&self, count: usize, seed: u64) -> Vec<(Vec<u8>, ledger::values::TransactionId)> {
-        let mut sequences = vec![0_u64; self.wallets.len()];
-        let draw = |step: usize, what: u64| {
+    /// Pre-signed payments, one payee each, the payer uniform over all wallets. Of those whose currency has several chains,
+    /// `cross_percent` go to a wallet on another one, which is uniform over them; the others stay on the payer's chain. Goes on
+    /// where the last call ended.
+    pub(crate) fn payments(&mut self, count: usize, seed: u64, cross_percent: u64) -> Vec<Signed> {
+        let draw = |step: usize, what: u64, choices: usize| {
             let hash =
                 Hasher::new("jiaozi/bench-draw").number(seed).number(step as u64).number(what).finish();
-            usize::try_from(u64::from_le_bytes(hash.0[..8].try_into().unwrap()) % self.wallets.len() as u64)
-                .unwrap()
+            let number = u64::from_le_bytes(hash.0[..8].try_into().unwrap());
+            usize::try_from(number % choices as u64).unwrap()
         };
-        let plan: Vec<(usize, usize, u64)> = (0..count)
-            .map(|step| {
-                let payer = draw(step, 0);
-                let payee = (payer + 1 + draw(step, 1) % (self.wallets.len() - 1)) % self.wallets.len();
-                sequences[payer] += 1;
-                (payer, payee, sequences[payer])
-            })
-            .collect();
-        plan.into_par_iter()
-            .map(|(payer, payee, sequence)| {
-                let (wallet, key) = &self.wallets[payer];
-                let payment =
-                    Payment { payee: self.wallets[payee].0, amount: Amount::from_fen(1 + sequence) };
-                let nonce = Nonce { lane: 0, sequence };
-                let signed =
-                    sign(self.genesis, *wallet, key, nonce, Operation::Pay { payments: vec![payment] });
-                (signed.encode(), signed.id(self.genesis))
-            })
-            .collect()
+        let mut plan = Vec::with_capacity(count);
+        for step in 0..count {
+            let payer = draw(step, 0, self.wallets.len());
+            let place = &self.places[self.wallets[payer].place];
+            let is_cross = !place.siblings.is_empty() && (draw(step, 2, 100) as u64) < cross_percent;
+            let payee = if is_cross {
+                let there = &self.places[place.siblings[draw(step, 3, place.siblings.len())]].wallets;
+                there[draw(step, 1, there.len())]
+            } else {
+                // Never the payer, whose position is its index among the wallets of its chain.
+                let (here, own) = (&place.wallets, payer / self.places.len());
+                here[(own + 1 + draw(step, 1, here.len() - 1)) % here.len()]
+            };
+            self.wallets[payer].sequence += 1;
+            plan.push((payer, payee, self.wallets[payer].sequence));
+        }
+        let sign = |(payer, payee, sequence): (usize, usize, u64)| {
+            let payee = &self.wallets[payee];
+            let destination = self.places[payee.place].chain;
+            self.payment(payer, sequence, payee.id, destination)
+        };
+        plan.into_par_iter().map(sign).collect()
+    }
+
+    /// A payment to a wallet that does not exist, on another chain of the first wallet's currency.
+    pub(crate) fn payment_to_nobody(&mut self) -> Signed {
+        let there = &self.places[self.places[0].siblings[0]];
+        let nobody = Policy::single(key(usize::MAX).public_key());
+        let (payee, destination) = (there.home(self.genesis, &nobody, 0).0, there.chain);
+        let payer = self.places[0].wallets[0];
+        self.wallets[payer].sequence += 1;
+        self.payment(payer, self.wallets[payer].sequence, payee, destination)
+    }
+
+    fn payment(&self, payer: usize, sequence: u64, payee: WalletId, destination: ChainId) -> Signed {
+        let Wallet { id: wallet, key, place, .. } = &self.wallets[payer];
+        let chain = self.places[*place].chain;
+        let operation =
+            Operation::Pay { payments: vec![Payment { payee, amount: Amount::from_fen(1 + sequence) }] };
+        let signer = Signer { genesis: self.genesis, chain, wallet: *wallet, key };
+        let signed = signer.sign(Nonce { lane: 0, sequence }, operation);
+        Signed { bytes: signed.encode(), id: signed.id(self.genesis), chain, destination }
+    }
+}
+
+impl Wallet {
+    fn opening(&self) -> WalletOpening {
+        let policy = Policy::single(self.key.public_key()).hash();
+        WalletOpening { policy, salt: self.salt, tier: Tier::One }
     }
 }
 
 /// Submits and waits until every one is certified.
-async fn settle(cluster: &Cluster, bank: usize, transactions: Vec<Transaction>) {
-    let client = cluster.client(bank);
-    let genesis = cluster.localnet.spec.hash();
+async fn settle(client: Client, genesis: GenesisHash, transactions: Vec<Transaction>) {
     let ids: Vec<_> = transactions.iter().map(|transaction| transaction.id(genesis)).collect();
     let mut rest = transactions;
     for _attempt in 0..600 {
@@ -198,11 +312,9 @@ async fn settle(cluster: &Cluster, bank: usize, transactions: Vec<Transaction>) 
             })
             .collect();
         if refused.is_empty() {
-            for id in ids.iter().rev().take(1) {
-                client.wait_certified(*id, Duration::from_secs(60)).await.unwrap();
-            }
-            for id in &ids {
-                let status = client.wait_certified(*id, Duration::from_secs(60)).await.unwrap();
+            // The last first: then most of the others are there at once.
+            for id in ids.iter().rev() {
+                let status = client.wait_certified(*id, SETTLED_WITHIN).await.unwrap();
                 assert!(
                     status.outcome.as_ref().is_some_and(|outcome| outcome.is_applied),
                     "set-up: {status:?}"

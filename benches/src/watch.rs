@@ -1,4 +1,4 @@
-//! Watches one bank: when each height was seen final and certified there.
+//! Watches one bank: when each height of each chain was seen final and certified there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,28 +6,50 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use api::Client;
+use ledger::values::ChainId;
+
+use crate::fates::Place;
 
 /// How often a bank is asked; the error of a latency is at most this and one answer's time.
 const POLL_MS: u64 = 20;
 
-/// What was seen at one bank, by height.
+/// What was seen at one bank of one chain, by height.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Seen {
-    pub(crate) is_final: BTreeMap<u64, Instant>,
-    pub(crate) certified: BTreeMap<u64, Instant>,
+struct Heights {
+    is_final: BTreeMap<u64, Instant>,
+    certified: BTreeMap<u64, Instant>,
+    last_final: Option<u64>,
+    last_certified: Option<u64>,
+}
+
+/// What was seen at one bank, by chain.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Seen(BTreeMap<ChainId, Heights>);
+
+impl Seen {
+    /// When a place was seen final.
+    pub(crate) fn is_final(&self, place: Place) -> Option<Instant> {
+        self.0.get(&place.chain)?.is_final.get(&place.height).copied()
+    }
+
+    /// When a place was seen certified.
+    pub(crate) fn certified(&self, place: Place) -> Option<Instant> {
+        self.0.get(&place.chain)?.certified.get(&place.height).copied()
+    }
 }
 
 /// Watches until told to stop.
 pub(crate) async fn watch(client: Client, stop: Arc<AtomicBool>) -> Seen {
     let mut seen = Seen::default();
-    let (mut last_final, mut last_certified) = (None, None);
     while !stop.load(Ordering::Relaxed) {
-        if let Ok(view) = client.chains().await
-            && let Some(progress) = view.chains.first().and_then(|chain| chain.progress.clone())
-        {
+        if let Ok(view) = client.chains().await {
             let now = Instant::now();
-            mark(&mut seen.is_final, &mut last_final, progress.height, now);
-            mark(&mut seen.certified, &mut last_certified, progress.certified_height, now);
+            for chain in view.chains {
+                let Some(progress) = chain.progress else { continue };
+                let heights = seen.0.entry(ChainId(chain.chain)).or_default();
+                mark(&mut heights.is_final, &mut heights.last_final, progress.height, now);
+                mark(&mut heights.certified, &mut heights.last_certified, progress.certified_height, now);
+            }
         }
         tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
     }

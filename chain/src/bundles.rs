@@ -2,13 +2,16 @@
 //!
 //! Rules:
 //! - A bundle is believed on its proof alone, whoever brings it: the node's own relay or a peer.
-//! - It is judged once for each epoch of its source that some block may still be judged by, because the rules of the block's claim
-//!   decide. One whose certificate is of an epoch that is not known yet, or is over, is nobody's fault: it is passed by.
+//! - The rules of a block's claim decide on its bundles. What a bundle is valid by is the newest epoch of its source that they know: so it
+//!   is checked once, by the rules that know the epoch it is made for, and stands or falls with others by that number. One that is made
+//!   for an epoch not known yet, or over, is nobody's fault: it is passed by.
 //! - It reaches the disk with a block: in the write that a vote waits for, or in the executor's.
 //! - What waits of one source is bounded, the own relay's and the peers' apart. Full, the one that begins furthest away leaves, so one
 //!   that begins at the next receipt always finds room.
 //! - A leader orders what follows from the executed receipts on. Whether a bundle is the next one is decided by execution, so a leader that
 //!   is wrong wastes room in its block.
+//! - Its proof is checked beside the chain, like the signatures of batches. What is being checked is bounded for each who brings it, so whoever
+//!   brings garbage takes nobody's place.
 //! - A bundle leaves memory when its block is executed, or when its receipts came in another one, unless an open block names it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +23,9 @@ use ledger::rules::{BundleFacts, ChainRules, check_bundle};
 use ledger::values::{BundleDigest, Canonical as _, ChainId, Epoch, Height, NodeIndex};
 
 use crate::chain::Chain;
-use crate::config::{BUNDLES_PER_SOURCE_MAX, INVALID_BUNDLES_MAX};
+use crate::config::{BUNDLES_PER_SOURCE_MAX, BUNDLES_UNDER_CHECK_MAX, INVALID_BUNDLES_MAX};
 use crate::rules::epoch_of;
-use crate::step::{Now, Report, Room};
+use crate::step::{Effect, Now, Report, Room};
 
 /// A bundle in memory: valid.
 #[derive(Debug, Clone)]
@@ -32,30 +35,9 @@ pub(crate) struct KnownBundle {
     pub(crate) bytes: Bytes,
     /// Made by this node's own relay.
     is_own: bool,
-    /// Whether it is valid where this is the newest known epoch of its source.
-    judged: BTreeMap<Epoch, bool>,
 }
 
 impl KnownBundle {
-    /// Whether it is valid by these rules, as far as it was judged.
-    fn is_valid(&self, rules: &ChainRules) -> bool {
-        epoch_of(rules, self.facts.source).is_some_and(|epoch| self.judged.get(&epoch) == Some(&true))
-    }
-
-    fn judge(&mut self, rules: &ChainRules) -> bool {
-        let Some(epoch) = epoch_of(rules, self.facts.source) else { return false };
-        if let Some(verdict) = self.judged.get(&epoch) {
-            return *verdict;
-        }
-        let verdict = check_bundle(rules, &self.bundle).is_ok();
-        // Epochs only rise: the oldest verdict is the first that nobody needs.
-        if self.judged.len() >= VERDICTS_MAX {
-            self.judged.pop_first();
-        }
-        self.judged.insert(epoch, verdict);
-        verdict
-    }
-
     /// What was received before its first receipt.
     fn before(&self) -> Counter {
         Counter { count: self.bundle.before.count, total: self.bundle.total_before }
@@ -71,8 +53,14 @@ impl KnownBundle {
     }
 }
 
-/// Verdicts kept of one bundle: more changes of a source's set than lie between the certified height and the newest.
-const VERDICTS_MAX: usize = 4;
+/// A bundle whose proof is being checked.
+#[derive(Debug, Clone)]
+struct UnderCheck {
+    bundle: Arc<Bundle>,
+    bytes: Bytes,
+    /// Who brought it; `None` for this node's own relay.
+    from: Option<NodeIndex>,
+}
 
 /// All bundles that are not executed yet, and how far each source has come.
 #[derive(Debug, Default)]
@@ -81,6 +69,7 @@ pub(crate) struct Bundles {
     /// Where each begins.
     places: BTreeSet<(ChainId, u64, BundleDigest)>,
     invalid: BTreeSet<BundleDigest>,
+    under_check: BTreeMap<BundleDigest, UnderCheck>,
     /// Receipts executed, per source.
     received: BTreeMap<ChainId, Counter>,
     /// Sources whose next receipts carry more money than can exist: nothing of them is proposed until that changes.
@@ -100,20 +89,32 @@ impl Bundles {
         self.invalid.contains(digest)
     }
 
+    /// Whether asking for it brings nothing: it is invalid, or here and being checked.
+    pub(crate) fn is_judged_or_will_be(&self, digest: &BundleDigest) -> bool {
+        self.is_invalid(digest) || self.under_check.contains_key(digest)
+    }
+
+    /// Whether one more of those who brought it may be checked: a peer's share is for all sources together, that of the own relays for each.
+    fn may_check(&self, source: ChainId, from: Option<NodeIndex>) -> bool {
+        let is_of_share =
+            |other: &&UnderCheck| other.from == from && (from.is_some() || other.bundle.source() == source);
+        self.under_check.values().filter(is_of_share).count() < BUNDLES_UNDER_CHECK_MAX
+    }
+
     fn received(&self, source: ChainId) -> Counter {
         self.received.get(&source).copied().unwrap_or_default()
     }
 
     /// Whether a bundle that nobody asked for brings anything new, and begins nearer than one of those that wait. Asked before its
     /// proof is checked.
-    fn is_welcome(&self, bundle: &Bundle, is_own: bool, known: Epoch) -> bool {
+    fn is_welcome(&self, bundle: &Bundle, is_own: bool) -> bool {
+        if bundle.receipts.is_empty() {
+            // Changes of set alone.
+            return self.waiting(bundle.source(), is_own) < BUNDLES_PER_SOURCE_MAX;
+        }
         let received = self.received(bundle.source());
         let first = bundle.before.count;
         let until = first.saturating_add(bundle.receipts.len() as u64);
-        let is_change = bundle.newest_set().is_some_and(|set| set.epoch > known);
-        if bundle.receipts.is_empty() {
-            return is_change && self.waiting(bundle.source(), is_own) < BUNDLES_PER_SOURCE_MAX;
-        }
         let is_useless = until <= received.count
             || (first == received.count && bundle.total_before != received.total)
             || first < received.count;
@@ -176,26 +177,19 @@ impl Bundles {
     }
 
     /// Whether a bundle is valid by these rules; `None` where it is not here.
-    pub(crate) fn judge(&mut self, digest: &BundleDigest, rules: &ChainRules) -> Option<bool> {
-        if self.invalid.contains(digest) {
+    pub(crate) fn judge(&self, digest: &BundleDigest, rules: &ChainRules) -> Option<bool> {
+        if self.is_invalid(digest) {
             return Some(false);
         }
-        self.known.get_mut(digest).map(|known| known.judge(rules))
-    }
-
-    /// Judges everything by these rules, where that was not done before.
-    pub(crate) fn judge_all(&mut self, rules: &ChainRules) {
-        for known in self.known.values_mut() {
-            known.judge(rules);
-        }
+        self.known.get(digest).map(|known| known.facts.stands(rules))
     }
 
     /// The newest rules have changed: what is not valid any more leaves, unless an open block names it.
     pub(crate) fn forget_stale(&mut self, rules: &ChainRules, named: &BTreeSet<BundleDigest>) {
-        self.judge_all(rules);
-        let is_stale = |known: &KnownBundle| !known.is_valid(rules) && !named.contains(&known.facts.digest);
+        let is_stale =
+            |known: &&KnownBundle| !known.facts.stands(rules) && !named.contains(&known.facts.digest);
         let stale: Vec<BundleDigest> =
-            self.known.values().filter(|known| is_stale(known)).map(|known| known.facts.digest).collect();
+            self.known.values().filter(is_stale).map(|known| known.facts.digest).collect();
         for digest in &stale {
             self.remove(digest);
         }
@@ -250,11 +244,11 @@ impl Bundles {
         source: ChainId,
         ordered: &BTreeSet<&BundleDigest>,
     ) -> Option<&KnownBundle> {
-        let fits = |known: &&KnownBundle| {
+        self.known.values().find(|known| {
             let facts = &known.facts;
-            facts.source == source && facts.receipts == 0 && known.is_valid(rules)
-        };
-        self.known.values().filter(fits).find(|known| !ordered.contains(&known.facts.digest))
+            let is_change = facts.source == source && facts.receipts == 0;
+            is_change && facts.stands(rules) && !ordered.contains(&facts.digest)
+        })
     }
 
     /// The longest valid bundle that begins just there and is not ordered yet.
@@ -271,7 +265,7 @@ impl Bundles {
         let fits = |known: &&KnownBundle| {
             let facts = &known.facts;
             let is_next = known.before() == at && facts.receipts > 0;
-            is_next && known.is_valid(rules) && !ordered.contains(&facts.digest)
+            is_next && facts.stands(rules) && !ordered.contains(&facts.digest)
         };
         here.filter(fits).max_by_key(|known| known.facts.receipts)
     }
@@ -326,65 +320,58 @@ impl Chain {
             return;
         };
         let digest = bundle.digest(self.config.rules.genesis);
-        if self.bundles.get(&digest).is_some() || self.bundles.is_invalid(&digest) {
+        if self.bundles.get(&digest).is_some() || self.bundles.is_judged_or_will_be(&digest) {
             return;
         }
-        let named = self.named_bundles();
-        let is_own = from.is_none();
-        let Some(known) = epoch_of(&self.config.rules, bundle.source()) else {
-            self.bundles.judge_invalid(digest);
-            self.blame(now, from, "a bundle of a chain that does not exist");
-            return;
-        };
         // The proof is checked for what is of use only: it costs a quorum of signatures.
-        if !(named.contains(&digest) || self.bundles.is_welcome(&bundle, is_own, known)) {
+        let is_of_use =
+            self.bundles.is_welcome(&bundle, from.is_none()) && self.bundles.may_check(bundle.source(), from);
+        if !(is_of_use || self.named_bundles().contains(&digest)) {
             return;
         }
-        let Judged { facts, judged, is_wrong } = self.judge_bundle(&bundle);
-        let Some(facts) = facts else {
-            if is_wrong {
-                self.bundles.judge_invalid(digest);
-                self.blame(now, from, "a bundle whose proof does not hold");
-            }
+        let Some(rules) = self.rules_for(&bundle) else { return };
+        let (bundle, rules) = (Arc::new(bundle), Box::new(rules));
+        self.effects.push(Effect::CheckBundle { digest, rules, bundle: Arc::clone(&bundle) });
+        self.bundles.under_check.insert(digest, UnderCheck { bundle, bytes, from });
+    }
+
+    /// A bundle's proof was checked.
+    pub(crate) fn bundle_checked(&mut self, now: Now, digest: &BundleDigest, facts: Option<BundleFacts>) {
+        let Some(UnderCheck { bundle, bytes, from }) = self.bundles.under_check.remove(digest) else {
             return;
         };
+        let Some(facts) = facts else {
+            self.bundles.judge_invalid(*digest);
+            self.blame(now, from, "a bundle whose proof does not hold");
+            return;
+        };
+        let (named, is_own) = (self.named_bundles(), from.is_none());
+        // Meanwhile another may have brought the same receipts, or the source's set may have changed.
+        let is_of_use = named.contains(digest)
+            || (facts.stands(&self.config.rules) && self.bundles.is_welcome(&bundle, is_own));
         // It would have to be written with a block.
-        if self.room != Room::None {
-            let known = KnownBundle { bundle: Arc::new(bundle), facts, bytes, is_own, judged };
-            self.bundles.insert(known, &named);
+        if is_of_use && self.room != Room::None {
+            self.bundles.insert(KnownBundle { bundle, facts, bytes, is_own }, &named);
         }
     }
 
     /// A bundle that was on disk beside a block that this node voted for.
     pub(crate) fn restore_bundle(&mut self, bundle: Bundle, bytes: Bytes) {
-        let Judged { facts, judged, .. } = self.judge_bundle(&bundle);
+        let facts = self.rules_for(&bundle).and_then(|rules| check_bundle(&rules, &bundle).ok());
         if let Some(facts) = facts {
             let named = self.named_bundles();
-            let known = KnownBundle { bundle: Arc::new(bundle), facts, bytes, is_own: false, judged };
-            self.bundles.insert(known, &named);
+            self.bundles
+                .insert(KnownBundle { bundle: Arc::new(bundle), facts, bytes, is_own: false }, &named);
         }
     }
 
-    /// Judges a bundle by all rules that a block could still be judged by, the newest first, until it is valid.
-    fn judge_bundle(&self, bundle: &Bundle) -> Judged {
-        let (mut judged, mut is_wrong) = (BTreeMap::new(), false);
-        for rules in self.rules.all() {
-            let Some(epoch) = epoch_of(rules, bundle.source()).filter(|epoch| !judged.contains_key(epoch))
-            else {
-                continue;
-            };
-            match check_bundle(rules, bundle) {
-                Ok(facts) => {
-                    judged.insert(epoch, true);
-                    return Judged { facts: Some(facts), judged, is_wrong: false };
-                }
-                Err(_) => {
-                    judged.insert(epoch, false);
-                    is_wrong |= begins_at(bundle, epoch);
-                }
-            }
-        }
-        Judged { facts: None, judged, is_wrong }
+    /// The rules, among those that a block could still be judged by, that know just the epoch of its source which a bundle is made for.
+    fn rules_for(&self, bundle: &Bundle) -> Option<ChainRules> {
+        let meant = match bundle.sets.first() {
+            Some(link) => Epoch(link.set.epoch.0.saturating_sub(1)),
+            None => bundle.certified.header.epoch,
+        };
+        self.rules.all().find(|rules| epoch_of(rules, bundle.source()) == Some(meant)).cloned()
     }
 
     /// Bundles that some block which is not executed names.
@@ -400,23 +387,5 @@ impl Chain {
             // The own store says what is not true: somebody has to look.
             None => self.report(Report::Distrusted { node: self.config.own_node, reason }),
         }
-    }
-}
-
-/// What was found of a bundle.
-struct Judged {
-    /// `None` where it is not valid.
-    facts: Option<BundleFacts>,
-    /// By newest known epoch of its source.
-    judged: BTreeMap<Epoch, bool>,
-    /// Whether it is not valid although it was made for what is known here: so it never is.
-    is_wrong: bool,
-}
-
-/// Whether a bundle is meant for a destination that knows this epoch of its source.
-fn begins_at(bundle: &Bundle, known: Epoch) -> bool {
-    match bundle.sets.first() {
-        Some(link) => link.set.epoch.0 == known.0.saturating_add(1),
-        None => bundle.certified.header.epoch == known,
     }
 }

@@ -147,7 +147,7 @@ fn hosts(config: &ChainConfig) -> Vec<NodeIndex> {
 impl Chain {
     /// Asks for what is missing.
     pub(crate) fn fetch(&mut self, now: Now) {
-        let wanted = if self.room == Room::None { BTreeSet::new() } else { self.wanted() };
+        let wanted = if self.room == Room::None { BTreeSet::new() } else { self.wanted(now) };
         // A peer gives one answer at a time, so what would be a second request to it goes to the next peer.
         let mut asked = BTreeSet::new();
         let mut batches: BTreeMap<usize, Vec<BatchDigest>> = BTreeMap::new();
@@ -189,16 +189,18 @@ impl Chain {
         self.send(peer, frame);
     }
 
-    fn wanted(&self) -> BTreeSet<Want> {
+    fn wanted(&self, now: Now) -> BTreeSet<Want> {
         let mut wanted = BTreeSet::new();
         for question in self.questions.values() {
-            let (Question::Validate { digest, .. } | Question::Available { digest, .. }) = question else {
-                if let Question::Propose { turn } = question {
+            match question {
+                Question::Validate { turn, digest } if self.is_worth_fetching(now, *turn, digest) => {
+                    self.want_path(digest, &mut wanted);
+                }
+                Question::Propose { turn } | Question::Validate { turn, .. } => {
                     self.want_path(&turn.parent, &mut wanted);
                 }
-                continue;
-            };
-            self.want_path(digest, &mut wanted);
+                Question::Available { digest, .. } => self.want_path(digest, &mut wanted),
+            }
         }
         if let Some(finality) = &self.newest_finality {
             if self.tree.path(&finality.digest).is_err()
@@ -249,10 +251,9 @@ impl Chain {
     }
 
     fn want_contents(&self, body: &BlockBody, wanted: &mut BTreeSet<Want>) {
-        let missing = body
-            .bundles
-            .iter()
-            .filter(|digest| self.bundles.get(digest).is_none() && !self.bundles.is_invalid(digest));
+        let missing = body.bundles.iter().filter(|digest| {
+            self.bundles.get(digest).is_none() && !self.bundles.is_judged_or_will_be(digest)
+        });
         wanted.extend(missing.map(|digest| Want::Bundle(*digest)));
         let missing = body
             .batches

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ledger::records::{Claim, Counter, GenesisSpec, Receipt, Record, WalletRecord};
+use ledger::records::{Claim, Counter, GenesisSpec, Receipt, Record};
 use ledger::rules::ExecutionFault;
 use ledger::state::{
     ChainState, Execution, GenesisFault, LoadFault, PassedOver, ReadFault, StateHead, StateReader,
 };
-use ledger::values::{Canonical, ChainId, Height, Slot, Strategy, WalletId};
+use ledger::values::{Canonical, ChainId, Height, RecordId, Slot, Strategy};
 use storage::{Durability, Page, Reader, StorageError, Store, Table, WriteSet, key};
 
 use crate::archive::Archive;
@@ -331,13 +331,13 @@ pub struct RecordReader<'a, R: Reader + ?Sized> {
 }
 
 impl<R: Reader + ?Sized> StateReader for RecordReader<'_, R> {
-    fn wallets(&self, ids: &[WalletId]) -> Result<Vec<Option<(Slot, WalletRecord)>>, ReadFault> {
-        let mut found = self.cache.wallets(ids);
-        let missing: Vec<WalletId> =
+    fn find(&self, ids: &[RecordId]) -> Result<Vec<Option<(Slot, Record)>>, ReadFault> {
+        let mut found = self.cache.find(ids);
+        let missing: Vec<RecordId> =
             ids.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(id, _)| *id).collect();
-        let stored = self.stored_wallets(&missing)?;
-        for (id, wallet) in ids.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
-            *wallet = stored.get(id).cloned();
+        let stored = self.stored_by_id(&missing)?;
+        for (id, record) in ids.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
+            *record = stored.get(id).cloned();
         }
         Ok(found)
     }
@@ -355,29 +355,26 @@ impl<R: Reader + ?Sized> StateReader for RecordReader<'_, R> {
 }
 
 impl<R: Reader + ?Sized> RecordReader<'_, R> {
-    fn stored_wallets(
-        &self,
-        ids: &[WalletId],
-    ) -> Result<BTreeMap<WalletId, (Slot, WalletRecord)>, ReadFault> {
+    fn stored_by_id(&self, ids: &[RecordId]) -> Result<BTreeMap<RecordId, (Slot, Record)>, ReadFault> {
         let keys: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
         let slots = self.store.multi_get(Table::Slots, &keys).map_err(|_| ReadFault::Store)?;
         let mut found = BTreeMap::new();
         for (id, slot) in ids.iter().zip(&slots) {
             if let Some(slot) = slot {
-                let slot = key::number(slot).ok_or(ReadFault::Wallet { wallet: *id })?;
+                let slot = key::number(slot).ok_or(ReadFault::Record { id: *id })?;
                 found.insert(Slot(slot), *id);
             }
         }
         let wanted: Vec<Slot> = found.keys().copied().collect();
         let records = self.stored_records(&wanted)?;
-        let mut wallets = BTreeMap::new();
+        let mut by_id = BTreeMap::new();
         for ((slot, id), record) in found.into_iter().zip(records) {
             match record {
-                Some(Record::Wallet(wallet)) if wallet.id == id => wallets.insert(id, (slot, wallet)),
-                _ => return Err(ReadFault::Wallet { wallet: id }),
+                Some(record) if record.id() == Some(id) => by_id.insert(id, (slot, record)),
+                _ => return Err(ReadFault::Record { id }),
             };
         }
-        Ok(wallets)
+        Ok(by_id)
     }
 
     fn stored_records(&self, slots: &[Slot]) -> Result<Vec<Option<Record>>, ReadFault> {

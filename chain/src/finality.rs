@@ -6,6 +6,7 @@
 //! - A final block's claim certifies this node's results up to it, or shows that this node diverged (PROTOCOL rule 14):
 //!   then the chain stops before it answers anything else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -129,7 +130,8 @@ impl Chain {
         for digest in &executed.batches {
             self.batches.forget(digest);
         }
-        let named = self.named_bundles();
+        // What is named matters for bundles that are known; most blocks are executed without any.
+        let named = if self.bundles.len() == 0 { BTreeSet::new() } else { self.named_bundles() };
         self.bundles.executed(&executed.received, &executed.unbacked, &executed.bundles, &named);
         self.bundles.forget_stale(&self.config.rules, &named);
         self.report(Report::Final { height: executed.claim.height });

@@ -9,6 +9,7 @@
 //! | `chain.rs` | [`Chain`]: the parts together, one step |
 //! | `dissemination.rs`, `batches.rs` | batches: seal, check, acknowledge, keep |
 //! | `bundles.rs`, `relay.rs` | receipts of other chains: check, keep, order; [`next_bundle`]: prove what this chain sent |
+//! | `line.rs` | [`RelayLine`]: what a relay gives a destination next |
 //! | `legs.rs` | [`Leg`]: a payment's payees on other chains |
 //! | `evidence.rs` | proof of misbehaviour, a share for each validator |
 //! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
@@ -45,6 +46,7 @@ mod executor;
 mod finality;
 pub mod frame;
 mod legs;
+mod line;
 mod ordering;
 mod record_cache;
 mod recovery;
@@ -64,6 +66,7 @@ pub use evidence::{EvidenceLog, EvidenceRow};
 pub use executor::{Executor, ExecutorFault, RecordReader};
 pub use frame::{Frame, Lane};
 pub use legs::Leg;
+pub use line::{Reached, RelayLine, received_count};
 pub use record_cache::RecordCache;
 pub use recovery::Recovered;
 pub use relay::{known_epoch, next_bundle, running_epoch, sent_counts};

@@ -5,7 +5,8 @@
 //!   names is valid, unexpired, and in no unfinalized or unexpired ancestor, and every bundle is valid; by the rules of the
 //!   state that it claims, so not before that height is executed here.
 //! - A leader may propose the parent itself once more, where no child may stand on it yet (`epochs.rs`).
-//! - *Validate* waits while something is missing, late, or not executed yet; no is said only to what is wrong for ever.
+//! - *Validate* waits while something is missing, late, or not executed yet; no is said only to what is wrong for ever. The header is judged
+//!   first: nothing is asked for that only an invalid or early block names.
 //! - *Available* looks at ancestry, completeness and durability only, never at a clock or a claim.
 //! - A proposal is held for the pace; idle, for [`IDLE_HOLD_MS`]; work or an uncertified result ends the idle hold.
 
@@ -135,7 +136,6 @@ impl Chain {
         }
         let claim = self.next_claim(&parent);
         let rules = self.rules.at(claim.height).clone();
-        self.bundles.judge_all(&rules);
         let block = self.build(now, turn, parent, &path, claim, &rules);
         let digest = block.header.digest(self.config.rules.genesis);
         self.note_content(&block);
@@ -271,14 +271,26 @@ impl Chain {
         }
     }
 
-    fn judge(&mut self, now: Now, turn: Turn, digest: &BlockDigest) -> Verdict {
+    fn judge(&self, now: Now, turn: Turn, digest: &BlockDigest) -> Verdict {
         if *digest == turn.parent {
             return if self.may_come_again(digest) { Verdict::Valid } else { Verdict::NotYet };
         }
-        let Some(block) = self.tree.get(digest).map(|open| Arc::clone(&open.block)) else {
-            return Verdict::NotYet;
-        };
-        let header = &block.header;
+        let Some(open) = self.tree.get(digest) else { return Verdict::NotYet };
+        match self.judge_header(turn, digest) {
+            Verdict::Valid => {}
+            other => return other,
+        }
+        let rules = self.rules.at(open.block.header.claim.height);
+        match self.judge_contents(&open.block, rules) {
+            Verdict::Valid if self.is_from_the_future(now, &open.block.header) => Verdict::NotYet,
+            verdict => verdict,
+        }
+    }
+
+    /// What can be said of a proposal before anything that it names is here.
+    fn judge_header(&self, turn: Turn, digest: &BlockDigest) -> Verdict {
+        let Some(open) = self.tree.get(digest) else { return Verdict::NotYet };
+        let (header, body) = (&open.block.header, &open.block.body);
         if header.view != turn.view
             || header.proposer != turn.leader
             || header.parent != turn.parent
@@ -288,7 +300,7 @@ impl Chain {
             return Verdict::Invalid;
         }
         let Some(parent) = self.tree.facts(&turn.parent) else { return Verdict::NotYet };
-        if check_parent(header, &parent).is_err() || check_body(header, &block.body).is_err() {
+        if check_parent(header, &parent).is_err() || check_body(header, body).is_err() {
             return Verdict::Invalid;
         }
         // Claims never fall, so this one is not below the certified height.
@@ -297,18 +309,20 @@ impl Chain {
             Some(_) => {}
             None => return Verdict::NotYet,
         }
-        let rules = self.rules.at(header.claim.height).clone();
-        if check_header(&rules, header).is_err() {
-            return Verdict::Invalid;
-        }
-        match self.judge_contents(&block, &rules) {
-            Verdict::Valid if Self::is_from_the_future(now, &rules, header) => Verdict::NotYet,
-            verdict => verdict,
-        }
+        let is_valid = check_header(self.rules.at(header.claim.height), header).is_ok();
+        if is_valid { Verdict::Valid } else { Verdict::Invalid }
     }
 
-    fn is_from_the_future(now: Now, rules: &ChainRules, header: &BlockHeader) -> bool {
-        header.timestamp.0 > now.wall.0.saturating_add(rules.params.clock_drift_ms_max)
+    /// Whether what a proposal names is worth asking for: not while its header alone makes it invalid or early.
+    pub(crate) fn is_worth_fetching(&self, now: Now, turn: Turn, digest: &BlockDigest) -> bool {
+        let Some(open) = self.tree.get(digest) else { return true };
+        self.judge_header(turn, digest) != Verdict::Invalid
+            && !self.is_from_the_future(now, &open.block.header)
+    }
+
+    fn is_from_the_future(&self, now: Now, header: &BlockHeader) -> bool {
+        let drift_ms = self.rules.at(header.claim.height).params.clock_drift_ms_max;
+        header.timestamp.0 > now.wall.0.saturating_add(drift_ms)
     }
 
     /// When a proposal with a timestamp ahead of the clock may become valid.
@@ -326,7 +340,7 @@ impl Chain {
         Some(now.elapsed_ms.saturating_add(ahead))
     }
 
-    fn judge_contents(&mut self, block: &Block, rules: &ChainRules) -> Verdict {
+    fn judge_contents(&self, block: &Block, rules: &ChainRules) -> Verdict {
         let ancestors = match self.tree.path(&block.header.parent) {
             Ok(path) => ancestor_batches(&path),
             Err(Gap::Missing(_)) => return Verdict::NotYet,

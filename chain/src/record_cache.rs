@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ledger::records::{Record, WalletRecord};
-use ledger::values::{Slot, WalletId};
+use ledger::values::{RecordId, Slot};
 
 /// Wallets of one generation; about 400 bytes each.
 pub(crate) const GENERATION_RECORDS: usize = 65_536;
@@ -34,7 +34,7 @@ struct Generations {
 #[derive(Debug, Default)]
 struct Generation {
     records: HashMap<Slot, WalletRecord>,
-    slots: HashMap<WalletId, Slot>,
+    slots: HashMap<RecordId, Slot>,
 }
 
 impl RecordCache {
@@ -54,12 +54,12 @@ impl RecordCache {
         slots.iter().map(|slot| generations.record(*slot).cloned().map(Record::Wallet)).collect()
     }
 
-    /// Slot and record of each wallet, where they are known.
-    pub(crate) fn wallets(&self, ids: &[WalletId]) -> Vec<Option<(Slot, WalletRecord)>> {
+    /// Slot and record of each name, where they are known: of wallets only.
+    pub(crate) fn find(&self, ids: &[RecordId]) -> Vec<Option<(Slot, Record)>> {
         let generations = self.lock();
-        let find = |id: &WalletId| {
+        let find = |id: &RecordId| {
             let slot = generations.slot(id)?;
-            Some((slot, generations.record(slot)?.clone()))
+            Some((slot, Record::Wallet(generations.record(slot)?.clone())))
         };
         ids.iter().map(find).collect()
     }
@@ -74,14 +74,14 @@ impl Generations {
         if wallet.lanes.len() > LANES_MAX {
             for generation in [&mut self.young, &mut self.old] {
                 generation.records.remove(&slot);
-                generation.slots.remove(&wallet.id);
+                generation.slots.remove(&RecordId::from(wallet.id));
             }
             return;
         }
         if self.young.records.len() >= GENERATION_RECORDS && !self.young.records.contains_key(&slot) {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.slots.insert(wallet.id, slot);
+        self.young.slots.insert(wallet.id.into(), slot);
         self.young.records.insert(slot, wallet.clone());
     }
 
@@ -89,7 +89,7 @@ impl Generations {
         self.young.records.get(&slot).or_else(|| self.old.records.get(&slot))
     }
 
-    fn slot(&self, id: &WalletId) -> Option<Slot> {
+    fn slot(&self, id: &RecordId) -> Option<Slot> {
         self.young.slots.get(id).or_else(|| self.old.slots.get(id)).copied()
     }
 }
@@ -97,7 +97,7 @@ impl Generations {
 #[cfg(test)]
 mod tests {
     use ledger::records::{Lane, Tier, WalletStatus};
-    use ledger::values::{Amount, OperatorId, PolicyHash};
+    use ledger::values::{Amount, OperatorId, PolicyHash, WalletId};
 
     use super::*;
 
@@ -119,7 +119,7 @@ mod tests {
     fn balance(cache: &RecordCache, number: u64) -> Option<u64> {
         let (slot, record) = wallet(number, 0);
         let Record::Wallet(WalletRecord { id, .. }) = record else { return None };
-        let by_id = cache.wallets(&[id])[0].as_ref().map(|(_, wallet)| wallet.balance.fen());
+        let by_id = cache.find(&[id.into()])[0].as_ref().map(|(_, record)| record.value().fen());
         let by_slot = match &cache.records(&[slot])[0] {
             Some(Record::Wallet(wallet)) => Some(wallet.balance.fen()),
             _ => None,

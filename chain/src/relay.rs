@@ -41,31 +41,29 @@ pub fn next_bundle<R: Reader + ?Sized>(
     known: Epoch,
 ) -> Result<Option<Bundle>, RowFault> {
     let archive = Archive::new(store);
-    let sent_last = sent(store, certified, destination)?.filter(|tree| tree.count > first);
+    let newest = outboxes_of(store, certified)?;
+    let sent_last = tree_for(&newest, destination).map(|tree| tree.count).filter(|count| *count > first);
     if sent_last.is_none() && running_epoch(store, certified)? <= known {
         return Ok(None);
     }
-    let row = match &sent_last {
+    let row = match sent_last {
         Some(_) => sent_row(store, destination, first)?,
         None => None,
     };
-    let is_far = |tree: &AppendTree| tree.count > first.saturating_add(RECEIPTS_READ_MAX);
-    let height = match &row {
-        Some(row) if sent_last.as_ref().is_some_and(is_far) => row.height,
-        _ => certified,
-    };
+    let is_far = sent_last.is_some_and(|count| count > first.saturating_add(RECEIPTS_READ_MAX));
+    let height = row.as_ref().filter(|_| is_far).map_or(certified, |row| row.height);
     let Some((sets, certified)) = certified_for(&archive, known, height)? else { return Ok(None) };
     // The set may have certified another height than the wanted one.
     let height = certified.result.height;
-    let until = sent(store, height, destination)?.map_or(0, |tree| tree.count);
+    let outboxes = outboxes_of(store, height)?;
+    let until = tree_for(&outboxes, destination).map_or(0, |tree| tree.count);
     let Some(row) = row.filter(|_| until > first) else {
         let none = Pending { before: &AppendTree::default(), total_before: 0, receipts: &[] };
         return Ok(Bundle::prove(destination, none, &[], certified, sets));
     };
-    let Some((_, outboxes)) = outboxes_at(store, height)? else { return Ok(None) };
     // The tree before the height that sent the first receipt, and what that height sent before it.
     let below = Height(row.height.0.saturating_sub(1));
-    let mut tree = sent(store, below, destination)?.unwrap_or_default();
+    let mut tree = tree_for(&outboxes_of(store, below)?, destination).cloned().unwrap_or_default();
     let mut total_before =
         archive.result(below)?.map_or(0, |result| result.supply.pair(destination).sent.total);
     let mut receipts = receipts(store, destination, tree.count, until)?.into_iter();
@@ -136,7 +134,7 @@ pub fn running_epoch<R: Reader + ?Sized>(store: &R, certified: Height) -> Result
 /// # Errors
 /// [`RowFault`].
 pub fn sent_counts<R: Reader + ?Sized>(store: &R, height: Height) -> Result<Vec<(ChainId, u64)>, RowFault> {
-    let outboxes = outboxes_at(store, height)?.map(|(_, outboxes)| outboxes).unwrap_or_default();
+    let outboxes = outboxes_of(store, height)?;
     Ok(outboxes.into_iter().map(|outbox| (outbox.chain, outbox.tree.count)).collect())
 }
 
@@ -153,13 +151,13 @@ pub(crate) fn outboxes_at<R: Reader + ?Sized>(
     Ok(Some((Height(at), outboxes.outboxes)))
 }
 
-fn sent<R: Reader + ?Sized>(
-    store: &R,
-    height: Height,
-    destination: ChainId,
-) -> Result<Option<AppendTree>, RowFault> {
-    let outboxes = outboxes_at(store, height)?.map(|(_, outboxes)| outboxes).unwrap_or_default();
-    Ok(outboxes.into_iter().find(|outbox| outbox.chain == destination).map(|outbox| outbox.tree))
+/// The same without the height; empty where nothing was sent yet.
+fn outboxes_of<R: Reader + ?Sized>(store: &R, height: Height) -> Result<Vec<Outbox>, RowFault> {
+    Ok(outboxes_at(store, height)?.map(|(_, outboxes)| outboxes).unwrap_or_default())
+}
+
+fn tree_for(outboxes: &[Outbox], destination: ChainId) -> Option<&AppendTree> {
+    outboxes.iter().find(|outbox| outbox.chain == destination).map(|outbox| &outbox.tree)
 }
 
 pub(crate) fn sent_row<R: Reader + ?Sized>(

@@ -6,7 +6,7 @@
 use ledger::proofs::{AbsenceProof, BalanceProof, CertifiedResult, Proof};
 use ledger::records::{Record, WalletRecord};
 use ledger::state::id_tree::IdPath;
-use ledger::state::{StateParts, WalletPath};
+use ledger::state::{RecordPath, StateParts};
 use ledger::values::{Height, Strategy, WalletId};
 use storage::Table;
 
@@ -24,7 +24,7 @@ pub struct UncertifiedWallet {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
-    Wallet { wallet: WalletRecord, path: WalletPath },
+    Wallet { wallet: WalletRecord, path: RecordPath },
     Nothing { wallet: WalletId, path: IdPath, parts: StateParts },
 }
 
@@ -33,7 +33,7 @@ impl UncertifiedWallet {
     #[must_use]
     pub fn certify(self, certified: CertifiedResult) -> Proof {
         match self.found {
-            Found::Wallet { wallet, path: WalletPath { slot, path, parts } } => {
+            Found::Wallet { wallet, path: RecordPath { slot, path, parts } } => {
                 Proof::Balance(BalanceProof { wallet, slot, path, parts, certified })
             }
             Found::Nothing { wallet, path, parts } => {
@@ -51,7 +51,7 @@ impl<S: Strategy> Executor<S> {
     pub fn wallet(&self, wallet: WalletId) -> Result<UncertifiedWallet, RowFault> {
         let state = self.state();
         let height = state.head().height;
-        let Some(path) = state.wallet_path(&wallet) else {
+        let Some(path) = state.record_path(wallet) else {
             let found = Found::Nothing { wallet, path: state.id_path(&wallet), parts: state.parts() };
             return Ok(UncertifiedWallet { height, found });
         };

@@ -10,6 +10,7 @@
 //! | [`commands`] | one file per command group |
 //! | [`localnet`] | a network of real processes on one machine: layout, ports, processes, readiness |
 //! | [`keystore`] | wallets at rest: names, public facts, encrypted secrets, nonces |
+//! | [`amount`] | amounts as they are written on the command line |
 //! | [`connection`] | a node, as commands reach it |
 //! | [`home`] | on which chain a wallet is |
 //! | [`send`] | from an operation to a certified outcome: nonce, signature, submission, waiting |
@@ -20,13 +21,15 @@
 //! # Invariants
 //!
 //! 1. No secret is ever an argument, an environment variable or a line of output that goes into a file or pipe.
-//! 2. Money is decimal yuan on the command line and in text, integer fen everywhere else, JSON included.
+//! 2. Money is decimal on the command line and in text, in the currency of the wallet that acts and shown with it (`12.34 HKD`);
+//!    integer fen everywhere else, in JSON beside the code of the currency.
 //! 3. A nonce is noted on disk before it is used, and the transaction's id is told before anything is waited for: whoever
 //!    is interrupted can look the payment up instead of paying again.
 //! 4. No signal is sent to a process that was not recognized by its command line, which names the node's configuration.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod amount;
 pub mod arguments;
 pub mod commands;
 pub mod connection;

@@ -9,7 +9,7 @@ use api::{ApiError, NetworkView, SubmitStatus, TransactionState, TransactionStat
 use clap::{Args, ValueEnum};
 use ledger::records::{Operation, Transaction};
 use ledger::values::{
-    Amount, ChainId, Currency, GenesisHash, SecretKey, TimestampMs, TransactionId, WalletId,
+    ChainId, Currency, GenesisHash, Money, SecretKey, TimestampMs, TransactionId, WalletId,
 };
 use serde::Serialize;
 use wallet::{NonceError, PartialError, Reservation, TransactionBuilder};
@@ -112,17 +112,17 @@ impl Show for Sent {
 #[must_use]
 pub fn leg_line(leg: &LegView) -> (&'static str, String) {
     let LegView { payee, chain, .. } = leg;
-    let amount = Amount::from_fen(leg.amount_fen);
+    let amount = Money::from_fen(leg.amount_fen, leg.currency);
     let why = leg.refusal.as_ref().map(|why| format!(": {} ({} {})", why.message, why.code, why.name));
     match (leg.status, &why) {
         (LegState::Debited, None) => {
             ("goes on", format!("to chain {chain}, where {payee} is credited by a receipt"))
         }
-        (LegState::Debited, Some(why)) => ("comes back", format!("{amount} yuan from chain {chain}{why}")),
-        (LegState::Credited, _) => ("credited", format!("{amount} yuan to {payee} on chain {chain}")),
+        (LegState::Debited, Some(why)) => ("comes back", format!("{amount} from chain {chain}{why}")),
+        (LegState::Credited, _) => ("credited", format!("{amount} to {payee} on chain {chain}")),
         (LegState::Refunded, why) => {
             let why = why.as_deref().unwrap_or_default();
-            ("refunded", format!("{amount} yuan for {payee} on chain {chain}{why}"))
+            ("refunded", format!("{amount} for {payee} on chain {chain}{why}"))
         }
     }
 }
@@ -162,7 +162,15 @@ impl SendOptions {
     /// # Errors
     /// [`Failure`] when there is no such wallet or node, they are of different networks, or the chain must be named.
     pub fn sender(&self, name: &str) -> Answer<Sender> {
-        let sender = self.sender_anywhere(name, None)?;
+        self.sender_in(name, None)
+    }
+
+    /// The same where an amount or another wallet says the currency that is `meant`: an operator's own wallet is in all of them.
+    ///
+    /// # Errors
+    /// As [`SendOptions::sender`].
+    pub fn sender_in(&self, name: &str, meant: Option<Currency>) -> Answer<Sender> {
+        let sender = self.sender_anywhere(name, meant)?;
         let (currency, wallet) = (sender.terms.currency, sender.entry.wallet_id()?);
         let chain = home(&sender.network, currency, wallet, self.node.chain)?;
         Ok(sender.on(chain))
@@ -179,7 +187,8 @@ impl SendOptions {
         let connection = self.node.connect()?;
         let network = connection.network(expected_genesis(self.genesis.as_deref())?)?;
         entry.require_network(network.genesis_hash)?;
-        let named = self.currency.currency.or(meant);
+        // Everybody else's wallet is in one currency, whatever was meant.
+        let named = self.currency.currency.or(meant.filter(|_| entry.operator.is_some()));
         let currency = currency_of(&network, &entry, named, self.node.chain)?;
         let first = network.shards(currency).first().copied();
         let chain = first.ok_or_else(|| no_such_currency(&network, currency))?;
@@ -522,6 +531,7 @@ mod tests {
             part: 0,
             payee: WalletId([2; 32]),
             amount_fen: 250,
+            currency: Currency(*b"HKD"),
             chain: 1,
             status: LegState::Debited,
             is_certified: true,
@@ -540,12 +550,12 @@ mod tests {
         assert!(failure.is_none() && text.contains("goes on      to chain 1, where jz1"), "{text}");
         leg.status = LegState::Credited;
         let (failure, text) = told(&leg);
-        assert!(failure.is_none() && text.contains("credited     2.50 yuan to jz1"), "{text}");
+        assert!(failure.is_none() && text.contains("credited     2.50 HKD to jz1"), "{text}");
         leg.status = LegState::Refunded;
         leg.refusal = Some(OutcomeView::from_code(206));
         let failure = told(&leg).0.unwrap();
         assert_eq!((failure.code.as_str(), failure.exit), ("refunded", Exit::Refused));
-        assert!(failure.message.contains("2.50 yuan") && failure.message.contains("206"), "{failure:?}");
+        assert!(failure.message.contains("2.50 HKD") && failure.message.contains("206"), "{failure:?}");
     }
 
     #[test]

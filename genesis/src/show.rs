@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use ledger::records::params::UNLIMITED;
 use ledger::records::wallet::TIERS;
 use ledger::records::{ChainSpec, GenesisSpec, OperatorRole, Registry};
-use ledger::values::{Amount, OperatorId, faults_max, quorum};
+use ledger::values::{Amount, Currency, Money, OperatorId, faults_max, quorum};
 
 /// Everything in the spec, one fact a line.
 #[must_use]
@@ -66,7 +66,8 @@ fn show_chain(out: &mut String, chain: &ChainSpec) {
     let (ttl, drift) = (params.transaction_ttl_ms_max, params.clock_drift_ms_max);
     line(out, format_args!("  transactions live up to {ttl} ms, clocks may drift {drift} ms"));
     for (tier, limits) in TIERS.iter().zip(&params.tiers) {
-        let (payment, balance) = (limit(limits.payment_max), limit(limits.balance_max));
+        let [payment, balance] =
+            [limits.payment_max, limits.balance_max].map(|amount| limit(amount, chain.currency));
         let lanes = limits.lanes;
         line(
             out,
@@ -79,8 +80,8 @@ fn show_chain(out: &mut String, chain: &ChainSpec) {
     }
 }
 
-fn limit(amount: Amount) -> String {
-    if amount == UNLIMITED { "any amount".to_owned() } else { format!("{amount} yuan") }
+fn limit(amount: Amount, currency: Currency) -> String {
+    if amount == UNLIMITED { "any amount".to_owned() } else { Money { amount, currency }.to_string() }
 }
 
 /// Writing to a `String` cannot fail.
@@ -108,7 +109,7 @@ mod tests {
         }
         assert!(
             text.contains("4 validators, quorum 3, bears 1 faulty")
-                && text.contains("tier Three: lanes 2, payment up to 5000.00 yuan")
+                && text.contains("tier Three: lanes 2, payment up to 5000.00 CNY")
         );
     }
 }

@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use bytes::Bytes;
 use chain::{Archive, Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault};
 use consensus::Channel;
 use genesis::{GenesisError, GenesisFile};
@@ -26,7 +25,7 @@ use crate::epochs::{Epochs, SEATS, Supervisor, Turn};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
 use crate::http::{Edge, EdgeParts, RestError, RestServer};
 use crate::keys::{Keys, KeysError};
-use crate::relay::{self, Inlet, RELAYED_MAX};
+use crate::relay::{self, Inlet};
 use crate::settings::{
     LANES_PER_CHAIN, chain_config, chain_directory, identity, network_settings, own_place, store_directory,
     store_options,
@@ -37,7 +36,7 @@ use crate::telemetry::{LogError, Metrics, start_logging};
 use crate::tokens::Tokens;
 use crate::verifier::Verifier;
 
-/// Version of everything a chain keeps in its store.
+/// Version of everything a chain keeps in its store. 5: locks and offers among the records, timestamps in the head, registries.
 pub const SCHEMA_VERSION: u32 = 5;
 /// Submissions on their way to a chain's task.
 const SUBMISSIONS: usize = 64;
@@ -277,12 +276,25 @@ impl Node {
                 stores,
                 first_lane: place * LANES_PER_CHAIN,
             };
-            let (running, handle, bundles) = wiring.start_chain(ChainId(*chain), chain_lanes).await?;
-            inlets.push(Inlet { chain: handle.chain(), store: Arc::clone(&handle.store), bundles });
+            let (running, handle, inlet) = wiring.start_chain(ChainId(*chain), chain_lanes).await?;
+            inlets.push(inlet);
             chains.push(running);
             handles.push(handle);
         }
-        let relays = relay::start(&handles, &inlets, &stopped);
+        // The lane after those of all chains.
+        let relays = lanes.pop().map_or_else(Vec::new, |lane| {
+            relay::start(relay::Parts {
+                spec: &spec,
+                own_node,
+                network: &network,
+                lane,
+                lane_number: config.node.chains.len() * LANES_PER_CHAIN,
+                chains: &handles,
+                inlets: &inlets,
+                metrics: &metrics,
+                stopped: &stopped,
+            })
+        });
         let rules = handles.iter().map(|handle| handle.rules.clone()).collect();
         let allowed = tokio::spawn(allowed::follow(network.clone(), own_node, rules));
         let edge = Edge::new(EdgeParts {
@@ -454,7 +466,7 @@ impl Wiring<'_> {
         &self,
         id: ChainId,
         lanes: Vec<LaneReceiver>,
-    ) -> Result<(RunningChain, ChainHandle, mpsc::Sender<Bytes>), StartError> {
+    ) -> Result<(RunningChain, ChainHandle, Inlet), StartError> {
         let spec = self.spec.chain(id).ok_or(StartError::NoSuchChain { chain: id.0 })?.clone();
         let store = self.open_store(id)?;
         let Opened { executor, chain, divergences, last } = self.open_chain(id, &store).await?;
@@ -483,7 +495,7 @@ impl Wiring<'_> {
             })
             .collect();
         let (submissions, submitted) = mpsc::channel(SUBMISSIONS);
-        let (bundles, relayed) = mpsc::channel(RELAYED_MAX);
+        let (inlet, relayed) = relay::inlet(id, Arc::clone(&store));
         let (rules_now, rules_seen) = watch::channel(rules.clone());
         let verifier = Verifier {
             genesis: rules.genesis,
@@ -523,7 +535,7 @@ impl Wiring<'_> {
         let genesis = self.spec.hash();
         let (spec, status, rules) = (Arc::new(spec), watched, rules_seen);
         let handle = ChainHandle { genesis, spec, store, status, rules, admission, wallets };
-        Ok((RunningChain { chain: id, epochs, driver, feeds }, handle, bundles))
+        Ok((RunningChain { chain: id, epochs, driver, feeds }, handle, inlet))
     }
 
     fn directory(&self, id: ChainId) -> PathBuf {

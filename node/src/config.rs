@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::relay::RELAY_LANES;
 use crate::settings::LANES_PER_CHAIN;
 use crate::tokens::{Scope, TOKEN_HASH_BYTES, TOKENS_MAX};
 
@@ -39,7 +40,7 @@ pub const REQUEST_TIMEOUT_MS: u64 = 15_000;
 pub const WAIT_MS: u64 = 30_000;
 
 /// Most chains of one node: as many as the network has lanes for. A bank with more spreads them over several nodes.
-pub const CHAINS_HOSTED_MAX: usize = network::limits::LANES_MAX / LANES_PER_CHAIN;
+pub const CHAINS_HOSTED_MAX: usize = (network::limits::LANES_MAX - RELAY_LANES) / LANES_PER_CHAIN;
 const _: () = assert!(CHAINS_HOSTED_MAX >= 8, "a node can host eight chains");
 /// Most bytes of the file.
 pub const CONFIG_BYTES_MAX: u64 = 256 << 10;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  engine ─ requests ─┐                     ┌─ storage thread   (writes in order, group sync)
-//!  peers ── lanes ────┤                     ├─ verifier thread  (signatures of batches)
+//!  peers ── lanes ────┤                     ├─ verifier thread  (signatures of batches, proofs of bundles)
 //!  clients ─ submit ──┼─► Driver: step() ──►├─ executor thread  (final blocks, one by one)
 //!  threads ─ done ────┘                     ├─ server tasks     (answers to peers that catch up)
 //!                                           └─ network, engine replies, metrics
@@ -13,7 +13,7 @@
 //! Inputs that wait are taken together, by turns: whoever floods one way in delays nobody on another.
 //!
 //! The queues to the threads have no bound of their own: what can be in them is bounded by what the chain lets in
-//! (batches per sealer, open blocks, one execution, one answer per peer and lane).
+//! (batches per sealer, bundles per sender, open blocks, one execution, one answer per peer and lane).
 
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
@@ -39,10 +39,11 @@ use crate::gather::by_turns;
 use crate::handle::{HaltCode, Status, Voting};
 use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions};
 use crate::rarely::Rarely;
+use crate::relay::Outlet;
 use crate::standing::{Passage, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::ChainMetrics;
-use crate::verifier::{Unverified, Verified, Verifier};
+use crate::verifier::{CheckJob, Unverified, Verified, Verifier};
 use crate::workers::{Done, DoneSender, StorageJob, halts, spawn_executor, spawn_storage};
 
 /// How often clocks and statistics are looked at.
@@ -67,8 +68,8 @@ pub(crate) struct Parts {
     /// The rules of the next height, for whoever shows or follows them.
     pub(crate) rules: watch::Sender<ChainRules>,
     pub(crate) submissions: mpsc::Receiver<Submission>,
-    /// Bundles of this node's own relays.
-    pub(crate) relayed: mpsc::Receiver<Bytes>,
+    /// Bundles that relays bring, this node's own and those of others.
+    pub(crate) relayed: Outlet,
     pub(crate) admission: Arc<Admission>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) disk_reserve_bytes: u64,
@@ -86,7 +87,7 @@ pub(crate) struct Driver {
     done: mpsc::UnboundedReceiver<Done>,
     done_sender: DoneSender,
     to_storage: blocking::Sender<StorageJob>,
-    to_verifier: blocking::Sender<Unverified>,
+    to_verifier: blocking::Sender<CheckJob>,
     to_executor: ExecutorQueue,
     disk: DiskWatch,
     next_disk_check: tokio::time::Instant,
@@ -134,7 +135,11 @@ impl Driver {
         let report = move |verified, transactions, took| {
             let _stopping = to_driver.send(Done::Verified { verified, transactions, took }).is_err();
         };
-        let (to_verifier, verifier) = parts.verifier.clone().spawn(halts(&done_sender), report)?;
+        let to_driver = done_sender.clone();
+        let checked = move |digest, facts| {
+            let _stopping = to_driver.send(Done::BundleChecked { digest, facts }).is_err();
+        };
+        let (to_verifier, verifier) = parts.verifier.clone().spawn(halts(&done_sender), report, checked)?;
         let (to_executor, executor) = spawn_executor(executor, done_sender.clone())?;
         let started = Instant::now();
         let now = tokio::time::Instant::now();
@@ -212,7 +217,7 @@ impl Driver {
             Some(received) = batch.recv() => frame(received),
             Some(received) = sync.recv() => frame(received),
             Some(submission) = self.parts.submissions.recv() => self.submitted(submission),
-            Some(bundle) = self.parts.relayed.recv() => vec![Input::Relayed { bundle }],
+            Some(brought) = self.parts.relayed.recv() => vec![brought],
             () = sleep_until(wake) => self.woken(),
         }
     }
@@ -238,7 +243,7 @@ impl Driver {
                 let (from, bytes) = self.parts.lanes.get_mut(lane.index())?.try_recv()?;
                 Some(vec![Input::Frame { from: NodeIndex(from), bytes }])
             }
-            Source::Relays => Some(vec![Input::Relayed { bundle: self.parts.relayed.try_recv().ok()? }]),
+            Source::Relays => Some(vec![self.parts.relayed.try_recv()?]),
             Source::Clients => {
                 let submission = self.parts.submissions.try_recv().ok()?;
                 Some(self.submitted(submission))
@@ -320,6 +325,7 @@ impl Driver {
                 let checked = |Verified { digest, first_bad }| Input::SignaturesChecked { digest, first_bad };
                 verified.into_iter().map(checked).collect()
             }
+            Done::BundleChecked { digest, facts } => vec![Input::BundleChecked { digest, facts }],
             Done::Served { to, lane, fault } => {
                 if let Some(fault) = fault
                     && let Some(times) = self.rarely.count(to.0, "unserved")
@@ -356,7 +362,12 @@ impl Driver {
                 self.hand(|driver| driver.to_storage.send(StorageJob { set, durability, then }).is_ok());
             }
             Effect::VerifySignatures { digest, batch } => {
-                self.hand(|driver| driver.to_verifier.send(Unverified { digest, batch }).is_ok());
+                let job = CheckJob::Batch(Unverified { digest, batch });
+                self.hand(|driver| driver.to_verifier.send(job).is_ok());
+            }
+            Effect::CheckBundle { digest, rules, bundle } => {
+                let job = CheckJob::Bundle { digest, rules, bundle };
+                self.hand(|driver| driver.to_verifier.send(job).is_ok());
             }
             Effect::Execute(block) => {
                 self.executing = Some((block.block.header.timestamp, block.certificate.clone()));

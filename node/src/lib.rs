@@ -22,7 +22,7 @@
 //! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
 //! | `http/` | REST, one file per resource |
 //! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
-//! | `relay.rs` | receipts between the chains that this node hosts |
+//! | `relay/` | receipts to every other chain, hosted here or not; bundles from other nodes |
 //! | `telemetry.rs`, `rarely.rs` | logging and metrics; lines that others can provoke |
 //! | `verifier.rs`, `gather.rs` | signatures of batches; company for what is checked together |
 //! | `workers.rs` | the storage and executor threads; a thread that panics halts the node |

@@ -13,6 +13,7 @@ use storage::{Identity, RocksOptions};
 
 use crate::assemble::{SCHEMA_VERSION, StartError};
 use crate::config::{MEMORY_BYTES_BOUNDS, NodeConfig};
+use crate::relay;
 
 /// The node's place in the registry: by its network key where genesis has it, else what the configuration says. A node that was added
 /// later knows the registry only when it has caught up.
@@ -53,7 +54,7 @@ pub(crate) fn network_settings(
         network: spec.hash().0,
         own: own_node.0,
         peers,
-        lanes: config.node.chains.iter().flat_map(|chain| lanes_of(*chain)).collect(),
+        lanes: config.node.chains.iter().flat_map(|chain| lanes_of(*chain)).chain([relay_lane()]).collect(),
     }
 }
 
@@ -80,6 +81,18 @@ fn lanes_of(chain: u32) -> Vec<network::Lane> {
         bulk(Lane::Batch, 64, Priority::Bulk),
         bulk(Lane::Sync, 64, Priority::Bulk),
     ]
+}
+
+/// The lane that every node has, after those of its chains: bundles for chains that are not hosted by who sends them.
+fn relay_lane() -> network::Lane {
+    network::Lane {
+        name: "relay".to_owned(),
+        frame_bytes_max: relay::FRAME_BYTES_MAX,
+        outbound_frames_max: 256,
+        outbound_bytes_max: relay::FRAME_BYTES_MAX.saturating_mul(16),
+        inbound_frames_max: 64,
+        priority: Priority::Bulk,
+    }
 }
 
 /// What a node is on a chain after the executed height, whose rules are given, with the keys that it has for it. A key in no set is no
@@ -149,7 +162,8 @@ mod tests {
 
     #[test]
     fn as_many_chains_as_may_be_hosted_fit_into_the_lanes_of_the_network() {
-        let lanes: Vec<_> = (0..).take(CHAINS_HOSTED_MAX).flat_map(lanes_of).collect();
+        let lanes: Vec<_> = (0..).take(CHAINS_HOSTED_MAX).flat_map(lanes_of).chain([relay_lane()]).collect();
         assert!(lanes.len() <= network::limits::LANES_MAX && lanes_of(0).len() == LANES_PER_CHAIN);
+        assert_eq!(lanes.len(), CHAINS_HOSTED_MAX * LANES_PER_CHAIN + relay::RELAY_LANES);
     }
 }

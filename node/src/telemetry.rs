@@ -168,6 +168,8 @@ chain_metrics! {
 struct LabelledFamilies {
     refused: Family<RefusedLabel, Counter>,
     evidence_dropped: Family<KindLabel, Counter>,
+    waiting_receipts: Family<PairLabel, Level>,
+    relay_age: Family<PairLabel, Level>,
     voting: Family<VotingLabel, Level>,
     halted: Family<HaltLabel, Level>,
 }
@@ -188,6 +190,13 @@ struct RefusedLabel {
 struct KindLabel {
     chain: u32,
     kind: &'static str,
+}
+
+/// From a chain to another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PairLabel {
+    chain: u32,
+    destination: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -293,6 +302,13 @@ impl ChainMetrics {
             }
             Report::Final { .. } | Report::Certified { .. } | Report::Diverged { .. } => {}
         }
+    }
+
+    /// So many certified receipts wait for another chain, and for so long none of them was executed there.
+    pub(crate) fn relay(&self, destination: ChainId, receipts: u64, age_ms: u64) {
+        let label = PairLabel { chain: self.chain.0, destination: destination.0 };
+        self.labelled.waiting_receipts.get_or_create(&label).set(receipts);
+        self.labelled.relay_age.get_or_create(&label).set(age_ms);
     }
 
     /// The machine's clock was set.
@@ -443,6 +459,10 @@ impl Metrics {
         chain.register("refused_transactions", refused, labelled.refused.clone());
         let dropped = "Misbehaviour of validators that was seen and not recorded, by kind";
         chain.register("evidence_dropped", dropped, labelled.evidence_dropped.clone());
+        let waiting = "Certified receipts that another chain has not executed, as far as this node knows";
+        chain.register("waiting_receipts", waiting, labelled.waiting_receipts.clone());
+        let age = "Time since another chain last executed receipts while some wait for it";
+        chain.register("relay_age_milliseconds", age, labelled.relay_age.clone());
         chain.register("voting_state", "1 for the state the node's vote is in", labelled.voting.clone());
         chain.register("halt_state", "1 for the code that ended the chain", labelled.halted.clone());
         let host = HostMetrics::register(registry.sub_registry_with_prefix("node"));
@@ -601,6 +621,7 @@ mod tests {
         one.halted(HaltCode::Diverged);
         metrics.host.connected_peers.set(3);
         zero.clock_step();
+        zero.relay(ChainId(1), 12, 340);
         let page = metrics.encode().unwrap();
         for line in [
             "# HELP jiaozi_chain_final_height Highest block that is final and complete here.",
@@ -619,6 +640,8 @@ mod tests {
             "jiaozi_chain_disk_free_bytes{chain=\"0\"} 1099511627776",
             "jiaozi_node_connected_peers 3",
             "jiaozi_chain_clock_steps_total{chain=\"0\"} 1",
+            "jiaozi_chain_waiting_receipts{chain=\"0\",destination=\"1\"} 12",
+            "jiaozi_chain_relay_age_milliseconds{chain=\"0\",destination=\"1\"} 340",
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\n{page}");
@@ -649,6 +672,7 @@ mod tests {
         chain.persisted(took);
         chain.verified(took, 2);
         chain.clock_step();
+        chain.relay(ChainId(1), 3, 40);
         let id = TransactionId([1; 32]);
         let refused = Submitted::Refused(Refused::Unavailable { retry_after_ms: 1 });
         for answer in [Submitted::Accepted { id }, Submitted::Known { id }, refused] {

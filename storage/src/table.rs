@@ -12,7 +12,7 @@
 //! | `Outcomes` | height(8) | encoded outcomes of the block | once, in order | ascending |
 //! | `Transactions` | transaction id(32) | height(8) index(4) | once, scattered | hashed: bloom, 4 KB blocks, lz4 |
 //! | `Records` | slot(8) | state record, about 120 B | rewritten whenever touched | updated: bloom, 4 KB blocks, lz4 over zstd |
-//! | `Slots` | wallet id(32) | slot(8) | once, scattered | hashed |
+//! | `Slots` | id of a wallet, lock or offer(32) | slot(8) | once, scattered | hashed |
 //! | `History` | slot(8) height(8) index(4) part(2) | small entry | once, clustered by slot | clustered: 8 KB blocks, lz4 over zstd |
 //! | `Undo` | height(8) | undo bytes | once, deleted when the height is certified | short-lived: compacted on deletion |
 //! | `Bundles` | bundle digest(32) | bundle bytes, 1 KB to 200 KB | with a block that names it, before a vote | blob files |
@@ -51,9 +51,9 @@ pub enum Table {
     Outcomes,
     /// Transaction id(32) to height(8) index(4).
     Transactions,
-    /// Slot(8) to state record bytes: wallets and system records.
+    /// Slot(8) to state record bytes: wallets, locks, offers and system records.
     Records,
-    /// Wallet id(32) to slot(8).
+    /// Id(32) of a wallet, lock or offer to slot(8).
     Slots,
     /// Slot(8) height(8) index(4) part(2) to a small entry.
     History,

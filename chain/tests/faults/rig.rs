@@ -18,7 +18,7 @@ use ledger::records::{
     Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, FeeBid, Nonce, Operation, Payment, Policy,
     Registry, Transaction, TransactionContent,
 };
-use ledger::rules::{ChainRules, ParentFacts, check_signatures};
+use ledger::rules::{ChainRules, ParentFacts, check_bundle, check_signatures};
 use ledger::values::{
     Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
     KeyCache, NodeIndex, OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
@@ -74,10 +74,10 @@ impl Seen {
 }
 
 /// The chain of the honest bank as it starts, and its final tip.
-fn started(localnet: &Localnet, rules: &ChainRules, store: &dyn Store) -> (Chain, ParentFacts) {
-    let key = localnet.banks[HONEST].validators[rules.chain.0 as usize].2.clone();
-    let config = ChainConfig::first_epoch(rules.clone(), NodeIndex(HONEST as u16), Some(key));
-    let recovered = Recovered::read(rules, store).unwrap();
+fn started(keys: Vec<SecretKey>, executor: &Executor<Sequential>, store: &dyn Store) -> (Chain, ParentFacts) {
+    let (rules, executed) = (executor.state().rules().clone(), executor.state().head().height);
+    let recovered = Recovered::read(&rules, store).unwrap();
+    let config = ChainConfig::after(rules, executed, NodeIndex(HONEST as u16), keys);
     let tip = recovered.tip;
     (Chain::new(config, recovered), tip)
 }
@@ -88,6 +88,8 @@ pub(crate) struct Bank {
     pub(crate) executor: Executor<Sequential>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) rules: ChainRules,
+    /// The consensus keys of the honest bank.
+    pub(crate) keys: Vec<SecretKey>,
     pub(crate) now: Now,
     /// Synced writes wait while this is set; `release` lets them through.
     pub(crate) hold_disk: bool,
@@ -113,11 +115,12 @@ impl Bank {
     }
 
     fn of(localnet: Localnet, chain: ChainId) -> Self {
-        let rules = ChainRules::new(&localnet.spec, chain).unwrap();
+        let rules = ChainRules::at_genesis(&localnet.spec, chain).unwrap();
         let identity = Identity { schema_version: 1, genesis: localnet.spec.hash().0, chain: chain.0 };
         let store: Arc<dyn Store> = Arc::new(MemoryStore::fresh(&identity));
         let executor = Executor::open(&localnet.spec, chain, Arc::clone(&store), Sequential).unwrap();
-        let (chain, genesis_facts) = started(&localnet, &rules, store.as_ref());
+        let keys = vec![localnet.banks[HONEST].validators[chain.0 as usize].2.clone()];
+        let (chain, genesis_facts) = started(keys.clone(), &executor, store.as_ref());
         let now = Now { wall: TimestampMs(localnet.spec.timestamp.0 + 1_000_000), elapsed_ms: 10_000 };
         Self {
             localnet,
@@ -125,6 +128,7 @@ impl Bank {
             executor,
             store,
             rules,
+            keys,
             now,
             hold_disk: false,
             genesis_facts,
@@ -140,7 +144,7 @@ impl Bank {
         self.divergence = Divergence::roll_back(self.store.as_ref()).unwrap();
         let (spec, store) = (&self.localnet.spec, Arc::clone(&self.store));
         self.executor = Executor::open(spec, self.rules.chain, store, Sequential).unwrap();
-        (self.chain, _) = started(&self.localnet, &self.rules, self.store.as_ref());
+        (self.chain, _) = started(self.keys.clone(), &self.executor, self.store.as_ref());
     }
 
     pub(crate) fn genesis(&self) -> GenesisHash {
@@ -190,6 +194,9 @@ impl Bank {
                 let checked = check_signatures(&all, self.genesis(), &[1; 32], &keys, &Sequential);
                 return Some(Input::SignaturesChecked { digest, first_bad: checked.err() });
             }
+            Effect::CheckBundle { digest, rules, bundle } => {
+                return Some(Input::BundleChecked { digest, facts: check_bundle(&rules, &bundle).ok() });
+            }
             Effect::Execute(mut block) => {
                 let height = block.block.header.height;
                 if let Some(place) = self.spoiled.iter().position(|spoiled| *spoiled == height) {
@@ -236,7 +243,8 @@ impl Bank {
     pub(crate) fn ask(&mut self, question: Question) -> (u64, Seen) {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        (ticket, self.give(Input::Asked { ticket: Ticket(ticket), question }))
+        let epoch = self.chain.config().epoch;
+        (ticket, self.give(Input::Asked { ticket: Ticket(ticket), epoch, question }))
     }
 
     /// Sends the block from its proposer and asks whether to vote for it.
@@ -265,7 +273,8 @@ impl Bank {
     pub(crate) fn finalize(&mut self, block: &Block) -> Seen {
         let digest = block.header.digest(self.genesis());
         let certificate = Bytes::from(self.certificate(block).encode());
-        self.give(Input::Finalized { view: block.header.view, digest, certificate })
+        let (epoch, view) = (block.header.epoch, block.header.view);
+        self.give(Input::Finalized { epoch, view, digest, certificate })
     }
 
     /// That three of the four have finalized a block, signed as the engine's validators do.

@@ -6,7 +6,9 @@ use chain::frame::{Digests, FinalBlocks};
 use chain::{Answer, Archive, Effect, Frame, Input, Question, Report, Room, Turn};
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::{Batch, Block, Claim};
-use ledger::values::{BatchDigest, Canonical as _, Epoch, Height, NodeIndex, ResultHash, TimestampMs, View};
+use ledger::values::{
+    BatchDigest, BundleDigest, Canonical as _, Epoch, Height, NodeIndex, ResultHash, TimestampMs, View,
+};
 use storage::Table;
 
 use crate::rig::{Bank, FAULTY, HONEST, Seen};
@@ -159,6 +161,45 @@ fn a_proposal_waits_for_a_missing_batch_and_for_the_disk() {
     assert_eq!(seen.answer(ticket), None, "yes before the disk has it");
     assert_eq!(bank.pass(1_000).answer(ticket), None);
     assert_eq!(bank.release().answer(ticket), Some(Answer::Verdict(true)));
+}
+
+#[test]
+fn nothing_is_asked_for_that_only_a_wrong_or_early_block_names() {
+    let asks = |seen: &Seen| {
+        let is_request = |frame: &Frame| matches!(frame, Frame::RequestBatches(_) | Frame::RequestBundles(_));
+        seen.sent.iter().any(|(_, frame)| is_request(frame))
+    };
+    let mut bank = Bank::new();
+    let first = bank.block(&bank.genesis_facts, &[]);
+    assert_eq!(bank.verdict(&first), Some(true));
+    bank.finalize(&first);
+    let naming = |bank: &Bank, number: u8| {
+        let mut block = bank.block(&bank.facts(&first), &[(BatchDigest([number; 32]), 1_000)]);
+        block.body.bundles = vec![BundleDigest([number; 32])];
+        block.header.body = block.body.hash();
+        block
+    };
+    let mut wrong = naming(&bank, 1);
+    wrong.header.claim = Claim { height: Height(1), result: ResultHash([9; 32]) };
+    assert_eq!(bank.verdict(&wrong), Some(false), "its claim alone says so");
+    assert!(!asks(&bank.pass(FETCH_GRACE_MS)));
+
+    let mut early = naming(&bank, 2);
+    early.header.timestamp.0 = bank.now.wall.0 + bank.rules.params.clock_drift_ms_max + 500;
+    assert_eq!(bank.verdict(&early), None);
+    assert!(!asks(&bank.pass(2 * FETCH_GRACE_MS)), "not before its time");
+    bank.pass(500);
+    assert!(asks(&bank.pass(FETCH_GRACE_MS)), "then it may be voted for");
+
+    // Without room nothing is judged, and nothing is asked for either.
+    let mut bank = Bank::new();
+    assert_eq!(bank.verdict(&first), Some(true));
+    bank.finalize(&first);
+    bank.chain.set_room(Room::Low);
+    let mut wrong = naming(&bank, 3);
+    wrong.header.claim = Claim { height: Height(1), result: ResultHash([9; 32]) };
+    assert_eq!(bank.verdict(&wrong), None);
+    assert!(!asks(&bank.pass(FETCH_GRACE_MS)));
 }
 
 #[test]

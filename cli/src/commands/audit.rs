@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use ledger::proofs::{Fact, Proof, ProofFile};
 use ledger::records::outcome::Rejection;
 use ledger::records::{GenesisSpec, Outcome, Receipt};
-use ledger::values::Canonical as _;
+use ledger::values::{Canonical as _, Currency, Money};
 use serde::Serialize;
 
 use super::replay::ReplayArguments;
@@ -130,11 +130,15 @@ struct ProvenFact {
     valid: bool,
     genesis_hash: String,
     chain: u32,
+    /// Of the chain.
+    currency: String,
     height: u64,
     /// The epoch whose validators certified it: as many changes of set lead there from the genesis file.
     epoch: u64,
     #[serde(flatten)]
     fact: FactView,
+    #[serde(skip)]
+    money: Currency,
 }
 
 #[derive(Debug, Serialize)]
@@ -153,8 +157,6 @@ enum FactView {
     Wallet {
         wallet: String,
         balance_fen: u64,
-        #[serde(skip)]
-        balance: String,
     },
     NoWallet {
         wallet: String,
@@ -186,20 +188,26 @@ enum FactView {
 
 impl Show for ProvenFact {
     fn text(&self) -> String {
+        let money = |fen: u64| Money::from_fen(fen, self.money).to_string();
         let what = match &self.fact {
             FactView::Outcome { transaction, outcome, .. } => {
                 format!("transaction {transaction} was {outcome}")
             }
-            FactView::Wallet { wallet, balance, .. } => format!("wallet {wallet} held {balance}"),
+            FactView::Wallet { wallet, balance_fen } => {
+                format!("wallet {wallet} held {}", money(*balance_fen))
+            }
             FactView::NoWallet { wallet } => format!("wallet {wallet} did not exist"),
             FactView::Receipt { source, number, payer, payee, amount_fen, outcome, .. } => format!(
-                "receipt {number} of chain {source}, {amount_fen} fen of {payer} for {payee}, was {outcome}"
+                "receipt {number} of chain {source}, {} of {payer} for {payee}, was {outcome}",
+                money(*amount_fen)
             ),
             FactView::Change { source, number, version, outcome, .. } => format!(
                 "receipt {number} of chain {source}, a change that makes version {version} of the registry, was {outcome}"
             ),
             FactView::Supply { issued_fen, redeemed_fen, holdings_fen } => {
-                format!("issued {issued_fen} fen, redeemed {redeemed_fen} fen, holdings {holdings_fen} fen")
+                let [issued, redeemed, holdings] =
+                    [issued_fen, redeemed_fen, holdings_fen].map(|fen| money(*fen));
+                format!("issued {issued}, redeemed {redeemed}, holdings {holdings}")
             }
         };
         let verdict = match self.epoch {
@@ -214,7 +222,7 @@ impl Show for ProvenFact {
         let mut lines = vec![("verdict", verdict), ("fact", what)];
         if let FactView::Outcome { wallet, operation, .. } = &self.fact {
             lines.push(("from", wallet.clone()));
-            lines.extend(operation_lines(operation));
+            lines.extend(operation_lines(operation, Some(self.money)));
         }
         lines.extend([
             ("chain", self.chain.to_string()),
@@ -233,10 +241,16 @@ fn verify_proof(arguments: &ProofArguments, output: Output) -> Answer {
     let proven = file.verify(&spec).map_err(|fault| {
         Failure::refused("proof_invalid", fault).mend("do not rely on it; ask another node for the proof")
     })?;
+    let chain = spec.chain(proven.chain).ok_or_else(|| {
+        Failure::refused("proof_invalid", format_args!("the genesis file has no chain {}", proven.chain))
+            .mend("do not rely on it; ask another node for the proof")
+    })?;
     output.result(&ProvenFact {
         valid: true,
         genesis_hash: spec.hash().to_string(),
         chain: proven.chain.0,
+        currency: chain.currency.to_string(),
+        money: chain.currency,
         height: proven.height.0,
         epoch: file.proof.certified().header.epoch.0,
         fact: fact_view(&file.proof, proven.fact)?,
@@ -259,11 +273,9 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             return Err(Failure::refused("proof_invalid", "a proof of something else proves an outcome")
                 .mend("report it with the proof; this is a defect of the program"));
         }
-        (Fact::Wallet { wallet }, _) => FactView::Wallet {
-            wallet: wallet.id.to_string(),
-            balance_fen: wallet.balance.fen(),
-            balance: format!("{} yuan", wallet.balance),
-        },
+        (Fact::Wallet { wallet }, _) => {
+            FactView::Wallet { wallet: wallet.id.to_string(), balance_fen: wallet.balance.fen() }
+        }
         (Fact::Receipt { source, sequence, receipt, outcome }, _) => {
             receipt_view((source.0, sequence), &receipt, &outcome)
         }

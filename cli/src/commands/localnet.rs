@@ -8,13 +8,14 @@ use api::ChainReady;
 use clap::{Args, Subcommand};
 use genesis::{ChainList, GenesisFile};
 use ledger::records::ChainSpec;
+use ledger::values::Amount;
 use ledger::values::quorum::VALIDATORS_MIN;
 use serde::Serialize;
 
 use super::status::not_ready_name;
 use crate::failure::{Answer, Failure};
 use crate::localnet::create::{BANKS_MAX, create};
-use crate::localnet::demo::{DEMO_WALLETS_MAX, fund};
+use crate::localnet::demo::{DEMO_WALLETS_MAX, Funded, fund};
 use crate::localnet::layout::{BankEntry, Layout, Manifest};
 use crate::localnet::ports::is_taken;
 use crate::localnet::process::{Found, NodeCommand, Stopped};
@@ -59,7 +60,8 @@ struct UpArguments {
     /// Currencies of a new network and the number of shards of each, CNY:1 if not given; an existing network keeps its own.
     #[arg(long, value_name = "CODE:SHARDS,…")]
     chains: Option<ChainList>,
-    /// Wallets to open and fund with 1000 yuan each, in the first currency: wallet-1, wallet-2, …
+    /// Wallets to open on every chain and fund with 1000 of its currency each: wallet-1, wallet-2, …; in a network of several
+    /// chains named after currency and shard: cny-0-1, cny-0-2, …, hkd-0-1, …
     #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=DEMO_WALLETS_MAX as i64))]
     wallets: u32,
     /// How long to wait until all nodes are ready.
@@ -87,7 +89,8 @@ struct Up {
     environment: PathBuf,
     chains: Vec<ChainUp>,
     banks: Vec<BankUp>,
-    wallets_opened: usize,
+    /// Opened and funded now, by chain.
+    wallets: Vec<Funded>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,11 +124,11 @@ impl Show for Up {
             let chain = |up: &ChainUp| format!("{} ({} shard {})", up.chain, up.currency, up.shard);
             lines.push(("chains", self.chains.iter().map(chain).collect::<Vec<_>>().join(", ")));
         }
-        if self.wallets_opened > 0 {
-            lines.push((
-                "wallets",
-                format!("{} opened and funded with 1000.00 yuan each", self.wallets_opened),
-            ));
+        for funded in &self.wallets {
+            let funds = Amount::from_fen(funded.funds_fen);
+            let text = format!("{} opened and funded with {funds} {} each", funded.opened, funded.currency);
+            let names = format!(": {} to {}", funded.first, funded.last);
+            lines.push(("wallets", if self.chains.len() > 1 { text + &names } else { text }));
         }
         lines.push(("next", format!("source {}", self.environment.display())));
         format!("{}\n\n{}", table(&["bank", "REST", "process"], rows, &[2]), facts(&lines))
@@ -300,8 +303,8 @@ fn up(arguments: &UpArguments, output: Output) -> Answer {
         .banks
         .first()
         .ok_or_else(|| Failure::usage("localnet_manifest", "the network has no banks"))?;
-    let wallets_opened = match arguments.wallets as usize {
-        0 => 0,
+    let wallets = match arguments.wallets as usize {
+        0 => Vec::new(),
         count => fund(&layout, first, count, output)?,
     };
     output.result(&Up {
@@ -313,7 +316,7 @@ fn up(arguments: &UpArguments, output: Output) -> Answer {
         environment: layout.environment(),
         chains,
         banks,
-        wallets_opened,
+        wallets,
     })
 }
 

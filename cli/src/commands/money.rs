@@ -2,9 +2,9 @@
 
 use clap::Args;
 use ledger::records::Operation;
-use ledger::values::Amount;
 
-use super::pay::{payee, yuan};
+use super::pay::payee;
+use crate::amount::WrittenAmount;
 use crate::failure::Answer;
 use crate::output::Output;
 use crate::send::SendOptions;
@@ -14,7 +14,7 @@ use crate::send::SendOptions;
 #[command(after_help = "Examples:\n  \
     jiaozi issue --to bank-1 --amount 1000000\n  \
     jiaozi issue --from central-bank --to jz1… --amount 250000.50\n  \
-    jiaozi issue --to bank-1 --amount 1000000 --currency HKD\n  \
+    jiaozi issue --to bank-1 --amount \"1000000 HKD\"\n  \
     jiaozi issue --to bank-1 --amount 1000000 --chain 1\n\n\
     Money is issued to operators' own wallets; operators pay it on. They are on every chain of a currency, so where a currency\n\
     has several, the chain must be named.")]
@@ -25,9 +25,9 @@ pub struct IssueArguments {
     /// An operator's own wallet: its id, or its name in the keystore.
     #[arg(long, value_name = "WALLET")]
     to: String,
-    /// How much, in yuan.
-    #[arg(long, value_name = "YUAN", allow_negative_numbers = true, value_parser = yuan)]
-    amount: Amount,
+    /// How much, such as 12.34 or "12.34 HKD".
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+    amount: WrittenAmount,
     #[command(flatten)]
     send: SendOptions,
 }
@@ -41,9 +41,9 @@ pub struct RedeemArguments {
     /// The operator's wallet, by its name in the keystore.
     #[arg(long, value_name = "NAME")]
     from: String,
-    /// How much, in yuan.
-    #[arg(long, value_name = "YUAN", allow_negative_numbers = true, value_parser = yuan)]
-    amount: Amount,
+    /// How much, such as 12.34 or "12.34 HKD".
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+    amount: WrittenAmount,
     #[command(flatten)]
     send: SendOptions,
 }
@@ -56,9 +56,9 @@ pub fn issue(arguments: &IssueArguments, output: Output) -> Answer {
     let keystore = arguments.send.keystore.open()?;
     // A wrong name is told before a node is asked.
     payee(&arguments.to, &keystore, None)?;
-    let sender = arguments.send.sender(&arguments.from)?;
+    let sender = arguments.send.sender_in(&arguments.from, arguments.amount.currency)?;
     let to = payee(&arguments.to, &keystore, Some(sender.terms.currency))?;
-    let operation = Operation::Issue { to, amount: arguments.amount };
+    let operation = Operation::Issue { to, amount: arguments.amount.in_currency(sender.terms.currency)? };
     output.result(&arguments.send.send(&sender, operation, output)?)
 }
 
@@ -67,7 +67,7 @@ pub fn issue(arguments: &IssueArguments, output: Output) -> Answer {
 /// # Errors
 /// [`crate::failure::Failure`].
 pub fn redeem(arguments: &RedeemArguments, output: Output) -> Answer {
-    let sender = arguments.send.sender(&arguments.from)?;
-    let operation = Operation::Redeem { amount: arguments.amount };
+    let sender = arguments.send.sender_in(&arguments.from, arguments.amount.currency)?;
+    let operation = Operation::Redeem { amount: arguments.amount.in_currency(sender.terms.currency)? };
     output.result(&arguments.send.send(&sender, operation, output)?)
 }

@@ -3,9 +3,9 @@
 use clap::Args;
 use ledger::records::operation::PAYMENTS_MAX;
 use ledger::records::{Operation, Payment};
-use ledger::values::amount::AmountError;
-use ledger::values::{Amount, Currency, WalletId};
+use ledger::values::{Currency, WalletId};
 
+use crate::amount::WrittenAmount;
 use crate::failure::{Answer, Failure};
 use crate::keystore::{Keystore, WalletEntry};
 use crate::output::Output;
@@ -16,9 +16,10 @@ use crate::send::SendOptions;
 #[command(after_help = "Examples:\n  \
     jiaozi pay --from alice --to jz1… --amount 12.34\n  \
     jiaozi pay --from alice --to bob --amount 5 --to carol --amount 7.50 --wait final\n\n\
-    Amounts are decimal yuan. Several payees are paid all or none, in one transaction. A payee may be at home on another\n\
-    chain of the currency: the payment is debited at once, and credited there by a receipt. A wallet that needs several\n\
-    signatures pays through: jiaozi tx prepare, tx sign, tx submit.")]
+    Amounts are in the currency of the paying wallet; \"12.34 HKD\" is refused where that is another one. Several payees are\n\
+    paid all or none, in one transaction. A payee may be at home on another chain of the currency: the payment is debited at\n\
+    once, and credited there by a receipt. A wallet that needs several signatures pays through: jiaozi tx prepare, tx sign,\n\
+    tx submit.")]
 pub struct PayArguments {
     /// The paying wallet, by its name in the keystore.
     #[arg(long, value_name = "NAME")]
@@ -35,16 +36,22 @@ pub struct Payees {
     /// A payee: a wallet id, or the name of a wallet in the keystore.
     #[arg(long, value_name = "WALLET", required = true)]
     to: Vec<String>,
-    /// How much the payee named before it gets, in yuan, such as 12.34.
-    #[arg(long, value_name = "YUAN", required = true, allow_negative_numbers = true, value_parser = yuan)]
-    amount: Vec<Amount>,
+    /// How much the payee named before it gets, such as 12.34, in the currency of the paying wallet.
+    #[arg(long, value_name = "AMOUNT", required = true, allow_negative_numbers = true)]
+    amount: Vec<WrittenAmount>,
 }
 
 impl Payees {
+    /// The currency that the amounts name, where one does.
+    #[must_use]
+    pub fn currency(&self) -> Option<Currency> {
+        self.amount.iter().find_map(|amount| amount.currency)
+    }
+
     /// The payments; in `currency`, once that is known.
     ///
     /// # Errors
-    /// [`Failure`] when payees and amounts do not pair up, or a payee is no wallet.
+    /// [`Failure`] when payees and amounts do not pair up, a payee is no wallet, or one of either is of another currency.
     pub fn operation(&self, keystore: &Keystore, currency: Option<Currency>) -> Answer<Operation> {
         if self.to.len() != self.amount.len() {
             let message = format!("{} payees and {} amounts", self.to.len(), self.amount.len());
@@ -58,23 +65,18 @@ impl Payees {
             .at("--to")
             .mend("split the payment"));
         }
-        let payment = |(to, amount): (&String, &Amount)| {
-            Ok(Payment { payee: payee(to, keystore, currency)?, amount: *amount })
+        let currency = currency.or_else(|| self.currency());
+        let payment = |(to, amount): (&String, &WrittenAmount)| {
+            let payee = payee(to, keystore, currency)?;
+            let amount = match currency {
+                Some(currency) => amount.in_currency(currency)?,
+                None => amount.in_any(),
+            };
+            Ok(Payment { payee, amount })
         };
         let payments: Answer<Vec<Payment>> = self.to.iter().zip(&self.amount).map(payment).collect();
         Ok(Operation::Pay { payments: payments? })
     }
-}
-
-/// An amount on the command line.
-///
-/// # Errors
-/// Why the text is none.
-pub fn yuan(text: &str) -> Result<Amount, String> {
-    if text.starts_with('-') {
-        return Err("an amount is not negative; it is written in yuan, such as 12 or 12.34".to_owned());
-    }
-    text.parse().map_err(|fault: AmountError| fault.to_string())
 }
 
 /// A wallet as a command names it.
@@ -130,13 +132,15 @@ pub fn run(arguments: &PayArguments, output: Output) -> Answer {
     let keystore = arguments.send.keystore.open()?;
     // A wrong name is told before a node is asked.
     arguments.payees.operation(&keystore, None)?;
-    let sender = arguments.send.sender(&arguments.from)?;
+    let sender = arguments.send.sender_in(&arguments.from, arguments.payees.currency())?;
     let operation = arguments.payees.operation(&keystore, Some(sender.terms.currency))?;
     output.result(&arguments.send.send(&sender, operation, output)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use ledger::values::Amount;
+
     use super::*;
 
     #[test]
@@ -145,7 +149,7 @@ mod tests {
         let id = WalletId([7; 32]);
         let payees = |to: &[&str], amounts: &[u64]| Payees {
             to: to.iter().map(|to| (*to).to_owned()).collect(),
-            amount: amounts.iter().copied().map(Amount::from_fen).collect(),
+            amount: amounts.iter().map(|fen| Amount::from_fen(*fen).into()).collect(),
         };
         let text = id.to_string();
         let operation = payees(&[&text, &text], &[1_234, 5]).operation(&keystore, None).unwrap();
@@ -159,6 +163,16 @@ mod tests {
             payees(&many, &vec![1; PAYMENTS_MAX + 1]).operation(&keystore, None).unwrap_err().code,
             "payees"
         );
+        let (cny, hkd) = (Currency(*b"CNY"), Currency(*b"HKD"));
+        let mut written = payees(&[&text, &text], &[500, 1]);
+        written.amount[0] = "5 HKD".parse().unwrap();
+        assert_eq!(written.currency(), Some(hkd));
+        assert!(
+            written.operation(&keystore, None).is_ok() && written.operation(&keystore, Some(hkd)).is_ok()
+        );
+        assert_eq!(written.operation(&keystore, Some(cny)).unwrap_err().code, "other_currency");
+        written.amount[1] = "1 CNY".parse().unwrap();
+        assert_eq!(written.operation(&keystore, None).unwrap_err().code, "other_currency");
     }
 
     #[test]

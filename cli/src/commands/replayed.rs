@@ -9,8 +9,8 @@ use storage::VerifyReport;
 use super::replay::ReplayedChain;
 use crate::output::{Show, facts, grouped, table};
 
-/// Fen of a yuan, or of a unit of another currency.
-const FEN: u128 = ledger::values::amount::FEN_PER_YUAN as u128;
+/// Fen of a unit of a currency.
+const FEN: u128 = ledger::values::amount::FEN_PER_UNIT as u128;
 
 /// What a replay found in order.
 #[derive(Debug, Serialize)]
@@ -189,7 +189,7 @@ impl ChainReplayed {
 
     /// Facts of the only chain that was replayed.
     fn lines(&self) -> Vec<(&'static str, String)> {
-        let yuan = |fen: u64| format!("{} yuan", Amount::from_fen(fen));
+        let money = |fen: u64| format!("{} {}", Amount::from_fen(fen), self.currency);
         let certified = format!(
             "{}, results certified up to height {}",
             grouped(self.certificates),
@@ -215,9 +215,9 @@ impl ChainReplayed {
         }
         lines.extend([
             ("wallets", grouped(self.wallets)),
-            ("issued", yuan(self.issued_fen)),
-            ("redeemed", yuan(self.redeemed_fen)),
-            ("holdings", yuan(self.holdings_fen)),
+            ("issued", money(self.issued_fen)),
+            ("redeemed", money(self.redeemed_fen)),
+            ("holdings", money(self.holdings_fen)),
             ("state root", self.state_root.clone()),
         ]);
         if self.registry_version > 0 {
@@ -462,6 +462,7 @@ mod tests {
             text.contains("blocks          0; the last 1200 blocks are not under a certificate yet"),
             "{text}"
         );
+        assert!(text.contains("holdings        0.00 CNY"), "{text}");
         assert!(text.contains("not replayed    chain 0; what came from there rests on"), "{text}");
         assert!(!text.contains("receipts") && !text.contains("under way"), "{text}");
         one.chains[0].receipts_sent = 7;

@@ -62,7 +62,8 @@ impl Show for ChainStatus {
             lines.push(("hosted by nodes", listed(view.validators.iter().map(|validator| validator.node))));
         }
         if let Some(progress) = &view.progress {
-            let money = |fen| format!("{} yuan", Amount::from_fen(fen));
+            // One way for everybody: the amount, then the currency of the chain.
+            let money = |fen| format!("{} {}", Amount::from_fen(fen), view.currency);
             lines.extend([
                 ("height", grouped(progress.height)),
                 ("certified", grouped(progress.certified_height)),

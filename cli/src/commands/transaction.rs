@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use api::{ApiError, ErrorCode, OperationView, TransactionState, TransactionStatus};
 use clap::{Args, Subcommand};
 use ledger::records::{Operation, Payment, TransactionContent};
-use ledger::values::{Amount, Currency, TransactionId};
+use ledger::values::{Amount, Currency, Money, TransactionId};
 use serde::Serialize;
 use wallet::PartialTransaction;
 use wallet::files::FileError;
 use wallet::partial::PARTIAL_BYTES_MAX;
 
-use super::pay::{Payees, yuan};
+use super::pay::Payees;
+use crate::amount::WrittenAmount;
 use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
-use crate::keystore::KeystoreOptions;
+use crate::keystore::{KeystoreOptions, WalletEntry};
 use crate::output::{Output, Show, facts, save_proof};
 use crate::secret::PassphraseOptions;
 use crate::send::{SendOptions, Sender, WaitOptions, leg_line, outcome, sent, state_name, submit, wait};
@@ -92,10 +93,10 @@ struct PrepareArguments {
     /// Put the amount as new money into the one wallet named with --to, instead of paying it (central bank).
     #[arg(long)]
     issue: bool,
-    /// Take this much out of circulation, in yuan, instead of paying (operators).
-    #[arg(long, value_name = "YUAN", allow_negative_numbers = true, value_parser = yuan)]
+    /// Take this much out of circulation, instead of paying (operators).
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     #[arg(conflicts_with_all = ["to", "amount", "issue"])]
-    redeem: Option<Amount>,
+    redeem: Option<WrittenAmount>,
     /// New file for the transaction.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -113,6 +114,9 @@ struct SignArguments {
     /// Sign what is shown.
     #[arg(long)]
     yes: bool,
+    /// Genesis file of the network that is meant: it tells the currency of the chain, where the wallet is not your own.
+    #[arg(long, value_name = "FILE", env = "JIAOZI_GENESIS")]
+    genesis: Option<PathBuf>,
     #[command(flatten)]
     keystore: KeystoreOptions,
     #[command(flatten)]
@@ -163,7 +167,7 @@ impl Show for Shown {
         }
         if let Some(transaction) = &status.transaction {
             lines.push(("from", transaction.wallet.to_string()));
-            lines.extend(operation_lines(&transaction.operation));
+            lines.extend(operation_lines(&transaction.operation, Some(transaction.currency)));
         }
         lines.extend(status.legs.iter().map(leg_line));
         if let Some(file) = &self.proof_file {
@@ -178,6 +182,10 @@ impl Show for Shown {
 struct Prepared {
     id: String,
     wallet: String,
+    chain: u32,
+    /// Of the chain, where anything at hand tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<String>,
     operation: OperationView,
     valid_until_ms: u64,
     signed: usize,
@@ -186,11 +194,13 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(partial: &PartialTransaction, file: &Path) -> Self {
+    fn new(partial: &PartialTransaction, currency: Option<Currency>, file: &Path) -> Self {
         let content: &TransactionContent = partial.content();
         Self {
             id: partial.id().to_string(),
             wallet: content.wallet.to_string(),
+            chain: content.chain.0,
+            currency: currency.map(|currency| currency.to_string()),
             operation: OperationView::new(&content.operation),
             valid_until_ms: content.valid_until.0,
             signed: partial.signed_by().count(),
@@ -203,26 +213,33 @@ impl Prepared {
 impl Show for Prepared {
     fn text(&self) -> String {
         let mut lines = vec![("transaction", self.id.clone()), ("from", self.wallet.clone())];
-        lines.extend(operation_lines(&self.operation));
+        let currency = self.currency.as_deref().and_then(|currency| currency.parse().ok());
+        lines.extend(operation_lines(&self.operation, currency));
         lines.push(("signatures", format!("{} there, {} missing", self.signed, self.missing)));
         lines.push(("file", self.file.display().to_string()));
         facts(&lines)
     }
 }
 
-/// What a transaction asks for, with amounts in yuan.
-pub(super) fn operation_lines(operation: &OperationView) -> Vec<(&'static str, String)> {
-    let yuan = |fen: u64| format!("{} yuan", Amount::from_fen(fen));
+/// What a transaction asks for, with amounts in the currency of its chain.
+pub(super) fn operation_lines(
+    operation: &OperationView,
+    currency: Option<Currency>,
+) -> Vec<(&'static str, String)> {
+    let money = |fen: u64| match currency {
+        Some(currency) => Money::from_fen(fen, currency).to_string(),
+        None => format!("{} (in its chain's currency)", Amount::from_fen(fen)),
+    };
     match operation {
         OperationView::Pay { payments } => payments
             .iter()
-            .map(|payment| ("pays", format!("{} to {}", yuan(payment.amount_fen), payment.payee)))
+            .map(|payment| ("pays", format!("{} to {}", money(payment.amount_fen), payment.payee)))
             .collect(),
         OperationView::OpenWallets { wallets } => vec![("opens", format!("{} wallets", wallets.len()))],
         OperationView::Issue { to, amount_fen } => {
-            vec![("issues", format!("{} to {to}", yuan(*amount_fen)))]
+            vec![("issues", format!("{} to {to}", money(*amount_fen)))]
         }
-        OperationView::Redeem { amount_fen } => vec![("redeems", yuan(*amount_fen))],
+        OperationView::Redeem { amount_fen } => vec![("redeems", money(*amount_fen))],
         OperationView::Govern { proposal, approved_by } => {
             let operators: Vec<String> = approved_by.iter().map(ToString::to_string).collect();
             let (changes, version) = (proposal.changes.len(), proposal.version);
@@ -237,7 +254,11 @@ pub(super) fn operation_lines(operation: &OperationView) -> Vec<(&'static str, S
 impl PrepareArguments {
     /// What the transaction is to ask for.
     fn operation(&self, currency: Option<Currency>) -> Answer<Operation> {
-        if let Some(amount) = self.redeem {
+        if let Some(written) = self.redeem {
+            let amount = match currency {
+                Some(currency) => written.in_currency(currency).map_err(|failure| failure.at("--redeem"))?,
+                None => written.in_any(),
+            };
             return Ok(Operation::Redeem { amount });
         }
         let operation = self.payees.operation(&self.send.keystore.open()?, currency)?;
@@ -270,7 +291,9 @@ pub fn run(arguments: TransactionArguments, output: Output) -> Answer {
             refuse_existing(&arguments.out)?;
             // A wrong name is told before a node is asked.
             arguments.operation(None)?;
-            let sender = arguments.send.sender(&arguments.from)?;
+            let written = arguments.redeem.and_then(|written| written.currency);
+            let meant = written.or_else(|| arguments.payees.currency());
+            let sender = arguments.send.sender_in(&arguments.from, meant)?;
             let operation = arguments.operation(Some(sender.terms.currency))?;
             prepare(&sender, operation, &arguments.out, output)
         }
@@ -337,7 +360,7 @@ pub(super) fn refuse_existing(out: &Path) -> Answer {
 pub(super) fn prepare(sender: &Sender, operation: Operation, out: &Path, output: Output) -> Answer {
     let partial = sender.build(operation)?.partial()?;
     save(&partial, out)?;
-    output.result(&Prepared::new(&partial, out))
+    output.result(&Prepared::new(&partial, Some(sender.terms.currency), out))
 }
 
 fn sign(arguments: &SignArguments, output: Output) -> Answer {
@@ -345,8 +368,9 @@ fn sign(arguments: &SignArguments, output: Output) -> Answer {
     let keystore = arguments.keystore.open()?;
     let entry = keystore.find(&arguments.with).map_err(|failure| failure.at("--with"))?;
     entry.require_network(partial.genesis()).map_err(|failure| failure.at("FILE"))?;
+    let currency = currency(&partial, &entry, arguments.genesis.as_deref())?;
     if !arguments.yes {
-        output.result(&Prepared::new(&partial, &arguments.file))?;
+        output.result(&Prepared::new(&partial, currency, &arguments.file))?;
         return Err(Failure::usage("not_signed", "nothing was signed")
             .at("--yes")
             .mend("look at the transaction above; if it is what you want, repeat the command with --yes"));
@@ -354,7 +378,30 @@ fn sign(arguments: &SignArguments, output: Output) -> Answer {
     let secret = keystore.secret(&entry, &arguments.passphrase.read()?)?;
     partial.sign(&secret)?;
     save(&partial, &arguments.file)?;
-    output.result(&Prepared::new(&partial, &arguments.file))
+    output.result(&Prepared::new(&partial, currency, &arguments.file))
+}
+
+/// The currency of what is to be signed: by the genesis file, else by the signer's own wallet. The transaction's file is not asked:
+/// its sender could have written anything.
+fn currency(
+    partial: &PartialTransaction,
+    entry: &WalletEntry,
+    genesis: Option<&Path>,
+) -> Answer<Option<Currency>> {
+    let content = partial.content();
+    let Some(path) = genesis else {
+        let is_own = entry.wallet_id()? == content.wallet;
+        return if is_own { entry.currency().map(Some) } else { Ok(None) };
+    };
+    let spec = super::audit::load_spec(path)?;
+    if spec.hash() != partial.genesis() {
+        let message =
+            format!("the transaction is for network {}, the file is of {}", partial.genesis(), spec.hash());
+        return Err(Failure::usage("other_network", message)
+            .at("--genesis")
+            .mend("name the genesis file of the transaction's network, or none"));
+    }
+    Ok(spec.chain(content.chain).map(|chain| chain.currency))
 }
 
 fn merged(files: &[PathBuf]) -> Answer<PartialTransaction> {
@@ -391,6 +438,14 @@ fn save(partial: &PartialTransaction, path: &Path) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_of_an_operation_carry_their_currency() {
+        let issue = OperationView::Issue { to: ledger::values::WalletId([1; 32]), amount_fen: 1_234 };
+        let text = |currency| operation_lines(&issue, currency)[0].1.clone();
+        assert!(text(Some(Currency(*b"HKD"))).starts_with("12.34 HKD to jz1"));
+        assert!(text(None).starts_with("12.34 (in its chain's currency) to jz1"));
+    }
 
     #[test]
     fn a_missing_proof_says_whether_waiting_helps() {

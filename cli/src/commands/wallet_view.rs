@@ -6,7 +6,7 @@ use api::wallet::{Cursor, HISTORY_PAGE_MAX};
 use api::{HistoryPage, HistoryQuery, MovementName, WalletState, WalletView};
 use clap::Args;
 use ledger::proofs::{Proof, ProofFile};
-use ledger::values::{Amount, Canonical as _, ChainId, WalletId};
+use ledger::values::{Amount, Canonical as _, ChainId, Money, WalletId};
 use serde::Serialize;
 
 use super::pay::{NamedWallet, named_wallet};
@@ -120,7 +120,7 @@ impl Show for Looked {
     fn text(&self) -> String {
         let view = &self.view;
         let certified = if self.is_certified { "certified" } else { "not certified yet" };
-        let balance = format!("{} yuan", Amount::from_fen(view.balance_fen));
+        let balance = Money::from_fen(view.balance_fen, view.currency).to_string();
         let at = format!("{} ({certified})", view.height);
         if self.brief {
             return facts(&[("wallet", view.id.to_string()), ("balance", balance), ("height", at)]);
@@ -198,7 +198,8 @@ impl Show for History {
                 certified.to_owned(),
             ]
         });
-        let text = table(&["place", "what", "yuan", "counterparty", "certified"], rows, &[2]);
+        let currency = page.currency.to_string();
+        let text = table(&["place", "what", currency.as_str(), "counterparty", "certified"], rows, &[2]);
         let next = page.next.map(|next| format!("\n\nolder entries: --before {next}")).unwrap_or_default();
         text + &next
     }

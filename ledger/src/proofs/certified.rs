@@ -127,6 +127,7 @@ impl CertifiedResult {
     /// # Errors
     /// The first fault.
     pub fn verify(&self, spec: &GenesisSpec, sets: &SetChain) -> Result<(), ProofFault> {
+        self.check_chains()?;
         let epoch = self.header.epoch;
         if u64::try_from(sets.links.len()) != Ok(epoch.0) {
             return Err(SetFault::Length { links: sets.links.len(), epoch }.into());
@@ -139,10 +140,8 @@ impl CertifiedResult {
     /// # Errors
     /// The first fault.
     pub fn verify_by(&self, genesis: GenesisHash, sets: &Sets) -> Result<(), ProofFault> {
+        self.check_chains()?;
         let (result, header, finality) = (&self.result, &self.header, &self.finality);
-        if header.chain != result.chain || finality.chain != header.chain || finality.epoch != header.epoch {
-            return Err(ProofFault::Chains { result: result.chain, header: header.chain });
-        }
         if sets.chain() != header.chain {
             return Err(ProofFault::Chains { result: sets.chain(), header: header.chain });
         }
@@ -166,6 +165,14 @@ impl CertifiedResult {
             .fold(result.hash(genesis), |previous, content| link_result(genesis, previous, *content));
         if reached != claim.result {
             return Err(ProofFault::Result { reached, claimed: claim.result });
+        }
+        Ok(())
+    }
+
+    fn check_chains(&self) -> Result<(), ProofFault> {
+        let (result, header, finality) = (&self.result, &self.header, &self.finality);
+        if header.chain != result.chain || finality.chain != header.chain || finality.epoch != header.epoch {
+            return Err(ProofFault::Chains { result: result.chain, header: header.chain });
         }
         Ok(())
     }

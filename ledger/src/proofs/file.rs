@@ -12,7 +12,7 @@ use crate::records::{GenesisSpec, Outcome, Receipt, SupplyTerms, Transaction, Wa
 use crate::state::StateParts;
 use crate::state::id_tree::{ID_BITS, IdAnswer, IdPath};
 use crate::state::summing_tree::{DEPTH_MAX, SumNode, verify_path};
-use crate::values::codec::check_count;
+use crate::values::codec::{check_count, check_range};
 use crate::values::{
     Canonical, ChainId, CodecError, GenesisHash, Hash, Height, Slot, TransactionId, WalletId,
 };
@@ -66,6 +66,21 @@ pub struct BalanceProof {
     pub certified: CertifiedResult,
 }
 
+/// What a lock or an offer was after a height.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct LockProof {
+    /// The record: [`Record::Lock`] or [`Record::Offer`].
+    pub record: Record,
+    /// Its slot.
+    pub slot: Slot,
+    /// Siblings from the bottom of the summing tree.
+    pub path: Vec<SumNode>,
+    /// What the state root commits to.
+    pub parts: StateParts,
+    /// The result of the height.
+    pub certified: CertifiedResult,
+}
+
 /// That a wallet did not exist after a height.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub struct AbsenceProof {
@@ -92,6 +107,8 @@ pub enum Proof {
     Supply(CertifiedResult),
     /// What became of a receipt.
     Receipt(ReceiptProof),
+    /// What a lock or an offer was.
+    Lock(LockProof),
 }
 
 /// A proof with the network that it is about.
@@ -152,6 +169,11 @@ pub enum Fact {
         /// The terms.
         terms: SupplyTerms,
     },
+    /// A lock or an offer was like this.
+    Lock {
+        /// Its record.
+        record: Record,
+    },
 }
 
 impl Proof {
@@ -163,6 +185,7 @@ impl Proof {
             | Self::Balance(BalanceProof { certified, .. })
             | Self::Absence(AbsenceProof { certified, .. })
             | Self::Receipt(ReceiptProof { certified, .. })
+            | Self::Lock(LockProof { certified, .. })
             | Self::Supply(certified) => certified,
         }
     }
@@ -186,6 +209,7 @@ impl ProofFile {
             Proof::Absence(proof) => proof.fact()?,
             Proof::Supply(certified) => Fact::Supply { terms: certified.result.supply.clone() },
             Proof::Receipt(proof) => proof.fact(expected)?,
+            Proof::Lock(proof) => proof.fact()?,
         };
         Ok(Proven { chain: certified.result.chain, height: certified.result.height, fact })
     }
@@ -224,15 +248,31 @@ impl ReceiptProof {
 
 impl BalanceProof {
     fn fact(&self) -> Result<Fact, ProofFault> {
-        if self.parts.root() != self.certified.result.state {
-            return Err(ProofFault::State);
-        }
-        let leaf = SumNode::leaf(self.slot, &Record::Wallet(self.wallet.clone()));
-        if !verify_path(&self.parts.tree, self.parts.records, self.slot, leaf, &self.path) {
-            return Err(ProofFault::Record);
-        }
+        let record = Record::Wallet(self.wallet.clone());
+        check_record(&record, self.slot, &self.path, (&self.parts, &self.certified))?;
         Ok(Fact::Wallet { wallet: self.wallet.clone() })
     }
+}
+
+impl LockProof {
+    fn fact(&self) -> Result<Fact, ProofFault> {
+        check_record(&self.record, self.slot, &self.path, (&self.parts, &self.certified))?;
+        Ok(Fact::Lock { record: self.record.clone() })
+    }
+}
+
+/// Whether a record is in its slot under the certified state root.
+fn check_record(
+    record: &Record,
+    slot: Slot,
+    path: &[SumNode],
+    (parts, certified): (&StateParts, &CertifiedResult),
+) -> Result<(), ProofFault> {
+    if parts.root() != certified.result.state {
+        return Err(ProofFault::State);
+    }
+    let leaf = SumNode::leaf(slot, record);
+    if verify_path(&parts.tree, parts.records, slot, leaf, path) { Ok(()) } else { Err(ProofFault::Record) }
 }
 
 impl AbsenceProof {
@@ -240,7 +280,7 @@ impl AbsenceProof {
         if self.parts.root() != self.certified.result.state {
             return Err(ProofFault::State);
         }
-        match self.path.answer(&self.parts.ids, &self.wallet) {
+        match self.path.answer(&self.parts.ids, &self.wallet.into()) {
             Some(IdAnswer::Absent) => Ok(Fact::NoWallet { wallet: self.wallet }),
             Some(IdAnswer::Present(_)) | None => Err(ProofFault::Absence),
         }
@@ -278,6 +318,12 @@ impl Canonical for ProofFile {
             Proof::Receipt(proof) => {
                 proof.receipt.check()?;
                 check_count("path", proof.path.len(), 0, OUTCOME_PATH_MAX)
+            }
+            Proof::Lock(proof) => {
+                proof.record.check()?;
+                let is_lock = matches!(proof.record, Record::Lock(_) | Record::Offer(_));
+                check_range("record (a lock or an offer)", u64::from(is_lock), 1, 1)?;
+                check_count("path", proof.path.len(), 0, DEPTH_MAX)
             }
             Proof::Supply(_) => Ok(()),
         }

@@ -23,7 +23,9 @@ pub mod sets;
 
 pub use certificate::{CertificateFault, consensus_namespace, verify_certificate};
 pub use certified::{CertifiedResult, ProofFault};
-pub use file::{AbsenceProof, BalanceProof, Fact, OutcomeProof, Proof, ProofFile, Proven, ReceiptProof};
+pub use file::{
+    AbsenceProof, BalanceProof, Fact, LockProof, OutcomeProof, Proof, ProofFile, Proven, ReceiptProof,
+};
 pub use finality::{FinalityFault, FinalityProof, verify_finality, verify_finality_by};
 pub use outcomes::{outcome_path, outcomes_root, verify_outcome};
 pub use registry::{RegistryFault, RegistryProof};

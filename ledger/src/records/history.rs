@@ -20,6 +20,12 @@ pub enum MovementKind {
     Redeemed,
     /// A payment to another chain came back; the counterparty is who should have been paid.
     Refunded,
+    /// The wallet's money was locked for the counterparty.
+    Locked,
+    /// Money that the counterparty had locked came in.
+    Settled,
+    /// Money that was locked for the counterparty came back.
+    Returned,
 }
 
 /// One movement, seen from one wallet.

@@ -3,10 +3,11 @@
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::change::{Approval, GOVERN_BYTES_MAX, Proposal, check_govern};
+use super::lock::Asked;
 use super::wallet::Tier;
 use crate::values::codec::check_count;
 use crate::values::id::WalletSalt;
-use crate::values::{Amount, Canonical, CodecError, PolicyHash, WalletId};
+use crate::values::{Amount, Canonical, ChainId, CodecError, LockId, PolicyHash, TimestampMs, WalletId};
 
 /// Most payments of one `Pay`.
 pub const PAYMENTS_MAX: usize = 64;
@@ -59,6 +60,59 @@ pub enum Operation {
         /// How much; not zero.
         amount: Amount,
     },
+    /// Locks money of the signer for whoever shows a secret in time; else it comes back.
+    Lock {
+        /// Who gets it: a wallet of this chain.
+        payee: WalletId,
+        /// How much; not zero.
+        amount: Amount,
+        /// SHA-256 of the secret.
+        hash: [u8; 32],
+        /// Until when.
+        deadline: TimestampMs,
+    },
+    /// Settles a lock with its secret; signed by its payee.
+    Claim {
+        /// The lock.
+        lock: LockId,
+        /// The secret.
+        preimage: [u8; 32],
+    },
+    /// Locks money of the signer until another chain has decided whether what is asked in exchange was paid there.
+    Exchange {
+        /// Who gets it: a wallet of this chain.
+        payee: WalletId,
+        /// How much; not zero.
+        amount: Amount,
+        /// The chain that decides: of another currency.
+        chain: ChainId,
+        /// What has to be paid there.
+        asked: Asked,
+        /// Until when.
+        deadline: TimestampMs,
+    },
+    /// Pays what an offer asks for, so that its lock is settled; signed by the payer that it names. Repeats what the offer says, so
+    /// that it is what was signed.
+    Accept {
+        /// The offer.
+        offer: LockId,
+        /// Whom the signer pays.
+        payee: WalletId,
+        /// How much.
+        amount: Amount,
+        /// What the lock holds for it.
+        receives: Amount,
+    },
+    /// Cancels an offer; signed by the payer that it names.
+    Decline {
+        /// The offer.
+        offer: LockId,
+    },
+    /// Asks the chain that decides an exchange to cancel it; signed by its lock's payer. Until that chain has answered, nothing changes.
+    Withdraw {
+        /// The lock.
+        lock: LockId,
+    },
     /// Changes the registry, on the root chain; signed by any operator's wallet, approved by a quorum of the council.
     Govern {
         /// The changes.
@@ -76,12 +130,20 @@ impl Canonical for Operation {
         match self {
             Self::Pay { payments } => check_count("operation.payments", payments.len(), 1, PAYMENTS_MAX),
             Self::OpenWallets { wallets } => check_count("operation.wallets", wallets.len(), 1, OPENINGS_MAX),
-            Self::Issue { .. } | Self::Redeem { .. } => Ok(()),
+            Self::Issue { .. }
+            | Self::Redeem { .. }
+            | Self::Lock { .. }
+            | Self::Claim { .. }
+            | Self::Exchange { .. }
+            | Self::Accept { .. }
+            | Self::Decline { .. }
+            | Self::Withdraw { .. } => Ok(()),
             Self::Govern { proposal, approvals } => check_govern(proposal, approvals),
         }
     }
 }
 
-/// The bound above holds for the two lists.
+/// The bound above holds for the two lists, and for what has none.
 const _: () = assert!((32 + 8) * PAYMENTS_MAX <= (32 + 16 + 4) * OPENINGS_MAX);
+const _: () = assert!(4 + 32 + 8 + 4 + 72 + 8 <= GOVERN_BYTES_MAX);
 const _: () = assert!(8 + (32 + 16 + 4) * OPENINGS_MAX <= GOVERN_BYTES_MAX);

@@ -127,6 +127,31 @@ rejections! {
     401 SignerNotCentralBank false "only the central bank issues money" "sign with the central bank's wallet";
     402 PayeeNotOperator false "money is issued to operators' own wallets only" "name an operator's wallet";
     403 SupplyOverflow false "more money would be issued than a chain may issue (2^55 fen)" "issue less";
+    511 ChainUnknown false "the network has no such chain" "name a chain of the network";
+    512 SameCurrency false "the other chain has the same currency" "pay the wallet there; an exchange is between currencies";
+    513 DeadlineTooNear false "the deadline is too near to be kept" "name a later deadline";
+    514 DeadlineTooFar true "the deadline is more than 30 days ahead" "name an earlier deadline";
+    515 TooManyOpen true "the chain holds too many open locks and offers" "try again when some have been settled";
+    516 LockExists false "a lock or offer of this name exists" "look at it by its id";
+    517 LockUnknown true "there is no such lock on this chain" "check the id; a lock is there once its transaction is final";
+    518 LockKindOther false "the lock is of the other kind" "claim locks with a hash, withdraw exchanges";
+    519 SignerNotLockPayee false "only the lock's payee claims it" "sign with the payee's wallet";
+    520 SignerNotLockPayer false "only the lock's payer withdraws it" "sign with the payer's wallet";
+    521 LockNotOpen false "the lock was settled or returned before" "look at the lock";
+    522 LockExpired false "the deadline of the lock has passed" "agree on a new lock";
+    523 PreimageWrong false "the secret does not belong to the lock's hash" "show the 32 bytes whose SHA-256 is the hash";
+    524 OwnBalanceAboveTierLimit true "the signer's balance would rise above the limit of its tier"
+        "spend some money first";
+    525 OfferUnknown true "there is no such offer on this chain" "check the id; an offer arrives after its lock is certified";
+    526 SignerNotAskedPayer false "only the payer that the offer names accepts or declines it"
+        "sign with the wallet that the offer names";
+    527 OfferDiffers false "the offer says something else" "look at the offer, and sign what it says";
+    528 OfferNotOpen false "the offer was accepted or cancelled before" "look at the offer";
+    529 OfferExpired false "the deadline of the offer has passed" "agree on a new exchange";
+    530 OfferDeclined false "the asked payer declined the offer" "agree on a new exchange";
+    531 OfferWithdrawn false "the offering payer withdrew the offer" "agree on a new exchange";
+    532 AskedPayerUnknown false "the wallet that is asked to pay does not exist on the chain that was named"
+        "check the asked payer's id and chain";
     801 GovernElsewhere false "proposals are executed on the root chain only" "submit it to chain 0";
     802 ProposalExpired false "the proposal was valid until an earlier time only" "propose and approve anew";
     803 ProposalVersionUnknown true "the proposal names a later version of the registry"

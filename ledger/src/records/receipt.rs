@@ -7,8 +7,10 @@
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::change::Change;
+use super::lock::Asked;
 use crate::values::{
-    Amount, Canonical, ChainId, CodecError, GenesisHash, Hasher, TransactionHash, TransactionId, WalletId,
+    Amount, Canonical, ChainId, CodecError, GenesisHash, Hasher, LockId, RecordId, TimestampMs,
+    TransactionHash, TransactionId, WalletId,
 };
 
 /// What one chain tells another. New kinds are appended.
@@ -40,6 +42,39 @@ pub enum Receipt {
         /// Why: the code of a [`super::Rejection`].
         code: u16,
     },
+    /// Money is locked for an exchange that the receiving chain decides. Carries no money.
+    Offer {
+        /// The lock.
+        lock: LockId,
+        /// Its payer.
+        payer: WalletId,
+        /// Its payee.
+        payee: WalletId,
+        /// What it holds.
+        amount: Amount,
+        /// What is asked on the receiving chain.
+        asked: Asked,
+        /// Until when.
+        deadline: TimestampMs,
+    },
+    /// What was decided about an offer: the lock's chain gives its money to the one or the other.
+    Decision {
+        /// The lock.
+        lock: LockId,
+        /// Its payer.
+        payer: WalletId,
+        /// Its payee.
+        payee: WalletId,
+        /// Whether the payee gets the money.
+        settled: bool,
+        /// Zero where it does, else why not: the code of a [`super::Rejection`].
+        code: u16,
+    },
+    /// The payer of a lock asks for its offer to be cancelled.
+    Withdrawal {
+        /// The lock.
+        lock: LockId,
+    },
     /// A change of the registry, from the root chain to every other.
     Change {
         /// The registry's version once the proposal that it is part of is applied.
@@ -57,17 +92,24 @@ impl Receipt {
     pub const fn value(&self) -> Amount {
         match self {
             Self::Credit { amount, .. } | Self::Refund { amount, .. } => *amount,
-            Self::Change { .. } => Amount::ZERO,
+            Self::Offer { .. } | Self::Decision { .. } | Self::Withdrawal { .. } | Self::Change { .. } => {
+                Amount::ZERO
+            }
         }
     }
 
-    /// The existing wallet whose record it changes where it arrives.
-    #[must_use]
-    pub const fn beneficiary(&self) -> Option<WalletId> {
+    /// Adds the names of the records that it reads or changes where it arrives.
+    pub fn touched(&self, ids: &mut Vec<RecordId>) {
         match self {
-            Self::Credit { payee, .. } => Some(*payee),
-            Self::Refund { payer, .. } => Some(*payer),
-            Self::Change { .. } => None,
+            Self::Credit { payee, .. } => ids.push((*payee).into()),
+            Self::Refund { payer, .. } => ids.push((*payer).into()),
+            Self::Offer { lock, asked, .. } => ids.extend([RecordId::from(*lock), asked.payer.into()]),
+            Self::Decision { lock, payer, payee, .. } => {
+                ids.extend([RecordId::from(*lock), (*payer).into(), (*payee).into()]);
+            }
+            Self::Withdrawal { lock } => ids.push((*lock).into()),
+            // The wallet of an operator that it admits does not exist yet.
+            Self::Change { .. } => {}
         }
     }
 
@@ -97,11 +139,11 @@ impl Canonical for Receipt {
 
     fn check(&self) -> Result<(), CodecError> {
         match self {
-            Self::Credit { .. } | Self::Refund { .. } => Ok(()),
             Self::Change { change, .. } => change.check(),
+            _ => Ok(()),
         }
     }
 }
 
-/// The largest of the other kinds fits.
-const _: () = assert!(4 + 32 + 2 + 32 + 32 + 8 <= Receipt::BYTES_MAX);
+/// An offer, the largest of the other kinds, fits.
+const _: () = assert!(4 + 32 + 32 + 32 + 8 + (32 + 32 + 8) + 8 <= Receipt::BYTES_MAX);

@@ -2,9 +2,10 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::lock::{LockRecord, OfferRecord};
 use super::transaction::{LANES_MAX, Nonce, SEQUENCE_MAX};
 use crate::values::codec::{check_count, check_range};
-use crate::values::{Amount, Canonical, ChainId, CodecError, OperatorId, PolicyHash, WalletId};
+use crate::values::{Amount, Canonical, ChainId, CodecError, OperatorId, PolicyHash, RecordId, WalletId};
 
 /// What a wallet may do; each tier's limits are governed parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, SchemaWrite, SchemaRead)]
@@ -159,7 +160,7 @@ impl WalletRecord {
     }
 }
 
-/// A valued leaf of the state. New kinds (holds, locks) are appended.
+/// A leaf of the state. New kinds (holds) are appended.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub enum Record {
     /// A wallet.
@@ -174,6 +175,10 @@ pub enum Record {
         /// Held.
         balance: Amount,
     },
+    /// A lock.
+    Lock(LockRecord),
+    /// An offer of another chain; of no value.
+    Offer(OfferRecord),
 }
 
 impl Record {
@@ -183,9 +188,26 @@ impl Record {
         match self {
             Self::Wallet(wallet) => wallet.balance,
             Self::FeePool { balance } | Self::Suspense { balance } => *balance,
+            Self::Lock(lock) => lock.value(),
+            Self::Offer(_) => Amount::ZERO,
+        }
+    }
+
+    /// The name under which the id tree finds it; none for the fee pool and the suspense record.
+    #[must_use]
+    pub fn id(&self) -> Option<RecordId> {
+        match self {
+            Self::Wallet(wallet) => Some(wallet.id.into()),
+            Self::Lock(lock) => Some(lock.id.into()),
+            Self::Offer(offer) => Some(offer.id.into()),
+            Self::FeePool { .. } | Self::Suspense { .. } => None,
         }
     }
 }
+
+/// The wallet's bound is that of the largest record.
+const _: () =
+    assert!(4 + 32 * 3 + 8 + 4 + 72 + 8 + 6 < 4 + 32 + 32 + 2 + 4 + 8 + 8 + 8 + 24 * LANES_MAX as usize);
 
 impl Canonical for Record {
     const NAME: &'static str = "record";

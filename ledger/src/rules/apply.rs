@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use super::chain_rules::ChainRules;
-use super::{govern, issue, open_wallets, pay, redeem};
+use super::{
+    accept, claim, decline, exchange, govern, issue, lock, offers, open_wallets, pay, redeem, withdraw,
+};
 use crate::records::{
-    HistoryEntry, Movement, MovementKind, Operation, Receipt, Registry, Rejection, SupplyTerms, WalletRecord,
-    WalletStatus,
+    HistoryEntry, LockState, Movement, MovementKind, OfferState, Operation, Receipt, Record, Registry,
+    Rejection, SupplyTerms, WalletRecord, WalletStatus,
 };
 use crate::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use crate::state::overlay::{Overlay, Place};
@@ -25,8 +27,6 @@ pub struct Working<'a> {
     pub rules: &'a ChainRules,
     /// The height that is executed.
     pub height: Height,
-    /// Its timestamp.
-    pub now: TimestampMs,
     /// The registry of the next height, where the block has changed it.
     pub registry: Option<Arc<Registry>>,
     /// Proposals whose approvals were checked.
@@ -41,6 +41,12 @@ pub struct Working<'a> {
     pub sent: Vec<SentReceipt>,
     /// What wallets' owners will read.
     pub history: Vec<HistoryEntry>,
+    /// The block's timestamp.
+    pub now: TimestampMs,
+    /// Deadlines before this moment have passed ([`crate::state::StateHead::overdue_before`]).
+    pub overdue_before: Option<TimestampMs>,
+    /// Open deadlines before the block, and those that it has added.
+    pub pending: usize,
 }
 
 /// The transaction that is applied, as its operation sees it.
@@ -71,6 +77,18 @@ pub fn apply(working: &mut Working<'_>, acting: Acting<'_>, operation: &Operatio
         Operation::OpenWallets { wallets } => open_wallets::open_wallets(working, acting, wallets),
         Operation::Issue { to, amount } => issue::issue(working, acting, to, *amount),
         Operation::Redeem { amount } => redeem::redeem(working, acting, *amount),
+        Operation::Lock { payee, amount, hash, deadline } => {
+            lock::lock(working, acting, (*payee, *amount), *hash, *deadline)
+        }
+        Operation::Claim { lock, preimage } => claim::claim(working, acting, *lock, *preimage),
+        Operation::Exchange { payee, amount, chain, asked, deadline } => {
+            exchange::exchange(working, acting, (*payee, *amount), (*chain, *asked), *deadline)
+        }
+        Operation::Accept { offer, payee, amount, receives } => {
+            accept::accept(working, acting, *offer, (*payee, *amount), *receives)
+        }
+        Operation::Decline { offer } => decline::decline(working, acting, *offer),
+        Operation::Withdraw { lock } => withdraw::withdraw(working, acting, *lock),
         Operation::Govern { proposal, approvals } => govern::govern(working, acting, proposal, approvals),
     }
 }
@@ -96,6 +114,47 @@ impl Working<'_> {
     /// Whether this block may send `receipts` more in all.
     pub(super) fn has_room_for(&self, receipts: usize) -> bool {
         self.sent.len().saturating_add(receipts) <= BLOCK_SENT_MAX
+    }
+
+    /// Whether a deadline has passed.
+    pub(super) fn is_overdue(&self, deadline: TimestampMs) -> bool {
+        self.overdue_before.is_some_and(|moment| deadline < moment)
+    }
+
+    /// Says what became of an open lock.
+    pub(super) fn close_lock(&mut self, place: Place, state: LockState) {
+        if let Some(Record::Lock(lock)) = self.overlay.record_mut(place) {
+            lock.state = state;
+        }
+    }
+
+    /// Decides an open offer and tells the lock's chain.
+    pub(super) fn decide(&mut self, place: Place, state: OfferState) {
+        if let Some(Record::Offer(offer)) = self.overlay.record_mut(place) {
+            offer.state = state;
+            let (source, decision) = (offer.source, offers::decision(offer));
+            self.send(source, decision);
+        }
+    }
+
+    /// Gives money that is never refused: neither cap nor freeze nor closure does (PROTOCOL rule 23). Records are never deleted, so
+    /// its owner is there; were it not, the money would go to the suspense record.
+    pub(super) fn give(
+        &mut self,
+        at: (u32, usize),
+        owner: WalletId,
+        kind: MovementKind,
+        counterparty: WalletId,
+        amount: Amount,
+    ) {
+        let given = |place: Place| Some((place, self.overlay.wallet(place)?.balance.plus(amount)?));
+        match self.overlay.find(&owner).and_then(given) {
+            Some((place, balance)) => {
+                self.set_balance(place, balance);
+                self.note(at, place, kind, counterparty, amount);
+            }
+            None => self.overlay.add_to_suspense(amount),
+        }
     }
 
     /// Whether this block may send `receipts` more, and a chain take them.

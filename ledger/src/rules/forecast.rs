@@ -8,7 +8,7 @@ use super::transition::{Prepared, TRANSACTIONS_PER_CHUNK, run};
 use crate::records::{NotExecuted, Rejection, Transaction};
 use crate::state::overlay::Overlay;
 use crate::state::{ChainState, ReadFault, StateHead, StateReader};
-use crate::values::{Sequential, Strategy, TimestampMs, WalletId};
+use crate::values::{RecordId, Sequential, Strategy, TimestampMs};
 
 /// What a transaction would become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +58,10 @@ pub fn forecast_each<'a>(
         (*transaction, prepared, ids)
     };
     let prepared = strategy.map(transactions, TRANSACTIONS_PER_CHUNK, prepare);
-    let mut ids: Vec<WalletId> = prepared.iter().flat_map(|(_, _, ids)| ids.iter().copied()).collect();
+    let mut ids: Vec<RecordId> = prepared.iter().flat_map(|(_, _, ids)| ids.iter().copied()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let found = reader.wallets(&ids)?;
+    let found = reader.find(&ids)?;
     if found.len() != ids.len() {
         return Err(ReadFault::Store);
     }
@@ -69,9 +69,9 @@ pub fn forecast_each<'a>(
     let last = found.iter().flatten().map(|(slot, _)| slot.0.saturating_add(1)).max().unwrap_or(0);
     let next_slot = head.records.max(last);
     let at = Circumstances { now, base_fee: head.base_fee };
-    let one = |(transaction, prepared, touched): &(&Transaction, Prepared, Vec<WalletId>)| {
-        let wallet = |id: &WalletId| found.get(ids.binary_search(id).ok()?)?.clone();
-        let overlay = Overlay::new(touched, touched.iter().map(wallet).collect(), next_slot, None)?;
+    let one = |(transaction, prepared, touched): &(&Transaction, Prepared, Vec<RecordId>)| {
+        let record = |id: &RecordId| found.get(ids.binary_search(id).ok()?)?.clone();
+        let overlay = Overlay::new(touched, touched.iter().map(record).collect(), next_slot, None)?;
         let (supply, outboxes) = (head.supply.clone(), head.outboxes.clone());
         let mut working = Working {
             rules,
@@ -84,6 +84,8 @@ pub fn forecast_each<'a>(
             outboxes,
             sent: Vec::new(),
             history: Vec::new(),
+            overdue_before: head.overdue_before(),
+            pending: 0,
         };
         Ok(match run(&mut working, transaction, prepared, 0, at) {
             Err(reason) => Forecast::NotExecuted(reason),

@@ -6,6 +6,10 @@
 //! | [`admission`] | whether a transaction is executed at all (PROTOCOL rule 7) |
 //! | [`apply`] | what every operation has in common, then the operation's own file |
 //! | [`pay`], [`open_wallets`], [`issue`], [`redeem`], [`mod@govern`] | one operation each: guards, a line, writes |
+//! | [`mod@lock`], [`mod@claim`] | money that waits for a secret |
+//! | [`mod@exchange`], [`mod@accept`], [`mod@decline`], [`mod@withdraw`] | an exchange between two chains: all of it happens, or nothing |
+//! | [`offers`] | its receipts |
+//! | [`mod@expire`] | deadlines that have passed |
 //! | [`mod@receive`] | receipts from other chains: credit, or refund |
 //! | [`registry_changes`] | what a change makes of the registry, when a chain's next set begins |
 //! | [`mod@forecast`] | the same on a throw-away copy |
@@ -13,16 +17,23 @@
 //! | [`batch_validity`], [`bundle_validity`], [`block_validity`] | what voters check before they vote, without state |
 //! | [`signatures`] | all signatures of many transactions at once |
 
+pub mod accept;
 pub mod admission;
 pub mod apply;
 pub mod batch_validity;
 pub mod block_validity;
 pub mod bundle_validity;
 pub mod chain_rules;
+pub mod claim;
+pub mod decline;
+pub mod exchange;
+pub mod expire;
 pub mod forecast;
 pub mod govern;
 pub mod invariants;
 pub mod issue;
+pub mod lock;
+pub mod offers;
 pub mod open_wallets;
 pub mod pay;
 pub mod receive;
@@ -30,6 +41,7 @@ pub mod redeem;
 pub mod registry_changes;
 pub mod signatures;
 pub mod transition;
+pub mod withdraw;
 
 pub use batch_validity::{BatchFault, TransactionFault, check_batch, check_transaction};
 pub use block_validity::{BatchFacts, BlockFault, ParentFacts};

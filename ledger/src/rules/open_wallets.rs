@@ -2,7 +2,7 @@
 
 use super::apply::{Acting, Working};
 use crate::records::registry::is_operator_salt;
-use crate::records::{MovementKind, Rejection, Tier, WalletOpening, WalletRecord, WalletStatus};
+use crate::records::{MovementKind, Record, Rejection, Tier, WalletOpening, WalletRecord, WalletStatus};
 use crate::values::Amount;
 
 /// Applies an `OpenWallets`.
@@ -37,7 +37,7 @@ pub fn open_wallets(
     }
     // ---- nothing below this line can fail ----
     for (part, (opening, id)) in openings.iter().zip(acting.openings).enumerate() {
-        let place = working.overlay.open(WalletRecord {
+        let place = working.overlay.open(Record::Wallet(WalletRecord {
             id: *id,
             policy: opening.policy,
             operator: acting.wallet.operator,
@@ -45,7 +45,7 @@ pub fn open_wallets(
             status: WalletStatus::Active,
             balance: Amount::ZERO,
             lanes: Vec::new(),
-        });
+        }));
         if let Some(place) = place {
             working.note((acting.index, part), place, MovementKind::Opened, acting.wallet.id, Amount::ZERO);
         }

@@ -6,18 +6,19 @@
 //! | credit | 206 payee unknown, 207 not active, 208 above its tier's limit | a refund is sent back |
 //! | refund | none: neither cap nor freeze nor closure refuses it | a payer that is not here: suspense |
 //! | change | 801 not from the root chain, 811 to 823 as at the root chain, which has passed them all | it is not made |
+//! | offer, withdrawal, decision | see [`super::offers`] | |
 
 use super::apply::Working;
 use super::govern::open_operator;
+use super::offers::{receive_decision, receive_offer, receive_withdrawal};
 use super::registry_changes::apply_proposed;
 use crate::records::outcome::APPLIED;
 use crate::records::receipt::receipt_id;
 use crate::records::registry::ROOT_CHAIN;
 use crate::records::{
-    Bundle, Change, MovementKind, Outcome, PairCounters, Receipt, Registry, Rejection, SupplyTerms,
-    WalletStatus,
+    Bundle, Change, MovementKind, OfferRecord, OfferState, Outcome, PairCounters, Receipt, Registry,
+    Rejection, SupplyTerms, WalletStatus,
 };
-use crate::state::overlay::Place;
 use crate::state::{PassedOver, ReceivedReceipt};
 use crate::values::{Amount, ChainId, OperatorId, WalletId};
 
@@ -69,16 +70,23 @@ pub fn receive(
             }
         },
         &Receipt::Refund { payer, payee, amount, .. } => {
-            refund(working, payer, payee, amount, index);
+            working.give((index, 0), payer, MovementKind::Refunded, payee, amount);
             APPLIED
         }
-        Receipt::Change { version, is_urgent, change } => {
-            let made = match source == ROOT_CHAIN {
-                true => make_change(working, *version, *is_urgent, change, index),
-                false => Err(Rejection::GovernElsewhere),
-            };
-            made.map_or_else(Rejection::code, |()| APPLIED)
+        &Receipt::Offer { lock: id, payer, payee, amount, asked, deadline } => {
+            let state = OfferState::Open;
+            let offer = OfferRecord { id, source, payer, payee, amount, asked, deadline, state };
+            code_of(receive_offer(working, offer))
         }
+        &Receipt::Decision { lock, payer, payee, settled, code } => {
+            let refused = (!settled).then_some(code);
+            code_of(receive_decision(working, source, lock, (payer, payee), refused, index))
+        }
+        &Receipt::Withdrawal { lock } => code_of(receive_withdrawal(working, source, lock)),
+        Receipt::Change { version, is_urgent, change } => code_of(match source == ROOT_CHAIN {
+            true => make_change(working, *version, *is_urgent, change, index),
+            false => Err(Rejection::GovernElsewhere),
+        }),
     };
     let id = receipt_id(working.rules.genesis, source, working.rules.chain, sequence);
     let outcome = Outcome { id, transaction: receipt.hash(), index, code, fee: Amount::ZERO };
@@ -125,6 +133,10 @@ pub(super) fn learn_sets(working: &mut Working<'_>, bundle: &Bundle) -> Result<(
     Ok(())
 }
 
+fn code_of(became: Result<(), Rejection>) -> u16 {
+    became.map_or_else(Rejection::code, |()| APPLIED)
+}
+
 fn credit(
     working: &mut Working<'_>,
     payer: WalletId,
@@ -144,16 +156,4 @@ fn credit(
     working.set_balance(place, balance);
     working.note((index, 0), place, MovementKind::Received, payer, amount);
     Ok(())
-}
-
-fn refund(working: &mut Working<'_>, payer: WalletId, payee: WalletId, amount: Amount, index: u32) {
-    let given = |place: Place| Some((place, working.overlay.wallet(place)?.balance.plus(amount)?));
-    match working.overlay.find(&payer).and_then(given) {
-        Some((place, balance)) => {
-            working.set_balance(place, balance);
-            working.note((index, 0), place, MovementKind::Refunded, payee, amount);
-        }
-        // Records are never deleted, so an honest chain's refund finds its payer.
-        None => working.overlay.add_to_suspense(amount),
-    }
 }

@@ -3,7 +3,8 @@
 //! 1. the block is the next one of this chain;
 //! 2. ids, hashes and policies of all transactions are computed (in parallel where the strategy allows);
 //! 3. every record that they can touch is read at once;
-//! 4. transactions run one after the other on the working copy, in the order of the batches, then the receipts of the bundles;
+//! 4. transactions run one after the other on the working copy, in the order of the batches, then the receipts of the bundles, then
+//!    the deadlines that have passed;
 //! 5. changed records are hashed and both trees brought up to date, once per record;
 //! 6. the new head, state root and result follow, and the invariants are checked.
 //!
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use super::admission::{Circumstances, admit};
 use super::apply::{Acting, Working, apply};
 use super::chain_rules::ChainRules;
+use super::expire::expire;
 use super::invariants::{InvariantFault, check_height};
 use super::receive::{check_next, learn_sets, receive};
 use super::registry_changes::{may_schedule, schedule};
@@ -25,6 +27,7 @@ use crate::records::{
     Transaction,
 };
 use crate::state::chain_state::{SUSPENSE_SLOT, leaves_of};
+use crate::state::expiries::Pending;
 use crate::state::overlay::Overlay;
 use crate::state::summing_tree::SumNode;
 use crate::state::{
@@ -32,8 +35,8 @@ use crate::state::{
     StateWrites, Undo,
 };
 use crate::values::{
-    Amount, BlockDigest, ChainId, Height, PolicyHash, Sequential, Slot, StateRoot, Strategy, TransactionHash,
-    TransactionId, WalletId,
+    Amount, BlockDigest, ChainId, Height, LockId, PolicyHash, RecordId, Sequential, Slot, StateRoot,
+    Strategy, TransactionHash, TransactionId, WalletId,
 };
 
 pub(super) const TRANSACTIONS_PER_CHUNK: usize = 64;
@@ -128,22 +131,27 @@ impl Prepared {
                 .iter()
                 .map(|opening| WalletId::derive(rules.genesis, rules.currency, opening.policy, &opening.salt))
                 .collect(),
-            Operation::Pay { .. }
-            | Operation::Issue { .. }
-            | Operation::Redeem { .. }
-            | Operation::Govern { .. } => Vec::new(),
+            _ => Vec::new(),
         };
         let policy = transaction.content.policy.hash();
         Self { id: summary.id, hash: summary.hash, policy, weight: summary.bytes as u64, openings }
     }
 
-    /// Every wallet that the transaction can touch.
-    pub(super) fn touched(&self, transaction: &Transaction, ids: &mut Vec<WalletId>) {
-        ids.push(transaction.content.wallet);
-        ids.extend_from_slice(&self.openings);
+    /// Every record that the transaction can touch.
+    pub(super) fn touched(&self, transaction: &Transaction, ids: &mut Vec<RecordId>) {
+        ids.push(transaction.content.wallet.into());
+        ids.extend(self.openings.iter().map(|id| RecordId::from(*id)));
         match &transaction.content.operation {
-            Operation::Pay { payments } => ids.extend(payments.iter().map(|payment| payment.payee)),
-            Operation::Issue { to, .. } => ids.push(*to),
+            Operation::Pay { payments } => {
+                ids.extend(payments.iter().map(|payment| RecordId::from(payment.payee)))
+            }
+            Operation::Issue { to, .. } => ids.push((*to).into()),
+            Operation::Lock { payee, .. } | Operation::Exchange { payee, .. } => {
+                ids.extend([RecordId::from(LockId::of(self.id)), (*payee).into()]);
+            }
+            Operation::Accept { offer, payee, .. } => ids.extend([RecordId::from(*offer), (*payee).into()]),
+            Operation::Claim { lock, .. } | Operation::Withdraw { lock } => ids.push((*lock).into()),
+            Operation::Decline { offer } => ids.push((*offer).into()),
             Operation::OpenWallets { .. } | Operation::Redeem { .. } | Operation::Govern { .. } => {}
         }
     }
@@ -180,6 +188,7 @@ struct Ran {
     outcomes: Vec<Outcome>,
     skipped: Vec<Skipped>,
     received: Vec<ReceivedReceipt>,
+    expired: Vec<LockId>,
     passed_over: Vec<(u32, PassedOver)>,
 }
 
@@ -204,8 +213,9 @@ impl ChainState {
         let prepared = strategy
             .map(&transactions, TRANSACTIONS_PER_CHUNK, |transaction| Prepared::new(&rules, transaction));
         let bundles: Vec<&Bundle> = bundles.iter().map(Borrow::borrow).collect();
-        let overlay = self.read_touched(reader, &transactions, &prepared, &bundles, strategy)?;
-        let (supply, outboxes) = (self.head.supply.clone(), self.head.outboxes.clone());
+        let overdue_before = self.head.overdue_before();
+        let due = self.expiries.due(overdue_before);
+        let overlay = self.read_touched(reader, &transactions, &prepared, (&bundles, &due), strategy)?;
         let mut working = Working {
             rules: &rules,
             height: block.header.height,
@@ -213,19 +223,22 @@ impl ChainState {
             registry: None,
             proposals: 0,
             overlay,
-            supply,
-            outboxes,
+            supply: self.head.supply.clone(),
+            outboxes: self.head.outboxes.clone(),
             sent: Vec::new(),
             history: Vec::new(),
+            overdue_before,
+            pending: self.expiries.len(),
         };
         let at = Circumstances { now: block.header.timestamp, base_fee: block.header.base_fee };
         let mut ran = run_all(&mut working, &transactions, &prepared, at)?;
-        receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
+        let index = receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
+        expire_all(&mut working, &mut ran, index, &due)?;
         let Working { overlay, supply, outboxes, sent, history, registry, .. } = working;
         let records = overlay.next_slot();
         let changes = overlay.into_changes();
-        let mut head =
-            StateHead { supply, outboxes, records, timestamp: block.header.timestamp, ..self.head.clone() };
+        let mut head = StateHead { supply, outboxes, records, ..self.head.clone() };
+        head.note_timestamp(block.header.timestamp);
         head.height = block.header.height;
         head.block = block.header.digest(rules.genesis);
         head.forget_expired(block.header.timestamp);
@@ -244,7 +257,7 @@ impl ChainState {
         if let Some(registry) = &registry {
             self.use_registry(registry);
         }
-        let ordered = transactions.len().saturating_add(ran.received.len());
+        let ordered = transactions.len().saturating_add(ran.received.len()).saturating_add(ran.expired.len());
         let (head, result) = match self.finish(head, &writes, &ran, ordered, strategy) {
             Ok(finished) => finished,
             Err(fault) => {
@@ -252,7 +265,8 @@ impl ChainState {
                 return Err(restored.err().unwrap_or(fault));
             }
         };
-        let Ran { outcomes, skipped, received, passed_over } = ran;
+        self.expiries.apply(&writes, &undo);
+        let Ran { outcomes, skipped, received, expired, passed_over } = ran;
         let result_hash = head.result;
         Ok(Execution {
             result,
@@ -262,6 +276,7 @@ impl ChainState {
             skipped,
             sent,
             received,
+            expired,
             passed_over,
             writes,
             registry,
@@ -297,13 +312,13 @@ impl ChainState {
         Ok(())
     }
 
-    /// Reads every record that the transactions and receipts can touch, in slot order.
+    /// Reads every record that the transactions, receipts and deadlines can touch, in slot order.
     fn read_touched(
         &self,
         reader: &impl StateReader,
         transactions: &[&Transaction],
         prepared: &[Prepared],
-        bundles: &[&Bundle],
+        (bundles, due): (&[&Bundle], &[Pending]),
         strategy: &impl Strategy,
     ) -> Result<Overlay, ExecutionFault> {
         let mut ids = Vec::with_capacity(transactions.len().saturating_mul(2));
@@ -311,7 +326,11 @@ impl ChainState {
             prepared.touched(transaction, &mut ids);
         }
         let receipts = || bundles.iter().flat_map(|bundle| &bundle.receipts);
-        ids.extend(receipts().filter_map(Receipt::beneficiary));
+        receipts().for_each(|receipt| receipt.touched(&mut ids));
+        for pending in due {
+            ids.push(pending.id.into());
+            ids.extend(pending.payer.map(RecordId::from));
+        }
         ids.sort_unstable();
         ids.dedup();
         let slots = strategy.map(&ids, TRANSACTIONS_PER_CHUNK, |id| self.ids.slot(id));
@@ -326,14 +345,15 @@ impl ChainState {
         let mut found = vec![None; ids.len()];
         for ((slot, position), record) in located.iter().zip(records) {
             match (found.get_mut(*position), record) {
-                (Some(entry), Some(Record::Wallet(wallet))) => *entry = Some((*slot, wallet)),
+                (Some(entry), Some(record)) => *entry = Some((*slot, record)),
                 _ => return Err(ReadFault::Slot { slot: *slot }.into()),
             }
         }
         if located.len() != found.iter().flatten().count() {
             return Err(ReadFault::Store.into());
         }
-        let suspense = match receipts().any(|receipt| matches!(receipt, Receipt::Refund { .. })) {
+        let gives = |receipt: &Receipt| matches!(receipt, Receipt::Refund { .. } | Receipt::Decision { .. });
+        let suspense = match receipts().any(gives) || due.iter().any(|pending| pending.payer.is_some()) {
             true => Some(suspense_balance(reader)?),
             false => None,
         };
@@ -388,6 +408,7 @@ impl ChainState {
     pub fn undo(&mut self, undo: &Undo) -> Result<(), ExecutionFault> {
         let leaves = leaves_of(&undo.records, &Sequential);
         self.head = undo.head.clone();
+        self.expiries.undo(undo);
         self.restore_trees(undo, &leaves)
     }
 
@@ -450,13 +471,14 @@ fn suspense_balance(reader: &impl StateReader) -> Result<Amount, ReadFault> {
     }
 }
 
-/// Executes the receipts of every bundle that is the next of its pair; the block's transactions took the first positions.
+/// Executes the receipts of every bundle that is the next of its pair; the block's transactions took the first positions. Answers the
+/// position after them.
 fn receive_all(
     working: &mut Working<'_>,
     ran: &mut Ran,
     transactions: usize,
     bundles: &[&Bundle],
-) -> Result<(), ExecutionFault> {
+) -> Result<u32, ExecutionFault> {
     let mut index = u32::try_from(transactions).map_err(|_| ExecutionFault::TooManyTransactions)?;
     for (bundle, position) in bundles.iter().zip(0..=u32::MAX) {
         // What its links prove holds whether its receipts are the next ones or not.
@@ -472,6 +494,23 @@ fn receive_all(
             let (outcome, received) = receive(working, bundle.source(), receipt, index);
             ran.outcomes.push(outcome);
             ran.received.push(received);
+            index = index.checked_add(1).ok_or(ExecutionFault::TooManyTransactions)?;
+        }
+    }
+    Ok(index)
+}
+
+/// Ends what is overdue and still open; the first position is `index`.
+fn expire_all(
+    working: &mut Working<'_>,
+    ran: &mut Ran,
+    mut index: u32,
+    due: &[Pending],
+) -> Result<(), ExecutionFault> {
+    for pending in due {
+        if let Some(outcome) = expire(working, pending, index) {
+            ran.outcomes.push(outcome);
+            ran.expired.push(pending.id);
             index = index.checked_add(1).ok_or(ExecutionFault::TooManyTransactions)?;
         }
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::expiries::Expiries;
 use super::head::StateHead;
 use super::id_tree::{IdLeaf, IdPath, IdTree};
 use super::root::StateParts;
@@ -13,8 +14,8 @@ use crate::records::block::genesis_block_digest;
 use crate::records::{GenesisSpec, HeightResult, Record, Registry, SupplyTerms};
 use crate::rules::ChainRules;
 use crate::values::{
-    Amount, Canonical, ChainId, CodecError, Hash, Height, OperatorId, RegistryHash, ResultHash, Sequential,
-    Slot, StateRoot, Strategy, WalletId,
+    Amount, Canonical, ChainId, CodecError, Hash, Height, OperatorId, RecordId, RegistryHash, ResultHash,
+    Sequential, Slot, StateRoot, Strategy, WalletId,
 };
 
 /// The fee pool's slot.
@@ -33,6 +34,7 @@ pub struct ChainState {
     pub(crate) tree: SummingTree,
     pub(crate) ids: IdTree,
     pub(crate) registry: RegistryHash,
+    pub(crate) expiries: Expiries,
 }
 
 /// The genesis state cannot be made.
@@ -77,9 +79,9 @@ pub enum LoadFault {
         /// Found.
         found: u64,
     },
-    /// Two wallets have one id.
-    #[error("two records are of one wallet")]
-    WalletTwice,
+    /// Two records have one id.
+    #[error("two records have one id")]
+    IdTwice,
     /// The records' sum is above 2⁶⁴ − 1 fen.
     #[error("the records' sum does not fit")]
     Sum,
@@ -106,10 +108,7 @@ fn genesis_writes(rules: &ChainRules) -> StateWrites {
         records.push(Record::Wallet(operator.own_wallet(rules.genesis, rules.currency, OperatorId(id))));
     }
     let records: Vec<(Slot, Record)> = (0..).map(Slot).zip(records).collect();
-    let opened = records.iter().filter_map(|(slot, record)| match record {
-        Record::Wallet(wallet) => Some((wallet.id, *slot)),
-        Record::FeePool { .. } | Record::Suspense { .. } => None,
-    });
+    let opened = records.iter().filter_map(|(slot, record)| Some((record.id()?, *slot)));
     StateWrites { opened: opened.collect(), records }
 }
 
@@ -142,9 +141,10 @@ impl ChainState {
             base_fee: Amount::ZERO,
             epoch_started: spec.timestamp,
             ordered: Vec::new(),
+            recent: vec![spec.timestamp],
         };
         let registry = rules.registry.hash();
-        let mut state = Self { rules, head, tree, ids, registry };
+        let mut state = Self { rules, head, tree, ids, registry, expiries: Expiries::default() };
         state.head.state = state.parts().root();
         let result = HeightResult {
             chain,
@@ -179,6 +179,7 @@ impl ChainState {
         let rules = ChainRules::new(spec.hash(), registry, chain).ok_or(LoadFault::ChainUnknown { chain })?;
         let mut leaves: Vec<SumNode> = Vec::new();
         let mut ids: Vec<IdLeaf> = Vec::new();
+        let mut expiries = Expiries::default();
         let mut chunk: Vec<(Slot, Record)> = Vec::with_capacity(LOAD_RECORDS);
         let mut hash_chunk = |chunk: &mut Vec<(Slot, Record)>| {
             leaves.extend(leaves_of(chunk, strategy).into_iter().map(|(_, leaf)| leaf));
@@ -190,9 +191,8 @@ impl ChainState {
                 return Err(LoadFault::Slot { expected: Slot(found), found: slot });
             }
             found = found.saturating_add(1);
-            if let Record::Wallet(wallet) = &record {
-                ids.push(IdLeaf { id: wallet.id, slot });
-            }
+            ids.extend(record.id().map(|id| IdLeaf { id, slot }));
+            expiries.gather(slot, &record);
             chunk.push((slot, record));
             if chunk.len() == LOAD_RECORDS {
                 hash_chunk(&mut chunk);
@@ -203,9 +203,9 @@ impl ChainState {
             return Err(LoadFault::Count { head: head.records, found });
         }
         let tree = SummingTree::from_leaves(leaves, strategy).map_err(|_| LoadFault::Sum)?;
-        let ids = IdTree::from_leaves(ids, strategy).ok_or(LoadFault::WalletTwice)?;
+        let ids = IdTree::from_leaves(ids, strategy).ok_or(LoadFault::IdTwice)?;
         let registry = rules.registry.hash();
-        let state = Self { rules, head, tree, ids, registry };
+        let state = Self { rules, head, tree, ids, registry, expiries };
         let computed = state.parts().root();
         if computed == state.head.state {
             Ok(state)
@@ -229,7 +229,13 @@ impl ChainState {
     /// The slot of a wallet.
     #[must_use]
     pub fn slot(&self, id: &WalletId) -> Option<Slot> {
-        self.ids.slot(id)
+        self.ids.slot(&(*id).into())
+    }
+
+    /// The open deadlines.
+    #[must_use]
+    pub const fn expiries(&self) -> &Expiries {
+        &self.expiries
     }
 
     /// What the state root commits to.
@@ -243,10 +249,10 @@ impl ChainState {
     }
 }
 
-/// A wallet's place under the state root; with its record and a certified result it makes a
-/// [`crate::proofs::BalanceProof`].
+/// A record's place under the state root; with the record and a certified result it makes a [`crate::proofs::BalanceProof`] or a
+/// [`crate::proofs::LockProof`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WalletPath {
+pub struct RecordPath {
     /// Its slot.
     pub slot: Slot,
     /// Siblings from the bottom of the summing tree.
@@ -256,16 +262,16 @@ pub struct WalletPath {
 }
 
 impl ChainState {
-    /// The path of a wallet at the head; `None` where it does not exist.
+    /// The path of a wallet, a lock or an offer at the head; `None` where it does not exist.
     #[must_use]
-    pub fn wallet_path(&self, id: &WalletId) -> Option<WalletPath> {
-        let slot = self.ids.slot(id)?;
-        Some(WalletPath { slot, path: self.tree.path(slot)?, parts: self.parts() })
+    pub fn record_path(&self, id: impl Into<RecordId>) -> Option<RecordPath> {
+        let slot = self.ids.slot(&id.into())?;
+        Some(RecordPath { slot, path: self.tree.path(slot)?, parts: self.parts() })
     }
 
-    /// Where an id leads in the id tree at the head: proves absence where no such wallet exists.
+    /// Where a wallet's id leads in the id tree at the head: proves absence where no such wallet exists.
     #[must_use]
     pub fn id_path(&self, id: &WalletId) -> IdPath {
-        self.ids.path(id)
+        self.ids.path(&(*id).into())
     }
 }

@@ -30,6 +30,12 @@ pub struct OrderedBucket {
     pub chain: Hash,
 }
 
+/// A deadline has passed at a height only when it had passed this many heights before: a chain that stood still, or went on with a
+/// clock that ran ahead, leaves time to act (PROTOCOL rule 24).
+pub const GRACE_HEIGHTS: usize = 32;
+/// Timestamps of the last blocks that the head holds.
+pub const RECENT_MAX: usize = GRACE_HEIGHTS + 1;
+
 /// Where a chain's state stands.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub struct StateHead {
@@ -53,10 +59,12 @@ pub struct StateHead {
     pub outboxes: Vec<Outbox>,
     /// Fee state (reserved): the base fee of the next block; zero in this format.
     pub base_fee: Amount,
-    /// The timestamp of the first block of the running epoch; genesis's for epoch 0.
+    /// The timestamp of the first block of the running epoch; genesis's before height 1.
     pub epoch_started: TimestampMs,
     /// Unexpired ordered digests, ascending by second.
     pub ordered: Vec<OrderedBucket>,
+    /// Timestamps of the last [`RECENT_MAX`] heights, the newest last; genesis counts as a height.
+    pub recent: Vec<TimestampMs>,
 }
 
 impl StateHead {
@@ -74,6 +82,21 @@ impl StateHead {
             let chain = Hasher::new("jiaozi/ordered-digest").bytes(&bucket.chain.0).bytes(&digest.0).finish();
             *bucket = OrderedBucket { second, count: bucket.count.saturating_add(1), chain };
         }
+    }
+
+    /// Deadlines before this moment have passed for the next block; none have where it is younger than [`GRACE_HEIGHTS`].
+    #[must_use]
+    pub fn overdue_before(&self) -> Option<TimestampMs> {
+        // The last one is one height below the next block.
+        self.recent.len().checked_sub(GRACE_HEIGHTS).and_then(|place| self.recent.get(place)).copied()
+    }
+
+    /// Takes in the timestamp of an executed height.
+    pub(crate) fn note_timestamp(&mut self, timestamp: TimestampMs) {
+        self.timestamp = timestamp;
+        self.recent.push(timestamp);
+        let surplus = self.recent.len().saturating_sub(RECENT_MAX);
+        self.recent.drain(..surplus);
     }
 
     /// Drops the buckets whose last batch expired before `now`.
@@ -100,7 +123,9 @@ impl Canonical for StateHead {
         + 8
         + 8
         + 8
-        + 48 * ORDERED_BUCKETS_MAX;
+        + 48 * ORDERED_BUCKETS_MAX
+        + 8
+        + 8 * RECENT_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
         self.supply.check()?;
@@ -110,6 +135,7 @@ impl Canonical for StateHead {
             outbox.tree.check("head.outboxes.tree.peaks")?;
         }
         check_count("head.ordered", self.ordered.len(), 0, ORDERED_BUCKETS_MAX)?;
-        check_ascending("head.ordered", self.ordered.iter().map(|bucket| bucket.second))
+        check_ascending("head.ordered", self.ordered.iter().map(|bucket| bucket.second))?;
+        check_count("head.recent", self.recent.len(), 1, RECENT_MAX)
     }
 }

@@ -1,4 +1,4 @@
-//! The id tree: which wallet has which slot, and a proof where there is none (PROTOCOL rule 20).
+//! The id tree: which wallet, lock or offer has which slot, and a proof where there is none (PROTOCOL rule 20).
 //!
 //! A binary radix tree without one-armed nodes (a crit-bit tree): an inner node names the first bit in which
 //! the ids below it differ; ids with a 0 there are left. The shape follows from the set of ids alone, never
@@ -11,7 +11,7 @@
 //! Bits are numbered from 0, the highest bit of the id's first byte. Following an id's own bits leads to
 //! exactly one leaf: its own, or that of another id, which proves that the id is absent.
 //!
-//! Cost: 40 bytes a wallet in a leaf, 44 in a node, 5 in a hash table, and what all three keep in reserve. The
+//! Cost: 40 bytes a record in a leaf, 44 in a node, 5 in a hash table, and what all three keep in reserve. The
 //! table of positions answers "which slot": a walk down the tree misses the processor's caches at every level.
 
 #![expect(
@@ -24,18 +24,18 @@ use std::hash::{BuildHasher as _, RandomState};
 use hashbrown::HashTable;
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::values::{Hash, Hasher, Slot, Strategy, WalletId};
+use crate::values::{Hash, Hasher, RecordId, Slot, Strategy};
 
 const TAG: &str = "jiaozi/ids";
 const LEAVES_PER_CHUNK: usize = 1_024;
 /// Bits of an id, so also the most nodes above a leaf.
 pub const ID_BITS: usize = 256;
 
-/// A leaf: a wallet and its slot.
+/// A leaf: a record's name and its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub struct IdLeaf {
-    /// The wallet.
-    pub id: WalletId,
+    /// The name.
+    pub id: RecordId,
     /// Its slot.
     pub slot: Slot,
 }
@@ -102,17 +102,17 @@ pub struct IdTree {
     root: Option<Link>,
     leaves: Vec<IdLeaf>,
     inner: Vec<Inner>,
-    /// Positions of the leaves by id: never iterated, and keyed, because ids are chosen by those who open wallets.
+    /// Positions of the leaves by id: never iterated, and keyed, because ids are chosen by those who open wallets and make locks.
     positions: HashTable<u32>,
     hasher: RandomState,
 }
 
-fn bit_of(id: &WalletId, bit: u16) -> usize {
+fn bit_of(id: &RecordId, bit: u16) -> usize {
     usize::from(id.0[usize::from(bit / 8)] >> (7_u16.saturating_sub(bit % 8)) & 1)
 }
 
 /// The first bit in which two ids differ.
-fn first_difference(left: &WalletId, right: &WalletId) -> Option<u16> {
+fn first_difference(left: &RecordId, right: &RecordId) -> Option<u16> {
     let byte = left.0.iter().zip(&right.0).position(|(left, right)| left != right)?;
     let within = (left.0[byte] ^ right.0[byte]).leading_zeros();
     u16::try_from(byte.saturating_mul(8).saturating_add(within as usize)).ok()
@@ -172,15 +172,15 @@ impl IdTree {
         self.leaves.len()
     }
 
-    /// Whether there is no wallet.
+    /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.leaves.is_empty()
     }
 
-    /// The slot of a wallet.
+    /// The slot of a record.
     #[must_use]
-    pub fn slot(&self, id: &WalletId) -> Option<Slot> {
+    pub fn slot(&self, id: &RecordId) -> Option<Slot> {
         let is_it = |position: &u32| self.leaves[*position as usize].id == *id;
         let position = self.positions.find(self.hasher.hash_one(id), is_it)?;
         Some(self.leaves[*position as usize].slot)
@@ -195,7 +195,7 @@ impl IdTree {
     }
 
     /// Position of the leaf that the id's bits lead to.
-    fn nearest(&self, id: &WalletId) -> Option<usize> {
+    fn nearest(&self, id: &RecordId) -> Option<usize> {
         let mut link = self.root?;
         loop {
             match link.leaf() {
@@ -208,10 +208,10 @@ impl IdTree {
         }
     }
 
-    /// Adds a wallet; false (and unchanged) where the id exists. Hashes are brought up to date by
+    /// Adds a record; false (and unchanged) where the id exists. Hashes are brought up to date by
     /// [`Self::rehash`].
     #[must_use]
-    pub fn insert(&mut self, id: WalletId, slot: Slot) -> bool {
+    pub fn insert(&mut self, id: RecordId, slot: Slot) -> bool {
         let Some(nearest) = self.nearest(&id) else {
             self.leaves.push(IdLeaf { id, slot });
             self.index(0);
@@ -233,7 +233,7 @@ impl IdTree {
 
     /// Walks `id`'s bits above `bit`, marks that path stale, puts `new` at its end and returns what was
     /// there.
-    fn replace_below(&mut self, id: &WalletId, bit: u16, new: Link) -> Link {
+    fn replace_below(&mut self, id: &RecordId, bit: u16, new: Link) -> Link {
         let mut parent: Option<(usize, usize)> = None;
         let mut link = self.root.unwrap_or(new);
         while link.leaf().is_none() {
@@ -254,9 +254,9 @@ impl IdTree {
         link
     }
 
-    /// Takes the wallet that was added last out again; false where `id` is another.
+    /// Takes the record that was added last out again; false where `id` is another.
     #[must_use]
-    pub fn remove_last(&mut self, id: &WalletId) -> bool {
+    pub fn remove_last(&mut self, id: &RecordId) -> bool {
         if self.leaves.last().is_none_or(|leaf| leaf.id != *id) {
             return false;
         }
@@ -312,7 +312,7 @@ impl IdTree {
 
     /// Where an id leads: proves its slot, or its absence.
     #[must_use]
-    pub fn path(&self, id: &WalletId) -> IdPath {
+    pub fn path(&self, id: &RecordId) -> IdPath {
         let mut steps = Vec::new();
         let Some(mut link) = self.root else { return IdPath { leaf: None, steps } };
         loop {
@@ -332,16 +332,16 @@ impl IdTree {
 /// What a valid path proves about an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdAnswer {
-    /// The wallet exists at this slot.
+    /// The record exists at this slot.
     Present(Slot),
-    /// There is no such wallet.
+    /// There is no such record.
     Absent,
 }
 
 impl IdPath {
     /// What the path proves about `id` under `root`; `None` where it proves nothing.
     #[must_use]
-    pub fn answer(&self, root: &Hash, id: &WalletId) -> Option<IdAnswer> {
+    pub fn answer(&self, root: &Hash, id: &RecordId) -> Option<IdAnswer> {
         let Some(leaf) = &self.leaf else {
             return (self.steps.is_empty() && *root == empty_hash()).then_some(IdAnswer::Absent);
         };

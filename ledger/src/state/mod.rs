@@ -3,16 +3,18 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`chain_state`] | [`ChainState`]: the in-memory part of one chain's state, genesis and load |
+//! | [`expiries`] | the open deadlines, in the order in which they come due |
 //! | [`head`] | [`StateHead`]: the small record stored with every height |
 //! | [`reader`] | [`StateReader`]: point reads of records, and the in-memory reader |
 //! | [`writes`] | what a height writes, and how to take it back |
 //! | [`overlay`] | the typed working copy of the records that a block touches |
 //! | [`summing_tree`] | the tree whose root proves the sum of all money |
-//! | [`id_tree`] | wallet ids to slots, with proofs of absence |
+//! | [`id_tree`] | ids to slots, with proofs of absence |
 //! | [`outbox`] | what a chain has sent to each other chain |
 //! | [`root`] | how the parts make the state root |
 
 pub mod chain_state;
+pub mod expiries;
 pub mod head;
 pub mod id_tree;
 pub mod outbox;
@@ -22,7 +24,8 @@ pub mod root;
 pub mod summing_tree;
 pub mod writes;
 
-pub use chain_state::{ChainState, GenesisFault, LoadFault, WalletPath};
+pub use chain_state::{ChainState, GenesisFault, LoadFault, RecordPath};
+pub use expiries::Expiries;
 pub use head::{OrderedBucket, StateHead};
 pub use outbox::Outbox;
 pub use reader::{MemoryReader, ReadFault, StateReader};

@@ -1,13 +1,13 @@
-//! The working copy of a block: every record that its transactions can touch, read at once, changed in
-//! memory, written once. A hot wallet costs one read and one write per block.
+//! The working copy of a block: every record that it can touch, read at once, changed in memory, written once. A hot wallet costs
+//! one read and one write per block.
 //!
-//! Invariants: `ids` is sorted and holds every wallet id that the block names; records of new wallets follow
-//! the read ones in slot order.
+//! Invariants: `ids` is sorted and holds the name of every record that the block can touch; new records follow the read ones in slot
+//! order.
 
 use super::chain_state::SUSPENSE_SLOT;
 use super::reader::ReadFault;
-use crate::records::{Record, WalletRecord};
-use crate::values::{Amount, Slot, WalletId};
+use crate::records::{LockRecord, OfferRecord, Record, WalletRecord};
+use crate::values::{Amount, LockId, RecordId, Slot, WalletId};
 
 /// Place of a record in the overlay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ struct Entry {
 /// Typed working copy of the touched records.
 #[derive(Debug, Clone)]
 pub struct Overlay {
-    ids: Vec<(WalletId, Option<Place>)>,
+    ids: Vec<(RecordId, Option<Place>)>,
     entries: Vec<Entry>,
     read: usize,
     next_slot: u64,
@@ -39,56 +39,88 @@ pub struct Changes {
     pub records: Vec<(Slot, Record)>,
     /// The changed ones as they were, ascending by slot.
     pub before: Vec<(Slot, Record)>,
-    /// New wallets, ascending by slot.
-    pub opened: Vec<(WalletId, Slot)>,
+    /// New names, ascending by slot.
+    pub opened: Vec<(RecordId, Slot)>,
 }
 
 impl Overlay {
-    /// Over `ids` (sorted, each once) and the wallets found for them; `next_slot` is the first free one, `suspense` the balance
+    /// Over `ids` (sorted, each once) and the records found for them; `next_slot` is the first free one, `suspense` the balance
     /// of the suspense record where it may be touched.
     ///
     /// # Errors
-    /// [`ReadFault::Wallet`] when a record is not that of the wallet it was read for.
+    /// [`ReadFault::Record`] when a record is not the one it was read for.
     pub fn new(
-        ids: &[WalletId],
-        found: Vec<Option<(Slot, WalletRecord)>>,
+        ids: &[RecordId],
+        found: Vec<Option<(Slot, Record)>>,
         next_slot: u64,
         suspense: Option<Amount>,
     ) -> Result<Self, ReadFault> {
-        let mut placed: Vec<(Slot, usize, WalletRecord)> = Vec::with_capacity(ids.len());
-        for (position, (id, wallet)) in ids.iter().zip(found).enumerate() {
-            if let Some((slot, wallet)) = wallet {
-                if wallet.id != *id || slot.0 >= next_slot {
-                    return Err(ReadFault::Wallet { wallet: *id });
+        let mut placed: Vec<(Slot, usize, Record)> = Vec::with_capacity(ids.len());
+        for (position, (id, record)) in ids.iter().zip(found).enumerate() {
+            if let Some((slot, record)) = record {
+                if record.id() != Some(*id) || slot.0 >= next_slot {
+                    return Err(ReadFault::Record { id: *id });
                 }
-                placed.push((slot, position, wallet));
+                placed.push((slot, position, record));
             }
         }
         placed.sort_unstable_by_key(|(slot, ..)| *slot);
         let mut ids: Vec<_> = ids.iter().map(|id| (*id, None)).collect();
         let mut entries = Vec::with_capacity(placed.len());
-        for (slot, position, wallet) in placed {
+        for (slot, position, record) in placed {
             if let Some((_, place)) = ids.get_mut(position) {
                 *place = Some(Place(entries.len()));
             }
-            entries.push(Entry { slot, now: Record::Wallet(wallet), before: None });
+            entries.push(Entry { slot, now: record, before: None });
         }
         let suspense = suspense.map(|balance| (balance, balance));
         Ok(Self { ids, read: entries.len(), entries, next_slot, suspense })
     }
 
-    /// Where a wallet is; `None` where it does not exist (yet).
+    /// Where the record of a name is; `None` where it does not exist (yet).
     #[must_use]
-    pub fn find(&self, id: &WalletId) -> Option<Place> {
-        let position = self.ids.binary_search_by_key(id, |(known, _)| *known).ok()?;
+    pub fn place(&self, id: RecordId) -> Option<Place> {
+        let position = self.ids.binary_search_by_key(&id, |(known, _)| *known).ok()?;
         self.ids.get(position).and_then(|(_, place)| *place)
     }
 
-    /// The wallet at a place that [`Self::find`] or [`Self::open`] gave.
+    /// Where a wallet is; `None` where it does not exist (yet).
+    #[must_use]
+    pub fn find(&self, id: &WalletId) -> Option<Place> {
+        self.place((*id).into()).filter(|place| self.wallet(*place).is_some())
+    }
+
+    /// Where a lock is, with its record; `None` where it does not exist (yet).
+    #[must_use]
+    pub fn find_lock(&self, id: LockId) -> Option<(Place, &LockRecord)> {
+        let place = self.place(id.into())?;
+        match self.record(place) {
+            Some(Record::Lock(lock)) => Some((place, lock)),
+            _ => None,
+        }
+    }
+
+    /// Where an offer is, with its record; `None` where it does not exist (yet).
+    #[must_use]
+    pub fn find_offer(&self, id: LockId) -> Option<(Place, &OfferRecord)> {
+        let place = self.place(id.into())?;
+        match self.record(place) {
+            Some(Record::Offer(offer)) => Some((place, offer)),
+            _ => None,
+        }
+    }
+
+    /// The record at a place.
+    #[must_use]
+    pub fn record(&self, place: Place) -> Option<&Record> {
+        self.entries.get(place.0).map(|entry| &entry.now)
+    }
+
+    /// The wallet at a place.
     #[must_use]
     pub fn wallet(&self, place: Place) -> Option<&WalletRecord> {
-        match self.entries.get(place.0) {
-            Some(Entry { now: Record::Wallet(wallet), .. }) => Some(wallet),
+        match self.record(place) {
+            Some(Record::Wallet(wallet)) => Some(wallet),
             _ => None,
         }
     }
@@ -101,38 +133,44 @@ impl Overlay {
 
     /// The wallet at a place, to be changed.
     pub fn wallet_mut(&mut self, place: Place) -> Option<&mut WalletRecord> {
+        match self.record_mut(place) {
+            Some(Record::Wallet(wallet)) => Some(wallet),
+            _ => None,
+        }
+    }
+
+    /// The record at a place, to be changed.
+    pub fn record_mut(&mut self, place: Place) -> Option<&mut Record> {
         let is_read = place.0 < self.read;
         let entry = self.entries.get_mut(place.0)?;
         if is_read && entry.before.is_none() {
             entry.before = Some(entry.now.clone());
         }
-        match &mut entry.now {
-            Record::Wallet(wallet) => Some(wallet),
-            Record::FeePool { .. } | Record::Suspense { .. } => None,
-        }
+        Some(&mut entry.now)
     }
 
-    /// Adds a wallet at the next free slot. Its id must be among those the overlay was made for and must not
-    /// exist.
-    pub fn open(&mut self, wallet: WalletRecord) -> Option<Place> {
-        let position = self.ids.binary_search_by_key(&wallet.id, |(known, _)| *known).ok()?;
+    /// Adds a record at the next free slot. Its name must be among those the overlay was made for and must not exist.
+    pub fn open(&mut self, record: Record) -> Option<Place> {
+        let id = record.id()?;
+        let position = self.ids.binary_search_by_key(&id, |(known, _)| *known).ok()?;
         let (_, place) = self.ids.get_mut(position)?;
         if place.is_some() {
             return None;
         }
         let new = Place(self.entries.len());
         *place = Some(new);
-        self.entries.push(Entry { slot: Slot(self.next_slot), now: Record::Wallet(wallet), before: None });
+        self.entries.push(Entry { slot: Slot(self.next_slot), now: record, before: None });
         self.next_slot = self.next_slot.saturating_add(1);
         Some(new)
     }
 
     /// Adds a wallet that the overlay was not made for; the rules see to it that it cannot exist before.
     pub fn open_unread(&mut self, wallet: WalletRecord) -> Option<Place> {
-        if let Err(place) = self.ids.binary_search_by_key(&wallet.id, |(known, _)| *known) {
-            self.ids.insert(place, (wallet.id, None));
+        let id = RecordId::from(wallet.id);
+        if let Err(place) = self.ids.binary_search_by_key(&id, |(known, _)| *known) {
+            self.ids.insert(place, (id, None));
         }
-        self.open(wallet)
+        self.open(Record::Wallet(wallet))
     }
 
     /// Puts money into the suspense record. (Were it not read, the supply equation would not hold and the block would not be
@@ -159,9 +197,7 @@ impl Overlay {
         }
         for (position, entry) in self.entries.into_iter().enumerate() {
             if position >= self.read {
-                if let Record::Wallet(wallet) = &entry.now {
-                    changes.opened.push((wallet.id, entry.slot));
-                }
+                changes.opened.extend(entry.now.id().map(|id| (id, entry.slot)));
                 changes.records.push((entry.slot, entry.now));
             } else if let Some(before) = entry.before {
                 changes.before.push((entry.slot, before));

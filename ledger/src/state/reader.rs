@@ -5,21 +5,35 @@ use std::collections::BTreeMap;
 
 use super::writes::{StateWrites, Undo};
 use crate::records::{Record, WalletRecord};
-use crate::values::{Slot, WalletId};
+use crate::values::{RecordId, Slot, WalletId};
 
 /// Reads records as they are after the last executed height.
 pub trait StateReader {
-    /// Slot and record of each wallet, in the order asked; `None` where there is none.
+    /// Slot and record of each name, in the order asked; `None` where there is none.
     ///
     /// # Errors
     /// [`ReadFault`] when the store cannot be read or holds something else.
-    fn wallets(&self, ids: &[WalletId]) -> Result<Vec<Option<(Slot, WalletRecord)>>, ReadFault>;
+    fn find(&self, ids: &[RecordId]) -> Result<Vec<Option<(Slot, Record)>>, ReadFault>;
 
     /// The record at each slot, in the order asked; `None` where there is none.
     ///
     /// # Errors
     /// [`ReadFault`] when the store cannot be read or holds something else.
     fn records(&self, slots: &[Slot]) -> Result<Vec<Option<Record>>, ReadFault>;
+
+    /// Slot and record of each wallet, in the order asked; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`ReadFault`] when the store cannot be read or holds something else.
+    fn wallets(&self, ids: &[WalletId]) -> Result<Vec<Option<(Slot, WalletRecord)>>, ReadFault> {
+        let ids: Vec<RecordId> = ids.iter().map(|id| (*id).into()).collect();
+        let wallet = |(found, id): (Option<(Slot, Record)>, &RecordId)| match found {
+            None => Ok(None),
+            Some((slot, Record::Wallet(wallet))) => Ok(Some((slot, wallet))),
+            Some(_) => Err(ReadFault::Record { id: *id }),
+        };
+        self.find(&ids)?.into_iter().zip(&ids).map(wallet).collect()
+    }
 }
 
 /// The store failed: "we are broken", never "the input is wrong".
@@ -35,10 +49,10 @@ pub enum ReadFault {
         slot: Slot,
     },
     /// The index from an id to its slot is wrong.
-    #[error("the state record of wallet {wallet} is damaged or missing")]
-    Wallet {
-        /// The wallet.
-        wallet: WalletId,
+    #[error("the state record of id {id} is damaged or missing")]
+    Record {
+        /// The id.
+        id: RecordId,
     },
 }
 
@@ -46,7 +60,7 @@ pub enum ReadFault {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryReader {
     records: BTreeMap<Slot, Record>,
-    slots: BTreeMap<WalletId, Slot>,
+    slots: BTreeMap<RecordId, Slot>,
 }
 
 impl MemoryReader {
@@ -72,12 +86,12 @@ impl MemoryReader {
 }
 
 impl StateReader for MemoryReader {
-    fn wallets(&self, ids: &[WalletId]) -> Result<Vec<Option<(Slot, WalletRecord)>>, ReadFault> {
-        let read = |id: &WalletId| match self.slots.get(id) {
+    fn find(&self, ids: &[RecordId]) -> Result<Vec<Option<(Slot, Record)>>, ReadFault> {
+        let read = |id: &RecordId| match self.slots.get(id) {
             None => Ok(None),
             Some(slot) => match self.records.get(slot) {
-                Some(Record::Wallet(wallet)) => Ok(Some((*slot, wallet.clone()))),
-                _ => Err(ReadFault::Wallet { wallet: *id }),
+                Some(record) if record.id() == Some(*id) => Ok(Some((*slot, record.clone()))),
+                _ => Err(ReadFault::Record { id: *id }),
             },
         };
         ids.iter().map(read).collect()

@@ -22,7 +22,7 @@ pub struct StateParts {
     pub supply: Hash,
     /// Root over what was sent to other chains.
     pub outbox: OutboxRoot,
-    /// Hash of the expiries (reserved): that of an empty list.
+    /// Hash of the recent timestamps, which decide what has expired. The deadlines themselves are in the leaves.
     pub expiries: Hash,
     /// Hash of the fee state.
     pub fees: Hash,
@@ -38,6 +38,10 @@ impl StateParts {
         for bucket in &head.ordered {
             ordered = ordered.number(bucket.second).number(bucket.count).bytes(&bucket.chain.0);
         }
+        let mut expiries = Hasher::new("jiaozi/expiries").number(head.recent.len() as u64);
+        for timestamp in &head.recent {
+            expiries = expiries.number(timestamp.0);
+        }
         Self {
             records: head.records,
             tree,
@@ -45,7 +49,7 @@ impl StateParts {
             registry,
             supply: Hasher::new("jiaozi/supply").bytes(&head.supply.encode()).finish(),
             outbox: outbox_root(&head.outboxes, &head.supply.pairs),
-            expiries: Hasher::new("jiaozi/expiries").number(0).finish(),
+            expiries: expiries.finish(),
             fees: Hasher::new("jiaozi/fees").number(head.base_fee.fen()).finish(),
             ordered: ordered.finish(),
         }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use super::head::StateHead;
 use crate::records::{HeightResult, HistoryEntry, NotExecuted, Outcome, Receipt, Record, Registry};
 use crate::values::codec::{Canonical, CodecError};
-use crate::values::{ChainId, Epoch, ResultHash, Slot, TransactionId, WalletId};
+use crate::values::{ChainId, Epoch, LockId, RecordId, ResultHash, Slot, TransactionId};
 
 /// Records that a height writes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StateWrites {
     /// Each changed or new record once, ascending by slot.
     pub records: Vec<(Slot, Record)>,
-    /// New wallets, ascending by slot.
-    pub opened: Vec<(WalletId, Slot)>,
+    /// Names of new wallets, locks and offers, ascending by slot.
+    pub opened: Vec<(RecordId, Slot)>,
 }
 
 /// A transaction that consumed no nonce.
@@ -92,6 +92,8 @@ pub struct Execution {
     pub sent: Vec<SentReceipt>,
     /// Receipts from other chains, in execution order.
     pub received: Vec<ReceivedReceipt>,
+    /// Locks and offers that ended because their deadline had passed, in execution order: their outcomes come last.
+    pub expired: Vec<LockId>,
     /// Bundles of the body that were not executed: their positions, and why.
     pub passed_over: Vec<(u32, PassedOver)>,
     /// What to write.
@@ -113,8 +115,8 @@ pub struct Undo {
     pub registry: Option<Arc<Registry>>,
     /// Changed records as they were, ascending by slot.
     pub records: Vec<(Slot, Record)>,
-    /// Wallets that did not exist before, ascending by slot.
-    pub opened: Vec<(WalletId, Slot)>,
+    /// Names that did not exist before, ascending by slot.
+    pub opened: Vec<(RecordId, Slot)>,
 }
 
 impl Undo {
@@ -170,7 +172,7 @@ impl Undo {
         let mut opened = Vec::new();
         while let Some(entry) = part()? {
             let (slot, id) = entry.split_first_chunk::<8>().ok_or(MALFORMED)?;
-            opened.push((WalletId(id.try_into().map_err(|_| MALFORMED)?), Slot(u64::from_le_bytes(*slot))));
+            opened.push((RecordId(id.try_into().map_err(|_| MALFORMED)?), Slot(u64::from_le_bytes(*slot))));
         }
         Ok(Self { head, registry, records, opened })
     }

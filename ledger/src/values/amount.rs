@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use wincode::{SchemaRead, SchemaWrite};
 
-/// An amount in fen, the smallest unit of every currency here (1 yuan = 100 fen). Arithmetic is checked:
-/// overflow is an outcome of the transaction, never a wrapped number.
+/// An amount in fen, the smallest unit of every currency here: 100 of them are one yuan, one dollar, one of whatever the chain's
+/// currency is. Arithmetic is checked: overflow is an outcome of the transaction, never a wrapped number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, SchemaWrite, SchemaRead)]
 #[repr(transparent)]
 pub struct Amount(u64);
@@ -58,39 +58,39 @@ impl fmt::Debug for Amount {
     }
 }
 
-/// Decimal yuan with two places: `12.34`.
+/// Decimal with two places and without the currency: `12.34`. With it: [`Money`](super::Money).
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (yuan, fen) = (self.0 / FEN_PER_YUAN, self.0 % FEN_PER_YUAN);
-        write!(f, "{yuan}.{fen:02}")
+        let (units, fen) = (self.0 / FEN_PER_UNIT, self.0 % FEN_PER_UNIT);
+        write!(f, "{units}.{fen:02}")
     }
 }
 
-/// Fen in one yuan.
-pub const FEN_PER_YUAN: u64 = 100;
+/// Fen in one unit of a currency, such as a yuan.
+pub const FEN_PER_UNIT: u64 = 100;
 
 /// Text is not an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
     /// Not digits with at most one point.
-    #[error("an amount is written in yuan with at most two decimals, such as 12 or 12.34")]
+    #[error("an amount is a decimal number with at most two decimals, such as 12 or 12.34")]
     Malformed,
     /// More than two decimals would be fractions of a fen.
     #[error("an amount has at most two decimals: the fen is the smallest unit")]
     TooManyDecimals,
     /// Does not fit.
-    #[error("an amount is at most 184467440737095516.15 yuan")]
+    #[error("an amount is at most 184467440737095516.15")]
     TooLarge,
 }
 
-/// Parses decimal yuan (`12`, `12.3`, `12.34`); no sign, exponent, grouping or spaces.
+/// Parses decimals (`12`, `12.3`, `12.34`); no sign, exponent, grouping or spaces.
 impl FromStr for Amount {
     type Err = AmountError;
 
     fn from_str(text: &str) -> Result<Self, AmountError> {
-        let (yuan, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let (units, decimals) = text.split_once('.').unwrap_or((text, "0"));
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(yuan) || !digits(decimals) {
+        if !digits(units) || !digits(decimals) {
             return Err(AmountError::Malformed);
         }
         let tenths_only = match decimals.len() {
@@ -98,10 +98,11 @@ impl FromStr for Amount {
             2 => false,
             _ => return Err(AmountError::TooManyDecimals),
         };
-        let yuan: u64 = yuan.parse().map_err(|_| AmountError::TooLarge)?;
+        let units: u64 = units.parse().map_err(|_| AmountError::TooLarge)?;
         let decimals: u64 = decimals.parse().map_err(|_| AmountError::Malformed)?;
         let fen = if tenths_only { decimals.saturating_mul(10) } else { decimals };
-        yuan.checked_mul(FEN_PER_YUAN)
+        units
+            .checked_mul(FEN_PER_UNIT)
             .and_then(|whole| whole.checked_add(fen))
             .map(Self)
             .ok_or(AmountError::TooLarge)

@@ -32,6 +32,12 @@ impl std::fmt::Display for Hash {
     }
 }
 
+/// Bare SHA-256, without a tag: only where other ledgers have to compute the same.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
 /// Incremental tagged hash.
 #[derive(Clone)]
 pub struct Hasher(Sha256);

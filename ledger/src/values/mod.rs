@@ -8,8 +8,11 @@ pub mod governance;
 pub mod hash;
 pub mod id;
 pub mod key;
+pub mod lock_id;
 pub mod merkle;
+pub mod money;
 pub mod quorum;
+pub mod record_id;
 pub mod strategy;
 pub mod verify;
 
@@ -27,7 +30,10 @@ pub use id::{
     ValidatorIndex, View, WalletId,
 };
 pub use key::{PublicKey, SecretKey, Signature};
+pub use lock_id::LockId;
 pub use merkle::Merkle;
+pub use money::Money;
 pub use quorum::{faults_max, quorum};
+pub use record_id::RecordId;
 pub use strategy::{Sequential, Strategy};
 pub use verify::{KeyCache, SignedMessage, verify, verify_batch};

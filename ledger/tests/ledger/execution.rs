@@ -9,8 +9,8 @@ use ledger::rules::admission::{Circumstances, admit, check_nonce};
 use ledger::rules::{ExecutionFault, InvariantFault, invariants};
 use ledger::state::{ChainState, LoadFault, Outbox, ReadFault, StateReader, Undo};
 use ledger::values::{
-    Amount, AppendTree, Canonical as _, ChainId, Hash, Height, Sequential, Slot, Strategy, TimestampMs,
-    WalletId,
+    Amount, AppendTree, Canonical as _, ChainId, Hash, Height, RecordId, Sequential, Slot, Strategy,
+    TimestampMs, WalletId,
 };
 
 use crate::network::{Became, CHAIN, NO_BUNDLES, Network, Signer, became, pay};
@@ -267,7 +267,7 @@ fn transactions_of_a_block_run_in_order() {
     assert_eq!((execution.result.executed, execution.result.skipped), (6, 2));
     // Payer, bank and the new wallet: one write each, however often they were touched.
     assert_eq!(execution.writes.records.len(), 3);
-    assert_eq!(execution.writes.opened, vec![(new.wallet, network.state.slot(&new.wallet).unwrap())]);
+    assert_eq!(execution.writes.opened, vec![(new.wallet.into(), network.state.slot(&new.wallet).unwrap())]);
     let kinds: Vec<_> = execution.history.iter().map(|entry| (entry.index, entry.movement.kind)).collect();
     use MovementKind::{Opened, Paid, Received};
     assert_eq!(kinds, [(1, Opened), (2, Paid), (2, Received), (4, Paid), (4, Received)]);
@@ -364,7 +364,10 @@ fn load_rebuilds_the_state_and_refuses_any_other() {
     let records: Vec<(Slot, Record)> =
         network.records.iter().map(|(slot, record)| (slot, record.clone())).collect();
     let head = network.state.head().clone();
-    let load = |head, records| ChainState::load(&network.spec, head, records, &Sequential);
+    let load = |head, records| {
+        let registry = network.state.rules().registry.clone();
+        ChainState::load(&network.spec, registry, head, records, &Sequential)
+    };
     let loaded = load(head.clone(), records.clone()).unwrap();
     assert_eq!(loaded.parts(), network.state.parts());
     let mut changed = records.clone();
@@ -379,7 +382,7 @@ fn load_rebuilds_the_state_and_refuses_any_other() {
     assert!(matches!(load(head.clone(), short), Err(LoadFault::Count { .. })));
     let mut twice = records.clone();
     twice[4].1 = twice[3].1.clone();
-    assert_eq!(load(head.clone(), twice).unwrap_err(), LoadFault::WalletTwice);
+    assert_eq!(load(head.clone(), twice).unwrap_err(), LoadFault::IdTwice);
     let mut chain = head;
     chain.chain = ChainId(5);
     assert_eq!(load(chain, records).unwrap_err(), LoadFault::ChainUnknown { chain: ChainId(5) });
@@ -391,7 +394,7 @@ struct Broken<'a> {
 }
 
 impl StateReader for Broken<'_> {
-    fn wallets(&self, _: &[WalletId]) -> Result<Vec<Option<(Slot, WalletRecord)>>, ReadFault> {
+    fn find(&self, _: &[RecordId]) -> Result<Vec<Option<(Slot, Record)>>, ReadFault> {
         Err(ReadFault::Store)
     }
 
@@ -420,7 +423,10 @@ fn a_broken_store_stops_execution_and_changes_nothing() {
         (&fails, ReadFault::Store),
         (&missing, ReadFault::Slot { slot: first }),
         (&too_few, ReadFault::Store),
-        (&swapped, ReadFault::Wallet { wallet: network.customer(0).wallet.min(network.customer(1).wallet) }),
+        (
+            &swapped,
+            ReadFault::Record { id: network.customer(0).wallet.min(network.customer(1).wallet).into() },
+        ),
     ];
     let mut state = network.state.clone();
     for (good, expected) in readers {

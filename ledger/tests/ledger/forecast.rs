@@ -3,7 +3,7 @@
 use ledger::records::{NotExecuted, Operation, Rejection, Tier};
 use ledger::rules::Forecast;
 use ledger::state::{ReadFault, StateReader};
-use ledger::values::{Slot, TimestampMs, WalletId};
+use ledger::values::{RecordId, Slot, TimestampMs};
 
 use crate::network::{Became, Network, pay};
 
@@ -51,10 +51,7 @@ fn a_forecast_agrees_with_execution() {
 struct Short;
 
 impl StateReader for Short {
-    fn wallets(
-        &self,
-        _: &[WalletId],
-    ) -> Result<Vec<Option<(Slot, ledger::records::WalletRecord)>>, ReadFault> {
+    fn find(&self, _: &[RecordId]) -> Result<Vec<Option<(Slot, ledger::records::Record)>>, ReadFault> {
         Ok(Vec::new())
     }
 

@@ -8,8 +8,12 @@ mod samples;
 
 mod chains;
 mod codec;
+mod epochs;
+mod exchange;
 mod execution;
 mod forecast;
+mod governance;
+mod locks;
 mod model;
 mod operations;
 mod proofs;

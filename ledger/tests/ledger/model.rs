@@ -105,6 +105,7 @@ impl Model {
             }
             Operation::Issue { to, amount } => self.issue(&purse, *to, amount.fen()),
             Operation::Redeem { amount } => self.redeem(signer, &purse, amount.fen()),
+            other => panic!("not among the model's steps (exchange.rs has those): {other:?}"),
         }
     }
 

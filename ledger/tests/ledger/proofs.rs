@@ -3,7 +3,7 @@
 
 use ledger::proofs::{
     AbsenceProof, BalanceProof, CertificateFault, Fact, FinalityFault, OutcomeProof, Proof, ProofFault,
-    ProofFile, Proven, outcome_path, verify_finality,
+    ProofFile, Proven, SetChain, outcome_path, verify_finality,
 };
 use ledger::records::{Registry, Tier};
 use ledger::state::StateParts;
@@ -33,7 +33,7 @@ fn town() -> Town {
     network.run(pays);
     let paid = network.height().0;
     let wallet = network.wallet(&payer.wallet).unwrap();
-    let place = network.state.wallet_path(&payer.wallet).unwrap();
+    let place = network.state.record_path(payer.wallet).unwrap();
     let unknown = network.customer(77).wallet;
     let (id_path, parts) = (network.state.id_path(&unknown), network.state.parts());
     for _ in 0..4 {
@@ -57,7 +57,7 @@ fn town() -> Town {
         certified: certified.clone(),
     };
     let absence = AbsenceProof { wallet: unknown, path: id_path, parts, certified: certified.clone() };
-    let file = |proof| ProofFile { genesis: network.genesis, proof };
+    let file = |proof| ProofFile { genesis: network.genesis, sets: SetChain::default(), proof };
     let (outcome, balance) = (file(Proof::Outcome(outcome)), file(Proof::Balance(balance)));
     let (absence, supply) = (file(Proof::Absence(absence)), file(Proof::Supply(certified)));
     Town { paid, outcome, balance, absence, supply, network }
@@ -102,6 +102,7 @@ fn certified_mut(file: &mut ProofFile) -> &mut ledger::proofs::CertifiedResult {
         Proof::Balance(proof) => &mut proof.certified,
         Proof::Absence(proof) => &mut proof.certified,
         Proof::Receipt(proof) => &mut proof.certified,
+        Proof::Lock(proof) => &mut proof.certified,
         Proof::Supply(certified) => certified,
     }
 }
@@ -149,7 +150,9 @@ fn a_result_that_is_not_certified_convinces_nobody() {
 #[test]
 fn tampered_facts_convince_nobody() {
     let Town { network, outcome, balance, absence, .. } = town();
-    let verify = |proof: Proof| ProofFile { genesis: network.genesis, proof }.verify(&network.spec);
+    let verify = |proof: Proof| {
+        ProofFile { genesis: network.genesis, sets: SetChain::default(), proof }.verify(&network.spec)
+    };
     let Proof::Outcome(good) = outcome.proof else { panic!() };
     type OutcomeChange = fn(&mut OutcomeProof);
     let rows: Vec<(OutcomeChange, ProofFault)> = vec![

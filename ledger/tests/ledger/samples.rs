@@ -1,6 +1,5 @@
 //! One of each record, the same in every run: what the codec tests mangle and the frozen vectors pin.
 
-use ledger::records::registry::EpochClose;
 use ledger::records::wallet::Lane;
 use ledger::records::*;
 use ledger::state::summing_tree::SumNode;
@@ -29,6 +28,35 @@ pub(crate) fn wallet() -> WalletRecord {
         status: WalletStatus::Moved { to: ChainId(4) },
         balance: Amount::from_fen(5),
         lanes: vec![Lane::default(), Lane { highest: 6, used: 0b100001 }],
+    }
+}
+
+pub(crate) fn asked() -> Asked {
+    Asked { payer: WalletId([36; 32]), payee: WalletId([37; 32]), amount: Amount::from_fen(38) }
+}
+
+pub(crate) fn lock() -> LockRecord {
+    LockRecord {
+        id: LockId([39; 32]),
+        payer: WalletId([40; 32]),
+        payee: WalletId([41; 32]),
+        amount: Amount::from_fen(42),
+        deadline: TimestampMs(43),
+        kind: LockKind::Hash { hash: [44; 32] },
+        state: LockState::Settled { preimage: Some([45; 32]) },
+    }
+}
+
+fn offer() -> OfferRecord {
+    OfferRecord {
+        id: LockId([46; 32]),
+        source: ChainId(47),
+        payer: WalletId([48; 32]),
+        payee: WalletId([49; 32]),
+        amount: Amount::from_fen(50),
+        asked: asked(),
+        deadline: TimestampMs(51),
+        state: OfferState::Cancelled { code: 529 },
     }
 }
 
@@ -69,7 +97,11 @@ pub(crate) fn samples() -> Vec<Sample> {
         network.seal(vec![opening.clone(), network.transaction(&central, 1, issue.clone())]);
     let block = network.block(&[(digest, batch.clone())]);
     let mut registry = Registry::from_genesis(&network.spec);
-    registry.epochs[0].1[0].close = Some(EpochClose { height: Height(9), digest: BlockDigest([7; 32]) });
+    registry.version = 2;
+    registry.retired_operators = vec![OperatorId(3)];
+    registry.retired_nodes = vec![NodeIndex(1), NodeIndex(2)];
+    registry.chains[0].is_urgent = true;
+    registry.chains[0].epochs[0].last_height = Some(Height(9));
     let result = HeightResult { supply: supply(), executed: 4, skipped: 1, ..network.genesis_result.clone() };
     let ordered = vec![OrderedBucket { second: 1, count: 2, chain: Hash([3; 32]) }];
     let head = StateHead { supply: supply(), ordered, ..network.state.head().clone() };
@@ -94,6 +126,37 @@ pub(crate) fn samples() -> Vec<Sample> {
         sample("operation-open-wallets", &open),
         sample("operation-issue", &issue),
         sample("operation-redeem", &redeem),
+        sample(
+            "operation-lock",
+            &Operation::Lock {
+                payee: bank.wallet,
+                amount: Amount::from_fen(17),
+                hash: [18; 32],
+                deadline: TimestampMs(19),
+            },
+        ),
+        sample("operation-claim", &Operation::Claim { lock: LockId([20; 32]), preimage: [21; 32] }),
+        sample(
+            "operation-exchange",
+            &Operation::Exchange {
+                payee: bank.wallet,
+                amount: Amount::from_fen(22),
+                chain: ChainId(23),
+                asked: asked(),
+                deadline: TimestampMs(24),
+            },
+        ),
+        sample(
+            "operation-accept",
+            &Operation::Accept {
+                offer: LockId([25; 32]),
+                payee: bank.wallet,
+                amount: Amount::from_fen(26),
+                receives: Amount::from_fen(27),
+            },
+        ),
+        sample("operation-decline", &Operation::Decline { offer: LockId([28; 32]) }),
+        sample("operation-withdraw", &Operation::Withdraw { lock: LockId([29; 32]) }),
         sample("transaction-content", &opening.content),
         sample("transaction", &opening),
         sample("transaction-two-of-three", &two_of_three(&network)),
@@ -108,6 +171,38 @@ pub(crate) fn samples() -> Vec<Sample> {
         sample("record-wallet", &Record::Wallet(wallet())),
         sample("record-fee-pool", &Record::FeePool { balance: Amount::from_fen(15) }),
         sample("record-suspense", &Record::Suspense { balance: Amount::from_fen(16) }),
+        sample("record-lock-hash", &Record::Lock(lock())),
+        sample(
+            "record-lock-exchange",
+            &Record::Lock(LockRecord {
+                kind: LockKind::Exchange { chain: ChainId(30), asked: asked() },
+                state: LockState::Returned { code: 531 },
+                ..lock()
+            }),
+        ),
+        sample("record-offer", &Record::Offer(offer())),
+        sample(
+            "receipt-offer",
+            &Receipt::Offer {
+                lock: LockId([31; 32]),
+                payer: bank.wallet,
+                payee: central.wallet,
+                amount: Amount::from_fen(32),
+                asked: asked(),
+                deadline: TimestampMs(33),
+            },
+        ),
+        sample(
+            "receipt-decision",
+            &Receipt::Decision {
+                lock: LockId([34; 32]),
+                payer: bank.wallet,
+                payee: central.wallet,
+                settled: false,
+                code: 530,
+            },
+        ),
+        sample("receipt-withdrawal", &Receipt::Withdrawal { lock: LockId([35; 32]) }),
         sample("state-head", &head),
         sample("state-parts", &parts),
         sample("movement", &movement),

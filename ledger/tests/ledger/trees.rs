@@ -6,7 +6,7 @@ use ledger::proofs::{outcome_path, outcomes_root, verify_outcome};
 use ledger::records::{Outcome, Record};
 use ledger::state::id_tree::{IdAnswer, IdLeaf, IdTree};
 use ledger::state::summing_tree::{SumNode, SumOverflow, SummingTree, depth, verify_path};
-use ledger::values::{Amount, Hash, Hasher, Sequential, Slot, TransactionHash, TransactionId, WalletId};
+use ledger::values::{Amount, Hash, Hasher, RecordId, Sequential, Slot, TransactionHash, TransactionId};
 use proptest::prelude::*;
 
 fn leaf(slot: u64, fen: u64) -> SumNode {
@@ -103,8 +103,8 @@ proptest! {
     #[test]
     fn the_id_tree_has_one_shape(ids in prop::collection::btree_set(prop::array::uniform2(any::<u8>()), 0..60), shuffle in any::<u64>(), absent in prop::array::uniform2(any::<u8>())) {
         // Few distinct bytes, so that ids share long prefixes.
-        let wide = |short: &[u8; 2]| { let mut id = [0_u8; 32]; id[7] = short[0] & 0x83; id[30] = short[0]; id[31] = short[1]; WalletId(id) };
-        let ids: Vec<WalletId> = { let mut ids: Vec<_> = ids.iter().map(wide).collect(); ids.dedup(); ids };
+        let wide = |short: &[u8; 2]| { let mut id = [0_u8; 32]; id[7] = short[0] & 0x83; id[30] = short[0]; id[31] = short[1]; RecordId(id) };
+        let ids: Vec<RecordId> = { let mut ids: Vec<_> = ids.iter().map(wide).collect(); ids.dedup(); ids };
         let leaves: Vec<IdLeaf> = ids.iter().zip(0..).map(|(id, slot)| IdLeaf { id: *id, slot: Slot(slot) }).collect();
         let bulk = IdTree::from_leaves(leaves.clone(), &Sequential).unwrap();
         let mut shuffled = leaves.clone();
@@ -135,13 +135,13 @@ proptest! {
         grown.rehash();
         prop_assert_eq!(grown.root(), naive_ids(&shuffled[..half]));
         prop_assert_eq!(grown.len(), half);
-        prop_assert!(!grown.remove_last(&WalletId([0xee; 32])));
+        prop_assert!(!grown.remove_last(&RecordId([0xee; 32])));
     }
 }
 
 /// The id tree's root by its definition, top down over the sorted ids.
 fn naive_ids(leaves: &[IdLeaf]) -> Hash {
-    let bit_of = |id: &WalletId, bit: u16| id.0[usize::from(bit / 8)] >> (7 - bit % 8) & 1;
+    let bit_of = |id: &RecordId, bit: u16| id.0[usize::from(bit / 8)] >> (7 - bit % 8) & 1;
     match leaves {
         [] => Hasher::new("jiaozi/ids").bytes(&[2]).finish(),
         [leaf] => {
@@ -165,7 +165,7 @@ fn naive_ids(leaves: &[IdLeaf]) -> Hash {
 
 #[test]
 fn an_id_path_that_was_tampered_with_proves_nothing() {
-    let id = |byte: u8| WalletId([byte; 32]);
+    let id = |byte: u8| RecordId([byte; 32]);
     let leaves = (0..40).map(|n| IdLeaf { id: id(n), slot: Slot(u64::from(n)) }).collect();
     let tree = IdTree::from_leaves(leaves, &Sequential).unwrap();
     let (root, present, absent) = (tree.root(), id(17), id(200));

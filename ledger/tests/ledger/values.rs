@@ -3,7 +3,7 @@
 use ledger::values::amount::AmountError;
 use ledger::values::id::WalletIdError;
 use ledger::values::{
-    Amount, Currency, GenesisHash, Hash, Hasher, OpeningRequest, PolicyHash, SecretKey, WalletId,
+    Amount, Currency, GenesisHash, Hash, Hasher, Money, OpeningRequest, PolicyHash, SecretKey, WalletId,
 };
 
 #[test]
@@ -43,6 +43,14 @@ fn amounts_are_parsed_exactly_or_not_at_all() {
         assert_eq!(amount.to_string().parse(), Ok(amount));
     }
     assert_eq!(Amount::from_fen(1_205).to_string(), "12.05");
+}
+
+#[test]
+fn money_is_read_with_its_currency() {
+    for (fen, currency, text) in [(1_205, "HKD", "12.05 HKD"), (0, "CNY", "0.00 CNY")] {
+        let money = Money::from_fen(fen, currency.parse().unwrap());
+        assert_eq!((money.to_string(), format!("{money:?}")), (text.to_owned(), text.to_owned()));
+    }
 }
 
 #[test]

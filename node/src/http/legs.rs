@@ -3,6 +3,7 @@
 
 use api::transaction::{LegState, LegView, OutcomeView};
 use chain::Leg;
+use ledger::records::ChainSpec;
 use ledger::values::{ChainId, Height, TransactionId};
 
 use super::edge::Edge;
@@ -27,13 +28,18 @@ pub(crate) async fn legs(
     let is_debit_certified = chain.status.borrow().chain.certified_height >= height;
     let mut views = Vec::with_capacity(legs.len());
     for leg in legs {
-        views.push(view(edge, source, leg, is_debit_certified).await?);
+        views.push(view(edge, &chain.spec, leg, is_debit_certified).await?);
     }
     Ok(views)
 }
 
-async fn view(edge: &Edge, source: ChainId, leg: Leg, is_debit_certified: bool) -> Result<LegView, Refusal> {
-    let genesis = edge.genesis();
+async fn view(
+    edge: &Edge,
+    payer_chain: &ChainSpec,
+    leg: Leg,
+    is_debit_certified: bool,
+) -> Result<LegView, Refusal> {
+    let (genesis, source) = (edge.genesis(), payer_chain.chain);
     let receipt = leg.credit_id(genesis, source);
     let refund = leg.refund_id(genesis, source);
     let there = find(edge, leg.destination, receipt).await?;
@@ -50,6 +56,7 @@ async fn view(edge: &Edge, source: ChainId, leg: Leg, is_debit_certified: bool) 
         part: leg.part,
         payee: leg.payee,
         amount_fen: leg.amount.fen(),
+        currency: payer_chain.currency,
         chain: leg.destination.0,
         status,
         is_certified,

@@ -13,7 +13,7 @@
 //! now, and the answer waits until that height is certified, at most [`PROOF_WAIT_MS`].
 //!
 //! The block that claims is the first one with a certificate of its own whose claim reaches the height. Consensus may
-//! skip certificates, so a few blocks are looked through, at most [`CLAIMS_LOOKED_THROUGH`].
+//! skip certificates, and claims may have stood still: it is found all the same, by halves.
 
 use std::sync::Arc;
 use std::time::Duration;

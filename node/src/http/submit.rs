@@ -107,7 +107,10 @@ async fn one(edge: &Edge, body: &[u8]) -> Result<Response, Refusal> {
         }
         .into());
     }
-    answer.transaction = transaction.map(|found| TransactionView::new(&found, edge.genesis()));
+    answer.transaction = transaction.and_then(|found| {
+        let currency = edge.parts().spec.chain(found.content.chain)?.currency;
+        Some(TransactionView::new(&found, edge.genesis(), currency))
+    });
     let status = if answer.status == SubmitStatus::Accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((status, Json(SubmitAnswers::One(Box::new(answer)))).into_response())
 }

@@ -180,12 +180,15 @@ async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<
             TransactionStatus::executed(at.chain(), located.height, &located.outcome, is_certified);
         if with_transaction {
             let transaction = archive.transaction(located.height, located.outcome.index)?;
-            status.transaction = transaction.map(|found| TransactionView::new(&found, genesis));
+            status.transaction =
+                transaction.map(|found| TransactionView::new(&found, genesis, at.spec.currency));
         }
         Ok(Some(status))
     });
     let unknown = || TransactionStatus::without_position(id, TransactionState::Unknown, None);
     let mut status = found.await?.unwrap_or_else(unknown);
+    let spec = status.chain.and_then(|chain| edge.parts().spec.chain(ChainId(chain)));
+    status.currency = spec.map(|spec| spec.currency);
     if let (Some(chain), Some(height)) = (status.chain, status.height)
         && edge.parts().spec.chains.len() > 1
     {

@@ -47,7 +47,7 @@ pub(crate) async fn wallet(
         let (timestamp_ms, certified_height) = (head.timestamp.0, at.certified_height);
         let moment = WalletMoment { height: head.height, timestamp_ms, certified_height };
         let lanes = at.spec.params.tier(wallet.tier).lanes;
-        Ok(Some(WalletView::new(at.chain(), moment, &wallet, lanes)))
+        Ok(Some(WalletView::new((at.chain(), at.spec.currency), moment, &wallet, lanes)))
     });
     found.await?.map(Json).ok_or_else(|| edge.no_wallet(&id, query.chain))
 }
@@ -78,8 +78,8 @@ pub(crate) async fn history(
         // One more than asked for says whether there is a next page.
         let found = archive.history(slot, before, rows.saturating_add(1))?;
         let (entries, next) = entries(archive, &found, rows)?;
-        let (chain, certified_height) = (at.chain().0, at.certified_height.0);
-        Ok(Some(HistoryPage { wallet: id, chain, certified_height, entries, next }))
+        let (chain, currency, certified_height) = (at.chain().0, at.spec.currency, at.certified_height.0);
+        Ok(Some(HistoryPage { wallet: id, chain, currency, certified_height, entries, next }))
     });
     found.await?.map(Json).ok_or_else(|| edge.no_wallet(&id, query.chain))
 }

@@ -124,9 +124,24 @@ impl Cluster {
     /// When a file cannot be written: this is a test.
     #[must_use]
     pub fn create_of(directory: &Path, plan: LocalnetPlan, hosted: impl Fn(usize) -> Vec<u32>) -> Self {
+        Self::create_shaped(directory, plan, hosted, |_| {})
+    }
+
+    /// The same of what `shape` makes of the network: whose the nodes are, and which of them vote where.
+    ///
+    /// # Panics
+    /// When a file cannot be written: this is a test.
+    #[must_use]
+    pub fn create_shaped(
+        directory: &Path,
+        plan: LocalnetPlan,
+        hosted: impl Fn(usize) -> Vec<u32>,
+        shape: impl FnOnce(&mut Localnet),
+    ) -> Self {
         let banks = plan.addresses.len();
         let addresses = free_ports(banks).into_iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let localnet = localnet(&LocalnetPlan { addresses, ..plan }, &[7; 32]).unwrap();
+        let mut localnet = localnet(&LocalnetPlan { addresses, ..plan }, &[7; 32]).unwrap();
+        shape(&mut localnet);
         GenesisFile::from_spec(&localnet.spec).save(&directory.join("genesis.json")).unwrap();
         let passphrase = Passphrase::new("only for this test").unwrap();
         passphrase.save(&directory.join("passphrase")).unwrap();

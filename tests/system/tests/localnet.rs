@@ -1,7 +1,6 @@
 //! `jiaozi localnet up` takes up what a run before it left unfinished, and makes networks of several chains, on which the other
 //! commands find their way by themselves.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -96,7 +95,7 @@ fn opening_and_funding_wallets_is_taken_up_where_it_ended() {
     let printed = net.up("4");
     assert!(printed.contains("3 opened and funded"), "two again and one more: {printed}");
     let balances = ["wallet-1", "wallet-2", "wallet-3", "wallet-4"].map(|name| net.balance(name));
-    assert_eq!(balances, ["1000.00 yuan", "2000.00 yuan", "1000.00 yuan", "1000.00 yuan"]);
+    assert_eq!(balances, ["1000.00 CNY", "2000.00 CNY", "1000.00 CNY", "1000.00 CNY"]);
     assert!(!net.up("4").contains("opened and funded"), "nothing is left to do");
 }
 
@@ -110,10 +109,14 @@ fn fact(printed: &str, name: &str) -> String {
 fn commands_find_their_chain_in_a_network_of_several() {
     let folder = tempfile::tempdir().unwrap();
     let net = Net { directory: folder.path().join("net") };
-    let up = format!("localnet up --directory {} --chains CNY:2,HKD:1 --wallets 24", net.text());
+    let up = format!("localnet up --directory {} --chains CNY:2,HKD:1 --wallets 2", net.text());
     let printed = net.done(&up);
     assert_eq!(fact(&printed, "chains"), "0 (CNY shard 0), 1 (CNY shard 1), 2 (HKD shard 0)");
-    assert!(printed.contains("24 opened and funded"), "{printed}");
+    for funded in
+        ["CNY each: cny-0-1 to cny-0-2", "CNY each: cny-1-1 to cny-1-2", "HKD each: hkd-0-1 to hkd-0-2"]
+    {
+        assert!(printed.contains(&format!("2 opened and funded with 1000.00 {funded}")), "{printed}");
+    }
     let status = net.done(&format!("localnet status --directory {}", net.text()));
     let banks: Vec<&str> = status.lines().filter(|line| line.contains("ready")).collect();
     assert!(banks.len() == 4 && banks.iter().all(|line| line.matches(" / ").count() == 4), "{status}");
@@ -125,26 +128,26 @@ fn commands_find_their_chain_in_a_network_of_several() {
         "{after:?}"
     );
 
-    // Funded wallets lie on both shards; with 24 of them each shard has two but for one time in 300,000.
-    let mut on_chain: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for number in 1..=24 {
-        let name = format!("wallet-{number}");
-        let printed = net.done(&format!("wallet show {name}"));
-        on_chain.entry(fact(&printed, "chain")).or_default().push(name);
-    }
-    assert_eq!(on_chain.keys().collect::<Vec<_>>(), ["0", "1"]);
-    for (chain, names) in &on_chain {
-        let printed = net.done(&format!("pay --from {} --to {} --amount 5", names[0], names[1]));
+    for (chain, prefix, currency) in [("0", "cny-0", "CNY"), ("1", "cny-1", "CNY"), ("2", "hkd-0", "HKD")] {
+        let [payer, payee] = [1, 2].map(|number| format!("{prefix}-{number}"));
+        assert_eq!(fact(&net.done(&format!("wallet show {payer}")), "chain"), chain);
+        let printed = net.done(&format!("pay --from {payer} --to {payee} --amount 5{currency}"));
         assert!(!printed.contains("goes on"), "{printed}");
         let shown = net.done(&format!("tx show {}", fact(&printed, "transaction")));
+        assert!(fact(&shown, "pays").starts_with(&format!("5.00 {currency} to jz1")), "{shown}");
         let place = fact(&shown, "position");
-        assert_eq!(place.contains("chain 1, height"), chain == "1", "{shown}");
-        assert_eq!([&names[0], &names[1]].map(|name| net.balance(name)), ["995.00 yuan", "1005.00 yuan"]);
+        assert_eq!(place.contains(&format!("chain {chain}, height")), chain != "0", "{shown}");
+        let expected = [format!("995.00 {currency}"), format!("1005.00 {currency}")];
+        assert_eq!([payer, payee].map(|name| net.balance(&name)), expected);
+        let history = net.done(&format!("wallet history {prefix}-1"));
+        assert!(history.lines().next().is_some_and(|header| header.contains(currency)), "{history}");
     }
-    let (payer, payee) = (&on_chain["0"][0], &on_chain["1"][1]);
+    let (exit, printed) = net.jiaozi(&["pay", "--from", "cny-0-1", "--to", "cny-0-2", "--amount", "5 HKD"]);
+    assert!(exit == Some(2) && printed.contains("other_currency"), "{printed}");
+    let (payer, payee) = ("cny-0-1", "cny-1-2");
     let printed = net.done(&format!("pay --from {payer} --to {payee} --amount 95"));
-    assert!(fact(&printed, "credited").starts_with("95.00 yuan to jz1"), "{printed}");
-    assert_eq!([payer, payee].map(|name| net.balance(name)), ["900.00 yuan", "1100.00 yuan"]);
+    assert!(fact(&printed, "credited").starts_with("95.00 CNY to jz1"), "{printed}");
+    assert_eq!([payer, payee].map(|name| net.balance(name)), ["900.00 CNY", "1100.00 CNY"]);
     let shown = net.done(&format!("tx show {}", fact(&printed, "transaction")));
     assert!(fact(&shown, "credited").ends_with("on chain 1"), "{shown}");
 
@@ -175,10 +178,10 @@ fn operators_name_what_an_id_cannot_tell(net: &Net) {
     assert_eq!(exit, Some(2), "{printed}");
     assert!(printed.contains("chain_needed") && printed.contains("CNY chains 0, 1"), "{printed}");
     net.done("issue --to bank-1 --amount 7 --chain 1");
-    assert_eq!(fact(&net.done("wallet balance bank-1 --chain 1"), "balance"), "7.00 yuan");
-    assert_eq!(fact(&net.done("wallet balance bank-1 --chain 0"), "balance"), "0.00 yuan");
-    net.done("issue --to bank-3 --amount 9 --currency HKD");
-    net.done("redeem --from bank-3 --amount 2 --currency HKD");
-    assert_eq!(fact(&net.done("wallet balance bank-3 --currency HKD"), "balance"), "7.00 yuan");
-    assert_eq!(fact(&net.done("chain status --chain 2"), "issued"), "9.00 yuan");
+    assert_eq!(fact(&net.done("wallet balance bank-1 --chain 1"), "balance"), "7.00 CNY");
+    assert_eq!(fact(&net.done("wallet balance bank-1 --chain 0"), "balance"), "0.00 CNY");
+    net.done("issue --to bank-3 --amount 9HKD");
+    net.done("redeem --from bank-3 --amount 2HKD");
+    assert_eq!(fact(&net.done("wallet balance bank-3 --currency HKD"), "balance"), "7.00 HKD");
+    assert_eq!(fact(&net.done("chain status --chain 2"), "issued"), "2009.00 HKD");
 }

@@ -58,7 +58,7 @@ async fn wallets_are_found_on_the_shard_where_they_are_at_home() {
         let view: WalletView = get(&three.router, &path).await.json();
         assert_eq!((view.id, view.chain, view.height), (id, chain, 1));
         let page: HistoryPage = get(&three.router, &api::path::wallet_history(id)).await.json();
-        assert_eq!((page.chain, page.entries.len()), (chain, 1));
+        assert_eq!((page.chain, page.currency, page.entries.len()), (chain, CNY, 1));
         // Asked for on the other shard, it is said where it is.
         let error = get(&three.router, &format!("{path}?chain={}", 1 - chain)).await.error();
         assert_eq!((error.code, error.field.as_deref()), (1_410, Some("id")), "{error}");
@@ -89,7 +89,7 @@ async fn an_operator_s_own_wallet_is_on_every_shard_so_the_chain_is_asked_for() 
     }
     for (chain, balance_fen) in [(0, 0), (1, 500)] {
         let view: WalletView = get(&three.router, &format!("{path}?chain={chain}")).await.json();
-        assert_eq!((view.chain, view.balance_fen), (chain, balance_fen));
+        assert_eq!((view.chain, view.currency, view.balance_fen), (chain, CNY, balance_fen));
     }
 }
 

@@ -4,10 +4,12 @@ use api::chain::{BlockView, ChainView, ChainsView};
 use api::transaction::{OperationView, TransactionState, TransactionStatus};
 use api::wallet::{HistoryPage, MovementName, TierName, WalletView};
 use axum::http::Method;
-use ledger::values::{BlockDigest, Height, TransactionId, WalletId};
+use ledger::values::{BlockDigest, Currency, Height, TransactionId, WalletId};
 
 use super::bank::Bank;
 use super::{get, refusal, with_method};
+
+const CNY: Currency = Currency(*b"CNY");
 
 #[tokio::test]
 async fn a_transaction_is_applied_or_rejected_and_certified() {
@@ -15,6 +17,8 @@ async fn a_transaction_is_applied_or_rejected_and_certified() {
     let story = bank.story();
     let router = bank.router();
     let applied: TransactionStatus = get(&router, &api::path::transaction(story.payment)).await.json();
+    let shown = applied.transaction.as_ref().map(|transaction| transaction.currency);
+    assert_eq!((applied.currency, shown), (Some(CNY), Some(CNY)));
     assert_eq!(
         (applied.status, applied.height, applied.index),
         (TransactionState::Certified, Some(3), Some(0))
@@ -140,7 +144,8 @@ async fn chains_and_blocks_are_shown_with_their_results() {
 
     let block: BlockView = get(&router, "/v1/chains/0/blocks/3").await.json();
     let parent: BlockView = get(&router, "/v1/chains/0/blocks/2").await.json();
-    assert_eq!((block.height, block.parent, block.batches.len()), (3, parent.digest, 1));
+    assert_eq!((block.currency, block.height), (CNY, 3));
+    assert_eq!((block.parent, block.batches.len()), (parent.digest, 1));
     assert_ne!(block.digest, BlockDigest::default());
     let result = block.result.unwrap();
     assert_eq!((result.executed, result.skipped, result.is_certified), (2, 0, true));

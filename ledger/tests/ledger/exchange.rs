@@ -1,0 +1,544 @@
+//! Exchanges between two chains: receipts row by row, then random schedules over all chains of a network. At every step money is
+//! conserved per currency; at the end both halves of every exchange have happened, or neither.
+
+use ledger::proofs::{HeightRecord, Replay};
+use ledger::records::{
+    Asked, LockKind, LockState, MovementKind, OfferState, Operation, Receipt, Record, Rejection, Tier,
+    WalletStatus,
+};
+use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
+use ledger::state::head::GRACE_HEIGHTS;
+use ledger::state::{ChainState, Execution, StateReader as _};
+use ledger::values::hash::sha256;
+use ledger::values::{Amount, ChainId, LockId, Sequential, TimestampMs, WalletId};
+use proptest::prelude::*;
+
+use crate::chains::{CUSTOMERS, FOREIGN, SHARDS, World};
+use crate::network::{Became, Signer, pay};
+
+const ABROAD: usize = SHARDS as usize;
+const FOREIGNERS: u64 = 4;
+
+fn secret(number: u64) -> [u8; 32] {
+    sha256(&number.to_le_bytes())
+}
+
+/// An exchange as its payer made it.
+#[derive(Debug, Clone)]
+struct Deal {
+    lock: LockId,
+    source: usize,
+    decider: usize,
+    payer: Signer,
+    asked_payer: Signer,
+    asked: Asked,
+    amount: Amount,
+}
+
+/// The town of `chains.rs`, with customers 0 to 3 abroad who have 1,000.00 each.
+fn town() -> World {
+    let mut world = World::town();
+    let openings = (0..FOREIGNERS).map(|n| world.chains[ABROAD].opening(n, Tier::Three)).collect();
+    let bank = world.chains[ABROAD].operator(1);
+    let open = Operation::OpenWallets { wallets: openings };
+    assert_eq!(world.act(ABROAD, &bank, open), Became::Applied);
+    for number in 0..FOREIGNERS {
+        let wallet = foreigner(&world, number).wallet;
+        world.fund(ABROAD, &wallet, 100_000);
+    }
+    world
+}
+
+fn foreigner(world: &World, number: u64) -> Signer {
+    world.chains[ABROAD].customer(number % FOREIGNERS)
+}
+
+/// A customer and another one of the same shard.
+fn neighbours(world: &World, number: u64) -> (usize, Signer, Signer) {
+    let (home, signer) = world.customer(number % CUSTOMERS);
+    let other = (1..CUSTOMERS).map(|step| world.customer((number + step) % CUSTOMERS));
+    let other = other.into_iter().find(|(there, _)| *there == home).map(|(_, other)| other);
+    (home, signer, other.expect("two customers on every shard"))
+}
+
+/// Offers money of customer `who` for money of foreigner `with`, or the other way round.
+fn offer(
+    world: &mut World,
+    outward: bool,
+    who: u64,
+    with: u64,
+    fen: (u64, u64),
+    ttl_ms: u64,
+) -> Option<Deal> {
+    let (home, customer, neighbour) = neighbours(world, who);
+    let (stranger, friend) = (foreigner(world, with), foreigner(world, with + 1));
+    let (source, decider, payer, payee, asked_payer, asked_payee) = match outward {
+        true => (home, ABROAD, customer, neighbour, stranger, friend),
+        false => (ABROAD, home, stranger, friend, customer, neighbour),
+    };
+    let amount = Amount::from_fen(fen.0);
+    let asked =
+        Asked { payer: asked_payer.wallet, payee: asked_payee.wallet, amount: Amount::from_fen(fen.1) };
+    let deadline = TimestampMs(world.chains[source].next_timestamp().0 + ttl_ms);
+    let operation =
+        Operation::Exchange { payee: payee.wallet, amount, chain: ChainId(decider as u32), asked, deadline };
+    let became = world.act(source, &payer, operation);
+    let id = world.chains[source].heights.last()?.2.outcomes.first()?.id;
+    let deal = Deal { lock: LockId::of(id), source, decider, payer, asked_payer, asked, amount };
+    (became == Became::Applied).then_some(deal)
+}
+
+/// Brings the receipts of one chain to another.
+fn relay(world: &mut World, source: usize, destination: usize) -> Execution {
+    world.run(source, Vec::new(), Vec::new());
+    let first = world.next(source, destination);
+    let bundle = world.bundle(source, ChainId(destination as u32), first, 0, usize::MAX).unwrap();
+    world.run(destination, Vec::new(), vec![bundle])
+}
+
+fn accept(deal: &Deal) -> Operation {
+    let Asked { payee, amount, .. } = deal.asked;
+    Operation::Accept { offer: deal.lock, payee, amount, receives: deal.amount }
+}
+
+fn record(world: &World, chain: usize, id: LockId) -> Option<Record> {
+    world.chains[chain].records.find(&[id.into()]).unwrap().remove(0).map(|(_, record)| record)
+}
+
+fn lock_state(world: &World, deal: &Deal) -> LockState {
+    let Some(Record::Lock(lock)) = record(world, deal.source, deal.lock) else { panic!("no lock") };
+    lock.state
+}
+
+fn offer_state(world: &World, deal: &Deal) -> OfferState {
+    let Some(Record::Offer(offer)) = record(world, deal.decider, deal.lock) else { panic!("no offer") };
+    offer.state
+}
+
+fn later(world: &mut World, chain: usize, ttl_ms: u64) {
+    world.chains[chain].parent.timestamp.0 += ttl_ms;
+    for _ in 0..=GRACE_HEIGHTS {
+        world.run(chain, Vec::new(), Vec::new());
+    }
+}
+
+#[test]
+fn both_halves_of_an_accepted_exchange_happen() {
+    let mut world = town();
+    let deal = offer(&mut world, true, 0, 0, (700, 300), LOCK_TTL_MS_MAX).unwrap();
+    let (home, payer, payee) = neighbours(&world, 0);
+    assert_eq!(world.chains[home].balance(&payer.wallet), 99_300);
+    assert_eq!(lock_state(&world, &deal), LockState::Open);
+    let made = world.chains[home].heights.last().unwrap().2.history[0].movement;
+    assert_eq!((made.kind, made.counterparty), (MovementKind::Locked, payee.wallet));
+    relay(&mut world, deal.source, deal.decider);
+    assert_eq!(offer_state(&world, &deal), OfferState::Open);
+    assert_eq!(world.act(ABROAD, &deal.asked_payer, accept(&deal)), Became::Applied);
+    assert_eq!(world.chains[ABROAD].balance(&deal.asked.payer), 99_700);
+    assert_eq!(world.chains[ABROAD].balance(&deal.asked.payee), 100_300);
+    // The payee is frozen and full by now: what was locked for it is not refused.
+    world.fund(home, &payee.wallet, 1_900_000);
+    world.chains[home].plant(&payee.wallet, |wallet| wallet.status = WalletStatus::Frozen);
+    let execution = relay(&mut world, deal.decider, deal.source);
+    assert_eq!(world.chains[home].balance(&payee.wallet), 2_000_700);
+    assert_eq!(lock_state(&world, &deal), LockState::Settled { preimage: None });
+    let movement = execution.history[0].movement;
+    assert_eq!((movement.kind, movement.counterparty), (MovementKind::Settled, payer.wallet));
+    // Nothing more can be done with either.
+    let again = accept(&deal);
+    assert_eq!(world.act(ABROAD, &deal.asked_payer, again), Became::Rejected(Rejection::OfferNotOpen));
+    let withdraw = Operation::Withdraw { lock: deal.lock };
+    assert_eq!(world.act(home, &deal.payer, withdraw), Became::Rejected(Rejection::LockNotOpen));
+}
+
+#[test]
+fn accept_row_by_row() {
+    let mut world = town();
+    let deal = offer(&mut world, true, 0, 0, (700, 300), LOCK_TTL_MS_MAX).unwrap();
+    relay(&mut world, deal.source, deal.decider);
+    let (asked_payer, other) = (deal.asked_payer.clone(), foreigner(&world, 1));
+    let frozen = foreigner(&world, 3).wallet;
+    world.chains[ABROAD].plant(&frozen, |wallet| wallet.status = WalletStatus::Frozen);
+    let rejected = Became::Rejected;
+    let of = |offer: LockId, payee: WalletId, fen: u64, receives: u64| Operation::Accept {
+        offer,
+        payee,
+        amount: Amount::from_fen(fen),
+        receives: Amount::from_fen(receives),
+    };
+    let (payee, third) = (deal.asked.payee, foreigner(&world, 2).wallet);
+    let lock = deal.lock;
+    let rows = [
+        ("nothing", &asked_payer, of(lock, payee, 0, 700), rejected(Rejection::AmountZero)),
+        ("itself", &asked_payer, of(lock, asked_payer.wallet, 300, 700), rejected(Rejection::PayeeIsPayer)),
+        ("a lot", &asked_payer, of(lock, payee, 500_001, 700), rejected(Rejection::PaymentAboveTierLimit)),
+        ("funds", &asked_payer, of(lock, payee, 100_001, 700), rejected(Rejection::InsufficientFunds)),
+        ("nobody", &asked_payer, of(lock, WalletId([1; 32]), 300, 700), rejected(Rejection::PayeeUnknown)),
+        ("frozen", &asked_payer, of(lock, frozen, 300, 700), rejected(Rejection::PayeeNotActive)),
+        ("no offer", &asked_payer, of(LockId([1; 32]), payee, 300, 700), rejected(Rejection::OfferUnknown)),
+        ("another", &other, of(lock, third, 300, 700), rejected(Rejection::SignerNotAskedPayer)),
+        ("another payee", &asked_payer, of(lock, third, 300, 700), rejected(Rejection::OfferDiffers)),
+        ("less", &asked_payer, of(lock, payee, 299, 700), rejected(Rejection::OfferDiffers)),
+        ("for more", &asked_payer, of(lock, payee, 300, 701), rejected(Rejection::OfferDiffers)),
+        (
+            "declined by another",
+            &other,
+            Operation::Decline { offer: lock },
+            rejected(Rejection::SignerNotAskedPayer),
+        ),
+        (
+            "declined unseen",
+            &other,
+            Operation::Decline { offer: LockId([1; 32]) },
+            rejected(Rejection::OfferUnknown),
+        ),
+        ("withdrawn there", &other, Operation::Withdraw { lock }, rejected(Rejection::LockUnknown)),
+    ];
+    for (name, signer, operation, expected) in rows {
+        assert_eq!(world.act(ABROAD, signer, operation), expected, "{name}");
+        assert_eq!(offer_state(&world, &deal), OfferState::Open, "{name}");
+        assert!(world.chains[ABROAD].heights.last().unwrap().2.sent.is_empty(), "{name}");
+    }
+    let (home, other_customer, _) = neighbours(&world, 1);
+    if home == deal.source {
+        let withdraw = Operation::Withdraw { lock };
+        let expected = rejected(Rejection::SignerNotLockPayer);
+        assert_eq!(world.act(home, &other_customer, withdraw), expected);
+    }
+    let claim = Operation::Claim { lock, preimage: [0; 32] };
+    assert_eq!(world.act(deal.source, &deal.payer, claim), rejected(Rejection::LockKindOther));
+    world.fund(ABROAD, &payee, 1_899_701);
+    let full = rejected(Rejection::PayeeBalanceAboveTierLimit);
+    assert_eq!(world.act(ABROAD, &asked_payer, accept(&deal)), full);
+    world.chains[ABROAD].plant(&payee, |wallet| wallet.balance = Amount::from_fen(1));
+    // At the deadline to the block: the last one that takes it is 31 heights above the first that is past it.
+    world.chains[ABROAD].parent.timestamp.0 += 2 * LOCK_TTL_MS_MAX;
+    for _ in 0..GRACE_HEIGHTS {
+        world.run(ABROAD, Vec::new(), Vec::new());
+    }
+    let late = world.act(ABROAD, &asked_payer, accept(&deal));
+    assert_eq!(late, rejected(Rejection::OfferExpired));
+    let code = Rejection::OfferExpired.code();
+    assert_eq!(offer_state(&world, &deal), OfferState::Cancelled { code });
+}
+
+#[test]
+fn what_is_declined_withdrawn_or_late_goes_back_to_a_frozen_payer() {
+    let ways: [(Rejection, fn(&mut World, &Deal)); 3] = [
+        (Rejection::OfferDeclined, |world, deal| {
+            let decline = Operation::Decline { offer: deal.lock };
+            assert_eq!(world.act(deal.decider, &deal.asked_payer, decline), Became::Applied);
+        }),
+        (Rejection::OfferWithdrawn, |world, deal| {
+            for _ in 0..2 {
+                let withdraw = Operation::Withdraw { lock: deal.lock };
+                assert_eq!(world.act(deal.source, &deal.payer, withdraw), Became::Applied);
+                assert_eq!(lock_state(world, deal), LockState::Open, "the other chain decides");
+            }
+            let execution = relay(world, deal.source, deal.decider);
+            let codes: Vec<u16> = execution.received.iter().map(|received| received.code).collect();
+            assert_eq!(codes, [0, Rejection::OfferNotOpen.code()], "the second one comes too late");
+        }),
+        (Rejection::OfferExpired, |world, deal| later(world, deal.decider, LOCK_TTL_MS_MAX)),
+    ];
+    for (reason, way) in ways {
+        let mut world = town();
+        let deal = offer(&mut world, false, 0, 0, (700, 300), LOCK_TTL_MS_MIN).unwrap();
+        relay(&mut world, deal.source, deal.decider);
+        way(&mut world, &deal);
+        let code = reason.code();
+        assert_eq!(offer_state(&world, &deal), OfferState::Cancelled { code });
+        world.chains[deal.source].plant(&deal.payer.wallet, |wallet| wallet.status = WalletStatus::Frozen);
+        let execution = relay(&mut world, deal.decider, deal.source);
+        assert_eq!(lock_state(&world, &deal), LockState::Returned { code }, "{reason}");
+        assert_eq!(world.chains[deal.source].balance(&deal.payer.wallet), 100_000);
+        assert_eq!(execution.history[0].movement.kind, MovementKind::Returned);
+    }
+}
+
+/// The lock of an exchange has no timeout of its own, however long the other chain is silent.
+#[test]
+fn the_source_decides_nothing() {
+    let mut world = town();
+    let deal = offer(&mut world, true, 0, 0, (700, 300), LOCK_TTL_MS_MIN).unwrap();
+    later(&mut world, deal.source, 2 * LOCK_TTL_MS_MAX);
+    assert_eq!(lock_state(&world, &deal), LockState::Open);
+    // By the clock of the deciding chain it is in time.
+    relay(&mut world, deal.source, deal.decider);
+    assert_eq!(offer_state(&world, &deal), OfferState::Open);
+    assert_eq!(world.act(ABROAD, &deal.asked_payer, accept(&deal)), Became::Applied);
+    relay(&mut world, deal.decider, deal.source);
+    assert_eq!(lock_state(&world, &deal), LockState::Settled { preimage: None });
+}
+
+#[test]
+fn an_offer_that_cannot_stand_goes_back_at_once() {
+    let mut world = town();
+    let (home, customer, neighbour) = neighbours(&world, 0);
+    let elsewhere = (0..SHARDS as usize).find(|chain| *chain != home).unwrap();
+    let stranger = foreigner(&world, 0);
+    let asked = Asked { payer: customer.wallet, payee: neighbour.wallet, amount: Amount::from_fen(3) };
+    let deadline = TimestampMs(world.chains[ABROAD].next_timestamp().0 + LOCK_TTL_MS_MIN);
+    let to = |chain: usize| Operation::Exchange {
+        payee: foreigner(&town(), 1).wallet,
+        amount: Amount::from_fen(7),
+        chain: ChainId(chain as u32),
+        asked,
+        deadline,
+    };
+    // To the wrong shard; then to the right one, where the deadline has passed already.
+    later(&mut world, home, LOCK_TTL_MS_MAX);
+    for (chain, reason) in [(elsewhere, Rejection::AskedPayerUnknown), (home, Rejection::OfferExpired)] {
+        let operation = to(chain);
+        world.chains[ABROAD].parent.timestamp = TimestampMs(deadline.0 - LOCK_TTL_MS_MIN - 500);
+        assert_eq!(world.act(ABROAD, &stranger, operation), Became::Applied);
+        let lock = LockId::of(world.chains[ABROAD].heights.last().unwrap().2.outcomes[0].id);
+        let execution = relay(&mut world, ABROAD, chain);
+        let code = reason.code();
+        assert_eq!(execution.received[0].code, code);
+        let Some(Record::Offer(offer)) = record(&world, chain, lock) else { panic!("no offer") };
+        assert_eq!(offer.state, OfferState::Cancelled { code });
+        assert!(matches!(execution.sent[0].receipt, Receipt::Decision { settled: false, .. }));
+        relay(&mut world, chain, ABROAD);
+        assert_eq!(world.chains[ABROAD].balance(&stranger.wallet), 100_000);
+    }
+}
+
+/// What only a dishonest chain sends changes nothing, and what it sends twice is decided once.
+#[test]
+fn receipts_of_a_dishonest_chain_move_no_money() {
+    let mut world = town();
+    let deal = offer(&mut world, true, 0, 0, (700, 300), LOCK_TTL_MS_MAX).unwrap();
+    relay(&mut world, deal.source, deal.decider);
+    // Receipts are proved by hand here: the bundle's check is not in question, so execution alone is asked.
+    world.run(deal.source, Vec::new(), Vec::new());
+    let (home, payer, payee) = neighbours(&world, 0);
+    let sent = offer(&mut world, true, 0, 0, (1, 1), LOCK_TTL_MS_MAX).unwrap();
+    world.run(deal.source, Vec::new(), Vec::new());
+    let mut bundle = world.bundle(deal.source, FOREIGN, 1, 0, usize::MAX).unwrap();
+    let Receipt::Offer { payer: a, payee: b, amount, asked, deadline, .. } = bundle.receipts[0] else {
+        panic!("no offer")
+    };
+    let again = Receipt::Offer { lock: deal.lock, payer: a, payee: b, amount, asked, deadline };
+    bundle.receipts = vec![again, Receipt::Withdrawal { lock: sent.lock }];
+    let execution = world.chains[ABROAD].run_with(Vec::new(), vec![bundle]);
+    let codes: Vec<u16> = execution.received.iter().map(|received| received.code).collect();
+    assert_eq!(codes, [Rejection::LockExists.code(), Rejection::OfferUnknown.code()]);
+    assert_eq!(offer_state(&world, &deal), OfferState::Open, "what is there stays");
+    // Decisions: about no lock, with other wallets, of another chain's lock, and a right one twice.
+    let decision = |lock: LockId, payer: WalletId, payee: WalletId, settled: bool| Receipt::Decision {
+        lock,
+        payer,
+        payee,
+        settled,
+        code: 0,
+    };
+    let mut other = town();
+    let accepted = offer(&mut other, true, 0, 0, (700, 300), LOCK_TTL_MS_MAX).unwrap();
+    assert_eq!(accepted.lock, deal.lock, "the same schedule");
+    relay(&mut other, accepted.source, accepted.decider);
+    assert_eq!(other.act(ABROAD, &accepted.asked_payer, accept(&accepted)), Became::Applied);
+    other.run(ABROAD, Vec::new(), Vec::new());
+    let mut bundle = other.bundle(ABROAD, ChainId(home as u32), 0, 0, usize::MAX).unwrap();
+    let good = decision(deal.lock, payer.wallet, payee.wallet, true);
+    assert_eq!(bundle.receipts, [good.clone()]);
+    bundle.receipts = vec![
+        decision(LockId([1; 32]), payer.wallet, payee.wallet, true),
+        decision(deal.lock, payer.wallet, payer.wallet, true),
+        good.clone(),
+        good,
+        decision(deal.lock, payer.wallet, payee.wallet, false),
+    ];
+    let execution = other.chains[home].run_with(Vec::new(), vec![bundle]);
+    let codes: Vec<u16> = execution.received.iter().map(|received| received.code).collect();
+    let [unknown, differs, closed] =
+        [Rejection::LockUnknown, Rejection::OfferDiffers, Rejection::LockNotOpen].map(Rejection::code);
+    assert_eq!(codes, [unknown, differs, 0, closed, closed]);
+    assert_eq!(other.chains[home].balance(&payee.wallet), 100_700);
+}
+
+/// A step of a random schedule.
+#[derive(Debug, Clone)]
+enum Step {
+    Pay {
+        from: u64,
+        to: u64,
+        fen: u64,
+    },
+    Offer {
+        outward: bool,
+        who: u64,
+        with: u64,
+        fen: (u64, u64),
+        ttl_ms: u64,
+    },
+    /// What is done about an exchange.
+    Answer {
+        deal: usize,
+        how: u8,
+    },
+    Lock {
+        from: u64,
+        fen: u64,
+        ttl_ms: u64,
+    },
+    Claim {
+        lock: usize,
+        is_right: bool,
+    },
+    Relay {
+        source: usize,
+        destination: usize,
+        copies: usize,
+    },
+    /// The clock of a chain runs on, then some blocks follow.
+    Time {
+        chain: usize,
+        ms: u64,
+        blocks: usize,
+    },
+}
+
+fn steps() -> impl proptest::strategy::Strategy<Value = Step> {
+    let chain = || 0..SHARDS as usize + 1;
+    let ttl = || prop_oneof![LOCK_TTL_MS_MIN..LOCK_TTL_MS_MIN + 5_000, Just(LOCK_TTL_MS_MAX), Just(1_u64)];
+    prop_oneof![
+        2 => (0..CUSTOMERS, 0..CUSTOMERS, 1_u64..50_000).prop_map(|(from, to, fen)| Step::Pay { from, to, fen }),
+        5 => (any::<bool>(), 0..CUSTOMERS, 0..FOREIGNERS, (0_u64..60_000, 1_u64..60_000), ttl())
+            .prop_map(|(outward, who, with, fen, ttl_ms)| Step::Offer { outward, who, with, fen, ttl_ms }),
+        6 => (any::<usize>(), 0_u8..6).prop_map(|(deal, how)| Step::Answer { deal, how }),
+        2 => (0..CUSTOMERS, 1_u64..50_000, ttl()).prop_map(|(from, fen, ttl_ms)| Step::Lock { from, fen, ttl_ms }),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(lock, is_right)| Step::Claim { lock, is_right }),
+        8 => (chain(), chain(), 1_usize..3)
+            .prop_map(|(source, destination, copies)| Step::Relay { source, destination, copies }),
+        2 => (chain(), 0_u64..20_000, 0_usize..40).prop_map(|(chain, ms, blocks)| Step::Time { chain, ms, blocks }),
+    ]
+}
+
+/// What a schedule has made.
+#[derive(Default)]
+struct Made {
+    deals: Vec<Deal>,
+    locks: Vec<(usize, LockId, Signer, u64)>,
+}
+
+fn take(world: &mut World, made: &mut Made, step: Step) {
+    match step {
+        Step::Pay { from, to, fen } => {
+            let (home, payer) = world.customer(from);
+            let payee = world.customer(to).1.wallet;
+            world.act(home, &payer, pay(&[(payee, fen)]));
+        }
+        Step::Offer { outward, who, with, fen, ttl_ms } => {
+            made.deals.extend(offer(world, outward, who, with, fen, ttl_ms));
+        }
+        Step::Answer { deal, how } => {
+            let Some(deal) = deal.checked_rem(made.deals.len()).map(|place| made.deals[place].clone()) else {
+                return;
+            };
+            let (chain, signer, operation) = match how {
+                0..3 => (deal.decider, &deal.asked_payer, accept(&deal)),
+                3 => (deal.decider, &deal.asked_payer, Operation::Decline { offer: deal.lock }),
+                4 => (deal.source, &deal.payer, Operation::Withdraw { lock: deal.lock }),
+                _ => (deal.decider, &deal.payer, accept(&deal)),
+            };
+            world.act(chain, signer, operation);
+        }
+        Step::Lock { from, fen, ttl_ms } => {
+            let (home, payer, payee) = neighbours(world, from);
+            let number = made.locks.len() as u64;
+            let operation = Operation::Lock {
+                payee: payee.wallet,
+                amount: Amount::from_fen(fen),
+                hash: sha256(&secret(number)),
+                deadline: TimestampMs(world.chains[home].next_timestamp().0 + ttl_ms),
+            };
+            if world.act(home, &payer, operation) == Became::Applied {
+                let id = LockId::of(world.chains[home].heights.last().unwrap().2.outcomes[0].id);
+                made.locks.push((home, id, payee, number));
+            }
+        }
+        Step::Claim { lock, is_right } => {
+            let Some(place) = lock.checked_rem(made.locks.len()) else { return };
+            let (home, lock, payee, number) = made.locks[place].clone();
+            let preimage = if is_right { secret(number) } else { [0; 32] };
+            world.act(home, &payee, Operation::Claim { lock, preimage });
+        }
+        Step::Relay { source, destination, copies } => {
+            let first = world.next(source, destination);
+            let bundle = world.bundle(source, ChainId(destination as u32), first, 0, usize::MAX);
+            for copy in 0..copies {
+                let Some(bundle) = bundle.clone().filter(|_| source != destination) else { break };
+                let execution = world.run(destination, Vec::new(), vec![bundle]);
+                assert_eq!(execution.passed_over.is_empty(), copy == 0);
+            }
+        }
+        Step::Time { chain, ms, blocks } => {
+            world.chains[chain].parent.timestamp.0 += ms;
+            for _ in 0..blocks {
+                world.run(chain, Vec::new(), Vec::new());
+            }
+        }
+    }
+}
+
+/// Everything that is open at the end is brought to its end by time alone.
+fn finish(world: &mut World) {
+    world.settle();
+    for chain in 0..world.chains.len() {
+        later(world, chain, 2 * LOCK_TTL_MS_MAX);
+    }
+    world.settle();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn both_halves_of_an_exchange_happen_or_neither(schedule in prop::collection::vec(steps(), 1..50)) {
+        let mut world = town();
+        let mut made = Made::default();
+        for step in schedule {
+            take(&mut world, &mut made, step);
+        }
+        finish(&mut world);
+        for deal in &made.deals {
+            match (lock_state(&world, deal), offer_state(&world, deal)) {
+                (LockState::Settled { preimage: None }, OfferState::Accepted) => {}
+                (LockState::Returned { code: there }, OfferState::Cancelled { code }) => prop_assert_eq!(there, code),
+                other => prop_assert!(false, "{:?}: {:?}", deal, other),
+            }
+        }
+        for (home, lock, ..) in &made.locks {
+            let Some(Record::Lock(lock)) = record(&world, *home, *lock) else { panic!("no lock") };
+            let is_over = matches!(lock.kind, LockKind::Hash { .. }) && lock.state != LockState::Open;
+            prop_assert!(is_over);
+        }
+        for network in &world.chains {
+            prop_assert!(network.state.expiries().is_empty());
+            let in_wallets: u64 = network.records.iter().map(|(_, record)| match record {
+                Record::Wallet(wallet) => wallet.balance.fen(),
+                _ => 0,
+            }).sum();
+            prop_assert_eq!(in_wallets, network.state.head().supply.holdings.fen(), "no money stays locked");
+            let stored = network.records.iter().map(|(slot, record)| (slot, record.clone()));
+            let (registry, head) = (network.state.rules().registry.clone(), network.state.head().clone());
+            prop_assert!(ChainState::load(&network.spec, registry, head, stored, &Sequential).is_ok());
+            let mut replay = Replay::new(&network.spec, network.chain, [1; 32]).unwrap();
+            for ((block, batches, execution), bundles) in network.heights.iter().zip(&network.bundles) {
+                let (result, outcomes) = (Some(&execution.result), Some(execution.outcomes.as_slice()));
+                let record = HeightRecord { block, batches, bundles, result, outcomes };
+                prop_assert_eq!(&replay.step(record, &Sequential).unwrap(), execution);
+            }
+            prop_assert_eq!(replay.records(), &network.records);
+        }
+        // Taken back to genesis, height by height.
+        for network in &mut world.chains {
+            while let Some((_, _, execution)) = network.heights.pop() {
+                network.state.undo(&execution.undo).unwrap();
+                network.records.undo(&execution.undo);
+            }
+            prop_assert!(network.state.expiries().is_empty());
+        }
+    }
+}

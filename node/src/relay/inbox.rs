@@ -1,0 +1,211 @@
+//! What comes in on the relays' lane: questions, answers, bundles for the chains of this node.
+//!
+//! - One task, frame by frame, the peers by turns. A question costs one read of the state's head in a height, however often it is asked.
+//! - A bundle waits for its chain's driver. What waits of one peer is bounded, so whoever floods takes nobody's place; what finds none is
+//!   dropped, and its sender gives it again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use chain::{Archive, Frame, Input, Reached, RowFault};
+use ledger::records::ChainRecord;
+use ledger::values::{ChainId, Epoch, Height, NodeIndex};
+use network::{LaneReceiver, Network};
+use storage::{Store, Table};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use super::frame::RelayFrame;
+use super::hints::{Hints, Seats};
+use super::{Inlet, UNDER_WAY_MAX};
+use crate::handle::{ChainHandle, Status};
+use crate::rarely::Rarely;
+
+/// Bundles of one peer that wait for a chain's driver: as many as an honest relay has under way.
+const CARRIED_PER_PEER_MAX: usize = UNDER_WAY_MAX;
+/// Bundles of all peers that wait for it.
+pub(super) const CARRIED_MAX: usize = 256;
+const _: () =
+    assert!(CARRIED_MAX >= 16 * CARRIED_PER_PEER_MAX, "some peers that flood leave room for others");
+
+/// A bundle that another node has sent.
+pub(crate) struct Carried {
+    from: NodeIndex,
+    bundle: Bytes,
+    /// Its sender's place, free again when the driver takes the bundle.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Carried {
+    /// As the chain takes it: like any frame of a peer.
+    pub(super) fn into_input(self) -> Input {
+        Input::Frame { from: self.from, bytes: Frame::Bundle(self.bundle).encode() }
+    }
+}
+
+/// The task.
+pub(super) struct Inbox {
+    lane: LaneReceiver,
+    network: Network,
+    lane_number: usize,
+    chains: BTreeMap<ChainId, Hosted>,
+    seats: Arc<Seats>,
+    hints: Arc<Mutex<Hints>>,
+    rarely: Rarely,
+}
+
+/// A chain that this node hosts.
+struct Hosted {
+    store: Arc<dyn Store>,
+    door: Door,
+    status: watch::Receiver<Status>,
+    reached: Option<(Height, Vec<(ChainId, Reached)>)>,
+}
+
+/// Where the bundles of other nodes come in.
+struct Door {
+    carried: mpsc::Sender<Carried>,
+    /// Free places of each peer; as many as the registry has nodes.
+    places: BTreeMap<u16, Arc<Semaphore>>,
+}
+
+impl Door {
+    const fn new(carried: mpsc::Sender<Carried>) -> Self {
+        Self { carried, places: BTreeMap::new() }
+    }
+
+    /// Whether there was a place.
+    fn let_in(&mut self, from: u16, bundle: Bytes) -> bool {
+        let places =
+            self.places.entry(from).or_insert_with(|| Arc::new(Semaphore::new(CARRIED_PER_PEER_MAX)));
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else { return false };
+        self.carried.try_send(Carried { from: NodeIndex(from), bundle, _place: place }).is_ok()
+    }
+}
+
+impl Inbox {
+    pub(super) fn new(
+        (lane, network, lane_number): (LaneReceiver, Network, usize),
+        (chains, inlets): (&[ChainHandle], &[Inlet]),
+        seats: Arc<Seats>,
+        hints: Arc<Mutex<Hints>>,
+    ) -> Self {
+        let hosted = |(handle, inlet): (&ChainHandle, &Inlet)| {
+            let hosted = Hosted {
+                store: Arc::clone(&inlet.store),
+                door: Door::new(inlet.carried.clone()),
+                status: handle.status.clone(),
+                reached: None,
+            };
+            (inlet.chain, hosted)
+        };
+        let chains = chains.iter().zip(inlets).map(hosted).collect();
+        Self { lane, network, lane_number, chains, seats, hints, rarely: Rarely::default() }
+    }
+
+    pub(super) async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        loop {
+            let (from, bytes) = tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                received = self.lane.recv() => match received {
+                    Some(received) => received,
+                    None => return,
+                },
+            };
+            match RelayFrame::decode(&bytes) {
+                Some(RelayFrame::Ask { source, destination }) => self.answer(from, source, destination).await,
+                Some(RelayFrame::Received { source, destination, reached }) => {
+                    self.hear((source, destination), NodeIndex(from), reached);
+                }
+                Some(RelayFrame::Bundle { destination, bytes }) => self.deliver(from, destination, bytes),
+                None => self.tell(from, "a relay's frame that is none"),
+            }
+            // Whoever floods leaves the thread to others.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn answer(&mut self, from: u16, source: ChainId, destination: ChainId) {
+        let Some(hosted) = self.chains.get_mut(&destination) else { return };
+        let executed = hosted.status.borrow().chain.executed_height;
+        if hosted.reached.as_ref().is_none_or(|(height, _)| *height != executed) {
+            let store = Arc::clone(&hosted.store);
+            let read = tokio::task::spawn_blocking(move || reached_all(store.as_ref())).await;
+            let Ok(Ok(reached)) = read else {
+                self.tell(from, "a relay's question that this node cannot answer: its store does not read");
+                return;
+            };
+            hosted.reached = Some((executed, reached));
+        }
+        let mut all = hosted.reached.iter().flat_map(|(_, reached)| reached);
+        let reached =
+            all.find(|(of, _)| *of == source).map_or_else(Reached::default, |(_, reached)| *reached);
+        let frame = RelayFrame::Received { source, destination, reached }.encode();
+        // It asks again.
+        let _lost = self.network.try_send(from, self.lane_number, frame).is_err();
+    }
+
+    fn hear(&self, pair: (ChainId, ChainId), from: NodeIndex, reached: Reached) {
+        if self.chains.contains_key(&pair.0) {
+            let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
+            hints.heard(&self.seats, pair, from, reached);
+        }
+    }
+
+    fn deliver(&mut self, from: u16, destination: ChainId, bundle: Bytes) {
+        if let Some(hosted) = self.chains.get_mut(&destination) {
+            let _no_place = !hosted.door.let_in(from, bundle);
+        }
+    }
+
+    /// Told when it begins, and then as its count doubles.
+    fn tell(&mut self, from: u16, what: &'static str) {
+        if let Some(times) = self.rarely.count(from, what) {
+            tracing::warn!(peer = from, times, "{what}");
+        }
+    }
+}
+
+/// How far a chain has come with each other one.
+pub(super) fn reached_all(store: &dyn Store) -> Result<Vec<(ChainId, Reached)>, RowFault> {
+    let archive = Archive::new(store);
+    let Some(head) = archive.head()? else { return Ok(Vec::new()) };
+    let registry = archive.registry_at(head.height)?.ok_or(RowFault::Missing { table: Table::Registries })?;
+    let reached = |record: &ChainRecord| {
+        let count = head.supply.pair(record.chain).received.count;
+        let epoch = record.epochs.last().map_or(Epoch(0), |newest| newest.epoch);
+        (record.chain, Reached { count, epoch })
+    };
+    Ok(registry.chains.iter().map(reached).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_floods_takes_its_own_places_only() {
+        let (sender, mut carried) = mpsc::channel(CARRIED_MAX);
+        let mut door = Door::new(sender);
+        let bundle = || Bytes::from_static(b"a bundle");
+        for number in 0..1_000 {
+            assert_eq!(door.let_in(1, bundle()), number < CARRIED_PER_PEER_MAX, "{number}");
+        }
+        assert!(door.let_in(2, bundle()), "another peer finds a place");
+        let first = carried.try_recv().unwrap();
+        assert!(!door.let_in(1, bundle()), "it is the driver's, and not taken in yet");
+        let Input::Frame { from, bytes } = first.into_input() else { panic!("no frame") };
+        assert_eq!((from, Frame::decode(&bytes)), (NodeIndex(1), Ok(Frame::Bundle(bundle()))));
+        assert!(door.let_in(1, bundle()), "its place is free again");
+        drop(carried);
+        assert!(!door.let_in(3, bundle()), "the chain has stopped");
+    }
+
+    #[test]
+    fn all_peers_together_are_bounded() {
+        let (sender, _carried) = mpsc::channel(CARRIED_MAX);
+        let mut door = Door::new(sender);
+        let from_all = (0..4 * CARRIED_MAX).filter(|peer| door.let_in(*peer as u16, Bytes::new())).count();
+        assert_eq!(from_all, CARRIED_MAX);
+    }
+}

@@ -1,0 +1,227 @@
+//! Two shards on different nodes: receipts find their way between nodes that host one shard each, over real processes, also when the
+//! node that carries them dies and while the destination stands still.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use api::transaction::WaitFor;
+use genesis::dev::{Localnet, LocalnetPlan};
+use ledger::proofs::{Fact, ProofFile};
+use ledger::records::receipt::receipt_id;
+use ledger::records::{Operation, Payment, Policy, Tier, Transaction, WalletOpening};
+use ledger::values::{Amount, Canonical as _, ChainId, Currency, OperatorId, SecretKey, WalletId};
+use system::{Cluster, Payer, jiaozi_binary};
+
+const WAIT: Duration = Duration::from_secs(60);
+const CNY: Currency = Currency(*b"CNY");
+const HERE: ChainId = ChainId(0);
+const THERE: ChainId = ChainId(1);
+/// The nodes of the first shard, and those of the second.
+const NODES_HERE: std::ops::Range<usize> = 0..4;
+const NODES_THERE: std::ops::Range<usize> = 4..8;
+/// The node that carries from the first shard to the second while it lives; the ranks are a unit test's.
+const FIRST_CARRIER: usize = 1;
+
+/// Four banks with two nodes each. Bank 1's own wallet holds 100,000 fen on the first shard.
+struct Town {
+    cluster: Cluster,
+    bank: Payer,
+    directory: tempfile::TempDir,
+}
+
+/// The first four nodes vote on the first shard, the others on the second; a bank has one of each.
+fn two_nodes_each(network: &mut Localnet) {
+    let spec = &mut network.spec;
+    let operators: Vec<OperatorId> = (0..8).map(|node| spec.nodes[node % 4].operator).collect();
+    for (node, operator) in spec.nodes.iter_mut().zip(&operators) {
+        node.operator = *operator;
+    }
+    for (place, chain) in spec.chains.iter_mut().enumerate() {
+        chain.validators.retain(|seat| usize::from(seat.node.0) / 4 == place);
+        for seat in &mut chain.validators {
+            seat.operator = operators[usize::from(seat.node.0)];
+        }
+    }
+    spec.check().unwrap();
+}
+
+/// A wallet that is at home on the second shard.
+fn customer(bank: &Payer, number: u8) -> (WalletId, WalletOpening) {
+    let policy = Policy::single(SecretKey::from_seed([number; 32]).public_key()).hash();
+    let two = std::num::NonZeroU16::new(2).unwrap();
+    let id = |salt: u8| WalletId::derive(bank.genesis, CNY, policy, &[salt; 16]);
+    let salt = (0..=u8::MAX).find(|salt| id(*salt).shard(two) == 1).unwrap();
+    (id(salt), WalletOpening { policy, salt: [salt; 16], tier: Tier::One })
+}
+
+fn pay(payments: &[(WalletId, u64)]) -> Operation {
+    let payments =
+        payments.iter().map(|(payee, fen)| Payment { payee: *payee, amount: Amount::from_fen(*fen) });
+    Operation::Pay { payments: payments.collect() }
+}
+
+impl Town {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut plan = LocalnetPlan::new(8);
+        plan.chains.push((CNY, 1));
+        let hosted = |node: usize| vec![u32::from(NODES_THERE.contains(&node))];
+        let mut cluster = Cluster::create_shaped(directory.path(), plan, hosted, two_nodes_each);
+        start(&mut cluster, 0..8).await;
+        let central = &cluster.localnet.central_bank;
+        let central = Payer::operator_in(CNY, &cluster.localnet, central.id, &central.wallet_key);
+        let bank = &cluster.localnet.banks[0].operator;
+        let bank = Payer::operator_in(CNY, &cluster.localnet, bank.id, &bank.wallet_key);
+        let town = Self { cluster, bank, directory };
+        let issue = Operation::Issue { to: town.bank.wallet, amount: Amount::from_fen(100_000) };
+        town.certify(0, &central.sign_on(HERE, 1, issue)).await;
+        town
+    }
+
+    async fn certify(&self, node: usize, transaction: &Transaction) {
+        let client = self.cluster.client(node);
+        client.submit(transaction).await.unwrap();
+        let status = client.wait_certified(transaction.id(self.bank.genesis), WAIT).await.unwrap();
+        assert!(status.outcome.as_ref().is_some_and(|outcome| outcome.is_applied), "{status:?}");
+    }
+
+    async fn open(&self, number: u8) -> WalletId {
+        let (wallet, opening) = customer(&self.bank, number);
+        let open = Operation::OpenWallets { wallets: vec![opening] };
+        self.certify(4, &self.bank.sign_on(THERE, 1, open)).await;
+        wallet
+    }
+
+    /// Pays the payee as many fen as the nonce says, for each of these nonces, and waits until all is final.
+    async fn pay(&self, node: usize, payee: WalletId, nonces: std::ops::RangeInclusive<u64>) {
+        let client = self.cluster.client(node);
+        let payments: Vec<Transaction> =
+            nonces.map(|nonce| self.bank.sign_on(HERE, nonce, pay(&[(payee, nonce)]))).collect();
+        for payment in &payments {
+            client.submit(payment).await.unwrap();
+        }
+        for payment in &payments {
+            client.wait_for(payment.id(self.bank.genesis), WaitFor::Final, WAIT).await.unwrap();
+        }
+    }
+
+    /// Waits until a node sees this balance.
+    async fn reaches(&self, node: usize, wallet: WalletId, chain: ChainId, fen: u64) {
+        let (client, end) = (self.cluster.client(node), Instant::now() + WAIT);
+        loop {
+            let seen = client.wallet(wallet, Some(chain)).await.unwrap().balance_fen;
+            if seen == fen {
+                return;
+            }
+            assert!(Instant::now() < end, "node {node} sees {seen}, not {fen}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// What a node's metrics say of the way from the first shard to the second.
+    async fn metric(&self, node: usize, name: &str) -> Option<u64> {
+        let page = self.cluster.client(node).metrics().await.unwrap();
+        let series = format!("jiaozi_chain_{name}{{chain=\"0\",destination=\"1\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok())
+    }
+
+    async fn metric_becomes(&self, node: usize, name: &str, is_it: impl Fn(u64) -> bool) {
+        let end = Instant::now() + WAIT;
+        while !self.metric(node, name).await.is_some_and(&is_it) {
+            assert!(Instant::now() < end, "node {node}: {name}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Sends a signal to all nodes of the second shard.
+    fn signal_there(&self, signal: &str) {
+        for node in NODES_THERE {
+            let id = self.cluster.process_id(node).unwrap().to_string();
+            assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        }
+    }
+
+    fn logs(&self) -> String {
+        let tail = |index: usize| {
+            let path = self.directory.path().join(format!("bank-{index}/node.log"));
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            format!("--- node {index}\n{}", lines[lines.len().saturating_sub(10)..].join("\n"))
+        };
+        (0..8).map(tail).collect::<Vec<_>>().join("\n")
+    }
+}
+
+async fn start(cluster: &mut Cluster, nodes: std::ops::Range<usize>) {
+    let jiaozi = jiaozi_binary();
+    for index in nodes.clone() {
+        cluster.spawn(index, Path::new(&jiaozi));
+    }
+    for index in nodes {
+        cluster.wait_ready(index, WAIT).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_reaches_a_shard_that_no_node_of_its_own_hosts_or_comes_back() {
+    let mut town = Town::new().await;
+    let payee = town.open(10).await;
+    let (nobody, _) = customer(&town.bank, 11);
+    let payment = town.bank.sign_on(HERE, 1, pay(&[(payee, 300), (nobody, 200), (payee, 5)]));
+    town.certify(3, &payment).await;
+    for node in NODES_THERE {
+        town.reaches(node, payee, THERE, 305).await;
+    }
+    for node in NODES_HERE {
+        town.reaches(node, town.bank.wallet, HERE, 99_695).await;
+    }
+    // The credit is proved by a node that never saw the chain that paid.
+    let id = receipt_id(town.bank.genesis, HERE, THERE, 0);
+    let there = town.cluster.client(5);
+    there.wait_certified(id, WAIT).await.unwrap();
+    let proof = ProofFile::decode(&there.transaction_proof(id).await.unwrap()).unwrap();
+    match proof.verify(&town.cluster.localnet.spec).unwrap().fact {
+        Fact::Receipt { receipt, outcome, .. } => assert_eq!((receipt.value().fen(), outcome.code), (300, 0)),
+        other => panic!("{other:?}"),
+    }
+    for node in NODES_HERE {
+        town.metric_becomes(node, "waiting_receipts", |receipts| receipts == 0).await;
+    }
+    town.cluster.terminate_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_node_carries_on_and_a_destination_that_stood_still_catches_up() {
+    let mut town = Town::new().await;
+    let payee = town.open(20).await;
+    town.pay(2, payee, 1..=10).await;
+    town.cluster.kill(FIRST_CARRIER);
+    town.pay(2, payee, 11..=20).await;
+    for node in NODES_THERE {
+        town.reaches(node, payee, THERE, (1..=20).sum()).await;
+    }
+
+    town.metric_becomes(2, "waiting_receipts", |receipts| receipts == 0).await;
+    town.signal_there("-STOP");
+    town.pay(2, payee, 21..=30).await;
+    town.metric_becomes(2, "waiting_receipts", |receipts| receipts >= 10).await;
+    town.metric_becomes(2, "relay_age_milliseconds", |age_ms| age_ms > 3_000).await;
+    town.signal_there("-CONT");
+    for node in NODES_THERE {
+        town.reaches(node, payee, THERE, (1..=30).sum()).await;
+    }
+    town.metric_becomes(2, "waiting_receipts", |receipts| receipts == 0).await;
+
+    // The first is back, and all of it was credited once.
+    start(&mut town.cluster, FIRST_CARRIER..FIRST_CARRIER + 1).await;
+    town.pay(FIRST_CARRIER, payee, 31..=35).await;
+    let all: u64 = (1..=35).sum();
+    for node in NODES_THERE {
+        town.reaches(node, payee, THERE, all).await;
+    }
+    for node in NODES_HERE {
+        town.reaches(node, town.bank.wallet, HERE, 100_000 - all).await;
+    }
+    town.cluster.terminate_all().await;
+}
