@@ -17,6 +17,7 @@ mod locks;
 mod model;
 mod operations;
 mod proofs;
+mod registry_proof;
 mod replay;
 mod signatures;
 mod trees;
