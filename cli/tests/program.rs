@@ -261,29 +261,30 @@ fn a_localnet_is_not_made_in_a_file() {
 #[test]
 fn proposals_are_judged_offline() {
     let desk = Desk::new(6);
-    let (genesis, out) = (desk.path("genesis.json"), desk.path("proposal.json"));
-    let refused = jiaozi(&["gov", "diff", &out, "--genesis", &genesis, "--json"]);
+    let paths = ["genesis.json", "proposal.json", "new.json", "keys"].map(|name| desk.path(name));
+    let [genesis, out, new, keys] = paths.each_ref().map(String::as_str);
+    let refused = jiaozi(&["gov", "diff", out, "--genesis", genesis, "--json"]);
     assert_eq!((refused.status.code(), &error(&refused)["code"]), (Some(2), &"file".into()));
-    std::fs::write(&out, "{}").unwrap();
+    std::fs::write(out, "{}").unwrap();
     for line in [
-        &["gov", "diff", &out][..],
-        &["gov", "status", &out],
-        &["gov", "approve", &out, "--keys", &desk.path("keys")],
-        &["gov", "apply", &out, "--from", "bank-1"],
+        &["gov", "diff", out][..],
+        &["gov", "status", out],
+        &["gov", "approve", out, "--keys", keys],
+        &["gov", "apply", out, "--from", "bank-1"],
     ] {
-        let refused = jiaozi(&[line, &["--genesis", &genesis, "--json"]].concat());
+        let refused = jiaozi(&[line, &["--genesis", genesis, "--json"]].concat());
         let failed = error(&refused);
         assert_eq!((refused.status.code(), &failed["code"]), (Some(2), &"proposal_file".into()), "{failed}");
-        assert_eq!(failed["field"], out.as_str(), "{failed}");
+        assert_eq!(failed["field"], out, "{failed}");
     }
-    let node = ["--node", "http://127.0.0.1:1", "--genesis", &genesis, "--json"];
+    let node = ["--node", "http://127.0.0.1:1", "--genesis", genesis, "--json"];
     let propose = ["gov", "propose", "set-param", "block_pace_ms", "100", "--chain", "0", "--out"];
     // The file is there already; a new one needs a node.
-    let failed = error(&jiaozi(&[&propose[..], &[&out], &node].concat()));
+    let failed = error(&jiaozi(&[&propose[..], &[out], &node].concat()));
     assert_eq!((&failed["code"], &failed["field"]), (&"file_exists".into(), &"--out".into()));
-    let refused = jiaozi(&[&propose[..], &[&desk.path("new.json")], &node].concat());
+    let refused = jiaozi(&[&propose[..], &[new], &node].concat());
     assert_eq!((refused.status.code(), &error(&refused)["code"]), (Some(3), &"node_unreachable".into()));
-    let failed = error(&jiaozi(&["gov", "apply", &out, "--from", "bank-1", "--json"]));
+    let failed = error(&jiaozi(&["gov", "apply", out, "--from", "bank-1", "--json"]));
     assert_eq!((&failed["code"], &failed["field"]), (&"genesis_missing".into(), &"--genesis".into()));
 }
 
