@@ -7,6 +7,8 @@
 //!   that begins at the next receipt always finds room.
 //! - A leader orders what follows from the executed receipts on. Whether a bundle is the next one is decided by execution, so a leader that
 //!   is wrong wastes room in its block.
+//! - Its proof is checked beside the chain, like the signatures of batches. What is being checked is bounded for each who brings it, so whoever
+//!   brings garbage takes nobody's place.
 //! - A bundle leaves memory when its block is executed, or when its receipts came in another one, unless an open block names it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +20,8 @@ use ledger::rules::{BundleFacts, check_bundle};
 use ledger::values::{BundleDigest, Canonical as _, ChainId, Height, NodeIndex};
 
 use crate::chain::Chain;
-use crate::config::{BUNDLES_PER_SOURCE_MAX, INVALID_BUNDLES_MAX};
-use crate::step::{Now, Report, Room};
+use crate::config::{BUNDLES_PER_SOURCE_MAX, BUNDLES_UNDER_CHECK_MAX, INVALID_BUNDLES_MAX};
+use crate::step::{Effect, Now, Report, Room};
 
 /// A bundle in memory: valid.
 #[derive(Debug, Clone)]
@@ -47,6 +49,15 @@ impl KnownBundle {
     }
 }
 
+/// A bundle whose proof is being checked.
+#[derive(Debug, Clone)]
+struct UnderCheck {
+    bundle: Arc<Bundle>,
+    bytes: Bytes,
+    /// Who brought it; `None` for this node's own relay.
+    from: Option<NodeIndex>,
+}
+
 /// All bundles that are not executed yet, and how far each source has come.
 #[derive(Debug, Default)]
 pub(crate) struct Bundles {
@@ -54,6 +65,7 @@ pub(crate) struct Bundles {
     /// Where each begins.
     places: BTreeSet<(ChainId, u64, BundleDigest)>,
     invalid: BTreeSet<BundleDigest>,
+    under_check: BTreeMap<BundleDigest, UnderCheck>,
     /// Receipts executed, per source.
     received: BTreeMap<ChainId, Counter>,
     /// Sources whose next receipts carry more money than can exist: nothing of them is proposed until that changes.
@@ -71,6 +83,18 @@ impl Bundles {
 
     pub(crate) fn is_invalid(&self, digest: &BundleDigest) -> bool {
         self.invalid.contains(digest)
+    }
+
+    /// Whether asking for it brings nothing: it is invalid, or here and being checked.
+    pub(crate) fn is_judged_or_will_be(&self, digest: &BundleDigest) -> bool {
+        self.is_invalid(digest) || self.under_check.contains_key(digest)
+    }
+
+    /// Whether one more of those who brought it may be checked: a peer's share is for all sources together, that of the own relays for each.
+    fn may_check(&self, source: ChainId, from: Option<NodeIndex>) -> bool {
+        let is_of_share =
+            |other: &&UnderCheck| other.from == from && (from.is_some() || other.bundle.source() == source);
+        self.under_check.values().filter(is_of_share).count() < BUNDLES_UNDER_CHECK_MAX
     }
 
     fn received(&self, source: ChainId) -> Counter {
@@ -230,23 +254,37 @@ impl Chain {
             return;
         };
         let digest = bundle.digest(self.config.rules.genesis);
-        if self.bundles.get(&digest).is_some() || self.bundles.is_invalid(&digest) {
+        if self.bundles.get(&digest).is_some() || self.bundles.is_judged_or_will_be(&digest) {
             return;
         }
-        let named = self.named_bundles();
-        let is_own = from.is_none();
         // The proof is checked for what is of use only: it costs a quorum of signatures.
-        if !(named.contains(&digest) || self.bundles.is_welcome(&bundle, is_own)) {
+        let is_of_use =
+            self.bundles.is_welcome(&bundle, from.is_none()) && self.bundles.may_check(bundle.source(), from);
+        if !(is_of_use || self.named_bundles().contains(&digest)) {
             return;
         }
-        let Ok(facts) = check_bundle(&self.config.rules, &bundle) else {
-            self.bundles.judge_invalid(digest);
+        let bundle = Arc::new(bundle);
+        let rules = Box::new(self.config.rules.clone());
+        self.effects.push(Effect::CheckBundle { digest, rules, bundle: Arc::clone(&bundle) });
+        self.bundles.under_check.insert(digest, UnderCheck { bundle, bytes, from });
+    }
+
+    /// A bundle's proof was checked.
+    pub(crate) fn bundle_checked(&mut self, now: Now, digest: &BundleDigest, facts: Option<BundleFacts>) {
+        let Some(UnderCheck { bundle, bytes, from }) = self.bundles.under_check.remove(digest) else {
+            return;
+        };
+        let Some(facts) = facts else {
+            self.bundles.judge_invalid(*digest);
             self.blame(now, from, "a bundle whose proof does not hold");
             return;
         };
+        let (named, is_own) = (self.named_bundles(), from.is_none());
+        // Meanwhile another may have brought the same receipts.
+        let is_of_use = named.contains(digest) || self.bundles.is_welcome(&bundle, is_own);
         // It would have to be written with a block.
-        if self.room != Room::None {
-            self.bundles.insert(KnownBundle { bundle: Arc::new(bundle), facts, bytes, is_own }, &named);
+        if is_of_use && self.room != Room::None {
+            self.bundles.insert(KnownBundle { bundle, facts, bytes, is_own }, &named);
         }
     }
 

@@ -226,10 +226,9 @@ impl Chain {
     }
 
     fn want_contents(&self, body: &BlockBody, wanted: &mut BTreeSet<Want>) {
-        let missing = body
-            .bundles
-            .iter()
-            .filter(|digest| self.bundles.get(digest).is_none() && !self.bundles.is_invalid(digest));
+        let missing = body.bundles.iter().filter(|digest| {
+            self.bundles.get(digest).is_none() && !self.bundles.is_judged_or_will_be(digest)
+        });
         wanted.extend(missing.map(|digest| Want::Bundle(*digest)));
         let missing = body
             .batches

@@ -192,6 +192,7 @@ impl Chain {
                 }
             }
             Input::SignaturesChecked { digest, first_bad } => self.signatures_checked(digest, first_bad),
+            Input::BundleChecked { digest, facts } => self.bundle_checked(now, &digest, facts),
             Input::Executed(executed) => self.executed(executed),
             Input::Served { to, lane } => {
                 self.serving.remove(&(to, lane));

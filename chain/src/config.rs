@@ -62,6 +62,8 @@ pub const INVALID_BATCHES_MAX: usize = 1_024;
 pub const REQUEST_BUNDLES_MAX: usize = 8;
 /// Bundles of one source that wait to be ordered: so many of the own relay's, and so many of the peers'.
 pub const BUNDLES_PER_SOURCE_MAX: usize = 8;
+/// Bundles of one peer whose proofs are being checked; of the own relays so many for each source.
+pub const BUNDLES_UNDER_CHECK_MAX: usize = 8;
 /// Digests of invalid bundles that are remembered.
 pub const INVALID_BUNDLES_MAX: usize = 256;
 /// Evidence records of one epoch, validator and kind kept on disk.

@@ -4,7 +4,7 @@
 //! engine questions ─┐                      ┌─ Reply   (to the engine)
 //! peers' frames ────┤                      ├─ Send    (to peers)
 //! completions ──────┼─► Chain::step(now) ──┼─ Persist (to disk, in order) ─────► Input::Persisted
-//! wake-ups ─────────┘                      ├─ VerifySignatures, Execute, Serve ► Input::…
+//! wake-ups ─────────┘                      ├─ VerifySignatures, CheckBundle, Execute, Serve ► Input::…
 //!                                          └─ WakeAt, Report
 //! admitted payments ──► Chain::submit(now) ─► refusals
 //! ```
@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger::records::{Batch, Block, Bundle, Claim, Counter, NotExecuted};
+use ledger::rules::{BundleFacts, ChainRules};
 use ledger::values::{
     BatchDigest, BlockDigest, BundleDigest, ChainId, Epoch, Height, NodeIndex, TimestampMs, TransactionId,
     ValidatorIndex, View,
@@ -141,6 +142,13 @@ pub enum Input {
         /// Position of the first transaction with a bad signature, if any.
         first_bad: Option<usize>,
     },
+    /// A bundle's proof was checked.
+    BundleChecked {
+        /// The bundle.
+        digest: BundleDigest,
+        /// What a block needs to know of it; `None` where the proof does not hold.
+        facts: Option<BundleFacts>,
+    },
     /// A block was executed and committed.
     Executed(Executed),
     /// A request of a peer was served.
@@ -203,6 +211,15 @@ pub enum Effect {
         digest: BatchDigest,
         /// Its content.
         batch: Arc<Batch>,
+    },
+    /// Check the proof of a bundle ([`ledger::rules::check_bundle`]): a quorum of signatures.
+    CheckBundle {
+        /// The bundle.
+        digest: BundleDigest,
+        /// What it is judged by.
+        rules: Box<ChainRules>,
+        /// Its content.
+        bundle: Arc<Bundle>,
     },
     /// Execute and commit the next final block.
     Execute(Box<FinalBlock>),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  engine ─ requests ─┐                     ┌─ storage thread   (writes in order, group sync)
-//!  peers ── lanes ────┤                     ├─ verifier thread  (signatures of batches)
+//!  peers ── lanes ────┤                     ├─ verifier thread  (signatures of batches, proofs of bundles)
 //!  clients ─ submit ──┼─► Driver: step() ──►├─ executor thread  (final blocks, one by one)
 //!  threads ─ done ────┘                     ├─ server tasks     (answers to peers that catch up)
 //!                                           └─ network, engine replies, metrics
@@ -11,7 +11,7 @@
 //! Inputs that wait are taken together, by turns: whoever floods one way in delays nobody on another.
 //!
 //! The queues to the threads have no bound of their own: what can be in them is bounded by what the chain lets in
-//! (batches per sealer, open blocks, one execution, one answer per peer and lane).
+//! (batches per sealer, bundles per sender, open blocks, one execution, one answer per peer and lane).
 
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
@@ -39,7 +39,7 @@ use crate::relay::Outlet;
 use crate::standing::{Passage, StandingFiles};
 use crate::strategy::Parallel;
 use crate::telemetry::ChainMetrics;
-use crate::verifier::{Unverified, Verified, Verifier};
+use crate::verifier::{CheckJob, Unverified, Verified, Verifier};
 use crate::workers::{Done, DoneSender, StorageJob, halts, spawn_executor, spawn_storage};
 
 /// How often clocks and statistics are looked at.
@@ -80,7 +80,7 @@ pub(crate) struct Driver {
     done: mpsc::UnboundedReceiver<Done>,
     done_sender: DoneSender,
     to_storage: blocking::Sender<StorageJob>,
-    to_verifier: blocking::Sender<Unverified>,
+    to_verifier: blocking::Sender<CheckJob>,
     to_executor: ExecutorQueue,
     disk: DiskWatch,
     next_disk_check: tokio::time::Instant,
@@ -125,7 +125,11 @@ impl Driver {
         let report = move |verified, transactions, took| {
             let _stopping = to_driver.send(Done::Verified { verified, transactions, took }).is_err();
         };
-        let (to_verifier, verifier) = parts.verifier.clone().spawn(halts(&done_sender), report)?;
+        let to_driver = done_sender.clone();
+        let checked = move |digest, facts| {
+            let _stopping = to_driver.send(Done::BundleChecked { digest, facts }).is_err();
+        };
+        let (to_verifier, verifier) = parts.verifier.clone().spawn(halts(&done_sender), report, checked)?;
         let (to_executor, executor) = spawn_executor(executor, done_sender.clone())?;
         let started = Instant::now();
         let now = tokio::time::Instant::now();
@@ -287,6 +291,7 @@ impl Driver {
                 let checked = |Verified { digest, first_bad }| Input::SignaturesChecked { digest, first_bad };
                 verified.into_iter().map(checked).collect()
             }
+            Done::BundleChecked { digest, facts } => vec![Input::BundleChecked { digest, facts }],
             Done::Served { to, lane, fault } => {
                 if let Some(fault) = fault
                     && let Some(times) = self.rarely.count(to.0, "unserved")
@@ -323,7 +328,12 @@ impl Driver {
                 self.hand(|driver| driver.to_storage.send(StorageJob { set, durability, then }).is_ok());
             }
             Effect::VerifySignatures { digest, batch } => {
-                self.hand(|driver| driver.to_verifier.send(Unverified { digest, batch }).is_ok());
+                let job = CheckJob::Batch(Unverified { digest, batch });
+                self.hand(|driver| driver.to_verifier.send(job).is_ok());
+            }
+            Effect::CheckBundle { digest, rules, bundle } => {
+                let job = CheckJob::Bundle { digest, rules, bundle };
+                self.hand(|driver| driver.to_verifier.send(job).is_ok());
             }
             Effect::Execute(block) => {
                 self.executing = Some((block.block.header.timestamp, block.certificate.clone()));

@@ -1,17 +1,18 @@
-//! The verifier thread: signatures of batches, in groups.
+//! The verifier thread: signatures of batches, in groups, and proofs of bundles.
 //!
 //! Batches that wait together are checked together, and the first loaded batch of a group waits a little for company (PROTOCOL
 //! rule 19; see `gather.rs`). A lonely small batch is checked at once. When a group fails, the batch to blame is found by halves and taken out, and what comes after it is checked
 //! again; after [`FAILURES_MAX`] of them each batch is judged for itself. So garbage costs a group a bounded number of checks.
+//! Bundles that come with a group are checked one by one, after its batches.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ledger::records::{Batch, Transaction};
-use ledger::rules::check_signatures;
-use ledger::values::{BatchDigest, GenesisHash, KeyCache};
+use ledger::records::{Batch, Bundle, Transaction};
+use ledger::rules::{BundleFacts, ChainRules, check_bundle, check_signatures};
+use ledger::values::{BatchDigest, BundleDigest, GenesisHash, KeyCache};
 
 use crate::gather::gather;
 use crate::strategy::Parallel;
@@ -35,6 +36,17 @@ pub(crate) struct Unverified {
     pub(crate) batch: Arc<Batch>,
 }
 
+/// What the thread is given.
+pub(crate) enum CheckJob {
+    Batch(Unverified),
+    /// A bundle whose proof is to be checked by these rules.
+    Bundle {
+        digest: BundleDigest,
+        rules: Box<ChainRules>,
+        bundle: Arc<Bundle>,
+    },
+}
+
 /// A batch's verdict.
 pub(crate) struct Verified {
     pub(crate) digest: BatchDigest,
@@ -44,19 +56,31 @@ pub(crate) struct Verified {
 
 impl Verifier {
     /// Starts the thread; it ends when the sender is dropped, or panics and says so. `report` is given the verdicts of a group,
-    /// how many transactions they have, and how long they took.
+    /// how many transactions they have, and how long they took; `checked` the facts of a bundle whose proof holds, or none.
     pub(crate) fn spawn(
         self,
         panicked: impl FnOnce(String) + Send + 'static,
         report: impl Fn(Vec<Verified>, usize, Duration) + Send + 'static,
-    ) -> std::io::Result<(Sender<Unverified>, JoinHandle<()>)> {
+        checked: impl Fn(BundleDigest, Option<BundleFacts>) + Send + 'static,
+    ) -> std::io::Result<(Sender<CheckJob>, JoinHandle<()>)> {
         let (sender, receiver) = channel();
         let thread = workers::spawn("verifier", panicked, move || {
             while let Ok(first) = receiver.recv() {
-                let group = gather(first, &receiver, count);
+                let (mut group, mut bundles) = (Vec::new(), Vec::new());
+                for job in gather(first, &receiver, transactions_of) {
+                    match job {
+                        CheckJob::Batch(batch) => group.push(batch),
+                        CheckJob::Bundle { digest, rules, bundle } => bundles.push((digest, rules, bundle)),
+                    }
+                }
                 let started = Instant::now();
                 let transactions = group.iter().map(count).sum();
-                report(self.judge(&group), transactions, started.elapsed());
+                if !group.is_empty() {
+                    report(self.judge(&group), transactions, started.elapsed());
+                }
+                for (digest, rules, bundle) in bundles {
+                    checked(digest, check_bundle(&rules, &bundle).ok());
+                }
             }
         })?;
         Ok((sender, thread))
@@ -87,6 +111,14 @@ impl Verifier {
     /// Position of the first transaction with a bad signature.
     pub(crate) fn first_bad(&self, transactions: &[&Transaction]) -> Option<usize> {
         check_signatures(transactions, self.genesis, &self.secret, &self.keys, &self.strategy).err()
+    }
+}
+
+/// A bundle makes no group: nothing is saved by checking it with others.
+fn transactions_of(job: &CheckJob) -> usize {
+    match job {
+        CheckJob::Batch(batch) => count(batch),
+        CheckJob::Bundle { .. } => 0,
     }
 }
 
@@ -152,6 +184,7 @@ mod tests {
             .spawn(
                 |cause| panic!("{cause}"),
                 move |verified, count, _| verdicts.send((verified, count)).unwrap(),
+                |_, _| panic!("no bundle was given"),
             )
             .unwrap();
         let sent: Vec<(BatchDigest, Option<usize>)> = [(20, None), (30, Some(7)), (1, None), (40, Some(39))]
@@ -160,7 +193,7 @@ mod tests {
             .map(|((count, bad), sequence)| {
                 let one = unverified(sequence, count, bad);
                 let digest = one.digest;
-                to_verifier.send(one).unwrap();
+                to_verifier.send(CheckJob::Batch(one)).unwrap();
                 (digest, bad)
             })
             .collect();
@@ -183,9 +216,10 @@ mod tests {
             strategy: Parallel::new(1).unwrap(),
         };
         let (heard, told) = channel();
-        let (to_verifier, thread) =
-            verifier.spawn(move |cause| heard.send(cause).unwrap(), |_, _, _| panic!("out of luck")).unwrap();
-        to_verifier.send(unverified(1, 1, None)).unwrap();
+        let (to_verifier, thread) = verifier
+            .spawn(move |cause| heard.send(cause).unwrap(), |_, _, _| panic!("out of luck"), |_, _| {})
+            .unwrap();
+        to_verifier.send(CheckJob::Batch(unverified(1, 1, None))).unwrap();
         let cause = told.recv().unwrap();
         assert!(cause.contains("verifier") && cause.contains("out of luck"), "{cause}");
         thread.join().expect("the panic ends in the thread");

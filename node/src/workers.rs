@@ -15,7 +15,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chain::{Executed, Executor, Lane, RowFault};
-use ledger::values::{BlockDigest, NodeIndex};
+use ledger::rules::BundleFacts;
+use ledger::values::{BlockDigest, BundleDigest, NodeIndex};
 use storage::{Durability, Store, WriteSet};
 use tokio::sync::mpsc;
 
@@ -30,6 +31,7 @@ pub(crate) enum Done {
     Executed(Executed, Duration),
     Persisted(BlockDigest, Duration),
     Verified { verified: Vec<Verified>, transactions: usize, took: Duration },
+    BundleChecked { digest: BundleDigest, facts: Option<BundleFacts> },
     Halt(HaltCode, String),
 }
 

@@ -1,15 +1,17 @@
 //! Receipts between two shards: what one has certified, the other executes once, whoever brings it.
 
 use bytes::Bytes;
-use chain::config::BUNDLES_PER_SOURCE_MAX;
+use chain::config::{BUNDLES_PER_SOURCE_MAX, BUNDLES_UNDER_CHECK_MAX};
 use chain::frame::BundleDigests;
-use chain::{Answer, Archive, Frame, Input, Question, Turn, next_bundle, sent_counts};
+use chain::{Answer, Archive, Effect, Frame, Input, Question, Turn, next_bundle, sent_counts};
 use ledger::records::receipt::receipt_id;
 use ledger::records::{
     Block, Bundle, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening,
 };
-use ledger::rules::ParentFacts;
-use ledger::values::{Amount, Canonical as _, ChainId, Currency, Height, SecretKey, View, WalletId};
+use ledger::rules::{ParentFacts, check_bundle};
+use ledger::values::{
+    Amount, Canonical as _, ChainId, Currency, Height, NodeIndex, SecretKey, View, WalletId,
+};
 use storage::{Table, key};
 
 use crate::rig::{Bank, FAULTY, HONEST};
@@ -302,6 +304,55 @@ fn what_peers_send_unasked_is_bounded() {
     shards.there.may_vote_for(&block);
     shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
     assert_eq!(shards.there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX + 1);
+}
+
+/// Checks take their time: until one is done, whoever brought many has no more of them checked, and everybody else has.
+#[test]
+fn what_is_being_checked_is_bounded_for_each_who_brings_it() {
+    let mut shards = Shards::new();
+    let payee = shards.payee(true);
+    let mut bundles = Vec::new();
+    for nonce in 1..=BUNDLES_UNDER_CHECK_MAX as u64 + 4 {
+        shards.pay(nonce, payee, nonce);
+        bundles.push(shards.bundle(0).unwrap());
+    }
+    let there = &mut shards.there;
+    let (mut under_check, now) = (Vec::new(), there.now);
+    let mut checks_of = |there: &mut Bank, from: Option<usize>, bundle: &Bundle| {
+        let bytes = Frame::Bundle(Bytes::from(bundle.encode())).encode();
+        let input = match from {
+            Some(from) => Input::Frame { from: NodeIndex(from as u16), bytes },
+            None => relayed(bundle),
+        };
+        let before = under_check.len();
+        for effect in there.chain.step(now, input) {
+            if let Effect::CheckBundle { digest, rules, bundle } = effect {
+                under_check.push((digest, check_bundle(&rules, &bundle).ok()));
+            }
+        }
+        under_check.len() - before
+    };
+    let (many, rest) = bundles.split_at(BUNDLES_UNDER_CHECK_MAX);
+    assert!(many.iter().all(|bundle| checks_of(there, Some(FAULTY), bundle) == 1));
+    assert_eq!(checks_of(there, Some(FAULTY), &rest[0]), 0, "its share is under way");
+    assert_eq!(checks_of(there, Some(2), &many[0]), 0, "the same is checked once");
+    assert_eq!(checks_of(there, Some(2), &rest[0]), 1, "others have their own");
+    assert_eq!(checks_of(there, None, &rest[1]), 1, "and so have the own relays");
+    let block = there.block_of_bundles(&shards.tip_there, &rest[2..3]);
+    there.frame(3, &Frame::Block(Box::new(block)));
+    assert_eq!(checks_of(there, Some(FAULTY), &rest[2]), 1, "a block names it");
+    assert_eq!(there.chain.status().bundles, 0, "nothing is believed before it is checked");
+    assert_eq!(under_check.len(), BUNDLES_UNDER_CHECK_MAX + 3);
+    for (digest, facts) in under_check {
+        assert!(facts.is_some());
+        there.give(Input::BundleChecked { digest, facts });
+    }
+    // A share of the peers', one of the own relays, and the one that a block names.
+    assert_eq!(there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX + 2);
+    there.frame(FAULTY, &Frame::Bundle(Bytes::from(rest[3].encode())));
+    let known = there.chain.status().bundles;
+    there.give(Input::BundleChecked { digest: rest[3].digest(there.genesis()), facts: None });
+    assert_eq!(there.chain.status().bundles, known, "a verdict that nobody waits for changes nothing");
 }
 
 /// Eight valid bundles that begin one receipt too late fill the room of a source; the one that is next finds a place all the same.

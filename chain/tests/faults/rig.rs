@@ -18,7 +18,7 @@ use ledger::records::{
     Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, FeeBid, Nonce, Operation, Payment, Policy,
     Registry, Transaction, TransactionContent,
 };
-use ledger::rules::{ChainRules, ParentFacts, check_signatures};
+use ledger::rules::{ChainRules, ParentFacts, check_bundle, check_signatures};
 use ledger::values::{
     Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
     KeyCache, NodeIndex, OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
@@ -189,6 +189,9 @@ impl Bank {
                 let keys = KeyCache::default();
                 let checked = check_signatures(&all, self.genesis(), &[1; 32], &keys, &Sequential);
                 return Some(Input::SignaturesChecked { digest, first_bad: checked.err() });
+            }
+            Effect::CheckBundle { digest, rules, bundle } => {
+                return Some(Input::BundleChecked { digest, facts: check_bundle(&rules, &bundle).ok() });
             }
             Effect::Execute(mut block) => {
                 let height = block.block.header.height;

@@ -209,12 +209,12 @@ impl Carrier {
         hints.received(&self.seats, (source, destination))
     }
 
-    /// Sends a bundle; whether any link took it.
-    fn carry(&self, destination: ChainId, attempt: usize, bundle: Bytes) -> bool {
+    /// Sends a bundle. What no link takes is lost like any frame, and given again later: nothing is made anew while nobody is there.
+    fn carry(&self, destination: ChainId, attempt: usize, bundle: Bytes) {
         let frame = RelayFrame::Bundle { destination, bytes: bundle }.encode();
-        let nodes = receivers(&self.nodes(destination), self.seats.faults_max(destination), attempt);
-        let send = |node: &NodeIndex| self.network.try_send(node.0, self.lane_number, frame.clone()).is_ok();
-        nodes.iter().filter(|node| send(node)).count() > 0
+        for node in receivers(&self.nodes(destination), self.seats.faults_max(destination), attempt) {
+            let _lost = self.network.try_send(node.0, self.lane_number, frame.clone()).is_err();
+        }
     }
 }
 
@@ -358,13 +358,11 @@ impl Line {
 
     fn give(&mut self, now_ms: u64, carrier: &Carrier, bundles: Vec<Made>) {
         for (until, bundle) in bundles {
-            let is_taken = match &self.inlet {
-                Some(inlet) => inlet.bundles.try_send(bundle).is_ok(),
+            match &self.inlet {
+                // Full, or stopped: it is given again.
+                Some(inlet) if inlet.bundles.try_send(bundle.clone()).is_err() => return,
+                Some(_) => {}
                 None => carrier.carry(self.chain, self.pace.attempts(), bundle),
-            };
-            // Full, stopped, or nobody there: it is given again.
-            if !is_taken {
-                return;
             }
             self.pace.gave(now_ms, until);
         }

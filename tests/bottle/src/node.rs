@@ -6,7 +6,7 @@
 //! | effect | here |
 //! | --- | --- |
 //! | `Persist` | what waits is written at once; a sync takes [`SYNC_MS`] to [`SYNC_MS`] + [`SYNC_JITTER_MS`]; writes wait for it |
-//! | `VerifySignatures` | one batch after the other, [`VERIFY_MS`] each |
+//! | `VerifySignatures`, `CheckBundle` | one batch or bundle after the other, [`VERIFY_MS`] each |
 //! | `Execute` | committed after [`EXECUTE_MS`], known to the chain [`COMMIT_MS`] later |
 //! | `Serve` | after [`SERVE_MS`] |
 //!
@@ -26,10 +26,10 @@ use chain::{
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::DeterministicContext;
 use consensus::{Request as Asked, Requests};
-use ledger::records::{Batch, Claim, Transaction};
-use ledger::rules::check_signatures;
+use ledger::records::{Batch, Bundle, Claim, Transaction};
+use ledger::rules::{ChainRules, check_bundle, check_signatures};
 use ledger::values::{
-    BatchDigest, BlockDigest, GenesisHash, Height, KeyCache, NodeIndex, Sequential, TimestampMs,
+    BatchDigest, BlockDigest, BundleDigest, GenesisHash, Height, KeyCache, NodeIndex, Sequential, TimestampMs,
 };
 use seam::Questions;
 use storage::{Durability, MemoryDisk, Store, WriteSet};
@@ -108,6 +108,7 @@ struct Write {
 enum Job {
     Sync { durable: Vec<BlockDigest> },
     Verify { digest: BatchDigest, batch: Arc<Batch> },
+    CheckBundle { digest: BundleDigest, rules: Box<ChainRules>, bundle: Arc<Bundle> },
     Execute(Box<FinalBlock>),
     Tell(Executed),
     Serve { to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request> },
@@ -206,6 +207,9 @@ impl Node {
                     check_signatures(&transactions, self.around.genesis, &secret, &self.keys, &Sequential);
                 vec![Input::SignaturesChecked { digest, first_bad: checked.err() }]
             }
+            Job::CheckBundle { digest, rules, bundle } => {
+                vec![Input::BundleChecked { digest, facts: check_bundle(&rules, &bundle).ok() }]
+            }
             Job::Execute(block) => self.execute(*block),
             Job::Tell(executed) => {
                 self.around.door.settle(&executed.transactions);
@@ -295,6 +299,10 @@ impl Node {
             Effect::VerifySignatures { digest, batch } => {
                 self.verifier_free_ms = self.verifier_free_ms.max(self.around.clock.now_ms()) + VERIFY_MS;
                 self.at(self.verifier_free_ms, Job::Verify { digest, batch });
+            }
+            Effect::CheckBundle { digest, rules, bundle } => {
+                self.verifier_free_ms = self.verifier_free_ms.max(self.around.clock.now_ms()) + VERIFY_MS;
+                self.at(self.verifier_free_ms, Job::CheckBundle { digest, rules, bundle });
             }
             Effect::Execute(block) => self.later(EXECUTE_MS, Job::Execute(block)),
             Effect::Serve { to, lane, held, request } => {
