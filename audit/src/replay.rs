@@ -67,8 +67,8 @@ impl Replay<'_> {
         let started = Instant::now();
         let cores = Arc::new(Cores::new(self.threads)?);
         let threads = cores.threads();
-        let rules =
-            ChainRules::new(self.spec, self.chain).ok_or(AuditError::ChainUnknown { chain: self.chain })?;
+        let rules = ChainRules::at_genesis(self.spec, self.chain)
+            .ok_or(AuditError::ChainUnknown { chain: self.chain })?;
         let genesis = rules.genesis;
         let (executor, genesis_result) = Executor::genesis(self.spec, self.chain, Arc::clone(&cores))?;
         let parent = ParentFacts::genesis(&rules, self.spec.timestamp, executor.head().result);

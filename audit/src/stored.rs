@@ -158,7 +158,7 @@ impl Rows {
         for sent in &block.sent {
             let place = key::receipt(sent.destination.0, sent.sequence).to_vec();
             let value = [height.0.to_le_bytes().as_slice(), &sent.receipt.encode()].concat();
-            self.add(Table::Receipts, height, place, value, Subject::Sent(*sent));
+            self.add(Table::Receipts, height, place, value, Subject::Sent(sent.clone()));
         }
         if let Some(outboxes) = &block.outboxes {
             let (place, value) = (key::height(height.0).to_vec(), encode_outboxes(outboxes));

@@ -273,7 +273,7 @@ impl Forge {
         let claimed = below.last().unwrap();
         let sent = below.iter().flat_map(|made| &made.execution.sent);
         let receipts: Vec<Receipt> =
-            sent.filter(|sent| sent.destination == destination).map(|sent| sent.receipt).collect();
+            sent.filter(|sent| sent.destination == destination).map(|sent| sent.receipt.clone()).collect();
         let (mut before, mut total_before) = (AppendTree::default(), 0);
         for receipt in &receipts[..first] {
             assert!(before.append(RECEIPTS_TAG, receipt_leaf(receipt, total_before)));
@@ -286,7 +286,7 @@ impl Forge {
             finality: FinalityProof::decode(&last.certificate).unwrap(),
         };
         let pending = Pending { before: &before, total_before, receipts: &receipts[first..] };
-        Bundle::prove(destination, pending, &claimed.execution.head.outboxes, certified).unwrap()
+        Bundle::prove(destination, pending, &claimed.execution.head.outboxes, certified, Vec::new()).unwrap()
     }
 
     /// What a quorum's engine would hand out for a header.
