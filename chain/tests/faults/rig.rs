@@ -15,8 +15,8 @@ use genesis::dev::{Localnet, LocalnetPlan, localnet};
 use ledger::proofs::{FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, FeeBid, Nonce, Operation, Payment, Policy,
-    Registry, Transaction, TransactionContent,
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Change, FeeBid, Nonce, Operation, Payment,
+    Policy, Proposal, Registry, Transaction, TransactionContent,
 };
 use ledger::rules::{ChainRules, ParentFacts, check_bundle, check_signatures};
 use ledger::values::{
@@ -88,7 +88,7 @@ pub(crate) struct Bank {
     pub(crate) executor: Executor<Sequential>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) rules: ChainRules,
-    /// The consensus keys of the honest bank.
+    /// The consensus keys of the honest bank; the others' are those of genesis.
     pub(crate) keys: Vec<SecretKey>,
     pub(crate) now: Now,
     /// Synced writes wait while this is set; `release` lets them through.
@@ -151,14 +151,22 @@ impl Bank {
         self.rules.genesis
     }
 
-    /// The seat of a bank.
+    /// The seat of a bank in the running epoch.
     pub(crate) fn seat(&self, bank: usize) -> ValidatorIndex {
-        self.localnet.banks[bank].validators[self.rules.chain.0 as usize].1
+        self.chain.config().validator_of(NodeIndex(bank as u16)).unwrap()
     }
 
-    /// The key that a bank votes and seals with.
+    /// The running epoch.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.chain.config().epoch
+    }
+
+    /// The key that a bank votes and seals with in the running epoch.
     fn key(&self, bank: usize) -> &SecretKey {
-        &self.localnet.banks[bank].validators[self.rules.chain.0 as usize].2
+        let seat = self.seat(bank);
+        let key = self.chain.config().validators()[usize::from(seat.0)].consensus_key;
+        let genesis = &self.localnet.banks[bank].validators[self.rules.chain.0 as usize].2;
+        self.keys.iter().chain([genesis]).find(|own| own.public_key() == key).unwrap()
     }
 
     pub(crate) fn pass(&mut self, ms: u64) -> Seen {
@@ -281,8 +289,8 @@ impl Bank {
     pub(crate) fn certificate(&self, block: &Block) -> FinalityProof {
         let (digest, view) = (block.header.digest(self.genesis()), block.header.view);
         let parent_view = View(view.0 - 1);
-        let mut bytes = vec![0];
-        for number in [view.0, parent_view.0] {
+        let (epoch, mut bytes) = (block.header.epoch, Vec::new());
+        for number in [epoch.0, view.0, parent_view.0] {
             bytes.extend(varint(number));
         }
         bytes.extend(digest.0);
@@ -296,7 +304,7 @@ impl Bank {
             let key = SigningKey::from_bytes(self.key(bank).seed());
             bytes.extend(key.sign(&message).to_bytes());
         }
-        FinalityProof { chain: self.rules.chain, epoch: Epoch(0), view, parent_view, digest, bytes }
+        FinalityProof { chain: self.rules.chain, epoch, view, parent_view, digest, bytes }
     }
 
     /// A block of the faulty bank on `parent` with these batches, which must be given in order with their weight.
@@ -305,7 +313,7 @@ impl Bank {
             BlockBody { batches: batches.iter().map(|(digest, _)| *digest).collect(), bundles: Vec::new() };
         let header = BlockHeader {
             chain: self.rules.chain,
-            epoch: Epoch(0),
+            epoch: self.epoch(),
             view: View(parent.view.0 + 1),
             height: parent.height.next(),
             parent: parent.digest,
@@ -341,7 +349,7 @@ impl Bank {
     ) -> BatchContent {
         BatchContent {
             chain: self.rules.chain,
-            epoch: Epoch(0),
+            epoch: self.epoch(),
             sealer: self.seat(sealer),
             sequence,
             expires: TimestampMs(self.now.wall.0 + 30_000),
@@ -394,6 +402,19 @@ impl Bank {
     pub(crate) fn issue(&self, sequence: u64, fen: u64) -> Transaction {
         let to = self.operator(1).0;
         self.sign(0, self.unsigned(0, sequence, Operation::Issue { to, amount: Amount::from_fen(fen) }))
+    }
+
+    /// A change of the registry, proposed by operator 1 and approved by the first three banks.
+    pub(crate) fn govern(&self, sequence: u64, changes: Vec<Change>) -> Transaction {
+        let version = self.executor.state().rules().registry.version;
+        let valid_until = TimestampMs(self.now.wall.0 + 60_000);
+        let proposal = Proposal { version, valid_until, is_urgent: true, reason: "a test".into(), changes };
+        let approve = |bank: usize| {
+            let operator = &self.localnet.banks[bank].operator;
+            proposal.approve(self.genesis(), operator.id, &operator.operator_key)
+        };
+        let approvals = (0..3).map(approve).collect();
+        self.sign(1, self.unsigned(1, sequence, Operation::Govern { proposal, approvals }))
     }
 
     /// A payment of operator 1 to operator 2.

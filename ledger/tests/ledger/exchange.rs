@@ -341,7 +341,7 @@ fn receipts_of_a_dishonest_chain_move_no_money() {
     other.run(ABROAD, Vec::new(), Vec::new());
     let mut bundle = other.bundle(ABROAD, ChainId(home as u32), 0, 0, usize::MAX).unwrap();
     let good = decision(deal.lock, payer.wallet, payee.wallet, true);
-    assert_eq!(bundle.receipts, [good.clone()]);
+    assert_eq!(bundle.receipts, std::slice::from_ref(&good));
     bundle.receipts = vec![
         decision(LockId([1; 32]), payer.wallet, payee.wallet, true),
         decision(deal.lock, payer.wallet, payer.wallet, true),

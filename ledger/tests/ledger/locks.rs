@@ -17,14 +17,13 @@ use crate::network::{Became, CHAIN, Network, Signer, pay, spec};
 const SECRET: [u8; 32] = [5; 32];
 const GRACE: u64 = GRACE_HEIGHTS as u64;
 
-/// Customers 0 (1,000.00, tier One), 1 (tier Four, empty), 2 (frozen); 9 is not opened.
+/// Customers 0 (1,000.00, tier One), 1 (tier Four, empty), 2 (tier One, empty); 9 is not opened.
 fn town() -> Network {
     let mut network = Network::new();
     network.open(0..1, Tier::One);
     network.open(1..2, Tier::Four);
     network.open(2..3, Tier::One);
     network.fund(&network.customer(0).wallet, 100_000);
-    network.plant(&network.customer(2).wallet, |wallet| wallet.status = WalletStatus::Frozen);
     network
 }
 
@@ -196,7 +195,7 @@ fn a_deadline_has_passed_when_the_block_32_heights_ago_was_past_it() {
     let mut network = town();
     idle(&mut network, GRACE);
     let (payer, payee) = (network.customer(0), network.customer(1));
-    let first = locked(&mut network, 1, 100, LOCK_TTL_MS_MIN);
+    let first = locked(&mut network, 1, 100, LOCK_TTL_MS_MIN + 1_000);
     let Record::Lock(lock) = record(&network, first) else { panic!() };
     let same = Operation::Lock {
         payee: payee.wallet,

@@ -42,7 +42,7 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) fn new(localnet: &Localnet) -> Self {
         let spec = Arc::new(localnet.spec.clone());
-        let rules = ChainRules::new(&spec, CHAIN).expect("the dev genesis has chain 0");
+        let rules = ChainRules::at_genesis(&spec, CHAIN).expect("the dev genesis has chain 0");
         let seats = spec.chains[0].validators.iter().map(|validator| validator.node.0).collect();
         Self { spec, rules, seats: Arc::new(seats) }
     }

@@ -1,7 +1,9 @@
 //! Outcome proofs as a node would hand them out, from its store alone.
 
 use chain::Archive;
-use ledger::proofs::{CertifiedResult, FinalityProof, OutcomeProof, Proof, ProofFile, outcome_path};
+use ledger::proofs::{
+    CertifiedResult, FinalityProof, OutcomeProof, Proof, ProofFile, SetChain, outcome_path,
+};
 use ledger::records::{BlockHeader, Transaction};
 use ledger::values::{Canonical as _, GenesisHash, Height, Sequential, TransactionId};
 use storage::Store;
@@ -15,7 +17,8 @@ pub(crate) fn outcome_proof(store: &dyn Store, genesis: GenesisHash, id: Transac
     let position = u64::try_from(located.leaf).ok()?;
     let path = outcome_path(&located.outcomes, position, &Sequential)?;
     let proof = OutcomeProof { transaction, outcome: located.outcome, position, path, certified };
-    Some(ProofFile { genesis, proof: Proof::Outcome(proof) })
+    // The sets of the bottle's chains do not change.
+    Some(ProofFile { genesis, sets: SetChain::default(), proof: Proof::Outcome(proof) })
 }
 
 /// The lowest block with a certificate of its own that claims the height or one above it.
