@@ -274,6 +274,7 @@ mod tests {
             "jiaozi node rotate-consensus-key --config node.toml --chain 0",
             "jiaozi genesis contribute joining --name Ember --role bank --keys keys --address a:1 --genesis g",
             "jiaozi gov propose add-operator --contribution c.json --out p.json --genesis g --reason Joining --urgent",
+            "jiaozi gov propose add-operator --contribution c.json --follow-first --out p.json --genesis g",
             "jiaozi gov propose retire-operator Delta --out p.json --genesis g --append",
             "jiaozi gov propose replace-operator-key 3 --new-key ID --out p.json --genesis g",
             "jiaozi gov propose add-node Birch --network-key ID --address a:1 --out p.json --genesis g",

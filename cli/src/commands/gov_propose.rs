@@ -113,6 +113,9 @@ struct AddOperatorArguments {
     /// The contribution, as in the ceremony, to the template of this network's genesis.
     #[arg(long, value_name = "FILE")]
     contribution: PathBuf,
+    /// Only the bank and its nodes: they follow, and later proposals (add-validator) let them vote.
+    #[arg(long)]
+    follow_first: bool,
     #[command(flatten)]
     proposal: ProposalOptions,
 }
@@ -262,10 +265,10 @@ impl ChangeCommand {
     fn draw(&self, draft: &mut Draft, spec: &GenesisSpec) -> Answer {
         let chain = self.options().node.chain.map(ChainId);
         match self {
-            Self::AddOperator(AddOperatorArguments { contribution, .. }) => {
+            Self::AddOperator(AddOperatorArguments { contribution, follow_first, .. }) => {
                 let contribution = Contribution::load(contribution)
                     .map_err(|fault| super::genesis::failure(fault).at("--contribution"))?;
-                let added = draft.add_operator(spec, &contribution);
+                let added = draft.add_operator(spec, &contribution, *follow_first);
                 added.map(drop).map_err(|fault| failure(fault).at("--contribution"))
             }
             Self::RetireOperator(OperatorArguments { operator, .. }) => {

@@ -66,7 +66,7 @@ impl Draft {
         Ok(proposal)
     }
 
-    /// A bank joins with what its contribution brings: itself, its nodes and its validators.
+    /// A bank joins with what its contribution brings: itself, its nodes and, unless it is to follow first, its validators.
     ///
     /// # Errors
     /// [`GovernanceError`]: the contribution is not valid for the network's template, or something in it is taken.
@@ -74,6 +74,7 @@ impl Draft {
         &mut self,
         spec: &GenesisSpec,
         contribution: &Contribution,
+        follows_first: bool,
     ) -> Result<OperatorId, GovernanceError> {
         let part = contribution.verify(&Template::of(spec))?;
         let [operator] = part.operators.as_slice() else {
@@ -85,7 +86,7 @@ impl Draft {
         for node in part.nodes {
             self.push(Change::AddNode(NodeRecord { operator: id, ..node }))?;
         }
-        for chain in part.chains {
+        for chain in part.chains.into_iter().filter(|_| !follows_first) {
             for validator in chain.validators {
                 let node = NodeIndex(first_node.saturating_add(validator.node.0));
                 let validator = ValidatorRecord { operator: id, node, ..validator };
@@ -325,7 +326,7 @@ mod tests {
     #[test]
     fn a_bank_joins_with_all_that_it_contributes() {
         let mut draft = draft();
-        let joined = draft.add_operator(&spec(), &contribution(5)).unwrap();
+        let joined = draft.add_operator(&spec(), &contribution(5), false).unwrap();
         assert_eq!(joined, OperatorId(5));
         let registry = draft.registry();
         assert_eq!((registry.operators[5].name.as_str(), registry.nodes.len()), ("bank-5", 5));
@@ -346,9 +347,19 @@ mod tests {
     }
 
     #[test]
+    fn a_bank_may_follow_before_it_votes() {
+        let mut draft = draft();
+        draft.add_operator(&spec(), &contribution(5), true).unwrap();
+        assert_eq!((draft.registry().nodes.len(), draft.changes.len()), (5, 2));
+        assert!(draft.registry().chains.iter().all(|chain| chain.wanted.len() == 4));
+        draft.add_validator(ChainId(1), NodeIndex(4), key(9)).unwrap();
+        assert_eq!(draft.consensus_key(ChainId(1), OperatorId(5)).unwrap(), key(9));
+    }
+
+    #[test]
     fn what_is_taken_or_too_little_is_refused_with_the_mend() {
         let joins = |contribution: Contribution| {
-            refused(|draft| draft.add_operator(&spec(), &contribution).map(|_| ()))
+            refused(|draft| draft.add_operator(&spec(), &contribution, false).map(|_| ()))
         };
         let cases = [
             (joins(contribution_with(5, |keys| keys.operator = 1)), "the key is that of operator 1"),
@@ -399,7 +410,7 @@ mod tests {
             ),
             (
                 told(|draft| {
-                    draft.add_operator(&spec(), &contribution(5))?;
+                    draft.add_operator(&spec(), &contribution(5), false)?;
                     draft.retire_operator(OperatorId(1))
                 }),
                 "- bank-1 (operator 1): it approves nothing any more".to_owned(),
