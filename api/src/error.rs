@@ -88,6 +88,8 @@ impl ApiError {
             (Some(ANY_PAYEE), Operation::Issue { .. }) => Some("operation.to"),
             // It tells other chains, as a payment does.
             (Some(ANY_PAYEE), Operation::Govern { .. }) => Some("operation.proposal.changes"),
+            (Some(ANY_PAYEE), Operation::Decline { .. }) => Some("operation.offer"),
+            (Some(ANY_PAYEE), Operation::Withdraw { .. }) => Some("operation.lock"),
             _ => None,
         };
         if let Some(path) = path {
@@ -215,14 +217,20 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         13 => "fee.fee_max",
         54 => "fee.tip",
         55 => "signatures",
-        201 | 205 | 403 => ANY_AMOUNT,
-        202 => "operation.payments.payee",
-        203 | 204 => "operation.payments.amount",
-        206..=209 => ANY_PAYEE,
-        301 | 305 | 401 => "wallet",
+        201 | 203 | 205 | 403 => ANY_AMOUNT,
+        204 => "operation.payments.amount",
+        202 | 206..=209 => ANY_PAYEE,
+        301 | 305 | 401 | 519 | 520 | 524 | 526 | 531 => "wallet",
         302 => "operation.wallets.tier",
         303 | 304 | 306 => "operation.wallets.salt",
         402 => "operation.to",
+        511 | 512 => "operation.chain",
+        513 | 514 => "operation.deadline",
+        515 | 516 => "operation",
+        517 | 518 | 521 | 522 => "operation.lock",
+        523 => "operation.preimage",
+        525 | 527..=529 => "operation.offer",
+        530 | 532 => "operation.asked.payer",
         801 => "chain",
         802 => "operation.proposal.valid_until",
         803 | 804 => "operation.proposal.version",
@@ -326,7 +334,9 @@ mod tests {
             reason: String::new(),
             changes: Vec::new(),
         };
-        let cases: [(Operation, &[u16], &[&str]); 5] = [
+        let (chain, deadline, lock) = (ChainId(1), TimestampMs(1), ledger::values::LockId([9; 32]));
+        let asked = ledger::records::Asked { payer: to, payee: to, amount };
+        let cases: [(Operation, &[u16], &[&str]); 11] = [
             (
                 Operation::Govern { proposal, approvals: Vec::new() },
                 &[
@@ -358,6 +368,36 @@ mod tests {
                 &["operation.to", "operation.amount"],
             ),
             (Operation::Redeem { amount }, &[101, 201, 205, 301, 403], &["operation.amount"]),
+            (
+                Operation::Lock { payee: to, amount, hash: [1; 32], deadline },
+                &[101, 201, 202, 203, 205, 206, 207, 513, 514, 515, 516],
+                &["operation", "operation.payee", "operation.amount", "operation.deadline"],
+            ),
+            (
+                Operation::Claim { lock, preimage: [1; 32] },
+                &[101, 517, 518, 519, 521, 522, 523, 524],
+                &["operation.lock", "operation.preimage"],
+            ),
+            (
+                Operation::Exchange { payee: to, amount, chain, asked, deadline },
+                // The last three are what the deciding chain may answer.
+                &[101, 201, 202, 203, 205, 206, 207, 209, 511, 512, 513, 514, 515, 516, 530, 531, 532],
+                &[
+                    "operation",
+                    "operation.payee",
+                    "operation.amount",
+                    "operation.chain",
+                    "operation.asked.payer",
+                    "operation.deadline",
+                ],
+            ),
+            (
+                Operation::Accept { offer: lock, payee: to, amount, receives: amount },
+                &[101, 201, 202, 203, 205, 206, 207, 208, 209, 525, 526, 527, 528, 529],
+                &["operation.offer", "operation.payee", "operation.amount"],
+            ),
+            (Operation::Decline { offer: lock }, &[101, 209, 525, 526, 528], &["operation.offer"]),
+            (Operation::Withdraw { lock }, &[101, 209, 517, 518, 520, 521], &["operation.lock"]),
         ];
         let mut seen = BTreeSet::new();
         for (operation, codes, fields) in cases {

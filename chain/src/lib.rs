@@ -9,8 +9,8 @@
 //! | `chain.rs` | [`Chain`]: the parts together, one step |
 //! | `dissemination.rs`, `batches.rs` | batches: seal, check, acknowledge, keep |
 //! | `bundles.rs`, `relay.rs` | receipts of other chains: check, keep, order; [`next_bundle`]: prove what this chain sent |
-//! | `line.rs` | [`RelayLine`]: what a relay gives a destination next |
-//! | `legs.rs` | [`Leg`]: a payment's payees on other chains |
+//! | `pace.rs` | [`Pace`]: what a relay gives a destination next, and when |
+//! | `legs.rs`, `locks.rs` | [`Leg`]: a payment's payees on other chains; locks and offers, for clients |
 //! | `evidence.rs` | proof of misbehaviour, a share for each validator |
 //! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
@@ -46,8 +46,9 @@ mod executor;
 mod finality;
 pub mod frame;
 mod legs;
-mod line;
+mod locks;
 mod ordering;
+pub mod pace;
 mod record_cache;
 mod recovery;
 mod relay;
@@ -66,10 +67,10 @@ pub use evidence::{EvidenceLog, EvidenceRow};
 pub use executor::{Executor, ExecutorFault, RecordReader};
 pub use frame::{Frame, Lane};
 pub use legs::Leg;
-pub use line::{Reached, RelayLine, received_count};
+pub use pace::Pace;
 pub use record_cache::RecordCache;
 pub use recovery::Recovered;
-pub use relay::{known_epoch, next_bundle, running_epoch, sent_counts};
+pub use relay::{Reached, next_bundle, reached, running_epoch, sent_counts};
 pub use rows::RowFault;
 pub use step::{
     Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Room, Ticket, Turn,

@@ -108,16 +108,30 @@ fn certified_for<R: Reader + ?Sized>(
     }
 }
 
-/// The newest epoch of `source` that the chain of this store knows.
+/// How far a chain has come with another one that sends to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reached {
+    /// Receipts that it has executed.
+    pub count: u64,
+    /// The newest epoch of the sender that it knows.
+    pub epoch: Epoch,
+}
+
+/// How far the chain of this store has come with each other one.
 ///
 /// # Errors
 /// [`RowFault`].
-pub fn known_epoch<R: Reader + ?Sized>(store: &R, source: ChainId) -> Result<Epoch, RowFault> {
+pub fn reached<R: Reader + ?Sized>(store: &R) -> Result<Vec<(ChainId, Reached)>, RowFault> {
     let archive = Archive::new(store);
-    let Some(head) = archive.head()? else { return Ok(Epoch(0)) };
-    let registry = archive.registry_at(head.height)?;
-    let newest = registry.as_ref().and_then(|registry| registry.newest_epoch(source));
-    Ok(newest.map_or(Epoch(0), |record| record.epoch))
+    let Some(head) = archive.head()? else { return Ok(Vec::new()) };
+    let registry = archive.registry_at(head.height)?.ok_or(RowFault::Missing { table: Table::Registries })?;
+    let others = registry.chains.iter().filter(|record| record.chain != head.chain);
+    let reached = others.map(|record| {
+        let count = head.supply.pair(record.chain).received.count;
+        let epoch = record.epochs.last().map_or(Epoch(0), |newest| newest.epoch);
+        (record.chain, Reached { count, epoch })
+    });
+    Ok(reached.collect())
 }
 
 /// The epoch of this chain that was running at a certified height: a destination that knows an older one is to be told.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chain::config::{BUNDLES_PER_SOURCE_MAX, BUNDLES_UNDER_CHECK_MAX};
 use chain::frame::BundleDigests;
-use chain::{Answer, Archive, Effect, Frame, Input, Question, Turn, known_epoch, next_bundle, sent_counts};
+use chain::{Answer, Archive, Effect, Frame, Input, Question, Turn, next_bundle, reached, sent_counts};
 use ledger::records::receipt::receipt_id;
 use ledger::records::{
     Block, Bundle, Change, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening,
@@ -95,7 +95,7 @@ impl Shards {
     /// What the relay makes of the first shard's store.
     fn bundle(&self, first: u64) -> Option<Bundle> {
         let certified = self.here.chain.status().certified_height;
-        let known = known_epoch(self.there.store.as_ref(), HERE).unwrap();
+        let known = known_epoch(&self.there, HERE);
         next_bundle(self.here.store.as_ref(), THERE, first, certified, known).unwrap()
     }
 
@@ -122,6 +122,12 @@ impl Shards {
         let found = Archive::new(self.there.store.as_ref()).wallet(wallet).unwrap();
         found.map_or(0, |(_, record)| record.value().fen())
     }
+}
+
+/// The newest epoch of a source that a bank's chain knows.
+fn known_epoch(bank: &Bank, source: ChainId) -> Epoch {
+    let all = reached(bank.store.as_ref()).unwrap();
+    all.into_iter().find(|(chain, _)| *chain == source).unwrap().1.epoch
 }
 
 /// The turn of the honest bank after `tip`.
@@ -244,7 +250,7 @@ fn a_refused_credit_comes_back_and_is_found() {
     let located = Archive::new(shards.there.store.as_ref()).locate(id).unwrap().unwrap();
     assert_eq!(located.outcome.rejection(), Some(Rejection::PayeeUnknown));
     let certified = shards.there.chain.status().certified_height;
-    let known = known_epoch(shards.here.store.as_ref(), THERE).unwrap();
+    let known = known_epoch(&shards.here, THERE);
     let back = next_bundle(shards.there.store.as_ref(), HERE, 0, certified, known).unwrap().unwrap();
     shards.here.give(relayed(&back));
     shards.here.now.wall.0 += 50;
@@ -390,7 +396,7 @@ fn a_certificate_of_a_set_that_was_replaced_moves_nothing() {
     assert_eq!(shards.there.verdict(&stale), Some(true));
     shards.order(&[new]);
     assert_eq!(shards.balance_there(payee), 300);
-    assert_eq!(known_epoch(shards.there.store.as_ref(), HERE).unwrap(), Epoch(1));
+    assert_eq!(known_epoch(&shards.there, HERE), Epoch(1));
 
     // A block that claims that height is judged by what it knows: the old certificate does not stand.
     assert_eq!(shards.there.chain.status().bundles, 0, "the old one has left");
@@ -430,7 +436,7 @@ fn a_change_of_set_travels_alone() {
     let block = shards.proposed();
     assert_eq!(block.body.bundles, [alone.digest(shards.there.genesis())]);
     shards.there.finalize(&block);
-    assert_eq!(known_epoch(shards.there.store.as_ref(), HERE).unwrap(), Epoch(1));
+    assert_eq!(known_epoch(&shards.there, HERE), Epoch(1));
     assert_eq!(shards.there.chain.status().bundles, 0);
 }
 

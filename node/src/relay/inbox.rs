@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use chain::{Archive, Frame, Input, Reached, RowFault};
-use ledger::records::ChainRecord;
-use ledger::values::{ChainId, Epoch, Height, NodeIndex};
+use chain::{Frame, Input, Reached, reached};
+use ledger::values::{ChainId, Height, NodeIndex};
 use network::{LaneReceiver, Network};
-use storage::{Store, Table};
+use storage::Store;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::frame::RelayFrame;
@@ -130,12 +129,12 @@ impl Inbox {
         let executed = hosted.status.borrow().chain.executed_height;
         if hosted.reached.as_ref().is_none_or(|(height, _)| *height != executed) {
             let store = Arc::clone(&hosted.store);
-            let read = tokio::task::spawn_blocking(move || reached_all(store.as_ref())).await;
-            let Ok(Ok(reached)) = read else {
+            let read = tokio::task::spawn_blocking(move || reached(store.as_ref())).await;
+            let Ok(Ok(found)) = read else {
                 self.tell(from, "a relay's question that this node cannot answer: its store does not read");
                 return;
             };
-            hosted.reached = Some((executed, reached));
+            hosted.reached = Some((executed, found));
         }
         let mut all = hosted.reached.iter().flat_map(|(_, reached)| reached);
         let reached =
@@ -164,19 +163,6 @@ impl Inbox {
             tracing::warn!(peer = from, times, "{what}");
         }
     }
-}
-
-/// How far a chain has come with each other one.
-pub(super) fn reached_all(store: &dyn Store) -> Result<Vec<(ChainId, Reached)>, RowFault> {
-    let archive = Archive::new(store);
-    let Some(head) = archive.head()? else { return Ok(Vec::new()) };
-    let registry = archive.registry_at(head.height)?.ok_or(RowFault::Missing { table: Table::Registries })?;
-    let reached = |record: &ChainRecord| {
-        let count = head.supply.pair(record.chain).received.count;
-        let epoch = record.epochs.last().map_or(Epoch(0), |newest| newest.epoch);
-        (record.chain, Reached { count, epoch })
-    };
-    Ok(registry.chains.iter().map(reached).collect())
 }
 
 #[cfg(test)]

@@ -4,27 +4,26 @@
 //!   that all nodes have, to nodes that run its validators. Nothing depends on it running once, in order or at all: a bundle that brings
 //!   nothing new is passed over.
 //! - How far a chain elsewhere has come is asked of its nodes. Their answers are hints ([`hints`]); the proof is in the bundle.
-//! - When what is given, and by which of several nodes, is in [`pace`].
+//! - When what is given, and by which of several nodes, is [`chain::pace`].
 //! - Changes of the source's validator set go along with the receipts; alone, where there are none to send.
 //! - A destination that does not take what it is given, or cannot be read, holds up nobody else.
 //!
 //! | file | what it says |
 //! | --- | --- |
-//! | `pace.rs` | when the next bundles leave, and when the same once more |
 //! | `hints.rs` | how much of what others say is believed |
 //! | `frame.rs`, `inbox.rs` | what nodes say to each other; who takes it in |
 
 mod frame;
 mod hints;
 mod inbox;
-mod pace;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chain::{Input, Reached, RowFault, next_bundle, running_epoch, sent_counts};
-use ledger::records::GenesisSpec;
+use chain::pace::STAGGER_MS;
+use chain::{Input, Pace, Reached, RowFault, next_bundle, reached, running_epoch, sent_counts};
+use ledger::records::{Bundle, GenesisSpec};
 use ledger::values::{Canonical as _, ChainId, Epoch, Height, NodeIndex};
 use network::{LaneReceiver, Network};
 use storage::Store;
@@ -39,15 +38,12 @@ use crate::telemetry::{ChainMetrics, Metrics};
 pub(crate) use frame::FRAME_BYTES_MAX;
 use frame::RelayFrame;
 use hints::{Hints, Seats};
-use inbox::{CARRIED_MAX, Carried, Inbox, reached_all};
-use pace::Pace;
+use inbox::{CARRIED_MAX, Carried, Inbox};
 
 /// Lanes of the network that the relays have, whatever a node hosts.
 pub(crate) const RELAY_LANES: usize = 1;
 /// Bundles of the own relays on their way to a chain's driver.
 const RELAYED_MAX: usize = 16;
-/// Bundles that are made for a destination before the others have their turn.
-const BUNDLES_PER_ROUND: usize = 4;
 /// Bundles under way to a chain of this node: what it keeps of its own relay.
 const UNDER_WAY_INSIDE_MAX: usize = chain::config::BUNDLES_PER_SOURCE_MAX;
 /// Bundles under way to a chain elsewhere.
@@ -60,7 +56,7 @@ const _: () =
 const LOOK_MS: u64 = 200;
 /// How often the nodes of a chain elsewhere are asked by a relay whose turn it is not.
 const WATCH_MS: u64 = 1_000;
-const _: () = assert!(2 * WATCH_MS <= pace::STAGGER_MS, "who waits sees in time that another works");
+const _: () = assert!(2 * WATCH_MS <= STAGGER_MS, "who waits sees in time that another works");
 /// Nodes that are given a bundle at a time, where a chain has as many; more where more may be faulty.
 const FAN_OUT: usize = 4;
 
@@ -357,27 +353,22 @@ impl Line {
     ) -> Result<Vec<Made>, RowFault> {
         let is_looked_at = sent > self.pace.received() || self.is_untold();
         if let Some(inlet) = self.inlet.as_ref().filter(|_| is_looked_at) {
-            let reached = reached_all(inlet.store.as_ref())?;
-            self.heard = reached.iter().find(|(of, _)| *of == source).map(|(_, reached)| *reached);
+            let found = reached(inlet.store.as_ref())?;
+            self.heard = found.iter().find(|(of, _)| *of == source).map(|(_, reached)| *reached);
         }
         self.pace.saw(now_ms, sent, self.heard.unwrap_or_default().count);
-        let mut bundles = Vec::new();
         // Nothing is given to a chain elsewhere before its nodes have said where it stands.
-        let Some(Reached { count, epoch }) = self.heard else { return Ok(bundles) };
+        let Some(Reached { count, epoch }) = self.heard else { return Ok(Vec::new()) };
         if sent <= count {
-            if self.is_time_to_tell(now_ms) {
-                let bundle = next_bundle(store, self.chain, sent, certified, epoch)?;
-                bundles.extend(bundle.map(|bundle| (None, Bytes::from(bundle.encode()))));
+            if !self.is_time_to_tell(now_ms) {
+                return Ok(Vec::new());
             }
-            return Ok(bundles);
+            let bundle = next_bundle(store, self.chain, sent, certified, epoch)?;
+            return Ok(bundle.map(|bundle| (None, Bytes::from(bundle.encode()))).into_iter().collect());
         }
-        let Some((mut at, room)) = self.pace.turn(now_ms) else { return Ok(bundles) };
-        while at < sent && bundles.len() < room.min(BUNDLES_PER_ROUND) {
-            let Some(bundle) = next_bundle(store, self.chain, at, certified, epoch)? else { break };
-            at = at.saturating_add(bundle.receipts.len() as u64);
-            bundles.push((Some(at), Bytes::from(bundle.encode())));
-        }
-        Ok(bundles)
+        let bundles = self.pace.next_bundles(store, self.chain, certified, epoch, now_ms)?;
+        let encoded = |(until, bundle): (u64, Bundle)| (Some(until), Bytes::from(bundle.encode()));
+        Ok(bundles.into_iter().map(encoded).collect())
     }
 
     /// Whether it does not know the running epoch, as last heard.
@@ -391,11 +382,11 @@ impl Line {
             self.tell_ms = None;
             return false;
         }
-        let wait_ms = pace::STAGGER_MS.saturating_mul(self.rank as u64);
+        let wait_ms = STAGGER_MS.saturating_mul(self.rank as u64);
         let due_ms = *self.tell_ms.get_or_insert(now_ms.saturating_add(wait_ms));
         let is_due = due_ms <= now_ms;
         if is_due {
-            self.tell_ms = Some(now_ms.saturating_add(pace::STAGGER_MS));
+            self.tell_ms = Some(now_ms.saturating_add(STAGGER_MS));
         }
         is_due
     }
