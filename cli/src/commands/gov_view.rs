@@ -338,3 +338,99 @@ impl Show for Standing {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use genesis::dev::{LocalnetPlan, localnet};
+    use ledger::proofs::{CertifiedResult, FinalityProof, SetChain};
+    use ledger::records::{BlockBody, BlockHeader, Claim};
+    use ledger::state::ChainState;
+    use ledger::values::{
+        Amount, BlockDigest, Epoch, PublicKey, ResultHash, TimestampMs, ValidatorIndex, View,
+    };
+
+    use super::*;
+
+    /// The registry of a localnet under a result that nobody has certified: what is shown does not ask.
+    fn proof() -> RegistryProof {
+        let spec = localnet(&LocalnetPlan::new(4), &[5; 32]).unwrap().spec;
+        let (state, _, result) = ChainState::genesis(&spec, ChainId(0)).unwrap();
+        let header = BlockHeader {
+            chain: ChainId(0),
+            epoch: Epoch(0),
+            view: View(1),
+            height: Height(1),
+            parent: BlockDigest([1; 32]),
+            timestamp: TimestampMs(1),
+            proposer: ValidatorIndex(0),
+            weight: 0,
+            base_fee: Amount::ZERO,
+            claim: Claim { height: Height(0), result: ResultHash([1; 32]) },
+            body: BlockBody::default().hash(),
+        };
+        let finality = FinalityProof {
+            chain: ChainId(0),
+            epoch: Epoch(0),
+            view: View(1),
+            parent_view: View(0),
+            digest: BlockDigest([2; 32]),
+            bytes: vec![0],
+        };
+        RegistryProof {
+            genesis: spec.hash(),
+            sets: SetChain::default(),
+            registry: Registry::from_genesis(&spec),
+            parts: state.parts(),
+            certified: CertifiedResult { result, links: Vec::new(), header, finality },
+        }
+    }
+
+    #[test]
+    fn a_change_of_validators_is_shown_with_its_height() {
+        let mut proof = proof();
+        let quiet = Standing { chains: vec![ChainStanding::new(&proof)] }.text();
+        let row: Vec<&str> = quiet.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["0", "CNY", "0", "0", "0", "0", "-", "4"]);
+        assert_eq!(quiet.lines().count(), 2, "{quiet}");
+        let chain = &mut proof.registry.chains[0];
+        chain.wanted[0].consensus_key = PublicKey([9; 32]);
+        let wanted = chain.wanted.clone();
+        let waiting = Standing { chains: vec![ChainStanding::new(&proof)] }.text();
+        assert!(
+            waiting.contains("chain 0, once a day has passed since its last change\n  ~ the validator of "),
+            "{waiting}"
+        );
+        let chain = &mut proof.registry.chains[0];
+        chain.epochs[0].last_height = Some(Height(1_064));
+        let (epoch, first_height) = (Epoch(1), Height(1_065));
+        chain.epochs.push(EpochRecord { epoch, first_height, last_height: None, validators: wanted });
+        let scheduled = Standing { chains: vec![ChainStanding::new(&proof)] }.text();
+        assert!(
+            scheduled.contains("1,064") && scheduled.contains("chain 0, from height 1,065 on"),
+            "{scheduled}"
+        );
+        assert!(scheduled.contains(&format!("to   {}", PublicKey([9; 32]))), "{scheduled}");
+    }
+
+    #[test]
+    fn a_registry_is_shown_for_people_and_for_programs() {
+        let view = RegistryView::new(&proof(), None);
+        let text = view.text();
+        for part in
+            ["verdict  valid", "version  0", "bank-4  (bank)", "block_pace_ms 50", "epoch 0, from height 1"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let json = serde_json::to_value(&view).unwrap();
+        assert_eq!(
+            (&json["version"], &json["chains"][0]["params"]["block_pace_ms"]),
+            (&0.into(), &"50".into())
+        );
+        assert_eq!(json["chains"][0]["epochs"][0]["validators"].as_array().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_reason_cannot_fake_a_line() {
+        assert_eq!(printable("join\nmissing  0 of 3"), "join missing  0 of 3");
+    }
+}
