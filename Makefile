@@ -6,10 +6,10 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 JIAOZI := $(CARGO_TARGET_DIR)/debug/jiaozi
 LOCALNET ?= localnet
 
-.PHONY: help setup build demo test lint up down bench simulate clean
+.PHONY: help setup build demo test lint up down bench bench-scaling simulate clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: ## Install system packages and the Rust toolchain where they are missing
 	@scripts/setup
@@ -37,8 +37,11 @@ lint: setup ## Format, lints, documentation
 bench: build ## Measure payments per second, latency, memory and disk on this machine
 	scripts/bench
 
+bench-scaling: build ## Measure the same load on 1, 2, 4 and 8 chains, with 0, 10 and 50 % of it between them
+	$(CARGO_TARGET_DIR)/debug/bench scaling
+
 simulate: build ## Replay one seed in the bottle: make simulate SEED=7
-	$(CARGO_TARGET_DIR)/debug/simulate --seed $(SEED)
+	$(CARGO_TARGET_DIR)/debug/simulate --seed $(SEED) $(if $(SCENE),--scene $(SCENE))
 
 clean: ## Remove what `make up` and `make demo` left behind
 	rm -rf $(LOCALNET)

@@ -150,6 +150,8 @@ codes! {
         "if there is such a wallet, it is at home on another chain" "ask for it there, at a node that hosts that chain";
     1411 BundleUnknown "bundle_unknown" 404 true
         "no bundle with this digest is stored here" "check the digest, or ask another node";
+    1412 LockUnknown "lock_unknown" 404 true
+        "no lock or offer with this id exists on the chain" "check the id and the chain";
     1501 NotReady "not_ready" 503 true
         "the node is starting or catching up" "send again after retry_after_ms, or to another bank";
     1502 DiskReserve "disk_reserve" 503 true

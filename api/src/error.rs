@@ -86,6 +86,8 @@ impl ApiError {
             (Some(ANY_AMOUNT), Operation::Pay { .. }) => Some("operation.payments.amount"),
             (Some(ANY_PAYEE), Operation::Pay { .. }) => Some("operation.payments.payee"),
             (Some(ANY_PAYEE), Operation::Issue { .. }) => Some("operation.to"),
+            (Some(ANY_PAYEE), Operation::Decline { .. }) => Some("operation.offer"),
+            (Some(ANY_PAYEE), Operation::Withdraw { .. }) => Some("operation.lock"),
             _ => None,
         };
         if let Some(path) = path {
@@ -213,14 +215,20 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         13 => "fee.fee_max",
         54 => "fee.tip",
         55 => "signatures",
-        201 | 205 | 403 => ANY_AMOUNT,
-        202 => "operation.payments.payee",
-        203 | 204 => "operation.payments.amount",
-        206..=209 => ANY_PAYEE,
-        301 | 401 => "wallet",
+        201 | 203 | 205 | 403 => ANY_AMOUNT,
+        204 => "operation.payments.amount",
+        202 | 206..=209 => ANY_PAYEE,
+        301 | 401 | 519 | 520 | 524 | 526 | 531 => "wallet",
         302 => "operation.wallets.tier",
         303 | 304 => "operation.wallets.salt",
         402 => "operation.to",
+        511 | 512 => "operation.chain",
+        513 | 514 => "operation.deadline",
+        515 | 516 => "operation",
+        517 | 518 | 521 | 522 => "operation.lock",
+        523 => "operation.preimage",
+        525 | 527..=529 => "operation.offer",
+        530 | 532 => "operation.asked.payer",
         _ => return None,
     })
 }
@@ -311,7 +319,9 @@ mod tests {
     fn rejections_name_fields_of_their_operation() {
         let (to, amount) = (ledger::values::WalletId([1; 32]), Amount::from_fen(1));
         let envelope = ["wallet", "policy", "nonce.lane", "nonce.sequence", "valid_until", "fee.fee_max"];
-        let cases: [(Operation, &[u16], &[&str]); 4] = [
+        let (chain, deadline, lock) = (ChainId(1), TimestampMs(1), ledger::values::LockId([9; 32]));
+        let asked = ledger::records::Asked { payer: to, payee: to, amount };
+        let cases: [(Operation, &[u16], &[&str]); 10] = [
             (
                 Operation::Pay { payments: Vec::new() },
                 &[101, 201, 202, 203, 204, 205, 206, 207, 208, 209],
@@ -328,6 +338,36 @@ mod tests {
                 &["operation.to", "operation.amount"],
             ),
             (Operation::Redeem { amount }, &[101, 201, 205, 301, 403], &["operation.amount"]),
+            (
+                Operation::Lock { payee: to, amount, hash: [1; 32], deadline },
+                &[101, 201, 202, 203, 205, 206, 207, 513, 514, 515, 516],
+                &["operation", "operation.payee", "operation.amount", "operation.deadline"],
+            ),
+            (
+                Operation::Claim { lock, preimage: [1; 32] },
+                &[101, 517, 518, 519, 521, 522, 523, 524],
+                &["operation.lock", "operation.preimage"],
+            ),
+            (
+                Operation::Exchange { payee: to, amount, chain, asked, deadline },
+                // The last three are what the deciding chain may answer.
+                &[101, 201, 202, 203, 205, 206, 207, 209, 511, 512, 513, 514, 515, 516, 530, 531, 532],
+                &[
+                    "operation",
+                    "operation.payee",
+                    "operation.amount",
+                    "operation.chain",
+                    "operation.asked.payer",
+                    "operation.deadline",
+                ],
+            ),
+            (
+                Operation::Accept { offer: lock, payee: to, amount, receives: amount },
+                &[101, 201, 202, 203, 205, 206, 207, 208, 209, 525, 526, 527, 528, 529],
+                &["operation.offer", "operation.payee", "operation.amount"],
+            ),
+            (Operation::Decline { offer: lock }, &[101, 209, 525, 526, 528], &["operation.offer"]),
+            (Operation::Withdraw { lock }, &[101, 209, 517, 518, 520, 521], &["operation.lock"]),
         ];
         let mut seen = BTreeSet::new();
         for (operation, codes, fields) in cases {

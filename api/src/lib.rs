@@ -8,6 +8,7 @@
 //! | [`transaction`] | submitting one, asking what became of it |
 //! | [`bulk`] | submitting many in a binary body |
 //! | [`wallet`] | wallets and their history |
+//! | [`lock`] | locks, and offers of exchanges between two currencies |
 //! | [`chain`], [`network`], [`health`] | chains and blocks, operators and nodes, readiness |
 //! | [`feed`], [`evidence`] | for auditors: binary pages; misbehaviour on record |
 //! | [`client`] | the client |
@@ -29,6 +30,7 @@ pub mod error;
 pub mod evidence;
 pub mod feed;
 pub mod health;
+pub mod lock;
 pub mod network;
 pub mod path;
 mod text;
@@ -43,10 +45,11 @@ pub use client::{Client, ClientConfig, ClientError, Token};
 pub use code::ErrorCode;
 pub use error::ApiError;
 pub use health::{ChainReady, HaltView, Health, NotReady, Ready};
+pub use lock::{DecisionView, LockMoment, LockRole, LockStateName, LockView, SideView};
 pub use network::{ChainPlace, NetworkView, NodeView, OperatorView, RoleName};
 pub use transaction::{
-    OperationView, OutcomeView, PaymentView, SubmitAnswer, SubmitRequest, SubmitStatus, TransactionState,
-    TransactionStatus, TransactionView, WalletOpeningView,
+    AskedView, OperationView, OutcomeView, PaymentView, SubmitAnswer, SubmitRequest, SubmitStatus,
+    TransactionState, TransactionStatus, TransactionView, WalletOpeningView,
 };
 pub use wallet::{
     Cursor, HistoryEntry, HistoryPage, HistoryQuery, LaneView, MovementName, TierName, WalletMoment,

@@ -1,6 +1,6 @@
 //! Where everything is. Templates are for the server's router; functions are for clients.
 
-use ledger::values::{ChainId, Height, TransactionId, WalletId};
+use ledger::values::{ChainId, Height, LockId, TransactionId, WalletId};
 
 /// `POST`: submit one (JSON) or many (binary).
 pub const TRANSACTIONS: &str = "/v1/transactions";
@@ -28,6 +28,8 @@ pub const FEED: &str = "/v1/chains/{chain}/feed";
 pub const BATCHES: &str = "/v1/chains/{chain}/batches";
 /// `GET`: bundles by digest, binary.
 pub const BUNDLES: &str = "/v1/chains/{chain}/bundles";
+/// `GET`: a lock, or the offer of an exchange.
+pub const LOCK: &str = "/v1/chains/{chain}/locks/{id}";
 /// `GET`: recorded misbehaviour of validators.
 pub const EVIDENCE: &str = "/v1/evidence";
 /// `GET`: operators and nodes.
@@ -107,6 +109,12 @@ pub fn bundles(chain: ChainId) -> String {
     format!("{CHAINS}/{chain}/bundles")
 }
 
+/// [`LOCK`] of `id` on `chain`.
+#[must_use]
+pub fn lock(chain: ChainId, id: LockId) -> String {
+    format!("{CHAINS}/{chain}/locks/{id}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,5 +138,6 @@ mod tests {
         assert_eq!(feed(in_chain), fill(FEED, ""));
         assert_eq!(batches(in_chain), fill(BATCHES, ""));
         assert_eq!(bundles(in_chain), fill(BUNDLES, ""));
+        assert_eq!(lock(in_chain, LockId([5; 32])), fill(LOCK, &LockId([5; 32]).to_string()));
     }
 }

@@ -4,14 +4,16 @@
 //! signed; answers echo it in a structured form for people and programs that only look.
 
 use ledger::records::outcome::APPLIED;
-use ledger::records::{Operation, Outcome, Rejection, Tier, Transaction};
+use ledger::records::{Asked, Operation, Outcome, Rejection, Tier, Transaction};
 use ledger::values::{
-    Canonical as _, ChainId, Currency, GenesisHash, Height, PolicyHash, PublicKey, TransactionId, WalletId,
+    Canonical as _, ChainId, Currency, GenesisHash, Height, LockId, PolicyHash, PublicKey, TransactionId,
+    WalletId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::ApiError;
+use crate::lock::{LockRole, LockView};
 use crate::text::{as_hex, as_text, as_text_list, as_text_option};
 use crate::wallet::TierName;
 
@@ -129,7 +131,8 @@ pub enum WaitFor {
     Final,
     /// Its outcome is under a certificate.
     Certified,
-    /// That, and every payee on another chain is credited, or the payer refunded, under a certificate.
+    /// That, and every payee on another chain is credited, or the payer refunded, and an exchange that it offers is decided, all
+    /// under a certificate.
     Settled,
 }
 
@@ -175,6 +178,9 @@ pub struct TransactionStatus {
     /// Its payees on other chains, from `final` on. The others are paid when the transaction is applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub legs: Vec<LegView>,
+    /// The lock that it made, or the lock or offer that it is about, as this chain has it; from `final` on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Box<LockView>>,
 }
 
 /// Where the money for a payee on another chain is.
@@ -227,10 +233,14 @@ pub struct LegView {
 }
 
 impl TransactionStatus {
-    /// Whether nothing of it is under way any more: its outcome is certified, and so is the end of every leg.
+    /// Whether nothing of it is under way any more: its outcome is certified, and so is the end of every leg and of an exchange.
+    /// (A hash lock is not under way: it waits for whoever has the preimage.)
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.is_certified && self.legs.iter().all(|leg| leg.is_certified && leg.status != LegState::Debited)
+        let is_undecided = |lock: &LockView| lock.role == LockRole::ExchangeLock && !lock.is_over();
+        self.is_certified
+            && self.legs.iter().all(|leg| leg.is_certified && leg.status != LegState::Debited)
+            && !self.lock.as_deref().is_some_and(is_undecided)
     }
 
     /// A status without a position.
@@ -258,6 +268,7 @@ impl TransactionStatus {
             error: None,
             transaction: None,
             legs: Vec::new(),
+            lock: None,
         }
     }
 
@@ -410,6 +421,97 @@ pub enum OperationView {
         /// How much, in fen.
         amount_fen: u64,
     },
+    /// Locks money for whoever shows a preimage in time; else it comes back by itself.
+    Lock {
+        /// Who may claim it.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        payee: WalletId,
+        /// How much, in fen.
+        amount_fen: u64,
+        /// SHA-256 of the preimage, hexadecimal.
+        #[serde(with = "as_hex")]
+        #[schema(value_type = String)]
+        hash: Vec<u8>,
+        /// The last block timestamp at which it can be claimed.
+        deadline_ms: u64,
+    },
+    /// Claims the money of a hash lock.
+    Claim {
+        /// The lock.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        lock: LockId,
+        /// What was hashed, hexadecimal.
+        #[serde(with = "as_hex")]
+        #[schema(value_type = String)]
+        preimage: Vec<u8>,
+    },
+    /// Locks money and offers it for money of another currency.
+    Exchange {
+        /// Who gets the locked money.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        payee: WalletId,
+        /// How much is locked, in fen.
+        amount_fen: u64,
+        /// The chain of the other currency, which decides.
+        chain: u32,
+        /// What is asked for there.
+        asked: AskedView,
+        /// The last block timestamp of the deciding chain at which it can be accepted.
+        deadline_ms: u64,
+    },
+    /// Accepts an offer and pays what it asks for.
+    Accept {
+        /// The offer.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        offer: LockId,
+        /// Who is paid here.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        payee: WalletId,
+        /// How much is paid here, in fen.
+        amount_fen: u64,
+        /// How much the lock on the other chain gives, in fen of its currency.
+        receives_fen: u64,
+    },
+    /// Declines an offer, as who was asked to pay.
+    Decline {
+        /// The offer.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        offer: LockId,
+    },
+    /// Asks the deciding chain to cancel an offer, as who made it.
+    Withdraw {
+        /// The lock.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        lock: LockId,
+    },
+}
+
+/// What an exchange asks for on the deciding chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AskedView {
+    /// Who is to pay.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub payer: WalletId,
+    /// Who is to be paid.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub payee: WalletId,
+    /// How much, in fen.
+    pub amount_fen: u64,
+}
+
+impl From<&Asked> for AskedView {
+    fn from(asked: &Asked) -> Self {
+        Self { payer: asked.payer, payee: asked.payee, amount_fen: asked.amount.fen() }
+    }
 }
 
 /// One payee, one amount.
@@ -457,6 +559,43 @@ impl OperationView {
             },
             Operation::Issue { to, amount } => Self::Issue { to: *to, amount_fen: amount.fen() },
             Operation::Redeem { amount } => Self::Redeem { amount_fen: amount.fen() },
+            Operation::Lock { payee, amount, hash, deadline } => Self::Lock {
+                payee: *payee,
+                amount_fen: amount.fen(),
+                hash: hash.to_vec(),
+                deadline_ms: deadline.0,
+            },
+            Operation::Claim { lock, preimage } => Self::Claim { lock: *lock, preimage: preimage.to_vec() },
+            Operation::Exchange { payee, amount, chain, asked, deadline } => Self::Exchange {
+                payee: *payee,
+                amount_fen: amount.fen(),
+                chain: chain.0,
+                asked: asked.into(),
+                deadline_ms: deadline.0,
+            },
+            Operation::Accept { offer, payee, amount, receives } => Self::Accept {
+                offer: *offer,
+                payee: *payee,
+                amount_fen: amount.fen(),
+                receives_fen: receives.fen(),
+            },
+            Operation::Decline { offer } => Self::Decline { offer: *offer },
+            Operation::Withdraw { lock } => Self::Withdraw { lock: *lock },
+        }
+    }
+
+    /// The lock or offer that it is about, if it is about one that was there before it.
+    #[must_use]
+    pub const fn names_lock(&self) -> Option<LockId> {
+        match self {
+            Self::Claim { lock, .. } | Self::Withdraw { lock } => Some(*lock),
+            Self::Accept { offer, .. } | Self::Decline { offer } => Some(*offer),
+            Self::Pay { .. }
+            | Self::OpenWallets { .. }
+            | Self::Issue { .. }
+            | Self::Redeem { .. }
+            | Self::Lock { .. }
+            | Self::Exchange { .. } => None,
         }
     }
 }

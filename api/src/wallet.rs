@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ledger::records::{Lane, Movement, MovementKind, Tier, WalletRecord, WalletStatus};
-use ledger::values::{ChainId, Currency, Height, PolicyHash, TransactionId, WalletId};
+use ledger::values::{ChainId, Currency, Height, LockId, PolicyHash, TransactionId, WalletId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -303,6 +303,10 @@ pub struct HistoryEntry {
     #[serde(default, with = "as_text_option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub transaction: Option<TransactionId>,
+    /// The lock that it made.
+    #[serde(default, with = "as_text_option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub lock: Option<LockId>,
     /// What it was.
     pub kind: MovementName,
     /// The other wallet.
@@ -316,17 +320,19 @@ pub struct HistoryEntry {
 impl HistoryEntry {
     /// The view of a movement.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         cursor: Cursor,
         timestamp_ms: u64,
         transaction: Option<TransactionId>,
         movement: &Movement,
     ) -> Self {
+        let is_lock = movement.kind == MovementKind::Locked;
         Self {
             cursor,
             height: cursor.height.0,
             timestamp_ms,
             transaction,
+            lock: transaction.filter(|_| is_lock).map(LockId::of),
             kind: MovementName::of(movement.kind),
             counterparty: movement.counterparty,
             amount_fen: movement.amount.fen(),
@@ -350,6 +356,12 @@ pub enum MovementName {
     Redeemed,
     /// A payment to the counterparty, on another chain, came back.
     Refunded,
+    /// Money was locked for the counterparty.
+    Locked,
+    /// Money that the counterparty had locked came in.
+    Settled,
+    /// Money that was locked for the counterparty came back.
+    Returned,
 }
 
 impl MovementName {
@@ -361,6 +373,9 @@ impl MovementName {
             MovementKind::Issued => Self::Issued,
             MovementKind::Redeemed => Self::Redeemed,
             MovementKind::Refunded => Self::Refunded,
+            MovementKind::Locked => Self::Locked,
+            MovementKind::Settled => Self::Settled,
+            MovementKind::Returned => Self::Returned,
         }
     }
 }

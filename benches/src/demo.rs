@@ -195,7 +195,7 @@ impl Town {
         assert_eq!((cross.debited, cross.credited), (cross.offered, cross.offered), "payments credited");
         let (p50_ms, p99_ms) = (cross.to_credited.p50_ms, cross.to_credited.p99_ms);
         let text =
-            format!("{}: credited and certified p50 {p50_ms:.0} ms, p99 {p99_ms:.0} ms", cross.credited);
+            format!("{}: credited and certified p50 {p50_ms:.0} ms, p99 {p99_ms:.0} ms", cross.certified);
         happened.add("payments from shard to shard", text);
     }
 

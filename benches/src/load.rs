@@ -25,6 +25,9 @@ const DRAIN_SECONDS: u64 = 20;
 /// Most chains: a node hosts at most nine.
 const CHAINS_MAX: u16 = 9;
 
+/// Longest pace: an engine's leader has a second for a proposal, and it must be well in time.
+const PACE_MS_MAX: u64 = 450;
+
 /// Options of `bench load`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Load {
@@ -48,7 +51,7 @@ pub(crate) struct Load {
     pub(crate) cross: u64,
     /// Least time between the blocks of a chain. Here all banks share the cores of one machine, so blocks come at half the pace of
     /// a network whose banks have their own (PROTOCOL rule 19).
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=PACE_MS_MAX))]
     pub(crate) pace_ms: u64,
     /// Folder for the network's files; a temporary one by default.
     #[arg(long)]
@@ -81,7 +84,7 @@ pub(crate) struct Answer {
     pub(crate) rss_bytes_max: u64,
     pub(crate) disk_bytes_per_payment_and_node: f64,
     /// Of all chains, empty ones included.
-    blocks: u64,
+    pub(crate) blocks: u64,
     pub(crate) blocks_per_second: f64,
     by_chain: Vec<OfChain>,
     /// Payments to other chains; missing where none was offered.
@@ -153,6 +156,7 @@ impl Load {
     }
 
     fn cluster(&self, directory: &Path) -> Cluster {
+        assert!(self.pace_ms <= PACE_MS_MAX, "a pace of {} ms: at most {PACE_MS_MAX}", self.pace_ms);
         let params = ChainParams { block_pace_ms: self.pace_ms, ..ChainParams::default() };
         let chains = (0..self.chains).map(|shard| (Currency(*b"CNY"), shard)).collect();
         let plan = LocalnetPlan { params, chains, ..LocalnetPlan::new(self.banks) };

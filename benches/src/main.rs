@@ -5,6 +5,8 @@
 //! | `demo.rs` | the demonstration: 20,000 payments on three chains, a crash, a refund, a replay |
 //! | `forgeries.rs` | its forged databases, which the auditor must refuse |
 //! | `load.rs` | the load: what a network carries, and what it costs |
+//! | `scaling.rs` | the same load on 1 to 8 chains; the table, the goals |
+//! | `model.rs` | what a network of many chains costs, as formulas |
 //! | `catch_up.rs` | a bank far behind, a source that lies, and what the others feel of it |
 //! | `fates.rs` | what became of payments, read from the outcomes |
 //! | `standing.rs` | where the chains stand; waiting until nothing is under way |
@@ -20,8 +22,10 @@ mod demo;
 mod fates;
 mod forgeries;
 mod load;
+mod model;
 mod open_loop;
 mod population;
+mod scaling;
 mod standing;
 mod usage;
 mod watch;
@@ -44,6 +48,8 @@ enum Command {
     CatchUp(catch_up::CatchUp),
     /// Four banks as processes, pre-signed payments in an open loop; prints one JSON object.
     Load(load::Load),
+    /// The same load on 1, 2, 4 and 8 chains with 0, 10 and 50 % of it between them; prints a table, the goals, and a model.
+    Scaling(scaling::Scaling),
 }
 
 fn main() {
@@ -52,5 +58,6 @@ fn main() {
         Command::Demo(demo) => runtime.block_on(demo.run()),
         Command::CatchUp(catch_up) => runtime.block_on(catch_up.run()),
         Command::Load(load) => runtime.block_on(load.run()),
+        Command::Scaling(scaling) => runtime.block_on(scaling.run()),
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Cross {
     pub(crate) offered: u64,
     pub(crate) debited: u64,
     pub(crate) credited: u64,
+    /// Of these, seen certified: those that the latencies are of.
+    pub(crate) certified: u64,
     /// From the scheduled moment until another bank shows the credit's height as certified.
     pub(crate) to_credited: Latency,
 }
@@ -165,6 +167,7 @@ impl OpenLoop<'_> {
             offered,
             debited: count.debited,
             credited: count.credited,
+            certified: to_credited.len(),
             to_credited: latency(&to_credited),
         };
         Judged {

@@ -10,6 +10,8 @@ use system::Cluster;
 #[derive(Debug, Clone)]
 pub(crate) struct ChainStanding {
     pub(crate) height: u64,
+    /// The highest height under a certificate.
+    certified: u64,
     /// Root of the state after it.
     pub(crate) state_root: String,
     /// Transactions that wait at the bank.
@@ -35,6 +37,7 @@ impl Standing {
             let counts = pairs.map(|pair| (ChainId(pair.chain), (pair.sent.count, pair.received.count)));
             let standing = ChainStanding {
                 height: progress.height,
+                certified: progress.certified_height,
                 state_root: progress.state_root.to_string(),
                 pooled: progress.pooled_transactions,
                 pairs: counts.collect(),
@@ -60,6 +63,12 @@ impl Standing {
         pairs.and_then(|pairs| pairs.get(&source)).map_or(0, |(_, received)| *received)
     }
 
+    /// Whether every chain has certificates up to where it stood at another moment.
+    fn certifies(&self, other: &Self) -> bool {
+        let mut chains = other.chains.iter();
+        chains.all(|(chain, then)| self.chains.get(chain).is_some_and(|now| now.certified >= then.height))
+    }
+
     /// Whether no transaction waits and every receipt has arrived.
     fn is_quiet(&self) -> bool {
         let arrived = |(source, standing): (&ChainId, &ChainStanding)| {
@@ -76,8 +85,8 @@ pub(crate) async fn height(cluster: &Cluster, bank: usize) -> u64 {
     Standing::of(cluster, bank).await.height(ChainId(0))
 }
 
-/// Waits until the newest block of every chain is empty, nothing waits at the first bank and every receipt has arrived, or the
-/// time is over; answers where the chains stand then.
+/// Waits until the newest block of every chain is empty, nothing waits at the first bank, every receipt has arrived and all of that
+/// is certified, or the time is over; answers where the chains stood before the certificates.
 pub(crate) async fn drain(cluster: &Cluster, limit: Duration) -> Standing {
     let client = cluster.client(0);
     let end = Instant::now() + limit;
@@ -90,9 +99,12 @@ pub(crate) async fn drain(cluster: &Cluster, limit: Duration) -> Standing {
             is_quiet &= outcomes.is_ok_and(|outcomes| outcomes.is_empty());
         }
         if is_quiet {
-            // Long enough for the certificates of the last blocks.
-            tokio::time::sleep(Duration::from_millis(1_000)).await;
-            return Standing::of(cluster, 0).await;
+            while Instant::now() < end && !Standing::of(cluster, 0).await.certifies(&standing) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            // The other banks have them a little later.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            return standing;
         }
     }
     Standing::of(cluster, 0).await

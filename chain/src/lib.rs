@@ -9,8 +9,8 @@
 //! | `chain.rs` | [`Chain`]: the parts together, one step |
 //! | `dissemination.rs`, `batches.rs` | batches: seal, check, acknowledge, keep |
 //! | `bundles.rs`, `relay.rs` | receipts of other chains: check, keep, order; [`next_bundle`]: prove what this chain sent |
-//! | `line.rs` | [`RelayLine`]: what a relay gives a destination next |
-//! | `legs.rs` | [`Leg`]: a payment's payees on other chains |
+//! | `pace.rs` | [`Pace`]: what a relay gives a destination next, and when |
+//! | `legs.rs`, `locks.rs` | [`Leg`]: a payment's payees on other chains; locks and offers, for clients |
 //! | `evidence.rs` | proof of misbehaviour, a share for each validator |
 //! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
@@ -44,8 +44,12 @@ mod executor;
 mod finality;
 pub mod frame;
 mod legs;
-mod line;
+<<<<<<< HEAD
+=======
+mod locks;
+>>>>>>> s4-lockedges
 mod ordering;
+pub mod pace;
 mod record_cache;
 mod recovery;
 mod relay;
@@ -62,7 +66,7 @@ pub use evidence::{EvidenceLog, EvidenceRow};
 pub use executor::{Executor, ExecutorFault, RecordReader};
 pub use frame::{Frame, Lane};
 pub use legs::Leg;
-pub use line::{RelayLine, received_count};
+pub use pace::Pace;
 pub use record_cache::RecordCache;
 pub use recovery::Recovered;
 pub use relay::{next_bundle, sent_counts};

@@ -8,8 +8,10 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use clap_complete::Shell;
 
 use crate::commands::audit::AuditArguments;
+use crate::commands::exchange::ExchangeArguments;
 use crate::commands::genesis::GenesisArguments;
 use crate::commands::localnet::LocalnetArguments;
+use crate::commands::lock::LockArguments;
 use crate::commands::money::{IssueArguments, RedeemArguments};
 use crate::commands::node::NodeArguments;
 use crate::commands::pay::PayArguments;
@@ -63,6 +65,16 @@ pub enum Command {
     Issue(IssueArguments),
     /// Take money out of circulation (operators).
     Redeem(RedeemArguments),
+    /// Exchange money of one currency for money of another: offer, accept, decline, withdraw.
+    #[command(after_help = "Examples:\n  \
+            jiaozi exchange offer --from alice --to bob --amount 100 --ask 110HKD --ask-from bob-hkd --ask-to alice-hkd\n  \
+            jiaozi exchange accept jzl1… --from bob-hkd --yes")]
+    Exchange(ExchangeArguments),
+    /// Lock money under a hash, for exchanges with other ledgers: create, claim.
+    #[command(after_help = "Examples:\n  \
+            jiaozi lock create --from alice --to bob --amount 5 --preimage-file secret.preimage\n  \
+            jiaozi lock claim jzl1… --to bob --preimage-file secret.preimage")]
+    Lock(LockArguments),
     /// Transactions: prepare, sign, submit, look up.
     #[command(
         after_help = "Examples:\n  jiaozi tx show 5f0c…\n  jiaozi tx sign payment.json --with treasury"
@@ -208,7 +220,7 @@ mod tests {
         fn check(command: &clap::Command) {
             for argument in command.get_arguments() {
                 let name = argument.get_id().as_str();
-                let secret = ["passphrase", "mnemonic", "password", "secret", "token"]
+                let secret = ["passphrase", "mnemonic", "password", "secret", "token", "preimage"]
                     .iter()
                     .any(|word| name.contains(word));
                 assert!(
@@ -225,6 +237,7 @@ mod tests {
     #[test]
     fn typical_lines_parse() {
         const ID: &str = "5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c";
+        let lock = ledger::values::LockId([7; 32]).to_string();
         for line in [
             "jiaozi node run --config node.toml",
             "jiaozi node check --config node.toml --json",
@@ -264,10 +277,21 @@ mod tests {
             "jiaozi tx sign payment.json --with alice --genesis genesis.json",
             "jiaozi wallet balance jz1x --currency CNY",
             "jiaozi wallet new alice --currency HKD",
+            "jiaozi exchange offer --from a --to b --amount 100 --ask 110HKD --ask-from jz1x --ask-to c",
+            "jiaozi exchange offer --from a --to b --amount 1CNY --ask 2HKD --ask-from x --ask-to y --open-for 90 --out f",
+            "jiaozi exchange accept LOCK --from bob-hkd --yes",
+            "jiaozi exchange decline LOCK --from bob-hkd",
+            "jiaozi exchange withdraw LOCK --from alice --timeout 5",
+            "jiaozi exchange show LOCK --chain 1",
+            "jiaozi lock create --from a --to b --amount 5 --preimage-file f",
+            "jiaozi lock create --from a --to b --amount 5 --hash ID --open-for 60",
+            "jiaozi lock claim LOCK --to b --preimage-file f",
+            "jiaozi lock show LOCK",
             "jiaozi network status",
             "jiaozi completions bash",
         ] {
-            parse(&line.replace("ID", ID)).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let line = line.replace("ID", ID).replace("LOCK", &lock);
+            parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
     }
 
@@ -300,6 +324,14 @@ mod tests {
             "jiaozi localnet up --chains CNY:0",
             "jiaozi genesis new ceremony --network test --chains CNY:257",
             "jiaozi issue --to bank-1 --amount 5 --currency yuan",
+            "jiaozi exchange offer --from a --to b --amount 100 --ask-from x --ask-to y",
+            "jiaozi exchange offer --from a --to b --amount 100 --ask -1HKD --ask-from x --ask-to y",
+            "jiaozi exchange offer --from a --to b --amount 1 --ask 1HKD --ask-from x --ask-to y --open-for 0",
+            "jiaozi exchange accept jz1x --from bob",
+            "jiaozi lock create --from a --to b --amount 5",
+            "jiaozi lock create --from a --to b --amount 5 --hash 00",
+            "jiaozi lock create --from a --to b --amount 5 --hash 00 --preimage-file f",
+            "jiaozi lock claim 00 --to b",
             "jiaozi tx show 00",
             "jiaozi token new --name x --scopes everything",
             "jiaozi audit replay --data data --threads 1000000",

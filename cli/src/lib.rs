@@ -14,7 +14,8 @@
 //! | [`connection`] | a node, as commands reach it |
 //! | [`home`] | on which chain a wallet is |
 //! | [`send`] | from an operation to a certified outcome: nonce, signature, submission, waiting |
-//! | [`secret`] | passphrases: typed, from a private file, from a descriptor; never an argument |
+//! | [`clock`] | moments, in the zone of the machine and in UTC |
+//! | [`secret`], [`preimage`] | passphrases: typed, from a private file, from a descriptor; preimages of locks; never an argument |
 //! | [`failure`] | errors: what, code, field, what to do next, exit code |
 //! | [`output`], [`progress`] | how results and long work are shown |
 //!
@@ -31,6 +32,7 @@
 
 pub mod amount;
 pub mod arguments;
+pub mod clock;
 pub mod commands;
 pub mod connection;
 pub mod failure;
@@ -38,6 +40,7 @@ pub mod home;
 pub mod keystore;
 pub mod localnet;
 pub mod output;
+pub mod preimage;
 pub mod progress;
 pub mod secret;
 pub mod send;

@@ -119,6 +119,18 @@ pub fn prompt_words() -> Answer<Zeroizing<String>> {
     })
 }
 
+/// Asks for the preimage of a hash lock at the terminal, without echo.
+///
+/// # Errors
+/// [`Failure`] when there is no terminal.
+pub fn prompt_preimage() -> Answer<Zeroizing<String>> {
+    ask("Preimage: ", || {
+        Failure::usage("preimage_missing", "the preimage is needed and there is no terminal to ask at")
+            .at("--preimage-file")
+            .mend("name the private file that holds it with --preimage-file")
+    })
+}
+
 fn prompt(question: &str) -> Answer<Zeroizing<String>> {
     ask(question, || {
         Failure::usage("passphrase_missing", "a passphrase is needed and there is no terminal to ask at")

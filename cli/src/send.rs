@@ -24,6 +24,9 @@ use crate::secret::PassphraseOptions;
 /// Longest life that a command gives a transaction.
 const VALID_FOR_SECONDS_MAX: u64 = 86_400;
 
+/// How long is waited where nobody says.
+pub const WAIT_SECONDS: u64 = 30;
+
 /// Who sends, through which node, and what is waited for.
 #[derive(Debug, Clone, Args)]
 pub struct SendOptions {
@@ -52,18 +55,18 @@ pub struct SendOptions {
 #[derive(Debug, Clone, Args)]
 pub struct WaitOptions {
     /// What to wait for. A final outcome is the node's word, a certified one is proved; settled is a payment whose payees on
-    /// other chains have their money too.
+    /// other chains have their money too, or an exchange that is decided.
     #[arg(long, value_name = "WHAT", default_value = "settled")]
     pub(crate) wait: Wait,
-    /// How long to wait.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub(crate) timeout: u64,
+    /// How long to wait: 30 seconds unless said, and until its deadline for the answer to an offer.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
 }
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Wait {
-    /// Certified, and so is the credit, or the refund, of every payee on another chain.
+    /// Certified, and so is the credit, or the refund, of every payee on another chain, and the decision of an exchange.
     Settled,
     /// The outcome is under a quorum's certificate.
     Certified,
@@ -364,7 +367,7 @@ pub fn wait(connection: &Connection, id: TransactionId, options: &WaitOptions) -
         Wait::Certified => WaitFor::Certified,
         Wait::Final | Wait::None => WaitFor::Final,
     };
-    let timeout = Duration::from_secs(options.timeout);
+    let timeout = Duration::from_secs(options.timeout.unwrap_or(WAIT_SECONDS));
     connection.wait(connection.client.wait_for(id, what, timeout))
 }
 

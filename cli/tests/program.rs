@@ -209,6 +209,97 @@ fn a_wallet_of_two_people_signs_with_both_keys() {
     assert_eq!(wallet::PartialTransaction::from_json(&text).unwrap().complete().unwrap().signatures.len(), 2);
 }
 
+/// Whoever signs sees both amounts and the deadline first, and nothing is signed without a yes.
+#[test]
+fn an_exchange_in_a_file_is_shown_before_it_is_signed() {
+    use ledger::records::{Asked, Nonce, Policy};
+    use ledger::values::{Amount, ChainId, TimestampMs, WalletId};
+    let desk = Desk::new(6);
+    let made = desk.wallet_done("one", &["new", "alice", "--mnemonic-file", &desk.path("words")]);
+    let key = made["wallet"]["keys"][0].as_str().unwrap().parse().unwrap();
+    let id: WalletId = made["wallet"]["id"].as_str().unwrap().parse().unwrap();
+    let asked =
+        Asked { payer: WalletId([3; 32]), payee: WalletId([4; 32]), amount: Amount::from_fen(11_000) };
+    let deadline = TimestampMs(1_767_225_600_000);
+    let partial = wallet::TransactionBuilder::new(desk.spec.hash(), ChainId(0), id, Policy::single(key))
+        .nonce(Nonce { lane: 0, sequence: 1 })
+        .valid_until(TimestampMs(1))
+        .exchange(WalletId([2; 32]), Amount::from_fen(10_000), ChainId(1), asked, deadline)
+        .partial()
+        .unwrap();
+    let file = desk.path("exchange.json");
+    let json = partial.to_json().unwrap();
+    wallet::files::create_private(std::path::Path::new(&file), json.as_bytes()).unwrap();
+    let home = desk.path("one");
+    let shown = jiaozi(&["tx", "sign", &file, "--with", "alice", "--keystore", &home]);
+    assert_eq!(shown.status.code(), Some(2), "{shown:?}");
+    let text = String::from_utf8(shown.stdout).unwrap();
+    let given = format!("100.00 CNY to {}", WalletId([2; 32]));
+    let wanted = format!("110.00 from {} to {} on chain 1", asked.payer, asked.payee);
+    for part in [given.as_str(), &wanted, "2026-01-01 00:00:00 UTC", "0 there, 1 missing"] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    assert!(String::from_utf8(shown.stderr).unwrap().contains("not_signed"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), json, "nothing was signed");
+}
+
+/// What is wrong with an exchange or a lock by itself is told before a node is asked.
+#[test]
+fn exchanges_and_locks_that_cannot_be_are_refused_offline() {
+    let id = ledger::values::WalletId([7; 32]).to_string();
+    let lock = ledger::values::LockId([7; 32]).to_string();
+    let line = |more: &[&str]| -> Vec<String> {
+        let typed = more.iter().map(|word| word.replace("ID", &id).replace("LOCK", &lock));
+        typed.chain(["--keystore", "/nonexistent", "--json"].map(str::to_owned)).collect()
+    };
+    let offer = ["exchange", "offer", "--from", "a", "--amount", "1", "--to"];
+    for (more, exit, code, field) in [
+        (
+            [&offer[..], &["ID", "--ask", "2", "--ask-from", "ID", "--ask-to", "ID"]].concat(),
+            2,
+            "currency_missing",
+            "--ask",
+        ),
+        (
+            [&offer[..], &["bob", "--ask", "2HKD", "--ask-from", "ID", "--ask-to", "ID"]].concat(),
+            2,
+            "wallet_id",
+            "--to",
+        ),
+        (
+            [&offer[..], &["ID", "--ask", "2HKD", "--ask-from", "bob", "--ask-to", "ID"]].concat(),
+            2,
+            "wallet_id",
+            "--ask-from",
+        ),
+        (
+            [&offer[..], &["ID", "--ask", "2HKD", "--ask-from", "ID", "--ask-to", "bob"]].concat(),
+            2,
+            "wallet_id",
+            "--ask-to",
+        ),
+        (vec!["exchange", "accept", "LOCK", "--from", "bob"], 2, "wallet_name", "--from"),
+        (vec!["exchange", "decline", "ID", "--from", "bob"], 2, "command_line", "<ID>"),
+        (vec!["lock", "claim", "LOCK", "--to", "bob"], 2, "wallet_name", "--to"),
+        (
+            vec!["lock", "create", "--from", "a", "--to", "ID", "--amount", "1", "--hash", "00"],
+            2,
+            "command_line",
+            "--hash",
+        ),
+    ] {
+        let typed = line(&more);
+        let refused = jiaozi(&typed.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(refused.status.code(), Some(exit), "{typed:?}: {refused:?}");
+        let failed = error(&refused);
+        assert_eq!(
+            (failed["code"].as_str(), failed["field"].as_str()),
+            (Some(code), Some(field)),
+            "{failed}"
+        );
+    }
+}
+
 #[test]
 fn a_configuration_with_faults_is_refused_part_by_part() {
     let desk = Desk::new(3);
@@ -273,7 +364,11 @@ fn a_replay_of_a_directory_takes_no_node_that_was_typed() {
 
 #[test]
 fn every_group_shows_an_example() {
-    for group in ["node", "localnet", "wallet", "tx", "audit", "genesis", "token", "chain", "network"] {
+    let groups = [
+        "node", "localnet", "wallet", "exchange", "lock", "tx", "audit", "genesis", "token", "chain",
+        "network",
+    ];
+    for group in groups {
         let text = String::from_utf8(jiaozi(&[group, "--help"]).stdout).unwrap();
         assert!(text.contains(&format!("Examples:\n  jiaozi {group} ")), "{group}: {text}");
     }

@@ -2,10 +2,10 @@
 
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    FeeBid, Nonce, Operation, Payment, Policy, Transaction, TransactionContent, WalletOpening,
+    Asked, FeeBid, Nonce, Operation, Payment, Policy, Transaction, TransactionContent, WalletOpening,
 };
 use ledger::values::{
-    Amount, Canonical as _, ChainId, CodecError, GenesisHash, SecretKey, TimestampMs, WalletId,
+    Amount, Canonical as _, ChainId, CodecError, GenesisHash, LockId, SecretKey, TimestampMs, WalletId,
 };
 
 use crate::partial::{PartialError, PartialTransaction};
@@ -117,6 +117,49 @@ impl TransactionBuilder {
         self.operation(Operation::Redeem { amount })
     }
 
+    /// Locks money for whoever shows the preimage of `hash` (bare SHA-256) until `deadline`.
+    #[must_use]
+    pub fn lock(self, payee: WalletId, amount: Amount, hash: [u8; 32], deadline: TimestampMs) -> Self {
+        self.operation(Operation::Lock { payee, amount, hash, deadline })
+    }
+
+    /// Claims a hash lock.
+    #[must_use]
+    pub fn claim(self, lock: LockId, preimage: [u8; 32]) -> Self {
+        self.operation(Operation::Claim { lock, preimage })
+    }
+
+    /// Locks money for `payee`, to be given for what is `asked` on the chain of another currency until `deadline`.
+    #[must_use]
+    pub fn exchange(
+        self,
+        payee: WalletId,
+        amount: Amount,
+        chain: ChainId,
+        asked: Asked,
+        deadline: TimestampMs,
+    ) -> Self {
+        self.operation(Operation::Exchange { payee, amount, chain, asked, deadline })
+    }
+
+    /// Accepts an offer: pays what it asks for, and so gets what its lock holds.
+    #[must_use]
+    pub fn accept(self, offer: LockId, payee: WalletId, amount: Amount, receives: Amount) -> Self {
+        self.operation(Operation::Accept { offer, payee, amount, receives })
+    }
+
+    /// Declines an offer.
+    #[must_use]
+    pub fn decline(self, offer: LockId) -> Self {
+        self.operation(Operation::Decline { offer })
+    }
+
+    /// Withdraws an offer, unless it is accepted before the word arrives.
+    #[must_use]
+    pub fn withdraw(self, lock: LockId) -> Self {
+        self.operation(Operation::Withdraw { lock })
+    }
+
     /// What is to be signed.
     ///
     /// # Errors
@@ -181,6 +224,37 @@ mod tests {
         assert_eq!(signed, content.clone().signed_by(GENESIS, &secret));
         assert_eq!((content.valid_until, content.network), (TimestampMs(61_000), [4; 4]));
         assert_eq!(signed.check(), Ok(()));
+    }
+
+    /// Everything that can be asked of locks is signed, and comes back from the bytes as it was.
+    #[test]
+    fn locks_and_exchanges_are_built_as_the_ledger_reads_them() {
+        let secret = SecretKey::from_seed([7; 32]);
+        let (payee, lock, deadline) = (WalletId([2; 32]), LockId([9; 32]), TimestampMs(9_000));
+        let [five, six] = [5, 6].map(Amount::from_fen);
+        let asked = Asked { payer: WalletId([3; 32]), payee: WalletId([4; 32]), amount: six };
+        let chain = ChainId(1);
+        for (built, expected) in [
+            (
+                builder(&secret).lock(payee, five, [8; 32], deadline),
+                Operation::Lock { payee, amount: five, hash: [8; 32], deadline },
+            ),
+            (builder(&secret).claim(lock, [7; 32]), Operation::Claim { lock, preimage: [7; 32] }),
+            (
+                builder(&secret).exchange(payee, five, chain, asked, deadline),
+                Operation::Exchange { payee, amount: five, chain, asked, deadline },
+            ),
+            (
+                builder(&secret).accept(lock, payee, six, five),
+                Operation::Accept { offer: lock, payee, amount: six, receives: five },
+            ),
+            (builder(&secret).decline(lock), Operation::Decline { offer: lock }),
+            (builder(&secret).withdraw(lock), Operation::Withdraw { lock }),
+        ] {
+            let signed = built.sign(&[&secret]).unwrap();
+            assert_eq!(signed.content.operation, expected);
+            assert_eq!(Transaction::decode(&signed.encode()).unwrap(), signed);
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ledger::records::{Outcome, Transaction};
-use ledger::values::{Canonical, ChainId, Height, TransactionId, WalletId};
+use ledger::values::{Canonical, ChainId, Height, LockId, TransactionId, WalletId};
 
 pub use error::ClientError;
 pub use feed::FeedReader;
@@ -29,6 +29,7 @@ use crate::chain::{BlockView, ChainView, ChainsView};
 use crate::evidence::{EvidencePage, EvidenceQuery};
 use crate::feed::{OUTCOMES_BYTES_MAX, decode_outcomes};
 use crate::health::{Health, Ready};
+use crate::lock::LockView;
 use crate::network::NetworkView;
 use crate::path;
 use crate::transaction::{
@@ -262,6 +263,14 @@ impl Client {
         pairs.extend(query.before.map(|before| ("before", before.to_string())));
         pairs.extend(query.limit.map(|limit| ("limit", limit.to_string())));
         self.transport.get_json(&path::wallet_history(id), &pairs).await
+    }
+
+    /// A lock, or the offer of an exchange.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with code 1412 when the chain has none under this id.
+    pub async fn lock(&self, chain: ChainId, id: LockId) -> Result<LockView, ClientError> {
+        self.transport.get_json(&path::lock(chain, id), &[]).await
     }
 
     /// All chains of the network.

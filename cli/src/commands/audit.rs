@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use api::OperationView;
+use api::lock::{DecisionView, LockMoment, LockRole, LockStateName, LockView, SideView};
 use audit::{AuditError, Difference};
 use clap::{Args, Subcommand};
 use ledger::proofs::{Fact, Proof, ProofFile};
 use ledger::records::outcome::Rejection;
-use ledger::records::{GenesisSpec, Receipt};
-use ledger::values::{Canonical as _, Currency, Money};
+use ledger::records::{GenesisSpec, Outcome, Receipt, Record};
+use ledger::values::{Canonical as _, ChainId, Currency, Height, LockId, Money, TimestampMs};
 use serde::Serialize;
 
 use super::replay::ReplayArguments;
@@ -168,6 +169,32 @@ enum FactView {
         code: u16,
         outcome: String,
     },
+    /// A lock, or the offer of an exchange.
+    Lock {
+        lock: String,
+        role: LockRole,
+        state: LockStateName,
+        locked: SideView,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        asked: Option<SideView>,
+        deadline_ms: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        preimage: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        decision: Option<DecisionView>,
+        #[serde(skip)]
+        lines: Vec<(&'static str, String)>,
+    },
+    /// A receipt about an exchange; it carries no money.
+    Message {
+        source: u32,
+        number: u64,
+        /// `offer`, `decision` or `withdrawal`.
+        kind: &'static str,
+        lock: String,
+        code: u16,
+        outcome: String,
+    },
     Supply {
         issued_fen: u64,
         redeemed_fen: u64,
@@ -190,6 +217,13 @@ impl Show for ProvenFact {
                 "receipt {number} of chain {source}, {} of {payer} for {payee}, was {outcome}",
                 money(*amount_fen)
             ),
+            FactView::Lock { lock, role, state, .. } => {
+                let (role, state) = (in_words(role), in_words(state));
+                format!("the {role} {lock} was {state}")
+            }
+            FactView::Message { source, number, kind, lock, outcome, .. } => {
+                format!("receipt {number} of chain {source}, the {kind} of exchange {lock}, was {outcome}")
+            }
             FactView::Supply { issued_fen, redeemed_fen, holdings_fen } => {
                 let [issued, redeemed, holdings] =
                     [issued_fen, redeemed_fen, holdings_fen].map(|fen| money(*fen));
@@ -203,6 +237,9 @@ impl Show for ProvenFact {
         if let FactView::Outcome { wallet, operation, .. } = &self.fact {
             lines.push(("from", wallet.clone()));
             lines.extend(operation_lines(operation, Some(self.money)));
+        }
+        if let FactView::Lock { lines: terms, .. } = &self.fact {
+            lines.extend(terms.iter().cloned());
         }
         lines.extend([
             ("chain", self.chain.to_string()),
@@ -232,7 +269,10 @@ fn verify_proof(arguments: &ProofArguments, output: Output) -> Answer {
         currency: chain.currency.to_string(),
         money: chain.currency,
         height: proven.height.0,
-        fact: fact_view(&file.proof, proven.fact)?,
+        fact: match proven.fact {
+            Fact::Lock { record } => lock_view(&spec, (proven.chain, proven.height), &record)?,
+            fact => fact_view(&file.proof, fact)?,
+        },
     })
 }
 
@@ -256,9 +296,20 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             FactView::Wallet { wallet: wallet.id.to_string(), balance_fen: wallet.balance.fen() }
         }
         (Fact::Receipt { source, sequence, receipt, outcome }, _) => {
-            let (payer, payee, done) = match receipt {
+            let (payer, payee, done) = match &receipt {
                 Receipt::Credit { payer, payee, .. } => (payer, payee, "credited"),
                 Receipt::Refund { payer, payee, .. } => (payer, payee, "refunded to the payer"),
+                Receipt::Offer { lock, .. } => {
+                    return Ok(message((source, sequence), "offer", *lock, "recorded", outcome));
+                }
+                Receipt::Decision { lock, settled, .. } => {
+                    let done =
+                        if *settled { "carried out: settled" } else { "carried out: returned to the payer" };
+                    return Ok(message((source, sequence), "decision", *lock, done, outcome));
+                }
+                Receipt::Withdrawal { lock } => {
+                    return Ok(message((source, sequence), "withdrawal", *lock, "taken in", outcome));
+                }
             };
             FactView::Receipt {
                 source: source.0,
@@ -270,6 +321,7 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
                 outcome: outcome.rejection().map_or_else(|| done.to_owned(), refused_credit),
             }
         }
+        (Fact::Lock { .. }, _) => return Err(not_a_lock()),
         (Fact::NoWallet { wallet }, _) => FactView::NoWallet { wallet: wallet.to_string() },
         (Fact::Supply { terms }, _) => FactView::Supply {
             issued_fen: terms.issued.fen(),
@@ -277,6 +329,51 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             holdings_fen: terms.holdings.fen(),
         },
     })
+}
+
+/// A proven lock or offer as it is printed.
+fn lock_view(spec: &GenesisSpec, at: (ChainId, Height), record: &Record) -> Answer<FactView> {
+    let currency = |chain: ChainId| spec.chain(chain).map_or(Currency(*b"XXX"), |chain| chain.currency);
+    let (chain, height) = at;
+    // A result does not say its time, and it is not shown.
+    let moment = LockMoment { chain, height, timestamp: TimestampMs(0), is_certified: true };
+    let view = match record {
+        Record::Lock(lock) => LockView::of_lock(moment, lock, currency),
+        Record::Offer(offer) => LockView::of_offer(moment, offer, currency),
+        Record::Wallet(_) | Record::FeePool { .. } | Record::Suspense { .. } => return Err(not_a_lock()),
+    };
+    let mut lines = super::lock_view::terms(&view);
+    lines.extend(view.decision.as_ref().map(|decision| ("decision", decision.message.clone())));
+    let LockView { id, role, state, locked, asked, deadline_ms, preimage, decision, .. } = view;
+    let lock = id.to_string();
+    Ok(FactView::Lock { lock, role, state, locked, asked, deadline_ms, preimage, decision, lines })
+}
+
+fn not_a_lock() -> Failure {
+    Failure::refused("proof_invalid", "a proof of something else proves a lock")
+        .mend("report it with the proof; this is a defect of the program")
+}
+
+/// A name of the contract as people read it: `hash_lock` as `hash lock`.
+fn in_words(name: &impl Serialize) -> String {
+    let text = serde_json::to_value(name).ok();
+    text.as_ref().and_then(|text| text.as_str()).unwrap_or("?").replace('_', " ")
+}
+
+/// A receipt about an exchange, as it is printed.
+fn message(
+    (source, number): (ChainId, u64),
+    kind: &'static str,
+    lock: LockId,
+    done: &str,
+    outcome: Outcome,
+) -> FactView {
+    let outcome_text = match outcome.rejection() {
+        None => done.to_owned(),
+        Some(reason) => format!("answered with a refusal ({} {}: {reason})", reason.code(), reason.name()),
+    };
+    let (source, lock) = (source.0, lock.to_string());
+    FactView::Message { source, number, kind, lock, code: outcome.code, outcome: outcome_text }
 }
 
 fn refused_credit(reason: Rejection) -> String {

@@ -1,8 +1,11 @@
 //! One file per command group.
 
 pub mod audit;
+pub mod exchange;
 pub mod genesis;
 pub mod localnet;
+pub mod lock;
+mod lock_view;
 pub mod money;
 pub mod node;
 pub mod pay;
@@ -32,6 +35,8 @@ pub fn run(command: Command, output: Output) -> Answer {
         Command::Pay(arguments) => pay::run(&arguments, output),
         Command::Issue(arguments) => money::issue(&arguments, output),
         Command::Redeem(arguments) => money::redeem(&arguments, output),
+        Command::Exchange(arguments) => exchange::run(arguments, output),
+        Command::Lock(arguments) => lock::run(arguments, output),
         Command::Tx(arguments) => transaction::run(arguments, output),
         Command::Audit(arguments) => audit::run(arguments, output),
         Command::Genesis(arguments) => genesis::run(arguments, output),

@@ -11,6 +11,7 @@ use wallet::PartialTransaction;
 use wallet::files::FileError;
 use wallet::partial::PARTIAL_BYTES_MAX;
 
+use super::lock_view;
 use super::pay::Payees;
 use crate::amount::WrittenAmount;
 use crate::connection::NodeOptions;
@@ -170,6 +171,9 @@ impl Show for Shown {
             lines.extend(operation_lines(&transaction.operation, Some(transaction.currency)));
         }
         lines.extend(status.legs.iter().map(leg_line));
+        if let Some(lock) = &status.lock {
+            lines.extend(lock_view::lines(std::slice::from_ref(lock.as_ref())));
+        }
         if let Some(file) = &self.proof_file {
             lines.push(("proof", file.display().to_string()));
         }
@@ -240,6 +244,12 @@ pub(super) fn operation_lines(
             vec![("issues", format!("{} to {to}", money(*amount_fen)))]
         }
         OperationView::Redeem { amount_fen } => vec![("redeems", money(*amount_fen))],
+        OperationView::Lock { .. }
+        | OperationView::Claim { .. }
+        | OperationView::Exchange { .. }
+        | OperationView::Accept { .. }
+        | OperationView::Decline { .. }
+        | OperationView::Withdraw { .. } => lock_view::operation_lines(operation, &money),
     }
 }
 

@@ -187,6 +187,9 @@ impl Show for History {
                 MovementName::Issued => ("issued", "+"),
                 MovementName::Redeemed => ("redeemed", "-"),
                 MovementName::Refunded => ("refunded", "+"),
+                MovementName::Locked => ("locked", "-"),
+                MovementName::Settled => ("settled", "+"),
+                MovementName::Returned => ("returned", "+"),
             };
             let certified = if entry.height <= page.certified_height { "yes" } else { "no" };
             let amount = format!("{sign}{}", Amount::from_fen(entry.amount_fen));

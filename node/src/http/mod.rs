@@ -5,7 +5,7 @@
 //! | `submit.rs` | `POST /v1/transactions` |
 //! | `transactions.rs`, `proofs.rs` | `GET /v1/transactions/{id}`, with waiting; `…/proof` |
 //! | `wallets.rs`, `proofs.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof` |
-//! | `chains.rs`, `blocks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes` |
+//! | `chains.rs`, `blocks.rs`, `locks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes`, `…/locks/{id}` |
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `…/bundles`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
 //! | `edge.rs` | [`Edge`]: what handlers share; the way to the disk |
@@ -31,6 +31,7 @@ mod guard;
 mod health;
 mod homes;
 mod legs;
+mod locks;
 mod metrics;
 mod network;
 mod openapi;
@@ -81,6 +82,7 @@ fn routes() -> Vec<Route> {
         route(path::CHAIN, read, get(chains::chain)),
         route(path::BLOCK, read, get(blocks::block)),
         route(path::BLOCK_OUTCOMES, audit, get(blocks::outcomes)),
+        route(path::LOCK, read, get(locks::lock)),
         route(path::FEED, audit, get(feed::feed)),
         route(path::BATCHES, audit, get(feed::batches)),
         route(path::BUNDLES, audit, get(feed::bundles)),

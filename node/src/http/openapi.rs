@@ -6,7 +6,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    blocks, chains, evidence, feed, health, metrics, network, proofs, submit, transactions, wallets,
+    blocks, chains, evidence, feed, health, locks, metrics, network, proofs, submit, transactions, wallets,
 };
 
 /// The document. A test compares it with the router.
@@ -15,7 +15,8 @@ use super::{
     info(
         title = "Jiaozi node",
         description = "Submit signed transactions and read the ledger. Errors are ApiError objects with a stable code, \
-                       listed in x-error-codes; amounts are integer fen; ids and hashes are text."
+                       listed in x-error-codes; amounts are integer fen, 100 to a unit of the chain's currency, whose code stands \
+                       beside them; ids and hashes are text."
     ),
     paths(
         submit::submit,
@@ -28,6 +29,7 @@ use super::{
         chains::chain,
         blocks::block,
         blocks::outcomes,
+        locks::lock,
         feed::feed,
         feed::batches,
         feed::bundles,

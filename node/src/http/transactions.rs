@@ -18,13 +18,14 @@ use axum::Json;
 use axum::extract::State;
 use chain::RowFault;
 use ledger::records::NotExecuted;
-use ledger::values::{ChainId, Height, TimestampMs, TransactionId};
+use ledger::values::{ChainId, Height, LockId, TimestampMs, TransactionId};
 use storage::Table;
 use tokio::time::Instant;
 
 use super::edge::Edge;
 use super::guard::OnDrop;
 use super::legs::legs;
+use super::locks;
 use super::parameters::{Ask, Place};
 use super::refusal::Refusal;
 use crate::admission::wall_clock;
@@ -168,6 +169,7 @@ async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<
         Some((chain.chain(), known))
     });
     let genesis = edge.genesis();
+    let network = Arc::clone(&edge.parts().spec);
     let hosted: Vec<&ChainHandle> = edge.chains().iter().collect();
     let found = edge.find(&hosted, move |archive, at| {
         let Some(located) = archive.locate(id)? else {
@@ -183,6 +185,9 @@ async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<
             status.transaction =
                 transaction.map(|found| TransactionView::new(&found, genesis, at.spec.currency));
         }
+        let named = status.transaction.as_ref().and_then(|found| found.operation.names_lock());
+        let lock = locks::view(archive, at, &network, named.unwrap_or_else(|| LockId::of(id)))?;
+        status.lock = lock.map(Box::new);
         Ok(Some(status))
     });
     let unknown = || TransactionStatus::without_position(id, TransactionState::Unknown, None);

@@ -4,25 +4,24 @@
 //!   that all nodes have, to nodes that run its validators. Nothing depends on it running once, in order or at all: a bundle that brings
 //!   nothing new is passed over.
 //! - How far a chain elsewhere has come is asked of its nodes. Their answers are hints ([`hints`]); the proof is in the bundle.
-//! - When what is given, and by which of several nodes, is in [`pace`].
+//! - When what is given, and by which of several nodes, is [`chain::pace`].
 //! - A destination that does not take what it is given, or cannot be read, holds up nobody else.
 //!
 //! | file | what it says |
 //! | --- | --- |
-//! | `pace.rs` | when the next bundles leave, and when the same once more |
 //! | `hints.rs` | how much of what others say is believed |
 //! | `frame.rs`, `inbox.rs` | what nodes say to each other; who takes it in |
 
 mod frame;
 mod hints;
 mod inbox;
-mod pace;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chain::{Input, RowFault, next_bundle, sent_counts};
+use chain::pace::STAGGER_MS;
+use chain::{Input, Pace, RowFault, sent_counts};
 use ledger::records::GenesisSpec;
 use ledger::values::{Canonical as _, ChainId, Height, NodeIndex};
 use network::{LaneReceiver, Network};
@@ -39,14 +38,11 @@ pub(crate) use frame::FRAME_BYTES_MAX;
 use frame::RelayFrame;
 use hints::{Hints, Seats};
 use inbox::{CARRIED_MAX, Carried, Inbox, received_counts};
-use pace::Pace;
 
 /// Lanes of the network that the relays have, whatever a node hosts.
 pub(crate) const RELAY_LANES: usize = 1;
 /// Bundles of the own relays on their way to a chain's driver.
 const RELAYED_MAX: usize = 16;
-/// Bundles that are made for a destination before the others have their turn.
-const BUNDLES_PER_ROUND: usize = 4;
 /// Bundles under way to a chain of this node: what it keeps of its own relay.
 const UNDER_WAY_INSIDE_MAX: usize = chain::config::BUNDLES_PER_SOURCE_MAX;
 /// Bundles under way to a chain elsewhere.
@@ -59,7 +55,7 @@ const _: () =
 const LOOK_MS: u64 = 200;
 /// How often the nodes of a chain elsewhere are asked by a relay whose turn it is not.
 const WATCH_MS: u64 = 1_000;
-const _: () = assert!(2 * WATCH_MS <= pace::STAGGER_MS, "who waits sees in time that another works");
+const _: () = assert!(2 * WATCH_MS <= STAGGER_MS, "who waits sees in time that another works");
 /// Nodes that are given a bundle at a time, where a chain has as many; more where more may be faulty.
 const FAN_OUT: usize = 4;
 
@@ -342,18 +338,12 @@ impl Line {
             self.heard = Some(received.iter().find(|(of, _)| *of == source).map_or(0, |(_, count)| *count));
         }
         self.pace.saw(now_ms, sent, self.heard.unwrap_or(0));
-        let mut bundles = Vec::new();
         // Nothing is given to a chain elsewhere before its nodes have said where it stands.
         if self.heard.is_none() {
-            return Ok(bundles);
+            return Ok(Vec::new());
         }
-        let Some((mut at, room)) = self.pace.turn(now_ms) else { return Ok(bundles) };
-        while at < sent && bundles.len() < room.min(BUNDLES_PER_ROUND) {
-            let Some(bundle) = next_bundle(store, self.chain, at, certified)? else { break };
-            at = at.saturating_add(bundle.receipts.len() as u64);
-            bundles.push((at, Bytes::from(bundle.encode())));
-        }
-        Ok(bundles)
+        let bundles = self.pace.next_bundles(store, self.chain, certified, now_ms)?;
+        Ok(bundles.into_iter().map(|(until, bundle)| (until, Bytes::from(bundle.encode()))).collect())
     }
 
     fn give(&mut self, now_ms: u64, carrier: &Carrier, bundles: Vec<Made>) {

@@ -3,7 +3,8 @@
 //! One seeded model stands for all of them. First a bank opens the wallets, the central bank issues money to the bank, and
 //! the bank funds the wallets; then wallets pay each other. On the way transactions are posted again, to other nodes and
 //! after they are final; one nonce is sometimes signed twice and posted to two nodes; some payments exceed the payer's
-//! money. A client that hears of no outcome posts again elsewhere, until the transaction's time is over.
+//! money; where there are several chains, some go to payees of other chains that cannot be credited. A client that hears of
+//! no outcome posts again elsewhere, until the transaction's time is over.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +14,17 @@ use ledger::records::{
     FeeBid, Nonce, NotExecuted, Operation, Payment, Policy, Tier, Transaction, TransactionContent,
     WalletOpening,
 };
+use ledger::rules::ChainRules;
 use ledger::values::{
-    Amount, Canonical as _, GenesisHash, Hasher, SecretKey, TimestampMs, TransactionId, WalletId,
+    Amount, Canonical as _, ChainId, Currency, GenesisHash, Hasher, SecretKey, TimestampMs, TransactionId,
+    WalletId,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dice::Dice;
 use crate::door::{Answer, Refusal, Submission};
-use crate::machine::{CHAIN, Network};
+use crate::machine::Network;
 use crate::plan::Load;
-use crate::witness::Witness;
 
 /// Pause before a transaction without an outcome is posted again, to another node.
 const REPOST_MS: u64 = 2_000;
@@ -43,10 +45,18 @@ const DOUBLES_PER_MILLE: u64 = 30;
 /// Of 1,000 payments, how many exceed what any wallet holds.
 const UNDERFUNDED_PER_MILLE: u64 = 20;
 
+/// Of 1,000 payments, how many have a second payee; only where there are several chains.
+const TWO_PAYEES_PER_MILLE: u64 = 200;
+/// Keys of wallets that do not pay: from this number on.
+const SILENT_FROM: u16 = 50_000;
+
 const PURPOSE_CLIENT: u64 = 3;
 
-/// Where transactions are posted.
-pub(crate) type Doors = BTreeMap<u16, mpsc::Sender<Submission>>;
+/// Where transactions are posted: by chain, then by node.
+pub(crate) type Doors = BTreeMap<ChainId, BTreeMap<u16, mpsc::Sender<Submission>>>;
+
+/// What clients hear of a transaction on a chain: whether it was applied, if it is final.
+pub(crate) type Heard<'a> = &'a dyn Fn(ChainId, &TransactionId) -> Option<bool>;
 
 /// All clients.
 pub(crate) struct Client {
@@ -54,8 +64,7 @@ pub(crate) struct Client {
     dice: Dice,
     load: Load,
     wallets: Vec<Purse>,
-    bank: Purse,
-    central_bank: Purse,
+    treasuries: Vec<Treasury>,
     stage: Stage,
     outstanding: BTreeMap<TransactionId, Posted>,
     answers: Vec<(TransactionId, oneshot::Receiver<Answer>)>,
@@ -75,8 +84,22 @@ pub(crate) struct Told {
     pub(crate) answers: BTreeMap<String, u64>,
 }
 
+/// What puts a chain's wallets into the world.
+struct Treasury {
+    chain: ChainId,
+    currency: Currency,
+    bank: Purse,
+    central_bank: Purse,
+    /// A wallet that is given all that its tier allows; on networks of several chains.
+    full: Option<Purse>,
+    /// A wallet that nobody opens.
+    stranger: WalletId,
+    balance_max: Amount,
+}
+
 /// A wallet with its key.
 struct Purse {
+    chain: ChainId,
     id: WalletId,
     secret: SecretKey,
     next_sequence: u64,
@@ -85,8 +108,8 @@ struct Purse {
 }
 
 impl Purse {
-    const fn new(id: WalletId, secret: SecretKey) -> Self {
-        Self { id, secret, next_sequence: 1, free: Vec::new() }
+    const fn new(chain: ChainId, id: WalletId, secret: SecretKey) -> Self {
+        Self { chain, id, secret, next_sequence: 1, free: Vec::new() }
     }
 
     fn policy(&self) -> Policy {
@@ -110,6 +133,7 @@ enum Stage {
 }
 
 struct Posted {
+    chain: ChainId,
     bytes: Vec<u8>,
     valid_until: u64,
     last_post_ms: u64,
@@ -120,25 +144,26 @@ struct Posted {
 
 impl Client {
     pub(crate) fn new(seed: u64, load: Load, network: &Network, localnet: &Localnet) -> Self {
-        let rules = &network.rules;
-        let genesis = rules.genesis;
-        let own = |secrets: &OperatorSecrets| {
-            let id = rules.registry.operator_wallet(genesis, rules.currency, secrets.id);
-            Purse::new(id.expect("the operator is in the registry"), secrets.wallet_key.clone())
-        };
+        let genesis = network.genesis;
+        let rules: Vec<&ChainRules> = network.chains.values().map(|chain| &chain.rules).collect();
+        // The first chain of each currency, in order.
+        let mut currencies: Vec<&ChainRules> = Vec::new();
+        for of_chain in &rules {
+            if !currencies.iter().any(|known| known.currency == of_chain.currency) {
+                currencies.push(of_chain);
+            }
+        }
         let wallet = |number: u16| {
-            let hash = Hasher::new("jiaozi/bottle-wallet").number(seed).number(u64::from(number)).finish();
-            let secret = SecretKey::from_seed(hash.0);
-            let policy = Policy::single(secret.public_key());
-            Purse::new(WalletId::derive(genesis, rules.currency, policy.hash(), &[0; 16]), secret)
+            let of_currency = currencies[usize::from(number) % currencies.len()];
+            wallet(seed, number, of_currency)
         };
+        let is_alone = rules.len() == 1;
         Self {
             genesis,
             dice: Dice::new(seed, PURPOSE_CLIENT),
             load,
             wallets: (0..load.wallets).map(wallet).collect(),
-            bank: own(&localnet.banks[0].operator),
-            central_bank: own(&localnet.central_bank),
+            treasuries: rules.iter().map(|rules| Treasury::new(seed, rules, localnet, is_alone)).collect(),
             stage: Stage::Open,
             outstanding: BTreeMap::new(),
             answers: Vec::new(),
@@ -155,9 +180,9 @@ impl Client {
     }
 
     /// A moment of the clients' life. `now_ms` is the wall clock; `is_paying` ends with the load.
-    pub(crate) fn tick(&mut self, now_ms: u64, is_paying: bool, doors: &Doors, witness: &Witness) {
+    pub(crate) fn tick(&mut self, now_ms: u64, is_paying: bool, doors: &Doors, heard: Heard<'_>) {
         self.hear_answers();
-        self.hear_outcomes(now_ms, witness);
+        self.hear_outcomes(now_ms, heard);
         self.post_again(now_ms, doors);
         let passed_ms = now_ms.saturating_sub(self.last_ms).min(1_000);
         self.last_ms = now_ms;
@@ -222,15 +247,15 @@ impl Client {
         }
     }
 
-    fn hear_outcomes(&mut self, now_ms: u64, witness: &Witness) {
+    fn hear_outcomes(&mut self, now_ms: u64, heard: Heard<'_>) {
         let (mut applied, mut rejected) = (0, 0);
-        self.outstanding.retain(|id, posted| match witness.outcome(id) {
-            Some((_, outcome)) => {
-                if outcome.is_applied() {
-                    applied += 1
-                } else {
-                    rejected += 1
-                }
+        self.outstanding.retain(|id, posted| match heard(posted.chain, id) {
+            Some(true) => {
+                applied += 1;
+                false
+            }
+            Some(false) => {
+                rejected += 1;
                 false
             }
             None => posted.valid_until >= now_ms || posted.payer.is_none(),
@@ -249,14 +274,15 @@ impl Client {
         for id in late {
             let Some(posted) = self.outstanding.get_mut(&id) else { continue };
             posted.last_post_ms = now_ms;
-            let bytes = posted.bytes.clone();
+            let (chain, bytes) = (posted.chain, posted.bytes.clone());
             self.told.replays += 1;
-            self.post(id, bytes, doors);
+            self.post(chain, id, bytes, doors);
         }
     }
 
-    /// Posts to a node that runs.
-    fn post(&mut self, id: TransactionId, bytes: Vec<u8>, doors: &Doors) {
+    /// Posts to a node of the chain that runs.
+    fn post(&mut self, chain: ChainId, id: TransactionId, bytes: Vec<u8>, doors: &Doors) {
+        let Some(doors) = doors.get(&chain) else { return };
         let running: Vec<u16> = doors.keys().copied().collect();
         let Some(door) = self.dice.pick(&running).and_then(|node| doors.get(node)) else { return };
         let (answer, receiver) = oneshot::channel();
@@ -266,34 +292,14 @@ impl Client {
     }
 
     fn prepare(&mut self, now_ms: u64, doors: &Doors) {
-        let operations: Vec<Operation> = match self.stage {
-            Stage::Open => {
-                let opening = |purse: &Purse| WalletOpening {
-                    policy: purse.policy().hash(),
-                    salt: [0; 16],
-                    tier: Tier::One,
-                };
-                let groups = self.wallets.chunks(GROUP);
-                groups
-                    .map(|group| Operation::OpenWallets { wallets: group.iter().map(opening).collect() })
-                    .collect()
-            }
-            Stage::Issue => {
-                let amount = Amount::from_fen(FUNDS * self.wallets.len() as u64);
-                vec![Operation::Issue { to: self.bank.id, amount }]
-            }
-            Stage::Fund => {
-                let funding = |purse: &Purse| Payment { payee: purse.id, amount: Amount::from_fen(FUNDS) };
-                let groups = self.wallets.chunks(GROUP);
-                groups.map(|group| Operation::Pay { payments: group.iter().map(funding).collect() }).collect()
-            }
-            Stage::Pay => Vec::new(),
-        };
-        let is_issue = self.stage == Stage::Issue;
-        for operation in operations {
-            let purse = if is_issue { &mut self.central_bank } else { &mut self.bank };
-            let nonce = purse.sequence();
-            let transaction = sign(self.genesis, purse, nonce, now_ms + 30 * LIFE_MS, operation);
+        let valid_until_ms = now_ms + 30 * LIFE_MS;
+        let mut signed = Vec::new();
+        for treasury in &mut self.treasuries {
+            let at_home: Vec<&Purse> =
+                self.wallets.iter().filter(|purse| purse.chain == treasury.chain).collect();
+            signed.extend(treasury.prepare(self.stage, &at_home, self.genesis, valid_until_ms));
+        }
+        for transaction in signed {
             self.begin(now_ms, transaction, None, doors);
         }
         self.stage = match self.stage {
@@ -319,24 +325,54 @@ impl Client {
 
     fn pay_one(&mut self, now_ms: u64, doors: &Doors) {
         let count = self.wallets.len() as u64;
-        let payer = self.dice.below(count);
-        let payee = (payer + 1 + self.dice.below(count - 1)) % count;
-        let (payer, payee) = (usize::try_from(payer).unwrap_or(0), usize::try_from(payee).unwrap_or(0));
+        let payer = usize::try_from(self.dice.below(count)).unwrap_or(0);
+        let Some(payee) = self.draw_payee(payer) else { return };
+        let second = if self.treasuries.len() > 1 && self.dice.chance(TWO_PAYEES_PER_MILLE) {
+            self.draw_payee(payer)
+        } else {
+            None
+        };
         let sequence = self.wallets[payer].sequence();
         let copies = if self.dice.chance(DOUBLES_PER_MILLE) { 2 } else { 1 };
         for _ in 0..copies {
             let is_underfunded = self.dice.chance(UNDERFUNDED_PER_MILLE);
             let fen = if is_underfunded { FUNDS * count * 2 } else { 1 + self.dice.below(100) };
-            let payment = Payment { payee: self.wallets[payee].id, amount: Amount::from_fen(fen) };
-            let operation = Operation::Pay { payments: vec![payment] };
+            let payment = |payee| Payment { payee, amount: Amount::from_fen(fen) };
+            let payments = [Some(payee), second].into_iter().flatten().map(payment).collect();
+            let operation = Operation::Pay { payments };
             let transaction = sign(self.genesis, &self.wallets[payer], sequence, now_ms + LIFE_MS, operation);
             self.begin(now_ms, transaction, Some((payer, sequence)), doors);
         }
     }
 
+    /// Somebody of the payer's currency; now and then one of another chain who cannot be credited.
+    fn draw_payee(&mut self, payer: usize) -> Option<WalletId> {
+        let purse = &self.wallets[payer];
+        let currency =
+            |chain: ChainId| self.treasuries.iter().find(|of| of.chain == chain).map(|of| of.currency);
+        let (home, own) = (purse.chain, currency(purse.chain));
+        if self.load.returned_per_mille > 0 && self.dice.chance(u64::from(self.load.returned_per_mille)) {
+            let elsewhere = self.treasuries.iter().filter(|of| of.chain != home && Some(of.currency) == own);
+            let hopeless: Vec<WalletId> = elsewhere
+                .flat_map(|of| [Some(of.stranger), of.full.as_ref().map(|full| full.id)])
+                .flatten()
+                .collect();
+            if let Some(payee) = self.dice.pick(&hopeless) {
+                return Some(*payee);
+            }
+        }
+        let same: Vec<usize> =
+            (0..self.wallets.len()).filter(|place| currency(self.wallets[*place].chain) == own).collect();
+        let place = same.iter().position(|place| *place == payer)? as u64;
+        let others = (same.len() as u64).checked_sub(1).filter(|others| *others > 0)?;
+        let drawn = (place + 1 + self.dice.below(others)) % (others + 1);
+        let drawn = same.get(usize::try_from(drawn).unwrap_or(0))?;
+        Some(self.wallets[*drawn].id)
+    }
+
     /// Posts a new transaction.
     fn begin(&mut self, now_ms: u64, transaction: Transaction, payer: Option<(usize, u64)>, doors: &Doors) {
-        let id = transaction.id(self.genesis);
+        let (id, chain) = (transaction.id(self.genesis), transaction.content.chain);
         let bytes = transaction.encode();
         let valid_until = transaction.content.valid_until.0;
         let is_new = self
@@ -344,6 +380,7 @@ impl Client {
             .insert(
                 id,
                 Posted {
+                    chain,
                     bytes: bytes.clone(),
                     valid_until,
                     last_post_ms: now_ms,
@@ -359,7 +396,7 @@ impl Client {
             let place = usize::try_from(self.dice.below(REPLAYABLE_MAX as u64)).unwrap_or(0);
             self.replayable[place].clone_from(&bytes);
         }
-        self.post(id, bytes, doors);
+        self.post(chain, id, bytes, doors);
     }
 
     /// Posts an old transaction again, final or not.
@@ -367,8 +404,87 @@ impl Client {
         let Some(bytes) = self.dice.pick(&self.replayable).cloned() else { return };
         let Ok(transaction) = Transaction::decode(&bytes) else { return };
         self.told.replays += 1;
-        self.post(transaction.id(self.genesis), bytes, doors);
+        self.post(transaction.content.chain, transaction.id(self.genesis), bytes, doors);
     }
+}
+
+impl Treasury {
+    fn new(seed: u64, rules: &ChainRules, localnet: &Localnet, is_alone: bool) -> Self {
+        let own = |secrets: &OperatorSecrets| {
+            let id = rules.registry.operator_wallet(rules.genesis, rules.currency, secrets.id);
+            let id = id.expect("the operator is in the registry");
+            Purse::new(rules.chain, id, secrets.wallet_key.clone())
+        };
+        let mut silent = (SILENT_FROM..)
+            .map(|number| wallet(seed, number, rules))
+            .filter(|purse| purse.chain == rules.chain);
+        let full = silent.next().filter(|_| !is_alone);
+        let stranger = silent.next().expect("one in a few is at home here").id;
+        Self {
+            chain: rules.chain,
+            currency: rules.currency,
+            bank: own(&localnet.banks[0].operator),
+            central_bank: own(&localnet.central_bank),
+            full,
+            stranger,
+            balance_max: rules.params.tier(Tier::Four).balance_max,
+        }
+    }
+
+    /// The transactions of a stage, for these wallets of the chain.
+    fn prepare(
+        &mut self,
+        stage: Stage,
+        at_home: &[&Purse],
+        genesis: GenesisHash,
+        valid_until_ms: u64,
+    ) -> Vec<Transaction> {
+        let funds = Amount::from_fen(FUNDS);
+        let mut operations: Vec<Operation> = Vec::new();
+        match stage {
+            Stage::Open => {
+                let groups = at_home.chunks(GROUP).map(|group| Operation::OpenWallets {
+                    wallets: group.iter().map(|purse| opening(purse, Tier::One)).collect(),
+                });
+                operations.extend(groups);
+                let full = self.full.iter().map(|full| opening(full, Tier::Four));
+                operations.extend(full.map(|opening| Operation::OpenWallets { wallets: vec![opening] }));
+            }
+            Stage::Issue => {
+                let cap = self.full.as_ref().map_or(0, |_| self.balance_max.fen());
+                let amount = Amount::from_fen(FUNDS * at_home.len() as u64 + cap);
+                operations.push(Operation::Issue { to: self.bank.id, amount });
+            }
+            Stage::Fund => {
+                let groups = at_home.chunks(GROUP).map(|group| Operation::Pay {
+                    payments: group.iter().map(|purse| Payment { payee: purse.id, amount: funds }).collect(),
+                });
+                operations.extend(groups);
+                let full = self.full.iter().map(|full| Payment { payee: full.id, amount: self.balance_max });
+                operations.extend(full.map(|payment| Operation::Pay { payments: vec![payment] }));
+            }
+            Stage::Pay => {}
+        }
+        let purse = if stage == Stage::Issue { &mut self.central_bank } else { &mut self.bank };
+        let sign = |operation| {
+            let sequence = purse.sequence();
+            sign(genesis, purse, sequence, valid_until_ms, operation)
+        };
+        operations.into_iter().map(sign).collect()
+    }
+}
+
+fn opening(purse: &Purse, tier: Tier) -> WalletOpening {
+    WalletOpening { policy: purse.policy().hash(), salt: [0; 16], tier }
+}
+
+/// The wallet of a number, at home where its id says; `rules` are of any chain of its currency.
+fn wallet(seed: u64, number: u16, rules: &ChainRules) -> Purse {
+    let hash = Hasher::new("jiaozi/bottle-wallet").number(seed).number(u64::from(number)).finish();
+    let secret = SecretKey::from_seed(hash.0);
+    let policy = Policy::single(secret.public_key());
+    let id = WalletId::derive(rules.genesis, rules.currency, policy.hash(), &[0; 16]);
+    Purse::new(rules.home(&id), id, secret)
 }
 
 fn sign(
@@ -380,7 +496,7 @@ fn sign(
 ) -> Transaction {
     let content = TransactionContent {
         network: network_tag(genesis),
-        chain: CHAIN,
+        chain: purse.chain,
         wallet: purse.id,
         nonce: Nonce { lane: 0, sequence },
         valid_until: TimestampMs(valid_until_ms),

@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 
 use chain::Archive;
-use ledger::values::{GenesisHash, Hasher, Height};
+use ledger::values::{ChainId, GenesisHash, Hasher, Height};
 use storage::Store;
 
-/// Digest over the heights, results and state roots of the nodes, in order of their indexes, as 64 hex digits.
+/// Digest over the heights, results and state roots of all chains of the nodes, in order of their indexes, as 64 hex digits.
 pub(crate) fn digest<'a>(
     genesis: GenesisHash,
-    nodes: impl IntoIterator<Item = (u16, &'a dyn Store)>,
+    nodes: impl IntoIterator<Item = (u16, ChainId, &'a dyn Store)>,
 ) -> String {
     let mut hasher = Hasher::new("jiaozi/bottle").bytes(&genesis.0);
-    for (index, store) in nodes {
-        hasher = hasher.number(u64::from(index));
+    for (index, chain, store) in nodes {
+        hasher = hasher.number(u64::from(index)).number(u64::from(chain.0));
         let archive = Archive::new(store);
         let mut height = Height(0);
         while let Ok(Some(result)) = archive.result(height) {

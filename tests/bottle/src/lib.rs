@@ -1,4 +1,4 @@
-//! The network in a bottle: four whole nodes in one process, on virtual time, decided by a seed.
+//! The network in a bottle: whole nodes with one chain or several in one process, on virtual time, decided by a seed.
 //!
 //! Every node runs the pipeline that production runs (`chain::Chain`, `chain::Executor`, `consensus::Engine`) over the
 //! memory store; this crate is the other driver of it. Links delay, lose and part; disks lose what was not synced;
@@ -17,16 +17,19 @@
 //! | --- | --- |
 //! | `plan.rs` | what is to happen: load, links, faults, planted faults |
 //! | `world.rs` | [`run`]: from a plan to an outcome |
-//! | `machine.rs` | one node as the world sees it: a disk, and a process that comes and goes |
-//! | `node.rs` | the driver: performs what the chain decides, in virtual time |
+//! | `machine.rs` | one node as the world sees it: a disk for each chain, and a process that comes and goes |
+//! | `node.rs` | the driver of one chain: performs what the chain decides, in virtual time |
+//! | `relay.rs` | a node's relay between its chains |
 //! | `door.rs` | admission at a node: the checks that production makes before the pool |
 //! | `links.rs` | frames under way |
 //! | `client.rs` | who pays whom, and what they were told |
 //! | `witness.rs` | what was ever called final, and what was seen on the way |
+//! | `between.rs` | what passes between the chains |
 //! | `properties.rs` | what must hold |
 //! | `proofs.rs` | outcome proofs as a stranger would check them |
 //! | `plants.rs` | faults that must turn a run red; nothing of them is in production crates |
 //! | `digest.rs` | one digest over all roots of all nodes |
+//! | `scenes.rs` | plans with several chains, by name: [`scenes::SCENES`] |
 //! | `dice.rs` | numbers from the seed |
 //! | `outcome.rs` | what a run says at its end |
 //! | `bin/simulate.rs` | `simulate --seed N`: one run, from the command line |
@@ -34,6 +37,7 @@
 //! Invariants: nothing here reads a clock, a thread id, a hash order or randomness that the seed does not decide; a
 //! violation is recorded with its property and never stops the run, so that one run reports all it finds.
 
+mod between;
 mod client;
 mod dice;
 mod digest;
@@ -46,10 +50,12 @@ pub mod plan;
 mod plants;
 mod proofs;
 pub mod properties;
+mod relay;
+pub mod scenes;
 mod witness;
 mod world;
 
-pub use outcome::{NodeState, Outcome, Report};
-pub use plan::{Fault, LinkModel, Load, Plan, Plant, PowerCut};
+pub use outcome::{NodeState, Outcome, Passed, Report};
+pub use plan::{ChainPlan, Fault, LinkModel, Load, Plan, Plant, PowerCut};
 pub use properties::{Property, Violation};
 pub use world::run;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::DeterministicContext;
 use consensus::{Channel, InboundSender, Transport};
-use ledger::values::NodeIndex;
+use ledger::values::{ChainId, NodeIndex};
 use tokio::sync::{Notify, mpsc};
 
 use crate::dice::Dice;
@@ -48,13 +48,14 @@ struct State {
     model: LinkModel,
     loss_per_mille: u16,
     side: BTreeSet<u16>,
-    ports: BTreeMap<u16, Port>,
+    ports: BTreeMap<(u16, ChainId), Port>,
     under_way: BTreeMap<(u64, u64), Parcel>,
     sequence: u64,
     carried: Carried,
 }
 
 struct Parcel {
+    chain: ChainId,
     from: u16,
     to: u16,
     content: Content,
@@ -131,14 +132,14 @@ impl Links {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn plug(&self, node: u16, port: Port) {
-        self.state().ports.insert(node, port);
+    pub(crate) fn plug(&self, node: u16, chain: ChainId, port: Port) {
+        self.state().ports.insert((node, chain), port);
     }
 
     /// The node is gone, with everything under way to it.
     pub(crate) fn unplug(&self, node: u16) {
         let mut state = self.state();
-        state.ports.remove(&node);
+        state.ports.retain(|(plugged, _), _| *plugged != node);
         state.under_way.retain(|_, parcel| parcel.to != node);
     }
 
@@ -156,9 +157,9 @@ impl Links {
         state.loss_per_mille = state.model.loss_per_mille;
     }
 
-    /// Sends a frame of the pipeline.
-    pub(crate) fn send(&self, now_ms: u64, from: u16, to: u16, bytes: Bytes) {
-        self.post(now_ms, Parcel { from, to, content: Content::Chain(bytes) });
+    /// Sends a frame of a chain's pipeline.
+    pub(crate) fn send(&self, now_ms: u64, chain: ChainId, from: u16, to: u16, bytes: Bytes) {
+        self.post(now_ms, Parcel { chain, from, to, content: Content::Chain(bytes) });
     }
 
     fn post(&self, now_ms: u64, parcel: Parcel) {
@@ -194,7 +195,7 @@ impl State {
                 return Some(first.key().0);
             }
             let parcel = first.remove();
-            let is_taken = self.ports.get(&parcel.to).is_some_and(|port| port.take(parcel));
+            let is_taken = self.ports.get(&(parcel.to, parcel.chain)).is_some_and(|port| port.take(parcel));
             if is_taken {
                 self.carried.delivered += 1;
             } else {
@@ -216,9 +217,10 @@ impl Port {
     }
 }
 
-/// The consensus engine's end of the links of one node.
+/// The consensus engine's end of the links of one chain on one node.
 #[derive(Clone)]
 pub(crate) struct Wire {
+    pub(crate) chain: ChainId,
     pub(crate) links: Links,
     pub(crate) clock: Arc<DeterministicContext>,
     pub(crate) node: u16,
@@ -231,7 +233,8 @@ impl Transport for Wire {
     fn try_send(&self, to: u16, channel: Channel, frame: Bytes) -> bool {
         let Some(node) = self.seats.get(usize::from(to)) else { return false };
         let content = Content::Engine { validator: self.validator, channel, bytes: frame };
-        self.links.post(self.clock.now_ms(), Parcel { from: self.node, to: *node, content });
+        self.links
+            .post(self.clock.now_ms(), Parcel { chain: self.chain, from: self.node, to: *node, content });
         true
     }
 

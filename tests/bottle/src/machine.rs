@@ -1,163 +1,273 @@
-//! One node as the world sees it: a disk, and a process that comes and goes.
+//! One node as the world sees it: a disk for each chain that it hosts, and a process that comes and goes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chain::rollback::Divergence;
-use chain::{Chain, ChainConfig, Executor, Recovered};
+use chain::{Archive, Chain, ChainConfig, Executor, Recovered};
 use consensus::runtime::deterministic::DeterministicContext;
 use consensus::runtime::{Runtime as _, Task};
 use consensus::{Config, ConsensusSecret, Engine, Floor, Role, Started, Timing};
-use genesis::dev::{BankSecrets, Localnet};
+use genesis::dev::{BankSecrets, Localnet, LocalnetPlan, localnet};
 use ledger::proofs::consensus_namespace;
 use ledger::records::GenesisSpec;
 use ledger::records::block::genesis_block_digest;
 use ledger::rules::ChainRules;
-use ledger::values::{ChainId, NodeIndex, SecretKey, Sequential};
+use ledger::values::{ChainId, Epoch, GenesisHash, Hasher, NodeIndex, SecretKey, Sequential};
 use storage::{CrashPlan, Identity, MemoryDisk, Store};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use crate::between::Crossing;
 use crate::dice::Dice;
 use crate::door::{Door, Submission};
 use crate::links::{FRAMES_WAITING_MAX, Links, Port, Wire};
 use crate::node::{Mail, Node, Surroundings};
 use crate::plan::Plan;
 use crate::plants::Planted;
+use crate::relay::{RELAYED_MAX, Relay, Shore};
 use crate::witness::Shared;
 
 /// Submissions that wait at one node.
 const SUBMISSIONS_WAITING_MAX: usize = 4_096;
 
-/// What the chain of every bottle is.
-pub(crate) const CHAIN: ChainId = ChainId(0);
-
 /// What all machines share.
 pub(crate) struct Network {
     pub(crate) spec: Arc<GenesisSpec>,
+    pub(crate) genesis: GenesisHash,
+    pub(crate) chains: BTreeMap<ChainId, ChainNetwork>,
+}
+
+/// One chain of the network.
+pub(crate) struct ChainNetwork {
     pub(crate) rules: ChainRules,
     /// The node of each validator.
     pub(crate) seats: Arc<Vec<u16>>,
 }
 
+/// What everybody on a machine sees and writes to.
+pub(crate) struct Site<'a> {
+    pub(crate) context: &'a DeterministicContext,
+    pub(crate) network: &'a Network,
+    pub(crate) links: &'a Links,
+    pub(crate) witnesses: &'a BTreeMap<ChainId, Shared>,
+    pub(crate) crossing: &'a Crossing,
+    pub(crate) planted: &'a Planted,
+    pub(crate) plan: &'a Plan,
+}
+
 impl Network {
-    pub(crate) fn new(localnet: &Localnet) -> Self {
+    /// The network that a plan describes, with everybody's secrets.
+    pub(crate) fn new(plan: &Plan) -> (Self, Localnet) {
+        let seed = Hasher::new("jiaozi/bottle-seed").number(plan.seed).finish().0;
+        let mut shape = LocalnetPlan::new(usize::from(plan.nodes));
+        shape.chains = plan.chains.iter().map(|chain| (chain.currency, chain.shard)).collect();
+        let mut localnet = localnet(&shape, &seed).expect("the plan has four banks and good chains");
+        for (chain, planned) in localnet.spec.chains.iter_mut().zip(&plan.chains) {
+            chain.validators.retain(|validator| planned.hosts.contains(&validator.node.0));
+        }
         let spec = Arc::new(localnet.spec.clone());
-        let rules = ChainRules::at_genesis(&spec, CHAIN).expect("the dev genesis has chain 0");
-        let seats = spec.chains[0].validators.iter().map(|validator| validator.node.0).collect();
-        Self { spec, rules, seats: Arc::new(seats) }
+        let chain = |id: ChainId| {
+            let rules = ChainRules::at_genesis(&spec, id).expect("the spec lists it");
+            let validators = rules.registry.validators(id, Epoch(0));
+            let seats = Arc::new(validators.iter().map(|validator| validator.node.0).collect());
+            (id, ChainNetwork { rules, seats })
+        };
+        let chains = spec.chains.iter().map(|of_chain| chain(of_chain.chain)).collect();
+        (Self { genesis: spec.hash(), chains, spec }, localnet)
     }
 
+    /// Pairs of chains between which money may pass.
+    pub(crate) fn pairs(&self) -> Vec<(ChainId, ChainId)> {
+        let ids = || self.chains.iter().map(|(id, chain)| (*id, chain.rules.currency));
+        ids()
+            .flat_map(|(one, currency)| {
+                ids()
+                    .filter(move |(other, same)| *other > one && *same == currency)
+                    .map(move |(other, _)| (one, other))
+            })
+            .collect()
+    }
+}
+
+impl ChainNetwork {
     fn identity(&self) -> Identity {
-        Identity { schema_version: 1, genesis: self.rules.genesis.0, chain: CHAIN.0 }
+        Identity { schema_version: 1, genesis: self.rules.genesis.0, chain: self.rules.chain.0 }
+    }
+
+    fn engine(&self, index: u16, secret: &SecretKey) -> Config {
+        let (genesis, chain) = (self.rules.genesis, self.rules.chain);
+        let validators = self.rules.registry.validators(chain, Epoch(0));
+        Config {
+            chain: chain.0,
+            epoch: 0,
+            namespace: consensus_namespace(genesis, chain),
+            validators: validators.iter().map(|validator| validator.consensus_key.0).collect(),
+            role: Role::Voter { secret: ConsensusSecret::new(Zeroizing::new(*secret.seed())) },
+            floor: Floor::Genesis(genesis_block_digest(genesis, chain).0),
+            timing: Timing::default(),
+            // One storage serves all journals of the world.
+            partition: format!("bottle-n{index}-c{}", chain.0),
+        }
     }
 }
 
 /// A node's hardware, which outlives its process.
 pub(crate) struct Machine {
     pub(crate) index: u16,
+    pub(crate) hosted: BTreeMap<ChainId, Hosted>,
+    starts: u64,
+}
+
+/// What a machine has of a chain.
+pub(crate) struct Hosted {
     pub(crate) disk: MemoryDisk,
     secret: SecretKey,
-    starts: u64,
 }
 
 /// A node's process.
 pub(crate) struct Process {
+    pub(crate) parts: BTreeMap<ChainId, Part>,
+    relay: Option<Task<()>>,
+}
+
+/// A chain in a node's process.
+pub(crate) struct Part {
     engine: Engine,
     driver: Task<()>,
     pub(crate) submissions: mpsc::Sender<Submission>,
     pub(crate) store: Arc<dyn Store>,
+    bundles: mpsc::Sender<Bytes>,
 }
 
 impl Machine {
     pub(crate) fn new(plan: &Plan, bank: &BankSecrets, planted: &Planted) -> Self {
         let index = bank.node.0;
-        let crash_plan = CrashPlan {
-            seed: plan.seed.wrapping_add(u64::from(index)),
-            survival: plan.power_cut.survival(),
-            lying_sync: planted.loses_writes,
-            ..CrashPlan::default()
+        let hosts = |chain: ChainId| {
+            let place = usize::try_from(chain.0).unwrap_or(usize::MAX);
+            plan.chains.get(place).is_some_and(|planned| planned.hosts.contains(&index))
         };
-        let (_, _, secret) = &bank.validators[0];
-        Self { index, disk: MemoryDisk::new(crash_plan), secret: secret.clone(), starts: 0 }
+        let disk = |chain: ChainId| {
+            let seed = plan.seed.wrapping_add(u64::from(index)).wrapping_add(u64::from(chain.0) << 16);
+            let survival = plan.power_cut.survival();
+            let lying_sync = planted.loses_writes;
+            MemoryDisk::new(CrashPlan { seed, survival, lying_sync, ..CrashPlan::default() })
+        };
+        let hosted = bank
+            .validators
+            .iter()
+            .filter(|(chain, ..)| hosts(*chain))
+            .map(|(chain, _, secret)| (*chain, Hosted { disk: disk(*chain), secret: secret.clone() }))
+            .collect();
+        Self { index, hosted, starts: 0 }
     }
 
-    /// Starts the node from what its disk holds.
-    pub(crate) fn start(
-        &mut self,
-        context: &DeterministicContext,
-        network: &Network,
-        links: &Links,
-        witness: &Shared,
-        planted: &Planted,
-        plan: &Plan,
-    ) -> Process {
+    /// Starts the node from what its disks hold.
+    pub(crate) fn start(&mut self, site: &Site<'_>) -> Process {
         self.starts += 1;
-        let place = context.scope("node", "index", self.index).scope("start", "count", self.starts);
-        let store: Arc<dyn Store> = Arc::new(self.disk.open(&network.identity()).expect("the disk is free"));
-        let divergence = Divergence::roll_back(store.as_ref()).expect("the store is whole");
-        planted.started(self.index);
-        let executor =
-            Executor::open(&network.spec, CHAIN, Arc::clone(&store), Sequential).expect("the store is whole");
-        let recovered = Recovered::read(&network.rules, store.as_ref()).expect("the store is whole");
-        let node = NodeIndex(self.index);
-        let config = ChainConfig::first_epoch(network.rules.clone(), node, Some(self.secret.clone()));
-        let own = config.own_validator.expect("every bank has a seat");
-        let wire = Wire {
-            links: links.clone(),
-            clock: Arc::new(place.scope("wire", "role", "clock")),
-            node: self.index,
-            validator: own.0,
-            seats: Arc::clone(&network.seats),
-        };
-        let engine = Engine::start(place.scope("engine", "role", "engine"), self.engine(network), wire);
-        let Started { engine, requests, inbound } = engine.expect("the configuration is valid");
-        let (frames_in, frames) = mpsc::channel(FRAMES_WAITING_MAX);
-        links.plug(self.index, Port { engine: inbound, frames: frames_in });
-        let (submissions_in, submissions) = mpsc::channel(SUBMISSIONS_WAITING_MAX);
-        let driver = Node::new(Surroundings {
-            index: self.index,
-            chain: Chain::new(config, recovered),
-            executor,
-            store: Arc::clone(&store),
-            disk: self.disk.clone(),
-            door: Door::new(network.rules.clone(), [self.index.to_le_bytes()[0]; 32]),
-            genesis: network.rules.genesis,
-            clock: place.scope("driver", "role", "clock"),
-            links: links.clone(),
-            witness: Arc::clone(witness),
-            planted: planted.clone(),
-            divergence,
-            dice: Dice::new(plan.seed, 1_000 + u64::from(self.index) * 1_000 + self.starts),
-            gathering: Dice::new(plan.seed, 1_000_000_000 + u64::from(self.index) * 1_000 + self.starts),
+        let place = site.context.scope("node", "index", self.index).scope("start", "count", self.starts);
+        site.planted.started(self.index);
+        let hosted = self.hosted.iter();
+        let parts: BTreeMap<ChainId, Part> = hosted
+            .map(|(chain, hosted)| {
+                (*chain, start_chain(site, &place, (self.index, self.starts), *chain, hosted))
+            })
+            .collect();
+        let shores: Vec<Shore> = parts
+            .iter()
+            .map(|(chain, part)| Shore::new(*chain, Arc::clone(&part.store), part.bundles.clone()))
+            .collect();
+        // One chain has nobody to talk to.
+        let relay = (shores.len() > 1).then(|| {
+            let clock = place.scope("relay", "role", "clock");
+            let relay = Relay::new(self.index, shores, clock, site.links.clone(), site.planted.clone());
+            place.run("ferry", relay.run(site.crossing.clone()))
         });
-        let driver = place.run("drive", driver.run(Mail { requests, frames, submissions }));
-        Process { engine, driver, submissions: submissions_in, store }
+        Process { parts, relay }
     }
+}
 
-    fn engine(&self, network: &Network) -> Config {
-        Config {
-            chain: CHAIN.0,
-            epoch: 0,
-            namespace: consensus_namespace(network.rules.genesis, CHAIN),
-            validators: network.spec.chains[0]
-                .validators
-                .iter()
-                .map(|validator| validator.consensus_key.0)
-                .collect(),
-            role: Role::Voter { secret: ConsensusSecret::new(Zeroizing::new(*self.secret.seed())) },
-            floor: Floor::Genesis(genesis_block_digest(network.rules.genesis, CHAIN).0),
-            timing: Timing::default(),
-            // One storage serves all journals of the world.
-            partition: format!("bottle-n{}", self.index),
-        }
-    }
+/// Starts one chain of a node from what its disk holds; `starts` counts this start of the node, too.
+fn start_chain(
+    site: &Site<'_>,
+    place: &DeterministicContext,
+    (index, starts): (u16, u64),
+    chain: ChainId,
+    hosted: &Hosted,
+) -> Part {
+    let place = place.scope("chain", "id", chain.0);
+    let network = site.network.chains.get(&chain).expect("machines host chains of the network");
+    let rules = &network.rules;
+    let store: Arc<dyn Store> = Arc::new(hosted.disk.open(&network.identity()).expect("the disk is free"));
+    let divergence = Divergence::roll_back(store.as_ref()).expect("the store is whole");
+    let spec = &site.network.spec;
+    let executor = Executor::open(spec, chain, Arc::clone(&store), Sequential).expect("the store is whole");
+    let recovered = Recovered::read(rules, store.as_ref()).expect("the store is whole");
+    let config = ChainConfig::first_epoch(rules.clone(), NodeIndex(index), Some(hosted.secret.clone()));
+    let own = config.own_validator.expect("every host has a seat");
+    let wire = Wire {
+        chain,
+        links: site.links.clone(),
+        clock: Arc::new(place.scope("wire", "role", "clock")),
+        node: index,
+        validator: own.0,
+        seats: Arc::clone(&network.seats),
+    };
+    let engine = network.engine(index, &hosted.secret);
+    let engine = Engine::start(place.scope("engine", "role", "engine"), engine, wire);
+    let Started { engine, requests, inbound } = engine.expect("the configuration is valid");
+    let (frames_in, frames) = mpsc::channel(FRAMES_WAITING_MAX);
+    site.links.plug(index, chain, Port { engine: inbound, frames: frames_in });
+    let (submissions_in, submissions) = mpsc::channel(SUBMISSIONS_WAITING_MAX);
+    let (bundles_in, bundles) = mpsc::channel(RELAYED_MAX);
+    let witness = site.witnesses.get(&chain).expect("every chain has a witness");
+    // Chains of one machine draw from sequences of their own.
+    let purpose = u64::from(chain.0) * 10_000_000_000 + u64::from(index) * 1_000 + starts;
+    let driver = Node::new(Surroundings {
+        index,
+        chain_id: chain,
+        chain: Chain::new(config, recovered),
+        executor,
+        store: Arc::clone(&store),
+        disk: hosted.disk.clone(),
+        door: Door::new(rules.clone(), [index.to_le_bytes()[0]; 32]),
+        genesis: rules.genesis,
+        clock: place.scope("driver", "role", "clock"),
+        links: site.links.clone(),
+        witness: Arc::clone(witness),
+        crossing: site.crossing.clone(),
+        planted: site.planted.clone(),
+        divergence,
+        dice: Dice::new(site.plan.seed, 1_000 + purpose),
+        gathering: Dice::new(site.plan.seed, 1_000_000_000 + purpose),
+    });
+    let driver = place.run("drive", driver.run(Mail { requests, frames, submissions, bundles }));
+    Part { engine, driver, submissions: submissions_in, store, bundles: bundles_in }
 }
 
 impl Process {
     /// Ends the process, as a loss of power does.
     pub(crate) async fn kill(self) {
-        self.driver.abort();
-        let _aborted = self.driver.await;
-        self.engine.stop().await;
+        if let Some(relay) = self.relay {
+            relay.abort();
+            let _aborted = relay.await;
+        }
+        let mut engines = Vec::with_capacity(self.parts.len());
+        for part in self.parts.into_values() {
+            part.driver.abort();
+            let _aborted = part.driver.await;
+            engines.push(part.engine);
+        }
+        for engine in engines {
+            engine.stop().await;
+        }
+    }
+
+    /// Receipts that its chains have sent to others, as its disks have them.
+    pub(crate) fn receipts_sent(&self) -> u64 {
+        let head = |part: &Part| Archive::new(part.store.as_ref()).head().ok().flatten();
+        let heads = self.parts.values().filter_map(head);
+        heads.flat_map(|head| head.outboxes).map(|outbox| outbox.tree.count).sum()
     }
 }

@@ -29,12 +29,14 @@ use consensus::{Request as Asked, Requests};
 use ledger::records::{Batch, Bundle, Claim, Transaction};
 use ledger::rules::{ChainRules, check_bundle, check_signatures};
 use ledger::values::{
-    BatchDigest, BlockDigest, BundleDigest, GenesisHash, Height, KeyCache, NodeIndex, Sequential, TimestampMs,
+    BatchDigest, BlockDigest, BundleDigest, ChainId, GenesisHash, Height, KeyCache, NodeIndex, Sequential,
+    TimestampMs,
 };
 use seam::Questions;
 use storage::{Durability, MemoryDisk, Store, WriteSet};
 use tokio::sync::mpsc;
 
+use crate::between::Crossing;
 use crate::dice::Dice;
 use crate::door::{Door, Submission};
 use crate::links::Links;
@@ -59,6 +61,7 @@ const INPUTS_PER_STEP_MAX: u64 = 16;
 /// What a node works with.
 pub(crate) struct Surroundings {
     pub(crate) index: u16,
+    pub(crate) chain_id: ChainId,
     pub(crate) chain: Chain,
     pub(crate) executor: Executor<Sequential>,
     pub(crate) store: Arc<dyn Store>,
@@ -68,6 +71,7 @@ pub(crate) struct Surroundings {
     pub(crate) clock: DeterministicContext,
     pub(crate) links: Links,
     pub(crate) witness: Shared,
+    pub(crate) crossing: Crossing,
     pub(crate) planted: Planted,
     /// Taken back at the start, and not passed yet.
     pub(crate) divergence: Option<Divergence>,
@@ -81,9 +85,11 @@ pub(crate) struct Mail {
     pub(crate) requests: Requests,
     pub(crate) frames: mpsc::Receiver<(NodeIndex, Bytes)>,
     pub(crate) submissions: mpsc::Receiver<Submission>,
+    /// Of the machine's own relay.
+    pub(crate) bundles: mpsc::Receiver<Bytes>,
 }
 
-/// One node's process.
+/// One chain in a node's process.
 pub(crate) struct Node {
     around: Surroundings,
     started_ms: u64,
@@ -149,6 +155,7 @@ impl Node {
                     },
                     Some((from, bytes)) = mail.frames.recv() => vec![Input::Frame { from, bytes }],
                     Some(submission) = mail.submissions.recv() => self.submitted(submission),
+                    Some(bundle) = mail.bundles.recv() => vec![Input::Relayed { bundle }],
                     () = self.around.clock.sleep_ms(due_ms - now_ms) => Vec::new(),
                 }
             };
@@ -174,6 +181,8 @@ impl Node {
                 inputs.push(Input::Frame { from, bytes });
             } else if let Ok(submission) = mail.submissions.try_recv() {
                 inputs.extend(self.submitted(submission));
+            } else if let Ok(bundle) = mail.bundles.try_recv() {
+                inputs.push(Input::Relayed { bundle });
             } else {
                 return;
             }
@@ -316,7 +325,8 @@ impl Node {
 
     fn send(&self, to: NodeIndex, bytes: Bytes) {
         let bytes = self.around.planted.sent(self.around.index, to.0, bytes);
-        self.around.links.send(self.around.clock.now_ms(), self.around.index, to.0, bytes);
+        let (now_ms, chain) = (self.around.clock.now_ms(), self.around.chain_id);
+        self.around.links.send(now_ms, chain, self.around.index, to.0, bytes);
     }
 
     /// Writes what waits, unless the disk is busy; several synced writes that wait together share one sync.
@@ -406,7 +416,9 @@ impl Node {
                 if self.around.planted.is_wrong(index) {
                     return;
                 }
-                self.around.witness.lock().height_final(at_ms, index, self.around.store.as_ref(), height);
+                let (chain, store) = (self.around.chain_id, self.around.store.as_ref());
+                self.around.witness.lock().height_final(at_ms, index, store, height);
+                self.around.crossing.lock().height_final(at_ms, chain, store, height);
             }
             Report::Certified { height } => {
                 self.around.witness.lock().certified(index, height);

@@ -10,11 +10,11 @@ use crate::properties::{Property, Violation};
 pub struct Outcome {
     /// The plan's seed.
     pub seed: u64,
-    /// Digest over heights, results and state roots of all nodes.
+    /// Digest over heights, results and state roots of all chains of all nodes.
     pub digest: String,
     /// Digest over everything that happened, step by step, in the last world.
     pub trace: String,
-    /// The nodes at the end.
+    /// The nodes at the end: of each its chains, by id.
     pub nodes: Vec<NodeState>,
     /// What happened.
     pub report: Report,
@@ -22,11 +22,13 @@ pub struct Outcome {
     pub violations: Vec<(u64, Violation)>,
 }
 
-/// A node at the end.
+/// A chain of a node at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeState {
-    /// Its index.
+    /// The node's index.
     pub index: u16,
+    /// The chain.
+    pub chain: u32,
     /// Whether it runs.
     pub is_up: bool,
     /// The highest height it called final.
@@ -74,10 +76,33 @@ pub struct Report {
     pub distrust_reasons: BTreeSet<&'static str>,
     /// Longest time without a new final height, after the first one.
     pub longest_stall_ms: u64,
-    /// Height at which each node that started again stood then, in order.
+    /// Height at which each chain of each node that started again stood then, in order.
     pub restarts: Vec<(u16, u64)>,
-    /// The highest final height of the network when the last node started again.
+    /// The highest final height of its chain when the last one started again.
     pub top_at_last_restart: u64,
+    /// Times at which nodes lost power because they had sent a receipt.
+    pub crashed_after_sending_ms: Vec<u64>,
+    /// Receipts that were under way each time all nodes lost power.
+    pub under_way_at_power_cuts: Vec<usize>,
+    /// What passed between the chains.
+    pub passed: Passed,
+}
+
+/// What passed between the chains, in receipts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Passed {
+    /// Payments that were credited where they arrived.
+    pub credited: u64,
+    /// Payments that were refused there, by the code of the reason.
+    pub refused: BTreeMap<u16, u64>,
+    /// Refunds that were credited.
+    pub refunded: u64,
+    /// Sent and never executed.
+    pub under_way: u64,
+    /// Longest time from the final height that sent one to the one that executed it.
+    pub longest_ms: u64,
+    /// Bundles that each node's relay gave its chains.
+    pub bundles_given: BTreeMap<u16, u64>,
 }
 
 impl Outcome {
@@ -121,13 +146,20 @@ impl fmt::Display for Outcome {
         writeln!(formatter, "writes lost       {} sets", report.writes_lost)?;
         writeln!(formatter, "longest stall     {} ms", report.longest_stall_ms)?;
         writeln!(formatter, "distrusted        {:?} {:?}", report.distrusted, report.distrust_reasons)?;
-        writeln!(formatter, "node  up     final  certified  stored  state")?;
+        let Passed { credited, refused, refunded, under_way, longest_ms, bundles_given } = &report.passed;
+        writeln!(
+            formatter,
+            "receipts          {credited} credited, {refunded} refunded, {under_way} under way, refused {refused:?}"
+        )?;
+        writeln!(formatter, "longest passage   {longest_ms} ms, bundles given {bundles_given:?}")?;
+        writeln!(formatter, "node  chain  up     final  certified  stored  state")?;
         for node in &self.nodes {
-            let NodeState { index, is_up, final_height, certified_height, stored_height, state } = node;
+            let NodeState { index, chain, is_up, final_height, certified_height, stored_height, state } =
+                node;
             let state = state.get(..16).unwrap_or(state);
             writeln!(
                 formatter,
-                "{index:<5} {is_up:<6} {final_height:<6} {certified_height:<10} {stored_height:<7} {state}"
+                "{index:<5} {chain:<6} {is_up:<6} {final_height:<6} {certified_height:<10} {stored_height:<7} {state}"
             )?;
         }
         for (at_ms, Violation { property, detail }) in &self.violations {

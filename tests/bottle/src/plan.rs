@@ -1,5 +1,6 @@
 //! What is to happen in a bottle. A plan and nothing else decides a run.
 
+use ledger::values::Currency;
 use storage::Survival;
 
 use crate::dice::Dice;
@@ -9,8 +10,10 @@ use crate::dice::Dice;
 pub struct Plan {
     /// Decides every choice that the plan leaves open.
     pub seed: u64,
-    /// Banks, each with one node and one validator; at least four.
+    /// Banks, each with one node: a machine, which hosts the chains that the plan gives it; at least four.
     pub nodes: u16,
+    /// The chains, by id; chain 0 is the first.
+    pub chains: Vec<ChainPlan>,
     /// Virtual time under load. After it the nodes have 20 s to agree on what became final.
     pub duration_ms: u64,
     /// What clients do.
@@ -25,6 +28,17 @@ pub struct Plan {
     pub plants: Vec<Plant>,
 }
 
+/// A chain of the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainPlan {
+    /// Its currency.
+    pub currency: Currency,
+    /// Its shard among those of the currency, from 0.
+    pub shard: u16,
+    /// The machines that host it, each with a validator; at least four.
+    pub hosts: Vec<u16>,
+}
+
 /// What clients do.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
@@ -32,6 +46,8 @@ pub struct Load {
     pub payments_per_second: u32,
     /// Wallets that pay each other.
     pub wallets: u16,
+    /// Payments of 1,000 to a payee on another chain who does not exist, or who holds as much as its tier allows: they come back.
+    pub returned_per_mille: u16,
 }
 
 /// How links behave.
@@ -71,6 +87,16 @@ pub enum Fault {
         /// Which.
         node: u16,
     },
+    /// From now on: a node loses power as soon as one of its chains has sent another receipt, which is on its disk then.
+    CrashAfterSending {
+        /// Which.
+        node: u16,
+    },
+    /// From now on, a node's relay sends everyone forged bundles beside the true ones.
+    Forge {
+        /// Which.
+        node: u16,
+    },
     /// A crashed node starts again.
     Restart {
         /// Which.
@@ -83,7 +109,7 @@ pub enum Fault {
         /// One side; the others are the other.
         side: Vec<u16>,
     },
-    /// Every link works again, as the plan's link model says, and nobody lies any more.
+    /// Every link works again, as the plan's link model says, and nobody lies or forges any more.
     Heal,
     /// From now on, links lose this many frames of 1,000.
     Loss {
@@ -128,22 +154,48 @@ pub enum Plant {
         /// How often, each time the node executes such a block.
         times: u8,
     },
+    /// All nodes execute the last receipt of a bundle twice.
+    ReceiptTwice {
+        /// On which chain.
+        chain: u32,
+        /// In the first block with a bundle at or above this height.
+        height: u64,
+    },
+    /// All nodes leave out the first receipt of a bundle.
+    ReceiptLost {
+        /// On which chain.
+        chain: u32,
+        /// In the first block with a bundle of at least two receipts at or above this height.
+        height: u64,
+    },
 }
 
 impl Plan {
-    /// Four nodes, 5 ms links, 40 payments a second among 24 wallets, nothing goes wrong.
+    /// Four nodes, one chain, 5 ms links, 40 payments a second among 24 wallets, nothing goes wrong.
     #[must_use]
-    pub const fn calm(seed: u64, duration_ms: u64) -> Self {
+    pub fn calm(seed: u64, duration_ms: u64) -> Self {
         Self {
             seed,
             nodes: 4,
+            chains: vec![ChainPlan { currency: CURRENCY, shard: 0, hosts: (0..4).collect() }],
             duration_ms,
-            load: Load { payments_per_second: 40, wallets: 24 },
+            load: Load { payments_per_second: 40, wallets: 24, returned_per_mille: 0 },
             links: LinkModel { delay_ms: 5, jitter_ms: 3, loss_per_mille: 0 },
             faults: Vec::new(),
             power_cut: PowerCut::Drawn,
             plants: Vec::new(),
         }
+    }
+
+    /// The same with two shards, hosted by these machines, and a tenth of all payments to payees that cannot be credited.
+    #[must_use]
+    pub fn sharded(mut self, hosts: [Vec<u16>; 2]) -> Self {
+        let highest = hosts.iter().flatten().copied().max().unwrap_or(0);
+        self.nodes = self.nodes.max(highest.saturating_add(1));
+        let shards = (0..).zip(hosts);
+        self.chains = shards.map(|(shard, hosts)| ChainPlan { currency: CURRENCY, shard, hosts }).collect();
+        self.load.returned_per_mille = 100;
+        self
     }
 
     /// The same with faults.
@@ -161,7 +213,7 @@ impl Plan {
         self
     }
 
-    /// A plan that the seed draws: links, load, and a fault every few seconds, each mended before the next.
+    /// A plan that the seed draws: links, load, one chain or two shards, and a fault every few seconds, each mended before the next.
     #[must_use]
     pub fn drawn(seed: u64, minutes: u64) -> Self {
         let mut dice = Dice::new(seed, PURPOSE_PLAN);
@@ -182,11 +234,17 @@ impl Plan {
             plan.faults.extend(draw_fault(&mut dice, plan.nodes, at_ms, lasts_ms));
             at_ms += lasts_ms + 6_000 + dice.below(4_000);
         }
+        if dice.chance(400) {
+            let everyone: Vec<u16> = (0..plan.nodes).collect();
+            plan = plan.sharded([everyone.clone(), everyone]);
+        }
         plan
     }
 }
 
 const PURPOSE_PLAN: u64 = 1;
+/// Of every chain, unless the plan says otherwise.
+const CURRENCY: Currency = Currency(*b"CNY");
 
 /// A fault and what mends it.
 fn draw_fault(dice: &mut Dice, nodes: u16, at_ms: u64, lasts_ms: u64) -> Vec<(u64, Fault)> {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use chain::{Archive, FinalBlock, Frame};
-use ledger::records::{Block, Operation, Payment, Record};
-use ledger::values::{Amount, Canonical as _, GenesisHash, Height};
+use ledger::records::{Block, Bundle, Operation, Payment, Receipt, Record};
+use ledger::values::{Amount, Canonical as _, ChainId, GenesisHash, Height};
 use storage::{Durability, Store, Table, WriteSet, key};
 
 use crate::plan::{Plan, Plant};
@@ -26,7 +26,20 @@ pub(crate) struct Planted {
     /// Whether the node's state is wrong now; nobody believes what it says until it started again.
     is_wrong: Arc<AtomicBool>,
     lies: Arc<Mutex<BTreeSet<(u16, u16)>>>,
+    forgers: Arc<Mutex<BTreeSet<u16>>>,
+    receipts: Option<WrongReceipt>,
+    nodes: u16,
     genesis: GenesisHash,
+}
+
+/// A receipt that all nodes execute wrongly, in the same block.
+#[derive(Clone)]
+struct WrongReceipt {
+    chain: ChainId,
+    from: u64,
+    is_lost: bool,
+    /// The height at which it happens: the node that executes it first says.
+    height: Arc<Mutex<Option<u64>>>,
 }
 
 impl Planted {
@@ -40,6 +53,9 @@ impl Planted {
             wrong_times: Arc::default(),
             is_wrong: Arc::default(),
             lies: Arc::default(),
+            forgers: Arc::default(),
+            receipts: None,
+            nodes: plan.nodes,
             genesis,
         };
         for plant in &plan.plants {
@@ -51,6 +67,12 @@ impl Planted {
                     planted.wrong_execution = Some((node, height));
                     planted.wrong_times.store(times, Ordering::Relaxed);
                 }
+                Plant::ReceiptTwice { chain, height } => {
+                    planted.receipts = Some(WrongReceipt::new(chain, height, false));
+                }
+                Plant::ReceiptLost { chain, height } => {
+                    planted.receipts = Some(WrongReceipt::new(chain, height, true));
+                }
             }
         }
         planted
@@ -60,8 +82,36 @@ impl Planted {
         self.lies.lock().unwrap_or_else(PoisonError::into_inner).insert((node, to));
     }
 
+    pub(crate) fn forge(&self, node: u16) {
+        self.forgers.lock().unwrap_or_else(PoisonError::into_inner).insert(node);
+    }
+
     pub(crate) fn stop_lying(&self) {
         self.lies.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.forgers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// All nodes of the network.
+    pub(crate) const fn nodes(&self) -> std::ops::Range<u16> {
+        0..self.nodes
+    }
+
+    /// What a node's relay sends beside a true bundle: one with more money in its first receipt, and one whose certificate nobody
+    /// signed.
+    pub(crate) fn forged(&self, node: u16, bundle: &Bundle) -> Vec<Bundle> {
+        if !self.forgers.lock().unwrap_or_else(PoisonError::into_inner).contains(&node) {
+            return Vec::new();
+        }
+        let (mut richer, mut unsigned) = (bundle.clone(), bundle.clone());
+        if let Some(Receipt::Credit { amount, .. } | Receipt::Refund { amount, .. }) =
+            richer.receipts.first_mut()
+        {
+            *amount = amount.plus(Amount::from_fen(1)).unwrap_or(Amount::ZERO);
+        }
+        if let Some(byte) = unsigned.certified.finality.bytes.last_mut() {
+            *byte ^= 1;
+        }
+        vec![richer, unsigned]
     }
 
     /// What a node really sends: final blocks and batches from a liar are garbage.
@@ -134,6 +184,9 @@ impl Planted {
     /// What a node really executes: at the planted height, another block than the final one.
     pub(crate) fn final_block(&self, node: u16, mut next: FinalBlock) -> FinalBlock {
         self.execute_wrongly(node, &mut next);
+        if let Some(receipts) = &self.receipts {
+            receipts.spoil(&mut next);
+        }
         if self.fork != Some((node, next.block.header.height.0)) {
             return next;
         }
@@ -157,6 +210,32 @@ impl Planted {
         {
             self.was_credited.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+impl WrongReceipt {
+    fn new(chain: u32, from: u64, is_lost: bool) -> Self {
+        Self { chain: ChainId(chain), from, is_lost, height: Arc::default() }
+    }
+
+    /// Changes what a node executes, if this is the block.
+    fn spoil(&self, next: &mut FinalBlock) {
+        let (chain, height) = (next.block.header.chain, next.block.header.height.0);
+        let least = if self.is_lost { 2 } else { 1 };
+        let Some(bundle) = next.bundles.iter_mut().find(|bundle| bundle.receipts.len() >= least) else {
+            return;
+        };
+        let mut planted = self.height.lock().unwrap_or_else(PoisonError::into_inner);
+        if chain != self.chain || height < self.from || *planted.get_or_insert(height) != height {
+            return;
+        }
+        let mut spoiled = Bundle::clone(bundle);
+        if self.is_lost {
+            spoiled.receipts.remove(0);
+        } else {
+            spoiled.receipts.extend(bundle.receipts.last().cloned());
+        }
+        *bundle = Arc::new(spoiled);
     }
 }
 

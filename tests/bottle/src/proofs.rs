@@ -2,23 +2,28 @@
 
 use chain::Archive;
 use ledger::proofs::{
-    CertifiedResult, FinalityProof, OutcomeProof, Proof, ProofFile, SetChain, outcome_path,
+    CertifiedResult, FinalityProof, OutcomeProof, Proof, ProofFile, ReceiptProof, SetChain, outcome_path,
 };
-use ledger::records::{BlockHeader, Transaction};
+use ledger::records::BlockHeader;
 use ledger::values::{Canonical as _, GenesisHash, Height, Sequential, TransactionId};
 use storage::Store;
 
-/// A proof of what a transaction became; `None` where it is not certified yet.
+/// A proof of what a transaction or a receipt became; `None` where it is not certified yet.
 pub(crate) fn outcome_proof(store: &dyn Store, genesis: GenesisHash, id: TransactionId) -> Option<ProofFile> {
     let archive = Archive::new(store);
     let located = archive.locate(id).ok()??;
-    let transaction: Transaction = archive.transaction(located.height, located.outcome.index).ok()??;
     let certified = certified_result(&archive, located.height)?;
     let position = u64::try_from(located.leaf).ok()?;
     let path = outcome_path(&located.outcomes, position, &Sequential)?;
-    let proof = OutcomeProof { transaction, outcome: located.outcome, position, path, certified };
+    let outcome = located.outcome;
+    let proof = if let Some(transaction) = archive.transaction(located.height, outcome.index).ok()? {
+        Proof::Outcome(OutcomeProof { transaction, outcome, position, path, certified })
+    } else {
+        let (source, sequence, receipt) = archive.receipt(genesis, id, located.height).ok()??;
+        Proof::Receipt(ReceiptProof { source, sequence, receipt, outcome, position, path, certified })
+    };
     // The sets of the bottle's chains do not change.
-    Some(ProofFile { genesis, sets: SetChain::default(), proof: Proof::Outcome(proof) })
+    Some(ProofFile { genesis, sets: SetChain::default(), proof })
 }
 
 /// The lowest block with a certificate of its own that claims the height or one above it.

@@ -7,15 +7,22 @@
 //! | nothing final is lost | when a node starts again, and at the end |
 //! | liveness, claims verify | at the end |
 //! | keeps running | when a node halts |
+//! | conserved, pairs agree, receipts in order | with several chains: whenever a height is called final for the first time |
+//! | receipts settle | with several chains: at the end |
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
+use audit::{AuditError, Finding, Journal, compare_journals};
 use chain::Archive;
-use ledger::records::{HeightResult, Outcome, Record};
+use chain::pace::PATIENCE_MS_MAX;
+use ledger::records::receipt::receipt_id;
+use ledger::records::{GenesisSpec, HeightResult, Outcome, Record};
 use ledger::rules::invariants::check_supply;
-use ledger::values::{BlockDigest, Canonical as _, Height, TransactionId};
+use ledger::values::{
+    BlockDigest, Canonical as _, ChainId, GenesisHash, Height, TransactionHash, TransactionId,
+};
 use storage::{MemoryDisk, Reader, Store, Table};
 
 /// What a run is judged by.
@@ -41,10 +48,37 @@ pub enum Property {
     DurableBeforeVote,
     /// No node halts.
     KeepsRunning,
+    /// Over a consistent cut of all chains, no money was made or lost (PROTOCOL rule 21).
+    Conserved,
+    /// No chain has received more of another one than that one has sent, in number and in money.
+    PairsAgree,
+    /// The receipts that a chain executes are those that were sent to it, in their order, each once.
+    ReceiptsInOrder,
+    /// Every receipt is executed within [`RECEIPT_WITHIN_MS`] once all chains and a relay between them can work: so every debited
+    /// payment is credited, or refunded within twice that time.
+    ReceiptsSettle,
 }
 
 /// Virtual time within which a network that can make progress must make some.
 pub const LIVE_WITHIN_MS: u64 = 5_000;
+
+/// Virtual time within which a receipt must be executed: for both chains to make progress, and for the relay's longest patience.
+pub const RECEIPT_WITHIN_MS: u64 = LIVE_WITHIN_MS + PATIENCE_MS_MAX + 1_000;
+
+/// A receipt on its way. Times since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passage {
+    /// Who sent it.
+    pub source: ChainId,
+    /// To whom.
+    pub destination: ChainId,
+    /// Its number among all sent there.
+    pub sequence: u64,
+    /// When the height that sent it was first called final.
+    pub sent_ms: u64,
+    /// When the height that executed it was.
+    pub received_ms: Option<u64>,
+}
 
 /// A property that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -274,6 +308,106 @@ pub fn durable_before_vote(node: u16, disk: &MemoryDisk, store: &dyn Reader, dig
     }
 }
 
+/// The auditor's comparison of all chains finds nothing, over the highest consistent cut of what was final so far.
+///
+/// # Errors
+/// [`Property::PairsAgree`] or [`Property::Conserved`].
+pub fn conserved<'a>(
+    spec: &GenesisSpec,
+    journals: impl IntoIterator<Item = (ChainId, &'a Journal)>,
+) -> Verdict {
+    match compare_journals(spec, journals) {
+        Ok(_) => Ok(()),
+        Err(AuditError::Different(found)) if matches!(found.finding, Finding::Pair { .. }) => {
+            violated(Property::PairsAgree, found)
+        }
+        Err(fault) => violated(Property::Conserved, fault),
+    }
+}
+
+/// A height executed the receipts with these numbers, each as it was sent, in their order. `sent` are the hashes of all receipts
+/// that the first chain has sent the second one. Answers what became of each: 0 if it was applied, else why not.
+///
+/// # Errors
+/// [`Property::ReceiptsInOrder`].
+pub fn receipts_in_order(
+    genesis: GenesisHash,
+    (source, destination): (ChainId, ChainId),
+    numbers: Range<u64>,
+    sent: &[TransactionHash],
+    outcomes: &[Outcome],
+) -> Result<Vec<u16>, Violation> {
+    let mut last: Option<u32> = None;
+    let mut executed = Vec::new();
+    for number in numbers {
+        let id = receipt_id(genesis, source, destination, number);
+        let original = usize::try_from(number).ok().and_then(|place| sent.get(place));
+        let outcome = outcomes.iter().find(|outcome| outcome.id == id);
+        let fault = match (original, outcome) {
+            (None, _) => "which was never sent",
+            (_, None) => "without an outcome",
+            (Some(hash), Some(outcome)) if outcome.transaction != *hash => "which was sent as another one",
+            (_, Some(outcome)) if last.is_some_and(|last| last >= outcome.index) => "out of its order",
+            (_, Some(outcome)) => {
+                last = Some(outcome.index);
+                executed.push(outcome.code);
+                continue;
+            }
+        };
+        let detail = format!("chain {destination} executed receipt {number} of chain {source}, {fault}");
+        return Err(Violation { property: Property::ReceiptsInOrder, detail });
+    }
+    Ok(executed)
+}
+
+/// The counter of received receipts moved by as many as the bundles of the height brought.
+///
+/// # Errors
+/// [`Property::ReceiptsInOrder`].
+pub fn counters_move_with_bundles(
+    (source, destination, height): (ChainId, ChainId, Height),
+    moved: u64,
+    brought: u64,
+) -> Verdict {
+    if moved == brought {
+        return Ok(());
+    }
+    let detail = format!(
+        "chain {destination}, height {height}: bundles of chain {source} brought {brought} receipts, \
+         {moved} were executed"
+    );
+    violated(Property::ReceiptsInOrder, detail)
+}
+
+/// Every receipt was executed in time. `turns` are the moments since which all chains and a relay between them can work, or cannot,
+/// ascending, the first at 0; what was sent while they could not, or shortly before a turn, has its time from there on. Times in
+/// milliseconds.
+///
+/// # Errors
+/// [`Property::ReceiptsSettle`].
+pub fn receipts_settle(
+    passages: impl IntoIterator<Item = Passage>,
+    turns: &[(u64, bool)],
+    end_ms: u64,
+) -> Verdict {
+    for Passage { source, destination, sequence, sent_ms, received_ms } in passages {
+        let ends = turns.iter().skip(1).map(|(at_ms, _)| *at_ms).chain([end_ms]);
+        let due_ms = turns.iter().zip(ends).find_map(|((from_ms, is_calm), until_ms)| {
+            let due_ms = sent_ms.max(*from_ms).saturating_add(RECEIPT_WITHIN_MS);
+            (*is_calm && due_ms <= until_ms).then_some(due_ms)
+        });
+        let is_late = |due_ms: u64| received_ms.is_none_or(|received_ms| received_ms > due_ms);
+        if let Some(due_ms) = due_ms.filter(|due_ms| is_late(*due_ms)) {
+            let detail = format!(
+                "receipt {sequence} from chain {source} to {destination}: sent at {sent_ms} ms, due at {due_ms} ms, \
+                 executed at {received_ms:?}"
+            );
+            return violated(Property::ReceiptsSettle, detail);
+        }
+    }
+    Ok(())
+}
+
 /// A node halted.
 #[must_use]
 pub fn keeps_running(node: u16, cause: &str) -> Violation {
@@ -297,6 +431,51 @@ mod tests {
         assert_eq!(liveness(&[0], &[3_000], &[], 10_000), Ok(()));
         assert_eq!(liveness(&[8_000], &[], &[], 10_000), Ok(()));
         assert!(liveness(&[0, 6_000], &[], &[100], 12_000).is_err());
+    }
+
+    fn passage(sent_ms: u64, received_ms: Option<u64>) -> Passage {
+        Passage { source: ChainId(0), destination: ChainId(1), sequence: 3, sent_ms, received_ms }
+    }
+
+    #[test]
+    fn a_receipt_has_its_time_from_the_last_turn_for_the_better() {
+        let late = |sent_ms, received_ms, turns: &[(u64, bool)], end_ms| {
+            receipts_settle([passage(sent_ms, received_ms)], turns, end_ms).is_err()
+        };
+        let calm = [(0, true)];
+        assert!(!late(100, Some(100 + RECEIPT_WITHIN_MS), &calm, 60_000));
+        assert!(late(100, Some(101 + RECEIPT_WITHIN_MS), &calm, 60_000));
+        assert!(late(100, None, &calm, 60_000), "lost");
+        assert!(!late(100, None, &calm, 100 + RECEIPT_WITHIN_MS - 1), "the run ended too early to tell");
+        let healed = [(0, true), (1_000, false), (30_000, true)];
+        assert!(!late(100, Some(30_000 + RECEIPT_WITHIN_MS), &healed, 60_000));
+        assert!(late(100, Some(30_001 + RECEIPT_WITHIN_MS), &healed, 60_000));
+        assert!(!late(100, None, &[(0, true), (1_000, false)], 60_000), "nobody could");
+    }
+
+    #[test]
+    fn receipts_are_executed_as_sent_and_in_order() {
+        let (genesis, pair) = (GenesisHash([1; 32]), (ChainId(0), ChainId(1)));
+        let hash = |number: u64| TransactionHash([u8::try_from(number).unwrap_or(0); 32]);
+        let outcome = |number: u64, index: u32| Outcome {
+            id: receipt_id(genesis, pair.0, pair.1, number),
+            transaction: hash(number),
+            index,
+            code: u16::from(number == 5) * 206,
+            fee: ledger::values::Amount::ZERO,
+        };
+        let sent: Vec<TransactionHash> = (0..6).map(hash).collect();
+        let check = |numbers: Range<u64>, outcomes: &[Outcome]| {
+            receipts_in_order(genesis, pair, numbers, &sent, outcomes)
+        };
+        assert_eq!(check(4..6, &[outcome(4, 9), outcome(5, 10)]), Ok(vec![0, 206]));
+        assert!(check(4..6, &[outcome(4, 10), outcome(5, 9)]).is_err(), "the wrong way round");
+        assert!(check(4..6, &[outcome(4, 9)]).is_err(), "one is missing");
+        assert!(check(5..7, &[outcome(5, 9), outcome(6, 10)]).is_err(), "number 6 was never sent");
+        let other = Outcome { transaction: hash(5), ..outcome(4, 9) };
+        assert!(check(4..5, &[other]).is_err(), "another one in its place");
+        assert!(counters_move_with_bundles((pair.0, pair.1, Height(3)), 3, 2).is_err());
+        assert_eq!(counters_move_with_bundles((pair.0, pair.1, Height(3)), 2, 2), Ok(()));
     }
 
     #[test]

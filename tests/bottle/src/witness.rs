@@ -13,7 +13,26 @@ use crate::properties::{self, Property, Sighting, Verdict, Violation};
 /// Violations kept of one property; a broken run repeats itself.
 const VIOLATIONS_PER_PROPERTY_MAX: usize = 4;
 
-/// A witness that nodes and world share.
+/// What did not hold, a few of each property.
+#[derive(Default)]
+pub(crate) struct Noted(Vec<(u64, Violation)>);
+
+impl Noted {
+    /// Keeps a violation, with the time it was seen.
+    pub(crate) fn note(&mut self, at_ms: u64, verdict: Verdict) {
+        let Err(violation) = verdict else { return };
+        let same = self.0.iter().filter(|(_, known)| known.property == violation.property).count();
+        if same < VIOLATIONS_PER_PROPERTY_MAX {
+            self.0.push((at_ms, violation));
+        }
+    }
+
+    pub(crate) fn all(&self) -> &[(u64, Violation)] {
+        &self.0
+    }
+}
+
+/// A witness of one chain, which nodes and world share.
 pub(crate) type Shared = Arc<Stand>;
 
 /// Where the witness stands.
@@ -45,7 +64,7 @@ pub(crate) struct Witness {
     pub(crate) votes: u64,
     /// Most inputs that a node took together.
     pub(crate) inputs_max: usize,
-    violations: Vec<(u64, Violation)>,
+    noted: Noted,
 }
 
 impl Witness {
@@ -135,11 +154,7 @@ impl Witness {
     }
 
     pub(crate) fn note(&mut self, at_ms: u64, verdict: Verdict) {
-        let Err(violation) = verdict else { return };
-        let same = self.violations.iter().filter(|(_, known)| known.property == violation.property).count();
-        if same < VIOLATIONS_PER_PROPERTY_MAX {
-            self.violations.push((at_ms, violation));
-        }
+        self.noted.note(at_ms, verdict);
     }
 
     /// Where a transaction was executed, if any node called that final.
@@ -161,6 +176,6 @@ impl Witness {
     }
 
     pub(crate) fn violations(&self) -> &[(u64, Violation)] {
-        &self.violations
+        self.noted.all()
     }
 }

@@ -1,31 +1,31 @@
 //! From a plan to an outcome.
 //!
 //! A run is a row of worlds: each ends with a power cut of all nodes, or with the plan. What outlives a power cut is the
-//! [`Estate`]: disks, journals (the runtime keeps those), cables, clients, and the witness, who is no part of the network.
+//! [`Estate`]: disks, journals (the runtime keeps those), cables, clients, and the witnesses, who are no part of the network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use chain::Archive;
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::{DeterministicContext, START_MS, World};
-use genesis::dev::{LocalnetPlan, localnet};
 use ledger::records::block::genesis_block_digest;
-use ledger::values::{Hasher, Height, quorum};
+use ledger::values::{ChainId, Height, TransactionId, quorum};
 use storage::Store;
 
+use crate::between::Crossing;
 use crate::client::{Client, Doors};
 use crate::dice::Dice;
 use crate::digest::digest;
 use crate::links::{Cables, Links};
-use crate::machine::{CHAIN, Machine, Network, Process};
+use crate::machine::{Machine, Network, Process, Site};
 use crate::outcome::{NodeState, Outcome, Report};
 use crate::plan::{Fault, Plan, PowerCut};
 use crate::plants::Planted;
 use crate::proofs::outcome_proof;
 use crate::properties::{self, Violation};
-use crate::witness::Shared;
+use crate::relay::certified_height;
+use crate::witness::{Shared, Witness};
 
 /// Virtual time after the load in which every running node must have what became final, and clients their outcomes.
 pub(crate) const SETTLE_MS_MAX: u64 = 20_000;
@@ -68,15 +68,21 @@ struct Estate {
     up: BTreeSet<u16>,
     cables: Cables,
     client: Client,
-    witness: Shared,
+    /// One for each chain.
+    witnesses: BTreeMap<ChainId, Shared>,
+    crossing: Crossing,
     planted: Planted,
     next_fault: usize,
-    hopes: Vec<u64>,
+    /// Nodes that lose power once they have sent more receipts than this.
+    armed: BTreeMap<u16, u64>,
+    hopes: BTreeMap<ChainId, Vec<u64>>,
+    /// Since when all chains and a relay between them can work, or cannot.
+    turns: Vec<(u64, bool)>,
     disturbances: Vec<u64>,
     loss_per_mille: u16,
     side: BTreeSet<u16>,
-    /// Height that every running node must reach before the run ends.
-    target: Option<Height>,
+    /// Height of each chain that every running node must reach before the run ends.
+    targets: Option<BTreeMap<ChainId, Height>>,
     report: Report,
     nodes: Vec<NodeState>,
     digest: String,
@@ -96,8 +102,8 @@ async fn segment(context: DeterministicContext, mut estate: Estate) -> (Estate, 
     for index in estate.up.clone() {
         estate.start(&mut running, index);
     }
-    if estate.hopes.is_empty() {
-        estate.hopes.push(0);
+    if estate.turns.is_empty() {
+        estate.turned(0);
     }
     let is_done = loop {
         let now_ms = running.now_ms();
@@ -106,8 +112,12 @@ async fn segment(context: DeterministicContext, mut estate: Estate) -> (Estate, 
         }
         let is_paying = now_ms < estate.plan.duration_ms;
         let doors = running.doors();
-        let witness = Arc::clone(&estate.witness);
-        estate.client.tick(START_MS + now_ms, is_paying, &doors, &witness.lock());
+        let witnesses = &estate.witnesses;
+        let heard = |chain: ChainId, id: &TransactionId| {
+            let witness = witnesses.get(&chain)?.lock();
+            witness.outcome(id).map(|(_, outcome)| outcome.is_applied())
+        };
+        estate.client.tick(START_MS + now_ms, is_paying, &doors, &heard);
         if !is_paying && estate.is_settled(&running, now_ms) {
             estate.inspect(&running, now_ms);
             break true;
@@ -125,34 +135,49 @@ impl Running {
     }
 
     fn doors(&self) -> Doors {
-        self.processes.iter().map(|(index, process)| (*index, process.submissions.clone())).collect()
+        let mut doors = Doors::new();
+        for (index, process) in &self.processes {
+            for (chain, part) in &process.parts {
+                doors.entry(*chain).or_default().insert(*index, part.submissions.clone());
+            }
+        }
+        doors
+    }
+
+    /// The store of each chain of each node.
+    fn stores(&self) -> impl Iterator<Item = (u16, ChainId, &dyn Store)> {
+        self.processes.iter().flat_map(|(index, process)| {
+            process.parts.iter().map(move |(chain, part)| (*index, *chain, part.store.as_ref()))
+        })
     }
 }
 
 impl Estate {
     fn new(plan: Plan) -> Self {
-        let seed = Hasher::new("jiaozi/bottle-seed").number(plan.seed).finish().0;
-        let localnet =
-            localnet(&LocalnetPlan::new(usize::from(plan.nodes)), &seed).expect("the plan has four banks");
-        let network = Network::new(&localnet);
-        let genesis = network.rules.genesis;
-        let planted = Planted::new(&plan, genesis);
-        let witness = Shared::default();
-        witness.lock().begin(genesis_block_digest(genesis, CHAIN));
+        let (network, localnet) = Network::new(&plan);
+        let planted = Planted::new(&plan, network.genesis);
+        let witness = |chain: ChainId| {
+            let witness = Shared::default();
+            witness.lock().begin(genesis_block_digest(network.genesis, chain));
+            (chain, witness)
+        };
         Self {
             machines: localnet.banks.iter().map(|bank| Machine::new(&plan, bank, &planted)).collect(),
             up: (0..plan.nodes).collect(),
             cables: Cables::new(Dice::new(plan.seed, PURPOSE_LINKS), plan.links),
             client: Client::new(plan.seed, plan.load, &network, &localnet),
+            witnesses: network.chains.keys().copied().map(witness).collect(),
+            crossing: Crossing::new(&network.spec),
             network,
-            witness,
             planted,
             next_fault: 0,
-            hopes: Vec::new(),
+            armed: BTreeMap::new(),
+            hopes: BTreeMap::new(),
+            turns: Vec::new(),
             disturbances: Vec::new(),
             loss_per_mille: plan.links.loss_per_mille,
             side: BTreeSet::new(),
-            target: None,
+            targets: None,
             report: Report::default(),
             nodes: Vec::new(),
             digest: String::new(),
@@ -162,20 +187,26 @@ impl Estate {
 
     fn start(&mut self, running: &mut Running, index: u16) {
         let Some(machine) = self.machines.get_mut(usize::from(index)) else { return };
-        let process = machine.start(
-            &running.context,
-            &self.network,
-            &running.links,
-            &self.witness,
-            &self.planted,
-            &self.plan,
-        );
-        let found = stored_height(process.store.as_ref());
-        if running.now_ms() > 0 {
-            self.report.restarts.push((index, found.0));
-            self.report.top_at_last_restart = self.witness.lock().top().0;
+        let process = machine.start(&Site {
+            context: &running.context,
+            network: &self.network,
+            links: &running.links,
+            witnesses: &self.witnesses,
+            crossing: &self.crossing,
+            planted: &self.planted,
+            plan: &self.plan,
+        });
+        let now_ms = running.now_ms();
+        for (chain, part) in &process.parts {
+            let found = stored_height(part.store.as_ref());
+            let Some(witness) = self.witnesses.get(chain) else { continue };
+            let mut witness = witness.lock();
+            if now_ms > 0 {
+                self.report.restarts.push((index, found.0));
+                self.report.top_at_last_restart = witness.top().0;
+            }
+            witness.started(now_ms, index, found);
         }
-        self.witness.lock().started(running.now_ms(), index, found);
         running.processes.insert(index, process);
         self.up.insert(index);
     }
@@ -183,7 +214,8 @@ impl Estate {
     /// Time until something is to be done here.
     fn pause_ms(&self, now_ms: u64) -> u64 {
         let next = self.plan.faults.get(self.next_fault).map_or(u64::MAX, |(at_ms, _)| *at_ms);
-        next.saturating_sub(now_ms).clamp(1, TICK_MS)
+        let tick_ms = if self.armed.is_empty() { TICK_MS } else { 1 };
+        next.saturating_sub(now_ms).clamp(1, tick_ms)
     }
 
     // ---- faults --------------------------------------------------------------------------------------------------
@@ -198,14 +230,38 @@ impl Estate {
             self.disturbances.push(now_ms);
             let is_power_cut = fault == Fault::CrashAll;
             self.meet(running, fault).await;
-            if self.can_hope() {
-                self.hopes.push(now_ms);
-            }
+            self.turned(now_ms);
             if is_power_cut {
                 return true;
             }
         }
+        self.meet_receipts(running, now_ms).await;
         false
+    }
+
+    /// Ends the nodes that have just sent what they were waited for.
+    async fn meet_receipts(&mut self, running: &mut Running, now_ms: u64) {
+        for (node, before) in self.armed.clone() {
+            let has_sent = |process: &Process| process.receipts_sent() > before;
+            if running.processes.get(&node).is_some_and(has_sent) {
+                self.armed.remove(&node);
+                self.disturbances.push(now_ms);
+                self.meet(running, Fault::Crash { node }).await;
+                self.report.crashed_after_sending_ms.push(now_ms);
+                self.turned(now_ms);
+            }
+        }
+    }
+
+    /// Something went wrong or was mended.
+    fn turned(&mut self, now_ms: u64) {
+        let hopeful: Vec<ChainId> =
+            self.network.chains.keys().copied().filter(|chain| self.can_hope(*chain)).collect();
+        let is_calm = hopeful.len() == self.network.chains.len() && self.can_relay();
+        self.turns.push((now_ms, is_calm));
+        for chain in hopeful {
+            self.hopes.entry(chain).or_default().push(now_ms);
+        }
     }
 
     async fn meet(&mut self, running: &mut Running, fault: Fault) {
@@ -223,6 +279,11 @@ impl Estate {
                     self.start(running, node);
                 }
             }
+            Fault::CrashAfterSending { node } => {
+                let sent = running.processes.get(&node).map_or(0, Process::receipts_sent);
+                self.armed.insert(node, sent);
+            }
+            Fault::Forge { node } => self.planted.forge(node),
             Fault::CrashAll => {}
             Fault::Partition { side } => {
                 running.links.part(&side);
@@ -242,15 +303,31 @@ impl Estate {
         }
     }
 
-    /// Whether a quorum runs, on one side, over links that carry enough.
-    fn can_hope(&self) -> bool {
-        let inside = self.up.intersection(&self.side).count();
-        let largest = inside.max(self.up.len() - inside);
-        largest >= quorum(usize::from(self.plan.nodes)) && self.loss_per_mille <= HOPEFUL_LOSS_PER_MILLE
+    /// Whether a quorum of a chain runs, on one side, over links that carry enough.
+    fn can_hope(&self, chain: ChainId) -> bool {
+        self.up.iter().any(|node| self.reaches(*node, chain)) && self.loss_per_mille <= HOPEFUL_LOSS_PER_MILLE
+    }
+
+    /// Whether a quorum of a chain runs on the side of a node that hosts it.
+    fn reaches(&self, node: u16, chain: ChainId) -> bool {
+        let Some(network) = self.network.chains.get(&chain) else { return false };
+        let hosts = network.seats.iter().filter(|host| self.up.contains(*host));
+        let same = hosts.filter(|host| self.side.contains(*host) == self.side.contains(&node)).count();
+        network.seats.contains(&node) && same >= quorum(network.seats.len())
+    }
+
+    /// Whether, for any two chains between which money passes, a node runs that hosts both and reaches a quorum of each.
+    fn can_relay(&self) -> bool {
+        let pairs = self.network.pairs();
+        pairs.iter().all(|(one, other)| {
+            self.up.iter().any(|node| self.reaches(*node, *one) && self.reaches(*node, *other))
+        })
     }
 
     /// All processes are gone; disks lose what they lose.
     fn lose_power(&mut self) {
+        let under_way = self.crossing.lock().under_way();
+        self.report.under_way_at_power_cuts.push(under_way);
         for index in self.up.clone() {
             self.crash_disk(index);
         }
@@ -259,70 +336,86 @@ impl Estate {
 
     fn crash_disk(&mut self, index: u16) {
         if let Some(machine) = self.machines.get(usize::from(index)) {
-            self.report.writes_lost += machine.disk.crash().lost as u64;
+            for hosted in machine.hosted.values() {
+                self.report.writes_lost += hosted.disk.crash().lost as u64;
+            }
         }
     }
 
     // ---- the end -------------------------------------------------------------------------------------------------
 
-    /// Whether clients have their outcomes and running nodes have what was final then, or time is over.
+    /// Whether clients have their outcomes, receipts have arrived and running nodes have what was final then, or time is over.
     fn is_settled(&mut self, running: &Running, now_ms: u64) -> bool {
         let is_over = now_ms >= self.plan.duration_ms + SETTLE_MS_MAX;
-        let witness = self.witness.lock();
-        if self.target.is_none()
-            && (self.client.open() == 0 || now_ms >= self.plan.duration_ms + SETTLE_MS_MAX / 2)
-        {
-            self.target = Some(witness.top());
+        // A receipt that never arrives is waited for until time is over.
+        let is_quiet = self.crossing.lock().under_way() == 0;
+        let is_told = self.client.open() == 0 || now_ms >= self.plan.duration_ms + SETTLE_MS_MAX / 2;
+        if self.targets.is_none() && is_quiet && is_told {
+            let tops = self.witnesses.iter().map(|(chain, witness)| (*chain, witness.lock().top()));
+            self.targets = Some(tops.collect());
         }
-        let Some(target) = self.target else { return is_over };
-        let has = |index: &u16| witness.called_final.get(index).is_some_and(|height| *height >= target);
-        let waits_for = |index: &&u16| !witness.halted.contains(*index);
-        is_over || running.processes.keys().filter(waits_for).all(has)
+        let Some(targets) = &self.targets else { return is_over };
+        is_over
+            || self.witnesses.iter().all(|(chain, witness)| {
+                let (witness, target) = (witness.lock(), targets.get(chain).copied().unwrap_or_default());
+                let has =
+                    |index: u16| witness.called_final.get(&index).is_some_and(|height| *height >= target);
+                let of_chain = running.stores().filter(|(_, hosted, _)| hosted == chain);
+                of_chain.filter(|(index, ..)| !witness.halted.contains(index)).all(|(index, ..)| has(index))
+            })
     }
 
     /// Looks at everything once more.
     fn inspect(&mut self, running: &Running, now_ms: u64) {
         self.report.virtual_ms = now_ms;
-        let witness = Arc::clone(&self.witness);
-        let mut witness = witness.lock();
-        let target = self.target.unwrap_or_else(|| witness.top());
+        let mut longest_ms = 0;
+        for (chain, witness) in self.witnesses.clone() {
+            let mut witness = witness.lock();
+            let stall_ms = self.inspect_chain(running, now_ms, chain, &mut witness);
+            longest_ms = longest_ms.max(stall_ms);
+        }
+        self.report.longest_stall_ms = longest_ms;
+        self.crossing.lock().end(&self.turns, now_ms);
+        for machine in &self.machines {
+            for chain in machine.hosted.keys() {
+                let Some(witness) = self.witnesses.get(chain) else { continue };
+                let parts = running.processes.get(&machine.index).map(|process| &process.parts);
+                let store = parts.and_then(|parts| parts.get(chain)).map(|part| part.store.as_ref());
+                self.nodes.push(node_state(machine.index, *chain, store, &witness.lock()));
+            }
+        }
+        self.digest = digest(self.network.genesis, running.stores());
+    }
+
+    /// Looks at one chain; answers its longest time without a new final height.
+    fn inspect_chain(
+        &mut self,
+        running: &Running,
+        now_ms: u64,
+        chain: ChainId,
+        witness: &mut Witness,
+    ) -> u64 {
+        let target = self.targets.as_ref().and_then(|targets| targets.get(&chain).copied());
+        let target = target.unwrap_or_else(|| witness.top());
         let finals = witness.final_ms.iter().map(|at_ms| at_ms.saturating_sub(START_MS)).collect::<Vec<_>>();
-        let liveness = properties::liveness(&self.hopes, &self.disturbances, &finals, now_ms);
-        witness.note(START_MS + now_ms, liveness);
-        self.report.longest_stall_ms =
-            finals.array_windows().map(|[one, next]| next - one).max().unwrap_or(0);
-        let mut verdicts = Vec::new();
-        for (index, process) in &running.processes {
-            let store = process.store.as_ref();
+        let hopes = self.hopes.get(&chain).cloned().unwrap_or_default();
+        witness.note(START_MS + now_ms, properties::liveness(&hopes, &self.disturbances, &finals, now_ms));
+        let ids: Vec<TransactionId> = witness.outcomes().map(|(id, _)| *id).collect();
+        for (index, _, store) in running.stores().filter(|(_, hosted, _)| *hosted == chain) {
             let lost = witness
                 .heights()
                 .take_while(|seen| seen.height <= target)
-                .find_map(|seen| properties::nothing_final_is_lost(*index, store, seen).err());
-            verdicts.extend(lost);
-            verdicts.extend(self.check_proofs(
-                *index,
-                store,
-                &witness.outcomes().map(|(id, _)| *id).collect::<Vec<_>>(),
-            ));
+                .find_map(|seen| properties::nothing_final_is_lost(index, store, seen).err());
+            let unproved = self.check_proofs(index, store, &ids);
+            for violation in lost.into_iter().chain(unproved) {
+                witness.note(START_MS + now_ms, Err(violation));
+            }
         }
-        for violation in verdicts {
-            witness.note(START_MS + now_ms, Err(violation));
-        }
-        for machine in &self.machines {
-            let store = running.processes.get(&machine.index).map(|process| process.store.as_ref());
-            self.nodes.push(node_state(machine.index, store, &witness));
-        }
-        let stores = running.processes.iter().map(|(index, process)| (*index, process.store.as_ref()));
-        self.digest = digest(self.network.rules.genesis, stores);
+        finals.array_windows().map(|[one, next]| next - one).max().unwrap_or(0)
     }
 
-    /// Draws some transactions and checks what this node can prove of them, with nothing but the genesis spec.
-    fn check_proofs(
-        &mut self,
-        node: u16,
-        store: &dyn Store,
-        ids: &[ledger::values::TransactionId],
-    ) -> Vec<Violation> {
+    /// Draws some transactions and receipts and checks what this node can prove of them, with nothing but the genesis spec.
+    fn check_proofs(&mut self, node: u16, store: &dyn Store, ids: &[TransactionId]) -> Vec<Violation> {
         let mut dice = Dice::new(self.plan.seed, PURPOSE_SAMPLES);
         let mut violations = Vec::new();
         let certified = certified_height(store);
@@ -332,7 +425,7 @@ impl Estate {
             if located.height > certified {
                 continue;
             }
-            match outcome_proof(store, self.network.rules.genesis, *id) {
+            match outcome_proof(store, self.network.genesis, *id) {
                 None => violations.push(properties::claims_verify(node, *id, &"no proof although certified")),
                 Some(proof) => match proof.verify(&self.network.spec) {
                     Ok(_) => self.report.proofs += 1,
@@ -344,7 +437,6 @@ impl Estate {
     }
 
     fn outcome(mut self, trace: String) -> Outcome {
-        let witness = self.witness.lock();
         let told = &self.client.told;
         self.report.signed = told.signed;
         self.report.applied = told.applied;
@@ -352,20 +444,31 @@ impl Estate {
         self.report.replays = told.replays;
         self.report.answers.clone_from(&told.answers);
         self.report.unresolved = self.client.open() as u64;
-        self.report.votes = witness.votes;
-        self.report.inputs_max = witness.inputs_max;
         self.report.frames_delivered = self.cables.carried.delivered;
         self.report.frames_lost = self.cables.carried.lost;
-        self.report.distrusted.clone_from(&witness.distrusted);
-        self.report.distrust_reasons.clone_from(&witness.reasons);
+        let crossing = self.crossing.lock();
+        self.report.passed = crossing.passed();
         let relative =
             |(at_ms, violation): &(u64, Violation)| (at_ms.saturating_sub(START_MS), violation.clone());
+        let mut violations: Vec<(u64, Violation)> = crossing.violations().iter().map(relative).collect();
+        for (chain, witness) in &self.witnesses {
+            let witness = witness.lock();
+            self.report.votes += witness.votes;
+            self.report.inputs_max = self.report.inputs_max.max(witness.inputs_max);
+            self.report.distrusted.extend(&witness.distrusted);
+            self.report.distrust_reasons.extend(&witness.reasons);
+            let of_chain = witness.violations().iter().map(relative);
+            violations.extend(of_chain.map(|(at_ms, Violation { property, detail })| {
+                (at_ms, Violation { property, detail: format!("chain {chain}: {detail}") })
+            }));
+        }
+        violations.sort_by_key(|(at_ms, _)| *at_ms);
         Outcome {
             seed: self.plan.seed,
             digest: self.digest.clone(),
             trace,
             nodes: self.nodes.clone(),
-            violations: witness.violations().iter().map(relative).collect(),
+            violations,
             report: self.report.clone(),
         }
     }
@@ -375,20 +478,7 @@ fn stored_height(store: &dyn Store) -> Height {
     Archive::new(store).head().ok().flatten().map_or(Height(0), |head| head.height)
 }
 
-/// The height that the highest stored block with a certificate claims.
-fn certified_height(store: &dyn Store) -> Height {
-    let archive = Archive::new(store);
-    let mut height = stored_height(store);
-    while height.0 > 0 {
-        if let (Ok(Some(_)), Ok(Some(block))) = (archive.certificate(height), archive.block_at(height)) {
-            return block.header.claim.height;
-        }
-        height = Height(height.0 - 1);
-    }
-    Height(0)
-}
-
-fn node_state(index: u16, store: Option<&dyn Store>, witness: &crate::witness::Witness) -> NodeState {
+fn node_state(index: u16, chain: ChainId, store: Option<&dyn Store>, witness: &Witness) -> NodeState {
     let head = store.and_then(|store| Archive::new(store).head().ok().flatten());
     let mut state = String::new();
     for byte in head.as_ref().map(|head| head.state.0).unwrap_or_default() {
@@ -397,6 +487,7 @@ fn node_state(index: u16, store: Option<&dyn Store>, witness: &crate::witness::W
     }
     NodeState {
         index,
+        chain: chain.0,
         is_up: store.is_some() && !witness.halted.contains(&index),
         final_height: witness.called_final.get(&index).map_or(0, |height| height.0),
         certified_height: witness.certified.get(&index).map_or(0, |height| height.0),

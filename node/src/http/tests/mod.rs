@@ -6,6 +6,7 @@
 //! | `reads.rs` | what was executed is told truly, and every wrong question is refused |
 //! | `auditing.rs` | proofs, feed, evidence |
 //! | `chains.rs` | several chains: homes of wallets, the way of transactions, who hosts what |
+//! | `locks.rs` | locks and offers, and the transactions about them |
 //! | `submission.rs` | what is taken in and what is not, and waiting for it |
 //! | `operation.rs` | health, readiness, metrics, the document |
 //! | `doors.rs` | tokens, scopes and bounds, over the router and over sockets |
@@ -16,6 +17,7 @@ mod bank;
 mod chains;
 mod doors;
 mod encryption;
+mod locks;
 mod operation;
 mod reads;
 mod submission;

@@ -124,8 +124,15 @@ async fn every_route_is_described_and_every_described_route_exists() {
         }
     }
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    for name in ["ApiError", "SubmitRequest", "TransactionStatus", "WalletView", "BlockView", "EvidencePage"]
-    {
+    for name in [
+        "ApiError",
+        "SubmitRequest",
+        "TransactionStatus",
+        "WalletView",
+        "BlockView",
+        "LockView",
+        "EvidencePage",
+    ] {
         assert!(schemas.contains_key(name), "{name}");
     }
     assert!(document["components"]["securitySchemes"]["token"].is_object());

@@ -5,6 +5,7 @@ mod faults;
 mod healthy;
 mod planted;
 mod repeat;
+mod shards;
 
 use bottle::{Outcome, Plan, run};
 

@@ -1,4 +1,4 @@
-//! When a relay gives a destination its next bundles: arithmetic, without a clock of its own.
+//! When a relay gives a destination its next bundles, and which: without a clock of its own, for every driver.
 //!
 //! - What is under way is bounded; more follows as the destination executes.
 //! - What does not move for a while is given once more, to other nodes, and then after twice the time: others may have brought other bundles,
@@ -8,22 +8,31 @@
 
 use std::collections::VecDeque;
 
+use ledger::records::Bundle;
+use ledger::values::{ChainId, Height};
+use storage::Reader;
+
+use crate::relay::next_bundle;
+use crate::rows::RowFault;
+
 /// How long a destination may take to execute what it was given, before it is given again.
-pub(super) const PATIENCE_MS: u64 = 1_000;
+pub const PATIENCE_MS: u64 = 1_000;
 /// The longest such time.
-const PATIENCE_MS_MAX: u64 = 8_000;
+pub const PATIENCE_MS_MAX: u64 = 8_000;
 /// How much longer each rank waits before it gives.
-pub(super) const STAGGER_MS: u64 = 2_000;
+pub const STAGGER_MS: u64 = 2_000;
 /// Ranks above it wait no longer.
 const RANK_MAX: u64 = 8;
 /// How long a relay that found nothing moving goes on in place of those before it.
 const STANDS_IN_MS: u64 = 10_000;
+/// Bundles that are made for a destination before the others have their turn.
+const BUNDLES_PER_ROUND: usize = 4;
 const _: () = assert!(STAGGER_MS > PATIENCE_MS, "the first has a second try before the next one begins");
 const _: () = assert!(STANDS_IN_MS > STAGGER_MS, "who stands in works most of the time");
 
 /// What one destination was given.
 #[derive(Debug, Clone)]
-pub(super) struct Pace {
+pub struct Pace {
     rank: u64,
     under_way_max: usize,
     /// Receipts that are certified at the source.
@@ -45,7 +54,10 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(rank: usize, under_way_max: usize, now_ms: u64) -> Self {
+    /// Nothing was given yet. `rank` among the relays of the source, 0 first; so many bundles may be under way. `now_ms` is on any
+    /// monotonic clock, the same at every call.
+    #[must_use]
+    pub fn new(rank: usize, under_way_max: usize, now_ms: u64) -> Self {
         Self {
             rank: u64::try_from(rank).unwrap_or(u64::MAX).min(RANK_MAX),
             under_way_max,
@@ -62,7 +74,7 @@ impl Pace {
     }
 
     /// So much is certified, and so much has been executed, as far as it is known.
-    pub(super) fn saw(&mut self, now_ms: u64, sent: u64, received: u64) {
+    pub fn saw(&mut self, now_ms: u64, sent: u64, received: u64) {
         let waited = self.is_waiting();
         self.sent = self.sent.max(sent);
         if received > self.received {
@@ -96,12 +108,33 @@ impl Pace {
     }
 
     /// The receipt to go on from and how many bundles may follow; `None` while nothing waits, enough is under way, or it is another's turn.
-    pub(super) fn turn(&mut self, now_ms: u64) -> Option<(u64, usize)> {
+    fn turn(&mut self, now_ms: u64) -> Option<(u64, usize)> {
         let room = self.under_way_max.saturating_sub(self.under_way.len());
         if self.given >= self.sent || room == 0 || !self.is_own_turn(now_ms) {
             return None;
         }
         Some((self.given, room))
+    }
+
+    /// The bundles that may be given now, in order, each with the receipt after its last one; say [`Pace::gave`] of those that left.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn next_bundles<R: Reader + ?Sized>(
+        &mut self,
+        source: &R,
+        destination: ChainId,
+        certified: Height,
+        now_ms: u64,
+    ) -> Result<Vec<(u64, Bundle)>, RowFault> {
+        let mut bundles = Vec::new();
+        let Some((mut at, room)) = self.turn(now_ms) else { return Ok(bundles) };
+        while at < self.sent && bundles.len() < room.min(BUNDLES_PER_ROUND) {
+            let Some(bundle) = next_bundle(source, destination, at, certified)? else { break };
+            at = at.saturating_add(bundle.receipts.len() as u64);
+            bundles.push((at, bundle));
+        }
+        Ok(bundles)
     }
 
     fn is_own_turn(&mut self, now_ms: u64) -> bool {
@@ -118,7 +151,7 @@ impl Pace {
     }
 
     /// A bundle that ends before this receipt left.
-    pub(super) fn gave(&mut self, now_ms: u64, until: u64) {
+    pub fn gave(&mut self, now_ms: u64, until: u64) {
         if self.under_way.is_empty() {
             self.again_ms = now_ms;
         }
@@ -127,30 +160,38 @@ impl Pace {
     }
 
     /// Receipts that the destination has executed, as far as it is known.
-    pub(super) const fn received(&self) -> u64 {
+    #[must_use]
+    pub const fn received(&self) -> u64 {
         self.received
     }
 
     /// Certified receipts that the destination has not executed, as far as it is known.
-    pub(super) fn waiting(&self) -> u64 {
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
         self.sent.saturating_sub(self.received)
     }
 
-    pub(super) fn is_waiting(&self) -> bool {
+    /// Whether any are.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
         self.waiting() > 0
     }
 
     /// How long nothing has moved while receipts wait.
-    pub(super) fn age_ms(&self, now_ms: u64) -> u64 {
+    #[must_use]
+    pub fn age_ms(&self, now_ms: u64) -> u64 {
         if self.is_waiting() { now_ms.saturating_sub(self.moved_ms) } else { 0 }
     }
 
     /// Whether it gives, or would: others only watch.
-    pub(super) const fn is_active(&self) -> bool {
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
         self.rank == 0 || self.stands_in_since_ms.is_some()
     }
 
-    pub(super) const fn attempts(&self) -> usize {
+    /// How often something was given anew.
+    #[must_use]
+    pub const fn attempts(&self) -> usize {
         self.attempts
     }
 }

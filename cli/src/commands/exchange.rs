@@ -1,0 +1,386 @@
+//! `jiaozi exchange`: money of one currency for money of another, both or neither.
+//!
+//! Who offers locks the money on its own chain; the chain of the other currency decides. Nobody has to trust the other side: what is
+//! accepted is paid there in the same moment, and what is not comes back by itself.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use api::lock::{LockRole, LockStateName, LockView};
+use clap::{Args, Subcommand};
+use ledger::records::{Asked, Operation};
+use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
+use ledger::values::{Amount, ChainId, Currency, LockId, Money, TimestampMs, TransactionId, WalletId};
+use serde::Serialize;
+
+use super::lock_view::{Acted, ShowArguments, arrived, decided, find, hosted, records, require, show, terms};
+use super::pay::payee;
+use super::transaction::{prepare, refuse_existing};
+use crate::amount::WrittenAmount;
+use crate::clock;
+use crate::failure::{Answer, Failure};
+use crate::home::home;
+use crate::keystore::Keystore;
+use crate::output::{Output, Show, facts};
+use crate::send::{SendOptions, Sender, Sent, WAIT_SECONDS, Wait, wall_clock_ms};
+
+/// Shortest and longest time that an offer or a lock stays open: what the ledger allows, with room for the way to a block and for clocks that
+/// differ.
+pub(super) const OPEN_FOR_SECONDS_MIN: u64 = LOCK_TTL_MS_MIN / 1_000 + 5;
+pub(super) const OPEN_FOR_SECONDS_MAX: u64 = LOCK_TTL_MS_MAX / 1_000 - 3_600;
+const _: () = assert!(OPEN_FOR_SECONDS_MIN < OPEN_FOR_SECONDS_MAX);
+/// After its deadline an offer is undone by its chain, 32 blocks later, and its lock by a receipt.
+const DECIDED_AFTER: Duration = Duration::from_secs(120);
+
+/// Arguments of `jiaozi exchange`.
+#[derive(Debug, Args)]
+pub struct ExchangeArguments {
+    #[command(subcommand)]
+    command: ExchangeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ExchangeCommand {
+    /// Offer money of one currency for money of another.
+    #[command(after_help = "Examples:\n  \
+        jiaozi exchange offer --from alice --to jz1… --amount 100 --ask \"110 HKD\" --ask-from jz1… --ask-to alice-hkd\n  \
+        jiaozi exchange offer --from alice --to bob --amount 100 --ask 110HKD --ask-from bob-hkd --ask-to alice-hkd \\\n    \
+        --open-for 600 --wait certified\n\n\
+        The amount is locked at once. It goes to --to when --ask-from accepts, which pays --ask-to in the same moment; declined,\n\
+        withdrawn or not accepted in time, it comes back. The command waits for that and fails (exit 1) unless it is settled;\n\
+        with --wait certified it ends when the money is locked. The other side needs the id that is printed.")]
+    Offer(OfferArguments),
+    /// Accept an offer and pay what it asks for.
+    #[command(after_help = "Examples:\n  \
+        jiaozi exchange accept jzl1… --from bob-hkd\n  \
+        jiaozi exchange accept jzl1… --from bob-hkd --yes\n\n\
+        Shows what would be paid and received. Without --yes nothing is signed. What is signed names both amounts: a node that shows\n\
+        something else than the chain has gains nothing.")]
+    Accept(AcceptArguments),
+    /// Decline an offer, as who was asked to pay.
+    #[command(after_help = "Examples:\n  jiaozi exchange decline jzl1… --from bob-hkd")]
+    Decline(DecideArguments),
+    /// Withdraw an offer, as who made it; it may be accepted before the word arrives.
+    #[command(after_help = "Examples:\n  jiaozi exchange withdraw jzl1… --from alice")]
+    Withdraw(DecideArguments),
+    /// An exchange as the chains of the node have it; exit 1 if they have none.
+    #[command(
+        after_help = "Examples:\n  jiaozi exchange show jzl1…\n  jiaozi exchange show jzl1… --chain 1 --json"
+    )]
+    Show(ShowArguments),
+}
+
+#[derive(Debug, Args)]
+struct OfferArguments {
+    /// The wallet that gives, by its name in the keystore.
+    #[arg(long, value_name = "NAME")]
+    from: String,
+    /// The wallet that gets it, in the same currency: its id, or its name in the keystore.
+    #[arg(long, value_name = "WALLET")]
+    to: String,
+    /// How much is given, such as 100 or "100 CNY".
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+    amount: WrittenAmount,
+    #[command(flatten)]
+    ask: AskOptions,
+    /// How long the offer stays open.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(OPEN_FOR_SECONDS_MIN..=OPEN_FOR_SECONDS_MAX))]
+    open_for: u64,
+    #[command(flatten)]
+    act: ActOptions,
+}
+
+/// What is asked for in return.
+#[derive(Debug, Args)]
+struct AskOptions {
+    /// How much is asked in return, with its currency, such as "110 HKD".
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+    ask: WrittenAmount,
+    /// The wallet that is to pay it: its id, or its name in the keystore. It accepts or declines.
+    #[arg(long, value_name = "WALLET")]
+    ask_from: String,
+    /// The wallet that is to get it: its id, or its name in the keystore.
+    #[arg(long, value_name = "WALLET")]
+    ask_to: String,
+    /// The chain where it is to be paid, where operators' own wallets do not tell it.
+    #[arg(long, value_name = "ID")]
+    ask_chain: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+struct AcceptArguments {
+    /// The exchange: a text that starts with jzl1.
+    id: LockId,
+    /// The wallet that was asked to pay, by its name in the keystore.
+    #[arg(long, value_name = "NAME")]
+    from: String,
+    /// Sign what is shown.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    act: ActOptions,
+}
+
+#[derive(Debug, Args)]
+struct DecideArguments {
+    /// The exchange: a text that starts with jzl1.
+    id: LockId,
+    /// The wallet that signs, by its name in the keystore.
+    #[arg(long, value_name = "NAME")]
+    from: String,
+    #[command(flatten)]
+    act: ActOptions,
+}
+
+/// How an operation about a lock is signed and sent.
+#[derive(Debug, Args)]
+pub(super) struct ActOptions {
+    /// Write the transaction into this new file, for several people to sign, instead of signing and submitting it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) send: SendOptions,
+}
+
+impl ActOptions {
+    /// Refuses a file that is there already, before anything else is done.
+    pub(super) fn check(&self) -> Answer {
+        self.out.as_deref().map_or(Ok(()), refuse_existing)
+    }
+
+    /// Signs, submits, and waits for the certificate, or for what else was asked that does not depend on anybody's decision.
+    pub(super) fn send(&self, sender: &Sender, operation: Operation, output: Output) -> Answer<Sent> {
+        let mut send = self.send.clone();
+        if send.wait.wait == Wait::Settled {
+            send.wait.wait = Wait::Certified;
+        }
+        send.send(sender, operation, output)
+    }
+
+    /// Until when the decision is waited for, that comes at `at` at the latest; `None` where it is not.
+    fn decision(&self, at: Duration) -> Option<Instant> {
+        let seconds = self.send.wait.timeout.map(Duration::from_secs);
+        (self.send.wait.wait == Wait::Settled).then(|| Instant::now() + seconds.unwrap_or(at))
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`]; exit 1 where the exchange ends otherwise than the command wants.
+pub fn run(arguments: ExchangeArguments, output: Output) -> Answer {
+    match arguments.command {
+        ExchangeCommand::Offer(arguments) => offer(&arguments, output),
+        ExchangeCommand::Accept(arguments) => accept(&arguments, output),
+        ExchangeCommand::Decline(arguments) => decline(&arguments, output),
+        ExchangeCommand::Withdraw(arguments) => withdraw(&arguments, output),
+        ExchangeCommand::Show(arguments) => show(&arguments, output),
+    }
+}
+
+impl AskOptions {
+    /// The currency, which must be written.
+    fn currency(&self) -> Answer<Currency> {
+        self.ask.currency.ok_or_else(|| {
+            Failure::usage("currency_missing", "what is asked has no currency")
+                .at("--ask")
+                .mend("write it with its currency: --ask \"110 HKD\"")
+        })
+    }
+
+    /// Who is to pay and who is to be paid.
+    fn parties(&self, keystore: &Keystore) -> Answer<(WalletId, WalletId)> {
+        let currency = Some(self.currency()?);
+        let payer = payee(&self.ask_from, keystore, currency).map_err(|failure| failure.at("--ask-from"))?;
+        let to = payee(&self.ask_to, keystore, currency).map_err(|failure| failure.at("--ask-to"))?;
+        Ok((payer, to))
+    }
+
+    /// The chain that decides, and what is asked there.
+    fn asked(&self, sender: &Sender) -> Answer<(ChainId, Asked)> {
+        let currency = self.currency()?;
+        if currency == sender.terms.currency {
+            return Err(Failure::usage("same_currency", format_args!("both amounts are in {currency}"))
+                .at("--ask")
+                .mend("an exchange is between two currencies; within one: jiaozi pay"));
+        }
+        let (payer, to) = self.parties(&sender.keystore)?;
+        let chain = home(&sender.network, currency, payer, self.ask_chain).map_err(at_ask_chain)?;
+        // Both are at home on the deciding chain: it pays one from the other in one step.
+        home(&sender.network, currency, to, Some(chain.0)).map_err(|failure| {
+            failure.at("--ask-to").mend(format!("name a wallet of chain {chain}, where the payer is"))
+        })?;
+        let amount = self.ask.in_currency(currency).map_err(|failure| failure.at("--ask"))?;
+        Ok((chain, Asked { payer, payee: to, amount }))
+    }
+}
+
+/// The option that says the chain is another one here.
+fn at_ask_chain(failure: Failure) -> Failure {
+    match failure.field.as_deref() {
+        Some("--chain") => failure.at("--ask-chain").mend("say which with --ask-chain"),
+        _ => failure.at("--ask"),
+    }
+}
+
+fn offer(arguments: &OfferArguments, output: Output) -> Answer {
+    arguments.act.check()?;
+    let send = &arguments.act.send;
+    let keystore = send.keystore.open()?;
+    // A wrong name is told before a node is asked.
+    payee(&arguments.to, &keystore, None)?;
+    arguments.ask.parties(&keystore)?;
+    let sender = send.sender_in(&arguments.from, arguments.amount.currency)?;
+    let currency = sender.terms.currency;
+    let amount = arguments.amount.in_currency(currency)?;
+    let to = payee(&arguments.to, &keystore, Some(currency))?;
+    home(&sender.network, currency, to, Some(sender.terms.chain.0)).map_err(|failure| {
+        let mend = format!("name a wallet of chain {}, where the giving one is", sender.terms.chain);
+        failure.at("--to").mend(mend)
+    })?;
+    let (chain, asked) = arguments.ask.asked(&sender)?;
+    let deadline = TimestampMs(wall_clock_ms().saturating_add(arguments.open_for.saturating_mul(1_000)));
+    let operation = Operation::Exchange { payee: to, amount, chain, asked, deadline };
+    if let Some(out) = &arguments.act.out {
+        return prepare(&sender, operation, out, output);
+    }
+    let from = sender.entry.wallet_id()?;
+    let ask_currency = arguments.ask.currency()?;
+    let side = |money: Money, payer: WalletId, payee: WalletId, chain: ChainId| {
+        format!("{money} from {payer} to {payee} on chain {chain}")
+    };
+    output.note(&facts(&[
+        ("gives", side(Money { amount, currency }, from, to, sender.terms.chain)),
+        (
+            "asks",
+            side(Money { amount: asked.amount, currency: ask_currency }, asked.payer, asked.payee, chain),
+        ),
+        ("deadline", clock::told(deadline)),
+    ]));
+    let open_for = Duration::from_secs(arguments.open_for);
+    let sent = arguments.act.send(&sender, operation, output)?;
+    let id = lock_of(&sent)?;
+    output.note(&format!("locked {id}\nthe other side answers with: jiaozi exchange accept {id}"));
+    if let Some(until) = arguments.act.decision(open_for + DECIDED_AFTER) {
+        let lock = decided(&sender.connection, sender.terms.chain, id, until, output)?;
+        require(&lock, true)?;
+    }
+    result(&sender, sent, id, output)
+}
+
+/// The lock that a transaction makes.
+pub(super) fn lock_of(sent: &Sent) -> Answer<LockId> {
+    sent.id
+        .parse::<TransactionId>()
+        .map(LockId::of)
+        .map_err(|fault| Failure::refused("transaction_id", fault))
+}
+
+/// Shows what was sent, and what the node's chains have of the exchange now.
+pub(super) fn result(sender: &Sender, sent: Sent, id: LockId, output: Output) -> Answer {
+    // Not waited for, it may not be there yet.
+    let records = records(&sender.connection, id, None)?;
+    output.result(&Acted { sent, lock: id.to_string(), records })
+}
+
+/// The offer under an id on the chain of the wallet that acts, which must be the one that it asks, and open. It may still be on its way:
+/// then it is waited for.
+fn own_offer(sender: &Sender, id: LockId, act: &ActOptions, output: Output) -> Answer<LockView> {
+    let chain = sender.terms.chain;
+    let seconds = act.send.wait.timeout.unwrap_or(WAIT_SECONDS);
+    let offer =
+        arrived(&sender.connection, chain, id, Instant::now() + Duration::from_secs(seconds), output)?;
+    if offer.role != LockRole::Offer {
+        return Err(Failure::refused("not_an_offer", format_args!("{id} is no offer on chain {chain}"))
+            .at("ID")
+            .mend("an offer is accepted or declined on the chain of what it asks for; see: jiaozi exchange show"));
+    }
+    let asked = offer.asked.as_ref().map(|asked| asked.payer);
+    let own = sender.entry.wallet_id()?;
+    if asked != Some(own) {
+        let asked = asked.map(|asked| asked.to_string()).unwrap_or_default();
+        return Err(Failure::refused("not_asked", format_args!("the offer asks {asked}, not {own}"))
+            .at("--from")
+            .mend("sign with the wallet that is asked"));
+    }
+    if offer.state == LockStateName::Open { Ok(offer) } else { Err(over(&offer)) }
+}
+
+/// Why nothing can be decided any more.
+fn over(record: &LockView) -> Failure {
+    let why = record.decision.as_ref().map(|decision| decision.message.clone()).unwrap_or_default();
+    Failure::refused("decided", format_args!("{} was decided before: {why}", record.id))
+        .at("ID")
+        .mend("look at both sides with: jiaozi exchange show")
+}
+
+fn accept(arguments: &AcceptArguments, output: Output) -> Answer {
+    arguments.act.check()?;
+    let sender = arguments.act.send.sender(&arguments.from)?;
+    let id = arguments.id;
+    let offer = own_offer(&sender, id, &arguments.act, output)?;
+    let Some(asked) = offer.asked.clone() else { return Err(over(&offer)) };
+    let (amount, receives) = (Amount::from_fen(asked.amount_fen), Amount::from_fen(offer.locked.amount_fen));
+    let operation = Operation::Accept { offer: id, payee: asked.payee, amount, receives };
+    if let Some(out) = &arguments.act.out {
+        return prepare(&sender, operation, out, output);
+    }
+    if !arguments.yes {
+        output.result(&Terms(offer))?;
+        return Err(Failure::usage("not_signed", "nothing was signed")
+            .at("--yes")
+            .mend("look at the offer above; if it is what you want, repeat the command with --yes"));
+    }
+    let source = ChainId(offer.locked.chain);
+    output.note(&Terms(offer).text());
+    let sent = arguments.act.send(&sender, operation, output)?;
+    // That it is accepted is certain here; the lock follows where a node carries the word.
+    if let Some(until) = arguments.act.decision(Duration::from_secs(WAIT_SECONDS))
+        && hosted(&sender.connection)?.contains(&source)
+    {
+        require(&decided(&sender.connection, source, id, until, output)?, true)?;
+    }
+    result(&sender, sent, id, output)
+}
+
+/// What an offer gives and asks, before it is signed.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Terms(LockView);
+
+impl Show for Terms {
+    fn text(&self) -> String {
+        facts(&terms(&self.0))
+    }
+}
+
+fn decline(arguments: &DecideArguments, output: Output) -> Answer {
+    arguments.act.check()?;
+    let sender = arguments.act.send.sender(&arguments.from)?;
+    own_offer(&sender, arguments.id, &arguments.act, output)?;
+    let operation = Operation::Decline { offer: arguments.id };
+    if let Some(out) = &arguments.act.out {
+        return prepare(&sender, operation, out, output);
+    }
+    let sent = arguments.act.send(&sender, operation, output)?;
+    result(&sender, sent, arguments.id, output)
+}
+
+fn withdraw(arguments: &DecideArguments, output: Output) -> Answer {
+    arguments.act.check()?;
+    let sender = arguments.act.send.sender(&arguments.from)?;
+    let id = arguments.id;
+    let lock = find(&sender.connection, id, Some(sender.terms.chain))?;
+    if let Some(over_already) = lock.iter().find(|record| record.state != LockStateName::Open) {
+        return Err(over(over_already));
+    }
+    let operation = Operation::Withdraw { lock: id };
+    if let Some(out) = &arguments.act.out {
+        return prepare(&sender, operation, out, output);
+    }
+    let sent = arguments.act.send(&sender, operation, output)?;
+    if let Some(until) = arguments.act.decision(Duration::from_secs(WAIT_SECONDS)) {
+        require(&decided(&sender.connection, sender.terms.chain, id, until, output)?, false)?;
+    }
+    result(&sender, sent, id, output)
+}

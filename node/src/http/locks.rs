@@ -1,0 +1,67 @@
+//! `GET /v1/chains/{chain}/locks/{id}`: a lock, or the offer of an exchange, after one height.
+//!
+//! An exchange has a record on each of its two chains, under one id: each is asked for on its own chain.
+
+use std::sync::Arc;
+
+use api::code::ErrorCode;
+use api::error::ApiError;
+use api::lock::{LockMoment, LockView};
+use axum::Json;
+use axum::extract::State;
+use chain::{Archive, RowFault};
+use ledger::records::{GenesisSpec, Record};
+use ledger::values::{ChainId, Currency, LockId};
+use storage::{Reader, Table};
+
+use super::edge::{Edge, Moment};
+use super::parameters::Place;
+use super::refusal::Refusal;
+
+/// Shows a lock, or the offer of an exchange.
+///
+/// An exchange has one id on two chains: the lock where the money is, the offer where it is decided.
+#[utoipa::path(
+    get,
+    path = api::path::LOCK,
+    tag = "locks",
+    params(
+        ("chain" = u32, Path, description = "chain id"),
+        ("id" = String, Path, description = "lock id, bech32m text starting with jzl1")
+    ),
+    responses(
+        (status = 200, description = "the lock or offer after one height", body = LockView),
+        (status = "4XX", description = "refused; 1412 when the chain has none under this id", body = ApiError),
+        (status = "5XX", description = "the store cannot be read", body = ApiError),
+    )
+)]
+pub(crate) async fn lock(State(edge): State<Edge>, place: Place) -> Result<Json<LockView>, Refusal> {
+    let (chain, id) = (edge.chain(place.get::<ChainId>("chain")?)?, place.get::<LockId>("id")?);
+    let network = Arc::clone(&edge.parts().spec);
+    let found = edge.find(&[chain], move |archive, at| Ok(view(archive, at, &network, id)?));
+    found.await?.map(Json).ok_or_else(|| ApiError::from(ErrorCode::LockUnknown).at("id").into())
+}
+
+/// A lock or an offer as the chain has it.
+pub(crate) fn view<R: Reader + ?Sized>(
+    archive: &Archive<'_, R>,
+    at: &Moment,
+    network: &GenesisSpec,
+    id: LockId,
+) -> Result<Option<LockView>, RowFault> {
+    let Some((slot, record)) = archive.lock(id)? else { return Ok(None) };
+    let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
+    let moment = LockMoment {
+        chain: at.chain(),
+        height: head.height,
+        timestamp: head.timestamp,
+        is_certified: archive.is_unchanged_since(slot, at.certified_height)?,
+    };
+    // Every chain that a record names is one of the network; the ledger refuses others.
+    let currency = |chain: ChainId| network.chain(chain).map_or(Currency(*b"XXX"), |spec| spec.currency);
+    Ok(match record {
+        Record::Lock(lock) => Some(LockView::of_lock(moment, &lock, currency)),
+        Record::Offer(offer) => Some(LockView::of_offer(moment, &offer, currency)),
+        _ => None,
+    })
+}

@@ -1,0 +1,84 @@
+//! Plans with several chains, by name: what tests run, and what `simulate --scene` repeats.
+//!
+//! Money passes between two shards all the time, some of it to payees that cannot be credited: a wallet that nobody opened, and one
+//! that holds all that its tier allows.
+
+use crate::plan::{Fault, Plan, PowerCut};
+
+/// A plan by its name, from a seed.
+pub type Scene = (&'static str, fn(u64) -> Plan);
+
+/// All scenes.
+pub const SCENES: [Scene; 6] = [
+    ("two-shards", two_shards),
+    ("source-dead", source_dead),
+    ("destination-stalled", destination_stalled),
+    ("relay-killed", relay_killed),
+    ("forger", forger),
+    ("power-lost", power_lost),
+];
+
+/// The plan of a scene.
+#[must_use]
+pub fn scene(name: &str, seed: u64) -> Option<Plan> {
+    SCENES.iter().find(|(known, _)| *known == name).map(|(_, plan)| plan(seed))
+}
+
+/// Four nodes host both shards, and each relays: every bundle comes from four nodes. Nothing goes wrong.
+#[must_use]
+pub fn two_shards(seed: u64) -> Plan {
+    Plan::calm(seed, 7_000).sharded([everyone(), everyone()])
+}
+
+/// A bank of the one shard dies for good, and the only node with both shards goes on.
+#[must_use]
+pub fn source_dead(seed: u64) -> Plan {
+    bridged(seed, 7_000).with([(3_000, Fault::Crash { node: 1 })])
+}
+
+/// The second shard loses half of its nodes to crashes, comes back, and is then cut in two and healed. The first one goes on.
+#[must_use]
+pub fn destination_stalled(seed: u64) -> Plan {
+    Plan::calm(seed, 9_000).sharded([everyone(), (2..6).collect()]).with([
+        (2_500, Fault::Crash { node: 4 }),
+        (2_500, Fault::Crash { node: 5 }),
+        (4_500, Fault::Restart { node: 4 }),
+        (4_500, Fault::Restart { node: 5 }),
+        (6_000, Fault::Partition { side: vec![4, 5] }),
+        (8_000, Fault::Heal),
+    ])
+}
+
+/// The only node with both shards, and so the only relay, dies twice just after it has sent a receipt: between debit and credit.
+#[must_use]
+pub fn relay_killed(seed: u64) -> Plan {
+    let kill = Fault::CrashAfterSending { node: 3 };
+    let start = Fault::Restart { node: 3 };
+    let faults = [(2_500, kill.clone()), (4_500, start.clone()), (6_000, kill), (7_500, start)];
+    bridged(seed, 9_000).with(faults)
+}
+
+/// A node sends everyone bundles with more money in them, and bundles that nobody signed.
+#[must_use]
+pub fn forger(seed: u64) -> Plan {
+    let faults = [(2_000, Fault::Forge { node: 2 }), (6_000, Fault::Heal)];
+    Plan::calm(seed, 7_000).sharded([everyone(), everyone()]).with(faults)
+}
+
+/// All nodes lose power at once, three times, with receipts under way.
+#[must_use]
+pub fn power_lost(seed: u64) -> Plan {
+    let cuts = [2_501, 4_013, 5_777].map(|at_ms| (at_ms, Fault::CrashAll));
+    let mut plan = Plan::calm(seed, 7_500).sharded([everyone(), everyone()]).with(cuts);
+    plan.power_cut = PowerCut::LosesAll;
+    plan
+}
+
+fn everyone() -> Vec<u16> {
+    (0..4).collect()
+}
+
+/// Two shards with one node in common.
+fn bridged(seed: u64, duration_ms: u64) -> Plan {
+    Plan::calm(seed, duration_ms).sharded([everyone(), (3..7).collect()])
+}
