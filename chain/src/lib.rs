@@ -44,10 +44,7 @@ mod executor;
 mod finality;
 pub mod frame;
 mod legs;
-<<<<<<< HEAD
-=======
 mod locks;
->>>>>>> s4-lockedges
 mod ordering;
 pub mod pace;
 mod record_cache;
