@@ -292,7 +292,7 @@ mod tests {
             "jiaozi lock create --from a --to b --amount 5 --preimage-file f",
             "jiaozi lock create --from a --to b --amount 5 --hash ID --open-for 60",
             "jiaozi lock claim LOCK --to b --preimage-file f",
-            "jiaozi lock show LOCK",
+            "jiaozi lock show LOCK --proof lock.proof",
             "jiaozi network status",
             "jiaozi node rotate-consensus-key --config node.toml --chain 0",
             "jiaozi genesis contribute joining --name Ember --role bank --keys keys --address a:1 --genesis g",

@@ -104,13 +104,23 @@ pub(crate) async fn wallet(
         Some(chain) => edge.chain(chain)?,
         None => *candidates.first().ok_or(ErrorCode::ChainUnknown)?,
     };
-    let wallet = chain.wallets.ask(id).await?;
-    let height = wallet.height;
-    let certified = certificate_over(&edge, chain, height, until).await?;
+    of_record(&edge, chain, id, until).await
+}
+
+/// Proves what a chain has under a name, or that it has nothing: asks the executor, then waits for a certificate.
+pub(super) async fn of_record(
+    edge: &Edge,
+    chain: &ChainHandle,
+    id: WalletId,
+    until: Instant,
+) -> Result<Response, Refusal> {
+    let record = chain.wallets.ask(id).await?;
+    let height = record.height;
+    let certified = certificate_over(edge, chain, height, until).await?;
     let epoch = certified.header.epoch;
     let sets = edge.read(chain, move |archive| Ok(archive.set_chain(epoch)?)).await?;
-    let sets = sets.ok_or_else(|| not_certified(&edge, chain, height))?;
-    Ok(answer(&ProofFile { genesis: edge.genesis(), sets, proof: wallet.certify(certified) }))
+    let sets = sets.ok_or_else(|| not_certified(edge, chain, height))?;
+    Ok(answer(&ProofFile { genesis: edge.genesis(), sets, proof: record.certify(certified) }))
 }
 
 /// Waits until a certificate covers the height.
@@ -168,7 +178,7 @@ fn outcome_proof<R: Reader + ?Sized>(
     archive: &Archive<'_, R>,
     genesis: GenesisHash,
     located: Located,
-) -> Result<Option<Proof>, RowFault> {
+) -> Result<Option<Proof>, Refusal> {
     let Located { height, outcome, leaf, outcomes } = located;
     let position = leaf as u64;
     let Some(certified) = archive.certified_result(height)? else { return Ok(None) };
@@ -178,6 +188,7 @@ fn outcome_proof<R: Reader + ?Sized>(
         let proof = ReceiptProof { source, sequence, receipt, outcome, position, path, certified };
         return Ok(Some(Proof::Receipt(proof)));
     }
-    let transaction = archive.transaction(height, outcome.index)?.ok_or(missing(Table::Batches))?;
+    // Of what has an outcome, a deadline that passed is neither: what it made of the record is proved by the record.
+    let transaction = archive.transaction(height, outcome.index)?.ok_or(ErrorCode::ProvedByRecord)?;
     Ok(Some(Proof::Outcome(OutcomeProof { transaction, outcome, position, path, certified })))
 }
