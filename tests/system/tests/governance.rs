@@ -76,7 +76,7 @@ struct Town {
 }
 
 impl Town {
-    async fn new(cluster: Cluster) -> Self {
+    fn new(cluster: Cluster) -> Self {
         let operator = &cluster.localnet.banks[1].operator;
         let proposer = Payer::operator(&cluster.localnet, operator.id, &operator.wallet_key);
         Self { cluster, proposer, applied: 0 }
@@ -172,7 +172,7 @@ async fn banks_join_rotate_and_leave_while_payments_go_on() {
     for index in 0..4 {
         cluster.wait_ready(index, WAIT).await;
     }
-    let mut town = Town::new(cluster).await;
+    let mut town = Town::new(cluster);
     let central = &town.cluster.localnet.central_bank;
     let central = Payer::operator(&town.cluster.localnet, OperatorId(0), &central.wallet_key);
     let payer = town.bank(0);
