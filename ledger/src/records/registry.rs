@@ -273,6 +273,15 @@ impl Registry {
         self.node(index).is_some() && self.retired_nodes.binary_search(&index).is_err()
     }
 
+    /// Whether others should keep a connection to the node: it was not taken away, or it runs a validator of one of the two newest
+    /// epochs of a chain. (Whoever leaves serves to the end of its epoch, and is missed before that.)
+    #[must_use]
+    pub fn is_peer(&self, index: NodeIndex) -> bool {
+        let runs = |epoch: &EpochRecord| epoch.validators.iter().any(|validator| validator.node == index);
+        let serves = |chain: &ChainRecord| chain.epochs.iter().rev().take(2).any(runs);
+        self.is_node_active(index) || self.chains.iter().any(serves)
+    }
+
     /// Who decides on proposals that the root chain executes at `height`: the operators, unless they have left, that run a
     /// validator of the root chain's epoch there; ascending.
     #[must_use]

@@ -10,21 +10,20 @@ use ledger::records::{
 };
 use ledger::rules::block_validity::{check_header, is_closing};
 use ledger::rules::{BlockFault, BundleFault, ChainRules, check_batch, check_bundle};
-use ledger::state::{Execution, PassedOver, Undo};
+use ledger::state::{Execution, PassedOver};
 use ledger::values::{
-    Amount, BatchDigest, Canonical as _, ChainId, Epoch, Hash, Height, OperatorId, PublicKey, Sequential,
-    ValidatorIndex,
+    Amount, BatchDigest, Canonical as _, ChainId, Epoch, Hash, Height, NodeIndex, OperatorId, PublicKey,
+    Sequential, ValidatorIndex,
 };
-use proptest::prelude::*;
 
 use crate::chains::{CUSTOMERS, FOREIGN, SHARDS, World};
 use crate::governance::{approved, fifth_bank, fifth_node, fifth_validator, proposal};
 use crate::network::{Became, Network, consensus_keys, later_key, pay};
 
-const ROOT: usize = 0;
+pub(crate) const ROOT: usize = 0;
 
 /// A proposal of bank 1 on the root chain, approved by three of the council, or by four of five.
-fn govern(world: &mut World, is_urgent: bool, changes: Vec<Change>) -> Became {
+pub(crate) fn govern(world: &mut World, is_urgent: bool, changes: Vec<Change>) -> Became {
     let network = &world.chains[ROOT];
     let council = network.state.rules().registry.council(network.height().next());
     let approvers: Vec<u16> = council.iter().skip(1).map(|operator| operator.0).collect();
@@ -34,7 +33,7 @@ fn govern(world: &mut World, is_urgent: bool, changes: Vec<Change>) -> Became {
     world.act(ROOT, &bank, operation)
 }
 
-fn replace(chain: u32, old: PublicKey, new: u64) -> Change {
+pub(crate) fn replace(chain: u32, old: PublicKey, new: u64) -> Change {
     Change::ReplaceConsensusKey { chain: ChainId(chain), old, new: later_key(new).public_key() }
 }
 
@@ -50,13 +49,13 @@ fn run_to(world: &mut World, chain: usize, height: Height) {
 }
 
 /// Runs a chain past the end of its epoch, where one is scheduled.
-fn finish_epoch(world: &mut World, chain: usize) {
+pub(crate) fn finish_epoch(world: &mut World, chain: usize) {
     let scheduled = world.chains[chain].epochs.last().unwrap().first_height;
     run_to(world, chain, scheduled);
 }
 
 /// What one chain has to tell another is told.
-fn tell(world: &mut World, source: usize, destination: usize) -> Option<Execution> {
+pub(crate) fn tell(world: &mut World, source: usize, destination: usize) -> Option<Execution> {
     world.run(source, Vec::new(), Vec::new());
     world.run(source, Vec::new(), Vec::new());
     let first = world.next(source, destination);
@@ -64,12 +63,12 @@ fn tell(world: &mut World, source: usize, destination: usize) -> Option<Executio
     Some(world.run(destination, Vec::new(), vec![bundle]))
 }
 
-fn is_closing_next(network: &Network) -> bool {
+pub(crate) fn is_closing_next(network: &Network) -> bool {
     is_closing(network.state.rules(), network.height().next())
 }
 
 /// Replays every chain from genesis.
-fn replay_all(world: &World) {
+pub(crate) fn replay_all(world: &World) {
     for network in &world.chains {
         let mut replay = Replay::new(&network.spec, network.chain, [1; 32]).unwrap();
         for ((block, batches, execution), bundles) in network.heights.iter().zip(&network.bundles) {
@@ -457,7 +456,17 @@ fn a_fifth_bank_joins_every_chain_and_another_leaves() {
     // It has no vote from now on, although its validator serves to the end of the epoch.
     let registry = world.chains[ROOT].state.rules().registry.clone();
     assert_eq!(registry.council(world.chains[ROOT].height()), [1, 3, 4, 5].map(OperatorId));
+    let node = NodeIndex(1);
+    assert!(
+        !registry.is_node_active(node) && registry.is_peer(node),
+        "others stay connected to it till then"
+    );
+    assert!(!registry.is_peer(NodeIndex(9)));
     to_all(&mut world);
+    let mut later = ledger::records::Registry::clone(&world.chains[ROOT].state.rules().registry);
+    assert!(later.is_peer(node), "its last epoch is among the two newest");
+    later.chains.iter_mut().for_each(|record| drop(record.epochs.drain(..record.epochs.len() - 1)));
+    assert!(!later.is_peer(node));
     for network in &world.chains {
         let operators: Vec<u16> =
             network.epochs[2].validators.iter().map(|validator| validator.operator.0).collect();
@@ -521,150 +530,4 @@ fn sets_are_consecutive() {
     let known: Vec<Option<&EpochRecord>> = (0..3).map(|epoch| sets.epoch(Epoch(epoch))).collect();
     assert_eq!(known, [Some(&network.epochs[0]), Some(&network.epochs[1]), None]);
     assert_eq!(Sets::genesis(&network.spec, ChainId(0)).unwrap().newest().epoch, Epoch(0));
-}
-
-/// A step of a random schedule.
-#[derive(Debug, Clone)]
-enum Step {
-    Pay { from: u64, to: Vec<(u64, u64)> },
-    Relay { source: usize, destination: usize, back: u64 },
-    Idle { chain: usize, blocks: u64 },
-    Rotate { chain: u32, validator: usize, is_urgent: bool },
-    Params { chain: u32 },
-    DayPasses { chain: usize },
-}
-
-fn steps() -> impl Strategy<Value = Step> {
-    let chain = || 0..SHARDS as usize + 1;
-    let to = prop::collection::vec((0..CUSTOMERS, 1_u64..20_000), 1..4);
-    prop_oneof![
-        5 => (0..CUSTOMERS, to).prop_map(|(from, to)| Step::Pay { from, to }),
-        6 => (chain(), chain(), 0_u64..3)
-            .prop_map(|(source, destination, back)| Step::Relay { source, destination, back }),
-        3 => (chain(), prop_oneof![1_u64..4, 60_u64..80]).prop_map(|(chain, blocks)| Step::Idle { chain, blocks }),
-        3 => (0..SHARDS + 1, 0_usize..4, any::<bool>())
-            .prop_map(|(chain, validator, is_urgent)| Step::Rotate { chain, validator, is_urgent }),
-        1 => (0..SHARDS + 1).prop_map(|chain| Step::Params { chain }),
-        1 => chain().prop_map(|chain| Step::DayPasses { chain }),
-    ]
-}
-
-/// What a step does; a chain that is closing its epoch only makes empty blocks.
-fn take(world: &mut World, step: Step, fresh: &mut u64) {
-    match step {
-        Step::Pay { from, to } => {
-            let (home, payer) = world.customer(from);
-            if !is_closing_next(&world.chains[home]) {
-                let payees: Vec<_> =
-                    to.iter().map(|(number, fen)| (world.customer(*number).1.wallet, *fen)).collect();
-                world.act(home, &payer, pay(&payees));
-            }
-        }
-        Step::Relay { source, destination, back } => {
-            if source == destination || is_closing_next(&world.chains[destination]) {
-                return;
-            }
-            let first = world.next(source, destination);
-            if let Some(bundle) = world.bundle(source, ChainId(destination as u32), first, back, usize::MAX) {
-                let execution = world.run(destination, Vec::new(), vec![bundle]);
-                assert!(execution.passed_over.is_empty());
-            }
-        }
-        Step::Idle { chain, blocks } => {
-            for _ in 0..blocks {
-                world.run(chain, Vec::new(), Vec::new());
-            }
-        }
-        Step::Rotate { chain, validator, is_urgent } => {
-            if !is_closing_next(&world.chains[ROOT]) && *fresh < 60 {
-                let wanted = &world.chains[ROOT].state.rules().registry.chain(ChainId(chain)).unwrap().wanted;
-                let change = replace(chain, wanted[validator].consensus_key, *fresh);
-                *fresh += 1;
-                assert_eq!(govern(world, is_urgent, vec![change]), Became::Applied);
-            }
-        }
-        Step::Params { chain } => {
-            if !is_closing_next(&world.chains[ROOT]) {
-                let mut params = ChainParams::default();
-                params.block_pace_ms += u64::from(chain) + 1;
-                let change = Change::SetParams { chain: ChainId(chain), params };
-                assert_eq!(govern(world, false, vec![change]), Became::Applied);
-            }
-        }
-        Step::DayPasses { chain } => world.chains[chain].parent.timestamp.0 += EPOCH_MS_MIN,
-    }
-}
-
-/// Ends every epoch that is scheduled and delivers everything, until nothing is left to say.
-fn come_to_rest(world: &mut World) {
-    for _ in 0..3 {
-        for chain in 0..world.chains.len() {
-            finish_epoch(world, chain);
-        }
-        for source in 0..world.chains.len() {
-            for destination in 0..world.chains.len() {
-                if source != destination {
-                    if is_closing_next(&world.chains[destination]) {
-                        finish_epoch(world, destination);
-                    }
-                    tell(world, source, destination);
-                }
-            }
-        }
-    }
-}
-
-/// Takes the last height back and executes it again: exact, also where the registry changed.
-fn back_and_forth(network: &mut Network) {
-    let (block, batches, execution) = network.heights.last().unwrap().clone();
-    let bundles = network.bundles.last().unwrap().clone();
-    let after = (network.state.parts(), network.state.head().clone(), network.state.rules().clone());
-    let undo = Undo::decode(&execution.undo.encode()).unwrap();
-    network.state.undo(&undo).unwrap();
-    network.records.undo(&undo);
-    let again = network.state.execute(&network.records, &block, &batches, &bundles, &Sequential).unwrap();
-    assert_eq!(again, execution);
-    network.records.apply(&again.writes);
-    let now = (network.state.parts(), network.state.head().clone(), network.state.rules().clone());
-    assert_eq!(now, after);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    #[test]
-    fn sets_change_while_money_flows(schedule in prop::collection::vec(steps(), 1..50)) {
-        let mut world = World::town();
-        let mut fresh = 0;
-        for step in schedule {
-            take(&mut world, step, &mut fresh);
-            for network in &mut world.chains {
-                if network.heights.last().is_some_and(|(_, _, execution)| execution.registry.is_some()) {
-                    back_and_forth(network);
-                }
-            }
-        }
-        come_to_rest(&mut world);
-        for ((source, destination), line) in &world.lines {
-            prop_assert_eq!(
-                world.next(source.0 as usize, destination.0 as usize),
-                line.receipts.len() as u64
-            );
-        }
-        for network in &world.chains {
-            let sets = SetChain { links: network.set_links() };
-            let trusted = sets.verify(&network.spec, network.chain).unwrap();
-            // Every certificate there ever was is good, from genesis through the set chain.
-            for by in (2..=network.height().0).step_by(29) {
-                let verdict = network.certified(by - 1, by).verify_by(network.genesis, &trusted);
-                prop_assert_eq!(verdict, Ok(()));
-            }
-            for other in &world.chains {
-                let known = other.state.rules().registry.newest_epoch(network.chain).unwrap().epoch;
-                let own = &trusted.newest().epoch;
-                prop_assert!(known == *own || other.chain == network.chain && known.0 <= own.0 + 1);
-            }
-        }
-        replay_all(&world);
-    }
 }

@@ -8,6 +8,7 @@ mod samples;
 
 mod chains;
 mod codec;
+mod epoch_schedules;
 mod epochs;
 mod exchange;
 mod execution;
