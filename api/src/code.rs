@@ -152,6 +152,9 @@ codes! {
         "no bundle with this digest is stored here" "check the digest, or ask another node";
     1412 LockUnknown "lock_unknown" 404 true
         "no lock or offer with this id exists on the chain" "check the id and the chain";
+    1413 ProvedByRecord "proved_by_record" 409 false
+        "the outcome is that of a deadline which passed, and is proved by the record of its lock or offer"
+        "ask for the proof of the lock or offer: /v1/chains/{chain}/locks/{id}/proof";
     1501 NotReady "not_ready" 503 true
         "the node is starting or catching up" "send again after retry_after_ms, or to another bank";
     1502 DiskReserve "disk_reserve" 503 true

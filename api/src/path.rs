@@ -30,6 +30,8 @@ pub const BATCHES: &str = "/v1/chains/{chain}/batches";
 pub const BUNDLES: &str = "/v1/chains/{chain}/bundles";
 /// `GET`: a lock, or the offer of an exchange.
 pub const LOCK: &str = "/v1/chains/{chain}/locks/{id}";
+/// `GET`: the proof of what a lock or an offer is, binary.
+pub const LOCK_PROOF: &str = "/v1/chains/{chain}/locks/{id}/proof";
 /// `GET`: recorded misbehaviour of validators.
 pub const EVIDENCE: &str = "/v1/evidence";
 /// `GET`: operators and nodes.
@@ -115,6 +117,12 @@ pub fn lock(chain: ChainId, id: LockId) -> String {
     format!("{CHAINS}/{chain}/locks/{id}")
 }
 
+/// [`LOCK_PROOF`] of `id` on `chain`.
+#[must_use]
+pub fn lock_proof(chain: ChainId, id: LockId) -> String {
+    format!("{CHAINS}/{chain}/locks/{id}/proof")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +146,8 @@ mod tests {
         assert_eq!(feed(in_chain), fill(FEED, ""));
         assert_eq!(batches(in_chain), fill(BATCHES, ""));
         assert_eq!(bundles(in_chain), fill(BUNDLES, ""));
-        assert_eq!(lock(in_chain, LockId([5; 32])), fill(LOCK, &LockId([5; 32]).to_string()));
+        let lock_id = LockId([5; 32]);
+        assert_eq!(lock(in_chain, lock_id), fill(LOCK, &lock_id.to_string()));
+        assert_eq!(lock_proof(in_chain, lock_id), fill(LOCK_PROOF, &lock_id.to_string()));
     }
 }

@@ -3,8 +3,8 @@
 mod support;
 
 use audit::{AuditError, DatabaseSource, Difference, Finding, Place, Replay, Report, Value};
-use ledger::records::{Outcome, Record};
-use ledger::values::{Amount, Canonical as _, Height};
+use ledger::records::{Operation, Outcome, Record};
+use ledger::values::{Amount, Canonical as _, Height, LockId, TimestampMs};
 use storage::{
     Durability, MemoryStore, Reader, RocksOptions, RocksReader, RocksStore, StorageError, Store, Table,
     WriteSet, key,
@@ -132,6 +132,40 @@ fn a_rewritten_balance_is_named_with_height_wallet_and_both_values() {
     for part in [wallet.to_string(), fen[0].clone(), fen[1].clone(), format!("height {}", last(&forge))] {
         assert!(text.contains(&part), "{text} lacks {part}");
     }
+}
+
+/// A lock is a record like a wallet: one that names another payee, and one that the index does not lead to, are named.
+#[test]
+fn a_rewritten_lock_is_named() {
+    let mut forge = forge();
+    let ((key, payer), (_, payee)) = (forge.wallets[0].clone(), forge.wallets[1].clone());
+    let now = forge.blocks.last().unwrap().execution.head.timestamp;
+    let (amount, deadline) = (Amount::from_fen(1), TimestampMs(now.0 + 86_400_000));
+    let lock = forge.sign(&key, payer, Operation::Lock { payee, amount, hash: [1; 32], deadline });
+    let id = LockId::of(lock.id(forge.genesis));
+    forge.make_block(vec![lock]);
+    assert!(forge.blocks.last().unwrap().execution.outcomes[0].is_applied());
+    let store = stored(&forge);
+    let report = replay_store(&forge, &store, 2).unwrap();
+    assert_eq!(report.wallets + 1, report.stored.unwrap().slots, "wallets and the lock");
+
+    let slot = store.get(Table::Slots, &id.0).unwrap().unwrap();
+    let bytes = store.get(Table::Records, &slot).unwrap().unwrap();
+    let Record::Lock(mut record) = Record::decode(&bytes).unwrap() else { panic!("no lock") };
+    record.payee = payer;
+    put(&store, Table::Records, &slot, &Record::Lock(record).encode());
+    let found = difference(replay_store(&forge, &store, 2));
+    assert!(
+        matches!(found.finding, Finding::Value { place: Place::Lock(found), field: "record", .. } if found == id),
+        "{found}"
+    );
+    put(&store, Table::Records, &slot, &bytes);
+    put(&store, Table::Slots, &id.0, &key::slot(9));
+    let found = difference(replay_store(&forge, &store, 2));
+    assert!(
+        matches!(found.finding, Finding::Value { place: Place::LockSlot(found), field: "slot", .. } if found == id),
+        "{found}"
+    );
 }
 
 #[test]

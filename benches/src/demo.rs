@@ -2,19 +2,20 @@
 //!
 //! Four banks as processes, each with three chains: two shards of CNY and one of HKD. 1,000 wallets; 20,000 signed payments, some
 //! from shard to shard; one bank killed and restarted under that load; the latency of payments between shards; a payment that
-//! comes back, with its proof; equal state roots; a replay of all chains as auditor; a proof checked offline; two forged databases
-//! refused.
+//! comes back, with its proof; an exchange of CNY for HKD, with its proof; equal state roots; a replay of all chains as auditor; a
+//! proof checked offline; two forged databases refused.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use api::bulk::encode_body;
+use api::lock::LockStateName;
 use api::transaction::{LegState, WaitFor};
 use clap::Args;
 use genesis::dev::LocalnetPlan;
 use ledger::records::ChainParams;
-use ledger::values::{ChainId, Currency, TransactionId};
+use ledger::values::{Amount, ChainId, Currency, TransactionId};
 use system::{Cluster, jiaozi_binary};
 
 use crate::fates::Fates;
@@ -87,6 +88,7 @@ impl Demo {
         town.latency_between_shards(&mut happened).await;
         println!("a payment to a wallet that does not exist on the other shard");
         town.refund(&mut happened).await;
+        println!("CNY for HKD: offered by one, accepted by the other");
         town.exchange(&mut happened).await;
         town.reshard(&mut happened).await;
         for (chain, height, root) in town.equal_roots().await {
@@ -220,8 +222,26 @@ impl Town {
         happened.add("proof of its debit, checked offline", text);
     }
 
-    /// PLACE FOR: payment versus payment of CNY for HKD (rule 24). Nothing is shown until the operation exists.
-    async fn exchange(&mut self, _happened: &mut Happened) {}
+    /// CNY for HKD, both sides or neither: locked on one chain, accepted and paid on the other, settled by its word. The proof of what was
+    /// decided is checked offline.
+    async fn exchange(&mut self, happened: &mut Happened) {
+        let started = Instant::now();
+        let trade = self.population.trade(Amount::from_fen(12_345), Amount::from_fen(13_580));
+        post(&self.cluster, 0, std::slice::from_ref(&trade.offer)).await;
+        // Refused, as something that may come, until the offer has arrived on the other chain.
+        post(&self.cluster, 2, std::slice::from_ref(&trade.accept)).await;
+        let client = self.cluster.client(1);
+        let status = client.wait_for(trade.offer.id, WaitFor::Settled, WAIT).await.unwrap();
+        let lock = status.lock.unwrap();
+        assert_eq!((lock.id, lock.state), (trade.lock, LockStateName::Settled));
+        let text = format!("settled on both chains after {:.1} s", started.elapsed().as_secs_f64());
+        happened.add("123.45 CNY exchanged for 135.80 HKD", text);
+        let bytes = client.lock_proof(trade.decides, trade.lock).await.unwrap();
+        let said = self.checked(&bytes, "exchange.proof");
+        assert!(line(&said, "fact").ends_with("was accepted"), "{said}");
+        let text = format!("{} bytes, {}", bytes.len(), line(&said, "verdict"));
+        happened.add("proof of its acceptance, checked offline", text);
+    }
 
     /// PLACE FOR: doubling the shards of HKD while payments flow (rule 25). Nothing is shown until the operation exists.
     async fn reshard(&mut self, _happened: &mut Happened) {}
@@ -229,11 +249,16 @@ impl Town {
     /// Fetches a proof and checks it with the genesis file alone; gives its length and what the check said.
     async fn proved(&self, id: TransactionId, name: &str) -> (usize, String) {
         let bytes = self.cluster.client(1).transaction_proof(id).await.unwrap();
+        (bytes.len(), self.checked(&bytes, name))
+    }
+
+    /// Checks a proof with the genesis file alone; gives what the check said.
+    fn checked(&self, proof: &[u8], name: &str) -> String {
         let file = self.directory.join(name);
-        std::fs::write(&file, &bytes).unwrap();
+        std::fs::write(&file, proof).unwrap();
         let verified = self.jiaozi(&["audit", "verify-proof", path(&file), "--genesis", &self.genesis()]);
         assert!(verified.status.success(), "{}", text(&verified));
-        (bytes.len(), text(&verified))
+        text(&verified)
     }
 
     /// Waits until all banks show one height with one state root, chain by chain.

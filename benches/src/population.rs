@@ -8,10 +8,11 @@ use api::Client;
 use ledger::records::transaction::network_tag;
 use ledger::records::wallet::{NONCE_WINDOW, Tier};
 use ledger::records::{
-    FeeBid, GenesisSpec, Nonce, Operation, Payment, Policy, Transaction, TransactionContent, WalletOpening,
+    Asked, FeeBid, GenesisSpec, Nonce, Operation, Payment, Policy, Transaction, TransactionContent,
+    WalletOpening,
 };
 use ledger::values::{
-    Amount, Canonical, ChainId, Currency, GenesisHash, Hasher, SecretKey, TimestampMs, TransactionId,
+    Amount, Canonical, ChainId, Currency, GenesisHash, Hasher, LockId, SecretKey, TimestampMs, TransactionId,
     WalletId,
 };
 use rayon::prelude::*;
@@ -46,6 +47,15 @@ impl Signed {
     pub(crate) fn is_cross(&self) -> bool {
         self.chain != self.destination
     }
+}
+
+/// An exchange that both sides have signed. Who accepts signs what it will see: the offer's name follows from the transaction.
+pub(crate) struct Trade {
+    pub(crate) offer: Signed,
+    pub(crate) accept: Signed,
+    pub(crate) lock: LockId,
+    /// The chain that decides.
+    pub(crate) decides: ChainId,
 }
 
 /// A chain of the network.
@@ -272,6 +282,33 @@ impl Population {
         let payer = self.places[0].wallets[0];
         self.wallets[payer].sequence += 1;
         self.payment(payer, self.wallets[payer].sequence, payee, destination)
+    }
+
+    /// Money of the first chain for money of the last one, which has another currency: the first wallets there are one person's, the second ones
+    /// another's.
+    pub(crate) fn trade(&mut self, gives: Amount, asks: Amount) -> Trade {
+        let (first, last) = (&self.places[0], &self.places[self.places.len() - 1]);
+        let ([giver, getter], [paid, payer]) =
+            ([first.wallets[0], first.wallets[1]], [last.wallets[0], last.wallets[1]]);
+        let (decides, id) = (last.chain, |index: usize| self.wallets[index].id);
+        let asked = Asked { payer: id(payer), payee: id(paid), amount: asks };
+        let (payee, deadline) = (id(getter), TimestampMs(now_ms() + 600_000));
+        let operation = Operation::Exchange { payee, amount: gives, chain: decides, asked, deadline };
+        let offer = self.signed(giver, operation);
+        let lock = LockId::of(offer.id);
+        let operation = Operation::Accept { offer: lock, payee: asked.payee, amount: asks, receives: gives };
+        let accept = self.signed(payer, operation);
+        Trade { offer, accept, lock, decides }
+    }
+
+    /// Signs what a wallet does on its own chain.
+    fn signed(&mut self, wallet: usize, operation: Operation) -> Signed {
+        self.wallets[wallet].sequence += 1;
+        let Wallet { id: wallet, key, place, sequence, .. } = &self.wallets[wallet];
+        let chain = self.places[*place].chain;
+        let signer = Signer { genesis: self.genesis, chain, wallet: *wallet, key };
+        let signed = signer.sign(Nonce { lane: 0, sequence: *sequence }, operation);
+        Signed { bytes: signed.encode(), id: signed.id(self.genesis), chain, destination: chain }
     }
 
     fn payment(&self, payer: usize, sequence: u64, payee: WalletId, destination: ChainId) -> Signed {

@@ -1,17 +1,16 @@
 //! Locks and offers, as clients ask for them.
 
-use std::ops::Bound;
-
 use ledger::records::Record;
 use ledger::state::Undo;
 use ledger::values::{Height, LockId, Slot};
-use storage::{Page, Reader, Table, key};
+use storage::{Reader, Table, key};
 
 use crate::archive::Archive;
 use crate::rows::{self, RowFault};
 
-/// Heights that may be executed and not certified: with more a chain takes no transactions (PROTOCOL rule 12).
-const UNCERTIFIED_MAX: usize = 64;
+/// Heights above the certified one that are looked through: beyond half of them a block holds no transactions (PROTOCOL rule 12), so there are more
+/// only where nothing was certified for long.
+const UNCERTIFIED_MAX: u64 = 64;
 
 impl<R: Reader + ?Sized> Archive<'_, R> {
     /// The slot and the record of a lock or an offer.
@@ -31,15 +30,17 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
         }
     }
 
-    /// Whether the record at a slot is what it was after height `certified`: no height above it has written it. Undo records are kept for
-    /// just these heights.
+    /// Whether the record at a slot, after height `head`, is known to be what it was after height `certified`: no height between has
+    /// written it. Undo records tell; they are kept until their height is certified. Where too much is not certified, it is not known.
     ///
     /// # Errors
     /// [`RowFault`].
-    pub fn is_unchanged_since(&self, slot: Slot, certified: Height) -> Result<bool, RowFault> {
-        let from = key::height(certified.next().0);
-        let page = Page { from: Bound::Included(&from), ..Page::first(UNCERTIFIED_MAX) };
-        for (_, bytes) in self.reader().scan(Table::Undo, page)? {
+    pub fn is_unchanged(&self, slot: Slot, certified: Height, head: Height) -> Result<bool, RowFault> {
+        if head.0.saturating_sub(certified.0) > UNCERTIFIED_MAX {
+            return Ok(false);
+        }
+        for height in certified.next().0..=head.0 {
+            let Some(bytes) = self.reader().get(Table::Undo, &key::height(height))? else { continue };
             let damaged = |fault| RowFault::Damaged { table: Table::Undo, fault };
             let undo = Undo::decode(&bytes).map_err(damaged)?;
             let is_written = undo.records.iter().any(|(written, _)| *written == slot);

@@ -1,9 +1,9 @@
-//! What a wallet is at the executed height, with its path to the state root there: the first half of a proof.
+//! What a wallet, a lock or an offer is at the executed height, with its path to the state root there: the first half of a proof.
 //!
 //! The other half, a certificate that covers the height, comes some blocks later; whoever asked waits for it and puts
 //! both together with [`UncertifiedWallet::certify`]. Answered between two blocks, so records and trees are of one height.
 
-use ledger::proofs::{AbsenceProof, BalanceProof, CertifiedResult, Proof};
+use ledger::proofs::{AbsenceProof, BalanceProof, CertifiedResult, LockProof, Proof};
 use ledger::records::{Record, WalletRecord};
 use ledger::state::id_tree::IdPath;
 use ledger::state::{RecordPath, StateParts};
@@ -14,7 +14,7 @@ use crate::archive::Archive;
 use crate::executor::Executor;
 use crate::rows::RowFault;
 
-/// A wallet, or its absence, under the state root of a height that may not be certified yet.
+/// A wallet, or its absence, or a lock or an offer, under the state root of a height that may not be certified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UncertifiedWallet {
     /// The height.
@@ -25,6 +25,7 @@ pub struct UncertifiedWallet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     Wallet { wallet: WalletRecord, path: RecordPath },
+    Lock { record: Record, path: RecordPath },
     Nothing { wallet: WalletId, path: IdPath, parts: StateParts },
 }
 
@@ -36,6 +37,9 @@ impl UncertifiedWallet {
             Found::Wallet { wallet, path: RecordPath { slot, path, parts } } => {
                 Proof::Balance(BalanceProof { wallet, slot, path, parts, certified })
             }
+            Found::Lock { record, path: RecordPath { slot, path, parts } } => {
+                Proof::Lock(LockProof { record, slot, path, parts, certified })
+            }
             Found::Nothing { wallet, path, parts } => {
                 Proof::Absence(AbsenceProof { wallet, path, parts, certified })
             }
@@ -44,7 +48,7 @@ impl UncertifiedWallet {
 }
 
 impl<S: Strategy> Executor<S> {
-    /// A wallet, or that there is none, after the last executed block.
+    /// A wallet, or that there is none, after the last executed block. Under the bytes of a lock's id: the lock or the offer.
     ///
     /// # Errors
     /// [`RowFault`] when the store fails or does not hold what the trees say.
@@ -58,6 +62,9 @@ impl<S: Strategy> Executor<S> {
         match Archive::new(self.store()).wallet(wallet)? {
             Some((slot, Record::Wallet(wallet))) if slot == path.slot => {
                 Ok(UncertifiedWallet { height, found: Found::Wallet { wallet, path } })
+            }
+            Some((slot, record @ (Record::Lock(_) | Record::Offer(_)))) if slot == path.slot => {
+                Ok(UncertifiedWallet { height, found: Found::Lock { record, path } })
             }
             _ => Err(RowFault::Missing { table: Table::Records }),
         }

@@ -286,7 +286,7 @@ mod tests {
             "jiaozi lock create --from a --to b --amount 5 --preimage-file f",
             "jiaozi lock create --from a --to b --amount 5 --hash ID --open-for 60",
             "jiaozi lock claim LOCK --to b --preimage-file f",
-            "jiaozi lock show LOCK",
+            "jiaozi lock show LOCK --proof lock.proof",
             "jiaozi network status",
             "jiaozi completions bash",
         ] {

@@ -273,6 +273,15 @@ impl Client {
         self.transport.get_json(&path::lock(chain, id), &[]).await
     }
 
+    /// The proof of what a lock or an offer is, as the bytes of a proof file. The node waits for the certificate, as for a wallet's.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with code 1409 when there is none in time, with 1412 when the chain has no such lock.
+    pub async fn lock_proof(&self, chain: ChainId, id: LockId) -> Result<Vec<u8>, ClientError> {
+        let (_, proof) = self.transport.get_bytes(&path::lock_proof(chain, id), &[], PROOF_BYTES_MAX).await?;
+        Ok(proof)
+    }
+
     /// All chains of the network.
     ///
     /// # Errors

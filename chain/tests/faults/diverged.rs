@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use chain::rollback::{Divergence, ROLLBACKS_MAX, Stage, Verdict};
 use chain::{Archive, Executor, ExecutorFault, Report};
 use ledger::records::{Block, Claim, Operation, Record, Tier, WalletOpening};
-use ledger::values::{Canonical as _, ChainId, Height, OperatorId, PolicyHash, Sequential};
+use ledger::values::hash::sha256;
+use ledger::values::{
+    Amount, Canonical as _, ChainId, Height, LockId, OperatorId, PolicyHash, Sequential, TimestampMs,
+};
 use storage::{Durability, Table, WriteSet, key};
 
 use crate::rig::{Bank, FAULTY, Seen};
@@ -29,7 +32,8 @@ fn claim(bank: &Bank, height: u64) -> Claim {
     Claim { height: Height(height), result: result.hash(bank.genesis()) }
 }
 
-/// Three blocks of work: an issue, a payment, new wallets and a payment. The batches are the same for every bank.
+/// Three blocks of work: an issue; a payment and a lock; new wallets, a payment and the claim of the lock. The batches are the
+/// same for every bank.
 struct Story {
     blocks: Vec<(Block, ledger::records::Batch)>,
     /// A last, empty block that claims the right result of height 2.
@@ -43,8 +47,17 @@ impl Story {
         let mut twin = Bank::new();
         let opening = WalletOpening { policy: PolicyHash([3; 32]), salt: [1; 16], tier: Tier::Two };
         let open = twin.unsigned(1, 2, Operation::OpenWallets { wallets: vec![opening] });
-        let work =
-            [vec![twin.issue(1, 100)], vec![twin.pay(1, 10)], vec![twin.sign(1, open), twin.pay(3, 20)]];
+        let (amount, preimage) = (Amount::from_fen(5), [8; 32]);
+        let deadline = TimestampMs(twin.now.wall.0 + 86_400_000);
+        let lock = Operation::Lock { payee: twin.operator(2).0, amount, hash: sha256(&preimage), deadline };
+        let lock = twin.sign(1, twin.unsigned(1, 4, lock));
+        let claimed = Operation::Claim { lock: LockId::of(lock.id(twin.genesis())), preimage };
+        let claimed = twin.sign(2, twin.unsigned(2, 1, claimed));
+        let work = [
+            vec![twin.issue(1, 100)],
+            vec![twin.pay(1, 10), lock],
+            vec![twin.sign(1, open), twin.pay(3, 20), claimed],
+        ];
         let (mut blocks, mut right) = (Vec::new(), vec![claim(&twin, 0)]);
         let mut parent = twin.genesis_facts;
         for (height, transactions) in (1..).zip(work) {
@@ -53,6 +66,8 @@ impl Story {
             block.header.claim = right[usize::from(height > 1)];
             execute(&mut twin, &block, &batch);
             parent = twin.facts(&block);
+            let outcomes = Archive::new(twin.store.as_ref()).outcomes(Height(height)).unwrap().unwrap();
+            assert!(outcomes.iter().all(|outcome| outcome.is_applied()), "{outcomes:?}");
             right.push(claim(&twin, height));
             blocks.push((block, batch));
         }

@@ -6,11 +6,14 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use api::lock::{LockRole, LockStateName, LockView};
+use api::lock::{LockMoment, LockRole, LockStateName, LockView};
 use clap::{Args, Subcommand};
-use ledger::records::{Asked, Operation};
+use ledger::proofs::{Fact, ProofFile};
+use ledger::records::{Asked, GenesisSpec, Operation, Record};
 use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
-use ledger::values::{Amount, ChainId, Currency, LockId, Money, TimestampMs, TransactionId, WalletId};
+use ledger::values::{
+    Amount, Canonical as _, ChainId, Currency, LockId, Money, TimestampMs, TransactionId, WalletId,
+};
 use serde::Serialize;
 
 use super::lock_view::{Acted, ShowArguments, arrived, decided, find, hosted, records, require, show, terms};
@@ -54,8 +57,8 @@ enum ExchangeCommand {
     #[command(after_help = "Examples:\n  \
         jiaozi exchange accept jzl1… --from bob-hkd\n  \
         jiaozi exchange accept jzl1… --from bob-hkd --yes\n\n\
-        Shows what would be paid and received. Without --yes nothing is signed. What is signed names both amounts: a node that shows\n\
-        something else than the chain has gains nothing.")]
+        Shows what would be paid and received. Without --yes nothing is signed. With a genesis file (--genesis, JIAOZI_GENESIS) the\n\
+        node must prove what it shows.")]
     Accept(AcceptArguments),
     /// Decline an offer, as who was asked to pay.
     #[command(after_help = "Examples:\n  jiaozi exchange decline jzl1… --from bob-hkd")]
@@ -65,7 +68,7 @@ enum ExchangeCommand {
     Withdraw(DecideArguments),
     /// An exchange as the chains of the node have it; exit 1 if they have none.
     #[command(
-        after_help = "Examples:\n  jiaozi exchange show jzl1…\n  jiaozi exchange show jzl1… --chain 1 --json"
+        after_help = "Examples:\n  jiaozi exchange show jzl1…\n  jiaozi exchange show jzl1… --chain 1 --proof offer.proof"
     )]
     Show(ShowArguments),
 }
@@ -278,8 +281,8 @@ pub(super) fn lock_of(sent: &Sent) -> Answer<LockId> {
 
 /// Shows what was sent, and what the node's chains have of the exchange now.
 pub(super) fn result(sender: &Sender, sent: Sent, id: LockId, output: Output) -> Answer {
-    // Not waited for, it may not be there yet.
-    let records = records(&sender.connection, id, None)?;
+    // Not waited for, it may not be there yet; and what was done is told in any case.
+    let records = records(&sender.connection, id, None).unwrap_or_default();
     output.result(&Acted { sent, lock: id.to_string(), records })
 }
 
@@ -303,7 +306,39 @@ fn own_offer(sender: &Sender, id: LockId, act: &ActOptions, output: Output) -> A
             .at("--from")
             .mend("sign with the wallet that is asked"));
     }
-    if offer.state == LockStateName::Open { Ok(offer) } else { Err(over(&offer)) }
+    if offer.state != LockStateName::Open {
+        return Err(over(&offer));
+    }
+    if let Some(path) = &act.send.genesis {
+        let proof = sender.connection.wait(sender.connection.client.lock_proof(chain, id))?;
+        check_shown(&proof, &super::audit::load_spec(path)?, &offer)?;
+    }
+    Ok(offer)
+}
+
+/// Refuses what a node shows of an offer where the proof says something else. A signature under an acceptance covers both amounts, but not
+/// which chain holds the lock: its currency is a matter of this proof.
+fn check_shown(proof: &[u8], spec: &GenesisSpec, shown: &LockView) -> Answer {
+    let lie = |why: &dyn std::fmt::Display| {
+        Failure::refused(
+            "offer_unproved",
+            format_args!("the node does not prove the offer that it shows: {why}"),
+        )
+        .at("--node")
+        .mend("sign nothing; ask another bank's node")
+    };
+    let file = ProofFile::decode(proof).map_err(|fault| lie(&fault))?;
+    let proven = file.verify(spec).map_err(|fault| lie(&fault))?;
+    let (chain, height) = (proven.chain, proven.height);
+    let Fact::Lock { record: Record::Offer(offer) } = proven.fact else {
+        return Err(lie(&"it proves something else"));
+    };
+    let moment = LockMoment { chain, height, timestamp: TimestampMs(shown.timestamp_ms), is_certified: true };
+    let currency = |chain: ChainId| spec.chain(chain).map_or(Currency(*b"XXX"), |chain| chain.currency);
+    let proven = LockView::of_offer(moment, &offer, currency);
+    let is_same = (proven.id, proven.chain, proven.deadline_ms) == (shown.id, shown.chain, shown.deadline_ms)
+        && (&proven.locked, &proven.asked) == (&shown.locked, &shown.asked);
+    if is_same { Ok(()) } else { Err(lie(&"the offer of this id says something else")) }
 }
 
 /// Why nothing can be decided any more.
@@ -383,4 +418,49 @@ fn withdraw(arguments: &DecideArguments, output: Output) -> Answer {
         require(&decided(&sender.connection, sender.terms.chain, id, until, output)?, false)?;
     }
     result(&sender, sent, id, output)
+}
+
+#[cfg(test)]
+mod tests {
+    use genesis::dev::{LocalnetPlan, localnet};
+    use ledger::records::{OfferRecord, OfferState};
+    use ledger::values::Height;
+
+    use super::*;
+    use crate::failure::Exit;
+
+    #[test]
+    fn an_offer_that_is_shown_without_proof_is_not_signed() {
+        let spec = localnet(&LocalnetPlan::new(4), &[1; 32]).unwrap().spec;
+        let (here, there) = (WalletId([1; 32]), WalletId([2; 32]));
+        let offer = OfferRecord {
+            id: LockId([9; 32]),
+            source: ChainId(0),
+            payer: here,
+            payee: there,
+            amount: Amount::from_fen(5),
+            asked: Asked { payer: there, payee: here, amount: Amount::from_fen(6) },
+            deadline: TimestampMs(1_000),
+            state: OfferState::Open,
+        };
+        let (chain, height, timestamp) = (ChainId(1), Height(7), TimestampMs(1));
+        let moment = LockMoment { chain, height, timestamp, is_certified: true };
+        let shown = LockView::of_offer(moment, &offer, |_| Currency(*b"CNY"));
+        let failure = check_shown(&[7; 40], &spec, &shown).unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.exit), ("offer_unproved", Exit::Refused));
+        assert!(failure.mend.starts_with("sign nothing"), "{failure:?}");
+        assert_eq!(require(&shown, true), Ok(()), "nothing is decided");
+        assert_eq!(over(&shown).code, "decided");
+    }
+
+    #[test]
+    fn the_chain_of_what_is_asked_has_an_option_of_its_own() {
+        let failure = at_ask_chain(Failure::usage("chain_needed", "of several").at("--chain"));
+        assert_eq!(
+            (failure.field.as_deref(), failure.mend.contains("--ask-chain")),
+            (Some("--ask-chain"), true)
+        );
+        let failure = at_ask_chain(Failure::usage("currency_unknown", "no USD").at("--currency"));
+        assert_eq!(failure.field.as_deref(), Some("--ask"));
+    }
 }

@@ -47,7 +47,9 @@ enum LockCommand {
         Without --preimage-file the preimage is asked for, without echo. It is not sent where it does not fit the lock.")]
     Claim(ClaimArguments),
     /// A lock as the chains of the node have it; exit 1 if they have none.
-    #[command(after_help = "Examples:\n  jiaozi lock show jzl1…\n  jiaozi lock show jzl1… --json")]
+    #[command(
+        after_help = "Examples:\n  jiaozi lock show jzl1…\n  jiaozi lock show jzl1… --proof lock.proof"
+    )]
     Show(ShowArguments),
 }
 

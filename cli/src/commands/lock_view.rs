@@ -1,5 +1,6 @@
 //! What chains say of locks and offers: found, shown, and waited for.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use api::lock::{LockRole, LockStateName, LockView, SideView};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use crate::clock;
 use crate::connection::{Connection, NodeOptions};
 use crate::failure::{Answer, Failure};
-use crate::output::{Output, Show, facts};
+use crate::output::{Output, Show, facts, save_proof};
 use crate::progress::Progress;
 use crate::send::Sent;
 
@@ -23,6 +24,9 @@ const POLL: Duration = Duration::from_millis(300);
 pub(super) struct ShowArguments {
     /// The id of the lock or the exchange: a text that starts with jzl1.
     id: LockId,
+    /// New file for the proof of it; of an exchange, --chain says of which side.
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
     #[command(flatten)]
     node: NodeOptions,
 }
@@ -32,11 +36,15 @@ pub(super) struct ShowArguments {
 pub(super) struct Shown {
     id: String,
     records: Vec<LockView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof_file: Option<PathBuf>,
 }
 
 impl Show for Shown {
     fn text(&self) -> String {
-        facts(&lines(&self.records))
+        let mut lines = lines(&self.records);
+        lines.extend(self.proof_file.as_ref().map(|file| ("proof", file.display().to_string())));
+        facts(&lines)
     }
 }
 
@@ -67,7 +75,16 @@ impl Show for Acted {
 pub(super) fn show(arguments: &ShowArguments, output: Output) -> Answer {
     let connection = arguments.node.connect()?;
     let records = find(&connection, arguments.id, arguments.node.chain.map(ChainId))?;
-    output.result(&Shown { id: arguments.id.to_string(), records })
+    if let Some(path) = &arguments.proof {
+        let [record] = records.as_slice() else {
+            return Err(Failure::usage("chain_needed", "the exchange has a record on two chains")
+                .at("--chain")
+                .mend("say of which with --chain: the lock or the offer"));
+        };
+        let proof = connection.client.lock_proof(ChainId(record.chain), arguments.id);
+        save_proof(path, &connection.wait(proof)?)?;
+    }
+    output.result(&Shown { id: arguments.id.to_string(), records, proof_file: arguments.proof.clone() })
 }
 
 /// What there is under an id: on the chain named, else on every chain that the node hosts; at least one.

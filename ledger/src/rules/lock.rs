@@ -3,7 +3,7 @@
 
 use super::apply::{Acting, Working};
 use crate::records::{LockKind, LockRecord, LockState, MovementKind, Record, Rejection, WalletStatus};
-use crate::state::expiries::PENDING_MAX;
+use crate::state::expiries::has_room;
 use crate::state::head::GRACE_HEIGHTS;
 use crate::values::{Amount, LockId, TimestampMs, WalletId};
 
@@ -26,7 +26,7 @@ pub fn lock(
 ) -> Result<(), Rejection> {
     let balance = afford(working, acting, payee, amount)?;
     check_deadline(working, deadline)?;
-    if working.pending >= PENDING_MAX {
+    if !has_room(working.pending) {
         return Err(Rejection::TooManyOpen);
     }
     check_free(working, acting)?;

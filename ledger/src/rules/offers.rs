@@ -11,7 +11,7 @@ use super::lock::LOCK_TTL_MS_MAX;
 use crate::records::{
     LockKind, LockState, MovementKind, OfferRecord, OfferState, Receipt, Record, Rejection,
 };
-use crate::state::expiries::PENDING_MAX;
+use crate::state::expiries::has_room;
 use crate::values::{ChainId, LockId, WalletId};
 
 /// Takes in an offer.
@@ -44,7 +44,7 @@ fn refusal(working: &Working<'_>, offer: &OfferRecord) -> Option<Rejection> {
     if offer.deadline.0 > latest {
         return Some(Rejection::DeadlineTooFar);
     }
-    if working.pending >= PENDING_MAX {
+    if !has_room(working.pending) {
         return Some(Rejection::TooManyOpen);
     }
     if working.overlay.place(offer.id.into()).is_some() {

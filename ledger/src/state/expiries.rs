@@ -12,6 +12,12 @@ pub const PENDING_MAX: usize = 1 << 20;
 /// Most deadlines that one block brings to their end; the others follow in the next ones.
 pub const EXPIRIES_PER_BLOCK_MAX: usize = 1_024;
 
+/// Whether a chain with so many open deadlines takes one more.
+#[must_use]
+pub const fn has_room(pending: usize) -> bool {
+    pending < PENDING_MAX
+}
+
 /// An open deadline. The order is that in which they come due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pending {
@@ -92,5 +98,55 @@ impl Expiries {
         for (slot, record) in &undo.records {
             self.gather(*slot, record);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{Asked, OfferRecord};
+    use crate::values::{Amount, ChainId};
+
+    fn offer(number: u8, deadline: u64, state: OfferState) -> Record {
+        let wallet = WalletId([number; 32]);
+        Record::Offer(OfferRecord {
+            id: LockId([number; 32]),
+            source: ChainId(1),
+            payer: wallet,
+            payee: wallet,
+            amount: Amount::from_fen(1),
+            asked: Asked { payer: wallet, payee: wallet, amount: Amount::from_fen(1) },
+            deadline: TimestampMs(deadline),
+            state,
+        })
+    }
+
+    #[test]
+    fn deadlines_come_due_in_order_and_not_before_they_have_passed() {
+        let mut expiries = Expiries::default();
+        for (slot, (number, deadline)) in (0..).zip([(3, 20), (1, 20), (2, 10), (4, 21)]) {
+            expiries.gather(Slot(slot), &offer(number, deadline, OfferState::Open));
+        }
+        expiries.gather(Slot(9), &offer(9, 1, OfferState::Accepted));
+        let due = |moment: Option<u64>| -> Vec<u8> {
+            expiries.due(moment.map(TimestampMs)).iter().map(|pending| pending.id.0[0]).collect()
+        };
+        let rows: [(Option<u64>, &[u8]); 6] = [
+            (None, &[]),
+            (Some(10), &[]),
+            (Some(11), &[2]),
+            (Some(20), &[2]),
+            (Some(21), &[2, 1, 3]),
+            (Some(u64::MAX), &[2, 1, 3, 4]),
+        ];
+        for (moment, expected) in rows {
+            assert_eq!(due(moment), expected, "{moment:?}");
+        }
+    }
+
+    #[test]
+    fn a_chain_takes_no_more_open_deadlines_than_its_bound() {
+        assert!(has_room(0) && has_room(PENDING_MAX - 1));
+        assert!(!has_room(PENDING_MAX) && !has_room(usize::MAX));
     }
 }

@@ -6,6 +6,7 @@ use ledger::records::{
     Asked, LockKind, LockState, MovementKind, OfferState, Operation, Receipt, Record, Rejection, Tier,
     WalletStatus,
 };
+use ledger::rules::apply::BLOCK_SENT_MAX;
 use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
 use ledger::state::head::GRACE_HEIGHTS;
 use ledger::state::{ChainState, Execution, StateReader as _};
@@ -355,6 +356,70 @@ fn receipts_of_a_dishonest_chain_move_no_money() {
         [Rejection::LockUnknown, Rejection::OfferDiffers, Rejection::LockNotOpen].map(Rejection::code);
     assert_eq!(codes, [unknown, differs, 0, closed, closed]);
     assert_eq!(other.chains[home].balance(&payee.wallet), 100_700);
+}
+
+/// A lock is not made where another chain has sent an offer of its name, as a dishonest one may that saw the transaction before.
+#[test]
+fn a_name_that_is_taken_is_not_locked_under() {
+    let mut world = town();
+    let (home, payer, payee) = neighbours(&world, 0);
+    let offered = offer(&mut world, false, 0, 0, (700, 300), LOCK_TTL_MS_MAX).unwrap();
+    world.run(ABROAD, Vec::new(), Vec::new());
+    let network = &world.chains[home];
+    let lock = |fen| Operation::Lock {
+        payee: payee.wallet,
+        amount: Amount::from_fen(fen),
+        hash: [1; 32],
+        deadline: TimestampMs(network.next_timestamp().0 + LOCK_TTL_MS_MAX),
+    };
+    let sequence = network.next_sequence(&payer.wallet);
+    let taken = network.transaction(&payer, sequence, lock(5));
+    let free = network.transaction(&payer, sequence + 1, lock(6));
+    let id = LockId::of(taken.id(network.genesis));
+    let mut bundle = world.bundle(ABROAD, ChainId(home as u32), 0, 0, usize::MAX).unwrap();
+    let Receipt::Offer { lock, .. } = &mut bundle.receipts[0] else { panic!("no offer") };
+    assert_eq!(*lock, offered.lock);
+    *lock = id;
+    world.chains[home].run_with(Vec::new(), vec![bundle]);
+    let execution = world.chains[home].run(vec![taken, free]);
+    let codes: Vec<u16> = execution.outcomes.iter().map(|outcome| outcome.code).collect();
+    assert_eq!(codes, [Rejection::LockExists.code(), 0]);
+    assert_eq!(world.chains[home].balance(&payer.wallet), 100_000 - 6);
+}
+
+/// A block that has made all the payments to other chains that it may makes no offer, decision or withdrawal either.
+#[test]
+fn a_full_outbox_waits() {
+    let mut world = town();
+    let outward = offer(&mut world, true, 0, 0, (7, 3), LOCK_TTL_MS_MAX).unwrap();
+    let inward = offer(&mut world, false, 0, 0, (7, 3), LOCK_TTL_MS_MAX).unwrap();
+    relay(&mut world, inward.source, inward.decider);
+    let (home, first, second) = neighbours(&world, 0);
+    assert_eq!((outward.source, inward.decider), (home, home));
+    let elsewhere = (1..CUSTOMERS).map(|n| world.customer(n)).find(|(there, _)| *there != home).unwrap().1;
+    let network = &world.chains[home];
+    let from = network.next_sequence(&second.wallet);
+    let mut transactions: Vec<_> = (from..from + (BLOCK_SENT_MAX / 64) as u64)
+        .map(|sequence| network.transaction(&second, sequence, pay(&[(elsewhere.wallet, 1); 64])))
+        .collect();
+    let deadline = TimestampMs(network.next_timestamp().0 + LOCK_TTL_MS_MAX);
+    let (payee, chain, amount) = (second.wallet, FOREIGN, Amount::from_fen(1));
+    let operations = [
+        Operation::Exchange { payee, amount, chain, asked: outward.asked, deadline },
+        Operation::Withdraw { lock: outward.lock },
+        accept(&inward),
+        Operation::Decline { offer: inward.lock },
+    ];
+    let from = network.next_sequence(&first.wallet);
+    for (operation, sequence) in operations.into_iter().zip(from..) {
+        transactions.push(network.transaction(&first, sequence, operation));
+    }
+    let execution = world.run(home, transactions, Vec::new());
+    let full = [Rejection::OutboxFull.code(); 4];
+    let codes: Vec<u16> = execution.outcomes.iter().rev().take(5).map(|outcome| outcome.code).collect();
+    assert_eq!((&codes[..4], codes[4]), (&full[..], 0));
+    assert_eq!(offer_state(&world, &inward), OfferState::Open);
+    assert_eq!(world.act(home, &first, accept(&inward)), Became::Applied, "the next block has room");
 }
 
 /// A step of a random schedule.

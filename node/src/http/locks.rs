@@ -1,21 +1,26 @@
 //! `GET /v1/chains/{chain}/locks/{id}`: a lock, or the offer of an exchange, after one height.
 //!
-//! An exchange has a record on each of its two chains, under one id: each is asked for on its own chain.
+//! An exchange has a record on each of its two chains, under one id: each is asked for on its own chain. What became of it is proved by
+//! the record: `…/proof`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::code::ErrorCode;
 use api::error::ApiError;
 use api::lock::{LockMoment, LockView};
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use chain::{Archive, RowFault};
 use ledger::records::{GenesisSpec, Record};
-use ledger::values::{ChainId, Currency, LockId};
+use ledger::values::{ChainId, Currency, LockId, WalletId};
 use storage::{Reader, Table};
+use tokio::time::Instant;
 
 use super::edge::{Edge, Moment};
 use super::parameters::Place;
+use super::proofs::{PROOF_WAIT_MS, of_record};
 use super::refusal::Refusal;
 
 /// Shows a lock, or the offer of an exchange.
@@ -38,8 +43,35 @@ use super::refusal::Refusal;
 pub(crate) async fn lock(State(edge): State<Edge>, place: Place) -> Result<Json<LockView>, Refusal> {
     let (chain, id) = (edge.chain(place.get::<ChainId>("chain")?)?, place.get::<LockId>("id")?);
     let network = Arc::clone(&edge.parts().spec);
-    let found = edge.find(&[chain], move |archive, at| Ok(view(archive, at, &network, id)?));
+    let chains = [chain];
+    let found = edge.find(&chains, move |archive, at| Ok(view(archive, at, &network, id)?));
     found.await?.map(Json).ok_or_else(|| ApiError::from(ErrorCode::LockUnknown).at("id").into())
+}
+
+/// Proves what a lock or an offer is: open, or how it ended.
+#[utoipa::path(
+    get,
+    path = api::path::LOCK_PROOF,
+    tag = "locks",
+    params(
+        ("chain" = u32, Path, description = "chain id"),
+        ("id" = String, Path, description = "lock id, bech32m text starting with jzl1")
+    ),
+    responses(
+        (status = 200, description = "canonical bytes of a proof file", content(("application/octet-stream"))),
+        (status = "4XX", description = "refused; 1409 when no certificate covers it in time", body = ApiError),
+        (status = "5XX", description = "the store cannot be read", body = ApiError),
+    )
+)]
+pub(crate) async fn proof(State(edge): State<Edge>, place: Place) -> Result<Response, Refusal> {
+    let (chain, id) = (edge.chain(place.get::<ChainId>("chain")?)?, place.get::<LockId>("id")?);
+    let _place = Arc::clone(edge.waits()).try_acquire_owned().map_err(|_| Refusal::busy())?;
+    let until = Instant::now() + Duration::from_millis(PROOF_WAIT_MS.min(edge.parts().limits.wait_ms));
+    if edge.read(chain, move |archive| Ok(archive.lock(id)?)).await?.is_none() {
+        return Err(ApiError::from(ErrorCode::LockUnknown).at("id").into());
+    }
+    // All names are of one size, and no two kinds of them meet.
+    of_record(&edge, chain, WalletId(id.0), until).await
 }
 
 /// A lock or an offer as the chain has it.
@@ -55,7 +87,7 @@ pub(crate) fn view<R: Reader + ?Sized>(
         chain: at.chain(),
         height: head.height,
         timestamp: head.timestamp,
-        is_certified: archive.is_unchanged_since(slot, at.certified_height)?,
+        is_certified: archive.is_unchanged(slot, at.certified_height, head.height)?,
     };
     // Every chain that a record names is one of the network; the ledger refuses others.
     let currency = |chain: ChainId| network.chain(chain).map_or(Currency(*b"XXX"), |spec| spec.currency);

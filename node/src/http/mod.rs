@@ -5,7 +5,7 @@
 //! | `submit.rs` | `POST /v1/transactions` |
 //! | `transactions.rs`, `proofs.rs` | `GET /v1/transactions/{id}`, with waiting; `…/proof` |
 //! | `wallets.rs`, `proofs.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof` |
-//! | `chains.rs`, `blocks.rs`, `locks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes`, `…/locks/{id}` |
+//! | `chains.rs`, `blocks.rs`, `locks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes`, `…/locks/{id}`, `…/proof` |
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `…/bundles`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
 //! | `edge.rs` | [`Edge`]: what handlers share; the way to the disk |
@@ -83,6 +83,7 @@ fn routes() -> Vec<Route> {
         route(path::BLOCK, read, get(blocks::block)),
         route(path::BLOCK_OUTCOMES, audit, get(blocks::outcomes)),
         route(path::LOCK, read, get(locks::lock)),
+        route(path::LOCK_PROOF, Door::Waiting(Scope::Read), get(locks::proof)),
         route(path::FEED, audit, get(feed::feed)),
         route(path::BATCHES, audit, get(feed::batches)),
         route(path::BUNDLES, audit, get(feed::bundles)),

@@ -30,6 +30,7 @@ use super::{
         blocks::block,
         blocks::outcomes,
         locks::lock,
+        locks::proof,
         feed::feed,
         feed::batches,
         feed::bundles,

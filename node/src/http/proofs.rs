@@ -98,9 +98,19 @@ pub(crate) async fn wallet(
         Some(chain) => edge.chain(chain)?,
         None => *candidates.first().ok_or(ErrorCode::ChainUnknown)?,
     };
-    let wallet = chain.wallets.ask(id).await?;
-    let certified = certificate_over(&edge, chain, wallet.height, until).await?;
-    Ok(file(&edge, wallet.certify(certified)))
+    of_record(&edge, chain, id, until).await
+}
+
+/// Proves what a chain has under a name, or that it has nothing: asks the executor, then waits for a certificate.
+pub(super) async fn of_record(
+    edge: &Edge,
+    chain: &ChainHandle,
+    id: WalletId,
+    until: Instant,
+) -> Result<Response, Refusal> {
+    let record = chain.wallets.ask(id).await?;
+    let certified = certificate_over(edge, chain, record.height, until).await?;
+    Ok(file(edge, record.certify(certified)))
 }
 
 /// Waits until a certificate covers the height.
@@ -159,7 +169,7 @@ fn outcome_proof<R: Reader + ?Sized>(
     archive: &Archive<'_, R>,
     genesis: GenesisHash,
     located: Located,
-) -> Result<Option<Proof>, RowFault> {
+) -> Result<Option<Proof>, Refusal> {
     let Located { height, outcome, leaf, outcomes } = located;
     let position = leaf as u64;
     let Some(certified) = archive.certified_result(height)? else { return Ok(None) };
@@ -169,6 +179,7 @@ fn outcome_proof<R: Reader + ?Sized>(
         let proof = ReceiptProof { source, sequence, receipt, outcome, position, path, certified };
         return Ok(Some(Proof::Receipt(proof)));
     }
-    let transaction = archive.transaction(height, outcome.index)?.ok_or(missing(Table::Batches))?;
+    // Of what has an outcome, a deadline that passed is neither: what it made of the record is proved by the record.
+    let transaction = archive.transaction(height, outcome.index)?.ok_or(ErrorCode::ProvedByRecord)?;
     Ok(Some(Proof::Outcome(OutcomeProof { transaction, outcome, position, path, certified })))
 }

@@ -91,7 +91,8 @@ fn find<R: Reader + ?Sized>(
     match archive.wallet(id)? {
         None => Ok(None),
         Some((slot, Record::Wallet(wallet))) => Ok(Some((slot, wallet))),
-        // The index of wallet ids leads to wallets only.
+        // The bytes of a lock's id name no wallet.
+        Some((_, Record::Lock(_) | Record::Offer(_))) => Ok(None),
         Some(_) => Err(RowFault::Missing { table: Table::Records }),
     }
 }

@@ -9,9 +9,9 @@ use api::bulk::encode_body;
 use api::error::ApiError;
 use api::transaction::{SubmitRequest, SubmitStatus};
 use ledger::records::transaction::TRANSACTION_BYTES_MAX;
-use ledger::records::{Operation, Payment, Policy, Transaction, TransactionContent};
+use ledger::records::{Asked, Operation, Payment, Policy, Transaction, TransactionContent};
 use ledger::values::{
-    Amount, Canonical as _, ChainId, Currency, GenesisHash, SecretKey, TimestampMs, WalletId,
+    Amount, Canonical as _, ChainId, Currency, GenesisHash, LockId, SecretKey, TimestampMs, WalletId,
 };
 use system::{Cluster, Payer};
 
@@ -69,7 +69,66 @@ fn rows(bank: &Payer, payee: WalletId) -> Vec<Row> {
     let mut rows = encoding_rows(bank, payee);
     rows.extend(envelope_rows(bank, payee));
     rows.extend(payment_rows(bank, payee));
+    rows.extend(lock_rows(bank, payee));
     rows
+}
+
+/// Locks, and exchanges in a network that has no other currency.
+fn lock_rows(bank: &Payer, payee: WalletId) -> Vec<Row> {
+    const DAY_MS: u64 = 86_400_000;
+    let signed = |operation| bank.sign(2, operation).encode();
+    let fen = Amount::from_fen;
+    let now = bank.sign(2, pay(payee, 1)).content.valid_until.0 - 600_000;
+    let later = TimestampMs(now + 600_000);
+    let lock = |payee, amount, deadline| Operation::Lock { payee, amount, hash: [1; 32], deadline };
+    let asked = Asked { payer: WalletId([3; 32]), payee: WalletId([4; 32]), amount: fen(1) };
+    let exchange = |chain| {
+        let (amount, chain) = (fen(1), ChainId(chain));
+        Operation::Exchange { payee, amount, chain, asked, deadline: later }
+    };
+    let unknown = LockId([9; 32]);
+    let accept = Operation::Accept { offer: unknown, payee, amount: fen(1), receives: fen(1) };
+    let claim = Operation::Claim { lock: unknown, preimage: [1; 32] };
+    let soon = lock(payee, fen(1), TimestampMs(now + 5_000));
+    let far = lock(payee, fen(1), TimestampMs(now + 31 * DAY_MS));
+    let itself = lock(bank.wallet, fen(1), later);
+    vec![
+        row(
+            "a lock of nothing",
+            signed(lock(payee, fen(0), later)),
+            11_201,
+            "amount_zero",
+            "operation.amount",
+        ),
+        row("a lock for oneself", signed(itself), 11_202, "payee_is_payer", "operation.payee"),
+        row(
+            "more locked than there is",
+            signed(lock(payee, fen(1_001), later)),
+            11_205,
+            "insufficient_funds",
+            "operation.amount",
+        ),
+        row("a deadline that is near", signed(soon), 11_513, "deadline_too_near", "operation.deadline"),
+        row("a deadline in a month", signed(far), 11_514, "deadline_too_far", "operation.deadline"),
+        row("an exchange with no chain", signed(exchange(9)), 11_511, "chain_unknown", "operation.chain"),
+        row("an exchange for the same", signed(exchange(0)), 11_512, "same_currency", "operation.chain"),
+        row("a claim of no lock", signed(claim), 11_517, "lock_unknown", "operation.lock"),
+        row("an acceptance of no offer", signed(accept), 11_525, "offer_unknown", "operation.offer"),
+        row(
+            "a no to no offer",
+            signed(Operation::Decline { offer: unknown }),
+            11_525,
+            "offer_unknown",
+            "operation.offer",
+        ),
+        row(
+            "a withdrawal of no lock",
+            signed(Operation::Withdraw { lock: unknown }),
+            11_517,
+            "lock_unknown",
+            "operation.lock",
+        ),
+    ]
 }
 
 fn encoding_rows(bank: &Payer, payee: WalletId) -> Vec<Row> {

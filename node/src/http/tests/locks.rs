@@ -4,11 +4,12 @@ use api::lock::{LockRole, LockStateName, LockView};
 use api::transaction::{OperationView, SubmitRequest, TransactionState, TransactionStatus};
 use api::wallet::{HistoryPage, MovementName, WalletView};
 use axum::Router;
+use ledger::proofs::{Fact, ProofFile};
 use ledger::records::lock::expiry_id;
-use ledger::records::{Asked, Operation, Rejection, Transaction};
+use ledger::records::{Asked, LockState, Operation, Record, Rejection, Transaction};
 use ledger::state::head::GRACE_HEIGHTS;
 use ledger::values::hash::sha256;
-use ledger::values::{Amount, ChainId, LockId, TimestampMs, WalletId};
+use ledger::values::{Amount, Canonical as _, ChainId, LockId, TimestampMs, WalletId};
 
 use super::bank::{Bank, CHAIN, Holder};
 use super::{get, post, refusal};
@@ -106,6 +107,38 @@ async fn a_lock_that_nobody_claims_comes_back_and_says_why() {
     let path = api::path::transaction(expiry_id(bank.genesis, CHAIN, id));
     let told: TransactionStatus = get(&router, &path).await.json();
     assert!(told.outcome.is_some_and(|outcome| outcome.is_applied) && told.transaction.is_none());
+    assert_eq!(refusal(&router, &format!("{path}/proof")).await.0, 1_413, "the record proves it");
+}
+
+#[tokio::test]
+async fn what_a_lock_is_convinces_with_the_genesis_spec_alone() {
+    let (mut bank, one, two, deadline) = funded();
+    let router = bank.router();
+    let (made, id) = lock(&mut bank, &one, &two, deadline);
+    let path = api::path::lock_proof(CHAIN, id);
+    assert_eq!(refusal(&router, &path).await, (1_412, Some("id".to_owned())));
+    bank.execute(vec![made], false);
+    let claim = bank.sign(&two, Operation::Claim { lock: id, preimage: PREIMAGE });
+    for (claimed, transactions) in [(false, Vec::new()), (true, vec![claim])] {
+        let height = bank.execute(transactions, false);
+        let asked = tokio::spawn({
+            let (router, path) = (router.clone(), path.clone());
+            async move { get(&router, &path).await }
+        });
+        bank.answer_question().await;
+        bank.execute(Vec::new(), true);
+        let file = ProofFile::decode(&asked.await.unwrap().body).unwrap();
+        let proven = file.verify(&bank.network.spec).unwrap();
+        assert_eq!((proven.chain, proven.height), (CHAIN, height));
+        let lock = match proven.fact {
+            Fact::Lock { record: Record::Lock(lock) } => lock,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((lock.id, lock.payer, lock.payee, lock.amount.fen()), (id, one.id, two.id, 1_205));
+        let expected =
+            if claimed { LockState::Settled { preimage: Some(PREIMAGE) } } else { LockState::Open };
+        assert_eq!(lock.state, expected);
+    }
 }
 
 #[tokio::test]
@@ -154,6 +187,8 @@ async fn locks_that_are_not_here_are_refused() {
     );
     let disguised = api::path::lock(CHAIN, LockId(one.id.0));
     assert_eq!(refusal(&router, &disguised).await.0, 1_412);
+    let disguised = format!("{}?chain=0", api::path::wallet(WalletId(id.0)));
+    assert_eq!(refusal(&router, &disguised).await.0, 1_403, "and a lock's is no wallet's");
     assert_eq!(refusal(&router, &api::path::lock(ChainId(1), id)).await, (1_405, Some("chain".to_owned())));
     assert_eq!(refusal(&router, &api::path::lock(ChainId(7), id)).await, (1_404, Some("chain".to_owned())));
 }
