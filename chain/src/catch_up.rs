@@ -139,7 +139,7 @@ fn hosts(config: &ChainConfig) -> Vec<NodeIndex> {
     let registry = &config.rules.registry;
     let epochs = registry.chain(config.rules.chain).map_or(&[] as &[_], |record| record.epochs.as_slice());
     let validators = epochs.iter().flat_map(|record| &record.validators).map(|validator| validator.node);
-    let is_peer = |node: &NodeIndex| *node != config.own_node && registry.is_node_active(*node);
+    let is_peer = |node: &NodeIndex| *node != config.own_node && registry.is_peer(*node);
     let nodes: BTreeSet<NodeIndex> = validators.filter(is_peer).collect();
     nodes.into_iter().collect()
 }

@@ -171,6 +171,6 @@ impl ChainConfig {
         let registry = &self.rules.registry;
         (0..u16::try_from(registry.nodes.len()).unwrap_or(u16::MAX))
             .map(NodeIndex)
-            .filter(|node| *node != self.own_node && registry.is_node_active(*node))
+            .filter(|node| *node != self.own_node && registry.is_peer(*node))
     }
 }

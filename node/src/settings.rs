@@ -2,6 +2,7 @@
 //! for a look before one ([`crate::check`]), so that both judge the same.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chain::{ChainConfig, Lane};
 use consensus::Channel;
@@ -28,11 +29,14 @@ pub(crate) fn own_place(
     place.map(NodeIndex).ok_or(StartError::NotInRegistry)
 }
 
-/// The peers that a registry names, but for those that were taken away.
-pub(crate) fn peers_of(registry: &Registry) -> Vec<Peer> {
+/// The peers that registries of one network name, at least one: keys and addresses are those of the newest. Who leaves is a peer to
+/// the end of its epochs, on each chain.
+pub(crate) fn peers_of(registries: &[Arc<Registry>]) -> Vec<Peer> {
+    let Some(newest) = registries.iter().max_by_key(|registry| registry.version) else { return Vec::new() };
+    let is_peer = |index: u16| registries.iter().any(|registry| registry.is_peer(NodeIndex(index)));
     (0_u16..)
-        .zip(&registry.nodes)
-        .filter(|(index, _)| registry.is_node_active(NodeIndex(*index)))
+        .zip(&newest.nodes)
+        .filter(|(index, _)| is_peer(*index))
         .map(|(index, node)| Peer { index, network_key: node.network_key.0, address: node.address.clone() })
         .collect()
 }
@@ -44,7 +48,7 @@ pub(crate) fn network_settings(
     network_key: &SecretKey,
     own_node: NodeIndex,
 ) -> NetworkConfig {
-    let mut peers = peers_of(&Registry::from_genesis(spec));
+    let mut peers = peers_of(&[Arc::new(Registry::from_genesis(spec))]);
     let own_address = peers.get(usize::from(own_node.0)).map(|peer| peer.address.clone()).unwrap_or_default();
     // Its key may have been replaced since genesis.
     peers.retain(|peer| peer.index != own_node.0);
