@@ -17,7 +17,7 @@ pub(crate) async fn follow(
     mut rules: Vec<watch::Receiver<ChainRules>>,
 ) {
     let mut applied: Option<Vec<Peer>> = None;
-    loop {
+    while !rules.is_empty() {
         let registries = rules.iter_mut().map(|rules| Arc::clone(&rules.borrow_and_update().registry));
         let peers = peers_of(&registries.collect::<Vec<_>>());
         if applied.as_ref() != Some(&peers) {
@@ -25,13 +25,14 @@ pub(crate) async fn follow(
             applied = Some(peers);
         }
         let changes = rules.iter_mut().map(|rules| Box::pin(rules.changed()));
-        if changes.len() == 0 || futures::future::select_all(changes).await.0.is_err() {
+        if futures::future::select_all(changes).await.0.is_err() {
             return;
         }
     }
 }
 
-fn apply(network: &Network, own_node: NodeIndex, peers: Vec<Peer>) {
+/// Lets these peers in and nobody else.
+pub(crate) fn apply(network: &Network, own_node: NodeIndex, peers: Vec<Peer>) {
     let count = peers.len();
     match network.update_peers(peers) {
         Ok(()) => tracing::info!(count, "peers are those of the registry"),

@@ -27,8 +27,8 @@ use crate::http::{Edge, EdgeParts, RestError, RestServer};
 use crate::keys::{Keys, KeysError};
 use crate::relay::{self, Inlet};
 use crate::settings::{
-    LANES_PER_CHAIN, chain_config, chain_directory, identity, network_settings, own_place, store_directory,
-    store_options,
+    LANES_PER_CHAIN, chain_config, chain_directory, identity, network_settings, own_place, peers_of,
+    store_directory, store_options,
 };
 use crate::standing::StandingFiles;
 use crate::strategy::Parallel;
@@ -472,6 +472,10 @@ impl Wiring<'_> {
         let Opened { executor, chain, divergences, last } = self.open_chain(id, &store).await?;
         let config = chain.config().clone();
         let rules = config.rules.clone();
+        if rules.registry.version > 0 {
+            // Before the peers that genesis names are waited for in vain.
+            allowed::apply(self.network, self.own_node, peers_of(&[Arc::clone(&rules.registry)]));
+        }
         self.wait_for_quorum(&config).await;
         let (doors, door) = watch::channel(None);
         let (seats, seated) = mpsc::channel(SEATS);
