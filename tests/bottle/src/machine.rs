@@ -11,7 +11,7 @@ use consensus::runtime::{Runtime as _, Task};
 use genesis::dev::{BankSecrets, Localnet, LocalnetPlan, localnet};
 use ledger::records::GenesisSpec;
 use ledger::rules::ChainRules;
-use ledger::values::{ChainId, GenesisHash, Hasher, Height, NodeIndex, SecretKey, Sequential};
+use ledger::values::{ChainId, Epoch, GenesisHash, Hasher, Height, NodeIndex, SecretKey, Sequential};
 use storage::{CrashPlan, Identity, MemoryDisk, Store};
 use tokio::sync::mpsc;
 
@@ -40,6 +40,8 @@ pub(crate) struct Network {
 /// One chain of the network, as it begins.
 pub(crate) struct ChainNetwork {
     pub(crate) rules: ChainRules,
+    /// The node of each of its first validators.
+    pub(crate) seats: Vec<u16>,
 }
 
 /// What everybody on a machine sees and writes to.
@@ -66,7 +68,9 @@ impl Network {
         let spec = Arc::new(localnet.spec.clone());
         let chain = |id: ChainId| {
             let rules = ChainRules::at_genesis(&spec, id).expect("the spec lists it");
-            (id, ChainNetwork { rules })
+            let validators = rules.registry.validators(id, Epoch(0));
+            let seats = validators.iter().map(|validator| validator.node.0).collect();
+            (id, ChainNetwork { rules, seats })
         };
         let chains = spec.chains.iter().map(|of_chain| chain(of_chain.chain)).collect();
         (Self { genesis: spec.hash(), chains, spec }, localnet)
