@@ -27,7 +27,7 @@ pub struct ChainView {
     pub currency: String,
     /// Its shard among those of the currency.
     pub shard: u16,
-    /// The validators of the current epoch, by seat; those of genesis where the chain is hosted elsewhere.
+    /// The validators of the current epoch, by seat; of the newest epoch that is known where the chain is hosted elsewhere.
     pub validators: Vec<ValidatorView>,
     /// How far this node is; missing where it does not host the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +55,15 @@ impl ChainView {
 pub struct ProgressView {
     /// The current epoch.
     pub epoch: u64,
+    /// Its first height.
+    #[serde(default)]
+    pub epoch_first_height: u64,
+    /// Its last height, once another set of validators is scheduled to follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing_height: Option<u64>,
+    /// Version of the chain's registry.
+    #[serde(default)]
+    pub registry_version: u64,
     /// Highest height that is executed here.
     pub height: u64,
     /// That block's timestamp.

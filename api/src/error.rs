@@ -86,6 +86,8 @@ impl ApiError {
             (Some(ANY_AMOUNT), Operation::Pay { .. }) => Some("operation.payments.amount"),
             (Some(ANY_PAYEE), Operation::Pay { .. }) => Some("operation.payments.payee"),
             (Some(ANY_PAYEE), Operation::Issue { .. }) => Some("operation.to"),
+            // It tells other chains, as a payment does.
+            (Some(ANY_PAYEE), Operation::Govern { .. }) => Some("operation.proposal.changes"),
             (Some(ANY_PAYEE), Operation::Decline { .. }) => Some("operation.offer"),
             (Some(ANY_PAYEE), Operation::Withdraw { .. }) => Some("operation.lock"),
             _ => None,
@@ -218,9 +220,9 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         201 | 203 | 205 | 403 => ANY_AMOUNT,
         204 => "operation.payments.amount",
         202 | 206..=209 => ANY_PAYEE,
-        301 | 401 | 519 | 520 | 524 | 526 | 531 => "wallet",
+        301 | 305 | 401 | 519 | 520 | 524 | 526 | 531 => "wallet",
         302 => "operation.wallets.tier",
-        303 | 304 => "operation.wallets.salt",
+        303 | 304 | 306 => "operation.wallets.salt",
         402 => "operation.to",
         511 | 512 => "operation.chain",
         513 | 514 => "operation.deadline",
@@ -229,6 +231,12 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         523 => "operation.preimage",
         525 | 527..=529 => "operation.offer",
         530 | 532 => "operation.asked.payer",
+        801 => "chain",
+        802 => "operation.proposal.valid_until",
+        803 | 804 => "operation.proposal.version",
+        805 | 806 | 808 => "operation.approvals",
+        807 => "operation.proposal",
+        811..=823 => "operation.proposal.changes",
         _ => return None,
     })
 }
@@ -319,9 +327,31 @@ mod tests {
     fn rejections_name_fields_of_their_operation() {
         let (to, amount) = (ledger::values::WalletId([1; 32]), Amount::from_fen(1));
         let envelope = ["wallet", "policy", "nonce.lane", "nonce.sequence", "valid_until", "fee.fee_max"];
+        let proposal = ledger::records::Proposal {
+            version: 0,
+            valid_until: TimestampMs(1),
+            is_urgent: false,
+            reason: String::new(),
+            changes: Vec::new(),
+        };
         let (chain, deadline, lock) = (ChainId(1), TimestampMs(1), ledger::values::LockId([9; 32]));
         let asked = ledger::records::Asked { payer: to, payee: to, amount };
-        let cases: [(Operation, &[u16], &[&str]); 10] = [
+        let cases: [(Operation, &[u16], &[&str]); 11] = [
+            (
+                Operation::Govern { proposal, approvals: Vec::new() },
+                &[
+                    209, 301, 801, 802, 803, 804, 805, 806, 807, 808, 811, 812, 813, 814, 815, 816, 817, 818,
+                    819, 820, 821, 822, 823,
+                ],
+                &[
+                    "chain",
+                    "operation.proposal",
+                    "operation.proposal.valid_until",
+                    "operation.proposal.version",
+                    "operation.proposal.changes",
+                    "operation.approvals",
+                ],
+            ),
             (
                 Operation::Pay { payments: Vec::new() },
                 &[101, 201, 202, 203, 204, 205, 206, 207, 208, 209],
@@ -329,7 +359,7 @@ mod tests {
             ),
             (
                 Operation::OpenWallets { wallets: Vec::new() },
-                &[101, 301, 302, 303, 304],
+                &[101, 301, 302, 303, 304, 305, 306],
                 &["operation.wallets", "operation.wallets.tier", "operation.wallets.salt"],
             ),
             (

@@ -10,6 +10,7 @@
 //! | [`wallet`] | wallets and their history |
 //! | [`lock`] | locks, and offers of exchanges between two currencies |
 //! | [`chain`], [`network`], [`health`] | chains and blocks, operators and nodes, readiness |
+//! | [`governance`] | changes of the registry |
 //! | [`feed`], [`evidence`] | for auditors: binary pages; misbehaviour on record |
 //! | [`client`] | the client |
 //!
@@ -29,6 +30,7 @@ pub mod code;
 pub mod error;
 pub mod evidence;
 pub mod feed;
+pub mod governance;
 pub mod health;
 pub mod lock;
 pub mod network;
@@ -44,6 +46,7 @@ pub use chain::{
 pub use client::{Client, ClientConfig, ClientError, Token};
 pub use code::ErrorCode;
 pub use error::ApiError;
+pub use governance::{ChangeView, ParamsView, ProposalView, TierLimitsView};
 pub use health::{ChainReady, HaltView, Health, NotReady, Ready};
 pub use lock::{DecisionView, LockMoment, LockRole, LockStateName, LockView, SideView};
 pub use network::{ChainPlace, NetworkView, NodeView, OperatorView, RoleName};

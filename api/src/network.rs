@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 
 use ledger::records::registry::operator_salt;
-use ledger::records::{ChainSpec, GenesisSpec, OperatorRole};
+use ledger::records::{ChainRecord, GenesisSpec, Registry};
 use ledger::values::{
     ChainId, Currency, GenesisHash, NodeIndex, OperatorId, PolicyHash, PublicKey, WalletId,
 };
@@ -25,6 +25,9 @@ pub struct NetworkView {
     pub version: String,
     /// Index of this node.
     pub node: u16,
+    /// Version of the registry as this node knows it: how many proposals were applied.
+    #[serde(default)]
+    pub registry_version: u64,
     /// Operators by id.
     pub operators: Vec<OperatorView>,
     /// Nodes by index.
@@ -47,12 +50,15 @@ pub struct ChainPlace {
     pub nodes: Vec<u16>,
 }
 
-impl From<&ChainSpec> for ChainPlace {
-    fn from(spec: &ChainSpec) -> Self {
-        let mut nodes: Vec<u16> = spec.validators.iter().map(|validator| validator.node.0).collect();
+/// As a registry has it: who runs the newest epoch that is known.
+impl From<&ChainRecord> for ChainPlace {
+    fn from(record: &ChainRecord) -> Self {
+        let set = record.epochs.last().map_or(&record.wanted, |epoch| &epoch.validators);
+        let mut nodes: Vec<u16> = set.iter().map(|validator| validator.node.0).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        Self { chain: spec.chain.0, currency: spec.currency.to_string(), shard: spec.shard, nodes }
+        let (chain, currency, shard) = (record.chain.0, record.currency.to_string(), record.shard);
+        Self { chain, currency, shard, nodes }
     }
 }
 
@@ -74,6 +80,9 @@ pub struct OperatorView {
     #[serde(with = "as_text")]
     #[schema(value_type = String)]
     pub wallet_policy: PolicyHash,
+    /// Whether it has left the network; its wallets stay.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub has_left: bool,
 }
 
 /// What an operator is.
@@ -101,10 +110,18 @@ pub struct NodeView {
     pub address: String,
     /// Whether this node is connected to it; true for itself.
     pub is_connected: bool,
+    /// Whether it was taken away.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_retired: bool,
+}
+
+/// Absent fields are false.
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl NetworkView {
-    /// The view of a network from node `node`.
+    /// The view of a network as genesis has it, from node `node`.
     #[must_use]
     pub fn new(
         spec: &GenesisSpec,
@@ -112,31 +129,43 @@ impl NetworkView {
         version: &str,
         is_connected: impl Fn(NodeIndex) -> bool,
     ) -> Self {
-        let operators = (0_u16..).zip(&spec.operators).map(|(id, operator)| OperatorView {
+        Self::of(spec, &Registry::from_genesis(spec), node, version, is_connected)
+    }
+
+    /// The view of a network as a registry has it now, from node `node`.
+    #[must_use]
+    pub fn of(
+        spec: &GenesisSpec,
+        registry: &Registry,
+        node: NodeIndex,
+        version: &str,
+        is_connected: impl Fn(NodeIndex) -> bool,
+    ) -> Self {
+        let operators = (0_u16..).zip(&registry.operators).map(|(id, operator)| OperatorView {
             operator: id,
             name: operator.name.clone(),
-            role: match operator.role {
-                OperatorRole::CentralBank => RoleName::CentralBank,
-                OperatorRole::Bank => RoleName::Bank,
-            },
+            role: operator.role.into(),
             operator_key: operator.key,
             wallet_policy: operator.wallet_policy.hash(),
+            has_left: !registry.is_active(OperatorId(id)),
         });
-        let nodes = (0_u16..).zip(&spec.nodes).map(|(index, record)| NodeView {
+        let nodes = (0_u16..).zip(&registry.nodes).map(|(index, record)| NodeView {
             node: index,
             operator: record.operator.0,
             network_key: record.network_key,
             address: record.address.clone(),
             is_connected: index == node.0 || is_connected(NodeIndex(index)),
+            is_retired: !registry.is_node_active(NodeIndex(index)),
         });
         Self {
             network: spec.network.clone(),
             genesis_hash: spec.hash(),
             version: version.to_owned(),
             node: node.0,
+            registry_version: registry.version,
             operators: operators.collect(),
             nodes: nodes.collect(),
-            chains: spec.chains.iter().map(ChainPlace::from).collect(),
+            chains: registry.chains.iter().map(ChainPlace::from).collect(),
         }
     }
 

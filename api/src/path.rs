@@ -18,6 +18,8 @@ pub const WALLET_PROOF: &str = "/v1/wallets/{id}/proof";
 pub const CHAINS: &str = "/v1/chains";
 /// `GET`: one chain.
 pub const CHAIN: &str = "/v1/chains/{chain}";
+/// `GET`: a chain's registry with its proof, binary.
+pub const REGISTRY: &str = "/v1/chains/{chain}/registry";
 /// `GET`: a block.
 pub const BLOCK: &str = "/v1/chains/{chain}/blocks/{height}";
 /// `GET`: the outcomes of a block, binary.
@@ -81,6 +83,12 @@ pub fn chain(chain: ChainId) -> String {
     format!("{CHAINS}/{chain}")
 }
 
+/// [`REGISTRY`] of `chain`.
+#[must_use]
+pub fn registry(chain: ChainId) -> String {
+    format!("{CHAINS}/{chain}/registry")
+}
+
 /// [`BLOCK`] at `height`.
 #[must_use]
 pub fn block(chain: ChainId, height: Height) -> String {
@@ -141,6 +149,7 @@ mod tests {
         assert_eq!(wallet_history(wallet_id), fill(WALLET_HISTORY, &wallet_id.to_string()));
         assert_eq!(wallet_proof(wallet_id), fill(WALLET_PROOF, &wallet_id.to_string()));
         assert_eq!(chain(in_chain), fill(CHAIN, ""));
+        assert_eq!(registry(in_chain), fill(REGISTRY, ""));
         assert_eq!(block(in_chain, height), fill(BLOCK, ""));
         assert_eq!(block_outcomes(in_chain, height), fill(BLOCK_OUTCOMES, ""));
         assert_eq!(feed(in_chain), fill(FEED, ""));

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::ApiError;
+use crate::governance::ProposalView;
 use crate::lock::{LockRole, LockView};
 use crate::text::{as_hex, as_text, as_text_list, as_text_option};
 use crate::wallet::TierName;
@@ -491,6 +492,13 @@ pub enum OperationView {
         #[schema(value_type = String)]
         lock: LockId,
     },
+    /// Changes the registry, on the root chain.
+    Govern {
+        /// The changes.
+        proposal: ProposalView,
+        /// The operators that approve, by id.
+        approved_by: Vec<u16>,
+    },
 }
 
 /// What an exchange asks for on the deciding chain.
@@ -559,6 +567,10 @@ impl OperationView {
             },
             Operation::Issue { to, amount } => Self::Issue { to: *to, amount_fen: amount.fen() },
             Operation::Redeem { amount } => Self::Redeem { amount_fen: amount.fen() },
+            Operation::Govern { proposal, approvals } => Self::Govern {
+                proposal: ProposalView::from(proposal),
+                approved_by: approvals.iter().map(|approval| approval.operator.0).collect(),
+            },
             Operation::Lock { payee, amount, hash, deadline } => Self::Lock {
                 payee: *payee,
                 amount_fen: amount.fen(),
@@ -595,7 +607,8 @@ impl OperationView {
             | Self::Issue { .. }
             | Self::Redeem { .. }
             | Self::Lock { .. }
-            | Self::Exchange { .. } => None,
+            | Self::Exchange { .. }
+            | Self::Govern { .. } => None,
         }
     }
 }

@@ -263,6 +263,7 @@ fn bundle(transaction: u8) -> (BundleDigest, Bundle) {
         state: StateRoot([4; 32]),
         outcomes: OutcomesRoot([5; 32]),
         outbox: OutboxRoot([6; 32]),
+        next_set: ledger::values::Hash::default(),
         executed: 0,
         skipped: 0,
         supply: SupplyTerms::default(),
@@ -283,6 +284,7 @@ fn bundle(transaction: u8) -> (BundleDigest, Bundle) {
         receipts: vec![receipt],
         after: Vec::new(),
         path: Vec::new(),
+        sets: Vec::new(),
         certified,
     };
     (bundle.digest(GENESIS), bundle)

@@ -139,6 +139,77 @@ fn transactions() {
     );
 }
 
+/// Every kind of change, as programs read it.
+#[test]
+fn changes_of_the_registry() {
+    use ledger::records::{
+        Approval, ChainParams, Change, NodeRecord, OperatorRecord, OperatorRole, Proposal,
+    };
+    use ledger::values::Signature;
+    let (one, two) = (PublicKey([1; 32]), PublicKey([2; 32]));
+    let (operator, node, chain) = (OperatorId(3), NodeIndex(4), ChainId(5));
+    let record = OperatorRecord {
+        name: "Ember".into(),
+        role: OperatorRole::Bank,
+        key: one,
+        wallet_policy: Policy::single(two),
+    };
+    let validator = ValidatorRecord { operator, node, consensus_key: one };
+    let address = "a:1".to_owned();
+    let params = ChainParams { tiers: ChainParams::default().tiers[1..3].to_vec(), ..ChainParams::default() };
+    let changes = vec![
+        Change::AddOperator(record),
+        Change::RetireOperator { operator },
+        Change::ReplaceOperatorKey { operator, key: two },
+        Change::AddNode(NodeRecord { operator, network_key: one, address: address.clone() }),
+        Change::MoveNode { node, address },
+        Change::ReplaceNetworkKey { node, key: two },
+        Change::RetireNode { node },
+        Change::AddValidator { chain, validator },
+        Change::RemoveValidator { chain, consensus_key: one },
+        Change::ReplaceConsensusKey { chain, old: one, new: two },
+        Change::SetParams { chain, params },
+    ];
+    let valid_until = TimestampMs(9);
+    let proposal = Proposal { version: 7, valid_until, is_urgent: true, reason: "join".into(), changes };
+    let approvals = vec![Approval { operator, signature: Signature([0; 64]) }];
+    check(
+        &OperationView::new(&Operation::Govern { proposal, approvals }),
+        json!({
+            "kind": "govern", "approved_by": [3],
+            "proposal": {
+                "version": 7, "valid_until_ms": 9, "is_urgent": true, "reason": "join",
+                "changes": [
+                    {
+                        "change": "add_operator", "name": "Ember", "role": "bank", "operator_key": ONE,
+                        "wallet_threshold": 1, "wallet_keys": [TWO],
+                    },
+                    { "change": "retire_operator", "operator": 3 },
+                    { "change": "replace_operator_key", "operator": 3, "key": TWO },
+                    { "change": "add_node", "operator": 3, "network_key": ONE, "address": "a:1" },
+                    { "change": "move_node", "node": 4, "address": "a:1" },
+                    { "change": "replace_network_key", "node": 4, "key": TWO },
+                    { "change": "retire_node", "node": 4 },
+                    { "change": "add_validator", "chain": 5, "operator": 3, "node": 4, "consensus_key": ONE },
+                    { "change": "remove_validator", "chain": 5, "consensus_key": ONE },
+                    { "change": "replace_consensus_key", "chain": 5, "old": ONE, "new": TWO },
+                    {
+                        "change": "set_params", "chain": 5,
+                        "params": {
+                            "block_weight_max": 8_388_608, "block_pace_ms": 50, "transaction_ttl_ms_max": 3_600_000,
+                            "clock_drift_ms_max": 500,
+                            "tiers": [
+                                { "lanes": 4 },
+                                { "lanes": 2, "payment_max_fen": 5_000_000, "balance_max_fen": 50_000_000 },
+                            ],
+                        },
+                    },
+                ],
+            },
+        }),
+    );
+}
+
 /// What locks and exchanges ask for, out and in again.
 #[test]
 fn operations_about_locks() {
@@ -379,7 +450,10 @@ fn chains_and_blocks() {
         validators: vec![validator],
     };
     let progress = ProgressView {
-        epoch: 0,
+        epoch: 2,
+        epoch_first_height: 5,
+        closing_height: Some(70),
+        registry_version: 3,
         height: 9,
         timestamp_ms: 1_000,
         certified_height: 7,
@@ -397,7 +471,7 @@ fn chains_and_blocks() {
         "chain": 0, "currency": "CNY", "shard": 0,
         "validators": [{ "seat": 0, "operator": 1, "node": 0, "consensus_key": ONE }],
         "progress": {
-            "epoch": 0, "height": 9, "timestamp_ms": 1_000, "certified_height": 7, "state_root": ONE, "result": TWO,
+            "epoch": 2, "epoch_first_height": 5, "closing_height": 70, "registry_version": 3, "height": 9, "timestamp_ms": 1_000, "certified_height": 7, "state_root": ONE, "result": TWO,
             "records": 12, "supply": supply_json(), "pooled_transactions": 3, "is_voting": true,
         },
     }] }),
@@ -444,6 +518,7 @@ fn result() -> HeightResult {
         state: StateRoot([1; 32]),
         outcomes: OutcomesRoot([2; 32]),
         outbox: OutboxRoot([3; 32]),
+        next_set: ledger::values::Hash([4; 32]),
         executed: 4,
         skipped: 1,
         supply: supply(),
@@ -458,6 +533,7 @@ fn network() {
         role: RoleName::CentralBank,
         operator_key: PublicKey([1; 32]),
         wallet_policy: PolicyHash([3; 32]),
+        has_left: true,
     };
     let node = NodeView {
         node: 0,
@@ -465,12 +541,14 @@ fn network() {
         network_key: PublicKey([2; 32]),
         address: "127.0.0.1:7000".into(),
         is_connected: true,
+        is_retired: true,
     };
     let view = NetworkView {
         network: "localnet".into(),
         genesis_hash: GENESIS,
         version: "0.1.0".into(),
         node: 0,
+        registry_version: 3,
         operators: vec![operator],
         nodes: vec![node],
         chains: vec![ChainPlace { chain: 0, currency: "CNY".into(), shard: 0, nodes: vec![0, 2] }],
@@ -478,12 +556,14 @@ fn network() {
     check(
         &view,
         json!({
-            "network": "localnet", "genesis_hash": ONE, "version": "0.1.0", "node": 0,
+            "network": "localnet", "genesis_hash": ONE, "version": "0.1.0", "node": 0, "registry_version": 3,
             "operators": [{
                 "operator": 0, "name": "central-bank", "role": "central_bank", "operator_key": ONE, "wallet_policy": THREE,
+                "has_left": true,
             }],
             "nodes": [{
                 "node": 0, "operator": 1, "network_key": TWO, "address": "127.0.0.1:7000", "is_connected": true,
+                "is_retired": true,
             }],
             "chains": [{ "chain": 0, "currency": "CNY", "shard": 0, "nodes": [0, 2] }],
         }),

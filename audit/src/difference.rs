@@ -243,6 +243,9 @@ pub enum Place {
         /// The credit's number.
         sequence: u64,
     },
+    /// Who takes part.
+    #[error("the registry")]
+    Registry,
     /// A wallet.
     #[error("wallet {0}")]
     Wallet(WalletId),

@@ -1,16 +1,21 @@
 //! The third stage: the production ledger executes every block again, and every result that a block claims is compared
 //! with the one computed here. Receipts of other chains must stand on those that were executed before them.
+//!
+//! A block is valid by the registry of the state at the height that it claims, and that state is here: so here is the last word on
+//! who may propose, seal and certify it. Sets of validators follow one another as the replayed registry schedules them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::records::outcome::APPLIED;
 use ledger::records::{
-    Bundle, Claim, GenesisSpec, HeightResult, HistoryEntry, Operation, Outcome, Receipt, Record,
+    Bundle, Claim, EpochRecord, GenesisSpec, HeightResult, HistoryEntry, Operation, Outcome, Receipt, Record,
+    Registry,
 };
+use ledger::rules::ChainRules;
 use ledger::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use ledger::state::{ChainState, Execution, Outbox, PassedOver, ReceivedReceipt, SentReceipt, StateHead};
-use ledger::values::{AppendTree, BlockDigest, ChainId, Height, ResultHash, WalletId};
+use ledger::values::{AppendTree, BlockDigest, ChainId, Epoch, Height, ResultHash, WalletId};
 
 use crate::cores::Cores;
 use crate::difference::{Difference, Finding};
@@ -18,7 +23,7 @@ use crate::error::AuditError;
 use crate::journal::Arrival;
 use crate::records::Records;
 use crate::report::Tally;
-use crate::verify::VerifiedBlock;
+use crate::verify::{NewestRules, VerifiedBlock};
 
 /// Results kept because no block has claimed them yet: 40 MB. Blocks with batches lag 32 at most; only an idle chain whose
 /// leaders claim nothing could come near.
@@ -38,6 +43,8 @@ pub(crate) struct ExecutedBlock {
     /// What was sent to every chain so far, where this height sent something.
     pub(crate) outboxes: Option<Vec<Outbox>>,
     pub(crate) received: Vec<ReceivedReceipt>,
+    /// The registry after it, where this height changed it.
+    pub(crate) registry: Option<Arc<Registry>>,
     /// Where the executed bundles came from.
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) tally: Tally,
@@ -50,21 +57,59 @@ pub(crate) struct Executor {
     results: BTreeMap<Height, ResultHash>,
     /// Over the receipts that were executed, by the chain that sent them.
     arrived: BTreeMap<ChainId, AppendTree>,
+    /// The rules after each height that changed the registry, from the last claimed one on.
+    rules: BTreeMap<Height, ChainRules>,
+    /// For the stage before.
+    newest: Arc<NewestRules>,
+    /// Every epoch of the chain so far.
+    epochs: BTreeMap<Epoch, EpochRecord>,
     cores: Arc<Cores>,
 }
 
 impl Executor {
-    /// The state of height 0, and its result.
+    /// The state of height 0, and its result. `newest` is told of every change of the rules.
     pub(crate) fn genesis(
         spec: &GenesisSpec,
         chain: ChainId,
+        newest: Arc<NewestRules>,
         cores: Arc<Cores>,
     ) -> Result<(Self, HeightResult), AuditError> {
         let (state, writes, result) = ChainState::genesis(spec, chain)?;
         let mut records = Records::default();
         records.apply(writes);
         let results = BTreeMap::from([(Height(0), state.head().result)]);
-        Ok((Self { state, records, results, arrived: BTreeMap::new(), cores }, result))
+        let (arrived, rules, epochs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut executor = Self { state, records, results, arrived, rules, newest, epochs, cores };
+        executor.note_rules(Height(0));
+        Ok((executor, result))
+    }
+
+    /// Every epoch so far, ascending: the sets that certified this chain, and one that may be scheduled.
+    pub(crate) fn epochs(&self) -> Vec<EpochRecord> {
+        self.epochs.values().cloned().collect()
+    }
+
+    /// The registry of the next height.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.state.rules().registry
+    }
+
+    /// Remembers the rules after a height, and what they say of the chain's epochs.
+    fn note_rules(&mut self, height: Height) {
+        let rules = self.state.rules().clone();
+        let record = rules.registry.chain(rules.chain);
+        let epochs = record.map_or(&[] as &[EpochRecord], |record| record.epochs.as_slice());
+        self.epochs.extend(epochs.iter().map(|epoch| (epoch.epoch, epoch.clone())));
+        self.newest.set(rules.clone());
+        self.rules.insert(height, rules);
+    }
+
+    /// The rules of the state at a height: claims never go back, so earlier ones are forgotten.
+    fn rules_at(&mut self, claimed: Height) -> &ChainRules {
+        if let Some(first) = self.rules.range(..=claimed).next_back().map(|(height, _)| *height) {
+            self.rules = self.rules.split_off(&first);
+        }
+        self.rules.values().next().unwrap_or_else(|| self.state.rules())
     }
 
     pub(crate) const fn head(&self) -> &StateHead {
@@ -80,6 +125,8 @@ impl Executor {
         let (chain, height) = (verified.block.header.chain, verified.block.header.height);
         let found = |finding| AuditError::from(Difference { chain, height, finding });
         let claim = verified.block.header.claim;
+        let cores = Arc::clone(&self.cores);
+        verified.judge_by(self.rules_at(claim.height), &cores).map_err(|finding| found(*finding))?;
         self.check_claim(height, claim).map_err(|finding| found(*finding))?;
         let (batches, bundles) = (&verified.batches, &verified.bundles);
         let executed =
@@ -88,6 +135,9 @@ impl Executor {
         let arrivals = self.arrive(height, bundles, &execution.passed_over);
         let arrivals = arrivals.map_err(|finding| found(*finding))?;
         let tally = tally(&verified, &execution);
+        if execution.registry.is_some() {
+            self.note_rules(height);
+        }
         self.results.insert(height, execution.result_hash);
         self.records.apply(execution.writes);
         let history = execution.history.into_iter().filter_map(|entry| match self.records.get(entry.slot) {
@@ -97,13 +147,14 @@ impl Executor {
         Ok(ExecutedBlock {
             digest: verified.digest,
             claim,
-            is_certified: verified.is_certified,
+            is_certified: verified.is_certified(),
             history: history.collect(),
             result: execution.result,
             outcomes: execution.outcomes,
             outboxes: (!execution.sent.is_empty()).then_some(execution.head.outboxes),
             sent: execution.sent,
             received: execution.received,
+            registry: execution.registry,
             arrivals,
             tally,
         })
@@ -119,7 +170,9 @@ impl Executor {
     ) -> Result<Vec<Arrival>, Box<Finding>> {
         let mut arrivals = Vec::new();
         for (bundle, position) in bundles.iter().zip(0_u32..) {
-            if passed_over.iter().any(|(passed, _)| *passed == position) {
+            let is_passed_over = passed_over.iter().any(|(passed, _)| *passed == position);
+            // One without receipts tells of changes of set only.
+            if is_passed_over || bundle.receipts.is_empty() {
                 continue;
             }
             let (source, first) = (bundle.source(), bundle.before.count);

@@ -126,6 +126,7 @@ pub(crate) mod tests {
             state: StateRoot::default(),
             outcomes: OutcomesRoot::default(),
             outbox: OutboxRoot([outbox; 32]),
+            next_set: ledger::values::Hash::default(),
             executed: 0,
             skipped: 0,
             supply: SupplyTerms {

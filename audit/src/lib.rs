@@ -18,7 +18,7 @@
 //! | `replay.rs` | [`Replay`]: the four stages and what ties them together |
 //! | `source.rs` | [`Source`]: where blocks come from; `database.rs` and `feed.rs` are the two |
 //! | `verify.rs` | what is judged without state: links, bodies, seals, bundles, signatures, certificates |
-//! | `execute.rs` | the ledger again, and the claims of blocks |
+//! | `execute.rs` | the ledger again, the claims of blocks, and the last word on who may decide them |
 //! | `records.rs` | the replay's own records in memory |
 //! | `journal.rs` | what is kept of a replayed chain for the comparison across chains |
 //! | `across.rs` | [`compare_across`], [`compare_journals`]: receipts and supply between chains |

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
-use ledger::records::{GenesisSpec, HeightResult};
+use ledger::records::{GenesisSpec, HeightResult, Registry};
 use ledger::rules::{ChainRules, ParentFacts};
 use ledger::values::{ChainId, Height};
 use storage::Reader;
@@ -26,7 +26,7 @@ use crate::report::{Progress, Report, StoredRows, Tally};
 use crate::source::{AuditBlock, Source};
 use crate::stored::StoredHeights;
 use crate::stored_state::StoredState;
-use crate::verify::{VerifiedBlock, Verifier};
+use crate::verify::{NewestRules, VerifiedBlock, Verifier};
 
 /// Pages that may wait between two stages.
 pub const PAGES_WAITING: usize = 2;
@@ -67,12 +67,14 @@ impl Replay<'_> {
         let started = Instant::now();
         let cores = Arc::new(Cores::new(self.threads)?);
         let threads = cores.threads();
-        let rules =
-            ChainRules::new(self.spec, self.chain).ok_or(AuditError::ChainUnknown { chain: self.chain })?;
+        let rules = ChainRules::at_genesis(self.spec, self.chain)
+            .ok_or(AuditError::ChainUnknown { chain: self.chain })?;
         let genesis = rules.genesis;
-        let (executor, genesis_result) = Executor::genesis(self.spec, self.chain, Arc::clone(&cores))?;
+        let newest = Arc::new(NewestRules::new(rules.clone()));
+        let (executor, genesis_result) =
+            Executor::genesis(self.spec, self.chain, Arc::clone(&newest), Arc::clone(&cores))?;
         let parent = ParentFacts::genesis(&rules, self.spec.timestamp, executor.head().result);
-        let verifier = Verifier::new(rules, parent, Arc::clone(&cores))?;
+        let verifier = Verifier::new(newest, parent, Arc::clone(&cores))?;
         let end = source.height_hint();
         let (executor, compared) = std::thread::scope(|scope| {
             let (fetched, to_verify) = sync_channel(PAGES_WAITING);
@@ -82,7 +84,7 @@ impl Replay<'_> {
             scope.spawn(move || verify(verifier, &to_verify, &verified));
             let execution = scope.spawn(move || execute(executor, &to_execute, &executed));
             let heights = stored.map(|reader| StoredHeights::new(reader, self.chain, Arc::clone(&cores)));
-            let compared = self.compare(heights, &genesis_result, to_compare, end);
+            let compared = self.compare(heights, (&genesis_result, rules.registry.as_ref()), to_compare, end);
             execution.join().map(|executor| (executor, compared)).map_err(|_| AuditError::Stage)
         })?;
         let compared = compared?;
@@ -107,6 +109,8 @@ impl Replay<'_> {
             result: head.result,
             wallets: records.wallets(),
             supply: head.supply.clone(),
+            registry_version: executor.registry().version,
+            epochs: executor.epochs(),
             tally: compared.tally,
             stored: rows,
             journal: compared.journal,
@@ -119,12 +123,12 @@ impl Replay<'_> {
     fn compare(
         &self,
         mut heights: Option<StoredHeights<'_>>,
-        genesis: &HeightResult,
+        (genesis, registry): (&HeightResult, &Registry),
         pages: Receiver<Step<Vec<ExecutedBlock>>>,
         height_end: Option<u64>,
     ) -> Result<Compared, AuditError> {
         if let Some(heights) = &mut heights {
-            heights.compare_genesis(genesis)?;
+            heights.compare_genesis(genesis, registry)?;
         }
         let (mut tally, mut journal) = (Tally::default(), Journal::default());
         journal.note(genesis, Vec::new());

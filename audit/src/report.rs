@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger::records::SupplyTerms;
+use ledger::records::{EpochRecord, SupplyTerms};
 use ledger::values::{ChainId, GenesisHash, Height, ResultHash, StateRoot};
 use storage::Table;
 
@@ -89,6 +89,8 @@ pub struct StoredRows {
     pub outboxes: u64,
     /// Refunds received.
     pub refunds: u64,
+    /// Registries: that of genesis, and one per height that changed it.
+    pub registries: u64,
     /// State records.
     pub records: u64,
     /// Places of wallets.
@@ -106,6 +108,7 @@ impl StoredRows {
             Table::Receipts => Some(&mut self.receipts),
             Table::Outboxes => Some(&mut self.outboxes),
             Table::Refunds => Some(&mut self.refunds),
+            Table::Registries => Some(&mut self.registries),
             _ => None,
         }
     }
@@ -116,7 +119,7 @@ impl StoredRows {
         let blocks = self.results.saturating_add(self.outcomes).saturating_add(self.transactions);
         let receipts = self.receipts.saturating_add(self.outboxes).saturating_add(self.refunds);
         let state = self.history.saturating_add(self.records).saturating_add(self.slots);
-        blocks.saturating_add(receipts).saturating_add(state)
+        blocks.saturating_add(receipts).saturating_add(state).saturating_add(self.registries)
     }
 }
 
@@ -141,6 +144,10 @@ pub struct Report {
     pub wallets: u64,
     /// Supply at `height`; its equation held at every height.
     pub supply: SupplyTerms,
+    /// Version of the registry at `height`: how many proposals were applied.
+    pub registry_version: u64,
+    /// Every epoch of the chain, ascending: who decided which heights, each set named by a result that the one before certified.
+    pub epochs: Vec<EpochRecord>,
     /// What was replayed.
     pub tally: Tally,
     /// What was compared with a database, where there was one.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ledger::records::{HeightResult, HistoryEntry, Outcome, Receipt};
+use ledger::records::{HeightResult, HistoryEntry, Outcome, Receipt, Registry};
 use ledger::state::{Outbox, SentReceipt};
 use ledger::values::{Canonical, ChainId, CodecError, Hash, Height, Strategy as _, WalletId};
 use storage::{Reader, Table, key};
@@ -22,7 +22,7 @@ const KEYS_PER_READ: usize = 2_048;
 
 /// Tables whose rows are compared height by height, in this order. Results last: where an outcome was changed, its row names
 /// the transaction and the result only a root.
-pub(crate) const COMPARED: [Table; 8] = [
+pub(crate) const COMPARED: [Table; 9] = [
     Table::Heights,
     Table::Outcomes,
     Table::Transactions,
@@ -30,6 +30,7 @@ pub(crate) const COMPARED: [Table; 8] = [
     Table::Receipts,
     Table::Outboxes,
     Table::Refunds,
+    Table::Registries,
     Table::Results,
 ];
 
@@ -59,6 +60,7 @@ enum Subject {
     Sent(SentReceipt),
     Outboxes,
     Refund { destination: ChainId, sequence: u64 },
+    Registry(Arc<Registry>),
 }
 
 impl<'a> StoredHeights<'a> {
@@ -72,11 +74,16 @@ impl<'a> StoredHeights<'a> {
     }
 
     /// Compares what is stored for height 0.
-    pub(crate) fn compare_genesis(&mut self, result: &HeightResult) -> Result<(), AuditError> {
+    pub(crate) fn compare_genesis(
+        &mut self,
+        result: &HeightResult,
+        registry: &Registry,
+    ) -> Result<(), AuditError> {
         let height = Height(0);
         let (row, subject) = (key::height(0).to_vec(), Subject::Result(Box::new(result.clone())));
         let mut rows = Rows::default();
         rows.add(Table::Heights, height, row.clone(), result.block.0.to_vec(), Subject::Digest);
+        rows.add_registry(height, &Arc::new(registry.clone()));
         rows.add(Table::Results, height, row, result.encode(), subject);
         self.compare_rows(rows)
     }
@@ -148,8 +155,17 @@ impl Rows {
             let value = entry.movement.encode();
             self.add(Table::History, height, place, value, Subject::History(wallet, entry));
         }
+        if let Some(registry) = &block.registry {
+            self.add_registry(height, registry);
+        }
         let value = block.result.encode();
         self.add(Table::Results, height, row(), value, Subject::Result(Box::new(block.result)));
+    }
+
+    /// The registry after a height.
+    fn add_registry(&mut self, height: Height, registry: &Arc<Registry>) {
+        let (place, value) = (key::height(height.0).to_vec(), registry.encode());
+        self.add(Table::Registries, height, place, value, Subject::Registry(Arc::clone(registry)));
     }
 
     /// Receipts that a height sent, the outboxes after it, and refunds that it received.
@@ -158,7 +174,7 @@ impl Rows {
         for sent in &block.sent {
             let place = key::receipt(sent.destination.0, sent.sequence).to_vec();
             let value = [height.0.to_le_bytes().as_slice(), &sent.receipt.encode()].concat();
-            self.add(Table::Receipts, height, place, value, Subject::Sent(*sent));
+            self.add(Table::Receipts, height, place, value, Subject::Sent(sent.clone()));
         }
         if let Some(outboxes) = &block.outboxes {
             let (place, value) = (key::height(height.0).to_vec(), encode_outboxes(outboxes));
@@ -196,6 +212,11 @@ impl Expected {
                 let stored = stored.map_or(Value::Absent, number);
                 Finding::Value { place, field: "number", stored, computed: number(&self.value) }
             }
+            Subject::Registry(computed) => match stored.map(Registry::decode) {
+                None => Finding::RowMissing { table },
+                Some(Err(fault)) => Finding::RowDamaged { table, fault },
+                Some(Ok(stored)) => explain_registry(&stored, computed),
+            },
             Subject::Result(computed) => match stored.map(HeightResult::decode) {
                 None => Finding::RowMissing { table },
                 Some(Err(fault)) => Finding::RowDamaged { table, fault },
@@ -299,6 +320,23 @@ const fn hash(bytes: [u8; 32]) -> Value {
     Value::Hash(Hash(bytes))
 }
 
+/// The first part of a registry that differs, the most telling one first.
+fn explain_registry(stored: &Registry, computed: &Registry) -> Finding {
+    let parts = |registry: &Registry| {
+        [
+            ("version", Value::Number(registry.version)),
+            ("operators", Value::Number(registry.operators.len() as u64)),
+            ("nodes", Value::Number(registry.nodes.len() as u64)),
+            ("hash", hash(registry.hash().0)),
+        ]
+    };
+    let pairs = parts(stored).into_iter().zip(parts(computed));
+    let different = pairs.into_iter().find(|((_, stored), (_, computed))| stored != computed);
+    let ((field, stored), (_, computed)) =
+        different.unwrap_or((("encoding", Value::Absent), ("encoding", Value::Absent)));
+    Finding::Value { place: Place::Registry, field, stored, computed }
+}
+
 /// The first field of a result that differs, the most telling one first.
 fn explain_result(stored: &HeightResult, computed: &HeightResult) -> Finding {
     let number = |value: u32| Value::Number(u64::from(value));
@@ -307,6 +345,7 @@ fn explain_result(stored: &HeightResult, computed: &HeightResult) -> Finding {
             ("state root", hash(result.state.0)),
             ("outcomes root", hash(result.outcomes.0)),
             ("outbox root", hash(result.outbox.0)),
+            ("next set", hash(result.next_set.0)),
             ("issued", Value::Money(result.supply.issued)),
             ("redeemed", Value::Money(result.supply.redeemed)),
             ("holdings", Value::Money(result.supply.holdings)),

@@ -145,7 +145,7 @@ fn a_bundle_changed_in_the_database_is_named() {
     let (digest, honest) = (one.blocks[height].block.body.bundles[0], one.blocks[height].bundles[0].clone());
     let height = Height(height as u64 + 1);
     let mut forged = honest.clone();
-    forged.receipts[0] = raised(forged.receipts[0]);
+    forged.receipts[0] = raised(forged.receipts[0].clone());
     let found = tampered(&one, |store| put(store, Table::Bundles, &digest.0, &forged.encode()));
     let finding = Finding::Bundle { position: 0, fault: BundleFault::Receipts };
     assert_eq!((found.height, found.finding), (height, finding));
@@ -176,7 +176,7 @@ fn a_bundle_that_the_block_does_not_order_is_named() {
 fn stored_receipts_outboxes_and_refunds_are_compared() {
     let [zero, one] = town();
     let sent = zero.blocks.iter().find(|made| !made.execution.sent.is_empty()).unwrap();
-    let (height, first) = (sent.execution.result.height, sent.execution.sent[0]);
+    let (height, first) = (sent.execution.result.height, sent.execution.sent[0].clone());
     let place = key::receipt(ONE.0, 0);
     let row = [height.0.to_le_bytes().as_slice(), &raised(first.receipt).encode()].concat();
     let found = tampered(&zero, |store| put(store, Table::Receipts, &place, &row));

@@ -280,6 +280,11 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
         let mut height = from;
         while blocks.len() < SYNC_BLOCKS_MAX && bytes < SYNC_BYTES_MAX {
             let Some(block) = self.block_at(height)? else { break };
+            // A page ends where an epoch does, so that everybody comes to have the certificate of its last block.
+            let is_of_another = |first: &Block| first.header.epoch != block.header.epoch;
+            if blocks.first().is_some_and(is_of_another) {
+                break;
+            }
             bytes = bytes.saturating_add(block.encode().len());
             if bytes > SYNC_BYTES_MAX && !blocks.is_empty() {
                 break;

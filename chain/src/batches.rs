@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ledger::records::Batch;
 use ledger::rules::BatchFacts;
-use ledger::values::{BatchDigest, TimestampMs, ValidatorIndex};
+use ledger::values::{BatchDigest, Epoch, TimestampMs, ValidatorIndex};
 
 use crate::config::{
     BATCH_GRACE_MS, EARLY_ACKNOWLEDGEMENTS_MAX, INVALID_BATCHES_MAX, OWN_WAITING_BATCHES_MAX,
@@ -243,6 +243,16 @@ impl Batches {
             .map(|(digest, _)| *digest)
             .collect();
         dead.into_iter().filter_map(|digest| self.forget(&digest).map(|known| (digest, known))).collect()
+    }
+
+    /// Another epoch decides: forgets what was sealed before it and is in no final block, and answers that. Acknowledgements of
+    /// batches that did not come are forgotten too: the places of the validators have changed.
+    pub(crate) fn forget_before(&mut self, epoch: Epoch) -> Vec<(BatchDigest, Known)> {
+        self.early.clear();
+        let old = |known: &Known| !known.is_final && known.facts.epoch < epoch;
+        let old = self.known.iter().filter(|(_, known)| old(known)).map(|(digest, _)| *digest);
+        let old: Vec<BatchDigest> = old.collect();
+        old.into_iter().filter_map(|digest| self.forget(&digest).map(|known| (digest, known))).collect()
     }
 
     /// Batches in memory.

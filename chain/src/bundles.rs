@@ -2,6 +2,9 @@
 //!
 //! Rules:
 //! - A bundle is believed on its proof alone, whoever brings it: the node's own relay or a peer.
+//! - The rules of a block's claim decide on its bundles. What a bundle is valid by is the newest epoch of its source that they know: so it
+//!   is checked once, by the rules that know the epoch it is made for, and stands or falls with others by that number. One that is made
+//!   for an epoch not known yet, or over, is nobody's fault: it is passed by.
 //! - It reaches the disk with a block: in the write that a vote waits for, or in the executor's.
 //! - What waits of one source is bounded, the own relay's and the peers' apart. Full, the one that begins furthest away leaves, so one
 //!   that begins at the next receipt always finds room.
@@ -16,11 +19,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger::records::{BlockBody, Bundle, Counter};
-use ledger::rules::{BundleFacts, check_bundle};
-use ledger::values::{BundleDigest, Canonical as _, ChainId, Height, NodeIndex};
+use ledger::rules::{BundleFacts, ChainRules, check_bundle};
+use ledger::values::{BundleDigest, Canonical as _, ChainId, Epoch, Height, NodeIndex};
 
 use crate::chain::Chain;
 use crate::config::{BUNDLES_PER_SOURCE_MAX, BUNDLES_UNDER_CHECK_MAX, INVALID_BUNDLES_MAX};
+use crate::rules::epoch_of;
 use crate::step::{Effect, Now, Report, Room};
 
 /// A bundle in memory: valid.
@@ -104,6 +108,10 @@ impl Bundles {
     /// Whether a bundle that nobody asked for brings anything new, and begins nearer than one of those that wait. Asked before its
     /// proof is checked.
     fn is_welcome(&self, bundle: &Bundle, is_own: bool) -> bool {
+        if bundle.receipts.is_empty() {
+            // Changes of set alone.
+            return self.waiting(bundle.source(), is_own) < BUNDLES_PER_SOURCE_MAX;
+        }
         let received = self.received(bundle.source());
         let first = bundle.before.count;
         let until = first.saturating_add(bundle.receipts.len() as u64);
@@ -168,9 +176,34 @@ impl Bundles {
         self.invalid.insert(digest);
     }
 
-    /// Bundles to order at `height`, after blocks with these bodies: one of each source, then the next of each, and so on, beginning
-    /// with another source at each height. Those of a source follow one another.
-    pub(crate) fn next<'a>(&'a self, height: Height, ancestors: &[&BlockBody]) -> Vec<&'a KnownBundle> {
+    /// Whether a bundle is valid by these rules; `None` where it is not here.
+    pub(crate) fn judge(&self, digest: &BundleDigest, rules: &ChainRules) -> Option<bool> {
+        if self.is_invalid(digest) {
+            return Some(false);
+        }
+        self.known.get(digest).map(|known| known.facts.stands(rules))
+    }
+
+    /// The newest rules have changed: what is not valid any more leaves, unless an open block names it.
+    pub(crate) fn forget_stale(&mut self, rules: &ChainRules, named: &BTreeSet<BundleDigest>) {
+        let is_stale =
+            |known: &&KnownBundle| !known.facts.stands(rules) && !named.contains(&known.facts.digest);
+        let stale: Vec<BundleDigest> =
+            self.known.values().filter(is_stale).map(|known| known.facts.digest).collect();
+        for digest in &stale {
+            self.remove(digest);
+        }
+    }
+
+    /// Bundles to order at `height` by these rules, after blocks with these bodies: one of each source, then the next of each, and so
+    /// on, beginning with another source at each height. Those of a source follow one another.
+    pub(crate) fn next<'a>(
+        &'a self,
+        rules: &ChainRules,
+        height: Height,
+        ancestors: &[&BlockBody],
+    ) -> Vec<&'a KnownBundle> {
+        let ordered: BTreeSet<&BundleDigest> = ancestors.iter().flat_map(|body| &body.bundles).collect();
         let mut received = self.received.clone();
         for known in
             ancestors.iter().flat_map(|body| &body.bundles).filter_map(|digest| self.known.get(digest))
@@ -185,9 +218,16 @@ impl Bundles {
         for source in sources.into_iter().filter(|source| !self.unbacked.contains(source)) {
             let mut at = received.get(&source).copied().unwrap_or_default();
             let mut line = Vec::new();
-            while let Some(known) = self.at(source, at) {
+            while let Some(known) = self.at(rules, source, at, &ordered) {
                 at = known.until();
                 line.push(known);
+                if !known.bundle.sets.is_empty() {
+                    // What follows a change of set is valid once that is executed.
+                    break;
+                }
+            }
+            if line.is_empty() {
+                line.extend(self.change_of(rules, source, &ordered));
             }
             lines.push(line);
         }
@@ -197,12 +237,37 @@ impl Bundles {
         (0..longest).flat_map(|place| lines.iter().filter_map(move |line| line.get(place).copied())).collect()
     }
 
-    /// The longest bundle that begins just there.
-    fn at(&self, source: ChainId, at: Counter) -> Option<&KnownBundle> {
+    /// A valid bundle that carries nothing but changes of set and is not ordered yet.
+    fn change_of(
+        &self,
+        rules: &ChainRules,
+        source: ChainId,
+        ordered: &BTreeSet<&BundleDigest>,
+    ) -> Option<&KnownBundle> {
+        self.known.values().find(|known| {
+            let facts = &known.facts;
+            let is_change = facts.source == source && facts.receipts == 0;
+            is_change && facts.stands(rules) && !ordered.contains(&facts.digest)
+        })
+    }
+
+    /// The longest valid bundle that begins just there and is not ordered yet.
+    fn at(
+        &self,
+        rules: &ChainRules,
+        source: ChainId,
+        at: Counter,
+        ordered: &BTreeSet<&BundleDigest>,
+    ) -> Option<&KnownBundle> {
         let from = (source, at.count, BundleDigest([0; 32]));
         let until = (source, at.count, BundleDigest([0xFF; 32]));
         let here = self.places.range(from..=until).filter_map(|(.., digest)| self.known.get(digest));
-        here.filter(|known| known.before() == at).max_by_key(|known| known.facts.receipts)
+        let fits = |known: &&KnownBundle| {
+            let facts = &known.facts;
+            let is_next = known.before() == at && facts.receipts > 0;
+            is_next && facts.stands(rules) && !ordered.contains(&facts.digest)
+        };
+        here.filter(fits).max_by_key(|known| known.facts.receipts)
     }
 
     /// A block was executed: its bundles are done, and so is whatever brings nothing new, unless an open block names it.
@@ -220,8 +285,9 @@ impl Bundles {
         }
         self.unbacked.extend(unbacked);
         let is_done = |known: &KnownBundle| {
-            bundles.contains(&known.facts.digest)
-                || known.facts.first < self.received(known.facts.source).count
+            let facts = &known.facts;
+            let is_old = facts.first < self.received(facts.source).count;
+            bundles.contains(&facts.digest) || (is_old && facts.receipts > 0)
         };
         let done: Vec<BundleDigest> = self
             .known
@@ -263,8 +329,8 @@ impl Chain {
         if !(is_of_use || self.named_bundles().contains(&digest)) {
             return;
         }
-        let bundle = Arc::new(bundle);
-        let rules = Box::new(self.config.rules.clone());
+        let Some(rules) = self.rules_for(&bundle) else { return };
+        let (bundle, rules) = (Arc::new(bundle), Box::new(rules));
         self.effects.push(Effect::CheckBundle { digest, rules, bundle: Arc::clone(&bundle) });
         self.bundles.under_check.insert(digest, UnderCheck { bundle, bytes, from });
     }
@@ -280,8 +346,9 @@ impl Chain {
             return;
         };
         let (named, is_own) = (self.named_bundles(), from.is_none());
-        // Meanwhile another may have brought the same receipts.
-        let is_of_use = named.contains(digest) || self.bundles.is_welcome(&bundle, is_own);
+        // Meanwhile another may have brought the same receipts, or the source's set may have changed.
+        let is_of_use = named.contains(digest)
+            || (facts.stands(&self.config.rules) && self.bundles.is_welcome(&bundle, is_own));
         // It would have to be written with a block.
         if is_of_use && self.room != Room::None {
             self.bundles.insert(KnownBundle { bundle, facts, bytes, is_own }, &named);
@@ -290,11 +357,21 @@ impl Chain {
 
     /// A bundle that was on disk beside a block that this node voted for.
     pub(crate) fn restore_bundle(&mut self, bundle: Bundle, bytes: Bytes) {
-        if let Ok(facts) = check_bundle(&self.config.rules, &bundle) {
+        let facts = self.rules_for(&bundle).and_then(|rules| check_bundle(&rules, &bundle).ok());
+        if let Some(facts) = facts {
             let named = self.named_bundles();
             self.bundles
                 .insert(KnownBundle { bundle: Arc::new(bundle), facts, bytes, is_own: false }, &named);
         }
+    }
+
+    /// The rules, among those that a block could still be judged by, that know just the epoch of its source which a bundle is made for.
+    fn rules_for(&self, bundle: &Bundle) -> Option<ChainRules> {
+        let meant = match bundle.sets.first() {
+            Some(link) => Epoch(link.set.epoch.0.saturating_sub(1)),
+            None => bundle.certified.header.epoch,
+        };
+        self.rules.all().find(|rules| epoch_of(rules, bundle.source()) == Some(meant)).cloned()
     }
 
     /// Bundles that some block which is not executed names.

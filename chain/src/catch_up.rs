@@ -3,7 +3,8 @@
 //! - Single blocks and batches that a question or a final path names are asked for by digest, one peer after another; each
 //!   new want begins with another peer, so a slow or lying one delays only its part.
 //! - A node that is behind asks for final blocks by height; an answer must extend this node's own final tip, link by
-//!   link, and end in a block with a valid certificate. Anything else costs the sender its trust for a while.
+//!   link, and end in a block with a valid certificate of the epoch's set, as far as this node has executed. Anything else costs the
+//!   sender its trust for a while; but a page of an epoch whose set is not executed yet is asked for again later.
 //! - Everything is bounded: things asked for, answers served per peer (from memory too), blocks and batches ahead of
 //!   execution. Batches and pages of final blocks take the lane of catching up, never that of fresh ones. A block asked
 //!   for by its digest takes the lane of blocks: a vote may wait for it, and votes are never behind bulk. Of each, a peer
@@ -14,8 +15,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger::proofs::{FinalityProof, verify_finality};
-use ledger::records::BlockBody;
-use ledger::values::{BatchDigest, BlockDigest, BundleDigest, Canonical, Height, NodeIndex};
+use ledger::records::{Block, BlockBody};
+use ledger::values::{BatchDigest, BlockDigest, BundleDigest, Canonical, Epoch, Height, NodeIndex};
 
 use crate::chain::Chain;
 use crate::config::{
@@ -106,16 +107,14 @@ pub(crate) struct Peers {
 
 impl Peers {
     pub(crate) fn new(config: &ChainConfig) -> Self {
-        // Nodes that run a validator of this chain hold its data; observers ask them too.
-        let mut nodes: Vec<_> = config
-            .validators()
-            .iter()
-            .map(|validator| validator.node)
-            .filter(|node| *node != config.own_node)
-            .collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        Self { nodes, distrusted_until_ms: BTreeMap::new(), own: usize::from(config.own_node.0) }
+        let own = usize::from(config.own_node.0);
+        Self { nodes: hosts(config), distrusted_until_ms: BTreeMap::new(), own }
+    }
+
+    /// Other validators hold the chain's data from now on.
+    pub(crate) fn reseat(&mut self, config: &ChainConfig) {
+        self.nodes = hosts(config);
+        self.distrusted_until_ms.retain(|node, _| self.nodes.contains(node));
     }
 
     pub(crate) fn distrust(&mut self, node: NodeIndex, now_ms: u64) {
@@ -133,6 +132,16 @@ impl Peers {
         let position = self.own.wrapping_add(attempt).checked_rem(candidates.len())?;
         candidates.get(position).copied()
     }
+}
+
+/// Nodes that run a validator of this chain, in any epoch that is remembered, hold its data; observers ask them too.
+fn hosts(config: &ChainConfig) -> Vec<NodeIndex> {
+    let registry = &config.rules.registry;
+    let epochs = registry.chain(config.rules.chain).map_or(&[] as &[_], |record| record.epochs.as_slice());
+    let validators = epochs.iter().flat_map(|record| &record.validators).map(|validator| validator.node);
+    let is_peer = |node: &NodeIndex| *node != config.own_node && registry.is_peer(*node);
+    let nodes: BTreeSet<NodeIndex> = validators.filter(is_peer).collect();
+    nodes.into_iter().collect()
 }
 
 impl Chain {
@@ -201,15 +210,31 @@ impl Chain {
             }
             self.want_path(&finality.digest, &mut wanted);
         }
-        if self.claims.highest_announced(self.config.faults_max()) > Some(self.tree.tip().height.next())
-            && self.final_waiting.len() < FINAL_BLOCKS_WAITING_MAX
-        {
+        if self.is_behind() && self.final_waiting.len() < FINAL_BLOCKS_WAITING_MAX {
             wanted.insert(Want::FinalBlocks);
+        }
+        if self.awaits_execution() {
+            wanted.remove(&Want::FinalBlocks);
         }
         for waiting in self.final_waiting.iter().take(SYNC_AHEAD_BLOCKS) {
             self.want_contents(&waiting.block.body, &mut wanted);
         }
         wanted
+    }
+
+    /// Whether some honest validator has executed what is not final here. Of the block above the tip the engine tells soon; but
+    /// not of the last one of an epoch, whose engine others have ended.
+    fn is_behind(&self) -> bool {
+        let announced = self.claims.highest_announced(self.config.faults_max());
+        let next = self.tree.tip().height.next();
+        announced > Some(next) || (announced == Some(next) && self.config.last_height() == Some(next))
+    }
+
+    /// Whether further final blocks are of an epoch whose set stands in a result that is being executed.
+    fn awaits_execution(&self) -> bool {
+        let rules = &self.config.rules;
+        let is_unknown = |epoch: Epoch| rules.registry.epoch(rules.chain, epoch).is_none();
+        self.awaited_epoch.is_some_and(is_unknown) && !self.final_waiting.is_empty()
     }
 
     fn want_path(&self, digest: &BlockDigest, wanted: &mut BTreeSet<Want>) {
@@ -246,10 +271,17 @@ impl Chain {
         let blocks: Vec<_> = page.blocks.into_iter().filter(|block| block.header.height > tip).collect();
         let Some(last) = blocks.last() else { return };
         let last_digest = last.header.digest(self.config.rules.genesis);
+        let (rules, epoch) = (&self.config.rules, last.header.epoch);
+        if epoch > self.tree.tip().epoch && rules.registry.epoch(rules.chain, epoch).is_none() {
+            // Nobody's fault: its set stands in a result that this node has not executed yet.
+            self.awaited_epoch = Some(epoch);
+            return;
+        }
         let is_linked = self.is_linked(&blocks);
         let is_proven = FinalityProof::decode(&page.certificate).is_ok_and(|proof| {
             proof.digest == last_digest
-                && verify_finality(&proof, self.config.rules.genesis, &self.config.rules.registry).is_ok()
+                && proof.epoch == epoch
+                && verify_finality(&proof, rules.genesis, &rules.registry).is_ok()
         });
         if !is_linked || !is_proven {
             self.distrust(now, from, "final blocks that do not extend the certified chain");
@@ -267,16 +299,23 @@ impl Chain {
         self.fetches.answered(Want::FinalBlocks);
     }
 
-    fn is_linked(&self, blocks: &[ledger::records::Block]) -> bool {
+    /// Whether the blocks follow one another from the tip on, all of one epoch: a page ends where an epoch does, so that the
+    /// certificate of its last block is known everywhere.
+    fn is_linked(&self, blocks: &[Block]) -> bool {
+        let rules = &self.config.rules;
         let mut parent = self.tree.tip().digest;
         let mut height = self.tree.tip().height;
+        let epoch = blocks.first().and_then(|first| rules.registry.epoch(rules.chain, first.header.epoch));
+        let Some(epoch) = epoch else { return false };
         blocks.iter().all(|block| {
             let header = &block.header;
-            let fits = header.chain == self.config.rules.chain
+            let fits = header.chain == rules.chain
                 && header.parent == parent
                 && header.height == height.next()
+                && header.epoch == epoch.epoch
+                && epoch.decides(header.height)
                 && block.body.hash() == header.body;
-            parent = header.digest(self.config.rules.genesis);
+            parent = header.digest(rules.genesis);
             height = header.height;
             fits
         })

@@ -2,7 +2,7 @@
 
 use ledger::proofs::certified::LINKS_MAX;
 use ledger::proofs::{CertifiedResult, FinalityProof};
-use ledger::records::{Block, HeightResult};
+use ledger::records::{Block, EpochRecord, HeightResult};
 use ledger::values::{Canonical as _, Height};
 use storage::{Reader, Table};
 
@@ -16,9 +16,39 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
     /// # Errors
     /// [`RowFault`].
     pub fn certified_result(&self, height: Height) -> Result<Option<CertifiedResult>, RowFault> {
-        let Some((block, certificate)) = self.claiming_block(height)? else { return Ok(None) };
+        let claiming = self.claiming_block(height, height.next())?;
+        claiming.map_or(Ok(None), |(block, certificate)| self.certify(height, block, &certificate))
+    }
+
+    /// A result with a certificate of this epoch: that of `height`, or the nearest one that the epoch's set has certified. `None` while
+    /// none is stored.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn certified_in(
+        &self,
+        set: &EpochRecord,
+        height: Height,
+    ) -> Result<Option<CertifiedResult>, RowFault> {
+        // The first block of an epoch claims the height two below it or the one between; its last, the one below.
+        let lowest = set.first_height.0.saturating_sub(2);
+        let highest = set.last_height.map_or(u64::MAX, |last| last.0.saturating_sub(1));
+        let height = Height(height.0.clamp(lowest, highest));
+        let claiming = self.claiming_block(height, height.next().max(set.first_height))?;
+        match claiming.filter(|(block, _)| block.header.epoch == set.epoch) {
+            Some((block, certificate)) => self.certify(height, block, &certificate),
+            None => Ok(None),
+        }
+    }
+
+    fn certify(
+        &self,
+        height: Height,
+        block: Block,
+        certificate: &[u8],
+    ) -> Result<Option<CertifiedResult>, RowFault> {
         let Some(result) = self.result(height)? else { return Ok(None) };
-        let finality = FinalityProof::decode(&certificate)
+        let finality = FinalityProof::decode(certificate)
             .map_err(|fault| RowFault::Damaged { table: Table::Certificates, fault })?;
         let mut links = Vec::new();
         let mut above = height.next();
@@ -31,9 +61,9 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
         Ok(complete.then_some(CertifiedResult { result, links, header: block.header, finality }))
     }
 
-    /// The first block with a certificate of its own that claims `height` or more.
-    fn claiming_block(&self, height: Height) -> Result<Option<(Block, Vec<u8>)>, RowFault> {
-        let lowest = self.claiming_height(height)?;
+    /// The first block from `from` on with a certificate of its own that claims `height` or more.
+    fn claiming_block(&self, height: Height, from: Height) -> Result<Option<(Block, Vec<u8>)>, RowFault> {
+        let lowest = self.claiming_height(height)?.max(from);
         let Some((at, certificate)) = self.certified_from(lowest)? else { return Ok(None) };
         // A certificate may be stored before its block is final here.
         Ok(self.block_at(at)?.map(|block| (block, certificate)))

@@ -2,7 +2,8 @@
 //!
 //! `step` takes one input and answers effects. The parts are `impl Chain` blocks, one idea per file:
 //! `dissemination.rs` (batches and acknowledgements), `bundles.rs` (receipts of other chains), `ordering.rs` (the engine's questions), `finality.rs` (final
-//! blocks, execution, certified results), `catch_up.rs` (what is missing and whom to ask).
+//! blocks, execution, certified results), `epochs.rs` (one set of validators after another), `catch_up.rs` (what is missing and whom to
+//! ask).
 //!
 //! # Invariants
 //!
@@ -12,13 +13,15 @@
 //! 3. Blocks are executed in height order, each once, each only with a certificate on it or on a descendant.
 //! 4. A claim is voted for only when this node computed the same result.
 //! 5. After `Report::Diverged` the chain answers nothing more.
+//! 6. A block is judged by the rules of the state that it claims, never by later knowledge.
+//! 7. Nothing of an epoch's engine is answered or believed once the epoch has ended here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger::records::Block;
-use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, ValidatorIndex, View};
+use ledger::values::{BatchDigest, BlockDigest, Epoch, Height, NodeIndex, ValidatorIndex, View};
 use mempool::{Pool, PoolRefusal, Pooled};
 
 use crate::batches::{Admission, Batches};
@@ -29,6 +32,7 @@ use crate::config::{ChainConfig, QUESTIONS_MAX, REPEAT_MS};
 use crate::evidence::{EvidenceLog, Misdeed};
 use crate::frame::{Frame, Lane};
 use crate::recovery::Recovered;
+use crate::rules::RulesByHeight;
 use crate::step::{Answer, Effect, Input, Now, Question, Report, Room, Ticket};
 use crate::tree::{Tree, Written};
 
@@ -36,6 +40,7 @@ use crate::tree::{Tree, Written};
 #[derive(Debug)]
 pub struct Chain {
     pub(crate) config: ChainConfig,
+    pub(crate) rules: RulesByHeight,
     pub(crate) pool: Pool,
     pub(crate) batches: Batches,
     pub(crate) bundles: Bundles,
@@ -50,6 +55,8 @@ pub struct Chain {
     pub(crate) content_height: Height,
     pub(crate) fetches: Fetches,
     pub(crate) peers: Peers,
+    /// A page of final blocks came whose set is in a result that is not executed yet.
+    pub(crate) awaited_epoch: Option<Epoch>,
     /// Answers under way.
     pub(crate) serving: BTreeSet<(NodeIndex, Lane)>,
     pub(crate) next_sequence: u64,
@@ -99,13 +106,15 @@ impl Chain {
         }
         let mut tree = Tree::new(recovered.tip, recovered.ordered);
         tree.remember_final(recovered.recent);
-        for (digest, block) in recovered.open_blocks {
+        let is_alive = |block: &Block| block.header.epoch >= config.epoch;
+        for (digest, block) in recovered.open_blocks.into_iter().filter(|(_, block)| is_alive(block)) {
             if !block.body.is_empty() {
                 content_height = content_height.max(block.header.height);
             }
             tree.insert(digest, Arc::new(block), Written::Durable, None);
         }
         let mut chain = Self {
+            rules: recovered.rules,
             pool: Pool::default(),
             batches,
             bundles: Bundles::new(recovered.received),
@@ -119,6 +128,7 @@ impl Chain {
             content_height,
             fetches: Fetches::default(),
             peers: Peers::new(&config),
+            awaited_epoch: None,
             serving: BTreeSet::new(),
             next_sequence: recovered.next_sequence,
             evidence: recovered.evidence,
@@ -174,14 +184,20 @@ impl Chain {
         match input {
             Input::Frame { from, bytes } => self.frame(now, from, &bytes),
             Input::Relayed { bundle } => self.bundle_arrived(now, None, bundle),
-            Input::Asked { ticket, question } => self.asked(ticket, question),
+            Input::Asked { ticket, epoch, question } => {
+                if epoch == self.config.epoch {
+                    self.asked(ticket, question);
+                }
+            }
             Input::Cancelled(ticket) => {
                 self.questions.remove(&ticket);
                 self.proposals.remove(&ticket);
             }
             Input::Disseminate { digest, to } => self.disseminate(digest, to),
-            Input::Finalized { view, digest, certificate } => {
-                self.finalized(Finality { view, digest, certificate })
+            Input::Finalized { epoch, view, digest, certificate } => {
+                if epoch == self.config.epoch {
+                    self.finalized(Finality { view, digest, certificate });
+                }
             }
             Input::Misbehaved { epoch, validator, evidence } => {
                 self.keep_evidence(epoch, validator, Misdeed::ContradictingVotes, &evidence)
@@ -193,7 +209,7 @@ impl Chain {
             }
             Input::SignaturesChecked { digest, first_bad } => self.signatures_checked(digest, first_bad),
             Input::BundleChecked { digest, facts } => self.bundle_checked(now, &digest, facts),
-            Input::Executed(executed) => self.executed(executed),
+            Input::Executed(executed) => self.executed(now, executed),
             Input::Served { to, lane } => {
                 self.serving.remove(&(to, lane));
             }
@@ -344,6 +360,12 @@ impl Chain {
         self.report(Report::Distrusted { node, reason });
     }
 
+    /// The chain as this node takes part in it now.
+    #[must_use]
+    pub const fn config(&self) -> &ChainConfig {
+        &self.config
+    }
+
     /// The transactions that wait to be sealed.
     #[must_use]
     pub const fn pool(&self) -> &Pool {
@@ -363,6 +385,10 @@ impl Chain {
     #[must_use]
     pub fn status(&self) -> ChainStatus {
         ChainStatus {
+            epoch: self.config.epoch,
+            last_height: self.config.last_height(),
+            validators: self.config.validators().len(),
+            is_validator: self.config.own_validator.is_some(),
             final_height: self.tree.tip().height,
             executed_height: self.claims.newest().height,
             certified_height: self.claims.certified().height,
@@ -383,6 +409,14 @@ impl Chain {
 /// A snapshot of a chain for operators and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChainStatus {
+    /// The epoch whose validators decide the next height to be executed.
+    pub epoch: Epoch,
+    /// Its last height, once that is scheduled.
+    pub last_height: Option<Height>,
+    /// How many validators it has.
+    pub validators: usize,
+    /// Whether this node is one of them.
+    pub is_validator: bool,
     /// Highest block that is final and complete here.
     pub final_height: Height,
     /// Highest block executed here.

@@ -61,6 +61,14 @@ impl Claims {
         }
     }
 
+    /// Another set decides from now on: what its members announced at their old places is theirs still.
+    pub(crate) fn reseat(&mut self, seat: impl Fn(ValidatorIndex) -> Option<ValidatorIndex>) {
+        let announced = std::mem::take(&mut self.announced).into_iter();
+        self.announced = announced.filter_map(|(old, results)| Some((seat(old)?, results))).collect();
+        let heard = std::mem::take(&mut self.heard).into_iter();
+        self.heard = heard.filter_map(|(old, height)| Some((seat(old)?, height))).collect();
+    }
+
     /// The highest result that a quorum stands behind, this node included if it is a validator.
     pub(crate) fn claimable(&self, own_validator: Option<ValidatorIndex>, quorum: usize) -> Claim {
         let mut supported: Vec<Height> = self
@@ -144,6 +152,20 @@ mod tests {
         claims.announce(ValidatorIndex(2), claim(5, 9));
         claims.announce(ValidatorIndex(3), claim(5, 9));
         assert_eq!(claims.claimable(Some(ValidatorIndex(0)), 3), claim(0, 0));
+    }
+
+    #[test]
+    fn what_members_of_the_next_set_announced_moves_with_them() {
+        let mut claims = claims();
+        claims.announce(ValidatorIndex(1), claim(5, 5));
+        claims.announce(ValidatorIndex(2), claim(4, 4));
+        claims.announce(ValidatorIndex(3), claim(3, 3));
+        // 1 leaves, 2 and 3 go down by one.
+        claims.reseat(|old| old.0.checked_sub(1).filter(|new| *new > 0).map(ValidatorIndex));
+        assert_eq!(claims.claimable(Some(ValidatorIndex(0)), 2), claim(4, 4));
+        assert_eq!(claims.claimable(Some(ValidatorIndex(0)), 3), claim(3, 3));
+        assert_eq!(claims.claimable(Some(ValidatorIndex(0)), 4), claim(0, 0));
+        assert_eq!(claims.highest_announced(0), Some(Height(4)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use ledger::records::ValidatorRecord;
 use ledger::rules::ChainRules;
-use ledger::values::{Epoch, NodeIndex, SecretKey, ValidatorIndex, faults_max, quorum};
+use ledger::values::{Epoch, Height, NodeIndex, SecretKey, ValidatorIndex, faults_max, quorum};
 
 /// Age at which a transaction is sealed after a pause: long enough to share a batch with its neighbours on the wire.
 pub const BATCH_AGE_MS: u64 = 5;
@@ -74,7 +74,7 @@ pub const EVIDENCE_MAX: usize = 1_024;
 /// The chain as this node takes part in it.
 #[derive(Debug, Clone)]
 pub struct ChainConfig {
-    /// The chain's constants: network, parameters, registry.
+    /// The chain's rules after the newest executed height: network, parameters, registry.
     pub rules: ChainRules,
     /// The epoch whose validators decide.
     pub epoch: Epoch,
@@ -84,25 +84,61 @@ pub struct ChainConfig {
     pub own_validator: Option<ValidatorIndex>,
     /// Seals batches; the validator's consensus key.
     pub sealing_key: Option<SecretKey>,
+    /// Every consensus key that this node has for the chain, such as the running one and the next: the epoch's set says which one
+    /// it is.
+    keys: Vec<SecretKey>,
 }
 
 impl ChainConfig {
-    /// A node's part in the first epoch of a chain.
+    /// A node's part in the epoch that decides the height after `executed`, whose registry `rules` are made of.
     ///
-    /// `sealing_key` makes the node a validator if the key is in the chain's first set.
+    /// One of `keys` makes the node a validator if that epoch's set has it, for this node.
+    #[must_use]
+    pub fn after(rules: ChainRules, executed: Height, own_node: NodeIndex, keys: Vec<SecretKey>) -> Self {
+        let epoch = rules.epoch_at(executed.next()).map_or(Epoch(0), |record| record.epoch);
+        let mut config = Self { rules, epoch, own_node, own_validator: None, sealing_key: None, keys };
+        config.enter(epoch);
+        config
+    }
+
+    /// A node's part in the first epoch of a chain.
     #[must_use]
     pub fn first_epoch(rules: ChainRules, own_node: NodeIndex, sealing_key: Option<SecretKey>) -> Self {
-        let epoch = Epoch(0);
-        let own_key = sealing_key.as_ref().map(SecretKey::public_key);
-        let own_validator = rules
-            .registry
-            .validators(rules.chain, epoch)
-            .iter()
-            .zip(0_u16..)
-            .find(|(validator, _)| Some(validator.consensus_key) == own_key)
-            .map(|(_, index)| ValidatorIndex(index));
-        let sealing_key = sealing_key.filter(|_| own_validator.is_some());
-        Self { rules, epoch, own_node, own_validator, sealing_key }
+        Self::after(rules, Height(0), own_node, sealing_key.into_iter().collect())
+    }
+
+    /// Another epoch's set decides from now on.
+    pub(crate) fn enter(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+        let seat = self.validators().iter().zip(0_u16..).find_map(|(validator, index)| {
+            let is_own = |key: &&SecretKey| key.public_key() == validator.consensus_key;
+            let key = self.keys.iter().find(is_own).filter(|_| validator.node == self.own_node)?;
+            Some((ValidatorIndex(index), key.clone()))
+        });
+        (self.own_validator, self.sealing_key) = seat.unzip();
+    }
+
+    /// Whether this epoch's set has the key of another node's seat: two nodes with one key contradict each other.
+    #[must_use]
+    pub fn foreign_seat(&self) -> Option<NodeIndex> {
+        let keys: Vec<_> = self.keys.iter().map(SecretKey::public_key).collect();
+        let foreign = |validator: &&ValidatorRecord| {
+            validator.node != self.own_node && keys.contains(&validator.consensus_key)
+        };
+        self.validators().iter().find(foreign).map(|validator| validator.node)
+    }
+
+    /// The last height of the epoch, once it is scheduled.
+    #[must_use]
+    pub fn last_height(&self) -> Option<Height> {
+        self.rules.registry.epoch(self.rules.chain, self.epoch)?.last_height
+    }
+
+    /// The first height of the epoch.
+    #[must_use]
+    pub fn first_height(&self) -> Height {
+        let record = self.rules.registry.epoch(self.rules.chain, self.epoch);
+        record.map_or(Height(1), |record| record.first_height)
     }
 
     /// The epoch's validators.
@@ -132,8 +168,9 @@ impl ChainConfig {
 
     /// Every other node of the network, by index: each is given fresh data.
     pub fn peers(&self) -> impl Iterator<Item = NodeIndex> + '_ {
-        (0..u16::try_from(self.rules.registry.nodes.len()).unwrap_or(u16::MAX))
+        let registry = &self.rules.registry;
+        (0..u16::try_from(registry.nodes.len()).unwrap_or(u16::MAX))
             .map(NodeIndex)
-            .filter(|node| *node != self.own_node)
+            .filter(|node| *node != self.own_node && registry.is_peer(*node))
     }
 }

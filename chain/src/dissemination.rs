@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_LIFE_MS_MAX, BATCH_TRANSACTIONS_MAX};
+use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::records::{Batch, BatchContent};
 use ledger::rules::{BatchFault, check_batch};
 use ledger::values::{BatchDigest, Canonical, Epoch, NodeIndex, TimestampMs, ValidatorIndex};
 use mempool::PoolRefusal;
 use storage::{Durability, Table, WriteSet};
 
-use crate::batches::{Admission, Admitted};
+use crate::batches::{Admission, Admitted, Known};
 use crate::chain::Chain;
 use crate::config::{BATCH_AGE_MS, BATCH_PACE_MS, BATCH_TTL_MS, REPEAT_MS, REQUEST_DIGESTS_MAX};
 use crate::evidence::Misdeed;
@@ -31,7 +32,13 @@ impl Chain {
     }
 
     fn may_seal(&self) -> bool {
-        self.may_vote() && self.config.own_validator.is_some_and(|own| self.batches.may_seal(own))
+        // A batch that nothing may order any more would only come back.
+        let next = self.tree.tip().height.next();
+        let is_closing =
+            self.config.last_height().is_some_and(|last| next.0.saturating_add(CLAIM_LAG_MAX) > last.0);
+        self.may_vote()
+            && !is_closing
+            && self.config.own_validator.is_some_and(|own| self.batches.may_seal(own))
     }
 
     pub(crate) fn seal(&mut self, now: Now) {
@@ -79,11 +86,11 @@ impl Chain {
     /// Stores a valid batch and acknowledges it.
     fn accept(&mut self, digest: BatchDigest) {
         let Some(known) = self.batches.judged(digest, true) else { return };
-        let bytes = known.bytes.to_vec();
+        let (bytes, epoch) = (known.bytes.to_vec(), known.facts.epoch);
         let mut set = WriteSet::new();
         set.put(Table::Batches, digest.0, bytes);
         self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });
-        if let Some(own) = self.config.own_validator {
+        if let Some(own) = self.config.own_validator.filter(|_| epoch == self.config.epoch) {
             self.batches.acknowledge(digest, own);
             self.acknowledgements.push(digest);
         }
@@ -118,6 +125,10 @@ impl Chain {
         if is_judged || !(wanted || is_fresh) {
             return;
         }
+        // Around the end of an epoch peers are not all in the same one: what is of another is sent again, or asked for.
+        if batch.content.epoch != self.config.epoch && !(wanted && self.knows_epoch(batch.content.epoch)) {
+            return;
+        }
         if let Err(fault) = check_batch(&self.config.rules, &batch) {
             // Without a valid seal nothing proves who made it: only the sender is to blame.
             self.distrust(now, from, "a batch that breaks a stateless rule");
@@ -133,6 +144,11 @@ impl Chain {
         if self.batches.admit(digest, Arc::clone(&batch), bytes, admission, now.elapsed_ms) == Admitted::New {
             self.effects.push(Effect::VerifySignatures { digest, batch });
         }
+    }
+
+    fn knows_epoch(&self, epoch: Epoch) -> bool {
+        let rules = &self.config.rules;
+        rules.registry.epoch(rules.chain, epoch).is_some()
     }
 
     /// Whether the batch can still be ordered and is in no final block: a final block's batch is remembered until the
@@ -229,14 +245,24 @@ impl Chain {
             named.extend(waiting.block.body.batches.iter().copied());
         }
         let expired = self.batches.expire(now.wall, &named);
+        self.return_batches(now, expired, self.config.own_validator);
+    }
+
+    /// These batches will never be ordered: the transactions of those that `own` sealed wait in the pool again.
+    pub(crate) fn return_batches(
+        &mut self,
+        now: Now,
+        batches: Vec<(BatchDigest, Known)>,
+        own: Option<ValidatorIndex>,
+    ) {
         let mut set = WriteSet::new();
         let mut lost = Vec::new();
-        for (digest, known) in expired {
+        for (digest, known) in batches {
             // A batch that came because it was asked for may be an executed one that an invalid block named again.
             if known.was_fresh {
                 set.delete(Table::Batches, digest.0);
             }
-            if Some(known.batch.content.sealer) == self.config.own_validator {
+            if Some(known.batch.content.sealer) == own {
                 for transaction in &known.batch.content.transactions {
                     let bytes = transaction.encode().len();
                     let id = transaction.id(self.config.rules.genesis);
@@ -254,7 +280,7 @@ impl Chain {
         if !lost.is_empty() {
             self.report(Report::Expired { transactions: lost });
         }
-        if !set.is_empty() {
+        if !set.is_empty() && self.room != Room::None {
             self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });
         }
     }

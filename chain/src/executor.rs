@@ -15,6 +15,7 @@ use ledger::state::{
 use ledger::values::{Canonical, ChainId, Height, RecordId, Slot, Strategy};
 use storage::{Durability, Page, Reader, StorageError, Store, Table, WriteSet, key};
 
+use crate::archive::Archive;
 use crate::record_cache::RecordCache;
 use crate::rows::{self, Outboxes, Outcomes, RowFault, SentRow};
 use crate::step::{Executed, FinalBlock};
@@ -138,6 +139,7 @@ impl<S: Strategy> Executor<S> {
             bundles: next.block.body.bundles.clone(),
             received: received(&execution.head),
             unbacked: unbacked(next, &execution),
+            rules: execution.registry.is_some().then(|| self.state.rules().clone()),
             transactions: execution.outcomes.iter().map(|outcome| outcome.id).chain(skipped).collect(),
             skipped: execution.skipped.iter().map(|skipped| (skipped.id, skipped.reason)).collect(),
         })
@@ -156,6 +158,9 @@ impl<S: Strategy> Executor<S> {
         set.put(Table::Undo, row, execution.undo.encode());
         if let Some(certificate) = &next.certificate {
             set.put(Table::Certificates, row, certificate.to_vec());
+        }
+        if let Some(registry) = &execution.registry {
+            set.put(Table::Registries, row, registry.encode());
         }
         for outcome in &execution.outcomes {
             set.put(Table::Transactions, outcome.id.0, key::position(height.0, outcome.index));
@@ -246,7 +251,7 @@ fn put_state(set: &mut WriteSet, writes: &ledger::state::StateWrites) {
 fn put_receipts(set: &mut WriteSet, execution: &Execution) {
     let height = execution.result.height;
     for sent in &execution.sent {
-        let row = SentRow { height, receipt: sent.receipt };
+        let row = SentRow { height, receipt: sent.receipt.clone() };
         set.put(Table::Receipts, key::receipt(sent.destination.0, sent.sequence), row.encode());
     }
     if !execution.sent.is_empty() {
@@ -280,6 +285,7 @@ fn write_genesis(spec: &GenesisSpec, chain: ChainId, store: &dyn Store) -> Resul
     set.put(Table::Meta, rows::HEAD, state.head().encode());
     set.put(Table::Heights, key::height(0), state.head().block.0);
     set.put(Table::Results, key::height(0), result.encode());
+    set.put(Table::Registries, key::height(0), state.rules().registry.encode());
     put_state(&mut set, &writes);
     store.write(set, Durability::Synced)?;
     Ok(state)
@@ -308,7 +314,9 @@ fn load<S: Strategy>(
     if let Some(fault) = damaged {
         return Err(fault.into());
     }
-    Ok(ChainState::load(spec, head, records, strategy)?)
+    let missing = RowFault::Missing { table: Table::Registries };
+    let registry = Archive::new(store).registry_at(head.height)?.ok_or(missing)?;
+    Ok(ChainState::load(spec, Arc::new(registry), head, records, strategy)?)
 }
 
 /// Room made before the first record is read; more is made as they come.

@@ -2,6 +2,7 @@
 //!
 //! - The engine reports some final digests; ancestors follow by parent links, so heights come in order.
 //! - Blocks are executed one at a time, when all their batches and bundles are here and valid.
+//! - The rules of an executed height are those of the blocks that claim it.
 //! - A final block's claim certifies this node's results up to it, or shows that this node diverged (PROTOCOL rule 14):
 //!   then the chain stops before it answers anything else.
 
@@ -109,9 +110,15 @@ impl Chain {
         self.effects.push(Effect::Execute(Box::new(next)));
     }
 
-    pub(crate) fn executed(&mut self, executed: Executed) {
-        if self.executing.take().is_none_or(|(height, _)| height != executed.claim.height) {
+    pub(crate) fn executed(&mut self, now: Now, executed: Executed) {
+        let Some((height, block)) = self.executing.take() else { return };
+        if height != executed.claim.height {
             return;
+        }
+        if let Some(rules) = executed.rules {
+            self.rules.changed(height, rules.clone());
+            self.config.rules = rules;
+            self.peers.reseat(&self.config);
         }
         for id in &executed.transactions {
             self.pool.remove(id);
@@ -126,9 +133,11 @@ impl Chain {
         // What is named matters for bundles that are known; most blocks are executed without any.
         let named = if self.bundles.len() == 0 { BTreeSet::new() } else { self.named_bundles() };
         self.bundles.executed(&executed.received, &executed.unbacked, &executed.bundles, &named);
+        self.bundles.forget_stale(&self.config.rules, &named);
         self.report(Report::Final { height: executed.claim.height });
         self.send_to_all(&Frame::Announce(executed.claim));
         self.certify(executed.certified);
+        self.end_epoch(now, &block);
     }
 
     /// A final, executed block carried this claim.
@@ -139,7 +148,10 @@ impl Chain {
         }
         match self.claims.certify(claim) {
             Ok(false) => {}
-            Ok(true) => self.report(Report::Certified { height: claim.height }),
+            Ok(true) => {
+                self.rules.certified(claim.height);
+                self.report(Report::Certified { height: claim.height });
+            }
             Err(own) => {
                 self.halted = true;
                 let back_to = self.claims.certified().height;

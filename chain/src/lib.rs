@@ -14,12 +14,13 @@
 //! | `evidence.rs` | proof of misbehaviour, a share for each validator |
 //! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
+//! | `rules.rs`, `epochs.rs` | the rules by height; one set of validators after another |
 //! | `catch_up.rs` | what is missing, whom to ask, whom not to trust |
 //! | `executor.rs`, `wallet_state.rs` | [`Executor`]: final blocks into the store, one atomic write each; wallets with their paths |
 //! | `record_cache.rs` | [`RecordCache`]: wallets that were written lately |
 //! | `recovery.rs` | [`Recovered`]: where a chain goes on after a start |
 //! | `rollback.rs` | a wrong result: taken back, executed once more (PROTOCOL rule 14) |
-//! | `archive.rs`, `certified.rs`, `rows.rs` | [`Archive`]: typed reads, certified results; how values lie in the store |
+//! | `archive.rs`, `certified.rs`, `sets.rs`, `rows.rs` | [`Archive`]: typed reads, certified results, registries and changes of set; how values lie in the store |
 //! | `frame.rs` | what nodes say to each other |
 //! | `config.rs` | who this node is, and every bound |
 //!
@@ -39,6 +40,7 @@ mod chain;
 mod claims;
 pub mod config;
 mod dissemination;
+mod epochs;
 mod evidence;
 mod executor;
 mod finality;
@@ -52,6 +54,8 @@ mod recovery;
 mod relay;
 pub mod rollback;
 pub mod rows;
+mod rules;
+mod sets;
 mod step;
 mod tree;
 mod wallet_state;
@@ -66,7 +70,7 @@ pub use legs::Leg;
 pub use pace::Pace;
 pub use record_cache::RecordCache;
 pub use recovery::Recovered;
-pub use relay::{next_bundle, sent_counts};
+pub use relay::{Reached, next_bundle, reached, running_epoch, sent_counts};
 pub use rows::RowFault;
 pub use step::{
     Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Room, Ticket, Turn,

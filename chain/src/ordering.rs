@@ -2,7 +2,9 @@
 //!
 //! Rules (PROTOCOL 10, 12, 15, 16):
 //! - A block is valid when its header fits its turn and its parent, its body fits its header, every batch that it
-//!   names is valid, unexpired, and in no unfinalized or unexpired ancestor, and every bundle is valid.
+//!   names is valid, unexpired, and in no unfinalized or unexpired ancestor, and every bundle is valid; by the rules of the
+//!   state that it claims, so not before that height is executed here.
+//! - A leader may propose the parent itself once more, where no child may stand on it yet (`epochs.rs`).
 //! - *Validate* waits while something is missing, late, or not executed yet; no is said only to what is wrong for ever. The header is judged
 //!   first: nothing is asked for that only an invalid or early block names.
 //! - *Available* looks at ancestry, completeness and durability only, never at a clock or a claim.
@@ -13,14 +15,15 @@ use std::sync::Arc;
 
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::block::{BLOCK_BATCHES_MAX, BLOCK_BUNDLES_MAX, BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX};
-use ledger::records::{Block, BlockBody, BlockHeader};
-use ledger::rules::ParentFacts;
+use ledger::records::{Block, BlockBody, BlockHeader, Claim};
 use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
+use ledger::rules::{ChainRules, ParentFacts};
 use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, Height, NodeIndex, TimestampMs, View};
 use storage::{Durability, Table, WriteSet, key};
 
 use crate::chain::Chain;
 use crate::config::IDLE_HOLD_MS;
+use crate::epochs::{Stretch, stretch};
 use crate::step::{Answer, Effect, Now, Question, Room, Ticket, Turn};
 use crate::tree::{Gap, Written};
 
@@ -51,11 +54,12 @@ impl Chain {
 
     pub(crate) fn block_arrived(&mut self, now: Now, from: NodeIndex, block: Block) {
         let header = &block.header;
-        if header.chain != self.config.rules.chain
-            || header.epoch != self.config.epoch
-            || block.body.hash() != header.body
-        {
+        if header.chain != self.config.rules.chain || block.body.hash() != header.body {
             self.distrust(now, from, "a block that contradicts itself");
+            return;
+        }
+        // Around the end of an epoch peers are not all in the same one.
+        if header.epoch != self.config.epoch && header.epoch.0 != self.config.epoch.0.saturating_add(1) {
             return;
         }
         let digest = header.digest(self.config.rules.genesis);
@@ -78,20 +82,41 @@ impl Chain {
             Question::Propose { turn } => Some(*turn),
             _ => None,
         })?;
-        let hold =
-            if self.has_work(&turn.parent) { self.config.rules.params.block_pace_ms } else { IDLE_HOLD_MS };
+        let hold = match self.stretch_above(&turn.parent) {
+            Stretch::Held => IDLE_HOLD_MS,
+            Stretch::Closing => 0,
+            Stretch::Open if self.has_work(&turn.parent) => self.config.rules.params.block_pace_ms,
+            Stretch::Open => IDLE_HOLD_MS,
+        };
         Some(self.last_block_ms.saturating_add(hold))
     }
 
-    /// Whether a block on `parent` would move something: batches to order, or a result to certify.
+    /// What a block on `parent` may be now.
+    fn stretch_above(&self, parent: &BlockDigest) -> Stretch {
+        let Some(parent) = self.tree.facts(parent) else { return Stretch::Open };
+        let claimed = self.next_claim(&parent).height;
+        if claimed > self.claims.newest().height {
+            // The parent claims what this node has not executed: it does not know the rules.
+            return Stretch::Held;
+        }
+        stretch(self.rules.at(claimed), self.config.epoch, parent.height.next(), claimed)
+    }
+
+    /// The claim of a block on `parent`.
+    fn next_claim(&self, parent: &ParentFacts) -> Claim {
+        let claimable = self.claims.claimable(self.config.own_validator, self.config.quorum());
+        if claimable.height > parent.claim.height { claimable } else { parent.claim }
+    }
+
+    /// Whether a block on `parent` would move something: batches to order, a result to certify, or an epoch to end.
     fn has_work(&self, parent: &BlockDigest) -> bool {
-        if self.content_height > self.claims.certified().height {
+        if self.content_height > self.claims.certified().height || self.config.last_height().is_some() {
             return true;
         }
         let Ok(path) = self.tree.path(parent) else { return false };
         let ancestors = ancestor_batches(&path);
         self.batches.orderable(self.config.quorum()).any(|(digest, _)| !ancestors.contains(digest))
-            || !self.bundles.next(Height(0), &self.bodies_before(&path)).is_empty()
+            || !self.bundles.next(&self.config.rules, Height(0), &self.bodies_before(&path)).is_empty()
     }
 
     fn answer_propose(&mut self, now: Now, ticket: Ticket, turn: Turn) {
@@ -105,7 +130,13 @@ impl Chain {
         let (Some(parent), Ok(path)) = (self.tree.facts(&turn.parent), self.tree.path(&turn.parent)) else {
             return;
         };
-        let block = self.build(now, turn, parent, &path);
+        if self.stretch_above(&turn.parent) == Stretch::Held {
+            self.propose_again(now, ticket, turn.parent);
+            return;
+        }
+        let claim = self.next_claim(&parent);
+        let rules = self.rules.at(claim.height).clone();
+        let block = self.build(now, turn, parent, &path, claim, &rules);
         let digest = block.header.digest(self.config.rules.genesis);
         self.note_content(&block);
         self.tree.insert(digest, Arc::new(block), Written::No, None);
@@ -119,48 +150,38 @@ impl Chain {
         }
     }
 
-    fn build(&self, now: Now, turn: Turn, parent: ParentFacts, path: &[(BlockDigest, Arc<Block>)]) -> Block {
-        let ancestors = ancestor_batches(path);
+    /// Nothing may stand on the parent yet, and waiting longer would cost the turn: proposed again, it can become final.
+    fn propose_again(&mut self, now: Now, ticket: Ticket, parent: BlockDigest) {
+        self.last_block_ms = now.elapsed_ms;
+        if self.may_come_again(&parent) && self.is_available(&parent) {
+            self.reply(ticket, Answer::Proposal(parent));
+        }
+    }
+
+    /// Whether a block may be proposed on itself: it is of this epoch.
+    fn may_come_again(&self, digest: &BlockDigest) -> bool {
+        self.tree.facts(digest).is_some_and(|block| block.epoch == self.config.epoch)
+    }
+
+    fn build(
+        &self,
+        now: Now,
+        turn: Turn,
+        parent: ParentFacts,
+        path: &[(BlockDigest, Arc<Block>)],
+        claim: Claim,
+        rules: &ChainRules,
+    ) -> Block {
         let timestamp = TimestampMs(parent.timestamp.0.saturating_add(1).max(now.wall.0));
-        let claimable = self.claims.claimable(self.config.own_validator, self.config.quorum());
-        let claim = if claimable.height > parent.claim.height { claimable } else { parent.claim };
         let height = parent.height.next();
-        let mut body = BlockBody::default();
-        let mut weight = 0_u64;
         let lag = height.0.saturating_sub(claim.height.0);
-        let may_order = lag <= CLAIM_LAG_MAX;
-        // Bundles first: they are few, and money that is under way is not kept waiting by a full pool.
-        let (mut receipts, mut full) = (0_u64, BTreeSet::new());
-        let next = if may_order { self.bundles.next(height, &self.bodies_before(path)) } else { Vec::new() };
-        for known in next.into_iter().take(BLOCK_BUNDLES_MAX) {
-            let next_weight = weight.saturating_add(known.facts.weight);
-            let next_receipts = receipts.saturating_add(u64::from(known.facts.receipts));
-            let is_full = next_weight > self.config.rules.params.block_weight_max / BUNDLES_SHARE
-                || next_receipts > BLOCK_RECEIPTS_MAX;
-            if is_full || full.contains(&known.facts.source) {
-                // What follows it of the same source would not be next.
-                full.insert(known.facts.source);
-                continue;
-            }
-            (weight, receipts) = (next_weight, next_receipts);
-            body.bundles.push(known.facts.digest);
-        }
-        let room = if may_order { BLOCK_BATCHES_MAX } else { 0 };
-        for (digest, known) in
-            self.batches.orderable(self.config.quorum()).filter(|(digest, _)| !ancestors.contains(*digest))
-        {
-            let next_weight = weight.saturating_add(known.facts.weight);
-            if body.batches.len() >= room || next_weight > self.config.rules.params.block_weight_max {
-                break;
-            }
-            if !is_orderable_at(known.batch.content.expires, timestamp) || self.tree.is_ordered(digest) {
-                continue;
-            }
-            weight = next_weight;
-            body.batches.push(*digest);
-        }
+        let is_open = stretch(rules, self.config.epoch, height, claim.height) == Stretch::Open;
+        let (body, weight) = match is_open && lag <= CLAIM_LAG_MAX {
+            true => self.fill(height, timestamp, path, rules),
+            false => (BlockBody::default(), 0),
+        };
         let header = BlockHeader {
-            chain: self.config.rules.chain,
+            chain: rules.chain,
             epoch: self.config.epoch,
             view: turn.view,
             height,
@@ -173,6 +194,49 @@ impl Chain {
             body: body.hash(),
         };
         Block { header, body }
+    }
+
+    /// What a block orders, and its weight.
+    fn fill(
+        &self,
+        height: Height,
+        timestamp: TimestampMs,
+        path: &[(BlockDigest, Arc<Block>)],
+        rules: &ChainRules,
+    ) -> (BlockBody, u64) {
+        let ancestors = ancestor_batches(path);
+        let weight_max = rules.params.block_weight_max;
+        let mut body = BlockBody::default();
+        let mut weight = 0_u64;
+        // Bundles first: they are few, and money that is under way is not kept waiting by a full pool.
+        let (mut receipts, mut full) = (0_u64, BTreeSet::new());
+        let next = self.bundles.next(rules, height, &self.bodies_before(path));
+        for known in next.into_iter().take(BLOCK_BUNDLES_MAX) {
+            let next_weight = weight.saturating_add(known.facts.weight);
+            let next_receipts = receipts.saturating_add(u64::from(known.facts.receipts));
+            let is_full = next_weight > weight_max / BUNDLES_SHARE || next_receipts > BLOCK_RECEIPTS_MAX;
+            if is_full || full.contains(&known.facts.source) {
+                // What follows it of the same source would not be next.
+                full.insert(known.facts.source);
+                continue;
+            }
+            (weight, receipts) = (next_weight, next_receipts);
+            body.bundles.push(known.facts.digest);
+        }
+        for (digest, known) in
+            self.batches.orderable(self.config.quorum()).filter(|(digest, _)| !ancestors.contains(*digest))
+        {
+            let next_weight = weight.saturating_add(known.facts.weight);
+            if body.batches.len() >= BLOCK_BATCHES_MAX || next_weight > weight_max {
+                break;
+            }
+            if !is_orderable_at(known.batch.content.expires, timestamp) || self.tree.is_ordered(digest) {
+                continue;
+            }
+            weight = next_weight;
+            body.batches.push(*digest);
+        }
+        (body, weight)
     }
 
     /// Bodies of the blocks that come before a child of `path`'s end and are not executed, in order.
@@ -194,7 +258,10 @@ impl Chain {
             Verdict::NotYet => {}
             Verdict::Invalid => self.reply(ticket, Answer::Verdict(false)),
             Verdict::Valid => {
-                if self.make_durable(&digest) {
+                let is_again = digest == turn.parent;
+                let is_durable =
+                    if is_again { self.is_available(&digest) } else { self.make_durable(&digest) };
+                if is_durable {
                     if !is_own {
                         self.last_block_ms = now.elapsed_ms;
                     }
@@ -205,40 +272,45 @@ impl Chain {
     }
 
     fn judge(&self, now: Now, turn: Turn, digest: &BlockDigest) -> Verdict {
-        let Some(open) = self.tree.get(digest) else { return Verdict::NotYet };
-        let of_header = self.judge_header(turn, digest);
-        if of_header == Verdict::Invalid {
-            return Verdict::Invalid;
+        if *digest == turn.parent {
+            return if self.may_come_again(digest) { Verdict::Valid } else { Verdict::NotYet };
         }
-        match self.judge_contents(&open.block) {
+        let Some(open) = self.tree.get(digest) else { return Verdict::NotYet };
+        match self.judge_header(turn, digest) {
             Verdict::Valid => {}
             other => return other,
         }
-        if self.is_from_the_future(now, &open.block.header) { Verdict::NotYet } else { of_header }
+        let rules = self.rules.at(open.block.header.claim.height);
+        match self.judge_contents(&open.block, rules) {
+            Verdict::Valid if self.is_from_the_future(now, &open.block.header) => Verdict::NotYet,
+            verdict => verdict,
+        }
     }
 
     /// What can be said of a proposal before anything that it names is here.
     fn judge_header(&self, turn: Turn, digest: &BlockDigest) -> Verdict {
         let Some(open) = self.tree.get(digest) else { return Verdict::NotYet };
         let (header, body) = (&open.block.header, &open.block.body);
-        let rules = &self.config.rules;
-        if header.view != turn.view || header.proposer != turn.leader || header.parent != turn.parent {
+        if header.view != turn.view
+            || header.proposer != turn.leader
+            || header.parent != turn.parent
+            || header.epoch != self.config.epoch
+            || header.claim.height >= header.height
+        {
             return Verdict::Invalid;
         }
         let Some(parent) = self.tree.facts(&turn.parent) else { return Verdict::NotYet };
-        let is_valid = check_header(rules, header).is_ok()
-            && check_parent(header, &parent).is_ok()
-            && check_body(header, body).is_ok();
-        if !is_valid {
+        if check_parent(header, &parent).is_err() || check_body(header, body).is_err() {
             return Verdict::Invalid;
         }
+        // Claims never fall, so this one is not below the certified height.
         match self.claims.own(header.claim.height) {
-            Some(result) if result != header.claim.result => Verdict::Invalid,
-            Some(_) => Verdict::Valid,
-            // Below the certified height the parent's claim was checked already, and claims never fall.
-            None if header.claim.height < self.claims.certified().height => Verdict::Valid,
-            None => Verdict::NotYet,
+            Some(result) if result != header.claim.result => return Verdict::Invalid,
+            Some(_) => {}
+            None => return Verdict::NotYet,
         }
+        let is_valid = check_header(self.rules.at(header.claim.height), header).is_ok();
+        if is_valid { Verdict::Valid } else { Verdict::Invalid }
     }
 
     /// Whether what a proposal names is worth asking for: not while its header alone makes it invalid or early.
@@ -249,7 +321,8 @@ impl Chain {
     }
 
     fn is_from_the_future(&self, now: Now, header: &BlockHeader) -> bool {
-        header.timestamp.0 > now.wall.0.saturating_add(self.config.rules.params.clock_drift_ms_max)
+        let drift_ms = self.rules.at(header.claim.height).params.clock_drift_ms_max;
+        header.timestamp.0 > now.wall.0.saturating_add(drift_ms)
     }
 
     /// When a proposal with a timestamp ahead of the clock may become valid.
@@ -257,7 +330,8 @@ impl Chain {
         let early = |question: &Question| match question {
             Question::Validate { digest, .. } => {
                 let header = &self.tree.get(digest)?.block.header;
-                let limit = now.wall.0.saturating_add(self.config.rules.params.clock_drift_ms_max);
+                let rules = self.rules.at(header.claim.height);
+                let limit = now.wall.0.saturating_add(rules.params.clock_drift_ms_max);
                 header.timestamp.0.checked_sub(limit).filter(|ahead| *ahead > 0)
             }
             _ => None,
@@ -266,7 +340,7 @@ impl Chain {
         Some(now.elapsed_ms.saturating_add(ahead))
     }
 
-    fn judge_contents(&self, block: &Block) -> Verdict {
+    fn judge_contents(&self, block: &Block, rules: &ChainRules) -> Verdict {
         let ancestors = match self.tree.path(&block.header.parent) {
             Ok(path) => ancestor_batches(&path),
             Err(Gap::Missing(_)) => return Verdict::NotYet,
@@ -280,11 +354,14 @@ impl Chain {
             let valid = self.batches.get(digest).filter(|known| known.valid);
             batches.extend(valid.map(|known| known.facts));
         }
-        if block.body.bundles.iter().any(|digest| self.bundles.is_invalid(digest)) {
-            return Verdict::Invalid;
+        let mut bundles = Vec::with_capacity(block.body.bundles.len());
+        for digest in &block.body.bundles {
+            match self.bundles.judge(digest, rules) {
+                Some(false) => return Verdict::Invalid,
+                Some(true) => bundles.extend(self.bundles.get(digest).map(|known| known.facts)),
+                None => {}
+            }
         }
-        let bundles: Vec<_> =
-            block.body.bundles.iter().filter_map(|digest| Some(self.bundles.get(digest)?.facts)).collect();
         if batches.len() < block.body.batches.len() || bundles.len() < block.body.bundles.len() {
             return Verdict::NotYet;
         }

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use ledger::records::Bundle;
-use ledger::values::{ChainId, Height};
+use ledger::values::{ChainId, Epoch, Height};
 use storage::Reader;
 
 use crate::relay::next_bundle;
@@ -125,12 +125,13 @@ impl Pace {
         source: &R,
         destination: ChainId,
         certified: Height,
+        known: Epoch,
         now_ms: u64,
     ) -> Result<Vec<(u64, Bundle)>, RowFault> {
         let mut bundles = Vec::new();
         let Some((mut at, room)) = self.turn(now_ms) else { return Ok(bundles) };
         while at < self.sent && bundles.len() < room.min(BUNDLES_PER_ROUND) {
-            let Some(bundle) = next_bundle(source, destination, at, certified)? else { break };
+            let Some(bundle) = next_bundle(source, destination, at, certified, known)? else { break };
             at = at.saturating_add(bundle.receipts.len() as u64);
             bundles.push((at, bundle));
         }

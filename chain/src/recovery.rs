@@ -4,17 +4,20 @@
 //! durable with their batches before the vote, and they are here again, so nothing that a certificate could name is lost.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger::records::{Batch, Block, Bundle, Claim, Counter, HeightResult};
 use ledger::rules::{ChainRules, ParentFacts};
 use ledger::state::StateHead;
-use ledger::values::{BatchDigest, BlockDigest, ChainId, Height, TimestampMs};
+use ledger::values::{BatchDigest, BlockDigest, ChainId, GenesisHash, Height, TimestampMs};
 use storage::{Page, Reader, Table, key};
 
+use crate::archive::Archive;
 use crate::config::{OPEN_BLOCKS_MAX, RECENT_FINAL_MAX};
 use crate::evidence::EvidenceLog;
 use crate::rows::{self, RowFault};
+use crate::rules::RulesByHeight;
 
 /// What a chain starts from.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Recovered {
     pub certified: Claim,
     /// This node's results from the certified height to the tip.
     pub results: Vec<Claim>,
+    /// The rules of those heights.
+    pub(crate) rules: RulesByHeight,
     /// Batches in final blocks that could still be repeated, with their expiry.
     pub ordered: BTreeMap<BatchDigest, TimestampMs>,
     /// The newest final blocks, ascending.
@@ -46,7 +51,7 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    /// Reads what a chain needs; the executor must have been opened on the store before.
+    /// Reads what a chain needs; the executor must have been opened on the store before. `rules` are those of any height of it.
     ///
     /// # Errors
     /// [`RowFault`] when the store fails or is damaged.
@@ -70,6 +75,7 @@ impl Recovered {
             tip,
             certified,
             results,
+            rules: rules_between(rules.genesis, &head, certified.height, store)?,
             ordered,
             recent: recent_final(store)?,
             content_height,
@@ -118,6 +124,22 @@ fn block_at(store: &dyn Reader, height: Height) -> Result<Block, RowFault> {
         .ok_or(RowFault::Missing { table: Table::Heights })?;
     let bytes = store.get(Table::Blocks, &digest)?.ok_or(RowFault::Missing { table: Table::Blocks })?;
     rows::decode(Table::Blocks, &bytes)
+}
+
+/// The rules after each height from the certified one to the head.
+fn rules_between(
+    genesis: GenesisHash,
+    head: &StateHead,
+    certified: Height,
+    store: &dyn Reader,
+) -> Result<RulesByHeight, RowFault> {
+    let archive = Archive::new(store);
+    let missing = || RowFault::Missing { table: Table::Registries };
+    let rules = |registry| ChainRules::new(genesis, Arc::new(registry), head.chain).ok_or_else(missing);
+    let first = rules(archive.registry_at(certified)?.ok_or_else(missing)?)?;
+    let later = archive.registries(certified.next(), head.height)?.into_iter();
+    let later = later.map(|(height, registry)| Ok((height, rules(registry)?)));
+    Ok(RulesByHeight::new(first, later.collect::<Result<Vec<_>, RowFault>>()?))
 }
 
 /// Digests in final blocks whose batches could still be ordered again, and the highest block with batches.

@@ -2,15 +2,18 @@
 //!
 //! - A bundle begins where its destination stands and ends at the last receipt that some certified result covers, at most
 //!   [`BUNDLE_RECEIPTS_MAX`] further.
+//! - Where the source's validator set has changed since the destination last heard, the changes go along; alone, if nothing else is to be
+//!   sent, so that a certificate of validators that left is worthless everywhere soon.
 //! - It needs the source's store only, and changes nothing: every node that hosts the source may run it, as often as it likes.
 
 use std::ops::Bound;
 
-use ledger::records::bundle::BUNDLE_RECEIPTS_MAX;
+use ledger::proofs::{CertifiedResult, SetLink};
+use ledger::records::bundle::{BUNDLE_LINKS_MAX, BUNDLE_RECEIPTS_MAX};
 use ledger::records::{Bundle, Pending, Receipt};
 use ledger::state::Outbox;
 use ledger::state::outbox::{RECEIPTS_TAG, receipt_leaf};
-use ledger::values::{AppendTree, ChainId, Height};
+use ledger::values::{AppendTree, ChainId, Epoch, Height};
 use storage::{Order, Page, Reader, Table, key};
 
 use crate::archive::Archive;
@@ -23,8 +26,10 @@ const RECEIPTS_READ_MAX: u64 = 16 * BUNDLE_RECEIPTS_MAX as u64;
 /// Rows read at a time.
 const ROWS_PER_PAGE: usize = 1_024;
 
-/// The bundle for `destination` that begins at receipt `first`, with a certificate that covers a height up to `certified`. `None` while
-/// nothing certified is to be sent.
+/// The bundle for `destination` that begins at receipt `first`, with a certificate that covers a height up to `certified`. `known` is
+/// the newest epoch of this chain that the destination's registry has: what came after it goes along, at most
+/// [`BUNDLE_LINKS_MAX`] changes of set at a time, and the certificate is of the set that the destination then knows. `None` while nothing
+/// certified is to be sent and no set has changed.
 ///
 /// # Errors
 /// [`RowFault`].
@@ -33,18 +38,29 @@ pub fn next_bundle<R: Reader + ?Sized>(
     destination: ChainId,
     first: u64,
     certified: Height,
+    known: Epoch,
 ) -> Result<Option<Bundle>, RowFault> {
     let archive = Archive::new(store);
     let newest = outboxes_of(store, certified)?;
-    let Some(sent_last) = tree_for(&newest, destination).filter(|tree| tree.count > first) else {
+    let sent_last = tree_for(&newest, destination).map(|tree| tree.count).filter(|count| *count > first);
+    if sent_last.is_none() && running_epoch(store, certified)? <= known {
         return Ok(None);
+    }
+    let row = match sent_last {
+        Some(_) => sent_row(store, destination, first)?,
+        None => None,
     };
-    let Some(row) = sent_row(store, destination, first)? else { return Ok(None) };
-    let is_far = sent_last.count > first.saturating_add(RECEIPTS_READ_MAX);
-    let height = if is_far { row.height } else { certified };
-    let Some(certified) = archive.certified_result(height)? else { return Ok(None) };
-    let outboxes = if is_far { outboxes_of(store, height)? } else { newest };
-    let Some(until) = tree_for(&outboxes, destination).map(|tree| tree.count) else { return Ok(None) };
+    let is_far = sent_last.is_some_and(|count| count > first.saturating_add(RECEIPTS_READ_MAX));
+    let height = row.as_ref().filter(|_| is_far).map_or(certified, |row| row.height);
+    let Some((sets, certified)) = certified_for(&archive, known, height)? else { return Ok(None) };
+    // The set may have certified another height than the wanted one.
+    let height = certified.result.height;
+    let outboxes = outboxes_of(store, height)?;
+    let until = tree_for(&outboxes, destination).map_or(0, |tree| tree.count);
+    let Some(row) = row.filter(|_| until > first) else {
+        let none = Pending { before: &AppendTree::default(), total_before: 0, receipts: &[] };
+        return Ok(Bundle::prove(destination, none, &[], certified, sets));
+    };
     // The tree before the height that sent the first receipt, and what that height sent before it.
     let below = Height(row.height.0.saturating_sub(1));
     let mut tree = tree_for(&outboxes_of(store, below)?, destination).cloned().unwrap_or_default();
@@ -61,7 +77,70 @@ pub fn next_bundle<R: Reader + ?Sized>(
     }
     let rest: Vec<Receipt> = receipts.collect();
     let pending = Pending { before: &tree, total_before, receipts: &rest };
-    Ok(Bundle::prove(destination, pending, &outboxes, certified))
+    Ok(Bundle::prove(destination, pending, &outboxes, certified, sets))
+}
+
+/// The changes of set after epoch `known`, and a result near `height` that the newest of these sets has certified.
+fn certified_for<R: Reader + ?Sized>(
+    archive: &Archive<'_, R>,
+    known: Epoch,
+    height: Height,
+) -> Result<Option<(Vec<SetLink>, CertifiedResult)>, RowFault> {
+    let mut sets = Vec::new();
+    while sets.len() < BUNDLE_LINKS_MAX {
+        let next = Epoch(known.0.saturating_add(sets.len() as u64).saturating_add(1));
+        let Some(link) = archive.set_link(next)? else { break };
+        sets.push(link);
+    }
+    // The newest may have certified nothing yet.
+    loop {
+        let epoch = sets.last().map_or(known, |link: &SetLink| link.set.epoch);
+        let certified = match archive.epoch(epoch)? {
+            Some(set) => archive.certified_in(&set, height)?,
+            None => None,
+        };
+        if let Some(certified) = certified {
+            return Ok(Some((sets, certified)));
+        }
+        if sets.pop().is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+/// How far a chain has come with another one that sends to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reached {
+    /// Receipts that it has executed.
+    pub count: u64,
+    /// The newest epoch of the sender that it knows.
+    pub epoch: Epoch,
+}
+
+/// How far the chain of this store has come with each other one.
+///
+/// # Errors
+/// [`RowFault`].
+pub fn reached<R: Reader + ?Sized>(store: &R) -> Result<Vec<(ChainId, Reached)>, RowFault> {
+    let archive = Archive::new(store);
+    let Some(head) = archive.head()? else { return Ok(Vec::new()) };
+    let registry = archive.registry_at(head.height)?.ok_or(RowFault::Missing { table: Table::Registries })?;
+    let others = registry.chains.iter().filter(|record| record.chain != head.chain);
+    let reached = others.map(|record| {
+        let count = head.supply.pair(record.chain).received.count;
+        let epoch = record.epochs.last().map_or(Epoch(0), |newest| newest.epoch);
+        (record.chain, Reached { count, epoch })
+    });
+    Ok(reached.collect())
+}
+
+/// The epoch of this chain that was running at a certified height: a destination that knows an older one is to be told.
+///
+/// # Errors
+/// [`RowFault`].
+pub fn running_epoch<R: Reader + ?Sized>(store: &R, certified: Height) -> Result<Epoch, RowFault> {
+    let running = Archive::new(store).epoch_at(certified)?;
+    Ok(running.map_or(Epoch(0), |record| record.epoch))
 }
 
 /// How many receipts a chain had sent to each other chain after a height.

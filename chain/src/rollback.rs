@@ -207,7 +207,9 @@ fn take_back(store: &dyn Store, height: Height, set: &mut WriteSet) -> Result<St
         set.delete(Table::Records, key::slot(slot.0));
         set.delete(Table::Slots, id.0);
     }
-    for table in [Table::Heights, Table::Results, Table::Outcomes, Table::Outboxes, Table::Undo] {
+    // The registry before the height is an older row.
+    let ascending = [Table::Heights, Table::Results, Table::Outcomes, Table::Outboxes, Table::Registries];
+    for table in ascending.into_iter().chain([Table::Undo]) {
         set.delete(table, row);
     }
     set.put(Table::Proposals, key::proposal(height.0, &digest), Vec::new());

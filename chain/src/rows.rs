@@ -32,7 +32,7 @@ impl Canonical for Outcomes {
 }
 
 /// A receipt that was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub struct SentRow {
     /// The height that sent it.
     pub height: Height,
@@ -43,6 +43,10 @@ pub struct SentRow {
 impl Canonical for SentRow {
     const NAME: &'static str = "sent receipt";
     const BYTES_MAX: usize = 8 + Receipt::BYTES_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        self.receipt.check()
+    }
 }
 
 /// What was sent to every chain, after a height.

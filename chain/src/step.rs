@@ -103,6 +103,8 @@ pub enum Input {
     Asked {
         /// To answer by.
         ticket: Ticket,
+        /// Of which epoch's engine; one that has ended is asking in vain.
+        epoch: Epoch,
         /// What.
         question: Question,
     },
@@ -117,6 +119,8 @@ pub enum Input {
     },
     /// The engine finalized a block and all its ancestors.
     Finalized {
+        /// The epoch of the certificate.
+        epoch: Epoch,
         /// The view of the certificate.
         view: View,
         /// The block.
@@ -177,6 +181,8 @@ pub struct Executed {
     pub received: Vec<(ChainId, Counter)>,
     /// Chains whose next receipts carry more money than can exist: they were passed over.
     pub unbacked: Vec<ChainId>,
+    /// The rules from the next height on, where this one changed them.
+    pub rules: Option<ChainRules>,
     /// Every transaction that the block ordered, executed or not: none of them needs to wait any longer.
     pub transactions: Vec<TransactionId>,
     /// Those of them that consumed no nonce, and why.
@@ -350,6 +356,16 @@ pub enum Report {
         node: NodeIndex,
         /// Why.
         reason: &'static str,
+    },
+    /// The last block of an epoch is final and executed: the next set decides. The engine of the epoch is done; that of the next one
+    /// begins above `last`.
+    EpochEnded {
+        /// The epoch that ended.
+        epoch: Epoch,
+        /// Its last height.
+        height: Height,
+        /// The block there.
+        last: BlockDigest,
     },
     /// A final claim contradicts this node's own result: it must stop (PROTOCOL rule 14; see [`crate::rollback`]).
     Diverged {

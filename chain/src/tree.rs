@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ledger::records::Block;
 use ledger::rules::ParentFacts;
-use ledger::values::{BatchDigest, BlockDigest, Height, NodeIndex, TimestampMs};
+use ledger::values::{BatchDigest, BlockDigest, Epoch, Height, NodeIndex, TimestampMs};
 
 use crate::config::OPEN_BLOCKS_MAX;
 use crate::config::RECENT_FINAL_MAX;
@@ -157,6 +157,11 @@ impl Tree {
         self.remember_final([(digest, height)]);
     }
 
+    /// Another epoch decides: blocks of earlier ones that are not final never will be.
+    pub(crate) fn forget_before(&mut self, epoch: Epoch) {
+        self.open.retain(|_, open| open.block.header.epoch >= epoch);
+    }
+
     /// Keeps digests of final blocks, ascending: the engine may ask again for one below the tip after a loss of power.
     pub(crate) fn remember_final(&mut self, blocks: impl IntoIterator<Item = (BlockDigest, Height)>) {
         self.recent.extend(blocks);
@@ -174,7 +179,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use ledger::records::{BlockBody, BlockHeader, Claim};
-    use ledger::values::{Amount, ChainId, Epoch, GenesisHash, ResultHash, ValidatorIndex, View};
+    use ledger::values::{Amount, ChainId, GenesisHash, ResultHash, ValidatorIndex, View};
 
     use super::*;
 

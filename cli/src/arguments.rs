@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use crate::commands::audit::AuditArguments;
 use crate::commands::exchange::ExchangeArguments;
 use crate::commands::genesis::GenesisArguments;
+use crate::commands::gov::GovArguments;
 use crate::commands::localnet::LocalnetArguments;
 use crate::commands::lock::LockArguments;
 use crate::commands::money::{IssueArguments, RedeemArguments};
@@ -88,6 +89,11 @@ pub enum Command {
         after_help = "Examples:\n  jiaozi genesis new ceremony --network pilot\n  jiaozi genesis show ceremony"
     )]
     Genesis(GenesisArguments),
+    /// How the operators of a running network change it together.
+    #[command(
+        after_help = "Examples:\n  jiaozi gov show --genesis genesis.json\n  jiaozi gov status --genesis genesis.json"
+    )]
+    Gov(GovArguments),
     /// Client tokens for a node's REST interface.
     #[command(
         after_help = "Examples:\n  jiaozi token new --name shop --scopes submit,read --token-file shop.token"
@@ -288,6 +294,26 @@ mod tests {
             "jiaozi lock claim LOCK --to b --preimage-file f",
             "jiaozi lock show LOCK --proof lock.proof",
             "jiaozi network status",
+            "jiaozi node rotate-consensus-key --config node.toml --chain 0",
+            "jiaozi genesis contribute joining --name Ember --role bank --keys keys --address a:1 --genesis g",
+            "jiaozi gov propose add-operator --contribution c.json --out p.json --genesis g --reason Joining --urgent",
+            "jiaozi gov propose add-operator --contribution c.json --follow-first --out p.json --genesis g",
+            "jiaozi gov propose retire-operator Delta --out p.json --genesis g --append",
+            "jiaozi gov propose replace-operator-key 3 --new-key ID --out p.json --genesis g",
+            "jiaozi gov propose add-node Birch --network-key ID --address a:1 --out p.json --genesis g",
+            "jiaozi gov propose move-node 2 --address a:1 --out p.json --genesis g --valid-for-hours 24",
+            "jiaozi gov propose retire-node 2 --out p.json --genesis g",
+            "jiaozi gov propose rotate-network-key 2 --new-key ID --out p.json --genesis g",
+            "jiaozi gov propose add-validator --chain 1 --on-node 2 --new-key ID --out p.json --genesis g",
+            "jiaozi gov propose remove-validator --chain 1 --operator Delta --out p.json --genesis g",
+            "jiaozi gov propose rotate-consensus-key --chain 0 --key ID --new-key ID --out p.json --genesis g",
+            "jiaozi gov propose set-param block_pace_ms 100 --chain 0 --out p.json --genesis g",
+            "jiaozi gov diff p.json q.json --genesis g",
+            "jiaozi gov approve p.json --keys keys --genesis g --yes --passphrase-fd 3",
+            "jiaozi gov apply p.json q.json --from bank-1 --genesis g",
+            "jiaozi gov status --genesis g --json",
+            "jiaozi gov status p.json --genesis g",
+            "jiaozi gov show --chain 1 --genesis g --proof r.proof",
             "jiaozi completions bash",
         ] {
             let line = line.replace("ID", ID).replace("LOCK", &lock);
@@ -336,6 +362,12 @@ mod tests {
             "jiaozi token new --name x --scopes everything",
             "jiaozi audit replay --data data --threads 1000000",
             "jiaozi audit verify-proof",
+            "jiaozi gov propose set-param block_pace_ms 100 --chain 0 --genesis g",
+            "jiaozi gov propose remove-validator --chain 1 --out p.json --genesis g",
+            "jiaozi gov propose remove-validator --chain 1 --operator A --key ID --out p.json --genesis g",
+            "jiaozi gov propose move-node two --address a:1 --out p.json --genesis g",
+            "jiaozi gov propose set-param block_pace_ms 1 --chain 0 --out p --genesis g --valid-for-hours 721",
+            "jiaozi gov diff --genesis g",
             "jiaozi nonsense",
         ] {
             if let Ok(arguments) = parse(line) {

@@ -348,6 +348,63 @@ fn a_localnet_is_not_made_in_a_file() {
     }
 }
 
+/// What of governance needs no network: wrong files and missing ones are told before a node is asked for.
+#[test]
+fn proposals_are_judged_offline() {
+    let desk = Desk::new(6);
+    let paths = ["genesis.json", "proposal.json", "new.json", "keys"].map(|name| desk.path(name));
+    let [genesis, out, new, keys] = paths.each_ref().map(String::as_str);
+    let refused = jiaozi(&["gov", "diff", out, "--genesis", genesis, "--json"]);
+    assert_eq!((refused.status.code(), &error(&refused)["code"]), (Some(2), &"file".into()));
+    std::fs::write(out, "{}").unwrap();
+    for line in [
+        &["gov", "diff", out][..],
+        &["gov", "status", out],
+        &["gov", "approve", out, "--keys", keys],
+        &["gov", "apply", out, "--from", "bank-1"],
+    ] {
+        let refused = jiaozi(&[line, &["--genesis", genesis, "--json"]].concat());
+        let failed = error(&refused);
+        assert_eq!((refused.status.code(), &failed["code"]), (Some(2), &"proposal_file".into()), "{failed}");
+        assert_eq!(failed["field"], out, "{failed}");
+    }
+    let node = ["--node", "http://127.0.0.1:1", "--genesis", genesis, "--json"];
+    let propose = ["gov", "propose", "set-param", "block_pace_ms", "100", "--chain", "0", "--out"];
+    // The file is there already; a new one needs a node.
+    let failed = error(&jiaozi(&[&propose[..], &[out], &node].concat()));
+    assert_eq!((&failed["code"], &failed["field"]), (&"file_exists".into(), &"--out".into()));
+    let refused = jiaozi(&[&propose[..], &[new], &node].concat());
+    assert_eq!((refused.status.code(), &error(&refused)["code"]), (Some(3), &"node_unreachable".into()));
+    let failed = error(&jiaozi(&["gov", "apply", out, "--from", "bank-1", "--json"]));
+    assert_eq!((&failed["code"], &failed["field"]), (&"genesis_missing".into(), &"--genesis".into()));
+}
+
+#[test]
+fn the_next_consensus_key_is_made_beside_the_current_one() {
+    use ledger::values::SecretKey;
+    use wallet::{KdfParams, KeyFile, Secret};
+    let desk = Desk::new(7);
+    let passphrase = wallet::Passphrase::load(desk.folder.path().join("passphrase").as_path()).unwrap();
+    let now = Secret::ConsensusKey(SecretKey::from_seed([4; 32]));
+    let file = KeyFile::seal(&now, "now", &passphrase, KdfParams::FAST).unwrap();
+    file.save(&desk.folder.path().join("consensus-0.key")).unwrap();
+    let config = desk.path("node.toml");
+    let text = "[node]\ngenesis = \"genesis.json\"\ndata_directory = \"data\"\n\
+        [keys]\nnetwork_key = \"network.key\"\npassphrase_file = \"passphrase\"\n\
+        consensus_keys = [{ chain = 0, keystore = \"consensus-0.key\" }]\n";
+    std::fs::write(&config, text).unwrap();
+    let rotate = |chain: &str| {
+        jiaozi(&["node", "rotate-consensus-key", "--config", &config, "--chain", chain, "--json"])
+    };
+    let made = done(&rotate("0"));
+    assert_eq!(made["key"], SecretKey::from_seed([4; 32]).public_key().to_string());
+    assert!(made["file"].as_str().is_some_and(|file| file.ends_with("/consensus-0.next.key")), "{made}");
+    let told = done(&rotate("0"));
+    assert_eq!((&told["new_key"], &told["is_new"]), (&made["new_key"], &false.into()));
+    let failed = error(&rotate("3"));
+    assert_eq!((&failed["code"], &failed["field"]), (&"next_key".into(), &"--chain".into()));
+}
+
 /// The node in the environment is for the other commands; one that is typed contradicts the directory.
 #[test]
 fn a_replay_of_a_directory_takes_no_node_that_was_typed() {
@@ -365,7 +422,7 @@ fn a_replay_of_a_directory_takes_no_node_that_was_typed() {
 #[test]
 fn every_group_shows_an_example() {
     let groups = [
-        "node", "localnet", "wallet", "exchange", "lock", "tx", "audit", "genesis", "token", "chain",
+        "node", "localnet", "wallet", "exchange", "lock", "tx", "audit", "genesis", "gov", "token", "chain",
         "network",
     ];
     for group in groups {

@@ -9,7 +9,7 @@
 
 use crate::blocklist::BlockFlags;
 use crate::counters::{Meters, count};
-use crate::transport::{Channel, FRAME_HEADER_BYTES};
+use crate::transport::{Channel, FRAME_HEADER_BYTES, frame_epoch};
 use crate::validators::Validators;
 use bytes::Bytes;
 use commonware_cryptography::ed25519::PublicKey;
@@ -94,8 +94,7 @@ impl InboundSender {
         if length > channel.frame_bytes_max() {
             return Err(Refused::Size(length));
         }
-        let header = *frame.first_chunk::<FRAME_HEADER_BYTES>().ok_or(Refused::Size(length))?;
-        let epoch = u64::from_le_bytes(header);
+        let epoch = frame_epoch(&frame).ok_or(Refused::Size(length))?;
         if epoch != self.shared.epoch {
             return Err(Refused::Epoch(epoch));
         }

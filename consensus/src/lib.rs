@@ -59,4 +59,4 @@ pub use engine::{Engine, Started};
 pub use inbound::{InboundSender, LANE_FRAMES, Refused};
 pub use mailbox::{AVAILABLE_QUEUE, DISSEMINATE_QUEUE, EVIDENCE_QUEUE, FINALIZED_QUEUE, Requests};
 pub use request::{Evidence, EvidenceKind, Recipients, Reply, Request, Slot};
-pub use transport::{Channel, FRAME_HEADER_BYTES, Transport};
+pub use transport::{Channel, FRAME_HEADER_BYTES, Transport, frame_epoch};

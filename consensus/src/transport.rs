@@ -20,6 +20,12 @@ use std::time::SystemTime;
 /// Bytes in front of every engine message: the epoch.
 pub const FRAME_HEADER_BYTES: usize = 8;
 
+/// The epoch of a frame; `None` for one without a header. Whoever hands frames to one engine after another needs it.
+#[must_use]
+pub fn frame_epoch(frame: &[u8]) -> Option<u64> {
+    frame.first_chunk::<FRAME_HEADER_BYTES>().map(|header| u64::from_le_bytes(*header))
+}
+
 /// Carries frames between validators. Implemented over libp2p by the node and simulated by the bottle.
 pub trait Transport: Clone + Send + Sync + 'static {
     /// Queues one frame for one validator without waiting; false if it was not taken.

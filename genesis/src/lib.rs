@@ -15,6 +15,7 @@
 //! | [`ceremony`] | the steps over a folder of these files |
 //! | [`folder`] | the folder's layout; bounded reads, whole writes |
 //! | [`show`](mod@show) | a genesis as text |
+//! | [`governance`] | how operators change the network later: proposals, differences, approvals |
 //! | [`dev`] | a ready network from one seed, for one machine and for tests |
 //! | [`error`] | refusals: where, what, and the mend |
 //!
@@ -31,6 +32,7 @@ pub mod dev;
 pub mod error;
 pub mod file;
 pub mod folder;
+pub mod governance;
 pub mod merge;
 pub mod show;
 pub mod template;

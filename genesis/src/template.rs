@@ -56,6 +56,22 @@ impl Template {
         Ok(template)
     }
 
+    /// The template that the genesis of a running network was made from: what a bank contributes to that joins later.
+    #[must_use]
+    pub fn of(spec: &GenesisSpec) -> Self {
+        let chains = spec.chains.iter().map(|chain| {
+            let mut entry = ChainEntry::from_spec(chain);
+            entry.validators.clear();
+            entry
+        });
+        Self {
+            format: FORMAT,
+            network: spec.network.clone(),
+            timestamp_ms: spec.timestamp.0,
+            chains: chains.collect(),
+        }
+    }
+
     /// Reads and checks a template.
     ///
     /// # Errors
@@ -127,6 +143,15 @@ mod tests {
             change(&mut changed);
             assert_ne!(changed.hash().unwrap(), base);
         }
+    }
+
+    #[test]
+    fn the_template_of_a_genesis_is_the_one_it_was_made_from() {
+        use crate::test_support::{central_bank, contribution, template};
+        let everybody: Vec<_> = std::iter::once(central_bank()).chain((1..=4).map(contribution)).collect();
+        let spec = crate::merge(&template(), &everybody).unwrap().spec().unwrap();
+        assert_eq!(Template::of(&spec), template());
+        assert_eq!(Template::of(&spec).hash().unwrap(), template().hash().unwrap());
     }
 
     #[test]

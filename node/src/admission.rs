@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -111,7 +111,8 @@ struct Unchecked {
 }
 
 struct Inner {
-    rules: ChainRules,
+    /// Those of the newest executed height.
+    rules: RwLock<ChainRules>,
     store: Arc<dyn Store>,
     cache: Arc<RecordCache>,
     submissions: mpsc::Sender<Submission>,
@@ -142,8 +143,16 @@ impl Admission {
     ) -> std::io::Result<Self> {
         let (pending, departed) = (Mutex::default(), Mutex::default());
         let panicked = OnceLock::new();
-        let inner =
-            Arc::new(Inner { rules, store, cache, submissions, pending, departed, verifier, panicked });
+        let inner = Arc::new(Inner {
+            rules: RwLock::new(rules),
+            store,
+            cache,
+            submissions,
+            pending,
+            departed,
+            verifier,
+            panicked,
+        });
         let (to_check, unchecked) = sync_channel(CHECKS_WAITING_MAX);
         let (checking, told) = (Arc::clone(&inner), Arc::clone(&inner));
         let panicked = move |cause| {
@@ -152,6 +161,11 @@ impl Admission {
         let thread = workers::spawn("admission", panicked, move || checking.check_all(&unchecked))?;
         let line = Semaphore::new(TRANSACTIONS_WAITING_MAX);
         Ok(Self { inner, to_check: Some(to_check), thread: Some(thread), line })
+    }
+
+    /// An executed height has changed the rules.
+    pub(crate) fn set_rules(&self, rules: ChainRules) {
+        *self.inner.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
     /// Checks canonical transaction bytes and takes them in; one answer each, in order.
@@ -223,6 +237,10 @@ impl Inner {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn rules(&self) -> ChainRules {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Locked after `pending` where both are.
     fn departed(&self) -> MutexGuard<'_, Departed> {
         self.departed.lock().unwrap_or_else(PoisonError::into_inner)
@@ -272,11 +290,12 @@ impl Inner {
 
     /// Decodes each, and answers for those that are wrong by themselves or known already.
     fn decode(&self, transactions: &[&[u8]]) -> Vec<Result<Pooled, Submitted>> {
+        let rules = self.rules();
         let one = |bytes: &&[u8]| {
             let refused = |refused: Refused| Submitted::Refused(refused);
             let transaction = Transaction::decode(bytes).map_err(|fault| refused(fault.into()))?;
-            check_transaction(&self.rules, &transaction).map_err(|fault| refused(fault.into()))?;
-            let id = transaction.id(self.rules.genesis);
+            check_transaction(&rules, &transaction).map_err(|fault| refused(fault.into()))?;
+            let id = transaction.id(rules.genesis);
             Ok(Pooled { id, transaction, bytes: bytes.len() })
         };
         let mut decoded: Vec<Result<Pooled, Submitted>> = transactions.iter().map(one).collect();
@@ -327,7 +346,7 @@ impl Inner {
         let reader = RecordReader { store: self.store.as_ref(), cache: &self.cache };
         // The next block is later than the last one and about as late as our clock.
         let now = TimestampMs(wall_clock().0.max(head.timestamp.0.saturating_add(1)));
-        forecast_each(&self.rules, &head, &reader, transactions, now, &self.verifier.strategy).ok()
+        forecast_each(&self.rules(), &head, &reader, transactions, now, &self.verifier.strategy).ok()
     }
 
     fn judge(&self, pooled: Pooled, forecast: Forecast) -> Checked {

@@ -5,37 +5,38 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use chain::{Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault};
+use chain::{Archive, Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault};
 use consensus::Channel;
 use genesis::{GenesisError, GenesisFile};
 use ledger::records::GenesisSpec;
-use ledger::rules::ChainRules;
-use ledger::values::{ChainId, NodeIndex, quorum};
+use ledger::values::{BlockDigest, ChainId, Height, NodeIndex, quorum};
 use network::{LaneReceiver, Network, NetworkError};
-use storage::{RocksStore, StorageError, Store};
+use storage::{RocksStore, StorageError, Store, Table};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::admission::Admission;
+use crate::allowed;
 use crate::config::NodeConfig;
 use crate::divergence::Divergences;
 use crate::driver::{Driver, End, Parts};
-use crate::engine::{self, EngineError, Links};
+use crate::engine::{self, EngineError};
+use crate::epochs::{Epochs, SEATS, Supervisor, Turn};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
 use crate::http::{Edge, EdgeParts, RestError, RestServer};
 use crate::keys::{Keys, KeysError};
 use crate::relay::{self, Inlet};
 use crate::settings::{
-    LANES_PER_CHAIN, chain_config, chain_directory, identity, network_settings, own_place, store_directory,
-    store_options,
+    LANES_PER_CHAIN, chain_config, chain_directory, identity, network_settings, own_place, peers_of,
+    store_directory, store_options,
 };
-use crate::standing::{Standing, StandingFiles};
+use crate::standing::StandingFiles;
 use crate::strategy::Parallel;
 use crate::telemetry::{LogError, Metrics, start_logging};
 use crate::tokens::Tokens;
 use crate::verifier::Verifier;
 
-/// Version of everything a chain keeps in its store. 5: locks and offers among the records, timestamps in the head.
+/// Version of everything a chain keeps in its store. 5: locks and offers among the records, timestamps in the head, registries.
 pub const SCHEMA_VERSION: u32 = 5;
 /// Submissions on their way to a chain's task.
 const SUBMISSIONS: usize = 64;
@@ -56,7 +57,7 @@ pub enum StartError {
     Genesis(#[from] GenesisError),
     /// The network key is not in the registry.
     #[error(
-        "[keys] network_key: the genesis file knows no node with this key. Mend: use the key that this bank contributed, or the right genesis file"
+        "[keys] network_key: the genesis file knows no node with this key. Mend: use the key that this bank contributed, or the right genesis file; a node that was added later, or has a new key, names its [node] node_index"
     )]
     NotInRegistry,
     /// A chain is hosted that the network does not have.
@@ -64,14 +65,6 @@ pub enum StartError {
         "[node] chains: the network has no chain {chain}. Mend: name chains that `jiaozi genesis show` lists"
     )]
     NoSuchChain {
-        /// The chain.
-        chain: u32,
-    },
-    /// A consensus key is not in the chain's validator set.
-    #[error(
-        "[keys] consensus_keys: the key for chain {chain} is not in its validator set. Mend: use the key that this bank contributed"
-    )]
-    NotAValidator {
         /// The chain.
         chain: u32,
     },
@@ -147,7 +140,7 @@ impl StartError {
             Self::Genesis(_) => "node.genesis",
             Self::NotInRegistry => "keys.network_key",
             Self::NoSuchChain { .. } => "node.chains",
-            Self::NotAValidator { .. } | Self::ForeignSeat { .. } => "keys.consensus_keys",
+            Self::ForeignSeat { .. } => "keys.consensus_keys",
             Self::Network { fault: NetworkError::Listen { .. } | NetworkError::InvalidAddress { .. } } => {
                 "network.listen"
             }
@@ -185,12 +178,13 @@ pub struct Node {
     rest: RestServer,
     chains: Vec<RunningChain>,
     relays: Vec<JoinHandle<()>>,
+    allowed: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
 
 struct RunningChain {
     chain: ChainId,
-    engine: engine::EngineThread,
+    epochs: Epochs,
     driver: JoinHandle<Option<End>>,
     feeds: Vec<JoinHandle<()>>,
 }
@@ -260,7 +254,7 @@ impl Node {
     async fn start_with(config: &NodeConfig, stores: &OpenStores) -> Result<Self, StartError> {
         let keys = Keys::load(&config.keys)?;
         let spec = Arc::new(GenesisFile::load(&config.node.genesis)?.spec()?);
-        let own_node = own_place(&spec, &keys.network)?;
+        let own_node = own_place(config, &spec, &keys.network)?;
         let strategy = Parallel::new(threads()).map_err(|fault| system("threads", &fault))?;
         let (network, mut lanes) = start_network(config, &spec, &keys, own_node).await?;
         let (stop, stopped) = watch::channel(false);
@@ -301,6 +295,8 @@ impl Node {
                 stopped: &stopped,
             })
         });
+        let rules = handles.iter().map(|handle| handle.rules.clone()).collect();
+        let allowed = tokio::spawn(allowed::follow(network.clone(), own_node, rules));
         let edge = Edge::new(EdgeParts {
             spec: Arc::clone(&spec),
             own_node,
@@ -312,7 +308,7 @@ impl Node {
         });
         let rest = RestServer::start(&edge, &config.rest)?;
         tracing::info!(network = %spec.hash(), node = own_node.0, "node started");
-        Ok(Self { network, rest, chains, relays, stop })
+        Ok(Self { network, rest, chains, relays, allowed, stop })
     }
 
     /// Where REST listens.
@@ -336,25 +332,25 @@ impl Node {
 
     /// Stops every part, the engines first: none must ask a driver that is gone.
     pub async fn stop(self) {
-        let Self { network, rest, mut chains, relays, stop } = self;
+        let Self { network, rest, chains, relays, allowed, stop } = self;
+        allowed.abort();
         for relay in relays {
             relay.abort();
         }
-        for chain in &mut chains {
-            chain.engine.stop();
-        }
-        for chain in &mut chains {
-            let _ended = chain.engine.ended().await;
-        }
+        let stopped = chains.into_iter().map(|RunningChain { chain, epochs, driver, feeds }| async move {
+            epochs.stop().await;
+            (chain, driver, feeds)
+        });
+        let stopped = futures::future::join_all(stopped).await;
         stop.send_replace(true);
-        for chain in chains {
-            if !chain.driver.is_finished() {
-                let _ended = chain.driver.await;
+        for (chain, driver, feeds) in stopped {
+            if !driver.is_finished() {
+                let _ended = driver.await;
             }
-            for feed in chain.feeds {
+            for feed in feeds {
                 feed.abort();
             }
-            tracing::info!(chain = chain.chain.0, "chain stopped");
+            tracing::info!(chain = chain.0, "chain stopped");
         }
         rest.stop().await;
         network.stop().await;
@@ -389,8 +385,8 @@ async fn first_end(chains: &mut [RunningChain]) -> Ended {
                         Ended::Halted(HaltCode::Thread)
                     }
                 },
-                exit = running.engine.ended() => {
-                    tracing::error!(chain = running.chain.0, ?exit, "the consensus engine ended");
+                cause = running.epochs.failed() => {
+                    tracing::error!(chain = running.chain.0, %cause, "the consensus engine ended");
                     Ended::Halted(HaltCode::Engine)
                 }
             }
@@ -399,7 +395,7 @@ async fn first_end(chains: &mut [RunningChain]) -> Ended {
     futures::future::select_all(ends).await.0
 }
 
-fn system(what: &'static str, cause: &impl ToString) -> StartError {
+pub(crate) fn system(what: &'static str, cause: &impl ToString) -> StartError {
     StartError::System { what, cause: cause.to_string() }
 }
 
@@ -422,6 +418,8 @@ struct Opened {
     executor: Executor<Parallel>,
     chain: Chain,
     divergences: Divergences,
+    /// The last block before the running epoch.
+    last: BlockDigest,
 }
 
 /// The databases of a node. Its end is not over before they are closed: what holds one may be a thread that ends a moment
@@ -469,49 +467,40 @@ impl Wiring<'_> {
         id: ChainId,
         lanes: Vec<LaneReceiver>,
     ) -> Result<(RunningChain, ChainHandle, Inlet), StartError> {
-        let rules = ChainRules::new(self.spec, id).ok_or(StartError::NoSuchChain { chain: id.0 })?;
-        let chain_config = chain_config(rules, self.own_node, self.keys.consensus(id).cloned())?;
+        let spec = self.spec.chain(id).ok_or(StartError::NoSuchChain { chain: id.0 })?.clone();
         let store = self.open_store(id)?;
-        let Opened { executor, chain, divergences } =
-            self.open_chain(id, &store, chain_config.clone()).await?;
-        self.wait_for_quorum(&chain_config).await;
-        let links = Links::new(self.network.clone(), self.first_lane, &chain_config);
-        let files = StandingFiles::new(&self.directory(id));
-        let standing = files.read(store.as_ref()).map_err(|fault| system("data directory", &fault))?;
-        let is_rejoining = chain_config.own_validator.is_some() && standing == Standing::Rejoining;
-        let journal = if chain_config.own_validator.is_none() || is_rejoining {
-            // An observer votes nowhere: whatever an earlier one left says nothing.
-            files.clear_observer_journal().map_err(|fault| system("data directory", &fault))?;
-            files.observer_journal()
-        } else {
-            files
-                .begin_voting(store.as_ref(), random_secret()?)
-                .map_err(|fault| system("data directory", &fault))?;
-            files.journal()
+        let Opened { executor, chain, divergences, last } = self.open_chain(id, &store).await?;
+        let config = chain.config().clone();
+        let rules = config.rules.clone();
+        if rules.registry.version > 0 {
+            // Before the peers that genesis names are waited for in vain.
+            allowed::apply(self.network, self.own_node, peers_of(&[Arc::clone(&rules.registry)]));
+        }
+        self.wait_for_quorum(&config).await;
+        let (doors, door) = watch::channel(None);
+        let (seats, seated) = mpsc::channel(SEATS);
+        let (turns, turn) = watch::channel(Turn { config, last });
+        let supervisor = Supervisor {
+            files: StandingFiles::new(&self.directory(id)),
+            store: Arc::clone(&store),
+            section: self.config.consensus,
+            network: self.network.clone(),
+            first_lane: self.first_lane,
+            doors,
+            seats,
         };
-        if is_rejoining {
-            tracing::warn!(
-                chain = id.0,
-                "no journal: this validator follows and does not vote until it cannot contradict an earlier vote"
-            );
-        }
-        let engine = engine::start(&journal, &chain_config, &standing, &self.config.consensus, links).await?;
-        if chain_config.own_validator.is_some() && !is_rejoining {
-            only_the_journal_speaks(&files).await.map_err(|fault| system("data directory", &fault))?;
-        }
-
+        let epochs = Epochs::start(supervisor, turn).await?;
         let mut lanes = lanes.into_iter();
         let feeds = Channel::ALL
             .into_iter()
             .zip(lanes.by_ref())
             .map(|(channel, lane)| {
-                let inbound = engine.inbound.clone();
-                tokio::spawn(engine::feed(lane, channel, chain_config.clone(), inbound, self.network.clone()))
+                tokio::spawn(engine::feed(lane, channel, door.clone(), self.network.clone()))
             })
             .collect();
         let (submissions, submitted) = mpsc::channel(SUBMISSIONS);
         let (inlet, relayed) = relay::inlet(id, Arc::clone(&store));
-        let rules = chain_config.rules.clone();
+        let (rules_now, rules_seen) = watch::channel(rules.clone());
         let verifier = Verifier {
             genesis: rules.genesis,
             secret: random_secret()?,
@@ -526,12 +515,14 @@ impl Wiring<'_> {
             Parts {
                 chain,
                 store: Arc::clone(&store),
-                config: chain_config,
+                id,
                 verifier,
                 network: self.network.clone(),
                 lanes: lanes.collect(),
                 first_lane: self.first_lane + Channel::ALL.len(),
-                requests: engine.requests,
+                seats: seated,
+                turns,
+                rules: rules_now,
                 submissions: submitted,
                 relayed,
                 admission: Arc::clone(&admission),
@@ -539,18 +530,16 @@ impl Wiring<'_> {
                 divergences,
                 metrics: self.metrics.chain(id),
                 disk_reserve_bytes: self.config.storage.disk_reserve_bytes,
-                rejoining: is_rejoining.then_some(files),
             },
             executor,
         )
         .map_err(|fault| system("threads", &fault))?;
         let wallets = driver.wallet_questions();
         let driver = tokio::spawn(driver.run(self.stopped.clone()));
-        let spec = self.spec.chain(id).ok_or(StartError::NoSuchChain { chain: id.0 })?.clone();
         let genesis = self.spec.hash();
-        let handle =
-            ChainHandle { genesis, spec: Arc::new(spec), store, status: watched, admission, wallets };
-        Ok((RunningChain { chain: id, engine: engine.thread, driver, feeds }, handle, inlet))
+        let (spec, status, rules) = (Arc::new(spec), watched, rules_seen);
+        let handle = ChainHandle { genesis, spec, store, status, rules, admission, wallets };
+        Ok((RunningChain { chain: id, epochs, driver, feeds }, handle, inlet))
     }
 
     fn directory(&self, id: ChainId) -> PathBuf {
@@ -578,13 +567,8 @@ impl Wiring<'_> {
     }
 
     /// Loads the state, which takes seconds with millions of wallets, on a thread that may block.
-    async fn open_chain(
-        &self,
-        id: ChainId,
-        store: &Arc<dyn Store>,
-        config: ChainConfig,
-    ) -> Result<Opened, StartError> {
-        let directory = self.directory(id);
+    async fn open_chain(&self, id: ChainId, store: &Arc<dyn Store>) -> Result<Opened, StartError> {
+        let (directory, own_node, keys) = (self.directory(id), self.own_node, self.keys.consensus(id));
         let (spec, store, strategy) = (Arc::clone(self.spec), Arc::clone(store), self.strategy.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let divergences = Divergences::open(&directory, Arc::clone(&store))?;
@@ -597,8 +581,13 @@ impl Wiring<'_> {
                     }
                     _ => fault.into(),
                 })?;
+            let state = executor.state();
+            let config = chain_config(state.rules().clone(), state.head().height, own_node, keys)?;
             let recovered = Recovered::read(&config.rules, store.as_ref())?;
-            Ok::<_, StartError>(Opened { executor, chain: Chain::new(config, recovered), divergences })
+            let before = Height(config.first_height().0.saturating_sub(1));
+            let missing = RowFault::Missing { table: Table::Heights };
+            let last = Archive::new(store.as_ref()).digest(before)?.ok_or(missing)?;
+            Ok::<_, StartError>(Opened { executor, chain: Chain::new(config, recovered), divergences, last })
         });
         let opened = opened.await.map_err(|fault| system("thread to load the state", &fault))??;
         let head = opened.executor.state().head();
@@ -629,29 +618,13 @@ impl Wiring<'_> {
     }
 }
 
-/// Waits until the engine has begun its journal, then takes back every other permission to vote. A crash in between
-/// leaves both, which is harmless: the journal is synced before a vote leaves.
-async fn only_the_journal_speaks(files: &StandingFiles) -> std::io::Result<()> {
-    for _attempt in 0..JOURNAL_WAIT_ATTEMPTS {
-        if files.has_journal()? {
-            return files.votes();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(JOURNAL_WAIT_MS)).await;
-    }
-    Ok(())
-}
-
 /// How long a start waits for a store that another holds, and an end for those that are still open.
 const STORE_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
-/// How often, and at what interval, a new journal is looked for.
-const JOURNAL_WAIT_ATTEMPTS: usize = 250;
-const JOURNAL_WAIT_MS: u64 = 20;
-
 fn first_status(chain: &Chain) -> Status {
     Status { chain: chain.status(), voting: Voting::Observer, disk_free_bytes: u64::MAX, halt: None }
 }
 
-fn random_secret() -> Result<[u8; 32], StartError> {
+pub(crate) fn random_secret() -> Result<[u8; 32], StartError> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|fault| system("randomness", &fault))?;
     Ok(secret)

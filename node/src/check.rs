@@ -4,6 +4,8 @@
 //! what needs a part that cannot be read is left out. Nothing is written and nobody is connected to: addresses are taken for
 //! a moment and given back, databases are read as a reader of a stopped node does.
 //!
+//! Whether the node votes is judged by the genesis file: what governance changed since then is in the databases, and the start reads it.
+//!
 //! A node that runs with this configuration holds its databases and its addresses. That is no fault of the configuration, so
 //! it is said and passes; an address that somebody else holds does not.
 
@@ -14,7 +16,7 @@ use std::path::{Path, PathBuf};
 use genesis::GenesisFile;
 use ledger::records::GenesisSpec;
 use ledger::rules::ChainRules;
-use ledger::values::{ChainId, NodeIndex, SecretKey};
+use ledger::values::{ChainId, Height, NodeIndex, SecretKey};
 use network::NetworkError;
 use rustix::fs::{Access, access};
 use storage::{RocksReader, StorageError};
@@ -24,7 +26,7 @@ use crate::config::{KeysSection, NodeConfig};
 use crate::disk::DiskWatch;
 use crate::engine;
 use crate::http::{RestError, bind};
-use crate::keys::{Keys, consensus_key, network_key, passphrase, passphrase_field};
+use crate::keys::{Keys, consensus_entries, consensus_key, network_key, passphrase, passphrase_field};
 use crate::settings::{
     chain_config, chain_directory, identity, network_settings, own_place, store_directory, store_options,
 };
@@ -95,7 +97,7 @@ pub fn check(config: &NodeConfig) -> Vec<Look> {
     // Kept until the end: an address that is named twice can be taken once.
     let mut _for_peers = None;
     if let Some(spec) = report.genesis(&config.node.genesis) {
-        let place = network_key.as_ref().and_then(|key| report.place(&spec, key));
+        let place = network_key.as_ref().and_then(|key| report.place(config, &spec, key));
         let own = network_key
             .zip(place)
             .map(|(network, node)| Own { keys: Keys { network, consensus: consensus_keys }, node });
@@ -151,7 +153,7 @@ impl Report {
         let network = network_key(section, &passphrase).map(|key| (key, opened(&section.network_key)));
         let network = self.note("keys.network_key", network.map_err(StartError::from));
         let mut consensus = Vec::new();
-        for entry in &section.consensus_keys {
+        for entry in &consensus_entries(section) {
             let found = format!("chain {}: {}", entry.chain, opened(&entry.keystore));
             let key = consensus_key(entry, &passphrase).map(|key| (key, found));
             consensus.extend(self.note("keys.consensus_keys", key.map_err(StartError::from)));
@@ -168,15 +170,20 @@ impl Report {
         self.note("node.genesis", spec.map_err(StartError::from))
     }
 
-    fn place(&mut self, spec: &GenesisSpec, network_key: &SecretKey) -> Option<NodeIndex> {
-        let place = own_place(spec, network_key);
+    fn place(
+        &mut self,
+        config: &NodeConfig,
+        spec: &GenesisSpec,
+        network_key: &SecretKey,
+    ) -> Option<NodeIndex> {
+        let place = own_place(config, spec, network_key);
         let place = place.map(|node| (node, format!("node {} of {}", node.0, spec.nodes.len())));
         self.note("keys.network_key", place)
     }
 
     /// A hosted chain: that it exists, this node's part in it, its timings, its database.
     fn chain(&mut self, config: &NodeConfig, spec: &GenesisSpec, own: Option<&Own>, id: ChainId) {
-        let Some(rules) = ChainRules::new(spec, id) else {
+        let Some(rules) = ChainRules::at_genesis(spec, id) else {
             let missing = StartError::NoSuchChain { chain: id.0 };
             self.note::<(), StartError>("node.chains", Err(missing));
             return;
@@ -184,7 +191,8 @@ impl Report {
         // Without its keys nobody knows the node's part in the chain.
         if let Some(own) = own {
             let currency = rules.currency;
-            let chain = chain_config(rules, own.node, own.keys.consensus(id).cloned()).map(|chain| {
+            let keys = own.keys.consensus(id);
+            let chain = chain_config(rules, Height(0), own.node, keys).map(|chain| {
                 let part = if chain.own_validator.is_some() { "votes" } else { "follows, without a vote" };
                 (chain, format!("chain {} ({currency}): {part}", id.0))
             });

@@ -89,13 +89,17 @@ pub struct NodeConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeSection {
-    /// The genesis file. The node finds its place in it by its network key.
+    /// The genesis file. The node finds its place in it by its network key; see `node_index`.
     pub genesis: PathBuf,
     /// Databases and journals; one folder per chain below it.
     pub data_directory: PathBuf,
     /// The chains it hosts.
     #[serde(default = "root_chain")]
     pub chains: Vec<u32>,
+    /// The node's index in the registry: needed where genesis does not have its network key, because it was added or got a new key
+    /// later.
+    #[serde(default)]
+    pub node_index: Option<u16>,
 }
 
 fn root_chain() -> Vec<u32> {
@@ -108,7 +112,8 @@ fn root_chain() -> Vec<u32> {
 pub struct KeysSection {
     /// Keystore of the network key.
     pub network_key: PathBuf,
-    /// Keystores of the consensus keys, one per chain on which the node votes; without one it follows the chain.
+    /// Keystores of the consensus keys, one per chain on which the node votes; without one it follows the chain. A next key lies beside
+    /// it, as `NAME.next.EXTENSION`: the chain's set says which of both votes.
     #[serde(default)]
     pub consensus_keys: Vec<ConsensusKeyEntry>,
     /// A file with the passphrase, readable by the node's user only.

@@ -8,6 +8,8 @@
 //!                                           └─ network, engine replies, metrics
 //! ```
 //!
+//! Between two epochs there is no engine for a moment (`epochs.rs`); everything else goes on.
+//!
 //! Inputs that wait are taken together, by turns: whoever floods one way in delays nobody on another.
 //!
 //! The queues to the threads have no bound of their own: what can be in them is bounded by what the chain lets in
@@ -19,9 +21,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chain::{Archive, Chain, ChainConfig, Effect, Executor, Frame, Input, Lane, Now, Report, Request, Room};
+use chain::{Archive, Chain, Effect, Executor, Frame, Input, Lane, Now, Report, Request, Room};
 use consensus::Requests;
-use ledger::values::{NodeIndex, TimestampMs};
+use ledger::rules::ChainRules;
+use ledger::values::{BlockDigest, ChainId, NodeIndex, TimestampMs};
 use network::{LaneReceiver, Network};
 use seam::Questions;
 use storage::Store;
@@ -31,6 +34,7 @@ use tokio::time::sleep_until;
 use crate::admission::{Admission, Submission, wall_clock};
 use crate::disk::DiskWatch;
 use crate::divergence::{Divergences, Next};
+use crate::epochs::{Seat, Turn};
 use crate::gather::by_turns;
 use crate::handle::{HaltCode, Status, Voting};
 use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions};
@@ -51,21 +55,24 @@ const CLOCK_STEP_MS: i64 = 1_000;
 pub(crate) struct Parts {
     pub(crate) chain: Chain,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) config: ChainConfig,
+    pub(crate) id: ChainId,
     pub(crate) verifier: Verifier,
     pub(crate) network: Network,
     /// The chain's lanes in the order of [`Lane::ALL`], and the network's number of the first.
     pub(crate) lanes: Vec<LaneReceiver>,
     pub(crate) first_lane: usize,
-    pub(crate) requests: Requests,
+    /// The engine of each epoch, once it has started.
+    pub(crate) seats: mpsc::Receiver<Seat>,
+    /// Says which epoch is to be run.
+    pub(crate) turns: watch::Sender<Turn>,
+    /// The rules of the next height, for whoever shows or follows them.
+    pub(crate) rules: watch::Sender<ChainRules>,
     pub(crate) submissions: mpsc::Receiver<Submission>,
     /// Bundles that relays bring, this node's own and those of others.
     pub(crate) relayed: Outlet,
     pub(crate) admission: Arc<Admission>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) disk_reserve_bytes: u64,
-    /// While the node rejoins: where the proof of passage goes.
-    pub(crate) rejoining: Option<StandingFiles>,
     pub(crate) divergences: Divergences,
     pub(crate) metrics: ChainMetrics,
 }
@@ -86,7 +93,10 @@ pub(crate) struct Driver {
     next_disk_check: tokio::time::Instant,
     next_look_around: tokio::time::Instant,
     end: Option<End>,
-    passage: Option<Passage>,
+    /// What the running engine asks; none while one epoch follows another.
+    requests: Option<Requests>,
+    /// While the node rejoins: where the proof of passage goes, and whether it is there.
+    rejoining: Option<(StandingFiles, Passage)>,
     executing: Option<(TimestampMs, Option<Bytes>)>,
     threads: Vec<JoinHandle<()>>,
     rarely: Rarely,
@@ -150,13 +160,13 @@ impl Driver {
             next_disk_check: now,
             next_look_around: now,
             end: None,
-            passage: None,
+            requests: None,
+            rejoining: None,
             executing: None,
             threads: vec![storage, verifier, executor],
             rarely: Rarely::default(),
         };
         driver.wall_offset_ms = driver.wall_offset();
-        driver.passage = driver.parts.rejoining.is_some().then(|| Passage::new(driver.now().elapsed_ms));
         Ok(driver)
     }
 
@@ -199,7 +209,8 @@ impl Driver {
         let [control, block, batch, sync] = self.parts.lanes.as_mut_slice() else { return Vec::new() };
         let frame = |(from, bytes): (u16, Bytes)| vec![Input::Frame { from: NodeIndex(from), bytes }];
         tokio::select! {
-            Some(request) = self.parts.requests.recv() => vec![self.questions.asked(request)],
+            Some(request) = next_request(&mut self.requests) => vec![self.questions.asked(request)],
+            Some(seat) = self.parts.seats.recv() => self.seated(seat),
             Some(done) = self.done.recv() => self.finished(done),
             Some(received) = control.recv() => frame(received),
             Some(received) = block.recv() => frame(received),
@@ -221,7 +232,7 @@ impl Driver {
     fn take(&mut self, source: Source) -> Option<Vec<Input>> {
         match source {
             Source::Engine => {
-                let request = self.parts.requests.try_recv()?;
+                let request = self.requests.as_mut()?.try_recv()?;
                 Some(vec![self.questions.asked(request)])
             }
             Source::Threads => {
@@ -252,6 +263,25 @@ impl Driver {
         }
     }
 
+    /// An engine has started.
+    fn seated(&mut self, Seat { epoch, requests, rejoining }: Seat) -> Vec<Input> {
+        // Of an epoch that has ended meanwhile: the next one is on its way.
+        if epoch == self.parts.chain.config().epoch {
+            self.requests = Some(requests);
+            let passage = self.rejoining.take().map(|(_, passage)| passage);
+            let passage = passage.unwrap_or_else(|| Passage::new(self.now().elapsed_ms));
+            self.rejoining = rejoining.map(|files| (files, passage));
+        }
+        vec![Input::Wake]
+    }
+
+    /// The chain has passed the end of an epoch: its engine is done.
+    fn next_epoch(&mut self, last: BlockDigest) {
+        self.requests = None;
+        self.questions.forget();
+        self.parts.turns.send_replace(Turn { config: self.parts.chain.config().clone(), last });
+    }
+
     fn submitted(&mut self, submission: Submission) -> Vec<Input> {
         let answers = self.parts.chain.submit(self.now(), submission.pooled);
         // A client that went away does not need its answer.
@@ -279,6 +309,10 @@ impl Driver {
                 let skipped = executed.skipped.iter().map(|(id, reason)| (id, Some(*reason)));
                 self.parts.admission.depart(skipped);
                 self.parts.admission.settle(&executed.transactions);
+                if let Some(rules) = &executed.rules {
+                    self.parts.admission.set_rules(rules.clone());
+                    self.parts.rules.send_replace(rules.clone());
+                }
                 self.look_for_passage();
                 vec![Input::Executed(executed)]
             }
@@ -375,7 +409,7 @@ impl Driver {
     }
 
     fn report(&mut self, report: &Report) {
-        let chain = self.parts.config.rules.chain.0;
+        let chain = self.parts.id.0;
         self.parts.metrics.report(report);
         match report {
             Report::Final { height } => {
@@ -429,6 +463,10 @@ impl Driver {
                     );
                 }
             }
+            Report::EpochEnded { epoch, height, last } => {
+                tracing::info!(chain, epoch = epoch.0, height = height.0, "epoch ended");
+                self.next_epoch(*last);
+            }
             Report::Diverged { own, certified, back_to } => {
                 // Nothing more is read from what is about to be taken back.
                 self.publish();
@@ -442,7 +480,7 @@ impl Driver {
     }
 
     fn halt_with(&mut self, code: HaltCode, cause: &str) {
-        tracing::error!(chain = self.parts.config.rules.chain.0, code = code as u16, cause, "halted: {code}");
+        tracing::error!(chain = self.parts.id.0, code = code as u16, cause, "halted: {code}");
         self.ends(End::Halt(code));
     }
 
@@ -454,7 +492,8 @@ impl Driver {
     /// A rejoining node votes again once it holds the certificate of a block from well after its start.
     fn look_for_passage(&mut self) {
         let now_ms = self.now().elapsed_ms;
-        let (Some(passage), Some((timestamp, certificate))) = (&mut self.passage, self.executing.take())
+        let (Some((files, passage)), Some((timestamp, certificate))) =
+            (&mut self.rejoining, self.executing.take())
         else {
             return;
         };
@@ -463,9 +502,7 @@ impl Driver {
             .highest_announced
             .is_none_or(|announced| status.executed_height.0.saturating_add(BEHIND_HEIGHTS) < announced.0);
         let is_proven = passage.is_proven_by(now_ms, timestamp, is_behind) && self.disk.may_write();
-        let (Some(certificate), Some(files), true) = (certificate, &self.parts.rejoining, is_proven) else {
-            return;
-        };
+        let (Some(certificate), true) = (certificate, is_proven) else { return };
         match files.pass(&certificate) {
             Ok(()) => {
                 tracing::info!("proof of passage held: this node starts anew and votes again");
@@ -534,15 +571,13 @@ impl Driver {
             _ => None,
         };
         let halted = halt.is_some() || chain.halted;
-        let voting =
-            match (halted, self.parts.config.own_validator.is_some(), self.passage.is_some(), chain.may_vote)
-            {
-                (true, ..) => Voting::Halted,
-                (false, false, ..) => Voting::Observer,
-                (false, true, true, _) => Voting::Rejoining,
-                (false, true, false, false) => Voting::DiskReserve,
-                (false, true, false, true) => Voting::Yes,
-            };
+        let voting = match (halted, chain.is_validator, self.rejoining.is_some(), chain.may_vote) {
+            (true, ..) => Voting::Halted,
+            (false, false, ..) => Voting::Observer,
+            (false, true, true, _) => Voting::Rejoining,
+            (false, true, false, false) => Voting::DiskReserve,
+            (false, true, false, true) => Voting::Yes,
+        };
         let status = Status { chain, voting, disk_free_bytes: self.disk.free_bytes(), halt };
         let is_news = self.parts.status.send_if_modified(|shown| {
             let is_news = *shown != status;
@@ -552,6 +587,14 @@ impl Driver {
         if is_news {
             self.parts.metrics.status(&status);
         }
+    }
+}
+
+/// What the engine asks next; nothing while there is none.
+async fn next_request(requests: &mut Option<Requests>) -> Option<consensus::Request> {
+    match requests {
+        Some(requests) => requests.recv().await,
+        None => std::future::pending().await,
     }
 }
 

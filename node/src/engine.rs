@@ -1,7 +1,8 @@
-//! The consensus engine of one chain: its thread, and its frames over the network's lanes.
+//! The consensus engine of one chain in one epoch: its thread, and its frames over the network's lanes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,13 +10,12 @@ use chain::ChainConfig;
 use consensus::runtime::thread::{Exit, RuntimeError, RuntimeThread, run_tokio};
 use consensus::{
     Channel, Config, ConfigError, ConsensusSecret, Engine, Floor, InboundSender, Refused, Requests, Role,
-    Started, Timing, Transport,
+    Started, Timing, Transport, frame_epoch,
 };
 use ledger::proofs::consensus_namespace;
-use ledger::records::block::genesis_block_digest;
-use ledger::values::{NodeIndex, ValidatorIndex};
+use ledger::values::{BlockDigest, NodeIndex, ValidatorIndex};
 use network::{LaneReceiver, Network};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
 use crate::config::ConsensusSection;
@@ -98,15 +98,16 @@ impl Transport for Links {
     }
 }
 
-/// Starts the engine of a chain on a thread of its own.
+/// Starts the engine of a chain's epoch on a thread of its own, above the last block of the epoch before.
 pub(crate) async fn start(
     directory: &Path,
     chain: &ChainConfig,
+    last: BlockDigest,
     standing: &Standing,
     section: &ConsensusSection,
     links: Links,
 ) -> Result<RunningEngine, EngineError> {
-    let config = config(chain, standing, section);
+    let config = config(chain, last, standing, section);
     config.validate()?;
     let (sender, receiver) = oneshot::channel();
     let mut thread = run_tokio(directory, ENGINE_THREADS, move |context| async move {
@@ -127,10 +128,10 @@ pub(crate) async fn start(
 
 /// Whether the engine would take its settings.
 pub(crate) fn check(chain: &ChainConfig, section: &ConsensusSection) -> Result<(), EngineError> {
-    Ok(config(chain, &Standing::Votes, section).validate()?)
+    Ok(config(chain, BlockDigest::default(), &Standing::Votes, section).validate()?)
 }
 
-fn config(chain: &ChainConfig, standing: &Standing, section: &ConsensusSection) -> Config {
+fn config(chain: &ChainConfig, last: BlockDigest, standing: &Standing, section: &ConsensusSection) -> Config {
     let rules = &chain.rules;
     let own = chain.own_validator;
     let role = match chain.sealing_key.as_ref().filter(|_| *standing != Standing::Rejoining) {
@@ -151,38 +152,100 @@ fn config(chain: &ChainConfig, standing: &Standing, section: &ConsensusSection) 
         namespace: consensus_namespace(rules.genesis, rules.chain),
         validators: chain.validators().iter().map(|validator| validator.consensus_key.0).collect(),
         role,
-        floor: floor(chain, standing),
+        floor: floor(last, standing),
         timing,
         partition: "journal".to_owned(),
     }
 }
 
 /// Where the engine begins when it has no journal.
-fn floor(chain: &ChainConfig, standing: &Standing) -> Floor {
+fn floor(last: BlockDigest, standing: &Standing) -> Floor {
     match standing {
         Standing::VotesAbove(proof) => Floor::Finalized((**proof).clone()),
-        _ => Floor::Genesis(genesis_block_digest(chain.rules.genesis, chain.rules.chain).0),
+        _ => Floor::Genesis(last.0),
     }
 }
 
-/// Hands frames of one lane to the engine until the node stops.
-pub(crate) async fn feed(
-    mut lane: LaneReceiver,
-    channel: Channel,
-    chain: ChainConfig,
+/// Where frames from the network go in: the engine of the running epoch.
+pub(crate) struct Door {
+    epoch: u64,
+    /// The validator that each node runs.
+    validators: BTreeMap<u16, u16>,
     inbound: InboundSender,
+}
+
+impl Door {
+    pub(crate) fn new(chain: &ChainConfig, inbound: InboundSender) -> Self {
+        let validators = chain.validators().iter().zip(0_u16..);
+        let validators = validators.map(|(validator, index)| (validator.node.0, index)).collect();
+        Self { epoch: chain.epoch.0, validators, inbound }
+    }
+}
+
+/// Frames of one lane that wait for the engine of the next epoch, which starts here a moment later than elsewhere: what is said in its
+/// first view would be lost to a timeout.
+const EARLY_FRAMES_MAX: usize = 256;
+/// Of one peer.
+const EARLY_FRAMES_PER_PEER_MAX: usize = 16;
+
+/// Hands frames of one lane to the engine of the running epoch until the node stops.
+pub(crate) async fn feed(
+    lane: LaneReceiver,
+    channel: Channel,
+    doors: watch::Receiver<Option<Arc<Door>>>,
     network: Network,
 ) {
-    let validators: BTreeMap<u16, u16> =
-        chain.validators().iter().zip(0_u16..).map(|(validator, index)| (validator.node.0, index)).collect();
-    let mut rarely = Rarely::default();
-    while let Some((from, frame)) = lane.recv().await {
-        let Some(validator) = validators.get(&from) else { continue };
-        match inbound.try_deliver(*validator, channel, frame) {
-            Ok(()) | Err(Refused::LaneFull | Refused::Blocked | Refused::Epoch(_) | Refused::UnknownPeer) => {
+    Feed { channel, network, early: VecDeque::new(), rarely: Rarely::default() }.run(lane, doors).await;
+}
+
+struct Feed {
+    channel: Channel,
+    network: Network,
+    early: VecDeque<(u16, Bytes)>,
+    rarely: Rarely,
+}
+
+impl Feed {
+    async fn run(mut self, mut lane: LaneReceiver, mut doors: watch::Receiver<Option<Arc<Door>>>) {
+        loop {
+            tokio::select! {
+                changed = doors.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let door = doors.borrow_and_update().clone();
+                    for (from, frame) in std::mem::take(&mut self.early) {
+                        self.frame(door.as_deref(), from, frame);
+                    }
+                }
+                frame = lane.recv() => {
+                    let Some((from, frame)) = frame else { return };
+                    let door = doors.borrow().clone();
+                    self.frame(door.as_deref(), from, frame);
+                }
             }
+        }
+    }
+
+    fn frame(&mut self, door: Option<&Door>, from: u16, frame: Bytes) {
+        let Some(door) = door else { return };
+        if frame_epoch(&frame) == Some(door.epoch.saturating_add(1)) {
+            self.keep(from, frame);
+            return;
+        }
+        let Some(validator) = door.validators.get(&from) else { return };
+        match door.inbound.try_deliver(*validator, self.channel, frame) {
+            Ok(())
+            | Err(
+                Refused::LaneFull
+                | Refused::Blocked
+                | Refused::Epoch(_)
+                | Refused::UnknownPeer
+                // The next engine is about to start, or the node is about to stop.
+                | Refused::Ended,
+            ) => {}
             Err(Refused::Size(bytes)) => {
-                if let Some(times) = rarely.count(from, "size") {
+                if let Some(times) = self.rarely.count(from, "size") {
                     tracing::warn!(
                         node = from,
                         bytes,
@@ -190,9 +253,16 @@ pub(crate) async fn feed(
                         "a consensus frame of an impossible size; cut off"
                     );
                 }
-                network.block(from, Duration::from_millis(BLOCK_MS_MAX));
+                self.network.block(from, Duration::from_millis(BLOCK_MS_MAX));
             }
-            Err(Refused::Ended) => return,
+        }
+    }
+
+    fn keep(&mut self, from: u16, frame: Bytes) {
+        let own = self.early.iter().filter(|(peer, _)| *peer == from).count();
+        let fits = frame.len() <= self.channel.frame_bytes_max();
+        if fits && own < EARLY_FRAMES_PER_PEER_MAX && self.early.len() < EARLY_FRAMES_MAX {
+            self.early.push_back((from, frame));
         }
     }
 }

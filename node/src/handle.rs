@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use chain::ChainStatus;
-use ledger::records::ChainSpec;
+use ledger::records::{ChainSpec, Registry};
+use ledger::rules::ChainRules;
 use ledger::values::{ChainId, GenesisHash, TransactionId};
 use storage::Store;
 use tokio::sync::watch;
@@ -22,6 +23,8 @@ pub struct ChainHandle {
     pub store: Arc<dyn Store>,
     /// The newest status.
     pub status: watch::Receiver<Status>,
+    /// The rules of the next height: parameters, and the registry as the chain has it now.
+    pub rules: watch::Receiver<ChainRules>,
     /// The only door for transactions.
     pub admission: Arc<Admission>,
     /// Questions about wallets to the executor.
@@ -46,6 +49,12 @@ pub enum Submitted {
 }
 
 impl ChainHandle {
+    /// The registry as the chain has it now.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.rules.borrow().registry)
+    }
+
     /// The chain's id.
     #[must_use]
     pub fn chain(&self) -> ChainId {

@@ -10,6 +10,7 @@ use crate::config::{ConsensusKeyEntry, KeysSection};
 /// The keys a node works with. Zeroed when dropped.
 pub(crate) struct Keys {
     pub(crate) network: SecretKey,
+    /// A chain may have several, one of which its set names.
     pub(crate) consensus: Vec<(ChainId, SecretKey)>,
 }
 
@@ -56,18 +57,38 @@ impl Keys {
     pub(crate) fn load(section: &KeysSection) -> Result<Self, KeysError> {
         let passphrase = passphrase(section)?;
         let network = network_key(section, &passphrase)?;
-        let consensus = section
-            .consensus_keys
+        let consensus = consensus_entries(section)
             .iter()
             .map(|entry| consensus_key(entry, &passphrase))
             .collect::<Result<_, KeysError>>()?;
         Ok(Self { network, consensus })
     }
 
-    /// The key that votes on a chain.
-    pub(crate) fn consensus(&self, chain: ChainId) -> Option<&SecretKey> {
-        self.consensus.iter().find(|(id, _)| *id == chain).map(|(_, key)| key)
+    /// The keys that may vote on a chain: the epoch's set says which one does.
+    pub(crate) fn consensus(&self, chain: ChainId) -> Vec<SecretKey> {
+        self.consensus.iter().filter(|(id, _)| *id == chain).map(|(_, key)| key.clone()).collect()
     }
+}
+
+/// The keystores of the configuration, each followed by the next one that lies beside it: while a key is replaced, both are there.
+pub(crate) fn consensus_entries(section: &KeysSection) -> Vec<ConsensusKeyEntry> {
+    let with_next = |entry: &ConsensusKeyEntry| {
+        let next = ConsensusKeyEntry { chain: entry.chain, keystore: next_keystore(&entry.keystore) };
+        let next = Some(next).filter(|next| next.keystore.exists());
+        std::iter::once(entry.clone()).chain(next)
+    };
+    section.consensus_keys.iter().flat_map(with_next).collect()
+}
+
+/// Where the next key lies: `consensus-0.next.json` beside `consensus-0.json`.
+pub(crate) fn next_keystore(path: &Path) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_os_string();
+    name.push(".next");
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
 }
 
 /// Fields of the configuration.
@@ -130,5 +151,29 @@ fn open(
         Secret::NetworkKey(key) if kind == KeyKind::NetworkKey => Ok(key),
         Secret::ConsensusKey(key) if kind == KeyKind::ConsensusKey => Ok(key),
         other => Err(fault(KeyFileError::Kind { found: other.kind(), expected: kind })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_key_lies_beside_the_one_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert_eq!(next_keystore(&at("consensus-0.json")), at("consensus-0.next.json"));
+        assert_eq!(next_keystore(&at("consensus-0")), at("consensus-0.next"));
+        let section = KeysSection {
+            network_key: at("network.json"),
+            consensus_keys: vec![ConsensusKeyEntry { chain: 0, keystore: at("consensus-0.json") }],
+            passphrase_file: None,
+            passphrase_credential: None,
+        };
+        assert_eq!(consensus_entries(&section).len(), 1);
+        std::fs::write(at("consensus-0.next.json"), "").unwrap();
+        let entries = consensus_entries(&section);
+        assert_eq!(entries.len(), 2);
+        assert_eq!((entries[1].chain, entries[1].keystore.clone()), (0, at("consensus-0.next.json")));
     }
 }

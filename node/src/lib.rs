@@ -11,12 +11,13 @@
 //! | --- | --- |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
 //! | `check.rs`, `settings.rs` | [`check()`]: what a start would refuse; what the parts start with |
-//! | `config.rs`, `keys.rs` | `node.toml`, the node's encrypted keys |
+//! | `config.rs`, `keys.rs`, `next_key.rs` | `node.toml`, the node's encrypted keys, and the one that votes next |
 //! | `driver.rs` | performs what a chain decides; clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
-//! | `engine.rs` | the consensus engine's thread and its frames |
-//! | `standing.rs` | may this node vote: its journal, its first start, or a proof of passage |
+//! | `engine.rs`, `epochs.rs` | the consensus engine's thread and its frames; an engine for each epoch |
+//! | `standing.rs` | may this node vote in an epoch: its journal, its first start, or a proof of passage |
+//! | `allowed.rs` | who may connect follows the registry |
 //! | `admission.rs`, `departed.rs` | the only door for transactions; those that left without an outcome |
 //! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
 //! | `http/` | REST, one file per resource |
@@ -37,6 +38,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod admission;
+mod allowed;
 mod assemble;
 mod check;
 pub mod config;
@@ -45,10 +47,12 @@ mod disk;
 mod divergence;
 mod driver;
 mod engine;
+mod epochs;
 mod gather;
 mod handle;
 pub mod http;
 mod keys;
+mod next_key;
 mod questions;
 mod rarely;
 mod relay;
@@ -68,4 +72,5 @@ pub use config::NodeConfig;
 pub use engine::EngineError;
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
+pub use next_key::{NextKey, NextKeyError, next_consensus_key};
 pub use questions::WalletQuestions;

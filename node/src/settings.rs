@@ -2,12 +2,13 @@
 //! for a look before one ([`crate::check`]), so that both judge the same.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chain::{ChainConfig, Lane};
 use consensus::Channel;
-use ledger::records::GenesisSpec;
+use ledger::records::{GenesisSpec, Registry};
 use ledger::rules::ChainRules;
-use ledger::values::{ChainId, NodeIndex, SecretKey};
+use ledger::values::{ChainId, Height, NodeIndex, SecretKey};
 use network::{NetworkConfig, NetworkSecret, Peer, Priority};
 use storage::{Identity, RocksOptions};
 
@@ -15,11 +16,29 @@ use crate::assemble::{SCHEMA_VERSION, StartError};
 use crate::config::{MEMORY_BYTES_BOUNDS, NodeConfig};
 use crate::relay;
 
-/// The node's place in the registry, by its network key.
-pub(crate) fn own_place(spec: &GenesisSpec, network_key: &SecretKey) -> Result<NodeIndex, StartError> {
+/// The node's place in the registry: by its network key where genesis has it, else what the configuration says. A node that was added
+/// later knows the registry only when it has caught up.
+pub(crate) fn own_place(
+    config: &NodeConfig,
+    spec: &GenesisSpec,
+    network_key: &SecretKey,
+) -> Result<NodeIndex, StartError> {
     let own_key = network_key.public_key();
     let place = spec.nodes.iter().position(|node| node.network_key == own_key);
-    place.and_then(|place| u16::try_from(place).ok()).map(NodeIndex).ok_or(StartError::NotInRegistry)
+    let place = place.and_then(|place| u16::try_from(place).ok()).or(config.node.node_index);
+    place.map(NodeIndex).ok_or(StartError::NotInRegistry)
+}
+
+/// The peers that registries of one network name, at least one: keys and addresses are those of the newest. Who leaves is a peer to
+/// the end of its epochs, on each chain.
+pub(crate) fn peers_of(registries: &[Arc<Registry>]) -> Vec<Peer> {
+    let Some(newest) = registries.iter().max_by_key(|registry| registry.version) else { return Vec::new() };
+    let is_peer = |index: u16| registries.iter().any(|registry| registry.is_peer(NodeIndex(index)));
+    (0_u16..)
+        .zip(&newest.nodes)
+        .filter(|(index, _)| is_peer(*index))
+        .map(|(index, node)| Peer { index, network_key: node.network_key.0, address: node.address.clone() })
+        .collect()
 }
 
 /// Who the node is to its peers, where it listens, and whom it knows.
@@ -29,13 +48,10 @@ pub(crate) fn network_settings(
     network_key: &SecretKey,
     own_node: NodeIndex,
 ) -> NetworkConfig {
-    let peers: Vec<Peer> = spec
-        .nodes
-        .iter()
-        .zip(0_u16..)
-        .map(|(node, index)| Peer { index, network_key: node.network_key.0, address: node.address.clone() })
-        .collect();
+    let mut peers = peers_of(&[Arc::new(Registry::from_genesis(spec))]);
     let own_address = peers.get(usize::from(own_node.0)).map(|peer| peer.address.clone()).unwrap_or_default();
+    // Its key may have been replaced since genesis.
+    peers.retain(|peer| peer.index != own_node.0);
     NetworkConfig {
         secret: NetworkSecret::new(*network_key.seed()),
         listen: config.network.listen.clone().unwrap_or(own_address),
@@ -83,22 +99,20 @@ fn relay_lane() -> network::Lane {
     }
 }
 
-/// What a node is on a chain, with the key that it was given for it.
+/// What a node is on a chain after the executed height, whose rules are given, with the keys that it has for it. A key in no set is no
+/// fault: the set may come to have it, or had it.
 pub(crate) fn chain_config(
     rules: ChainRules,
+    executed: Height,
     own_node: NodeIndex,
-    key: Option<SecretKey>,
+    keys: Vec<SecretKey>,
 ) -> Result<ChainConfig, StartError> {
-    let (chain, has_key) = (rules.chain.0, key.is_some());
-    let config = ChainConfig::first_epoch(rules, own_node, key);
-    if has_key && config.own_validator.is_none() {
-        return Err(StartError::NotAValidator { chain });
+    let chain = rules.chain.0;
+    let config = ChainConfig::after(rules, executed, own_node, keys);
+    match config.foreign_seat() {
+        Some(node) => Err(StartError::ForeignSeat { chain, node: node.0 }),
+        None => Ok(config),
     }
-    let seat = config.own_validator.and_then(|own| config.validators().get(usize::from(own.0)));
-    if let Some(seat) = seat.filter(|seat| seat.node != own_node) {
-        return Err(StartError::ForeignSeat { chain, node: seat.node.0 });
-    }
-    Ok(config)
 }
 
 /// Whose database a chain's is.

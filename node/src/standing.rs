@@ -1,13 +1,20 @@
-//! May this node vote? A vote must never contradict one that this validator gave before (PROTOCOL rule 26).
+//! May this node vote in an epoch? A vote must never contradict one that this validator gave before (PROTOCOL rule 26).
 //!
-//! - With the engine's journal, which is synced before a vote leaves, it may. Journal and database belong together: the
-//!   same random bytes are written beside the one and into the other before the journal is begun. A journal without its
+//! - With the journal of the epoch's engine, which is synced before a vote leaves, it may. Journals and database belong together: the
+//!   same random bytes are written beside the ones and into the other before the first journal is begun. A journal without its
 //!   database is no journal: it may be what a dying process left in a directory that was emptied under it.
+//! - Each epoch has a journal of its own, because votes of two epochs never contradict each other. The newest epoch for which one was
+//!   begun is written down, durably, before it is begun. So a node whose database goes with its files has not voted in a later
+//!   one, and may vote there at once; what it may is kept as a word until that journal is begun, for a loss of power in between.
+//!   In an epoch below the newest begun one it follows only: heights were taken back.
 //! - A proof of passage serves for one journal: it is marked as used, durably, before that journal is begun. Used and
-//!   without a journal it is worth nothing, because votes above it may have been lost: the node rejoins anew.
-//! - Without a journal it may only if it never voted: [`init`] says so, once, before the network's first start.
+//!   without a journal it is worth nothing, because votes above it may have been lost: the node rejoins anew. One of an earlier epoch
+//!   permits any vote: it is from after the start, so the epochs after its own began after the start too.
+//! - Without a journal it may only if it never voted: [`init`] says so, once, before the node's first start.
 //! - Otherwise its disk was wiped. It follows as an observer until it holds a *proof of passage*: the certificate of a
 //!   final block that was proposed after this start. It votes in later views only, with that certificate as its floor.
+//!
+//! [`init`]: StandingFiles::init
 //!
 //! Why that is safe (`docs/adr/0007-rejoining.md`): to vote in view `w` before the wipe, this node needed a certificate
 //! for view `w − 1`, so a quorum had voted there before the wipe. A quorum finalized the passage's view `v` after the
@@ -20,7 +27,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use ledger::proofs::FinalityProof;
-use ledger::values::{Canonical, TimestampMs};
+use ledger::values::{Canonical, Epoch, TimestampMs};
 use storage::{Durability, Store, Table, WriteSet};
 
 use crate::admission::wall_clock;
@@ -53,9 +60,25 @@ impl StandingFiles {
         Self { directory: chain_directory.to_owned() }
     }
 
-    /// The engine's journal.
-    pub(crate) fn journal(&self) -> PathBuf {
+    /// The journals of a voter's engines.
+    fn journals(&self) -> PathBuf {
         self.directory.join("journal")
+    }
+
+    /// The journal of a voter's engine in an epoch.
+    pub(crate) fn journal(&self, epoch: Epoch) -> PathBuf {
+        self.journals().join(epoch_name(epoch))
+    }
+
+    /// The newest epoch for which a voter's journal was to begin.
+    fn begun(&self) -> io::Result<Option<Epoch>> {
+        let text = read_if_there(&self.begun_file())?;
+        let text = text.map(String::from_utf8).transpose().map_err(io::Error::other)?;
+        text.map(|text| text.trim().parse::<Epoch>().map_err(io::Error::other)).transpose()
+    }
+
+    fn begun_file(&self) -> PathBuf {
+        self.directory.join("journal.epoch")
     }
 
     fn never_voted(&self) -> PathBuf {
@@ -81,33 +104,41 @@ impl StandingFiles {
         if fs::read_dir(&self.directory)?.next().is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        durable_write(&self.never_voted(), b"This validator has not voted yet. Do not copy this file.\n")
+        self.say_never_voted()
     }
 
-    /// Says which database the journal belongs to.
+    fn say_never_voted(&self) -> io::Result<()> {
+        durable_write(&self.never_voted(), NEVER_VOTED)
+    }
+
+    /// Says which database the journals belong to.
     fn pair(&self) -> PathBuf {
         self.directory.join("journal.pair")
     }
 
-    /// Where the validator stands, at a start.
+    /// Where the validator stands in an epoch, before its engine starts.
     ///
     /// # Errors
     /// Of the file system and of the store.
-    pub(crate) fn read(&self, store: &dyn Store) -> io::Result<Standing> {
+    pub(crate) fn read(&self, store: &dyn Store, epoch: Epoch) -> io::Result<Standing> {
         if let Some(bytes) = read_if_there(&self.fresh_passage())? {
-            return Ok(above(&bytes));
+            return Ok(above(&bytes, epoch));
         }
-        let has_journal = self.has_journal()? && self.is_paired(store)?;
-        match read_if_there(&self.used_passage())? {
-            // It stays the floor: a crash may leave a begun journal that does not hold it yet. A journal that is further
+        let (has_journal, is_paired) = (self.has_journal(epoch)?, self.is_paired(store)?);
+        if has_journal && is_paired {
+            // A used passage stays the floor: a crash may leave a begun journal that does not hold it yet. A journal that is further
             // along wins over it inside the engine.
-            Some(bytes) if has_journal => Ok(above(&bytes)),
-            Some(_) => Ok(Standing::Rejoining),
-            None if has_journal => Ok(Standing::Votes),
-            // A journal that is not ours says that something voted here.
-            None if self.never_voted().exists() && !self.has_journal()? => Ok(Standing::Votes),
-            None => Ok(Standing::Rejoining),
+            let used = read_if_there(&self.used_passage())?;
+            return Ok(used.map_or(Standing::Votes, |bytes| above(&bytes, epoch)));
         }
+        let may_vote = match self.begun()? {
+            Some(begun) if begun > epoch => false,
+            Some(begun) if begun < epoch => is_paired,
+            // A journal that is not ours says that something voted here.
+            Some(_) => self.never_voted().exists() && !has_journal,
+            None => self.never_voted().exists() && !self.has_journals()?,
+        };
+        Ok(if may_vote { Standing::Votes } else { Standing::Rejoining })
     }
 
     fn is_paired(&self, store: &dyn Store) -> io::Result<bool> {
@@ -115,36 +146,36 @@ impl StandingFiles {
         Ok(row.is_some() && row == read_if_there(&self.pair())?)
     }
 
-    /// Whether a voter's engine has begun its journal: some file of it holds something.
+    /// Whether a voter's engine has begun its journal in an epoch: some file of it holds something.
     ///
     /// # Errors
     /// Of the file system.
-    pub(crate) fn has_journal(&self) -> io::Result<bool> {
-        for partition in entries(&self.journal())? {
-            // The engine's lock lies beside its partitions.
-            if partition.file_type()?.is_dir() {
-                for blob in entries(&partition.path())? {
-                    if blob.metadata()?.len() > 0 {
-                        return Ok(true);
-                    }
-                }
+    pub(crate) fn has_journal(&self, epoch: Epoch) -> io::Result<bool> {
+        is_begun(&self.journal(epoch))
+    }
+
+    /// Whether one has in any epoch.
+    fn has_journals(&self) -> io::Result<bool> {
+        for epoch in entries(&self.journals())? {
+            if is_begun(&epoch.path())? {
+                return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// A voter's engine is about to begin its journal, or to go on with it: what permitted the journal serves no other.
-    /// `random` pairs a new one with its database.
+    /// A voter's engine is about to begin its journal of an epoch, or to go on with it: what permitted the journal serves no other.
+    /// `random` pairs the first one with its database.
     ///
     /// # Errors
     /// Of the file system and of the store.
-    pub(crate) fn begin_voting(&self, store: &dyn Store, random: [u8; 32]) -> io::Result<()> {
+    pub(crate) fn begin_voting(&self, store: &dyn Store, epoch: Epoch, random: [u8; 32]) -> io::Result<()> {
         let passes = self.fresh_passage().exists();
         if passes {
             // What lies there is not the journal that goes on, or there were no passage.
-            remove_if_there(&self.journal())?;
+            remove_if_there(&self.journals())?;
         }
-        if !self.has_journal()? {
+        if passes || !self.is_paired(store)? {
             durable_write(&self.pair(), &random)?;
             let mut set = WriteSet::new();
             set.put(Table::Meta, PAIR, random);
@@ -154,17 +185,28 @@ impl StandingFiles {
             fs::rename(self.fresh_passage(), self.used_passage())?;
             File::open(&self.directory)?.sync_all()?;
         }
-        if self.has_journal()? { self.votes() } else { Ok(()) }
+        if self.begun()? < Some(epoch) {
+            if !passes {
+                self.say_never_voted()?;
+            }
+            durable_write(&self.begun_file(), format!("{epoch}\n").as_bytes())?;
+        }
+        if self.has_journal(epoch)? { self.votes(epoch) } else { Ok(()) }
     }
 
-    /// A voter's journal is begun: from here on only its journal speaks for it.
+    /// A voter's journal of an epoch is begun: from here on only that journal speaks for it. Those of earlier epochs have served.
     ///
     /// # Errors
     /// Of the file system.
-    pub(crate) fn votes(&self) -> io::Result<()> {
+    pub(crate) fn votes(&self, epoch: Epoch) -> io::Result<()> {
         match fs::remove_file(self.never_voted()) {
             Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
             _ => {}
+        }
+        for other in entries(&self.journals())? {
+            if other.file_name() != *epoch_name(epoch) {
+                remove_if_there(&other.path())?;
+            }
         }
         Ok(())
     }
@@ -191,8 +233,35 @@ impl StandingFiles {
     }
 }
 
-fn above(bytes: &[u8]) -> Standing {
-    FinalityProof::decode(bytes).map_or(Standing::Rejoining, |proof| Standing::VotesAbove(Box::new(proof)))
+/// What the node says of itself before it has voted.
+const NEVER_VOTED: &[u8] = b"This validator has not voted yet. Do not copy this file.\n";
+
+fn epoch_name(epoch: Epoch) -> String {
+    format!("epoch-{epoch}")
+}
+
+/// What a proof of passage permits in an epoch.
+fn above(bytes: &[u8], epoch: Epoch) -> Standing {
+    match FinalityProof::decode(bytes) {
+        Ok(proof) if proof.epoch == epoch => Standing::VotesAbove(Box::new(proof)),
+        Ok(proof) if proof.epoch < epoch => Standing::Votes,
+        _ => Standing::Rejoining,
+    }
+}
+
+/// Whether an engine has written into this folder: some blob of some partition holds something.
+fn is_begun(journal: &Path) -> io::Result<bool> {
+    for partition in entries(journal)? {
+        // The engine's lock lies beside its partitions.
+        if partition.file_type()?.is_dir() {
+            for blob in entries(&partition.path())? {
+                if blob.metadata()?.len() > 0 {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -264,6 +333,9 @@ mod tests {
 
     use super::*;
 
+    const FIRST: Epoch = Epoch(0);
+    const SECOND: Epoch = Epoch(1);
+
     fn store() -> MemoryStore {
         MemoryStore::fresh(&Identity { schema_version: 1, genesis: [1; 32], chain: 0 })
     }
@@ -273,58 +345,66 @@ mod tests {
         let (folder, lost) = (tempfile::tempdir().unwrap(), store());
         let files = StandingFiles::new(&folder.path().join("chain-0"));
         files.init().unwrap();
-        files.begin_voting(&lost, [1; 32]).unwrap();
+        files.begin_voting(&lost, FIRST, [1; 32]).unwrap();
         begin_journal(&files);
-        files.votes().unwrap();
-        assert_eq!(files.read(&lost).unwrap(), Standing::Votes);
+        files.votes(FIRST).unwrap();
+        assert_eq!(files.read(&lost, FIRST).unwrap(), Standing::Votes);
         let store = store();
-        assert_eq!(files.read(&store).unwrap(), Standing::Rejoining, "the database was removed");
+        assert_eq!(files.read(&store, FIRST).unwrap(), Standing::Rejoining, "the database was removed");
         fs::remove_file(files.pair()).unwrap();
-        assert_eq!(files.read(&lost).unwrap(), Standing::Rejoining, "a dying process wrote a journal alone");
+        assert_eq!(
+            files.read(&lost, FIRST).unwrap(),
+            Standing::Rejoining,
+            "a dying process wrote a journal alone"
+        );
 
         files.pass(&passage().encode()).unwrap();
-        files.begin_voting(&store, [2; 32]).unwrap();
-        assert!(!files.has_journal().unwrap(), "the stale journal is gone");
+        files.begin_voting(&store, FIRST, [2; 32]).unwrap();
+        assert!(!files.has_journal(FIRST).unwrap(), "the stale journal is gone");
         begin_journal(&files);
-        assert_eq!(files.read(&store).unwrap(), Standing::VotesAbove(Box::new(passage())));
+        assert_eq!(files.read(&store, FIRST).unwrap(), Standing::VotesAbove(Box::new(passage())));
     }
 
     #[test]
     fn only_a_new_or_journaled_validator_votes() {
         let (folder, store) = (tempfile::tempdir().unwrap(), store());
         let files = StandingFiles::new(&folder.path().join("chain-0"));
-        assert_eq!(files.read(&store).unwrap(), Standing::Rejoining, "an empty directory may be a wiped one");
-        files.init().unwrap();
-        assert_eq!(files.read(&store).unwrap(), Standing::Votes);
-        assert_eq!(files.init().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        files.votes().unwrap();
         assert_eq!(
-            files.read(&store).unwrap(),
+            files.read(&store, FIRST).unwrap(),
+            Standing::Rejoining,
+            "an empty directory may be a wiped one"
+        );
+        files.init().unwrap();
+        assert_eq!(files.read(&store, FIRST).unwrap(), Standing::Votes);
+        assert_eq!(files.init().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        files.votes(FIRST).unwrap();
+        assert_eq!(
+            files.read(&store, FIRST).unwrap(),
             Standing::Rejoining,
             "the word is used up by the first start"
         );
-        files.begin_voting(&store, [1; 32]).unwrap();
+        files.begin_voting(&store, FIRST, [1; 32]).unwrap();
         begin_journal(&files);
-        assert_eq!(files.read(&store).unwrap(), Standing::Votes);
-        assert!(files.has_journal().unwrap());
+        assert_eq!(files.read(&store, FIRST).unwrap(), Standing::Votes);
+        assert!(files.has_journal(FIRST).unwrap());
     }
 
     /// As the engine does: a lock, and blobs in a partition.
     fn begin_journal(files: &StandingFiles) -> PathBuf {
-        let partition = files.journal().join("journal-c0-e0-00000000");
+        let partition = files.journal(FIRST).join("journal-c0-e0-00000000");
         fs::create_dir_all(&partition).unwrap();
-        fs::write(files.journal().join(".lock"), b"").unwrap();
-        assert!(!files.has_journal().unwrap(), "a folder without a blob holds no vote");
+        fs::write(files.journal(FIRST).join(".lock"), b"").unwrap();
+        assert!(!files.has_journal(FIRST).unwrap(), "a folder without a blob holds no vote");
         fs::write(partition.join("00"), b"").unwrap();
-        assert!(!files.has_journal().unwrap(), "an empty blob holds no vote");
+        assert!(!files.has_journal(FIRST).unwrap(), "an empty blob holds no vote");
         fs::write(partition.join("00"), b"header").unwrap();
         partition
     }
 
     fn passage() -> FinalityProof {
-        use ledger::values::{BlockDigest, ChainId, Epoch, View};
+        use ledger::values::{BlockDigest, ChainId, View};
         let digest = BlockDigest([4; 32]);
-        let (chain, epoch) = (ChainId(0), Epoch(0));
+        let (chain, epoch) = (ChainId(0), FIRST);
         FinalityProof { chain, epoch, view: View(9), parent_view: View(8), digest, bytes: vec![1; 100] }
     }
 
@@ -334,29 +414,115 @@ mod tests {
         let files = StandingFiles::new(folder.path());
         let above = Standing::VotesAbove(Box::new(passage()));
         files.pass(&passage().encode()).unwrap();
-        assert_eq!(files.read(&store).unwrap(), above);
-        assert_eq!(files.read(&store).unwrap(), above, "reading uses nothing up");
-        files.begin_voting(&store, [1; 32]).unwrap();
+        assert_eq!(files.read(&store, FIRST).unwrap(), above);
+        assert_eq!(files.read(&store, FIRST).unwrap(), above, "reading uses nothing up");
+        files.begin_voting(&store, FIRST, [1; 32]).unwrap();
         assert_eq!(
-            files.read(&store).unwrap(),
+            files.read(&store, FIRST).unwrap(),
             Standing::Rejoining,
             "the journal may have been begun and lost"
         );
 
         let partition = begin_journal(&files);
-        assert_eq!(files.read(&store).unwrap(), above, "the journal may not hold its floor yet");
-        files.begin_voting(&store, [1; 32]).unwrap();
-        assert_eq!(files.read(&store).unwrap(), above);
-        for (case, lost) in [("removed", files.journal()), ("emptied", partition)] {
+        assert_eq!(files.read(&store, FIRST).unwrap(), above, "the journal may not hold its floor yet");
+        files.begin_voting(&store, FIRST, [1; 32]).unwrap();
+        assert_eq!(files.read(&store, FIRST).unwrap(), above);
+        for (case, lost) in [("removed", files.journal(FIRST)), ("emptied", partition)] {
             fs::remove_dir_all(&lost).unwrap();
-            assert_eq!(files.read(&store).unwrap(), Standing::Rejoining, "a journal that was {case}");
+            assert_eq!(files.read(&store, FIRST).unwrap(), Standing::Rejoining, "a journal that was {case}");
             fs::create_dir_all(&lost).unwrap();
-            assert_eq!(files.read(&store).unwrap(), Standing::Rejoining, "a journal that was {case}");
+            assert_eq!(files.read(&store, FIRST).unwrap(), Standing::Rejoining, "a journal that was {case}");
             files.pass(&passage().encode()).unwrap();
-            assert_eq!(files.read(&store).unwrap(), above, "it may pass anew");
-            files.begin_voting(&store, [1; 32]).unwrap();
+            assert_eq!(files.read(&store, FIRST).unwrap(), above, "it may pass anew");
+            files.begin_voting(&store, FIRST, [1; 32]).unwrap();
             begin_journal(&files);
         }
+    }
+
+    /// A voter with its journal in the first epoch.
+    fn voter(folder: &Path, store: &MemoryStore) -> StandingFiles {
+        let files = StandingFiles::new(&folder.join("chain-0"));
+        files.init().unwrap();
+        files.begin_voting(store, FIRST, [1; 32]).unwrap();
+        begin_journal(&files);
+        files.votes(FIRST).unwrap();
+        files
+    }
+
+    fn begin_journal_of(files: &StandingFiles, epoch: Epoch) {
+        let partition = files.journal(epoch).join("journal-c0-e1-00000000");
+        fs::create_dir_all(&partition).unwrap();
+        fs::write(partition.join("00"), b"header").unwrap();
+    }
+
+    #[test]
+    fn a_voter_votes_in_the_next_epoch_at_once_and_without_that_journal_never_again() {
+        let (folder, store) = (tempfile::tempdir().unwrap(), store());
+        let files = voter(folder.path(), &store);
+        assert_eq!(files.read(&store, SECOND).unwrap(), Standing::Votes);
+        files.begin_voting(&store, SECOND, [2; 32]).unwrap();
+        assert_eq!(
+            files.read(&store, SECOND).unwrap(),
+            Standing::Votes,
+            "power was lost before the journal began"
+        );
+        assert_eq!(
+            files.read(&store, FIRST).unwrap(),
+            Standing::Votes,
+            "its journal of the first epoch is still there"
+        );
+        begin_journal_of(&files, SECOND);
+        files.votes(SECOND).unwrap();
+        assert_eq!(files.read(&store, SECOND).unwrap(), Standing::Votes);
+        assert_eq!(
+            files.read(&store, FIRST).unwrap(),
+            Standing::Rejoining,
+            "the journal of an epoch that ended is gone"
+        );
+        fs::remove_dir_all(files.journal(SECOND)).unwrap();
+        assert_eq!(files.read(&store, SECOND).unwrap(), Standing::Rejoining);
+        assert_eq!(
+            files.read(&store, Epoch(2)).unwrap(),
+            Standing::Votes,
+            "votes of two epochs never contradict"
+        );
+    }
+
+    #[test]
+    fn a_wiped_validator_votes_in_no_epoch_without_a_passage() {
+        let (folder, wiped) = (tempfile::tempdir().unwrap(), store());
+        let files = voter(folder.path(), &wiped);
+        let store = store();
+        for epoch in [FIRST, SECOND] {
+            assert_eq!(files.read(&store, epoch).unwrap(), Standing::Rejoining, "another database");
+        }
+        let files = StandingFiles::new(&folder.path().join("emptied"));
+        fs::create_dir_all(&files.directory).unwrap();
+        for epoch in [FIRST, SECOND] {
+            assert_eq!(files.read(&store, epoch).unwrap(), Standing::Rejoining, "no files");
+        }
+        files.pass(&passage().encode()).unwrap();
+        assert_eq!(
+            files.read(&store, SECOND).unwrap(),
+            Standing::Votes,
+            "the second epoch began after the start"
+        );
+        files.begin_voting(&store, SECOND, [3; 32]).unwrap();
+        assert_eq!(
+            files.read(&store, SECOND).unwrap(),
+            Standing::Rejoining,
+            "the journal may have been begun and lost"
+        );
+        begin_journal_of(&files, SECOND);
+        assert_eq!(files.read(&store, SECOND).unwrap(), Standing::Votes);
+    }
+
+    #[test]
+    fn a_bank_that_joins_votes_in_the_first_epoch_that_has_it() {
+        let (folder, store) = (tempfile::tempdir().unwrap(), store());
+        let files = StandingFiles::new(&folder.path().join("chain-0"));
+        files.init().unwrap();
+        assert_eq!(files.read(&store, Epoch(7)).unwrap(), Standing::Votes);
     }
 
     #[test]
@@ -364,11 +530,11 @@ mod tests {
         let (folder, store) = (tempfile::tempdir().unwrap(), store());
         let files = StandingFiles::new(folder.path());
         files.pass(b"no certificate").unwrap();
-        assert_eq!(files.read(&store).unwrap(), Standing::Rejoining);
-        files.begin_voting(&store, [1; 32]).unwrap();
+        assert_eq!(files.read(&store, FIRST).unwrap(), Standing::Rejoining);
+        files.begin_voting(&store, FIRST, [1; 32]).unwrap();
         begin_journal(&files);
         assert_eq!(
-            files.read(&store).unwrap(),
+            files.read(&store, FIRST).unwrap(),
             Standing::Rejoining,
             "without its floor the journal is not enough"
         );
@@ -379,17 +545,17 @@ mod tests {
         let (folder, store) = (tempfile::tempdir().unwrap(), store());
         let files = StandingFiles::new(&folder.path().join("chain-0"));
         files.init().unwrap();
-        files.begin_voting(&store, [1; 32]).unwrap();
+        files.begin_voting(&store, FIRST, [1; 32]).unwrap();
         assert_eq!(
-            files.read(&store).unwrap(),
+            files.read(&store, FIRST).unwrap(),
             Standing::Votes,
             "a crash before the journal begins costs nothing"
         );
         begin_journal(&files);
         // Killed before the word was taken back: the next start does it.
-        files.begin_voting(&store, [1; 32]).unwrap();
-        fs::remove_dir_all(files.journal()).unwrap();
-        assert_eq!(files.read(&store).unwrap(), Standing::Rejoining);
+        files.begin_voting(&store, FIRST, [1; 32]).unwrap();
+        fs::remove_dir_all(files.journal(FIRST)).unwrap();
+        assert_eq!(files.read(&store, FIRST).unwrap(), Standing::Rejoining);
     }
 
     #[test]

@@ -89,6 +89,14 @@ chain_metrics! {
     certified_height: Level = Level::default;
     /// Highest result that any validator announced.
     announced_height: Level = Level::default;
+    /// Epoch whose validators decide the next height.
+    epoch_number: Level = Level::default;
+    /// Validators of the epoch.
+    epoch_validators: Level = Level::default;
+    /// Last height of the epoch once that is scheduled, else 0.
+    closing_height: Level = Level::default;
+    /// Epochs that ended since the start.
+    ended_epochs: Counter = Counter::default;
     /// Transactions that wait to be sealed.
     pooled_transactions: Level = Level::default;
     /// Bytes of transactions that wait to be sealed.
@@ -242,6 +250,9 @@ impl ChainMetrics {
         self.executed_height.set(chain.executed_height.0);
         self.certified_height.set(chain.certified_height.0);
         self.announced_height.set(chain.highest_announced.unwrap_or_default().0);
+        self.epoch_number.set(chain.epoch.0);
+        self.epoch_validators.set(chain.validators as u64);
+        self.closing_height.set(chain.last_height.unwrap_or_default().0);
         self.pooled_transactions.set(chain.pooled_transactions as u64);
         self.pooled_bytes.set(chain.pooled_bytes as u64);
         self.waiting_batches.set(chain.batches as u64);
@@ -285,6 +296,9 @@ impl ChainMetrics {
             }
             Report::Distrusted { .. } => {
                 self.distrusted_peers.inc();
+            }
+            Report::EpochEnded { .. } => {
+                self.ended_epochs.inc();
             }
             Report::Final { .. } | Report::Certified { .. } | Report::Diverged { .. } => {}
         }
@@ -567,13 +581,17 @@ pub enum FilterError {
 #[cfg(test)]
 mod tests {
     use chain::ChainStatus;
-    use ledger::values::{Height, NodeIndex, TransactionId, ValidatorIndex};
+    use ledger::values::{Epoch, Height, NodeIndex, TransactionId, ValidatorIndex};
 
     use super::*;
     use crate::admission::Refused;
 
     fn status(voting: Voting) -> Status {
         let chain = ChainStatus {
+            epoch: Epoch(2),
+            last_height: Some(Height(90)),
+            validators: 5,
+            is_validator: true,
             final_height: Height(7),
             executed_height: Height(6),
             certified_height: Height(4),
@@ -609,6 +627,9 @@ mod tests {
             "# HELP jiaozi_chain_final_height Highest block that is final and complete here.",
             "jiaozi_chain_final_height{chain=\"0\"} 7",
             "jiaozi_chain_certified_height{chain=\"1\"} 4",
+            "jiaozi_chain_epoch_number{chain=\"1\"} 2",
+            "jiaozi_chain_epoch_validators{chain=\"1\"} 5",
+            "jiaozi_chain_closing_height{chain=\"0\"} 90",
             "jiaozi_chain_voting_state{chain=\"0\",state=\"yes\"} 0",
             "jiaozi_chain_voting_state{chain=\"0\",state=\"disk_reserve\"} 1",
             "jiaozi_chain_voting_state{chain=\"1\",state=\"observer\"} 1",

@@ -291,7 +291,7 @@ mod tests {
     async fn an_admission_thread_that_panics_is_seen_and_takes_nothing_in() {
         let spec = spec();
         let store = fragile(&spec);
-        let rules = ChainRules::new(&spec, ChainId(0)).unwrap();
+        let rules = ChainRules::at_genesis(&spec, ChainId(0)).unwrap();
         let (submissions, _submitted) = mpsc::channel(1);
         let strategy = Parallel::new(1).unwrap();
         let verifier = Verifier { genesis: spec.hash(), secret: [3; 32], keys: Arc::default(), strategy };

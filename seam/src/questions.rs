@@ -39,15 +39,15 @@ impl Questions {
         match request {
             Request::Propose { slot, parent, reply } => {
                 let turn = turn(slot, parent);
-                self.ask(Question::Propose { turn }, Pending::Proposal(reply))
+                self.ask(slot.epoch, Question::Propose { turn }, Pending::Proposal(reply))
             }
             Request::Validate { slot, parent, digest, reply } => {
                 let question = Question::Validate { turn: turn(slot, parent), digest: BlockDigest(digest) };
-                self.ask(question, Pending::Verdict(reply))
+                self.ask(slot.epoch, question, Pending::Verdict(reply))
             }
-            Request::Available { view, digest, reply, .. } => {
+            Request::Available { epoch, view, digest, reply } => {
                 let question = Question::Available { view: View(view), digest: BlockDigest(digest) };
-                self.ask(question, Pending::Verdict(reply))
+                self.ask(epoch, question, Pending::Verdict(reply))
             }
             Request::Disseminate { digest, to, .. } => {
                 let to = match to {
@@ -59,6 +59,7 @@ impl Questions {
                 Input::Disseminate { digest: BlockDigest(digest), to }
             }
             Request::Finalized(proof) => Input::Finalized {
+                epoch: proof.epoch,
                 view: proof.view,
                 digest: proof.digest,
                 certificate: Bytes::from(proof.encode()),
@@ -71,11 +72,11 @@ impl Questions {
         }
     }
 
-    fn ask(&mut self, question: Question, reply: Pending) -> Input {
+    fn ask(&mut self, epoch: u64, question: Question, reply: Pending) -> Input {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket = self.next_ticket.wrapping_add(1);
         self.open.insert(ticket, (question, reply));
-        Input::Asked { ticket, question }
+        Input::Asked { ticket, epoch: Epoch(epoch), question }
     }
 
     /// Gives the engine its answer; tells which question it was, `None` where nobody waits any more.
@@ -92,6 +93,11 @@ impl Questions {
             _ => {}
         }
         Some(question)
+    }
+
+    /// The engine's epoch has ended: it needs no answers any more, and the chain has forgotten the questions. Tickets go on.
+    pub fn forget(&mut self) {
+        self.open.clear();
     }
 
     /// Lets go of what the engine gave up; the chain must be told.
@@ -130,15 +136,15 @@ mod tests {
         }
         let proof = FinalityProof {
             chain: ChainId(0),
-            epoch: Epoch(0),
+            epoch: Epoch(5),
             view: View(9),
             parent_view: View(8),
             digest: BlockDigest(digest),
             bytes: vec![1; 100],
         };
         match questions.asked(Request::Finalized(proof.clone())) {
-            Input::Finalized { view, digest, certificate } => {
-                assert_eq!((view, digest), (proof.view, proof.digest));
+            Input::Finalized { epoch, view, digest, certificate } => {
+                assert_eq!((epoch, view, digest), (proof.epoch, proof.view, proof.digest));
                 assert_eq!(FinalityProof::decode(&certificate), Ok(proof));
             }
             other => panic!("{other:?}"),

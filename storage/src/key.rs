@@ -1,6 +1,6 @@
 //! Builds and splits the keys of [`crate::SCHEMA`]. Big-endian, so byte order is numeric order.
 
-/// Key of `Heights`, `Certificates`, `Results`, `Outcomes`, `Outboxes` and `Undo`.
+/// Key of `Heights`, `Certificates`, `Results`, `Outcomes`, `Outboxes`, `Registries` and `Undo`.
 #[must_use]
 pub const fn height(height: u64) -> [u8; 8] {
     height.to_be_bytes()

@@ -19,6 +19,7 @@
 //! | `Receipts` | destination(4) sequence(8) | receipt sent, with the height that sent it | once, clustered by destination | clustered |
 //! | `Outboxes` | height(8) | peaks of what was sent to every chain | once for a height that sent something, in order | ascending |
 //! | `Refunds` | destination(4) sequence(8) | number of the refund that answered a credit | rare | clustered |
+//! | `Registries` | height(8) | registry after it, where it changed; genesis at 0 | rare, in order | ascending |
 //! | `Evidence` | sequence(8) | evidence bytes, bounded by its writer | rare, deleted from the front | short-lived |
 //!
 //! Integers in keys are big-endian, so byte order is numeric order (`key.rs` builds them). Values are opaque
@@ -68,6 +69,8 @@ pub enum Table {
     Outboxes,
     /// Destination(4) sequence(8) of a credit to the sequence(8) of the refund that came back.
     Refunds,
+    /// Height(8) to the registry after it, where it changed.
+    Registries,
 }
 
 /// One row of the schema.
@@ -131,6 +134,7 @@ pub const SCHEMA: [TableSpec; Table::COUNT] = [
     row(Table::Receipts, "receipts", KeyLayout::Fixed(12), WritePattern::Clustered),
     row(Table::Outboxes, "outboxes", KeyLayout::Fixed(8), WritePattern::Ascending),
     row(Table::Refunds, "refunds", KeyLayout::Fixed(12), WritePattern::Clustered),
+    row(Table::Registries, "registries", KeyLayout::Fixed(8), WritePattern::Ascending),
 ];
 
 const fn row(table: Table, name: &'static str, key: KeyLayout, pattern: WritePattern) -> TableSpec {
@@ -139,7 +143,7 @@ const fn row(table: Table, name: &'static str, key: KeyLayout, pattern: WritePat
 
 impl Table {
     /// How many tables there are.
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 19;
 
     /// Every table, in schema order.
     pub const ALL: [Self; Self::COUNT] = {

@@ -16,6 +16,7 @@ mod transport;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use ledger::proofs::{ProofFile, RegistryProof};
 use ledger::records::{Outcome, Transaction};
 use ledger::values::{Canonical, ChainId, Height, LockId, TransactionId, WalletId};
 
@@ -38,8 +39,10 @@ use crate::transaction::{
 use crate::wallet::{HistoryPage, HistoryQuery, WalletView};
 use transport::{Body, Transport, json_body, parse};
 
-/// Most bytes of a proof file.
-pub const PROOF_BYTES_MAX: usize = 1_024 * 1_024;
+/// Most bytes of a proof file: it grows with the changes of validator set of its chain.
+pub const PROOF_BYTES_MAX: usize = <ProofFile as Canonical>::BYTES_MAX;
+/// Most bytes of a registry with its proof.
+pub const REGISTRY_BYTES_MAX: usize = <RegistryProof as Canonical>::BYTES_MAX;
 /// Most bytes of a page of metrics or of the OpenAPI document.
 pub const TEXT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// Tries of a submission.
@@ -296,6 +299,16 @@ impl Client {
     /// [`ClientError`]; refused with code 1404 when there is none.
     pub async fn chain(&self, chain: ChainId) -> Result<ChainView, ClientError> {
         self.transport.get_json(&path::chain(chain), &[]).await
+    }
+
+    /// A chain's registry with its proof, as the bytes of a [`RegistryProof`]. The node waits for the certificate over the height
+    /// that it had reached when it was asked.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with code 1405 where the node does not host the chain, 1409 when there is no certificate in time.
+    pub async fn registry(&self, chain: ChainId) -> Result<Vec<u8>, ClientError> {
+        let (_, proof) = self.transport.get_bytes(&path::registry(chain), &[], REGISTRY_BYTES_MAX).await?;
+        Ok(proof)
     }
 
     /// Recorded misbehaviour of validators, oldest first.

@@ -10,14 +10,15 @@ use genesis::dev::{Localnet, LocalnetPlan, OperatorSecrets, localnet};
 use ledger::proofs::{CertifiedResult, FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Claim, FeeBid, Nonce, Operation, Payment,
-    Pending, Policy, Receipt, Tier, Transaction, TransactionContent, WalletOpening,
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Change, Claim, FeeBid, Nonce, Operation,
+    Payment, Pending, Policy, Proposal, Receipt, Registry, Tier, Transaction, TransactionContent,
+    WalletOpening,
 };
 use ledger::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use ledger::state::{ChainState, Execution, MemoryReader, Outbox, StateWrites};
 use ledger::values::{
     Amount, AppendTree, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
-    SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
+    PublicKey, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
 };
 use storage::{Durability, Identity, Store, Table, WriteSet, key};
 
@@ -57,6 +58,10 @@ pub struct Forge {
     claim: Claim,
     /// Claimed instead of the true result from then on.
     pub false_claim: bool,
+    /// Keys that validators got later than at genesis.
+    later: Vec<SecretKey>,
+    /// The epoch of the next blocks, where it is not the one that the registry says.
+    pub forced_epoch: Option<Epoch>,
 }
 
 impl Forge {
@@ -93,6 +98,8 @@ impl Forge {
             sequences: std::collections::BTreeMap::new(),
             batches_sealed: 0,
             false_claim: false,
+            later: Vec::new(),
+            forced_epoch: None,
         };
         forge.fund(wallets);
         forge
@@ -205,9 +212,52 @@ impl Forge {
         self.order(batches);
     }
 
-    fn validator_key(&self, seat: u16) -> SecretKey {
-        let seats = self.network.banks.iter().flat_map(|bank| &bank.validators);
-        seats.into_iter().find(|(chain, index, _)| *chain == self.chain && index.0 == seat).unwrap().2.clone()
+    /// The epoch that decides the next height.
+    fn epoch(&self) -> Epoch {
+        let next = self.state.head().height.next();
+        self.forced_epoch.unwrap_or_else(|| self.state.rules().epoch_at(next).unwrap().epoch)
+    }
+
+    fn validator_key(&self, epoch: Epoch, seat: u16) -> SecretKey {
+        let validator =
+            self.state.rules().registry.validator(self.chain, epoch, ValidatorIndex(seat)).unwrap();
+        let seats = self.network.banks.iter().flat_map(|bank| &bank.validators).map(|(_, _, key)| key);
+        let mut keys = seats.chain(&self.later);
+        keys.find(|key| key.public_key() == validator.consensus_key).unwrap().clone()
+    }
+
+    /// A key that a validator may get.
+    pub fn later_key(&mut self) -> PublicKey {
+        let key = SecretKey::from_seed([200 + self.later.len() as u8; 32]);
+        self.later.push(key.clone());
+        key.public_key()
+    }
+
+    /// An urgent proposal that three of four banks approve, carried by the first one's wallet.
+    pub fn govern(&mut self, changes: Vec<Change>) -> Transaction {
+        let proposal = Proposal {
+            version: self.state.rules().registry.version,
+            valid_until: TimestampMs(self.state.head().timestamp.0 + 600_000),
+            is_urgent: true,
+            reason: "a test".to_owned(),
+            changes,
+        };
+        let approve = |bank: &genesis::dev::BankSecrets| {
+            proposal.approve(self.genesis, bank.operator.id, &bank.operator.operator_key)
+        };
+        let approvals = self.network.banks.iter().take(3).map(approve).collect();
+        let bank = self.network.banks[0].operator.clone();
+        let wallet = self.operator_wallet(&bank);
+        self.sign(&bank.wallet_key, wallet, Operation::Govern { proposal, approvals })
+    }
+
+    /// Goes on without payments up to the last height of the running epoch, which must be scheduled.
+    pub fn run_to_close(&mut self) -> Height {
+        let close = self.state.rules().epoch_at(self.state.head().height).unwrap().last_height.unwrap();
+        while self.state.head().height < close {
+            self.make_block(Vec::new());
+        }
+        close
     }
 
     /// A sealed batch.
@@ -215,13 +265,14 @@ impl Forge {
         self.batches_sealed += 1;
         let content = BatchContent {
             chain: self.chain,
-            epoch: Epoch(0),
+            epoch: self.epoch(),
             sealer: ValidatorIndex(0),
             sequence: self.batches_sealed,
             expires: TimestampMs(self.state.head().timestamp.0 + 30_000),
             transactions,
         };
-        content.seal(self.genesis, &self.validator_key(0)).1
+        let key = self.validator_key(content.epoch, 0);
+        content.seal(self.genesis, &key).1
     }
 
     /// Orders batches as the next block, executes it and certifies it.
@@ -247,7 +298,7 @@ impl Forge {
         }
         let header = BlockHeader {
             chain: self.chain,
-            epoch: Epoch(0),
+            epoch: self.epoch(),
             view: View(head.height.0 + 1),
             height: head.height.next(),
             parent: head.block,
@@ -273,7 +324,7 @@ impl Forge {
         let claimed = below.last().unwrap();
         let sent = below.iter().flat_map(|made| &made.execution.sent);
         let receipts: Vec<Receipt> =
-            sent.filter(|sent| sent.destination == destination).map(|sent| sent.receipt).collect();
+            sent.filter(|sent| sent.destination == destination).map(|sent| sent.receipt.clone()).collect();
         let (mut before, mut total_before) = (AppendTree::default(), 0);
         for receipt in &receipts[..first] {
             assert!(before.append(RECEIPTS_TAG, receipt_leaf(receipt, total_before)));
@@ -286,11 +337,16 @@ impl Forge {
             finality: FinalityProof::decode(&last.certificate).unwrap(),
         };
         let pending = Pending { before: &before, total_before, receipts: &receipts[first..] };
-        Bundle::prove(destination, pending, &claimed.execution.head.outboxes, certified).unwrap()
+        Bundle::prove(destination, pending, &claimed.execution.head.outboxes, certified, Vec::new()).unwrap()
     }
 
     /// What a quorum's engine would hand out for a header.
     pub fn certify(&self, header: &BlockHeader) -> Vec<u8> {
+        self.certify_by(header, header.epoch)
+    }
+
+    /// The same, signed by the set of any epoch.
+    pub fn certify_by(&self, header: &BlockHeader, signers: Epoch) -> Vec<u8> {
         let digest = header.digest(self.genesis);
         let mut bytes = Vec::new();
         for number in [header.epoch.0, header.view.0, header.view.0 - 1] {
@@ -306,7 +362,7 @@ impl Forge {
         bytes.push(0b0111);
         varint(&mut bytes, 3);
         for seat in 0..3 {
-            let key = ed25519_dalek::SigningKey::from_bytes(self.validator_key(seat).seed());
+            let key = ed25519_dalek::SigningKey::from_bytes(self.validator_key(signers, seat).seed());
             bytes.extend_from_slice(&key.sign(&message).to_bytes());
         }
         let proof = FinalityProof {
@@ -330,6 +386,7 @@ impl Forge {
         set.put(Table::Meta, HEAD_ROW, self.genesis_head.clone());
         set.put(Table::Heights, key::height(0), self.genesis_digest.0);
         set.put(Table::Results, key::height(0), self.genesis_result.clone());
+        set.put(Table::Registries, key::height(0), Registry::from_genesis(&self.network.spec).encode());
         put_state(&mut set, &self.genesis_writes);
         store.write(set, Durability::Buffered).unwrap();
         for made in &self.blocks {
@@ -371,6 +428,9 @@ impl Made {
         set.put(Table::Blocks, self.digest.0, self.block.encode());
         set.put(Table::Heights, row, self.digest.0);
         set.put(Table::Results, row, execution.result.encode());
+        if let Some(registry) = &execution.registry {
+            set.put(Table::Registries, row, registry.encode());
+        }
         let mut outcomes = (execution.outcomes.len() as u64).to_le_bytes().to_vec();
         outcomes.extend(execution.outcomes.iter().flat_map(|outcome| outcome.encode()));
         set.put(Table::Outcomes, row, outcomes);

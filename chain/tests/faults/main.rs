@@ -6,6 +6,7 @@
 //! | `smuggled.rs` | batches with faults: stateless ones refused whole, stateful ones ordered without effect |
 //! | `diverged.rs` | a wrong execution is taken back and done again; a second one halts |
 //! | `durable.rs` | what a loss of power may not leave behind |
+//! | `epochs.rs` | how an epoch ends, and what is said in it or of it too late |
 //! | `relayed.rs` | receipts between two shards: relayed, ordered, refused, sent back |
 //! | `voting.rs` | what is ordered and voted for, and when |
 //! | `flooding.rs` | bounds of what peers can make a bank hold, and of what one liar can make it believe |
@@ -14,6 +15,7 @@
 
 mod diverged;
 mod durable;
+mod epochs;
 mod flooding;
 mod relayed;
 mod rig;

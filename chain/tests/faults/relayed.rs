@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use chain::config::{BUNDLES_PER_SOURCE_MAX, BUNDLES_UNDER_CHECK_MAX};
 use chain::frame::BundleDigests;
-use chain::{Answer, Archive, Effect, Frame, Input, Question, Turn, next_bundle, sent_counts};
+use chain::{Answer, Archive, Effect, Frame, Input, Question, Turn, next_bundle, reached, sent_counts};
 use ledger::records::receipt::receipt_id;
 use ledger::records::{
-    Block, Bundle, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening,
+    Block, Bundle, Change, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening,
 };
 use ledger::rules::{ParentFacts, check_bundle};
 use ledger::values::{
-    Amount, Canonical as _, ChainId, Currency, Height, NodeIndex, SecretKey, View, WalletId,
+    Amount, Canonical as _, ChainId, Currency, Epoch, Height, NodeIndex, SecretKey, View, WalletId,
 };
 use storage::{Table, key};
 
@@ -95,7 +95,8 @@ impl Shards {
     /// What the relay makes of the first shard's store.
     fn bundle(&self, first: u64) -> Option<Bundle> {
         let certified = self.here.chain.status().certified_height;
-        next_bundle(self.here.store.as_ref(), THERE, first, certified).unwrap()
+        let known = known_epoch(&self.there, HERE);
+        next_bundle(self.here.store.as_ref(), THERE, first, certified, known).unwrap()
     }
 
     /// The second shard finalizes a block of these bundles.
@@ -121,6 +122,12 @@ impl Shards {
         let found = Archive::new(self.there.store.as_ref()).wallet(wallet).unwrap();
         found.map_or(0, |(_, record)| record.value().fen())
     }
+}
+
+/// The newest epoch of a source that a bank's chain knows.
+fn known_epoch(bank: &Bank, source: ChainId) -> Epoch {
+    let all = reached(bank.store.as_ref()).unwrap();
+    all.into_iter().find(|(chain, _)| *chain == source).unwrap().1.epoch
 }
 
 /// The turn of the honest bank after `tip`.
@@ -243,7 +250,8 @@ fn a_refused_credit_comes_back_and_is_found() {
     let located = Archive::new(shards.there.store.as_ref()).locate(id).unwrap().unwrap();
     assert_eq!(located.outcome.rejection(), Some(Rejection::PayeeUnknown));
     let certified = shards.there.chain.status().certified_height;
-    let back = next_bundle(shards.there.store.as_ref(), HERE, 0, certified).unwrap().unwrap();
+    let known = known_epoch(&shards.here, THERE);
+    let back = next_bundle(shards.there.store.as_ref(), HERE, 0, certified, known).unwrap().unwrap();
     shards.here.give(relayed(&back));
     shards.here.now.wall.0 += 50;
     let block = shards.here.block_of_bundles(&shards.tip_here, &[back]);
@@ -353,6 +361,83 @@ fn what_is_being_checked_is_bounded_for_each_who_brings_it() {
     let known = there.chain.status().bundles;
     there.give(Input::BundleChecked { digest: rest[3].digest(there.genesis()), facts: None });
     assert_eq!(there.chain.status().bundles, known, "a verdict that nobody waits for changes nothing");
+}
+
+/// The first shard's validators change; what the old ones have certified is worth nothing where that is known.
+#[test]
+fn a_certificate_of_a_set_that_was_replaced_moves_nothing() {
+    let mut shards = Shards::new();
+    let payee = shards.payee(true);
+    shards.pay(1, payee, 300);
+    let old = shards.bundle(0).unwrap();
+    let rotated = SecretKey::from_seed([88; 32]);
+    let key = shards.here.keys[0].public_key();
+    shards.here.keys.push(rotated.clone());
+    shards.here.restart();
+    let change = Change::ReplaceConsensusKey { chain: HERE, old: key, new: rotated.public_key() };
+    let govern = shards.here.govern(2, vec![change]);
+    shards.run_here(vec![govern]);
+    while shards.here.epoch() == Epoch(0) {
+        shards.run_here(Vec::new());
+    }
+    shards.run_here(Vec::new());
+    shards.run_here(Vec::new());
+    let new = shards.bundle(0).unwrap();
+    assert_eq!((new.sets.len(), new.certified.header.epoch, new.receipts.len()), (1, Epoch(1), 2));
+    let digest = |bundle: &Bundle| bundle.digest(shards.there.genesis());
+    let (old_digest, new_digest) = (digest(&old), digest(&new));
+    assert_ne!(old_digest, new_digest);
+
+    // While the second shard has not heard of it, both are what a block may order.
+    shards.there.give(relayed(&old));
+    shards.there.give(relayed(&new));
+    assert_eq!(shards.there.chain.status().bundles, 2);
+    let stale = shards.there.block_of_bundles(&shards.tip_there, std::slice::from_ref(&old));
+    assert_eq!(shards.there.verdict(&stale), Some(true));
+    shards.order(&[new]);
+    assert_eq!(shards.balance_there(payee), 300);
+    assert_eq!(known_epoch(&shards.there, HERE), Epoch(1));
+
+    // A block that claims that height is judged by what it knows: the old certificate does not stand.
+    assert_eq!(shards.there.chain.status().bundles, 0, "the old one has left");
+    let seen = shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(old.encode())));
+    assert!(!seen.distrusts(FAULTY), "a peer that is behind does nothing wrong");
+    assert_eq!(shards.there.chain.status().bundles, 0);
+    let next = shards.bundle(2);
+    assert!(next.is_none(), "nothing waits, and nothing has changed since");
+}
+
+/// Nothing is to be sent, and a set has changed: the destination hears of it all the same.
+#[test]
+fn a_change_of_set_travels_alone() {
+    let mut shards = Shards::new();
+    let rotated = SecretKey::from_seed([88; 32]);
+    let key = shards.here.keys[0].public_key();
+    shards.here.keys.push(rotated.clone());
+    shards.here.restart();
+    let change = Change::ReplaceConsensusKey { chain: HERE, old: key, new: rotated.public_key() };
+    let govern = shards.here.govern(1, vec![change]);
+    shards.run_here(vec![govern]);
+    shards.run_here(Vec::new());
+    // The change itself is a receipt.
+    let first = shards.bundle(0).unwrap();
+    assert_eq!((first.sets.len(), first.receipts.len()), (0, 1));
+    shards.there.give(relayed(&first));
+    shards.order(&[first]);
+    while shards.here.epoch() == Epoch(0) {
+        shards.run_here(Vec::new());
+    }
+    assert!(shards.bundle(1).is_none(), "the new set has certified nothing yet");
+    shards.run_here(Vec::new());
+    shards.run_here(Vec::new());
+    let alone = shards.bundle(1).unwrap();
+    assert_eq!((alone.sets.len(), alone.receipts.len()), (1, 0));
+    shards.there.give(relayed(&alone));
+    let block = shards.proposed();
+    assert_eq!(block.body.bundles, [alone.digest(shards.there.genesis())]);
+    shards.there.finalize(&block);
+    assert_eq!(known_epoch(&shards.there, HERE), Epoch(1));
+    assert_eq!(shards.there.chain.status().bundles, 0);
 }
 
 /// Eight valid bundles that begin one receipt too late fill the room of a source; the one that is next finds a place all the same.

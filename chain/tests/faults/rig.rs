@@ -15,8 +15,8 @@ use genesis::dev::{Localnet, LocalnetPlan, localnet};
 use ledger::proofs::{FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, FeeBid, Nonce, Operation, Payment, Policy,
-    Registry, Transaction, TransactionContent,
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Change, FeeBid, Nonce, Operation, Payment,
+    Policy, Proposal, Registry, Transaction, TransactionContent,
 };
 use ledger::rules::{ChainRules, ParentFacts, check_bundle, check_signatures};
 use ledger::values::{
@@ -74,10 +74,10 @@ impl Seen {
 }
 
 /// The chain of the honest bank as it starts, and its final tip.
-fn started(localnet: &Localnet, rules: &ChainRules, store: &dyn Store) -> (Chain, ParentFacts) {
-    let key = localnet.banks[HONEST].validators[rules.chain.0 as usize].2.clone();
-    let config = ChainConfig::first_epoch(rules.clone(), NodeIndex(HONEST as u16), Some(key));
-    let recovered = Recovered::read(rules, store).unwrap();
+fn started(keys: Vec<SecretKey>, executor: &Executor<Sequential>, store: &dyn Store) -> (Chain, ParentFacts) {
+    let (rules, executed) = (executor.state().rules().clone(), executor.state().head().height);
+    let recovered = Recovered::read(&rules, store).unwrap();
+    let config = ChainConfig::after(rules, executed, NodeIndex(HONEST as u16), keys);
     let tip = recovered.tip;
     (Chain::new(config, recovered), tip)
 }
@@ -88,6 +88,8 @@ pub(crate) struct Bank {
     pub(crate) executor: Executor<Sequential>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) rules: ChainRules,
+    /// The consensus keys of the honest bank; the others' are those of genesis.
+    pub(crate) keys: Vec<SecretKey>,
     pub(crate) now: Now,
     /// Synced writes wait while this is set; `release` lets them through.
     pub(crate) hold_disk: bool,
@@ -113,11 +115,12 @@ impl Bank {
     }
 
     fn of(localnet: Localnet, chain: ChainId) -> Self {
-        let rules = ChainRules::new(&localnet.spec, chain).unwrap();
+        let rules = ChainRules::at_genesis(&localnet.spec, chain).unwrap();
         let identity = Identity { schema_version: 1, genesis: localnet.spec.hash().0, chain: chain.0 };
         let store: Arc<dyn Store> = Arc::new(MemoryStore::fresh(&identity));
         let executor = Executor::open(&localnet.spec, chain, Arc::clone(&store), Sequential).unwrap();
-        let (chain, genesis_facts) = started(&localnet, &rules, store.as_ref());
+        let keys = vec![localnet.banks[HONEST].validators[chain.0 as usize].2.clone()];
+        let (chain, genesis_facts) = started(keys.clone(), &executor, store.as_ref());
         let now = Now { wall: TimestampMs(localnet.spec.timestamp.0 + 1_000_000), elapsed_ms: 10_000 };
         Self {
             localnet,
@@ -125,6 +128,7 @@ impl Bank {
             executor,
             store,
             rules,
+            keys,
             now,
             hold_disk: false,
             genesis_facts,
@@ -140,21 +144,29 @@ impl Bank {
         self.divergence = Divergence::roll_back(self.store.as_ref()).unwrap();
         let (spec, store) = (&self.localnet.spec, Arc::clone(&self.store));
         self.executor = Executor::open(spec, self.rules.chain, store, Sequential).unwrap();
-        (self.chain, _) = started(&self.localnet, &self.rules, self.store.as_ref());
+        (self.chain, _) = started(self.keys.clone(), &self.executor, self.store.as_ref());
     }
 
     pub(crate) fn genesis(&self) -> GenesisHash {
         self.rules.genesis
     }
 
-    /// The seat of a bank.
+    /// The seat of a bank in the running epoch.
     pub(crate) fn seat(&self, bank: usize) -> ValidatorIndex {
-        self.localnet.banks[bank].validators[self.rules.chain.0 as usize].1
+        self.chain.config().validator_of(NodeIndex(bank as u16)).unwrap()
     }
 
-    /// The key that a bank votes and seals with.
+    /// The running epoch.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.chain.config().epoch
+    }
+
+    /// The key that a bank votes and seals with in the running epoch.
     fn key(&self, bank: usize) -> &SecretKey {
-        &self.localnet.banks[bank].validators[self.rules.chain.0 as usize].2
+        let seat = self.seat(bank);
+        let key = self.chain.config().validators()[usize::from(seat.0)].consensus_key;
+        let genesis = &self.localnet.banks[bank].validators[self.rules.chain.0 as usize].2;
+        self.keys.iter().chain([genesis]).find(|own| own.public_key() == key).unwrap()
     }
 
     pub(crate) fn pass(&mut self, ms: u64) -> Seen {
@@ -239,7 +251,8 @@ impl Bank {
     pub(crate) fn ask(&mut self, question: Question) -> (u64, Seen) {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        (ticket, self.give(Input::Asked { ticket: Ticket(ticket), question }))
+        let epoch = self.chain.config().epoch;
+        (ticket, self.give(Input::Asked { ticket: Ticket(ticket), epoch, question }))
     }
 
     /// Sends the block from its proposer and asks whether to vote for it.
@@ -268,15 +281,16 @@ impl Bank {
     pub(crate) fn finalize(&mut self, block: &Block) -> Seen {
         let digest = block.header.digest(self.genesis());
         let certificate = Bytes::from(self.certificate(block).encode());
-        self.give(Input::Finalized { view: block.header.view, digest, certificate })
+        let (epoch, view) = (block.header.epoch, block.header.view);
+        self.give(Input::Finalized { epoch, view, digest, certificate })
     }
 
     /// That three of the four have finalized a block, signed as the engine's validators do.
     pub(crate) fn certificate(&self, block: &Block) -> FinalityProof {
         let (digest, view) = (block.header.digest(self.genesis()), block.header.view);
         let parent_view = View(view.0 - 1);
-        let mut bytes = vec![0];
-        for number in [view.0, parent_view.0] {
+        let (epoch, mut bytes) = (block.header.epoch, Vec::new());
+        for number in [epoch.0, view.0, parent_view.0] {
             bytes.extend(varint(number));
         }
         bytes.extend(digest.0);
@@ -290,7 +304,7 @@ impl Bank {
             let key = SigningKey::from_bytes(self.key(bank).seed());
             bytes.extend(key.sign(&message).to_bytes());
         }
-        FinalityProof { chain: self.rules.chain, epoch: Epoch(0), view, parent_view, digest, bytes }
+        FinalityProof { chain: self.rules.chain, epoch, view, parent_view, digest, bytes }
     }
 
     /// A block of the faulty bank on `parent` with these batches, which must be given in order with their weight.
@@ -299,7 +313,7 @@ impl Bank {
             BlockBody { batches: batches.iter().map(|(digest, _)| *digest).collect(), bundles: Vec::new() };
         let header = BlockHeader {
             chain: self.rules.chain,
-            epoch: Epoch(0),
+            epoch: self.epoch(),
             view: View(parent.view.0 + 1),
             height: parent.height.next(),
             parent: parent.digest,
@@ -335,7 +349,7 @@ impl Bank {
     ) -> BatchContent {
         BatchContent {
             chain: self.rules.chain,
-            epoch: Epoch(0),
+            epoch: self.epoch(),
             sealer: self.seat(sealer),
             sequence,
             expires: TimestampMs(self.now.wall.0 + 30_000),
@@ -388,6 +402,19 @@ impl Bank {
     pub(crate) fn issue(&self, sequence: u64, fen: u64) -> Transaction {
         let to = self.operator(1).0;
         self.sign(0, self.unsigned(0, sequence, Operation::Issue { to, amount: Amount::from_fen(fen) }))
+    }
+
+    /// A change of the registry, proposed by operator 1 and approved by the first three banks.
+    pub(crate) fn govern(&self, sequence: u64, changes: Vec<Change>) -> Transaction {
+        let version = self.executor.state().rules().registry.version;
+        let valid_until = TimestampMs(self.now.wall.0 + 60_000);
+        let proposal = Proposal { version, valid_until, is_urgent: true, reason: "a test".into(), changes };
+        let approve = |bank: usize| {
+            let operator = &self.localnet.banks[bank].operator;
+            proposal.approve(self.genesis(), operator.id, &operator.operator_key)
+        };
+        let approvals = (0..3).map(approve).collect();
+        self.sign(1, self.unsigned(1, sequence, Operation::Govern { proposal, approvals }))
     }
 
     /// A payment of operator 1 to operator 2.

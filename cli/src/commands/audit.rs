@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use api::OperationView;
 use api::lock::{DecisionView, LockMoment, LockRole, LockStateName, LockView, SideView};
+use api::{ChangeView, OperationView};
 use audit::{AuditError, Difference};
 use clap::{Args, Subcommand};
 use ledger::proofs::{Fact, Proof, ProofFile};
@@ -134,6 +134,8 @@ struct ProvenFact {
     /// Of the chain.
     currency: String,
     height: u64,
+    /// The epoch whose validators certified it: as many changes of set lead there from the genesis file.
+    epoch: u64,
     #[serde(flatten)]
     fact: FactView,
     #[serde(skip)]
@@ -166,6 +168,15 @@ enum FactView {
         payer: String,
         payee: String,
         amount_fen: u64,
+        code: u16,
+        outcome: String,
+    },
+    /// What the root chain told another one.
+    Change {
+        source: u32,
+        number: u64,
+        version: u64,
+        change: ChangeView,
         code: u16,
         outcome: String,
     },
@@ -217,6 +228,9 @@ impl Show for ProvenFact {
                 "receipt {number} of chain {source}, {} of {payer} for {payee}, was {outcome}",
                 money(*amount_fen)
             ),
+            FactView::Change { source, number, version, outcome, .. } => format!(
+                "receipt {number} of chain {source}, a change that makes version {version} of the registry, was {outcome}"
+            ),
             FactView::Lock { lock, role, state, .. } => {
                 let (role, state) = (in_words(role), in_words(state));
                 format!("the {role} {lock} was {state}")
@@ -230,10 +244,16 @@ impl Show for ProvenFact {
                 format!("issued {issued}, redeemed {redeemed}, holdings {holdings}")
             }
         };
-        let mut lines = vec![
-            ("verdict", "valid: a quorum of the validators in the genesis file certified this".to_owned()),
-            ("fact", what),
-        ];
+        let verdict = match self.epoch {
+            0 => "valid: a quorum of the validators in the genesis file certified this".to_owned(),
+            1 => "valid: a quorum of the validators of epoch 1 certified this, and those in the genesis file certified them"
+                .to_owned(),
+            epoch => format!(
+                "valid: a quorum of the validators of epoch {epoch} certified this; {epoch} changes lead to them from those in \
+                 the genesis file, each certified by the ones before"
+            ),
+        };
+        let mut lines = vec![("verdict", verdict), ("fact", what)];
         if let FactView::Outcome { wallet, operation, .. } = &self.fact {
             lines.push(("from", wallet.clone()));
             lines.extend(operation_lines(operation, Some(self.money)));
@@ -269,6 +289,7 @@ fn verify_proof(arguments: &ProofArguments, output: Output) -> Answer {
         currency: chain.currency.to_string(),
         money: chain.currency,
         height: proven.height.0,
+        epoch: file.proof.certified().header.epoch.0,
         fact: match proven.fact {
             Fact::Lock { record } => lock_view(&spec, (proven.chain, proven.height), &record)?,
             fact => fact_view(&file.proof, fact)?,
@@ -299,6 +320,17 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             let (payer, payee, done) = match &receipt {
                 Receipt::Credit { payer, payee, .. } => (payer, payee, "credited"),
                 Receipt::Refund { payer, payee, .. } => (payer, payee, "refunded to the payer"),
+                Receipt::Change { version, change, .. } => {
+                    let outcome_text = outcome.rejection().map_or_else(|| "made".to_owned(), rejected);
+                    return Ok(FactView::Change {
+                        source: source.0,
+                        number: sequence,
+                        version: *version,
+                        change: ChangeView::from(change),
+                        code: outcome.code,
+                        outcome: outcome_text,
+                    });
+                }
                 Receipt::Offer { lock, .. } => {
                     return Ok(message((source, sequence), "offer", *lock, "recorded", outcome));
                 }

@@ -39,7 +39,9 @@ enum GenesisCommand {
         jiaozi genesis contribute ceremony --name \"Bank of Two\" --role bank --keys keys --address bank2.example:7000\n  \
         jiaozi genesis contribute ceremony --name \"Bank of Two\" --role bank --keys keys \\\n    \
         --address a.bank2.example:7000=0,1 --address b.bank2.example:7000=2\n  \
-        jiaozi genesis contribute ceremony --name \"Central Bank\" --role central-bank --keys keys\n\n\
+        jiaozi genesis contribute ceremony --name \"Central Bank\" --role central-bank --keys keys\n  \
+        jiaozi genesis contribute joining --name \"Bank of Six\" --role bank --keys keys --address bank6.example:7000 \\\n    \
+        --genesis genesis.json\n\n\
         The folder of keys gets operator.key (cold: keep it off the node), wallet.key, network.key and a consensus key per\n\
         chain, all encrypted under one passphrase. A bank may spread its chains over several nodes: one --address each, with\n\
         the chains after =; the second node's key is network-2.key. A bank's node votes only if it was told, once and before\n\
@@ -107,6 +109,10 @@ struct ContributeArguments {
     /// Signatures that the operator's own wallet needs.
     #[arg(long, value_name = "N", default_value_t = 1)]
     wallet_threshold: u8,
+    /// Genesis file of a network that runs already, to join it: its template is written into the folder first. The operators
+    /// propose it with `jiaozi gov propose add-operator`.
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseOptions,
 }
@@ -324,7 +330,8 @@ fn new(arguments: &NewArguments, output: Output) -> Answer {
     output.result(&Step { step: "template", file, genesis_hash: None, operator_key: None })
 }
 
-const OPERATOR_FILE: &str = "operator.key";
+/// The cold key in a folder of keys.
+pub(super) const OPERATOR_FILE: &str = "operator.key";
 const WALLET_FILE: &str = "wallet.key";
 
 /// The network key of a bank's first node, second, …
@@ -338,6 +345,15 @@ fn consensus_file(chain: ChainId) -> String {
 
 fn contribute(arguments: &ContributeArguments, output: Output) -> Answer {
     let ceremony = Ceremony::at(&arguments.folder);
+    if let Some(genesis) = &arguments.genesis {
+        let spec = GenesisFile::load(genesis).and_then(|file| file.spec());
+        let template = Template::of(&spec.map_err(|fault| failure(fault).at("--genesis"))?);
+        match ceremony.template() {
+            // A second contribution to the same network.
+            Ok(written) if written == template => {}
+            _ => drop(ceremony.create(&template).map_err(failure)?),
+        }
+    }
     let template = ceremony.template().map_err(failure)?;
     let is_new = !arguments.keys.join(OPERATOR_FILE).exists();
     let passphrase = if is_new { arguments.passphrase.read_new()? } else { arguments.passphrase.read()? };
@@ -433,7 +449,11 @@ impl KeyRing<'_> {
     }
 }
 
-fn load_key(path: &Path, kind: KeyKind, passphrase: &Passphrase) -> Answer<SecretKey> {
+/// Opens the key of a key file.
+///
+/// # Errors
+/// [`Failure`] when it is of another kind, or the passphrase does not open it.
+pub(super) fn load_key(path: &Path, kind: KeyKind, passphrase: &Passphrase) -> Answer<SecretKey> {
     let file = KeyFile::load(path)?;
     file.require(kind)?;
     match file.open(passphrase)? {
@@ -472,6 +492,7 @@ mod tests {
             address: places.iter().filter(|_| !is_central).map(|place| place.parse().unwrap()).collect(),
             wallet_key: Vec::new(),
             wallet_threshold: 1,
+            genesis: None,
             passphrase: options(folder),
         }
     }
@@ -538,6 +559,22 @@ mod tests {
         };
         assert_eq!([0, 1, 2].map(node), ["127.0.0.1:7004", "127.0.0.1:7104", "127.0.0.1:7004"]);
         step(GenesisCommand::Show(ShowArguments { path: ceremony.clone() })).unwrap();
+        // A sixth bank joins later, with the genesis file alone.
+        let joining = folder.join("joining");
+        let join = || {
+            let genesis = Some(ceremony.join("genesis.json"));
+            let sixth = ContributeArguments { folder: joining.clone(), genesis, ..contribution(folder, 6) };
+            step(GenesisCommand::Contribute(sixth))
+        };
+        join().unwrap();
+        assert_eq!(
+            join().unwrap_err().code,
+            "genesis_file",
+            "the contribution is there, and the template fits"
+        );
+        let made = std::fs::read_dir(joining.join("contributions")).unwrap().next().unwrap().unwrap().path();
+        let part = Contribution::load(&made).unwrap().verify(&Template::of(&spec)).unwrap();
+        assert_eq!(part.operators[0].name, "bank-6");
         let twice = step(GenesisCommand::Contribute(contribution(folder, 1))).unwrap_err();
         assert_eq!(twice.code, "genesis_file", "{twice:?}");
     }

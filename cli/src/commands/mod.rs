@@ -3,6 +3,9 @@
 pub mod audit;
 pub mod exchange;
 pub mod genesis;
+pub mod gov;
+mod gov_propose;
+mod gov_view;
 pub mod localnet;
 pub mod lock;
 mod lock_view;
@@ -40,6 +43,7 @@ pub fn run(command: Command, output: Output) -> Answer {
         Command::Tx(arguments) => transaction::run(arguments, output),
         Command::Audit(arguments) => audit::run(arguments, output),
         Command::Genesis(arguments) => genesis::run(arguments, output),
+        Command::Gov(arguments) => gov::run(arguments, output),
         Command::Token(arguments) => token::run(arguments, output),
         Command::Chain(arguments) => status::chain(arguments, output),
         Command::Network(arguments) => status::network(arguments, output),

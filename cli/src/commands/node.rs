@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use ledger::values::ChainId;
 use node::config::NodeConfig;
-use node::{Look, StartError};
+use node::{Look, NextKeyError, StartError};
 use serde::Serialize;
 
 use crate::failure::{Answer, Failure};
@@ -33,6 +34,51 @@ enum NodeCommand {
                       faults at once. The node may be running.\n\nExamples:\n  jiaozi node check --config node.toml"
     )]
     Check(ConfigArguments),
+    /// Make the next consensus key of a chain, beside the current one: the first step of a rotation.
+    #[command(after_help = "Examples:\n  \
+        jiaozi node rotate-consensus-key --config node.toml --chain 0\n  \
+        jiaozi gov propose rotate-consensus-key --chain 0 --key OLD --new-key NEW --out proposal.json\n\n\
+        The key lies in FILE.next.key under the passphrase of the current one. Asked once more, the same key is told again.\n\
+        Restart the node before the proposal is applied: it votes with the key that the epoch's validators have.")]
+    RotateConsensusKey(RotateArguments),
+}
+
+#[derive(Debug, Args)]
+struct RotateArguments {
+    /// The node's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The chain on which the key is to vote.
+    #[arg(long, value_name = "ID")]
+    chain: u32,
+}
+
+/// What `node rotate-consensus-key` made.
+#[derive(Debug, Serialize)]
+struct Rotated {
+    chain: u32,
+    key: String,
+    new_key: String,
+    file: PathBuf,
+    /// False where it was made before.
+    is_new: bool,
+}
+
+impl Show for Rotated {
+    fn text(&self) -> String {
+        let Self { chain, key, new_key, .. } = self;
+        let next = format!(
+            "jiaozi gov propose rotate-consensus-key --chain {chain} --key {key} --new-key {new_key} --out FILE"
+        );
+        let made = if self.is_new { "" } else { " (made before)" };
+        facts(&[
+            ("chain", chain.to_string()),
+            ("key", key.clone()),
+            ("new key", new_key.clone()),
+            ("file", format!("{}{made}", self.file.display())),
+            ("next", next),
+        ])
+    }
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +169,17 @@ pub fn run(arguments: NodeArguments, output: Output) -> Answer {
             })
         }
         NodeCommand::Check(ConfigArguments { config }) => check(&load(&config)?, output),
+        NodeCommand::RotateConsensusKey(RotateArguments { config, chain }) => {
+            let made = node::next_consensus_key(&load(&config)?, ChainId(chain));
+            let made = made.map_err(|fault| rotation_refusal(&fault))?;
+            output.result(&Rotated {
+                chain,
+                key: made.current.to_string(),
+                new_key: made.next.to_string(),
+                file: made.path,
+                is_new: made.is_new,
+            })
+        }
     }
 }
 
@@ -146,6 +203,15 @@ fn refusal(code: &str, fault: &StartError) -> Failure {
     match fault.field() {
         Some(field) => failure.at(field),
         None => failure,
+    }
+}
+
+fn rotation_refusal(fault: &NextKeyError) -> Failure {
+    let failure = Failure::refused("next_key", fault);
+    match fault {
+        NextKeyError::NoKey { .. } => failure.at("--chain"),
+        NextKeyError::Keys(keys) => failure.at(keys.field()),
+        NextKeyError::File { .. } | NextKeyError::Randomness(_) => failure,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What `jiaozi audit replay` prints: facts of one chain, or a table of chains and one of currencies.
 
 use audit::{Across, CurrencySupply, Pair, Report, StoredRows};
-use ledger::records::{Counter, GenesisSpec};
+use ledger::records::{Counter, EpochRecord, GenesisSpec};
 use ledger::values::{Amount, ChainId};
 use serde::Serialize;
 use storage::VerifyReport;
@@ -53,6 +53,9 @@ struct ChainReplayed {
     receipts_refused: u64,
     refunds: u64,
     wallets: u64,
+    registry_version: u64,
+    /// Who decided which heights: the set of each epoch was certified by the one before.
+    epochs: Vec<EpochReplayed>,
     issued_fen: u64,
     redeemed_fen: u64,
     holdings_fen: u64,
@@ -60,6 +63,18 @@ struct ChainReplayed {
     payments_per_second: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     stored: Option<StoredReplayed>,
+}
+
+/// An epoch of a chain.
+#[derive(Debug, Serialize)]
+struct EpochReplayed {
+    epoch: u64,
+    first_height: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_height: Option<u64>,
+    validators: usize,
+    /// Hash of the set: what the result before it names.
+    set: String,
 }
 
 /// What was compared with a data directory.
@@ -74,6 +89,7 @@ struct StoredReplayed {
     receipts: u64,
     outboxes: u64,
     refunds: u64,
+    registries: u64,
     records: u64,
     slots: u64,
     #[serde(skip)]
@@ -153,6 +169,8 @@ impl ChainReplayed {
             receipts_refused: tally.refused,
             refunds: tally.refunds,
             wallets: report.wallets,
+            registry_version: report.registry_version,
+            epochs: report.epochs.iter().map(|epoch| EpochReplayed::new(report.chain, epoch)).collect(),
             issued_fen: supply.issued.fen(),
             redeemed_fen: supply.redeemed.fen(),
             holdings_fen: supply.holdings.fen(),
@@ -202,7 +220,34 @@ impl ChainReplayed {
             ("holdings", money(self.holdings_fen)),
             ("state root", self.state_root.clone()),
         ]);
+        if self.registry_version > 0 {
+            lines.push(("registry", format!("version {}", self.registry_version)));
+        }
+        lines.extend(self.epoch_lines().into_iter().map(|line| ("epoch", line)));
         lines
+    }
+
+    /// Who decided which heights; nothing where the set of genesis still does.
+    fn epoch_lines(&self) -> Vec<String> {
+        if self.epochs.len() < 2 { Vec::new() } else { self.epochs.iter().map(EpochReplayed::line).collect() }
+    }
+}
+
+impl EpochReplayed {
+    fn new(chain: ChainId, record: &EpochRecord) -> Self {
+        Self {
+            epoch: record.epoch.0,
+            first_height: record.first_height.0,
+            last_height: record.last_height.map(|last| last.0),
+            validators: record.validators.len(),
+            set: record.set_hash(chain).to_string(),
+        }
+    }
+
+    fn line(&self) -> String {
+        let Self { epoch, first_height, last_height, validators, set } = self;
+        let last = last_height.map(|last| format!(" to {}", grouped(last))).unwrap_or_default();
+        format!("{epoch}, from height {}{last}: {validators} validators, set {set}", grouped(*first_height))
     }
 }
 
@@ -218,6 +263,7 @@ impl StoredReplayed {
             receipts: rows.receipts,
             outboxes: rows.outboxes,
             refunds: rows.refunds,
+            registries: rows.registries,
             records: rows.records,
             slots: rows.slots,
             total: rows.total(),
@@ -345,7 +391,18 @@ impl Show for Replayed {
         if self.chains.len() == 1 {
             return text;
         }
-        [text, self.chain_table(), self.currency_table()].join("\n\n")
+        let mut parts = vec![text, self.chain_table(), self.currency_table()];
+        let changed = self.chains.iter().filter(|chain| chain.epochs.len() > 1);
+        parts.extend(changed.map(|chain| {
+            let lines = chain.epoch_lines().into_iter().map(|line| format!("\n  epoch {line}"));
+            format!(
+                "chain {}, registry version {}{}",
+                chain.chain,
+                chain.registry_version,
+                lines.collect::<String>()
+            )
+        }));
+        parts.join("\n\n")
     }
 }
 
@@ -410,5 +467,30 @@ mod tests {
         assert!(!text.contains("receipts") && !text.contains("under way"), "{text}");
         one.chains[0].receipts_sent = 7;
         assert!(one.text().contains("receipts sent      7"), "{}", one.text());
+    }
+
+    #[test]
+    fn a_change_of_validators_shows_every_epoch() {
+        let epoch = |epoch: u64, first_height: u64, last_height: Option<u64>| EpochReplayed {
+            epoch,
+            first_height,
+            last_height,
+            validators: 4 + usize::try_from(epoch).unwrap(),
+            set: format!("{epoch:064x}"),
+        };
+        let mut changed = chain(1, "CNY");
+        changed.registry_version = 1;
+        changed.epochs = vec![epoch(0, 1, Some(1_070)), epoch(1, 1_071, None)];
+        let text = replayed(vec![changed], Vec::new()).text();
+        assert!(
+            text.contains("registry        version 1\nepoch           0, from height 1 to 1,070: 4 "),
+            "{text}"
+        );
+        assert!(text.contains("epoch           1, from height 1,071: 5 validators, set 0000"), "{text}");
+        let mut changed = chain(1, "CNY");
+        changed.epochs = vec![epoch(0, 1, Some(1_070)), epoch(1, 1_071, None)];
+        let text = replayed(vec![chain(0, "CNY"), changed], Vec::new()).text();
+        assert!(text.contains("chain 1, registry version 0\n  epoch 0, from height 1 to 1,070"), "{text}");
+        assert!(!text.contains("chain 0, registry"), "{text}");
     }
 }

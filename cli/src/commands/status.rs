@@ -79,6 +79,15 @@ impl Show for ChainStatus {
                     format!("{} receipts sent, {} received", grouped(sent.count), grouped(received.count));
                 lines.push(("with a chain", format!("{}: {text}", pair.chain)));
             }
+            if progress.registry_version > 0 {
+                lines.push(("registry", format!("version {}", progress.registry_version)));
+            }
+            if progress.epoch > 0 || progress.closing_height.is_some() {
+                let first = grouped(progress.epoch_first_height);
+                let closing = progress.closing_height.map(|last| format!(" to {}", grouped(last)));
+                let text = format!("{}, from height {first}{}", progress.epoch, closing.unwrap_or_default());
+                lines.push(("epoch", text));
+            }
             lines.extend([
                 ("waiting", grouped(progress.pooled_transactions)),
                 ("votes", yes_no(progress.is_voting)),
@@ -143,6 +152,7 @@ impl Show for NetworkStatus {
         let operators = view.operators.iter().map(|operator| {
             let role = match operator.role {
                 RoleName::CentralBank => "central bank",
+                RoleName::Bank if operator.has_left => "bank, has left",
                 RoleName::Bank => "bank",
             };
             vec![operator.operator.to_string(), operator.name.clone(), role.to_owned()]
@@ -150,8 +160,11 @@ impl Show for NetworkStatus {
         let nodes = view.nodes.iter().map(|node| {
             let operator =
                 view.operators.get(usize::from(node.operator)).map_or("?", |operator| &operator.name);
-            let connected =
-                if node.node == view.node { "itself".to_owned() } else { yes_no(node.is_connected) };
+            let connected = match (node.node == view.node, node.is_retired) {
+                (true, _) => "itself".to_owned(),
+                (false, true) => "taken away".to_owned(),
+                (false, false) => yes_no(node.is_connected),
+            };
             vec![node.node.to_string(), operator.to_owned(), node.address.clone(), connected]
         });
         let operators = table(&["operator", "name", "role"], operators, &[0]);

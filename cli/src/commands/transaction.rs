@@ -244,6 +244,14 @@ pub(super) fn operation_lines(
             vec![("issues", format!("{} to {to}", money(*amount_fen)))]
         }
         OperationView::Redeem { amount_fen } => vec![("redeems", money(*amount_fen))],
+        OperationView::Govern { proposal, approved_by } => {
+            let operators: Vec<String> = approved_by.iter().map(ToString::to_string).collect();
+            let (changes, version) = (proposal.changes.len(), proposal.version);
+            vec![
+                ("changes", format!("the registry of version {version}, in {changes} points")),
+                ("approved", format!("by the operators {}", operators.join(", "))),
+            ]
+        }
         OperationView::Lock { .. }
         | OperationView::Claim { .. }
         | OperationView::Exchange { .. }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use api::NetworkView;
 use clap::{Args, Subcommand, ValueEnum};
 use ledger::records::operation::OPENINGS_MAX;
-use ledger::records::registry::operator_salt;
-use ledger::records::{GenesisSpec, Operation, Policy, Tier, WalletOpening};
+use ledger::records::registry::{ROOT_CHAIN, operator_salt};
+use ledger::records::{GenesisSpec, Operation, OperatorRecord, Policy, Tier, WalletOpening};
 use ledger::values::{
     ChainId, Currency, GenesisHash, NodeIndex, OpeningRequest, OperatorId, PublicKey, WalletId,
 };
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::transaction::{prepare, refuse_existing};
 use super::wallet_view::{HistoryArguments, LookArguments, ShowArguments, history, look};
 use crate::connection::NodeOptions;
-use crate::failure::{Answer, Failure};
+use crate::failure::{Answer, Exit, Failure};
 use crate::home::{CurrencyOption, home, no_such_currency};
 use crate::keystore::{Keystore, KeystoreOptions, NewWallet, WalletEntry};
 use crate::output::{Output, Show, facts, is_terminal, table};
@@ -420,16 +420,31 @@ fn operator_policy(arguments: &ImportArguments, own: PublicKey) -> Answer<Policy
         return Err(foreign(", or that wallet has several keys")
             .mend("name the operator's own key file and id; a wallet of several keys needs --genesis"));
     };
-    let operator = spec.operators.get(usize::from(id)).ok_or_else(|| {
-        Failure::usage("operator_unknown", format_args!("the network has no operator {id}"))
-            .at("--operator")
-            .mend("take the operator's id from: jiaozi genesis show")
-    })?;
+    let operator = match spec.operators.get(usize::from(id)) {
+        Some(operator) => operator.clone(),
+        None => joined_operator(arguments, &spec)?,
+    };
     if !operator.wallet_policy.keys.contains(&own) {
         return Err(foreign(&format!(" ({})", operator.name))
             .mend("compare its public key with the wallet's keys in: jiaozi genesis show"));
     }
-    Ok(operator.wallet_policy.clone())
+    Ok(operator.wallet_policy)
+}
+
+/// An operator that the genesis file does not know: it may have joined later, which a node proves.
+fn joined_operator(arguments: &ImportArguments, spec: &GenesisSpec) -> Answer<OperatorRecord> {
+    let id = arguments.operator;
+    let unknown = || {
+        Failure::usage("operator_unknown", format_args!("the network has no operator {id}"))
+            .at("--operator")
+            .mend("take the operator's id from: jiaozi genesis show; of one that joined later, name a node with --node")
+    };
+    let connection = arguments.network.node.connect()?;
+    match super::gov::registry(&connection, spec, ROOT_CHAIN) {
+        Ok(proof) => proof.registry.operator(OperatorId(id)).cloned().ok_or_else(unknown),
+        Err(failure) if failure.exit == Exit::Unreachable => Err(unknown()),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Whether the network has the operator's own wallets under this policy.

@@ -145,6 +145,8 @@ fn write_bank(
         Ok(KeyFile::seal(secret, name, passphrase, KdfParams::FAST)?.save(&keys.join(file))?)
     };
     seal(&Secret::NetworkKey(bank.network_key.clone()), "network.key")?;
+    // On a real network this one lies in a safe; here it approves proposals (`jiaozi gov`).
+    seal(&Secret::OperatorKey(bank.operator.operator_key.clone()), "operator.key")?;
     let mut consensus_keys = Vec::new();
     for (chain, _, key) in &bank.validators {
         let file = format!("consensus-{chain}.key");
@@ -157,6 +159,7 @@ fn write_bank(
             genesis: PathBuf::from("../genesis.json"),
             data_directory: PathBuf::from("data"),
             chains,
+            node_index: None,
         },
         keys: KeysSection {
             network_key: PathBuf::from("keys/network.key"),
@@ -232,6 +235,11 @@ mod tests {
             assert_eq!(config.rest.listen, bank.rest);
             KeyFile::load(&config.keys.network_key).unwrap().open(&passphrase).unwrap();
             assert_eq!(config.node.chains, [0, 1, 2]);
+            let cold = config.keys.network_key.with_file_name("operator.key");
+            let opened = KeyFile::load(&cold).unwrap().open(&passphrase).unwrap();
+            let Secret::OperatorKey(cold) = opened else { panic!("no operator key") };
+            let operator = spec.operators.iter().find(|operator| operator.name == bank.name).unwrap();
+            assert_eq!(operator.key, cold.public_key());
             for (chain, entry) in spec.chains.iter().zip(&config.keys.consensus_keys) {
                 assert_eq!(entry.chain, chain.chain.0);
                 let opened = KeyFile::load(&entry.keystore).unwrap().open(&passphrase).unwrap();

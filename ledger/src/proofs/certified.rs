@@ -10,11 +10,14 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::finality::{FinalityFault, FinalityProof, verify_finality};
+use super::finality::{FinalityFault, FinalityProof, verify_finality_by};
+use super::sets::{SetChain, SetFault, Sets};
 use crate::records::result::link_result;
-use crate::records::{BlockHeader, Claim, GenesisSpec, HeightResult, Registry};
+use crate::records::{BlockHeader, Claim, GenesisSpec, HeightResult};
 use crate::values::codec::check_count;
-use crate::values::{BlockDigest, Canonical, ChainId, CodecError, GenesisHash, Hash, ResultHash};
+use crate::values::{
+    BlockDigest, Canonical, ChainId, CodecError, Epoch, GenesisHash, Hash, Height, ResultHash,
+};
 
 /// Most heights between a result and the claim that certifies it.
 pub const LINKS_MAX: usize = 1_024;
@@ -90,6 +93,17 @@ pub enum ProofFault {
     /// The certificate is not valid.
     #[error(transparent)]
     Finality(#[from] FinalityFault),
+    /// The epoch does not decide the height of the block.
+    #[error("epoch {epoch} does not decide height {height}")]
+    NotInEpoch {
+        /// The epoch of the certificate.
+        epoch: Epoch,
+        /// The block's height.
+        height: Height,
+    },
+    /// The changes of set do not lead to the epoch of the certificate.
+    #[error(transparent)]
+    Sets(#[from] SetFault),
     /// The outcome is not under the result's outcomes root.
     #[error("the outcome is not under the outcomes root of the result")]
     Outcome,
@@ -108,24 +122,35 @@ pub enum ProofFault {
 }
 
 impl CertifiedResult {
-    /// Checks everything with the genesis spec alone.
+    /// Checks everything with the genesis spec and the changes of set up to the epoch of the certificate, no fewer and no more.
     ///
     /// # Errors
     /// The first fault.
-    pub fn verify(&self, spec: &GenesisSpec) -> Result<(), ProofFault> {
-        self.verify_by(spec.hash(), &Registry::from_genesis(spec))
+    pub fn verify(&self, spec: &GenesisSpec, sets: &SetChain) -> Result<(), ProofFault> {
+        self.check_chains()?;
+        let epoch = self.header.epoch;
+        if u64::try_from(sets.links.len()) != Ok(epoch.0) {
+            return Err(SetFault::Length { links: sets.links.len(), epoch }.into());
+        }
+        self.verify_by(spec.hash(), &sets.verify(spec, self.result.chain)?)
     }
 
-    /// Checks everything with the registry that a chain's own state holds.
+    /// Checks everything with sets that are believed already.
     ///
     /// # Errors
     /// The first fault.
-    pub fn verify_by(&self, genesis: GenesisHash, registry: &Registry) -> Result<(), ProofFault> {
+    pub fn verify_by(&self, genesis: GenesisHash, sets: &Sets) -> Result<(), ProofFault> {
+        self.check_chains()?;
         let (result, header, finality) = (&self.result, &self.header, &self.finality);
-        if header.chain != result.chain || finality.chain != header.chain || finality.epoch != header.epoch {
-            return Err(ProofFault::Chains { result: result.chain, header: header.chain });
+        if sets.chain() != header.chain {
+            return Err(ProofFault::Chains { result: sets.chain(), header: header.chain });
         }
-        let finalized = verify_finality(finality, genesis, registry)?;
+        let (chain, epoch, height) = (header.chain, header.epoch, header.height);
+        let set = sets.epoch(epoch).ok_or(FinalityFault::EpochUnknown { chain, epoch })?;
+        if !set.decides(height) {
+            return Err(ProofFault::NotInEpoch { epoch, height });
+        }
+        let finalized = verify_finality_by(finality, genesis, set)?;
         let digest = header.digest(genesis);
         if finalized != digest {
             return Err(ProofFault::OtherBlock { finalized, header: digest });
@@ -140,6 +165,14 @@ impl CertifiedResult {
             .fold(result.hash(genesis), |previous, content| link_result(genesis, previous, *content));
         if reached != claim.result {
             return Err(ProofFault::Result { reached, claimed: claim.result });
+        }
+        Ok(())
+    }
+
+    fn check_chains(&self) -> Result<(), ProofFault> {
+        let (result, header, finality) = (&self.result, &self.header, &self.finality);
+        if header.chain != result.chain || finality.chain != header.chain || finality.epoch != header.epoch {
+            return Err(ProofFault::Chains { result: result.chain, header: header.chain });
         }
         Ok(())
     }

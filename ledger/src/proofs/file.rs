@@ -1,9 +1,11 @@
-//! The proof file: a few kilobytes that a stranger checks offline with the genesis file alone.
+//! The proof file: a few kilobytes that a stranger checks offline with the genesis file alone: the changes of validator sets
+//! since genesis travel with it.
 
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::certified::{CertifiedResult, ProofFault};
 use super::outcomes::{OUTCOME_PATH_MAX, verify_outcome};
+use super::sets::SetChain;
 use crate::records::receipt::receipt_id;
 use crate::records::wallet::Record;
 use crate::records::{GenesisSpec, Outcome, Receipt, SupplyTerms, Transaction, WalletRecord};
@@ -114,6 +116,8 @@ pub enum Proof {
 pub struct ProofFile {
     /// The network.
     pub genesis: GenesisHash,
+    /// The changes of set of its chain, up to the epoch of its certificate.
+    pub sets: SetChain,
     /// The proof.
     pub proof: Proof,
 }
@@ -198,7 +202,7 @@ impl ProofFile {
             return Err(ProofFault::WrongNetwork { found: self.genesis, expected });
         }
         let certified = self.proof.certified();
-        certified.verify(spec)?;
+        certified.verify(spec, &self.sets)?;
         let fact = match &self.proof {
             Proof::Outcome(proof) => proof.fact(expected)?,
             Proof::Balance(proof) => proof.fact()?,
@@ -238,7 +242,7 @@ impl ReceiptProof {
             return Err(ProofFault::Outcome);
         }
         let (source, sequence) = (self.source, self.sequence);
-        Ok(Fact::Receipt { source, sequence, receipt: self.receipt, outcome: self.outcome })
+        Ok(Fact::Receipt { source, sequence, receipt: self.receipt.clone(), outcome: self.outcome })
     }
 }
 
@@ -286,9 +290,11 @@ impl AbsenceProof {
 impl Canonical for ProofFile {
     const NAME: &'static str = "proof file";
     const BYTES_MAX: usize = 32
+        + SetChain::BYTES_MAX
         + 4
         + CertifiedResult::BYTES_MAX
         + Transaction::BYTES_MAX
+        + Receipt::BYTES_MAX
         + StateParts::BYTES_MAX
         + Record::BYTES_MAX
         + 41
@@ -297,6 +303,7 @@ impl Canonical for ProofFile {
         + 256;
 
     fn check(&self) -> Result<(), CodecError> {
+        self.sets.check()?;
         self.proof.certified().check()?;
         match &self.proof {
             Proof::Outcome(proof) => {
@@ -308,7 +315,10 @@ impl Canonical for ProofFile {
                 check_count("path", proof.path.len(), 0, DEPTH_MAX)
             }
             Proof::Absence(proof) => check_count("path.steps", proof.path.steps.len(), 0, ID_BITS),
-            Proof::Receipt(proof) => check_count("path", proof.path.len(), 0, OUTCOME_PATH_MAX),
+            Proof::Receipt(proof) => {
+                proof.receipt.check()?;
+                check_count("path", proof.path.len(), 0, OUTCOME_PATH_MAX)
+            }
             Proof::Lock(proof) => {
                 proof.record.check()?;
                 let is_lock = matches!(proof.record, Record::Lock(_) | Record::Offer(_));

@@ -4,10 +4,10 @@
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::certificate::{CertificateFault, Finalized, consensus_namespace, verify_certificate};
-use crate::records::Registry;
+use crate::records::{EpochRecord, Registry};
 use crate::values::codec::check_count;
 use crate::values::quorum::VALIDATORS_MAX;
-use crate::values::{BlockDigest, Canonical, ChainId, CodecError, Epoch, GenesisHash, PublicKey, View};
+use crate::values::{BlockDigest, Canonical, ChainId, CodecError, Epoch, GenesisHash, View};
 
 /// Most bytes of a certificate: the signed proposal, the signers and a signature of every validator.
 pub const CERTIFICATE_BYTES_MAX: usize =
@@ -71,12 +71,24 @@ pub fn verify_finality(
     registry: &Registry,
 ) -> Result<BlockDigest, FinalityFault> {
     let (chain, epoch) = (proof.chain, proof.epoch);
-    let keys: Vec<PublicKey> =
-        registry.validators(chain, epoch).iter().map(|validator| validator.consensus_key).collect();
-    if keys.is_empty() {
+    let record = registry.epoch(chain, epoch).ok_or(FinalityFault::EpochUnknown { chain, epoch })?;
+    verify_finality_by(proof, genesis, record)
+}
+
+/// [`verify_finality`] by one epoch of the proof's chain.
+///
+/// # Errors
+/// [`FinalityFault`].
+pub fn verify_finality_by(
+    proof: &FinalityProof,
+    genesis: GenesisHash,
+    record: &EpochRecord,
+) -> Result<BlockDigest, FinalityFault> {
+    let (chain, epoch) = (proof.chain, proof.epoch);
+    if record.epoch != epoch {
         return Err(FinalityFault::EpochUnknown { chain, epoch });
     }
-    let found = verify_certificate(&proof.bytes, &consensus_namespace(genesis, chain), &keys)?;
+    let found = verify_certificate(&proof.bytes, &consensus_namespace(genesis, chain), &record.keys())?;
     let stated = Finalized { epoch, view: proof.view, parent_view: proof.parent_view, digest: proof.digest };
     if found == stated { Ok(found.digest) } else { Err(FinalityFault::Fields { found }) }
 }

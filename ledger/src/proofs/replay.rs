@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use crate::records::{Batch, Block, Bundle, Claim, GenesisSpec, HeightResult, Outcome, Record, Transaction};
 use crate::rules::block_validity::{check_body, check_contents, check_header, check_parent};
 use crate::rules::{
-    BatchFacts, BatchFault, BlockFault, BundleFault, ExecutionFault, ParentFacts, check_batch, check_bundle,
-    check_signatures,
+    BatchFacts, BatchFault, BlockFault, BundleFault, ChainRules, ExecutionFault, ParentFacts, check_batch,
+    check_bundle, check_signatures,
 };
 use crate::state::{ChainState, Execution, GenesisFault, MemoryReader};
 use crate::values::{
@@ -167,6 +167,8 @@ pub struct Replay {
     parent: ParentFacts,
     /// Results from the last claimed height on.
     results: BTreeMap<Height, ResultHash>,
+    /// Rules by the height from whose state on they hold: blocks are judged by those of the height that they claim.
+    rules: BTreeMap<Height, ChainRules>,
     /// Digests that were ordered and have not expired, with the timestamp of their expiry.
     ordered: BTreeMap<BatchDigest, TimestampMs>,
     keys: KeyCache,
@@ -186,6 +188,7 @@ impl Replay {
         let hash = result.hash(state.rules().genesis);
         let parent = ParentFacts::genesis(state.rules(), spec.timestamp, hash);
         Ok(Self {
+            rules: BTreeMap::from([(Height(0), state.rules().clone())]),
             state,
             records,
             parent,
@@ -224,6 +227,9 @@ impl Replay {
         self.compare(&given, &execution)?;
         self.records.apply(&execution.writes);
         self.results.insert(height, execution.result_hash);
+        if execution.registry.is_some() {
+            self.rules.insert(height, self.state.rules().clone());
+        }
         self.parent = ParentFacts::of(&given.block.header, self.state.rules().genesis);
         Ok(execution)
     }
@@ -262,9 +268,11 @@ impl Replay {
         given: &HeightRecord<'_>,
         strategy: &impl Strategy,
     ) -> Result<(), Box<Difference>> {
-        let rules = self.state.rules();
-        let (chain, header, body) = (rules.chain, &given.block.header, &given.block.body);
-        let height = header.height;
+        let (header, body) = (&given.block.header, &given.block.body);
+        let (chain, height, claimed) = (self.state.head().chain, header.height, header.claim.height);
+        let known = self.rules.range(..=claimed).next_back();
+        let rules = known.map_or_else(|| self.state.rules().clone(), |(_, rules)| rules.clone());
+        let rules = &rules;
         let invalid = |fault| Box::new(Difference::Block { chain, height, fault });
         check_header(rules, header).map_err(invalid)?;
         check_parent(header, &self.parent).map_err(invalid)?;
@@ -314,6 +322,10 @@ impl Replay {
             }));
         }
         self.results = self.results.split_off(&claim.height);
+        // What was in force at the claimed height stays.
+        if let Some(since) = self.rules.range(..=claim.height).next_back().map(|(since, _)| *since) {
+            self.rules = self.rules.split_off(&since);
+        }
         Ok(())
     }
 

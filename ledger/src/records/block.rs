@@ -19,6 +19,11 @@ pub const BLOCK_BUNDLES_MAX: usize = 256;
 pub const BLOCK_RECEIPTS_MAX: u64 = 8_192;
 /// Blocks with batches may run at most this far ahead of the last claim in their ancestry (PROTOCOL rule 12).
 pub const CLAIM_LAG_MAX: u64 = 32;
+/// Any block is at most this far above its claim; a new set begins this far above the height that schedules it, so that
+/// whoever may decide above the last height of an epoch has claimed that it ends there (PROTOCOL rule 3).
+pub const SET_CHANGE_MARGIN: u64 = 2 * CLAIM_LAG_MAX;
+/// Least time from the first block of an epoch to the scheduling of the next, unless it is urgent (PROTOCOL rule 3).
+pub const EPOCH_MS_MIN: u64 = 86_400_000;
 
 /// The result of a height, as a leader claims it and voters check it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, SchemaWrite, SchemaRead)]

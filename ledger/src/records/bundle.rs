@@ -4,20 +4,27 @@
 //! peaks before ─ receipts ─ subtrees after ══ outbox of the destination ── path ══ outbox root in a certified result
 //! ```
 //!
+//! Before them may stand the changes of the source's validator set that the destination has not heard of; a bundle of these alone
+//! is how a chain learns of a rotation when nothing else is sent.
+//!
 //! A bundle is judged by its bytes and the registry alone ([`crate::rules::bundle_validity`]), also where nobody hosts its source.
 
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::receipt::Receipt;
-use crate::proofs::CertifiedResult;
+use crate::proofs::{CertifiedResult, SetLink};
 use crate::state::Outbox;
 use crate::state::outbox::{RECEIPTS_TAG, outbox_path, receipt_leaf};
 use crate::values::append_tree::{SUBTREES_MAX, subtrees};
-use crate::values::codec::check_count;
+use crate::values::codec::{check_count, check_range};
 use crate::values::{AppendTree, BundleDigest, Canonical, ChainId, CodecError, GenesisHash, Hash, Hasher};
 
 /// Most receipts of a bundle.
 pub const BUNDLE_RECEIPTS_MAX: usize = 1_024;
+/// Most bytes of the receipts of a bundle: as many credits as there may be fit; changes of the registry are larger.
+pub const BUNDLE_RECEIPT_BYTES_MAX: usize = 128 * 1_024;
+/// Most changes of set that a bundle carries; a chain that missed more hears of them in several.
+pub const BUNDLE_LINKS_MAX: usize = 4;
 /// Most steps from an outbox to the outbox root.
 pub const OUTBOX_PATH_MAX: usize = 16;
 
@@ -30,13 +37,15 @@ pub struct Bundle {
     pub before: AppendTree,
     /// What all receipts before the first add up to, in fen.
     pub total_before: u128,
-    /// The receipts, in order; at least one.
+    /// The receipts, in order; at least one, or a change of set.
     pub receipts: Vec<Receipt>,
     /// Roots of the subtrees ([`crate::values::append_tree::subtrees`]) after the last of them, up to the certified count.
     pub after: Vec<Hash>,
     /// From the outbox to the outbox root.
     pub path: Vec<Hash>,
-    /// The source's result that commits to the outbox root.
+    /// The source's changes of set since the epoch that the destination's registry has, in order; at most [`BUNDLE_LINKS_MAX`].
+    pub sets: Vec<SetLink>,
+    /// The source's result that commits to the outbox root, certified by the newest of these sets.
     pub certified: CertifiedResult,
 }
 
@@ -67,22 +76,25 @@ pub struct Pending<'a> {
 }
 
 impl Bundle {
-    /// The bundle of the first receipts of `pending`, at most [`BUNDLE_RECEIPTS_MAX`]. `outboxes` are the source's at the height that
-    /// `certified` is the result of.
+    /// The bundle of `sets` and of the first receipts of `pending`, at most [`BUNDLE_RECEIPTS_MAX`] and
+    /// [`BUNDLE_RECEIPT_BYTES_MAX`]. `outboxes` are the source's at the height that `certified` is the result of.
     ///
-    /// `None` where nothing is pending, or where it is not what the result certifies.
+    /// `None` where nothing is pending and no set has changed, or where it is not what the result certifies.
     #[must_use]
     pub fn prove(
         destination: ChainId,
         pending: Pending<'_>,
         outboxes: &[Outbox],
         certified: CertifiedResult,
+        sets: Vec<SetLink>,
     ) -> Option<Self> {
+        if pending.receipts.is_empty() {
+            return (!sets.is_empty()).then(|| Self::of_sets(destination, certified, sets));
+        }
         let sent = certified.result.supply.pair(destination).sent.count;
         let path = outbox_path(outboxes, &certified.result.supply.pairs, destination)?;
-        let taken = pending.receipts.len().min(BUNDLE_RECEIPTS_MAX);
-        let (receipts, rest) = pending.receipts.split_at_checked(taken).filter(|_| taken > 0)?;
-        let from = pending.before.count.checked_add(u64::try_from(taken).ok()?)?;
+        let (receipts, rest) = pending.receipts.split_at_checked(first_receipts(pending.receipts))?;
+        let from = pending.before.count.checked_add(u64::try_from(receipts.len()).ok()?)?;
         let until = from.checked_add(u64::try_from(rest.len()).ok()?)?;
         if until != sent {
             return None;
@@ -101,9 +113,42 @@ impl Bundle {
         };
         let after = subtrees(from, until).into_iter().map(subtree).collect::<Option<_>>()?;
         let (before, total_before) = (pending.before.clone(), pending.total_before);
-        Some(Self { destination, before, total_before, receipts: receipts.to_vec(), after, path, certified })
+        let receipts = receipts.to_vec();
+        Some(Self { destination, before, total_before, receipts, after, path, sets, certified })
+    }
+
+    /// A bundle without receipts, which tells of changes of set only.
+    fn of_sets(destination: ChainId, certified: CertifiedResult, sets: Vec<SetLink>) -> Self {
+        let (before, receipts, after, path) = (AppendTree::default(), Vec::new(), Vec::new(), Vec::new());
+        Self { destination, before, total_before: 0, receipts, after, path, sets, certified }
+    }
+
+    /// The epoch that its certificate must be of: that of the newest of its sets, where it carries any.
+    #[must_use]
+    pub fn newest_set(&self) -> Option<&crate::records::EpochRecord> {
+        self.sets.last().map(|link| &link.set)
     }
 }
+
+/// Encoded length of a receipt.
+fn bytes_of(receipt: &Receipt) -> usize {
+    wincode::serialized_size(receipt).ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
+}
+
+/// How many of these receipts go into one bundle.
+fn first_receipts(receipts: &[Receipt]) -> usize {
+    let mut room = BUNDLE_RECEIPT_BYTES_MAX;
+    let fits = |receipt: &&Receipt| {
+        let left = room.checked_sub(bytes_of(receipt));
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    receipts.iter().take(BUNDLE_RECEIPTS_MAX).take_while(fits).count()
+}
+
+/// Any receipt fits, and as many credits as a bundle may have.
+const _: () = assert!(Receipt::BYTES_MAX < BUNDLE_RECEIPT_BYTES_MAX);
+const _: () = assert!((4 + 32 + 2 + 32 + 32 + 8) * BUNDLE_RECEIPTS_MAX <= BUNDLE_RECEIPT_BYTES_MAX);
 
 impl Canonical for Bundle {
     const NAME: &'static str = "bundle";
@@ -111,16 +156,32 @@ impl Canonical for Bundle {
         + AppendTree::BYTES_MAX
         + 16
         + 8
-        + Receipt::BYTES_MAX * BUNDLE_RECEIPTS_MAX
+        + BUNDLE_RECEIPT_BYTES_MAX
         + 8
         + 32 * SUBTREES_MAX
         + 8
         + 32 * OUTBOX_PATH_MAX
+        + 8
+        + SetLink::BYTES_MAX * BUNDLE_LINKS_MAX
         + CertifiedResult::BYTES_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
         self.before.check("bundle.before.peaks")?;
-        check_count("bundle.receipts", self.receipts.len(), 1, BUNDLE_RECEIPTS_MAX)?;
+        check_count("bundle.sets", self.sets.len(), 0, BUNDLE_LINKS_MAX)?;
+        self.sets.iter().try_for_each(SetLink::check)?;
+        let least = usize::from(self.sets.is_empty());
+        check_count("bundle.receipts", self.receipts.len(), least, BUNDLE_RECEIPTS_MAX)?;
+        self.receipts.iter().try_for_each(Canonical::check)?;
+        let bytes =
+            self.receipts.iter().fold(0, |bytes: usize, receipt| bytes.saturating_add(bytes_of(receipt)));
+        check_count("bundle.receipts (bytes)", bytes, 0, BUNDLE_RECEIPT_BYTES_MAX)?;
+        if self.receipts.is_empty() {
+            // Nothing is said of the outbox then, in one form.
+            let said = u128::from(self.before.count) | self.total_before;
+            check_range("bundle.before (zero without receipts)", u64::from(said != 0), 0, 0)?;
+            let hashes = self.after.len().saturating_add(self.path.len());
+            check_count("bundle.after and bundle.path (empty without receipts)", hashes, 0, 0)?;
+        }
         check_count("bundle.after", self.after.len(), 0, SUBTREES_MAX)?;
         check_count("bundle.path", self.path.len(), 0, OUTBOX_PATH_MAX)?;
         self.certified.check()

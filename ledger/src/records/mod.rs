@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod block;
 pub mod bundle;
+pub mod change;
 pub mod genesis;
 pub mod history;
 pub mod lock;
@@ -21,6 +22,7 @@ pub mod wallet;
 pub use batch::{Batch, BatchContent};
 pub use block::{Block, BlockBody, BlockHeader, Claim};
 pub use bundle::{Bundle, Pending};
+pub use change::{Approval, Change, Proposal};
 pub use genesis::{ChainSpec, GenesisSpec};
 pub use history::{HistoryEntry, Movement, MovementKind};
 pub use lock::{Asked, LockKind, LockRecord, LockState, OfferRecord, OfferState};
@@ -30,7 +32,9 @@ pub use outcome::{Outcome, Rejection};
 pub use params::{ChainParams, TierParams};
 pub use policy::Policy;
 pub use receipt::Receipt;
-pub use registry::{EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, ValidatorRecord};
+pub use registry::{
+    ChainRecord, EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, ValidatorRecord,
+};
 pub use result::{Counter, HeightResult, PairCounters, SupplyTerms};
 pub use transaction::{FeeBid, Nonce, PolicySignature, Transaction, TransactionContent};
 pub use wallet::{Lane, Record, Tier, WalletRecord, WalletStatus};

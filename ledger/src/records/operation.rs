@@ -2,6 +2,7 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::change::{Approval, GOVERN_BYTES_MAX, Proposal, check_govern};
 use super::lock::Asked;
 use super::wallet::Tier;
 use crate::values::codec::check_count;
@@ -112,11 +113,18 @@ pub enum Operation {
         /// The lock.
         lock: LockId,
     },
+    /// Changes the registry, on the root chain; signed by any operator's wallet, approved by a quorum of the council.
+    Govern {
+        /// The changes.
+        proposal: Proposal,
+        /// Ascending by operator, each once; at least a quorum of the council.
+        approvals: Vec<Approval>,
+    },
 }
 
 impl Canonical for Operation {
     const NAME: &'static str = "operation";
-    const BYTES_MAX: usize = 4 + 8 + (32 + 16 + 4) * OPENINGS_MAX;
+    const BYTES_MAX: usize = 4 + GOVERN_BYTES_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
         match self {
@@ -130,10 +138,12 @@ impl Canonical for Operation {
             | Self::Accept { .. }
             | Self::Decline { .. }
             | Self::Withdraw { .. } => Ok(()),
+            Self::Govern { proposal, approvals } => check_govern(proposal, approvals),
         }
     }
 }
 
-/// The bound above holds for the larger of the two lists, and for what has none.
+/// The bound above holds for the two lists, and for what has none.
 const _: () = assert!((32 + 8) * PAYMENTS_MAX <= (32 + 16 + 4) * OPENINGS_MAX);
-const _: () = assert!(4 + 32 + 8 + 4 + 72 + 8 <= <Operation as Canonical>::BYTES_MAX);
+const _: () = assert!(4 + 32 + 8 + 4 + 72 + 8 <= GOVERN_BYTES_MAX);
+const _: () = assert!(8 + (32 + 16 + 4) * OPENINGS_MAX <= GOVERN_BYTES_MAX);

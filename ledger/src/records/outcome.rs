@@ -122,6 +122,8 @@ rejections! {
     302 TierNotAllowed false "operators' own wallets are opened by governance only" "choose another tier";
     303 WalletExists false "a wallet with this policy and salt exists" "choose another salt";
     304 WalletElsewhere false "a wallet is at home on another shard" "open it on the chain that its id leads to";
+    305 OperatorRetired false "the operator has left the network" "ask another operator";
+    306 SaltReserved false "the salt is one of operators' own wallets" "choose another salt";
     401 SignerNotCentralBank false "only the central bank issues money" "sign with the central bank's wallet";
     402 PayeeNotOperator false "money is issued to operators' own wallets only" "name an operator's wallet";
     403 SupplyOverflow false "more money would be issued than a chain may issue (2^55 fen)" "issue less";
@@ -150,4 +152,37 @@ rejections! {
     531 OfferWithdrawn false "the offering payer withdrew the offer" "agree on a new exchange";
     532 AskedPayerUnknown false "the wallet that is asked to pay does not exist on the chain that was named"
         "check the asked payer's id and chain";
+    801 GovernElsewhere false "proposals are executed on the root chain only" "submit it to chain 0";
+    802 ProposalExpired false "the proposal was valid until an earlier time only" "propose and approve anew";
+    803 ProposalVersionUnknown true "the proposal names a later version of the registry"
+        "submit the proposal before it first";
+    804 ProposalStale false "the registry has changed since the proposal was made"
+        "read the registry's version, then propose and approve anew";
+    805 ApproverNotInCouncil false "an approval is of an operator without a validator on the root chain"
+        "leave that approval out";
+    806 ApprovalsBelowQuorum false "fewer operators approve than a quorum of the council"
+        "gather more approvals";
+    807 ProposalsFull true "the block judges no more proposals" "send anew in a moment";
+    808 ApprovalInvalid false "an approval is not valid under its operator's key"
+        "approve this very proposal with the operator's cold key";
+    811 ChangeOperatorUnknown false "a change names an operator that does not exist or has left"
+        "check the operator's id";
+    812 ChangeCentralBank false "a network has one central bank, which neither joins nor leaves"
+        "add a bank; replace the central bank's key instead";
+    813 ChangeOperatorKeyTaken false "a change gives an operator a key that is in use" "choose another key";
+    814 ChangeFull false "the network has as many operators or nodes as it may have"
+        "move an existing node instead";
+    815 ChangeNodeUnknown false "a change names a node that does not exist or was taken away"
+        "check the node's index";
+    816 ChangeNetworkKeyTaken false "a change gives a node a key that is in use" "choose another key";
+    817 ChangeNodeInUse false "the node runs a validator" "remove its validators before it";
+    818 ChangeChainUnknown false "a change names a chain that the network does not have"
+        "check the chain's id";
+    819 ChangeNotItsNode false "the validator's operator is not its node's" "name a node of the operator";
+    820 ChangeConsensusKeyTaken false "the consensus key is in the chain's set already" "choose another key";
+    821 ChangeValidatorUnknown false "no validator in the chain's set has the key"
+        "check the key in the registry";
+    822 ChangeTooFewValidators false "a chain would have fewer than 4 validators" "add validators first";
+    823 ChangeTooManyValidators false "a chain would have more than 100 validators"
+        "remove validators first";
 }

@@ -6,14 +6,15 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::change::Change;
 use super::lock::Asked;
 use crate::values::{
-    Amount, Canonical, ChainId, GenesisHash, Hasher, LockId, RecordId, TimestampMs, TransactionHash,
-    TransactionId, WalletId,
+    Amount, Canonical, ChainId, CodecError, GenesisHash, Hasher, LockId, RecordId, TimestampMs,
+    TransactionHash, TransactionId, WalletId,
 };
 
 /// What one chain tells another. New kinds are appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub enum Receipt {
     /// Money for a wallet, debited already. What cannot be credited comes back as a [`Receipt::Refund`].
     Credit {
@@ -74,6 +75,15 @@ pub enum Receipt {
         /// The lock.
         lock: LockId,
     },
+    /// A change of the registry, from the root chain to every other.
+    Change {
+        /// The registry's version once the proposal that it is part of is applied.
+        version: u64,
+        /// Whether the proposal was urgent.
+        is_urgent: bool,
+        /// The change.
+        change: Change,
+    },
 }
 
 impl Receipt {
@@ -82,7 +92,9 @@ impl Receipt {
     pub const fn value(&self) -> Amount {
         match self {
             Self::Credit { amount, .. } | Self::Refund { amount, .. } => *amount,
-            Self::Offer { .. } | Self::Decision { .. } | Self::Withdrawal { .. } => Amount::ZERO,
+            Self::Offer { .. } | Self::Decision { .. } | Self::Withdrawal { .. } | Self::Change { .. } => {
+                Amount::ZERO
+            }
         }
     }
 
@@ -96,6 +108,8 @@ impl Receipt {
                 ids.extend([RecordId::from(*lock), (*payer).into(), (*payee).into()]);
             }
             Self::Withdrawal { lock } => ids.push((*lock).into()),
+            // The wallet of an operator that it admits does not exist yet.
+            Self::Change { .. } => {}
         }
     }
 
@@ -121,6 +135,15 @@ pub fn receipt_id(
 
 impl Canonical for Receipt {
     const NAME: &'static str = "receipt";
-    /// That of an offer.
-    const BYTES_MAX: usize = 4 + 32 + 32 + 32 + 8 + (32 + 32 + 8) + 8;
+    const BYTES_MAX: usize = 4 + 8 + 1 + Change::BYTES_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        match self {
+            Self::Change { change, .. } => change.check(),
+            _ => Ok(()),
+        }
+    }
 }
+
+/// An offer, the largest of the other kinds, fits.
+const _: () = assert!(4 + 32 + 32 + 32 + 8 + (32 + 32 + 8) + 8 <= Receipt::BYTES_MAX);

@@ -1,13 +1,27 @@
-//! The registry: who the operators, nodes and validators are. Part of the state; changed by governance only.
+//! The registry: who the operators, nodes and validators are, and how every chain is set up. Part of every chain's state; changed
+//! by governance only ([`super::change`]).
+//!
+//! Operators, nodes, wanted sets and parameters follow the root chain's on every chain, by receipts. Epochs do not: a chain
+//! schedules its own (at most the newest [`EPOCHS_KEPT`] are here), and knows of every other chain the newest one that was
+//! proved to it.
 
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::genesis::GenesisSpec;
+use super::genesis::{CHAINS_MAX, GenesisSpec, OPERATORS_MAX};
+use super::params::ChainParams;
 use super::policy::Policy;
+use super::wallet::{Tier, WalletRecord, WalletStatus};
+use crate::values::codec::{check_ascending, check_count, check_range};
+use crate::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
 use crate::values::{
-    BlockDigest, Canonical, ChainId, Currency, Epoch, GenesisHash, Hasher, Height, NodeIndex, OperatorId,
-    PublicKey, RegistryHash, ValidatorIndex, WalletId,
+    Amount, Canonical, ChainId, CodecError, Currency, Epoch, GenesisHash, Hash, Hasher, Height, NodeIndex,
+    OperatorId, PublicKey, RegistryHash, ValidatorIndex, WalletId,
 };
+
+/// The chain where operators govern the network.
+pub const ROOT_CHAIN: ChainId = ChainId(0);
+/// Epochs of its own that a chain remembers: the one before, the running one, and one that is scheduled.
+pub const EPOCHS_KEPT: usize = 3;
 
 /// What an operator is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
@@ -27,7 +41,7 @@ pub struct OperatorRecord {
     pub role: OperatorRole,
     /// The cold key: governance and ceremony only.
     pub key: PublicKey,
-    /// Policy of its own hot wallet, which exists on every chain from genesis.
+    /// Policy of its own hot wallet, which exists on every chain from its admission on.
     pub wallet_policy: Policy,
 }
 
@@ -53,15 +67,6 @@ pub struct ValidatorRecord {
     pub consensus_key: PublicKey,
 }
 
-/// How an epoch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
-pub struct EpochClose {
-    /// Its last height.
-    pub height: Height,
-    /// The block there.
-    pub digest: BlockDigest,
-}
-
 /// One epoch of a chain (PROTOCOL rule 2).
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub struct EpochRecord {
@@ -69,45 +74,167 @@ pub struct EpochRecord {
     pub epoch: Epoch,
     /// Its first height.
     pub first_height: Height,
+    /// Its last height, once that is scheduled; never said of another chain's epoch.
+    pub last_height: Option<Height>,
     /// The set, strictly ascending by consensus key.
     pub validators: Vec<ValidatorRecord>,
-    /// Its end, once certified.
-    pub close: Option<EpochClose>,
+}
+
+/// One chain of the network.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct ChainRecord {
+    /// Its id; chain 0 is the root chain.
+    pub chain: ChainId,
+    /// Its currency.
+    pub currency: Currency,
+    /// Its shard among those of the currency, from 0.
+    pub shard: u16,
+    /// Parameters.
+    pub params: ChainParams,
+    /// The set that operators have decided on, strictly ascending by consensus key; the next epoch's.
+    pub wanted: Vec<ValidatorRecord>,
+    /// Whether the wanted set may not wait for a day to pass. Only the chain itself acts on it, and clears it then.
+    pub is_urgent: bool,
+    /// Of the chain that holds this registry: its newest epochs, ascending, at most [`EPOCHS_KEPT`]. Of another: its newest known.
+    pub epochs: Vec<EpochRecord>,
 }
 
 /// The registry as a chain's state holds it.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub struct Registry {
-    /// Operators by id.
+    /// Counts the proposals that were applied; a proposal names the version that it changes.
+    pub version: u64,
+    /// Operators by id. Nobody is ever removed.
     pub operators: Vec<OperatorRecord>,
-    /// Nodes by index.
+    /// Nodes by index. None is ever removed.
     pub nodes: Vec<NodeRecord>,
-    /// Epochs of every chain, by chain id, then ascending.
-    pub epochs: Vec<(ChainId, Vec<EpochRecord>)>,
+    /// Operators that have left, ascending.
+    pub retired_operators: Vec<OperatorId>,
+    /// Nodes that were taken away, ascending.
+    pub retired_nodes: Vec<NodeIndex>,
+    /// Chains by ascending id.
+    pub chains: Vec<ChainRecord>,
+}
+
+impl OperatorRecord {
+    /// Its own wallet for a currency as genesis or governance opens it.
+    #[must_use]
+    pub fn own_wallet(&self, genesis: GenesisHash, currency: Currency, id: OperatorId) -> WalletRecord {
+        let policy = self.wallet_policy.hash();
+        WalletRecord {
+            id: WalletId::derive(genesis, currency, policy, &operator_salt(id)),
+            policy,
+            operator: id,
+            tier: Tier::Operator,
+            status: WalletStatus::Active,
+            balance: Amount::ZERO,
+            lanes: Vec::new(),
+        }
+    }
+}
+
+impl EpochRecord {
+    /// Whether the epoch decides this height, as far as is known.
+    #[must_use]
+    pub fn decides(&self, height: Height) -> bool {
+        height >= self.first_height && self.last_height.is_none_or(|last| height <= last)
+    }
+
+    /// What a result of the epoch before commits to ([`super::HeightResult::next_set`]): chain, epoch, first height and set.
+    #[must_use]
+    pub fn set_hash(&self, chain: ChainId) -> Hash {
+        let mut hasher = Hasher::new("jiaozi/next-set").number(u64::from(chain.0)).number(self.epoch.0);
+        hasher = hasher.number(self.first_height.0).number(self.validators.len() as u64);
+        for validator in &self.validators {
+            hasher = hasher.number(u64::from(validator.operator.0)).number(u64::from(validator.node.0));
+            hasher = hasher.bytes(&validator.consensus_key.0);
+        }
+        hasher.finish()
+    }
+
+    /// The keys, in the order of the set.
+    #[must_use]
+    pub fn keys(&self) -> Vec<PublicKey> {
+        self.validators.iter().map(|validator| validator.consensus_key).collect()
+    }
+
+    /// Checks counts and order.
+    ///
+    /// # Errors
+    /// Names the field.
+    pub fn check(&self) -> Result<(), CodecError> {
+        check_set(&self.validators)?;
+        check_range("epoch.first_height", self.first_height.0, 1, u64::MAX)?;
+        let last = self.last_height.map_or(u64::MAX, |last| last.0);
+        check_range("epoch.last_height", last, self.first_height.0, u64::MAX)
+    }
+
+    /// Most bytes of its encoding.
+    pub const BYTES_MAX: usize = 8 + 8 + 9 + 8 + 36 * VALIDATORS_MAX;
+}
+
+/// A set has a size that a quorum exists for, and each key once.
+fn check_set(validators: &[ValidatorRecord]) -> Result<(), CodecError> {
+    check_count("validators", validators.len(), VALIDATORS_MIN, VALIDATORS_MAX)?;
+    check_ascending("validators", validators.iter().map(|validator| validator.consensus_key))
 }
 
 impl Registry {
     /// The registry that a network starts with.
     #[must_use]
     pub fn from_genesis(spec: &GenesisSpec) -> Self {
-        let first = |chain: &super::genesis::ChainSpec| EpochRecord {
-            epoch: Epoch(0),
-            first_height: Height(1),
-            validators: chain.validators.clone(),
-            close: None,
+        let chain = |chain: &super::genesis::ChainSpec| ChainRecord {
+            chain: chain.chain,
+            currency: chain.currency,
+            shard: chain.shard,
+            params: chain.params.clone(),
+            wanted: chain.validators.clone(),
+            is_urgent: false,
+            epochs: vec![EpochRecord {
+                epoch: Epoch(0),
+                first_height: Height(1),
+                last_height: None,
+                validators: chain.validators.clone(),
+            }],
         };
         Self {
+            version: 0,
             operators: spec.operators.clone(),
             nodes: spec.nodes.clone(),
-            epochs: spec.chains.iter().map(|chain| (chain.chain, vec![first(chain)])).collect(),
+            retired_operators: Vec::new(),
+            retired_nodes: Vec::new(),
+            chains: spec.chains.iter().map(chain).collect(),
         }
     }
 
-    /// An epoch of a chain.
+    /// A chain's record.
+    #[must_use]
+    pub fn chain(&self, chain: ChainId) -> Option<&ChainRecord> {
+        let place = self.chains.binary_search_by_key(&chain, |record| record.chain).ok()?;
+        self.chains.get(place)
+    }
+
+    pub(crate) fn chain_mut(&mut self, chain: ChainId) -> Option<&mut ChainRecord> {
+        let place = self.chains.binary_search_by_key(&chain, |record| record.chain).ok()?;
+        self.chains.get_mut(place)
+    }
+
+    /// An epoch of a chain, where it is remembered.
     #[must_use]
     pub fn epoch(&self, chain: ChainId, epoch: Epoch) -> Option<&EpochRecord> {
-        let (_, epochs) = self.epochs.iter().find(|(id, _)| *id == chain)?;
-        epochs.iter().find(|record| record.epoch == epoch)
+        self.chain(chain)?.epochs.iter().find(|record| record.epoch == epoch)
+    }
+
+    /// The newest epoch of a chain: of another chain the newest that was proved, of the own one perhaps a scheduled one.
+    #[must_use]
+    pub fn newest_epoch(&self, chain: ChainId) -> Option<&EpochRecord> {
+        self.chain(chain)?.epochs.last()
+    }
+
+    /// The epoch that decides a height of a chain, where it is remembered.
+    #[must_use]
+    pub fn epoch_at(&self, chain: ChainId, height: Height) -> Option<&EpochRecord> {
+        self.chain(chain)?.epochs.iter().rev().find(|record| record.decides(height))
     }
 
     /// The validators of a chain's epoch, by index; empty when unknown.
@@ -122,10 +249,60 @@ impl Registry {
         self.validators(chain, epoch).get(usize::from(index.0))
     }
 
-    /// An operator.
+    /// An operator, also one that has left.
     #[must_use]
     pub fn operator(&self, id: OperatorId) -> Option<&OperatorRecord> {
         self.operators.get(usize::from(id.0))
+    }
+
+    /// Whether the operator exists and has not left.
+    #[must_use]
+    pub fn is_active(&self, id: OperatorId) -> bool {
+        self.operator(id).is_some() && self.retired_operators.binary_search(&id).is_err()
+    }
+
+    /// A node, also one that was taken away.
+    #[must_use]
+    pub fn node(&self, index: NodeIndex) -> Option<&NodeRecord> {
+        self.nodes.get(usize::from(index.0))
+    }
+
+    /// Whether the node exists and was not taken away.
+    #[must_use]
+    pub fn is_node_active(&self, index: NodeIndex) -> bool {
+        self.node(index).is_some() && self.retired_nodes.binary_search(&index).is_err()
+    }
+
+    /// Whether others should keep a connection to the node: it was not taken away, or it runs a validator of one of the two newest
+    /// epochs of a chain. (Whoever leaves serves to the end of its epoch, and is missed before that.)
+    #[must_use]
+    pub fn is_peer(&self, index: NodeIndex) -> bool {
+        let runs = |epoch: &EpochRecord| epoch.validators.iter().any(|validator| validator.node == index);
+        let serves = |chain: &ChainRecord| chain.epochs.iter().rev().take(2).any(runs);
+        self.is_node_active(index) || self.chains.iter().any(serves)
+    }
+
+    /// Who decides on proposals that the root chain executes at `height`: the operators, unless they have left, that run a
+    /// validator of the root chain's epoch there; ascending.
+    #[must_use]
+    pub fn council(&self, height: Height) -> Vec<OperatorId> {
+        let epoch = self.epoch_at(ROOT_CHAIN, height).or_else(|| self.newest_epoch(ROOT_CHAIN));
+        let validators = epoch.map_or(&[] as &[ValidatorRecord], |record| record.validators.as_slice());
+        let mut council: Vec<OperatorId> = validators.iter().map(|validator| validator.operator).collect();
+        council.sort_unstable();
+        council.dedup();
+        council.retain(|operator| self.is_active(*operator));
+        council
+    }
+
+    /// What the result of a height of the own chain commits to: the set of the epoch that begins above it; zero where none does.
+    #[must_use]
+    pub fn next_set(&self, chain: ChainId, height: Height) -> Hash {
+        let scheduled = self.newest_epoch(chain).filter(|record| record.first_height > height);
+        // At genesis epoch 0 is no change of set.
+        scheduled
+            .filter(|record| record.epoch > Epoch(0))
+            .map_or(Hash::default(), |next| next.set_hash(chain))
     }
 
     /// The id of an operator's own wallet for a currency.
@@ -147,16 +324,44 @@ impl Registry {
     }
 }
 
+/// What the salts of operators' own wallets begin with; nobody else may choose such a salt.
+const OPERATOR_SALT: [u8; 14] = *b"operator......";
+
 /// Salt of an operator's own wallet: its id, so two operators with one policy still differ.
 #[must_use]
 pub fn operator_salt(id: OperatorId) -> [u8; 16] {
-    let mut salt = *b"operator........";
-    let (_, tail) = salt.split_at_mut(14);
+    let mut salt = [0; 16];
+    let (head, tail) = salt.split_at_mut(OPERATOR_SALT.len());
+    head.copy_from_slice(&OPERATOR_SALT);
     tail.copy_from_slice(&id.0.to_be_bytes());
     salt
+}
+
+/// Whether only an operator's own wallet may have this salt: else a wallet opened with a future operator's policy would take
+/// its place.
+#[must_use]
+pub fn is_operator_salt(salt: &[u8; 16]) -> bool {
+    salt.starts_with(&OPERATOR_SALT)
 }
 
 impl Canonical for Registry {
     const NAME: &'static str = "registry";
     const BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("registry.operators", self.operators.len(), 1, OPERATORS_MAX)?;
+        check_count("registry.nodes", self.nodes.len(), 1, OPERATORS_MAX)?;
+        check_ascending("registry.retired_operators", &self.retired_operators)?;
+        check_ascending("registry.retired_nodes", &self.retired_nodes)?;
+        check_count("registry.chains", self.chains.len(), 1, CHAINS_MAX)?;
+        check_ascending("registry.chains", self.chains.iter().map(|record| record.chain))?;
+        for record in &self.chains {
+            record.params.check()?;
+            check_set(&record.wanted)?;
+            check_count("registry.chains.epochs", record.epochs.len(), 1, EPOCHS_KEPT)?;
+            check_ascending("registry.chains.epochs", record.epochs.iter().map(|epoch| epoch.epoch))?;
+            record.epochs.iter().try_for_each(EpochRecord::check)?;
+        }
+        Ok(())
+    }
 }

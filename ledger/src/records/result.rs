@@ -93,6 +93,9 @@ pub struct HeightResult {
     pub outcomes: OutcomesRoot,
     /// Root over the receipts ever sent.
     pub outbox: OutboxRoot,
+    /// Hash of the next epoch's set ([`super::EpochRecord::set_hash`]) from the height that schedules it up to the last of the
+    /// running epoch; zero else.
+    pub next_set: Hash,
     /// Transactions and receipts with an outcome.
     pub executed: u32,
     /// Transactions that consumed no nonce and so have no outcome (PROTOCOL rule 7).
@@ -134,7 +137,7 @@ impl Canonical for SupplyTerms {
 
 impl Canonical for HeightResult {
     const NAME: &'static str = "result";
-    const BYTES_MAX: usize = 4 + 8 + 32 * 5 + 8 + <SupplyTerms as Canonical>::BYTES_MAX;
+    const BYTES_MAX: usize = 4 + 8 + 32 * 6 + 8 + <SupplyTerms as Canonical>::BYTES_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
         self.supply.check()

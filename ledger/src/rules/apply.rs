@@ -1,16 +1,20 @@
 //! What every operation has in common. The transaction's nonce is already consumed: whatever happens here is
 //! terminal.
 
+use std::sync::Arc;
+
 use super::chain_rules::ChainRules;
-use super::{accept, claim, decline, exchange, issue, lock, offers, open_wallets, pay, redeem, withdraw};
+use super::{
+    accept, claim, decline, exchange, govern, issue, lock, offers, open_wallets, pay, redeem, withdraw,
+};
 use crate::records::{
-    HistoryEntry, LockState, Movement, MovementKind, OfferState, Operation, Receipt, Record, Rejection,
-    SupplyTerms, WalletRecord, WalletStatus,
+    HistoryEntry, LockState, Movement, MovementKind, OfferState, Operation, Receipt, Record, Registry,
+    Rejection, SupplyTerms, WalletRecord, WalletStatus,
 };
 use crate::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use crate::state::overlay::{Overlay, Place};
 use crate::state::{Outbox, SentReceipt};
-use crate::values::{Amount, AppendTree, ChainId, TimestampMs, TransactionId, WalletId};
+use crate::values::{Amount, AppendTree, ChainId, Height, TimestampMs, TransactionId, WalletId};
 
 /// Most payments to other chains that one block makes: whoever proves a receipt reads all that its block has sent to the same chain.
 /// Refunds are not counted; the receipts that a block executes bound them.
@@ -19,8 +23,14 @@ pub const BLOCK_SENT_MAX: usize = 8_192;
 /// A chain's state while a block is executed.
 #[derive(Debug)]
 pub struct Working<'a> {
-    /// The chain's constants.
+    /// The chain's rules, for the whole block.
     pub rules: &'a ChainRules,
+    /// The height that is executed.
+    pub height: Height,
+    /// The registry of the next height, where the block has changed it.
+    pub registry: Option<Arc<Registry>>,
+    /// Proposals whose approvals were checked.
+    pub proposals: u32,
     /// The touched records.
     pub overlay: Overlay,
     /// The supply terms; holdings follow from the tree at the end.
@@ -79,6 +89,7 @@ pub fn apply(working: &mut Working<'_>, acting: Acting<'_>, operation: &Operatio
         }
         Operation::Decline { offer } => decline::decline(working, acting, *offer),
         Operation::Withdraw { lock } => withdraw::withdraw(working, acting, *lock),
+        Operation::Govern { proposal, approvals } => govern::govern(working, acting, proposal, approvals),
     }
 }
 
@@ -88,6 +99,21 @@ impl Working<'_> {
         if let Some(wallet) = self.overlay.wallet_mut(place) {
             wallet.balance = balance;
         }
+    }
+
+    /// The registry as the block has changed it so far.
+    pub(super) fn registry(&self) -> &Arc<Registry> {
+        self.registry.as_ref().unwrap_or(&self.rules.registry)
+    }
+
+    /// Changes the registry from the next height on.
+    pub(super) fn set_registry(&mut self, registry: Registry) {
+        self.registry = Some(Arc::new(registry));
+    }
+
+    /// Whether this block may send `receipts` more in all.
+    pub(super) fn has_room_for(&self, receipts: usize) -> bool {
+        self.sent.len().saturating_add(receipts) <= BLOCK_SENT_MAX
     }
 
     /// Whether a deadline has passed.

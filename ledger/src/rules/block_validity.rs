@@ -3,10 +3,19 @@
 //!
 //! | function | needs |
 //! | --- | --- |
-//! | [`check_header`] | the header and the chain's constants |
+//! | [`check_header`] | the header and the rules of the state that it claims |
 //! | [`check_parent`] | the parent's header |
 //! | [`check_body`] | the body |
 //! | [`check_contents`] | its batches' sizes and expiries, its bundles' sizes |
+//!
+//! **By which rules.** A header is judged by the registry of the state at the height that it claims, never by what a voter knows since:
+//! so all judge alike (PROTOCOL rule 2). That state is recent enough to know of every closing height at or above which the block
+//! may stand: a block is at most [`SET_CHANGE_MARGIN`] above its claim, and a closing height is that far above the height that
+//! schedules it.
+//!
+//! **How an epoch ends.** The last [`CLAIM_LAG_MAX`] blocks order nothing, so whoever orders something has claimed a height that
+//! knows of the end; the last block claims the height below it, so the set of the epoch certifies which set follows; what is above it is
+//! the next epoch's (PROTOCOL rule 3).
 //!
 //! What remains to the chain: the claim is the result that this validator computed, the digests were not
 //! ordered by an unexpired ancestor, the batches are valid, and everything is on disk.
@@ -14,7 +23,7 @@
 use super::bundle_validity::BundleFacts;
 use super::chain_rules::ChainRules;
 use crate::records::batch::BATCH_LIFE_MS_MAX;
-use crate::records::block::{BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX, genesis_block_digest};
+use crate::records::block::{BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX, SET_CHANGE_MARGIN, genesis_block_digest};
 use crate::records::{Batch, BlockBody, BlockHeader, Claim};
 use crate::values::codec::check_count;
 use crate::values::{
@@ -71,6 +80,30 @@ pub enum BlockFault {
         height: Height,
         /// The claimed one.
         claimed: Height,
+    },
+    /// Too far above its claim.
+    #[error("a block is at most {SET_CHANGE_MARGIN} above its claim; {height} claims {claimed}")]
+    TooFarAboveClaim {
+        /// The block's height.
+        height: Height,
+        /// The claimed one.
+        claimed: Height,
+    },
+    /// The last block of an epoch does not claim the height below it.
+    #[error("the last block of its epoch, {height}, claims height {claimed} and not the one below it")]
+    CloseClaim {
+        /// The block's height.
+        height: Height,
+        /// The claimed one.
+        claimed: Height,
+    },
+    /// One of the last blocks of an epoch orders something.
+    #[error("the epoch ends at height {last}; the block at {height} may order nothing any more")]
+    CloseNotEmpty {
+        /// The block's height.
+        height: Height,
+        /// The epoch's last.
+        last: Height,
     },
     /// Not one above its parent.
     #[error("height {height} on a parent at height {parent}")]
@@ -208,6 +241,9 @@ impl BlockFault {
             Self::BaseFeeNotOpen { .. } => 605,
             Self::TooHeavy { .. } => 606,
             Self::ClaimNotBelow { .. } => 607,
+            Self::TooFarAboveClaim { .. } => 608,
+            Self::CloseClaim { .. } => 609,
+            Self::CloseNotEmpty { .. } => 610,
             Self::HeightNotNext { .. } => 611,
             Self::ParentDigest { .. } => 612,
             Self::EpochBack { .. } => 613,
@@ -300,7 +336,7 @@ impl BatchFacts {
     }
 }
 
-/// Checks what the header alone shows.
+/// Checks what the header alone shows, by the rules of the state at the height that it claims.
 ///
 /// # Errors
 /// The first fault.
@@ -310,12 +346,8 @@ pub fn check_header(rules: &ChainRules, header: &BlockHeader) -> Result<(), Bloc
         return Err(BlockFault::WrongChain { chain: header.chain });
     }
     let record = rules.registry.epoch(rules.chain, epoch);
-    let is_open = record.is_some_and(|record| {
-        height >= record.first_height && record.close.is_none_or(|close| height <= close.height)
-    });
-    if !is_open {
-        return Err(BlockFault::EpochNotOpen { epoch, height });
-    }
+    let record = record.filter(|record| record.decides(height));
+    let record = record.ok_or(BlockFault::EpochNotOpen { epoch, height })?;
     if rules.registry.validator(rules.chain, epoch, proposer).is_none() {
         return Err(BlockFault::ProposerUnknown { epoch, proposer });
     }
@@ -329,7 +361,26 @@ pub fn check_header(rules: &ChainRules, header: &BlockHeader) -> Result<(), Bloc
     if header.claim.height >= height {
         return Err(BlockFault::ClaimNotBelow { height, claimed: header.claim.height });
     }
+    let claimed = header.claim.height;
+    if height.0.saturating_sub(claimed.0) > SET_CHANGE_MARGIN {
+        return Err(BlockFault::TooFarAboveClaim { height, claimed });
+    }
+    let Some(last) = record.last_height else { return Ok(()) };
+    if height == last && claimed.next() != height {
+        return Err(BlockFault::CloseClaim { height, claimed });
+    }
+    let is_closing = height.0.saturating_add(CLAIM_LAG_MAX) > last.0;
+    if is_closing && (header.weight > 0 || header.body != BlockBody::default().hash()) {
+        return Err(BlockFault::CloseNotEmpty { height, last });
+    }
     Ok(())
+}
+
+/// Whether a block at this height is one of the last of its epoch, which order nothing.
+#[must_use]
+pub fn is_closing(rules: &ChainRules, height: Height) -> bool {
+    let last = rules.epoch_at(height).and_then(|record| record.last_height);
+    last.is_some_and(|last| height.0.saturating_add(CLAIM_LAG_MAX) > last.0)
 }
 
 /// Checks a header against its parent.

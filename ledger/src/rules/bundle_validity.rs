@@ -2,12 +2,12 @@
 //! not (PROTOCOL rules 2 and 22). Whether its receipts are the next ones is decided by execution ([`super::receive`]).
 
 use super::chain_rules::ChainRules;
-use crate::proofs::ProofFault;
+use crate::proofs::{ProofFault, SetFault, Sets};
 use crate::records::Bundle;
 use crate::state::Outbox;
 use crate::state::outbox::{RECEIPTS_TAG, receipt_leaf, verify_outbox};
 use crate::values::append_tree::subtrees;
-use crate::values::{BundleDigest, Canonical as _, ChainId, CodecError, Currency};
+use crate::values::{BundleDigest, Canonical as _, ChainId, CodecError, Currency, Epoch};
 
 /// Why a bundle is invalid: for ever, at every honest validator of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +47,17 @@ pub enum BundleFault {
     /// Sums and hashes do not lead to the certified outbox.
     #[error("the receipts are not those under the certified outbox root")]
     Receipts,
+    /// The changes of set do not go on from the newest set that the registry has.
+    #[error("the changes of the source's set are not proved: {0}")]
+    Sets(#[from] SetFault),
+    /// The certificate is of an epoch that has ended.
+    #[error("the certificate is of epoch {epoch}, the source's newest set is that of epoch {newest}")]
+    StaleEpoch {
+        /// The epoch of the certificate.
+        epoch: Epoch,
+        /// The newest in the registry and the bundle.
+        newest: Epoch,
+    },
 }
 
 impl BundleFault {
@@ -61,6 +72,8 @@ impl BundleFault {
             Self::Certified(_) => 705,
             Self::NotSent { .. } => 706,
             Self::Receipts => 707,
+            Self::Sets(_) => 708,
+            Self::StaleEpoch { .. } => 709,
         }
     }
 }
@@ -78,9 +91,20 @@ pub struct BundleFacts {
     pub first: u64,
     /// How many receipts.
     pub receipts: u32,
+    /// The newest epoch of the source in the registry that judged it: what it was judged by.
+    pub judged_by: Epoch,
 }
 
-/// Checks a bundle.
+impl BundleFacts {
+    /// Whether `rules`, of the same chain, would judge the bundle as it was judged: they know the same set of its source.
+    #[must_use]
+    pub fn stands(&self, rules: &ChainRules) -> bool {
+        rules.registry.newest_epoch(self.source).is_some_and(|newest| newest.epoch == self.judged_by)
+    }
+}
+
+/// Checks a bundle by the rules of the state that its block claims: by the newest set that this state knows of the source, and the
+/// changes of set that the bundle carries. What is certified by an older set is refused.
 ///
 /// # Errors
 /// The first fault.
@@ -102,12 +126,22 @@ pub fn check_bundle(rules: &ChainRules, bundle: &Bundle) -> Result<BundleFacts, 
     if until > sent.count {
         return Err(BundleFault::NotSent { until, sent: sent.count });
     }
-    let outbox = certified_outbox(bundle, sent.count).ok_or(BundleFault::Receipts)?;
-    if !verify_outbox(result.outbox, &result.supply.pairs, &outbox, &bundle.path) {
-        return Err(BundleFault::Receipts);
+    if receipts > 0 {
+        let outbox = certified_outbox(bundle, sent.count).ok_or(BundleFault::Receipts)?;
+        if !verify_outbox(result.outbox, &result.supply.pairs, &outbox, &bundle.path) {
+            return Err(BundleFault::Receipts);
+        }
     }
-    // The dearest check comes last.
-    bundle.certified.verify_by(rules.genesis, &rules.registry)?;
+    let mut sets = Sets::of(&rules.registry, source)?;
+    let judged_by = sets.newest().epoch;
+    let newest = bundle.newest_set().map_or(judged_by, |set| set.epoch);
+    let epoch = bundle.certified.header.epoch;
+    if epoch < newest {
+        return Err(BundleFault::StaleEpoch { epoch, newest });
+    }
+    // The dearest checks come last.
+    bundle.sets.iter().try_for_each(|link| sets.extend(rules.genesis, link))?;
+    bundle.certified.verify_by(rules.genesis, &sets)?;
     let weight = bundle.encode().len() as u64;
     Ok(BundleFacts {
         digest: bundle.digest(rules.genesis),
@@ -115,6 +149,7 @@ pub fn check_bundle(rules: &ChainRules, bundle: &Bundle) -> Result<BundleFacts, 
         source,
         first: bundle.before.count,
         receipts,
+        judged_by,
     })
 }
 

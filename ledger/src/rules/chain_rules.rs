@@ -1,12 +1,13 @@
-//! What the rules of a chain depend on besides its records: cheap to clone, the same for a whole epoch.
+//! What the rules of a chain depend on besides its records: cheap to clone, made of the genesis hash and the registry alone, so whoever
+//! has a state's registry has its rules. They change where the registry does, from the next height on.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use crate::records::{ChainParams, GenesisSpec, OperatorRole, Registry, Tier, WalletRecord};
-use crate::values::{ChainId, Currency, GenesisHash, OperatorId, WalletId};
+use crate::records::{ChainParams, EpochRecord, GenesisSpec, OperatorRole, Registry, Tier, WalletRecord};
+use crate::values::{ChainId, Currency, GenesisHash, Height, OperatorId, WalletId};
 
-/// A chain's constants.
+/// A chain's rules at a height.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainRules {
     /// The network.
@@ -28,26 +29,36 @@ pub struct ChainRules {
 }
 
 impl ChainRules {
-    /// The rules of a chain of a network; `None` where the network has no such chain.
+    /// The rules of a chain with this registry; `None` where the network has no such chain.
     #[must_use]
-    pub fn new(spec: &GenesisSpec, chain: ChainId) -> Option<Self> {
-        let chain_spec = spec.chain(chain)?;
-        let (genesis, currency) = (spec.hash(), chain_spec.currency);
-        let registry = Registry::from_genesis(spec);
+    pub fn new(genesis: GenesisHash, registry: Arc<Registry>, chain: ChainId) -> Option<Self> {
+        let record = registry.chain(chain)?;
+        let (currency, params) = (record.currency, record.params.clone());
         let operators = (0..=u16::MAX).map(OperatorId).zip(&registry.operators);
         let mut operator_wallets: Vec<WalletId> =
             operators.filter_map(|(id, _)| registry.operator_wallet(genesis, currency, id)).collect();
         operator_wallets.sort_unstable();
+        let of_currency = registry.chains.iter().filter(|record| record.currency == currency);
+        let mut shards: Vec<(u16, ChainId)> =
+            of_currency.map(|record| (record.shard, record.chain)).collect();
+        shards.sort_unstable();
+        let currencies = registry.chains.iter().map(|record| (record.chain, record.currency)).collect();
         Some(Self {
             genesis,
             chain,
             currency,
-            params: chain_spec.params.clone(),
-            registry: Arc::new(registry),
-            currencies: spec.chains.iter().map(|spec| (spec.chain, spec.currency)).collect(),
-            shards: spec.shards(currency).into(),
+            params,
+            currencies,
+            shards: shards.into_iter().map(|(_, chain)| chain).collect(),
             operator_wallets: operator_wallets.into(),
+            registry,
         })
+    }
+
+    /// The rules that a network starts with; `None` where it has no such chain.
+    #[must_use]
+    pub fn at_genesis(spec: &GenesisSpec, chain: ChainId) -> Option<Self> {
+        Self::new(spec.hash(), Arc::new(Registry::from_genesis(spec)), chain)
     }
 
     /// The chain where a wallet of this currency is at home: this one for operators' own wallets, else by the wallet's id.
@@ -68,10 +79,22 @@ impl ChainRules {
         self.currencies.get(place).map(|(_, currency)| *currency)
     }
 
+    /// The epoch of this chain that decides a height, as far as the registry knows.
+    #[must_use]
+    pub fn epoch_at(&self, height: Height) -> Option<&EpochRecord> {
+        self.registry.epoch_at(self.chain, height)
+    }
+
     /// Whether the wallet is an operator's own: only genesis and governance open wallets of that tier.
     #[must_use]
     pub fn is_operator(&self, wallet: &WalletRecord) -> bool {
         wallet.tier == Tier::Operator
+    }
+
+    /// Whether the wallet is the own wallet of an operator that has not left.
+    #[must_use]
+    pub fn is_active_operator(&self, wallet: &WalletRecord) -> bool {
+        self.is_operator(wallet) && self.registry.is_active(wallet.operator)
     }
 
     /// Whether the wallet is the central bank's own.

@@ -73,10 +73,20 @@ pub fn forecast_each<'a>(
         let record = |id: &RecordId| found.get(ids.binary_search(id).ok()?)?.clone();
         let overlay = Overlay::new(touched, touched.iter().map(record).collect(), next_slot, None)?;
         let (supply, outboxes) = (head.supply.clone(), head.outboxes.clone());
-        let (sent, history, overdue_before) = (Vec::new(), Vec::new(), head.overdue_before());
-        let pending = 0;
-        let mut working =
-            Working { rules, overlay, supply, outboxes, sent, history, now, overdue_before, pending };
+        let mut working = Working {
+            rules,
+            height: head.height.next(),
+            now,
+            registry: None,
+            proposals: 0,
+            overlay,
+            supply,
+            outboxes,
+            sent: Vec::new(),
+            history: Vec::new(),
+            overdue_before: head.overdue_before(),
+            pending: 0,
+        };
         Ok(match run(&mut working, transaction, prepared, 0, at) {
             Err(reason) => Forecast::NotExecuted(reason),
             Ok(outcome) => outcome.rejection().map_or(Forecast::Applied, Forecast::Rejected),

@@ -34,7 +34,7 @@ pub fn issue(
     if !working.rules.is_central_bank(acting.wallet) {
         return Err(Rejection::SignerNotCentralBank);
     }
-    if !working.rules.is_operator(payee) {
+    if !working.rules.is_active_operator(payee) {
         return Err(Rejection::PayeeNotOperator);
     }
     let issued = working.supply.issued.plus(amount).filter(|issued| *issued <= ISSUED_MAX);

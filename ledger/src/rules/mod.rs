@@ -5,12 +5,13 @@
 //! | [`transition`] | the execution of a block, top to bottom |
 //! | [`admission`] | whether a transaction is executed at all (PROTOCOL rule 7) |
 //! | [`apply`] | what every operation has in common, then the operation's own file |
-//! | [`pay`], [`open_wallets`], [`issue`], [`redeem`] | one operation each: guards, a line, writes |
+//! | [`pay`], [`open_wallets`], [`issue`], [`redeem`], [`mod@govern`] | one operation each: guards, a line, writes |
 //! | [`mod@lock`], [`mod@claim`] | money that waits for a secret |
 //! | [`mod@exchange`], [`mod@accept`], [`mod@decline`], [`mod@withdraw`] | an exchange between two chains: all of it happens, or nothing |
 //! | [`offers`] | its receipts |
 //! | [`mod@expire`] | deadlines that have passed |
 //! | [`mod@receive`] | receipts from other chains: credit, or refund |
+//! | [`registry_changes`] | what a change makes of the registry, when a chain's next set begins |
 //! | [`mod@forecast`] | the same on a throw-away copy |
 //! | [`invariants`] | what must hold at every height |
 //! | [`batch_validity`], [`bundle_validity`], [`block_validity`] | what voters check before they vote, without state |
@@ -28,6 +29,7 @@ pub mod decline;
 pub mod exchange;
 pub mod expire;
 pub mod forecast;
+pub mod govern;
 pub mod invariants;
 pub mod issue;
 pub mod lock;
@@ -36,6 +38,7 @@ pub mod open_wallets;
 pub mod pay;
 pub mod receive;
 pub mod redeem;
+pub mod registry_changes;
 pub mod signatures;
 pub mod transition;
 pub mod withdraw;
@@ -46,5 +49,6 @@ pub use bundle_validity::{BundleFacts, BundleFault, check_bundle};
 pub use chain_rules::ChainRules;
 pub use forecast::{Forecast, forecast, forecast_each};
 pub use invariants::InvariantFault;
+pub use registry_changes::{ChangeFault, apply_change, apply_proposed};
 pub use signatures::check_signatures;
 pub use transition::ExecutionFault;

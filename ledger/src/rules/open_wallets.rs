@@ -1,6 +1,7 @@
 //! `OpenWallets`: 1 to 64 wallets opened by an operator's own wallet, all or none.
 
 use super::apply::{Acting, Working};
+use crate::records::registry::is_operator_salt;
 use crate::records::{MovementKind, Record, Rejection, Tier, WalletOpening, WalletRecord, WalletStatus};
 use crate::values::Amount;
 
@@ -27,6 +28,12 @@ pub fn open_wallets(
     }
     if ids.iter().any(|id| working.rules.home(id) != working.rules.chain) {
         return Err(Rejection::WalletElsewhere);
+    }
+    if !working.rules.is_active_operator(acting.wallet) {
+        return Err(Rejection::OperatorRetired);
+    }
+    if openings.iter().any(|opening| is_operator_salt(&opening.salt)) {
+        return Err(Rejection::SaltReserved);
     }
     // ---- nothing below this line can fail ----
     for (part, (opening, id)) in openings.iter().zip(acting.openings).enumerate() {

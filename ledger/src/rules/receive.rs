@@ -5,18 +5,22 @@
 //! | --- | --- | --- |
 //! | credit | 206 payee unknown, 207 not active, 208 above its tier's limit | a refund is sent back |
 //! | refund | none: neither cap nor freeze nor closure refuses it | a payer that is not here: suspense |
+//! | change | 801 not from the root chain, 811 to 823 as at the root chain, which has passed them all | it is not made |
 //! | offer, withdrawal, decision | see [`super::offers`] | |
 
 use super::apply::Working;
+use super::govern::open_operator;
 use super::offers::{receive_decision, receive_offer, receive_withdrawal};
+use super::registry_changes::apply_proposed;
 use crate::records::outcome::APPLIED;
 use crate::records::receipt::receipt_id;
+use crate::records::registry::ROOT_CHAIN;
 use crate::records::{
-    Bundle, MovementKind, OfferRecord, OfferState, Outcome, PairCounters, Receipt, Rejection, SupplyTerms,
-    WalletStatus,
+    Bundle, Change, MovementKind, OfferRecord, OfferState, Outcome, PairCounters, Receipt, Registry,
+    Rejection, SupplyTerms, WalletStatus,
 };
 use crate::state::{PassedOver, ReceivedReceipt};
-use crate::values::{Amount, ChainId, WalletId};
+use crate::values::{Amount, ChainId, OperatorId, WalletId};
 
 /// At least what all chains of a currency may issue together, and half of what an amount can hold: a chain that would hold more was
 /// sent money that was never issued.
@@ -48,7 +52,7 @@ pub fn check_next(supply: &SupplyTerms, bundle: &Bundle) -> Result<(), PassedOve
 pub fn receive(
     working: &mut Working<'_>,
     source: ChainId,
-    receipt: Receipt,
+    receipt: &Receipt,
     index: u32,
 ) -> (Outcome, ReceivedReceipt) {
     let mut pair: PairCounters = working.supply.pair(source);
@@ -57,7 +61,7 @@ pub fn receive(
     pair.received = pair.received.plus(receipt.value()).unwrap_or(pair.received);
     working.supply.set_pair(pair);
     let code = match receipt {
-        Receipt::Credit { payer, payee, amount, .. } => match credit(working, payer, payee, amount, index) {
+        &Receipt::Credit { payer, payee, amount, .. } => match credit(working, payer, payee, amount, index) {
             Ok(()) => APPLIED,
             Err(rejection) => {
                 let code = rejection.code();
@@ -65,24 +69,68 @@ pub fn receive(
                 code
             }
         },
-        Receipt::Refund { payer, payee, amount, .. } => {
+        &Receipt::Refund { payer, payee, amount, .. } => {
             working.give((index, 0), payer, MovementKind::Refunded, payee, amount);
             APPLIED
         }
-        Receipt::Offer { lock: id, payer, payee, amount, asked, deadline } => {
+        &Receipt::Offer { lock: id, payer, payee, amount, asked, deadline } => {
             let state = OfferState::Open;
             let offer = OfferRecord { id, source, payer, payee, amount, asked, deadline, state };
             code_of(receive_offer(working, offer))
         }
-        Receipt::Decision { lock, payer, payee, settled, code } => {
+        &Receipt::Decision { lock, payer, payee, settled, code } => {
             let refused = (!settled).then_some(code);
             code_of(receive_decision(working, source, lock, (payer, payee), refused, index))
         }
-        Receipt::Withdrawal { lock } => code_of(receive_withdrawal(working, source, lock)),
+        &Receipt::Withdrawal { lock } => code_of(receive_withdrawal(working, source, lock)),
+        Receipt::Change { version, is_urgent, change } => code_of(match source == ROOT_CHAIN {
+            true => make_change(working, *version, *is_urgent, change, index),
+            false => Err(Rejection::GovernElsewhere),
+        }),
     };
     let id = receipt_id(working.rules.genesis, source, working.rules.chain, sequence);
     let outcome = Outcome { id, transaction: receipt.hash(), index, code, fee: Amount::ZERO };
-    (outcome, ReceivedReceipt { source, sequence, receipt, code })
+    (outcome, ReceivedReceipt { source, sequence, receipt: receipt.clone(), code })
+}
+
+/// Makes a change that the root chain has decided; it holds from the next height on.
+fn make_change(
+    working: &mut Working<'_>,
+    version: u64,
+    is_urgent: bool,
+    change: &Change,
+    index: u32,
+) -> Result<(), Rejection> {
+    let registry = working.registry();
+    let next = u16::try_from(registry.operators.len()).unwrap_or(u16::MAX);
+    let after = apply_proposed(registry, change, is_urgent).map_err(|fault| fault.rejection())?;
+    // ---- nothing below this line can fail ----
+    working.set_registry(Registry { version, ..after });
+    if let Change::AddOperator(operator) = change {
+        open_operator(working, OperatorId(next), operator, index);
+    }
+    Ok(())
+}
+
+/// Learns the newest set of the bundle's source, which its links prove, and gives whether the certificate is still good: not of an
+/// epoch before the newest that is known (PROTOCOL rule 2).
+///
+/// # Errors
+/// The certificate is of an older epoch; the bundle is passed over.
+pub(super) fn learn_sets(working: &mut Working<'_>, bundle: &Bundle) -> Result<(), PassedOver> {
+    let (source, epoch) = (bundle.source(), bundle.certified.header.epoch);
+    let newest = working.registry().newest_epoch(source).map_or(epoch, |record| record.epoch);
+    if epoch < newest {
+        return Err(PassedOver::StaleEpoch { epoch, newest });
+    }
+    if let Some(set) = bundle.newest_set().filter(|set| set.epoch > newest) {
+        let mut registry = Registry::clone(working.registry());
+        if let Some(record) = registry.chain_mut(source) {
+            record.epochs = vec![set.clone()];
+        }
+        working.set_registry(registry);
+    }
+    Ok(())
 }
 
 fn code_of(became: Result<(), Rejection>) -> u16 {

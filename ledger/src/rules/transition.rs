@@ -11,17 +11,20 @@
 //! On an error the state is as before.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 
 use super::admission::{Circumstances, admit};
 use super::apply::{Acting, Working, apply};
 use super::chain_rules::ChainRules;
 use super::expire::expire;
 use super::invariants::{InvariantFault, check_height};
-use super::receive::{check_next, receive};
+use super::receive::{check_next, learn_sets, receive};
+use super::registry_changes::{may_schedule, schedule};
 use crate::proofs::outcomes_root;
 use crate::records::outcome::APPLIED;
 use crate::records::{
-    Batch, Block, Bundle, HeightResult, NotExecuted, Operation, Outcome, Receipt, Record, Transaction,
+    Batch, Block, Bundle, HeightResult, NotExecuted, Operation, Outcome, Receipt, Record, Registry,
+    Transaction,
 };
 use crate::state::chain_state::{SUSPENSE_SLOT, leaves_of};
 use crate::state::expiries::Pending;
@@ -149,7 +152,7 @@ impl Prepared {
             Operation::Accept { offer, payee, .. } => ids.extend([RecordId::from(*offer), (*payee).into()]),
             Operation::Claim { lock, .. } | Operation::Withdraw { lock } => ids.push((*lock).into()),
             Operation::Decline { offer } => ids.push((*offer).into()),
-            Operation::OpenWallets { .. } | Operation::Redeem { .. } => {}
+            Operation::OpenWallets { .. } | Operation::Redeem { .. } | Operation::Govern { .. } => {}
         }
     }
 }
@@ -215,12 +218,15 @@ impl ChainState {
         let overlay = self.read_touched(reader, &transactions, &prepared, (&bundles, &due), strategy)?;
         let mut working = Working {
             rules: &rules,
+            height: block.header.height,
+            now: block.header.timestamp,
+            registry: None,
+            proposals: 0,
             overlay,
             supply: self.head.supply.clone(),
             outboxes: self.head.outboxes.clone(),
             sent: Vec::new(),
             history: Vec::new(),
-            now: block.header.timestamp,
             overdue_before,
             pending: self.expiries.len(),
         };
@@ -228,20 +234,29 @@ impl ChainState {
         let mut ran = run_all(&mut working, &transactions, &prepared, at)?;
         let index = receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
         expire_all(&mut working, &mut ran, index, &due)?;
-        let Working { overlay, supply, outboxes, sent, history, .. } = working;
+        let Working { overlay, supply, outboxes, sent, history, registry, .. } = working;
         let records = overlay.next_slot();
         let changes = overlay.into_changes();
-        let undo = Undo { head: self.head.clone(), records: changes.before, opened: changes.opened.clone() };
-        let writes = StateWrites { records: changes.records, opened: changes.opened };
         let mut head = StateHead { supply, outboxes, records, ..self.head.clone() };
         head.note_timestamp(block.header.timestamp);
         head.height = block.header.height;
         head.block = block.header.digest(rules.genesis);
         head.forget_expired(block.header.timestamp);
+        let registry = self.next_registry(&mut head, registry);
+        let undo = Undo {
+            head: self.head.clone(),
+            registry: registry.as_ref().map(|_| Arc::clone(&rules.registry)),
+            records: changes.before,
+            opened: changes.opened.clone(),
+        };
         for (digest, batch) in block.body.batches.iter().zip(batches) {
             head.order(*digest, batch.borrow().content.expires);
         }
+        let writes = StateWrites { records: changes.records, opened: changes.opened };
         let leaves_before = self.leaves_at(&undo.records);
+        if let Some(registry) = &registry {
+            self.use_registry(registry);
+        }
         let ordered = transactions.len().saturating_add(ran.received.len()).saturating_add(ran.expired.len());
         let (head, result) = match self.finish(head, &writes, &ran, ordered, strategy) {
             Ok(finished) => finished,
@@ -264,6 +279,7 @@ impl ChainState {
             expired,
             passed_over,
             writes,
+            registry,
             history,
             undo,
         })
@@ -373,6 +389,7 @@ impl ChainState {
             state: head.state,
             outcomes: outcomes_root(&ran.outcomes, strategy),
             outbox: parts.outbox,
+            next_set: self.rules.registry.next_set(head.chain, height),
             executed: u32::try_from(ran.outcomes.len()).map_err(|_| ExecutionFault::TooManyTransactions)?,
             skipped: u32::try_from(ran.skipped.len()).map_err(|_| ExecutionFault::TooManyTransactions)?,
             supply: head.supply.clone(),
@@ -395,6 +412,33 @@ impl ChainState {
         self.restore_trees(undo, &leaves)
     }
 
+    /// The registry after the height of `head`: as the block has changed it, and with the next epoch where that is due. Notes in
+    /// the head when a new epoch has begun.
+    fn next_registry(&self, head: &mut StateHead, changed: Option<Arc<Registry>>) -> Option<Arc<Registry>> {
+        let (chain, height, now) = (head.chain, head.height, head.timestamp);
+        let before = changed.as_ref().unwrap_or(&self.rules.registry);
+        if before.epoch_at(chain, height).is_some_and(|epoch| epoch.first_height == height) {
+            head.epoch_started = now;
+        }
+        if !may_schedule(before, chain, height) {
+            return changed;
+        }
+        let mut registry = Registry::clone(before);
+        match schedule(&mut registry, chain, height, (head.epoch_started, now)) {
+            true => Some(Arc::new(registry)),
+            false => changed,
+        }
+    }
+
+    /// Goes on with this registry.
+    fn use_registry(&mut self, registry: &Arc<Registry>) {
+        // A registry never loses a chain.
+        if let Some(rules) = ChainRules::new(self.rules.genesis, Arc::clone(registry), self.rules.chain) {
+            self.registry = rules.registry.hash();
+            self.rules = rules;
+        }
+    }
+
     /// The leaves of the slots of these records, as the tree has them now.
     fn leaves_at(&self, records: &[(Slot, Record)]) -> Vec<(Slot, SumNode)> {
         records.iter().filter_map(|(slot, _)| Some((*slot, self.tree.leaf(*slot)?))).collect()
@@ -402,6 +446,9 @@ impl ChainState {
 
     /// Brings both trees back to what they were at `undo`'s head, where the changed slots had `leaves`.
     fn restore_trees(&mut self, undo: &Undo, leaves: &[(Slot, SumNode)]) -> Result<(), ExecutionFault> {
+        if let Some(registry) = &undo.registry {
+            self.use_registry(registry);
+        }
         for (id, _) in undo.opened.iter().rev() {
             // A height that failed half-way has not added all of them.
             let _was_last = self.ids.remove_last(id);
@@ -434,12 +481,17 @@ fn receive_all(
 ) -> Result<u32, ExecutionFault> {
     let mut index = u32::try_from(transactions).map_err(|_| ExecutionFault::TooManyTransactions)?;
     for (bundle, position) in bundles.iter().zip(0..=u32::MAX) {
-        if let Err(reason) = check_next(&working.supply, bundle) {
+        // What its links prove holds whether its receipts are the next ones or not.
+        let is_current = learn_sets(working, bundle);
+        if bundle.receipts.is_empty() && is_current.is_ok() {
+            continue;
+        }
+        if let Err(reason) = is_current.and_then(|()| check_next(&working.supply, bundle)) {
             ran.passed_over.push((position, reason));
             continue;
         }
         for receipt in &bundle.receipts {
-            let (outcome, received) = receive(working, bundle.source(), *receipt, index);
+            let (outcome, received) = receive(working, bundle.source(), receipt, index);
             ran.outcomes.push(outcome);
             ran.received.push(received);
             index = index.checked_add(1).ok_or(ExecutionFault::TooManyTransactions)?;

@@ -1,6 +1,8 @@
 //! One chain's state: the in-memory part. Records themselves are read through [`super::StateReader`]; what is
 //! held here is what makes a state root cheap: two trees and the head.
 
+use std::sync::Arc;
+
 use super::expiries::Expiries;
 use super::head::StateHead;
 use super::id_tree::{IdLeaf, IdPath, IdTree};
@@ -9,13 +11,10 @@ use super::summing_tree::{SumNode, SummingTree};
 use super::writes::StateWrites;
 use crate::proofs::outcomes_root;
 use crate::records::block::genesis_block_digest;
-use crate::records::registry::operator_salt;
-use crate::records::{
-    GenesisSpec, HeightResult, OperatorRecord, Record, SupplyTerms, Tier, WalletRecord, WalletStatus,
-};
+use crate::records::{GenesisSpec, HeightResult, Record, Registry, SupplyTerms};
 use crate::rules::ChainRules;
 use crate::values::{
-    Amount, Canonical, ChainId, CodecError, Height, OperatorId, RecordId, RegistryHash, ResultHash,
+    Amount, Canonical, ChainId, CodecError, Hash, Height, OperatorId, RecordId, RegistryHash, ResultHash,
     Sequential, Slot, StateRoot, Strategy, WalletId,
 };
 
@@ -101,26 +100,12 @@ pub(crate) fn leaves_of(records: &[(Slot, Record)], strategy: &impl Strategy) ->
     strategy.map(records, RECORDS_PER_CHUNK, |(slot, record)| (*slot, SumNode::leaf(*slot, record)))
 }
 
-/// An operator's own wallet as genesis opens it.
-fn operator_wallet(rules: &ChainRules, id: OperatorId, operator: &OperatorRecord) -> WalletRecord {
-    let policy = operator.wallet_policy.hash();
-    WalletRecord {
-        id: WalletId::derive(rules.genesis, rules.currency, policy, &operator_salt(id)),
-        policy,
-        operator: id,
-        tier: Tier::Operator,
-        status: WalletStatus::Active,
-        balance: Amount::ZERO,
-        lanes: Vec::new(),
-    }
-}
-
 /// Fee pool, suspense, then every operator's own wallet, in slot order.
 fn genesis_writes(rules: &ChainRules) -> StateWrites {
     let mut records =
         vec![Record::FeePool { balance: Amount::ZERO }, Record::Suspense { balance: Amount::ZERO }];
     for (operator, id) in rules.registry.operators.iter().zip(0..=u16::MAX) {
-        records.push(Record::Wallet(operator_wallet(rules, OperatorId(id), operator)));
+        records.push(Record::Wallet(operator.own_wallet(rules.genesis, rules.currency, OperatorId(id))));
     }
     let records: Vec<(Slot, Record)> = (0..).map(Slot).zip(records).collect();
     let opened = records.iter().filter_map(|(slot, record)| Some((record.id()?, *slot)));
@@ -137,7 +122,7 @@ impl ChainState {
         chain: ChainId,
     ) -> Result<(Self, StateWrites, HeightResult), GenesisFault> {
         spec.check()?;
-        let rules = ChainRules::new(spec, chain).ok_or(GenesisFault::ChainUnknown { chain })?;
+        let rules = ChainRules::at_genesis(spec, chain).ok_or(GenesisFault::ChainUnknown { chain })?;
         let writes = genesis_writes(&rules);
         let leaves = writes.records.iter().map(|(slot, record)| SumNode::leaf(*slot, record)).collect();
         let tree = SummingTree::from_leaves(leaves, &Sequential).map_err(|_| GenesisFault::Trees)?;
@@ -154,6 +139,7 @@ impl ChainState {
             supply: SupplyTerms::default(),
             outboxes: Vec::new(),
             base_fee: Amount::ZERO,
+            epoch_started: spec.timestamp,
             ordered: Vec::new(),
             recent: vec![spec.timestamp],
         };
@@ -168,6 +154,7 @@ impl ChainState {
             state: state.head.state,
             outcomes: outcomes_root(&[], &Sequential),
             outbox: state.parts().outbox,
+            next_set: Hash::default(),
             executed: 0,
             skipped: 0,
             supply: SupplyTerms::default(),
@@ -177,18 +164,19 @@ impl ChainState {
     }
 
     /// The state that a store holds: `records` are all records in slot order, `head` the head stored with
-    /// them.
+    /// them, `registry` the newest that was stored up to its height.
     ///
     /// # Errors
     /// [`LoadFault`] when they do not belong together.
     pub fn load(
         spec: &GenesisSpec,
+        registry: Arc<Registry>,
         head: StateHead,
         records: impl IntoIterator<Item = (Slot, Record)>,
         strategy: &impl Strategy,
     ) -> Result<Self, LoadFault> {
         let chain = head.chain;
-        let rules = ChainRules::new(spec, chain).ok_or(LoadFault::ChainUnknown { chain })?;
+        let rules = ChainRules::new(spec.hash(), registry, chain).ok_or(LoadFault::ChainUnknown { chain })?;
         let mut leaves: Vec<SumNode> = Vec::new();
         let mut ids: Vec<IdLeaf> = Vec::new();
         let mut expiries = Expiries::default();
@@ -226,7 +214,7 @@ impl ChainState {
         }
     }
 
-    /// The chain's constants.
+    /// The rules of the next height.
     #[must_use]
     pub const fn rules(&self) -> &ChainRules {
         &self.rules

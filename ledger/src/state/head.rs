@@ -59,6 +59,8 @@ pub struct StateHead {
     pub outboxes: Vec<Outbox>,
     /// Fee state (reserved): the base fee of the next block; zero in this format.
     pub base_fee: Amount,
+    /// The timestamp of the first block of the running epoch; genesis's before height 1.
+    pub epoch_started: TimestampMs,
     /// Unexpired ordered digests, ascending by second.
     pub ordered: Vec<OrderedBucket>,
     /// Timestamps of the last [`RECENT_MAX`] heights, the newest last; genesis counts as a height.
@@ -118,6 +120,7 @@ impl Canonical for StateHead {
         + 8
         + SUPPLY_BYTES_MAX
         + OUTBOXES_BYTES_MAX
+        + 8
         + 8
         + 8
         + 48 * ORDERED_BUCKETS_MAX

@@ -164,6 +164,15 @@ impl Overlay {
         Some(new)
     }
 
+    /// Adds a wallet that the overlay was not made for; the rules see to it that it cannot exist before.
+    pub fn open_unread(&mut self, wallet: WalletRecord) -> Option<Place> {
+        let id = RecordId::from(wallet.id);
+        if let Err(place) = self.ids.binary_search_by_key(&id, |(known, _)| *known) {
+            self.ids.insert(place, (id, None));
+        }
+        self.open(Record::Wallet(wallet))
+    }
+
     /// Puts money into the suspense record. (Were it not read, the supply equation would not hold and the block would not be
     /// executed.)
     pub fn add_to_suspense(&mut self, amount: Amount) {

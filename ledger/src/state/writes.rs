@@ -1,9 +1,11 @@
 //! What a height makes: its result, what it writes, and how to take it back.
 
+use std::sync::Arc;
+
 use super::head::StateHead;
-use crate::records::{HeightResult, HistoryEntry, NotExecuted, Outcome, Receipt, Record};
+use crate::records::{HeightResult, HistoryEntry, NotExecuted, Outcome, Receipt, Record, Registry};
 use crate::values::codec::{Canonical, CodecError};
-use crate::values::{ChainId, LockId, RecordId, ResultHash, Slot, TransactionId};
+use crate::values::{ChainId, Epoch, LockId, RecordId, ResultHash, Slot, TransactionId};
 
 /// Records that a height writes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,7 +28,7 @@ pub struct Skipped {
 }
 
 /// A receipt that a height sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentReceipt {
     /// To which chain.
     pub destination: ChainId,
@@ -37,7 +39,7 @@ pub struct SentReceipt {
 }
 
 /// A receipt that a height executed. Its outcome is among the height's outcomes, after those of the transactions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedReceipt {
     /// From which chain.
     pub source: ChainId,
@@ -63,6 +65,14 @@ pub enum PassedOver {
     /// It carries more money than can exist: a quorum of its source has certified what its rules do not allow.
     #[error("the bundle carries more money than can exist")]
     Unbacked {},
+    /// Its source's set has changed, and this chain knows: the validators that certified it may have left (PROTOCOL rule 2).
+    #[error("the bundle is certified by epoch {epoch}, epoch {newest} is known")]
+    StaleEpoch {
+        /// The epoch of its certificate.
+        epoch: Epoch,
+        /// The newest that the registry has.
+        newest: Epoch,
+    },
 }
 
 /// What executing a height made.
@@ -88,6 +98,8 @@ pub struct Execution {
     pub passed_over: Vec<(u32, PassedOver)>,
     /// What to write.
     pub writes: StateWrites,
+    /// The registry after it, where it changed: rules and state root have it from the next height on.
+    pub registry: Option<Arc<Registry>>,
     /// What wallets' owners will read, in execution order.
     pub history: Vec<HistoryEntry>,
     /// How to take it back.
@@ -99,6 +111,8 @@ pub struct Execution {
 pub struct Undo {
     /// The head before the height.
     pub head: StateHead,
+    /// The registry before it, where it changed.
+    pub registry: Option<Arc<Registry>>,
     /// Changed records as they were, ascending by slot.
     pub records: Vec<(Slot, Record)>,
     /// Names that did not exist before, ascending by slot.
@@ -115,6 +129,7 @@ impl Undo {
             bytes.extend_from_slice(part);
         };
         part(&self.head.encode());
+        part(&self.registry.as_ref().map_or(Vec::new(), |registry| registry.encode()));
         for (slot, record) in &self.records {
             part(&[slot.0.to_le_bytes().as_slice(), &record.encode()].concat());
         }
@@ -141,6 +156,10 @@ impl Undo {
             Ok(Some(part))
         };
         let head = StateHead::decode(part()?.ok_or(MALFORMED)?)?;
+        let registry = match part()?.ok_or(MALFORMED)? {
+            [] => None,
+            bytes => Some(Arc::new(Registry::decode(bytes)?)),
+        };
         let mut records = Vec::new();
         loop {
             let entry = part()?.ok_or(MALFORMED)?;
@@ -155,7 +174,7 @@ impl Undo {
             let (slot, id) = entry.split_first_chunk::<8>().ok_or(MALFORMED)?;
             opened.push((RecordId(id.try_into().map_err(|_| MALFORMED)?), Slot(u64::from_le_bytes(*slot))));
         }
-        Ok(Self { head, records, opened })
+        Ok(Self { head, registry, records, opened })
     }
 }
 

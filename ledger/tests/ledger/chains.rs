@@ -4,16 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::proofs::{Fact, HeightRecord, Proof, ProofFile, ReceiptProof, Replay, outcome_path};
+use ledger::proofs::{
+    Fact, HeightRecord, Proof, ProofFile, ReceiptProof, Replay, SetChain, SetLink, outcome_path,
+};
 use ledger::records::bundle::BUNDLE_RECEIPTS_MAX;
 use ledger::records::receipt::receipt_id;
 use ledger::records::{
     Bundle, ChainSpec, GenesisSpec, Operation, Pending, Receipt, Rejection, Tier, WalletOpening, WalletStatus,
 };
-use ledger::rules::{BundleFault, check_bundle};
+use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
+use ledger::rules::{BundleFacts, BundleFault, check_batch, check_bundle};
 use ledger::state::{Execution, Outbox, PassedOver, Undo};
 use ledger::values::append_tree::subtrees;
-use ledger::values::{Amount, AppendTree, Canonical as _, ChainId, Currency, Hash, Sequential, WalletId};
+use ledger::values::{
+    Amount, AppendTree, Canonical as _, ChainId, Currency, Epoch, Hash, Sequential, WalletId,
+};
 use proptest::prelude::*;
 
 use crate::network::{Became, Network, Signer, became, pay, spec};
@@ -36,7 +41,7 @@ fn chains_spec() -> GenesisSpec {
 /// What a source has sent to a destination: every receipt, and the tree before each.
 #[derive(Default)]
 pub(crate) struct Line {
-    receipts: Vec<Receipt>,
+    pub(crate) receipts: Vec<Receipt>,
     trees: Vec<AppendTree>,
     totals: Vec<u128>,
 }
@@ -44,7 +49,7 @@ pub(crate) struct Line {
 /// All chains of a network, and what is between them.
 pub(crate) struct World {
     pub(crate) chains: Vec<Network>,
-    lines: BTreeMap<(ChainId, ChainId), Line>,
+    pub(crate) lines: BTreeMap<(ChainId, ChainId), Line>,
     /// Per chain and height: its outboxes.
     outboxes: Vec<Vec<Vec<Outbox>>>,
     /// Receipts executed, by id: each once.
@@ -104,11 +109,21 @@ impl World {
         bundles: Vec<Bundle>,
     ) -> Execution {
         let id = ChainId(chain as u32);
-        for bundle in &bundles {
-            let again = Bundle::decode(&bundle.encode()).unwrap();
-            check_bundle(self.chains[chain].state.rules(), &again).unwrap();
-        }
+        let (rules, parent) = (self.chains[chain].state.rules().clone(), self.chains[chain].parent);
+        let facts: Vec<BundleFacts> = bundles
+            .iter()
+            .map(|bundle| check_bundle(&rules, &Bundle::decode(&bundle.encode()).unwrap()).unwrap())
+            .collect();
         let execution = self.chains[chain].run_with(transactions, bundles);
+        // By the state that the block claims, which is the one below it.
+        let network = &self.chains[chain];
+        let (block, batches, _) = network.heights.last().unwrap();
+        check_header(&rules, &block.header).unwrap();
+        check_parent(&block.header, &parent).unwrap();
+        check_body(&block.header, &block.body).unwrap();
+        assert!(batches.iter().all(|batch| check_batch(&rules, batch).is_ok()));
+        let batches = network.facts(network.height().0);
+        check_contents(&block.header, &block.body, &batches, &facts).unwrap();
         for sent in &execution.sent {
             let line = self.lines.entry((id, sent.destination)).or_default();
             assert_eq!(sent.sequence, line.receipts.len() as u64, "numbered without a gap");
@@ -121,7 +136,7 @@ impl World {
                 + line.receipts.last().map_or(0, |last| u128::from(last.value().fen()));
             line.trees.push(tree);
             line.totals.push(total);
-            line.receipts.push(sent.receipt);
+            line.receipts.push(sent.receipt.clone());
         }
         for received in &execution.received {
             assert!(self.executed.insert((received.source, id, received.sequence)), "executed once");
@@ -153,13 +168,19 @@ impl World {
         let height = by.checked_sub(1)?;
         let certified = network.certified(height, by);
         let sent = certified.result.supply.pair(destination).sent.count as usize;
-        let line = self.lines.get(&(ChainId(source as u32), destination))?;
+        let sets = self.links(source, destination, certified.header.epoch)?;
+        let line = self.lines.get(&(ChainId(source as u32), destination));
+        if line.is_none_or(|line| line.receipts.len().min(sent) as u64 <= first) {
+            let pending = Pending { before: &AppendTree::default(), total_before: 0, receipts: &[] };
+            return Bundle::prove(destination, pending, &[], certified, sets);
+        }
+        let line = line?;
         let first = first as usize;
         let before = line.trees.get(first).filter(|_| first < sent)?;
         let pending =
             Pending { before, total_before: line.totals[first], receipts: &line.receipts[first..sent] };
         let outboxes = &self.outboxes[source][height as usize];
-        let mut bundle = Bundle::prove(destination, pending, outboxes, certified)?;
+        let mut bundle = Bundle::prove(destination, pending, outboxes, certified, sets)?;
         // Cut shorter, as a bundle of more than the bound is.
         if most < bundle.receipts.len() {
             bundle.receipts.truncate(most);
@@ -180,6 +201,14 @@ impl World {
         Some(bundle)
     }
 
+    /// The changes of the source's set from what the destination knows up to this epoch; `None` where it knows of a later one.
+    fn links(&self, source: usize, destination: ChainId, until: Epoch) -> Option<Vec<SetLink>> {
+        let registry = &self.chains[destination.0 as usize].state.rules().registry;
+        let known = registry.newest_epoch(ChainId(source as u32))?.epoch;
+        let links = self.chains[source].set_links();
+        (known <= until).then(|| links[known.0 as usize..until.0 as usize].to_vec())
+    }
+
     pub(crate) fn next(&self, source: usize, destination: usize) -> u64 {
         let head = self.chains[destination].state.head();
         head.supply.pair(ChainId(source as u32)).received.count
@@ -193,6 +222,9 @@ impl World {
                 self.run(source, Vec::new(), Vec::new());
                 for destination in 0..self.chains.len() {
                     let first = self.next(source, destination);
+                    if source == destination {
+                        continue;
+                    }
                     let bundle = self.bundle(source, ChainId(destination as u32), first, 0, usize::MAX);
                     if let Some(bundle) = bundle {
                         let execution = self.run(destination, Vec::new(), vec![bundle]);
@@ -288,14 +320,18 @@ fn what_became_of_a_receipt_is_proved_to_a_stranger() {
     let proof = ReceiptProof {
         source: ChainId(home as u32),
         sequence: 1,
-        receipt: execution.received[1].receipt,
+        receipt: execution.received[1].receipt.clone(),
         outcome: execution.outcomes[1],
         position: 1,
         path: outcome_path(&execution.outcomes, 1, &Sequential).unwrap(),
         certified: network.certified(by - 1, by),
     };
     let learn = |proof: &ReceiptProof| {
-        let file = ProofFile { genesis: network.genesis, proof: Proof::Receipt(proof.clone()) };
+        let file = ProofFile {
+            genesis: network.genesis,
+            sets: SetChain::default(),
+            proof: Proof::Receipt(proof.clone()),
+        };
         ProofFile::decode(&file.encode()).unwrap().verify(&network.spec).map(|proven| proven.fact)
     };
     let Fact::Receipt { source, sequence, receipt, outcome } = learn(&proof).unwrap() else { panic!() };
@@ -304,7 +340,7 @@ fn what_became_of_a_receipt_is_proved_to_a_stranger() {
     let forgeries: [&dyn Fn(&mut ReceiptProof); 4] = [
         &|proof| proof.sequence = 0,
         &|proof| proof.source = FOREIGN,
-        &|proof| proof.receipt = raised(proof.receipt),
+        &|proof| proof.receipt = raised(&proof.receipt),
         &|proof| proof.position = 0,
     ];
     for forge in forgeries {
@@ -403,10 +439,10 @@ fn a_forged_bundle_is_refused() {
     assert!(!good.after.is_empty() && !good.before.peaks.is_empty());
     let sent = good.certified.result.supply.pair(ChainId(away as u32)).sent.count;
     let forgeries: Vec<(&str, Box<dyn Fn(&mut Bundle)>, Option<u16>)> = vec![
-        ("amount", Box::new(|b| b.receipts[1] = raised(b.receipts[1])), Some(707)),
+        ("amount", Box::new(|b| b.receipts[1] = raised(&b.receipts[1])), Some(707)),
         ("order", Box::new(|b| b.receipts.swap(0, 1)), Some(707)),
         ("left out", Box::new(|b| b.receipts.truncate(3)), Some(707)),
-        ("repeated", Box::new(|b| b.receipts.insert(0, b.receipts[0])), Some(707)),
+        ("repeated", Box::new(|b| b.receipts.insert(0, b.receipts[0].clone())), Some(707)),
         ("earlier", Box::new(|b| b.before.count -= 1), None),
         ("peaks", Box::new(|b| b.before.peaks[0] = Hash([1; 32])), Some(707)),
         ("total above", Box::new(|b| b.total_before += 1), Some(707)),
@@ -414,7 +450,7 @@ fn a_forged_bundle_is_refused() {
         ("after", Box::new(|b| b.after[0] = Hash([1; 32])), Some(707)),
         ("after missing", Box::new(|b| b.after.truncate(b.after.len() - 1)), Some(707)),
         ("path", Box::new(|b| b.path.push(Hash([1; 32]))), Some(707)),
-        ("too many", Box::new(|b| b.receipts.resize(BUNDLE_RECEIPTS_MAX, b.receipts[0])), Some(706)),
+        ("too many", Box::new(|b| b.receipts.resize(BUNDLE_RECEIPTS_MAX, b.receipts[0].clone())), Some(706)),
         ("none", Box::new(|b| b.receipts.clear()), Some(701)),
         ("result", Box::new(|b| b.certified.result.executed += 1), Some(705)),
         ("outbox", Box::new(|b| b.certified.result.outbox.0[0] ^= 1), Some(707)),
@@ -437,13 +473,13 @@ fn a_forged_bundle_is_refused() {
     assert_eq!(check_bundle(other, &good), Err(BundleFault::WrongChain { chain: ChainId(away as u32) }));
 }
 
-fn raised(receipt: Receipt) -> Receipt {
+fn raised(receipt: &Receipt) -> Receipt {
     match receipt {
-        Receipt::Credit { transaction, part, payer, payee, amount } => {
+        &Receipt::Credit { transaction, part, payer, payee, amount } => {
             let amount = Amount::from_fen(amount.fen() + 1);
             Receipt::Credit { transaction, part, payer, payee, amount }
         }
-        other => other,
+        other => other.clone(),
     }
 }
 
@@ -503,10 +539,13 @@ proptest! {
                 }
                 Step::Relay { source, destination, skew, back, most, copies } => {
                     let next = world.next(source, destination);
+                    if source == destination {
+                        continue;
+                    }
                     let first = next.saturating_add_signed(skew);
                     let bundle = world.bundle(source, ChainId(destination as u32), first, back, most);
                     for copy in 0..copies {
-                        let Some(bundle) = bundle.clone().filter(|_| source != destination) else { break };
+                        let Some(bundle) = bundle.clone() else { break };
                         let execution = world.run(destination, Vec::new(), vec![bundle]);
                         prop_assert_eq!(execution.passed_over.is_empty(), first == next && copy == 0);
                     }

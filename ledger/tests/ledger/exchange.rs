@@ -342,11 +342,11 @@ fn receipts_of_a_dishonest_chain_move_no_money() {
     other.run(ABROAD, Vec::new(), Vec::new());
     let mut bundle = other.bundle(ABROAD, ChainId(home as u32), 0, 0, usize::MAX).unwrap();
     let good = decision(deal.lock, payer.wallet, payee.wallet, true);
-    assert_eq!(bundle.receipts, [good]);
+    assert_eq!(bundle.receipts, std::slice::from_ref(&good));
     bundle.receipts = vec![
         decision(LockId([1; 32]), payer.wallet, payee.wallet, true),
         decision(deal.lock, payer.wallet, payer.wallet, true),
-        good,
+        good.clone(),
         good,
         decision(deal.lock, payer.wallet, payee.wallet, false),
     ];
@@ -587,8 +587,8 @@ proptest! {
             }).sum();
             prop_assert_eq!(in_wallets, network.state.head().supply.holdings.fen(), "no money stays locked");
             let stored = network.records.iter().map(|(slot, record)| (slot, record.clone()));
-            let head = network.state.head().clone();
-            prop_assert!(ChainState::load(&network.spec, head, stored, &Sequential).is_ok());
+            let (registry, head) = (network.state.rules().registry.clone(), network.state.head().clone());
+            prop_assert!(ChainState::load(&network.spec, registry, head, stored, &Sequential).is_ok());
             let mut replay = Replay::new(&network.spec, network.chain, [1; 32]).unwrap();
             for ((block, batches, execution), bundles) in network.heights.iter().zip(&network.bundles) {
                 let (result, outcomes) = (Some(&execution.result), Some(execution.outcomes.as_slice()));

@@ -364,7 +364,10 @@ fn load_rebuilds_the_state_and_refuses_any_other() {
     let records: Vec<(Slot, Record)> =
         network.records.iter().map(|(slot, record)| (slot, record.clone())).collect();
     let head = network.state.head().clone();
-    let load = |head, records| ChainState::load(&network.spec, head, records, &Sequential);
+    let load = |head, records| {
+        let registry = network.state.rules().registry.clone();
+        ChainState::load(&network.spec, registry, head, records, &Sequential)
+    };
     let loaded = load(head.clone(), records.clone()).unwrap();
     assert_eq!(loaded.parts(), network.state.parts());
     let mut changed = records.clone();

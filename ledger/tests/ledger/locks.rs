@@ -1,6 +1,6 @@
 //! Locks with a hash on one chain: every guard in the order of its code, deadlines to the block, undo, load and proof.
 
-use ledger::proofs::{Fact, LockProof, Proof, ProofFault, ProofFile};
+use ledger::proofs::{Fact, LockProof, Proof, ProofFault, ProofFile, SetChain};
 use ledger::records::lock::{expired_hash, expiry_id};
 use ledger::records::{
     ChainParams, LockKind, LockState, MovementKind, Operation, Record, Rejection, Tier, WalletStatus,
@@ -312,8 +312,8 @@ fn undo_and_load_bring_the_deadlines_back() {
     assert_eq!(network.state.expiries().len(), 2);
     assert_ne!(*network.state.expiries(), before.2);
     let stored = network.records.iter().map(|(slot, record)| (slot, record.clone()));
-    let head = network.state.head().clone();
-    let loaded = ChainState::load(&spec(), head, stored, &Sequential).unwrap();
+    let (registry, head) = (network.state.rules().registry.clone(), network.state.head().clone());
+    let loaded = ChainState::load(&spec(), registry, head, stored, &Sequential).unwrap();
     assert_eq!(loaded.expiries(), network.state.expiries());
     let undo = Undo::decode(&execution.undo.encode()).unwrap();
     assert_eq!(undo, execution.undo);
@@ -359,7 +359,11 @@ fn a_lock_is_proved_to_a_stranger() {
         certified: network.certified(height - 1, height),
     };
     let learn = |proof: &LockProof| {
-        let file = ProofFile { genesis: network.genesis, proof: Proof::Lock(proof.clone()) };
+        let file = ProofFile {
+            genesis: network.genesis,
+            sets: SetChain::default(),
+            proof: Proof::Lock(proof.clone()),
+        };
         ProofFile::decode(&file.encode()).unwrap().verify(&network.spec).map(|proven| proven.fact)
     };
     let Fact::Lock { record: Record::Lock(proven) } = learn(&proof).unwrap() else { panic!() };
@@ -372,6 +376,7 @@ fn a_lock_is_proved_to_a_stranger() {
     let wallet = network.wallet(&network.customer(0).wallet).unwrap();
     let file = ProofFile {
         genesis: network.genesis,
+        sets: SetChain::default(),
         proof: Proof::Lock(LockProof { record: Record::Wallet(wallet), ..proof }),
     };
     assert!(ProofFile::decode(&file.encode()).is_err(), "a wallet is proved as a balance");

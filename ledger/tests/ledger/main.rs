@@ -8,13 +8,17 @@ mod samples;
 
 mod chains;
 mod codec;
+mod epoch_schedules;
+mod epochs;
 mod exchange;
 mod execution;
 mod forecast;
+mod governance;
 mod locks;
 mod model;
 mod operations;
 mod proofs;
+mod registry_proof;
 mod replay;
 mod signatures;
 mod trees;

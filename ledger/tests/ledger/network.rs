@@ -1,20 +1,20 @@
 //! A small network for tests: a central bank and four banks, and a ledger of one of its chains that executes what it is
 //! given.
 
-use ledger::proofs::{CertifiedResult, FinalityProof, consensus_namespace};
+use ledger::proofs::{CertifiedResult, FinalityProof, SetLink, consensus_namespace};
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, ChainParams, ChainSpec, Claim, FeeBid,
-    GenesisSpec, HeightResult, NodeRecord, Nonce, NotExecuted, Operation, OperatorRecord, OperatorRole,
-    Payment, Policy, Record, Rejection, Tier, Transaction, TransactionContent, ValidatorRecord,
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, ChainParams, ChainSpec, Claim, EpochRecord,
+    FeeBid, GenesisSpec, HeightResult, NodeRecord, Nonce, NotExecuted, Operation, OperatorRecord,
+    OperatorRole, Payment, Policy, Record, Rejection, Tier, Transaction, TransactionContent, ValidatorRecord,
     WalletOpening, WalletRecord,
 };
 use ledger::rules::{BatchFacts, ParentFacts};
 use ledger::state::{ChainState, Execution, MemoryReader, StateReader as _};
 use ledger::values::{
-    Amount, BatchDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Hash, Height, NodeIndex,
-    OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
+    Amount, BatchDigest, Canonical as _, ChainId, Currency, GenesisHash, Hash, Height, NodeIndex, OperatorId,
+    PublicKey, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
 };
 
 /// The chain of most tests.
@@ -52,17 +52,38 @@ pub(crate) fn consensus_keys() -> Vec<SecretKey> {
     keys
 }
 
+/// The consensus key of a validator that joins later, or that a validator changes to.
+pub(crate) fn later_key(number: u64) -> SecretKey {
+    key(3, 1_000 + number)
+}
+
+/// An operator's cold key.
+pub(crate) fn cold_key(operator: u16) -> SecretKey {
+    key(4, u64::from(operator))
+}
+
+/// A node's network key.
+pub(crate) fn network_key(node: u16) -> SecretKey {
+    key(5, u64::from(node))
+}
+
+/// Every consensus key of the tests, by the public one.
+fn secret_of(public: PublicKey) -> SecretKey {
+    let known = consensus_keys().into_iter().chain((0..64).map(later_key));
+    known.into_iter().find(|secret| secret.public_key() == public).unwrap()
+}
+
 /// The genesis spec of the tests.
 pub(crate) fn spec() -> GenesisSpec {
     let operator = |id: u16| OperatorRecord {
         name: if id == 0 { "Central Bank".into() } else { format!("Bank {id}") },
         role: if id == 0 { OperatorRole::CentralBank } else { OperatorRole::Bank },
-        key: key(4, u64::from(id)).public_key(),
+        key: cold_key(id).public_key(),
         wallet_policy: Policy::single(operator_key(id).public_key()),
     };
     let node = |bank: u16| NodeRecord {
         operator: OperatorId(bank),
-        network_key: key(5, u64::from(bank)).public_key(),
+        network_key: network_key(bank).public_key(),
         address: format!("127.0.0.1:{}", 9_000 + bank),
     };
     let keys = consensus_keys();
@@ -114,6 +135,8 @@ pub(crate) struct Network {
     /// The bundles of the same heights.
     pub(crate) bundles: Vec<Vec<Bundle>>,
     pub(crate) genesis_result: HeightResult,
+    /// Every epoch that the chain has had or has scheduled.
+    pub(crate) epochs: Vec<EpochRecord>,
     sequence: u64,
 }
 
@@ -136,7 +159,20 @@ impl Network {
         let parent = ParentFacts::genesis(state.rules(), START, state.head().result);
         let genesis = spec.hash();
         let (heights, bundles) = (Vec::new(), Vec::new());
-        Self { spec, chain, genesis, state, records, parent, heights, bundles, genesis_result, sequence: 0 }
+        let epochs = state.rules().registry.chain(chain).unwrap().epochs.clone();
+        Self {
+            spec,
+            chain,
+            genesis,
+            state,
+            records,
+            parent,
+            heights,
+            bundles,
+            genesis_result,
+            epochs,
+            sequence: 0,
+        }
     }
 
     fn currency(&self) -> Currency {
@@ -198,18 +234,25 @@ impl Network {
         TimestampMs(self.parent.timestamp.0 + 50)
     }
 
+    /// The epoch that decides the next height.
+    pub(crate) fn next_epoch(&self) -> &EpochRecord {
+        let height = self.parent.height.next();
+        self.epochs.iter().find(|epoch| epoch.decides(height)).unwrap()
+    }
+
     /// Seals transactions into a batch of validator 0.
     pub(crate) fn seal(&mut self, transactions: Vec<Transaction>) -> (BatchDigest, Batch) {
         self.sequence += 1;
+        let (epoch, sealer) = (self.next_epoch().epoch, secret_of(self.next_epoch().keys()[0]));
         let content = BatchContent {
             chain: self.chain,
-            epoch: Epoch(0),
+            epoch,
             sealer: ValidatorIndex(0),
             sequence: self.sequence,
             expires: TimestampMs(self.next_timestamp().0 + BATCH_LIFE_MS),
             transactions,
         };
-        content.seal(self.genesis, &consensus_keys()[0])
+        content.seal(self.genesis, &sealer)
     }
 
     /// A valid next block of these batches, claiming the result of the height before.
@@ -225,7 +268,7 @@ impl Network {
         let bytes = bundles.iter().map(|bundle| bundle.encode().len() as u64).sum::<u64>();
         let header = BlockHeader {
             chain: self.chain,
-            epoch: Epoch(0),
+            epoch: self.next_epoch().epoch,
             view: View(self.parent.view.0 + 1),
             height: self.parent.height.next(),
             parent: self.parent.digest,
@@ -252,6 +295,14 @@ impl Network {
         let execution = self.state.execute(&self.records, &block, &batches, &bundles, &Sequential).unwrap();
         self.records.apply(&execution.writes);
         self.parent = ParentFacts::of(&block.header, self.genesis);
+        if execution.registry.is_some() {
+            for epoch in &self.state.rules().registry.chain(self.chain).unwrap().epochs {
+                match self.epochs.iter_mut().find(|known| known.epoch == epoch.epoch) {
+                    Some(known) => known.clone_from(epoch),
+                    None => self.epochs.push(epoch.clone()),
+                }
+            }
+        }
         self.heights.push((block, batches, execution.clone()));
         self.bundles.push(bundles);
         execution
@@ -310,25 +361,39 @@ impl Network {
         CertifiedResult { result, links, header, finality }
     }
 
-    /// A certificate on a header, signed by validators 0, 1 and 3 as the engine's validators would.
+    /// A certificate on a header, signed by all but validator 2 of its epoch as the engine's validators would.
     pub(crate) fn finality(&self, header: &BlockHeader) -> FinalityProof {
         let digest = header.digest(self.genesis);
         let (view, parent_view) = (header.view, View(header.view.0 - 1));
-        let mut proposal = vec![0];
-        for number in [view.0, parent_view.0] {
+        let keys = self.epochs.iter().find(|epoch| epoch.epoch == header.epoch).unwrap().keys();
+        let mut proposal = Vec::new();
+        for number in [header.epoch.0, view.0, parent_view.0] {
             proposal.extend(varint(number));
         }
         proposal.extend(digest.0);
         let namespace = [consensus_namespace(self.genesis, self.chain), b"_FINALIZE".to_vec()].concat();
         let message = [varint(namespace.len() as u64), namespace, proposal.clone()].concat();
         let mut bytes = proposal;
-        bytes.extend(4_u64.to_be_bytes());
-        bytes.push(0b1011);
-        bytes.push(3);
-        for index in [0, 1, 3] {
-            bytes.extend(sign_raw(&consensus_keys()[index], &message));
+        bytes.extend((keys.len() as u64).to_be_bytes());
+        bytes.push(((1_u16 << keys.len()) - 1) as u8 & 0b1111_1011);
+        bytes.push(keys.len() as u8 - 1);
+        for (_, key) in keys.iter().enumerate().filter(|(index, _)| *index != 2) {
+            bytes.extend(sign_raw(&secret_of(*key), &message));
         }
-        FinalityProof { chain: self.chain, epoch: Epoch(0), view, parent_view, digest, bytes }
+        FinalityProof { chain: self.chain, epoch: header.epoch, view, parent_view, digest, bytes }
+    }
+
+    /// Every change of set so far: epochs that have ended.
+    pub(crate) fn set_links(&self) -> Vec<SetLink> {
+        let ended = self.epochs.iter().zip(self.epochs.iter().skip(1));
+        ended
+            .filter(|(before, _)| before.last_height.is_some_and(|last| last <= self.height()))
+            .map(|(before, set)| {
+                let last = before.last_height.unwrap().0;
+                let set = EpochRecord { last_height: None, ..set.clone() };
+                SetLink { certified: self.certified(last - 1, last), set }
+            })
+            .collect()
     }
 
     /// The facts of the batches of an executed height.

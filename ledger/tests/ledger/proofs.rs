@@ -3,7 +3,7 @@
 
 use ledger::proofs::{
     AbsenceProof, BalanceProof, CertificateFault, Fact, FinalityFault, OutcomeProof, Proof, ProofFault,
-    ProofFile, Proven, outcome_path, verify_finality,
+    ProofFile, Proven, SetChain, outcome_path, verify_finality,
 };
 use ledger::records::{Registry, Tier};
 use ledger::state::StateParts;
@@ -57,7 +57,7 @@ fn town() -> Town {
         certified: certified.clone(),
     };
     let absence = AbsenceProof { wallet: unknown, path: id_path, parts, certified: certified.clone() };
-    let file = |proof| ProofFile { genesis: network.genesis, proof };
+    let file = |proof| ProofFile { genesis: network.genesis, sets: SetChain::default(), proof };
     let (outcome, balance) = (file(Proof::Outcome(outcome)), file(Proof::Balance(balance)));
     let (absence, supply) = (file(Proof::Absence(absence)), file(Proof::Supply(certified)));
     Town { paid, outcome, balance, absence, supply, network }
@@ -150,7 +150,9 @@ fn a_result_that_is_not_certified_convinces_nobody() {
 #[test]
 fn tampered_facts_convince_nobody() {
     let Town { network, outcome, balance, absence, .. } = town();
-    let verify = |proof: Proof| ProofFile { genesis: network.genesis, proof }.verify(&network.spec);
+    let verify = |proof: Proof| {
+        ProofFile { genesis: network.genesis, sets: SetChain::default(), proof }.verify(&network.spec)
+    };
     let Proof::Outcome(good) = outcome.proof else { panic!() };
     type OutcomeChange = fn(&mut OutcomeProof);
     let rows: Vec<(OutcomeChange, ProofFault)> = vec![

@@ -1,13 +1,14 @@
 //! One of each record, the same in every run: what the codec tests mangle and the frozen vectors pin.
 
-use ledger::records::registry::EpochClose;
+use ledger::proofs::{SetChain, SetLink};
 use ledger::records::wallet::Lane;
 use ledger::records::*;
 use ledger::state::summing_tree::SumNode;
 use ledger::state::{OrderedBucket, StateHead, StateParts};
 use ledger::values::*;
 
-use crate::network::{Network, customer_key, operator_key, pay};
+use crate::governance::{approved, fifth_bank, fifth_node};
+use crate::network::{Network, customer_key, later_key, operator_key, pay};
 
 /// A record as bytes, and decoding followed by encoding.
 pub(crate) struct Sample {
@@ -84,6 +85,37 @@ pub(crate) fn two_of_three(network: &Network) -> Transaction {
     Transaction { content, signatures }
 }
 
+/// A proposal with a change of each kind.
+pub(crate) fn every_change() -> Proposal {
+    let (operator, node, chain) = (OperatorId(2), NodeIndex(3), ChainId(1));
+    let [one, other] = [later_key(1).public_key(), later_key(2).public_key()];
+    let validator = ValidatorRecord { operator, node, consensus_key: one };
+    let changes = vec![
+        Change::AddOperator(fifth_bank()),
+        Change::RetireOperator { operator },
+        Change::ReplaceOperatorKey { operator, key: one },
+        Change::AddNode(fifth_node()),
+        Change::MoveNode { node, address: "[::1]:9100".into() },
+        Change::ReplaceNetworkKey { node, key: one },
+        Change::RetireNode { node },
+        Change::AddValidator { chain, validator },
+        Change::RemoveValidator { chain, consensus_key: one },
+        Change::ReplaceConsensusKey { chain, old: one, new: other },
+        Change::SetParams { chain, params: ChainParams::default() },
+    ];
+    let valid_until = TimestampMs(1_700_000_060_000);
+    Proposal { version: 3, valid_until, is_urgent: true, reason: "Bank 5 joins".into(), changes }
+}
+
+/// One change of set; what it proves does not matter here.
+fn set_chain() -> SetChain {
+    let mut network = Network::new();
+    network.run(Vec::new());
+    network.run(Vec::new());
+    let set = EpochRecord { epoch: Epoch(1), first_height: Height(3), ..network.epochs[0].clone() };
+    SetChain { links: vec![SetLink { certified: network.certified(1, 2), set }] }
+}
+
 /// One of each.
 pub(crate) fn samples() -> Vec<Sample> {
     let mut network = Network::new();
@@ -98,7 +130,11 @@ pub(crate) fn samples() -> Vec<Sample> {
         network.seal(vec![opening.clone(), network.transaction(&central, 1, issue.clone())]);
     let block = network.block(&[(digest, batch.clone())]);
     let mut registry = Registry::from_genesis(&network.spec);
-    registry.epochs[0].1[0].close = Some(EpochClose { height: Height(9), digest: BlockDigest([7; 32]) });
+    registry.version = 2;
+    registry.retired_operators = vec![OperatorId(3)];
+    registry.retired_nodes = vec![NodeIndex(1), NodeIndex(2)];
+    registry.chains[0].is_urgent = true;
+    registry.chains[0].epochs[0].last_height = Some(Height(9));
     let result = HeightResult { supply: supply(), executed: 4, skipped: 1, ..network.genesis_result.clone() };
     let ordered = vec![OrderedBucket { second: 1, count: 2, chain: Hash([3; 32]) }];
     let head = StateHead { supply: supply(), ordered, ..network.state.head().clone() };
@@ -203,6 +239,13 @@ pub(crate) fn samples() -> Vec<Sample> {
         sample("state-head", &head),
         sample("state-parts", &parts),
         sample("movement", &movement),
+        sample("proposal", &every_change()),
+        sample("operation-govern", &approved(network.genesis, every_change(), &[1, 2])),
+        sample(
+            "receipt-change",
+            &Receipt::Change { version: 4, is_urgent: true, change: every_change().changes[0].clone() },
+        ),
+        sample("set-chain", &set_chain()),
         sample("finality-proof", &network.finality(&block.header)),
     ]
 }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use chain::RowFault;
 use ledger::records::ChainSpec;
-use ledger::values::{ChainId, Epoch};
+use ledger::values::ChainId;
 use storage::Table;
 
 use super::edge::Edge;
@@ -56,16 +56,30 @@ async fn view(edge: &Edge, spec: &ChainSpec) -> Result<ChainView, Refusal> {
         Some(handle) => Some(progress(edge, handle).await?),
         None => None,
     };
-    // The first epoch's set: this format has no other.
-    Ok(ChainView::new(spec, &spec.validators, progress))
+    let chain = spec.chain;
+    // Of a chain that is elsewhere, the newest set that was proved here.
+    let (registry, epoch) = match edge.hosted(chain) {
+        Some(handle) => (handle.registry(), Some(handle.status.borrow().chain.epoch)),
+        None => (edge.registry(), None),
+    };
+    let epoch = epoch.or_else(|| registry.newest_epoch(chain).map(|record| record.epoch));
+    let validators = epoch.map_or(spec.validators.as_slice(), |epoch| registry.validators(chain, epoch));
+    Ok(ChainView::new(spec, validators, progress))
 }
 
 async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<ProgressView, Refusal> {
-    let status = *chain.status.borrow();
+    let (status, id) = (*chain.status.borrow(), chain.chain());
     edge.read(chain, move |archive| {
         let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
+        let registry = archive.registry_at(head.height)?;
+        let registry = registry.ok_or(RowFault::Missing { table: Table::Registries })?;
+        // An epoch that has begun is in the registry.
+        let epoch = registry.epoch(id, status.chain.epoch);
         Ok(ProgressView {
-            epoch: Epoch(0).0,
+            epoch: status.chain.epoch.0,
+            epoch_first_height: epoch.map_or(1, |epoch| epoch.first_height.0),
+            closing_height: epoch.and_then(|epoch| epoch.last_height).map(|last| last.0),
+            registry_version: registry.version,
             height: head.height.0,
             timestamp_ms: head.timestamp.0,
             certified_height: status.chain.certified_height.0,

@@ -1,12 +1,12 @@
 //! What every handler shares: the chains, who may come in, the bounds, and the way to the disk.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api::code::ErrorCode;
 use api::error::ApiError;
 use api::network::ChainPlace;
 use chain::Archive;
-use ledger::records::{ChainSpec, GenesisSpec};
+use ledger::records::{ChainSpec, GenesisSpec, Registry};
 use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, WalletId};
 use storage::Reader;
 use tokio::sync::{Semaphore, watch};
@@ -49,7 +49,8 @@ pub struct Edge(Arc<Inner>);
 struct Inner {
     parts: EdgeParts,
     genesis: GenesisHash,
-    homes: Homes,
+    /// With the version of the registry that they are of.
+    homes: Mutex<(u64, Arc<Homes>)>,
     chain_metrics: Vec<ChainMetrics>,
     requests: Arc<Semaphore>,
     waits: Arc<Semaphore>,
@@ -76,7 +77,10 @@ impl Edge {
             |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3)));
         Self(Arc::new(Inner {
             genesis: parts.spec.hash(),
-            homes: Homes::new(&parts.spec),
+            homes: Mutex::new((
+                0,
+                Arc::new(Homes::new(parts.spec.hash(), &Registry::from_genesis(&parts.spec))),
+            )),
             chain_metrics: parts.chains.iter().map(|chain| parts.metrics.chain(chain.chain())).collect(),
             requests: permits(parts.limits.concurrent_requests),
             waits: permits(parts.limits.concurrent_waits),
@@ -107,6 +111,24 @@ impl Edge {
         &self.0.waits
     }
 
+    /// The newest registry of the chains here: changes reach one chain after another.
+    pub(crate) fn registry(&self) -> Arc<Registry> {
+        let registries = self.chains().iter().map(ChainHandle::registry);
+        let newest = registries.max_by_key(|registry| registry.version);
+        newest.unwrap_or_else(|| Arc::new(Registry::from_genesis(&self.parts().spec)))
+    }
+
+    /// Where wallets are at home: with every operator that joins there is one more on several chains.
+    fn homes(&self) -> Arc<Homes> {
+        let registry = self.registry();
+        // Nothing in here can be left half done.
+        let mut known = self.0.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 != registry.version {
+            *known = (registry.version, Arc::new(Homes::new(self.genesis(), &registry)));
+        }
+        Arc::clone(&known.1)
+    }
+
     /// A hosted chain.
     pub(crate) fn chain(&self, chain: ChainId) -> Result<&ChainHandle, Refusal> {
         self.hosted(chain).ok_or_else(|| self.no_chain(chain).into())
@@ -127,11 +149,14 @@ impl Edge {
 
     /// A chain and the nodes that run its validators, for people.
     fn place(&self, spec: &ChainSpec) -> String {
-        let place = ChainPlace::from(spec);
-        let network = &self.parts().spec;
+        let network = self.registry();
+        // A registry has every chain of its genesis.
+        let Some(place) = network.chain(spec.chain).map(ChainPlace::from) else {
+            return spec.chain.to_string();
+        };
         let named = place.nodes.iter().take(NODES_NAMED_MAX).map(|node| {
-            let record = network.nodes.get(usize::from(*node));
-            let operator = record.and_then(|record| network.operators.get(usize::from(record.operator.0)));
+            let record = network.node(NodeIndex(*node));
+            let operator = record.and_then(|record| network.operator(record.operator));
             format!("{node} ({})", operator.map_or("?", |operator| operator.name.as_str()))
         });
         let named: Vec<String> = named.collect();
@@ -149,8 +174,9 @@ impl Edge {
         if let Some(chain) = asked {
             return Ok(vec![self.chain(ChainId(chain))?]);
         }
-        let homes = self.0.homes.of(id);
-        if self.0.homes.is_on_several(id) {
+        let known = self.homes();
+        let homes = known.of(id);
+        if known.is_on_several(id) {
             let homes: Vec<String> = homes.iter().map(ToString::to_string).collect();
             let detail = format!("an operator's own, on the chains {}", homes.join(", "));
             return Err(ApiError::from(ErrorCode::ChainNeeded).at("chain").because(detail).into());
@@ -162,7 +188,7 @@ impl Edge {
     /// Why a wallet was not found on [`Self::wallet_chains`]: there is none, or its home is elsewhere.
     pub(crate) fn no_wallet(&self, id: &WalletId, asked: Option<u32>) -> Refusal {
         let spec = &self.parts().spec;
-        let homes = self.0.homes.of(id);
+        let homes = self.homes().of(id);
         let homes: Vec<&ChainSpec> = homes.into_iter().filter_map(|home| spec.chain(home)).collect();
         let elsewhere: Vec<&ChainSpec> = match asked.and_then(|chain| spec.chain(ChainId(chain))) {
             Some(asked) if homes.iter().any(|home| home.chain == asked.chain) => Vec::new(),

@@ -1,11 +1,11 @@
 //! Where wallets are at home. An id does not show its currency, so a wallet has one possible home in each currency of the
-//! network; an operator's own wallet is on every shard of its currency from genesis.
+//! network; an operator's own wallet is on every shard of its currency since it was admitted.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
-use ledger::records::{GenesisSpec, Registry};
-use ledger::values::{ChainId, Currency, OperatorId, WalletId};
+use ledger::records::Registry;
+use ledger::values::{ChainId, Currency, GenesisHash, OperatorId, WalletId};
 
 /// The chains of a network, as homes of wallets.
 pub(crate) struct Homes {
@@ -16,10 +16,15 @@ pub(crate) struct Homes {
 }
 
 impl Homes {
-    pub(crate) fn new(spec: &GenesisSpec) -> Self {
-        let (genesis, registry) = (spec.hash(), Registry::from_genesis(spec));
-        let shards: BTreeMap<Currency, Vec<ChainId>> =
-            spec.chains.iter().map(|chain| (chain.currency, spec.shards(chain.currency))).collect();
+    /// As a registry says.
+    pub(crate) fn new(genesis: GenesisHash, registry: &Registry) -> Self {
+        let mut places: Vec<_> =
+            registry.chains.iter().map(|chain| (chain.currency, chain.shard, chain.chain)).collect();
+        places.sort_unstable();
+        let mut shards: BTreeMap<Currency, Vec<ChainId>> = BTreeMap::new();
+        for (currency, _, chain) in places {
+            shards.entry(currency).or_default().push(chain);
+        }
         let mut operators = BTreeMap::new();
         for currency in shards.keys() {
             for (id, _) in (0..=u16::MAX).zip(&registry.operators) {

@@ -24,7 +24,7 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 pub(crate) async fn metrics(State(edge): State<Edge>) -> Result<Response, Refusal> {
     let parts = edge.parts();
     parts.metrics.host.connected_peers.set(parts.connections.borrow().len() as u64);
-    parts.metrics.host.registered_peers.set(parts.spec.nodes.len().saturating_sub(1) as u64);
+    parts.metrics.host.registered_peers.set(edge.registry().nodes.len().saturating_sub(1) as u64);
     for chain in edge.chains() {
         if let Some(metrics) = edge.chain_metrics(chain.chain()) {
             metrics.status(&chain.status.borrow());

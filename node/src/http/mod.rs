@@ -6,6 +6,7 @@
 //! | `transactions.rs`, `proofs.rs` | `GET /v1/transactions/{id}`, with waiting; `…/proof` |
 //! | `wallets.rs`, `proofs.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof` |
 //! | `chains.rs`, `blocks.rs`, `locks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes`, `…/locks/{id}`, `…/proof` |
+//! | `registry.rs` | `…/registry`: who takes part and how chains are set up, proved |
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `…/bundles`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
 //! | `edge.rs` | [`Edge`]: what handlers share; the way to the disk |
@@ -39,6 +40,7 @@ mod parameters;
 mod patience;
 mod proofs;
 mod refusal;
+mod registry;
 mod server;
 mod submit;
 #[cfg(test)]
@@ -80,6 +82,7 @@ fn routes() -> Vec<Route> {
         route(path::WALLET_PROOF, Door::Waiting(Scope::Read), get(proofs::wallet)),
         route(path::CHAINS, read, get(chains::chains)),
         route(path::CHAIN, read, get(chains::chain)),
+        route(path::REGISTRY, Door::Waiting(Scope::Read), get(registry::registry)),
         route(path::BLOCK, read, get(blocks::block)),
         route(path::BLOCK_OUTCOMES, audit, get(blocks::outcomes)),
         route(path::LOCK, read, get(locks::lock)),

@@ -1,4 +1,4 @@
-//! `GET /v1/network`: who takes part, and whom this node sees.
+//! `GET /v1/network`: who takes part, as the newest registry of the chains here says, and whom this node sees.
 
 use api::error::ApiError;
 use api::network::NetworkView;
@@ -23,5 +23,6 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) async fn network(State(edge): State<Edge>) -> Json<NetworkView> {
     let parts = edge.parts();
     let connected = parts.connections.borrow().clone();
-    Json(NetworkView::new(&parts.spec, parts.own_node, VERSION, |node| connected.contains(&node.0)))
+    let is_connected = |node: ledger::values::NodeIndex| connected.contains(&node.0);
+    Json(NetworkView::of(&parts.spec, &edge.registry(), parts.own_node, VERSION, is_connected))
 }

@@ -6,7 +6,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    blocks, chains, evidence, feed, health, locks, metrics, network, proofs, submit, transactions, wallets,
+    blocks, chains, evidence, feed, health, locks, metrics, network, proofs, registry, submit, transactions,
+    wallets,
 };
 
 /// The document. A test compares it with the router.
@@ -27,6 +28,7 @@ use super::{
         proofs::wallet,
         chains::chains,
         chains::chain,
+        registry::registry,
         blocks::block,
         blocks::outcomes,
         locks::lock,

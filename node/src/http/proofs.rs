@@ -7,6 +7,8 @@
 //! no wallet ─ path in the id tree ─ state root ──┘
 //! ```
 //!
+//! A file carries the changes of validator set from genesis up to the epoch of its certificate.
+//!
 //! The trees are those of the executed height, which no certificate covers yet. So the executor says what the wallet is
 //! now, and the answer waits until that height is certified, at most [`PROOF_WAIT_MS`].
 //!
@@ -58,10 +60,14 @@ pub(crate) async fn transaction(State(edge): State<Edge>, place: Place) -> Resul
     let found = edge.find(&hosted, move |archive, at| {
         let Some(located) = archive.locate(id)? else { return Ok(None) };
         let height = located.height;
-        Ok(Some((at.chain(), outcome_proof(archive, genesis, located)?.ok_or(height))))
+        let Some(proof) = outcome_proof(archive, genesis, located)? else {
+            return Ok(Some((at.chain(), Err(height))));
+        };
+        let sets = archive.set_chain(proof.certified().header.epoch)?;
+        Ok(Some((at.chain(), sets.map(|sets| ProofFile { genesis, sets, proof }).ok_or(height))))
     });
     match found.await? {
-        Some((_, Ok(proof))) => Ok(file(&edge, proof)),
+        Some((_, Ok(file))) => Ok(answer(&file)),
         Some((chain, Err(height))) => Err(not_certified(&edge, edge.chain(chain)?, height)),
         None => Err(super::transactions::unknown()),
     }
@@ -109,12 +115,16 @@ pub(super) async fn of_record(
     until: Instant,
 ) -> Result<Response, Refusal> {
     let record = chain.wallets.ask(id).await?;
-    let certified = certificate_over(edge, chain, record.height, until).await?;
-    Ok(file(edge, record.certify(certified)))
+    let height = record.height;
+    let certified = certificate_over(edge, chain, height, until).await?;
+    let epoch = certified.header.epoch;
+    let sets = edge.read(chain, move |archive| Ok(archive.set_chain(epoch)?)).await?;
+    let sets = sets.ok_or_else(|| not_certified(edge, chain, height))?;
+    Ok(answer(&ProofFile { genesis: edge.genesis(), sets, proof: record.certify(certified) }))
 }
 
 /// Waits until a certificate covers the height.
-async fn certificate_over(
+pub(super) async fn certificate_over(
     edge: &Edge,
     chain: &ChainHandle,
     height: Height,
@@ -141,7 +151,7 @@ async fn certificate_over(
 }
 
 /// No certificate covers a height: why, and what helps.
-fn not_certified(edge: &Edge, chain: &ChainHandle, height: Height) -> Refusal {
+pub(super) fn not_certified(edge: &Edge, chain: &ChainHandle, height: Height) -> Refusal {
     let certified = chain.status.borrow().chain.certified_height;
     let (cause, mend) = if sees_quorum(edge, chain) {
         (
@@ -159,8 +169,7 @@ fn not_certified(edge: &Edge, chain: &ChainHandle, height: Height) -> Refusal {
     ApiError { mend: mend.to_owned(), ..error }.retry_after_ms(NOT_READY_RETRY_MS).into()
 }
 
-fn file(edge: &Edge, proof: Proof) -> Response {
-    let file = ProofFile { genesis: edge.genesis(), proof };
+fn answer(file: &ProofFile) -> Response {
     ([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], file.encode()).into_response()
 }
 

@@ -4,8 +4,9 @@
 //! hint ([`super::hints`]), and a bundle is judged on its proof by the chain that it is for.
 
 use bytes::Bytes;
+use chain::Reached;
 use ledger::records::Bundle;
-use ledger::values::{Canonical as _, ChainId};
+use ledger::values::{Canonical as _, ChainId, Epoch};
 
 /// Tag and destination before a bundle's bytes.
 const BUNDLE_HEAD_BYTES: usize = 5;
@@ -16,21 +17,21 @@ const _: () = assert!(FRAME_BYTES_MAX <= network::limits::FRAME_BYTES_MAX);
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RelayFrame {
-    /// "How many receipts of this chain has that one executed?"
+    /// "How many receipts of this chain has that one executed, and which of its epochs does it know?"
     Ask {
         /// That sent them.
         source: ChainId,
         /// That receives them.
         destination: ChainId,
     },
-    /// "So many, here."
+    /// "So many, and this one, here."
     Received {
         /// That sent them.
         source: ChainId,
         /// That receives them.
         destination: ChainId,
-        /// How many.
-        count: u64,
+        /// How far it has come.
+        reached: Reached,
     },
     /// An encoded bundle.
     Bundle {
@@ -43,18 +44,19 @@ pub(super) enum RelayFrame {
 
 impl RelayFrame {
     pub(super) fn encode(&self) -> Bytes {
-        let mut frame = Vec::with_capacity(17);
+        let mut frame = Vec::with_capacity(25);
         match self {
             Self::Ask { source, destination } => {
                 frame.push(0);
                 frame.extend_from_slice(&source.0.to_le_bytes());
                 frame.extend_from_slice(&destination.0.to_le_bytes());
             }
-            Self::Received { source, destination, count } => {
+            Self::Received { source, destination, reached } => {
                 frame.push(1);
                 frame.extend_from_slice(&source.0.to_le_bytes());
                 frame.extend_from_slice(&destination.0.to_le_bytes());
-                frame.extend_from_slice(&count.to_le_bytes());
+                frame.extend_from_slice(&reached.count.to_le_bytes());
+                frame.extend_from_slice(&reached.epoch.0.to_le_bytes());
             }
             Self::Bundle { destination, bytes } => {
                 frame.reserve(bytes.len());
@@ -77,10 +79,12 @@ impl RelayFrame {
                 Some(Self::Ask { source: first, destination })
             }
             1 => {
-                let (destination, count) = rest.split_first_chunk::<4>()?;
+                let (destination, rest) = rest.split_first_chunk::<4>()?;
                 let destination = ChainId(u32::from_le_bytes(*destination));
-                let count = u64::from_le_bytes(count.try_into().ok()?);
-                Some(Self::Received { source: first, destination, count })
+                let (count, epoch) = rest.split_first_chunk::<8>()?;
+                let count = u64::from_le_bytes(*count);
+                let epoch = Epoch(u64::from_le_bytes(epoch.try_into().ok()?));
+                Some(Self::Received { source: first, destination, reached: Reached { count, epoch } })
             }
             2 if rest.len() <= Bundle::BYTES_MAX => {
                 Some(Self::Bundle { destination: first, bytes: frame.slice(BUNDLE_HEAD_BYTES..) })
@@ -99,7 +103,11 @@ mod tests {
         let (source, destination) = (ChainId(3), ChainId(258));
         let frames = [
             RelayFrame::Ask { source, destination },
-            RelayFrame::Received { source, destination, count: u64::MAX - 1 },
+            RelayFrame::Received {
+                source,
+                destination,
+                reached: Reached { count: u64::MAX - 1, epoch: Epoch(7) },
+            },
             RelayFrame::Bundle { destination, bytes: Bytes::from_static(b"a bundle") },
         ];
         for frame in &frames {

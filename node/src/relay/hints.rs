@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chain::Reached;
 use ledger::records::{ChainSpec, GenesisSpec};
-use ledger::values::{ChainId, NodeIndex, faults_max};
+use ledger::values::{ChainId, Epoch, NodeIndex, faults_max};
 
 /// The seats of each chain, by the node that runs them.
 #[derive(Debug, Clone)]
@@ -42,23 +43,34 @@ impl Seats {
 
 /// What was heard, for every source that this node hosts.
 #[derive(Debug, Default)]
-pub(super) struct Hints(BTreeMap<(ChainId, ChainId), BTreeMap<NodeIndex, u64>>);
+pub(super) struct Hints(BTreeMap<(ChainId, ChainId), BTreeMap<NodeIndex, Reached>>);
 
 impl Hints {
-    /// A node of `destination` says how many receipts of `source` it has executed.
-    pub(super) fn heard(&mut self, seats: &Seats, pair: (ChainId, ChainId), from: NodeIndex, count: u64) {
+    /// A node of `destination` says how far it has come with `source`.
+    pub(super) fn heard(
+        &mut self,
+        seats: &Seats,
+        pair: (ChainId, ChainId),
+        from: NodeIndex,
+        reached: Reached,
+    ) {
         if seats.seats(pair.1).contains(&from) {
-            self.0.entry(pair).or_default().insert(from, count);
+            self.0.entry(pair).or_default().insert(from, reached);
         }
     }
 
-    /// What some honest node has executed at least; `None` until enough were heard.
-    pub(super) fn received(&self, seats: &Seats, pair: (ChainId, ChainId)) -> Option<u64> {
+    /// How far some honest node has come at least, in either number; `None` until enough were heard.
+    pub(super) fn reached(&self, seats: &Seats, pair: (ChainId, ChainId)) -> Option<Reached> {
         let heard = self.0.get(&pair)?;
-        let mut counts: Vec<u64> =
+        let heard: Vec<Reached> =
             seats.seats(pair.1).iter().filter_map(|node| heard.get(node).copied()).collect();
-        counts.sort_unstable_by(|one, other| other.cmp(one));
-        counts.get(seats.faults_max(pair.1)).copied()
+        let believed = |number: fn(&Reached) -> u64| {
+            let mut numbers: Vec<u64> = heard.iter().map(number).collect();
+            numbers.sort_unstable_by(|one, other| other.cmp(one));
+            numbers.get(seats.faults_max(pair.1)).copied()
+        };
+        let (count, epoch) = (believed(|reached| reached.count)?, believed(|reached| reached.epoch.0)?);
+        Some(Reached { count, epoch: Epoch(epoch) })
     }
 }
 
@@ -69,6 +81,11 @@ mod tests {
 
     use super::*;
 
+    /// A node that knows an epoch for each receipt.
+    fn so_far(count: u64) -> Reached {
+        Reached { count, epoch: Epoch(count) }
+    }
+
     #[test]
     fn a_liar_neither_hides_what_waits_nor_holds_it_back() {
         let mut plan = LocalnetPlan::new(4);
@@ -76,20 +93,20 @@ mod tests {
         let seats = Seats::of(&localnet(&plan, &[1; 32]).unwrap().spec);
         let pair = (ChainId(0), ChainId(1));
         let mut hints = Hints::default();
-        assert_eq!(hints.received(&seats, pair), None);
-        hints.heard(&seats, pair, NodeIndex(3), 1_000_000);
-        assert_eq!(hints.received(&seats, pair), None, "one of four may lie");
-        hints.heard(&seats, pair, NodeIndex(9), 1_000_000);
-        hints.heard(&seats, (ChainId(0), ChainId(7)), NodeIndex(1), 5);
-        assert_eq!(hints.received(&seats, pair), None, "it has no seat there");
+        assert_eq!(hints.reached(&seats, pair), None);
+        hints.heard(&seats, pair, NodeIndex(3), so_far(1_000_000));
+        assert_eq!(hints.reached(&seats, pair), None, "one of four may lie");
+        hints.heard(&seats, pair, NodeIndex(9), so_far(1_000_000));
+        hints.heard(&seats, (ChainId(0), ChainId(7)), NodeIndex(1), so_far(5));
+        assert_eq!(hints.reached(&seats, pair), None, "it has no seat there");
         assert_eq!(hints.0.len(), 1, "nothing is kept of a chain that does not exist");
-        hints.heard(&seats, pair, NodeIndex(0), 10);
-        hints.heard(&seats, pair, NodeIndex(1), 12);
-        assert_eq!(hints.received(&seats, pair), Some(12));
-        hints.heard(&seats, pair, NodeIndex(3), 0);
-        assert_eq!(hints.received(&seats, pair), Some(10), "some honest node has so many");
-        hints.heard(&seats, pair, NodeIndex(0), 13);
-        assert_eq!(hints.received(&seats, pair), Some(12));
+        hints.heard(&seats, pair, NodeIndex(0), so_far(10));
+        hints.heard(&seats, pair, NodeIndex(1), so_far(12));
+        assert_eq!(hints.reached(&seats, pair), Some(so_far(12)));
+        hints.heard(&seats, pair, NodeIndex(3), so_far(0));
+        assert_eq!(hints.reached(&seats, pair), Some(so_far(10)), "some honest node has so many");
+        hints.heard(&seats, pair, NodeIndex(0), so_far(13));
+        assert_eq!(hints.reached(&seats, pair), Some(so_far(12)));
         assert_eq!(seats.nodes(ChainId(1)).len(), 4);
     }
 }

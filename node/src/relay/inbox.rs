@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use chain::{Archive, Frame, Input, RowFault};
+use chain::{Frame, Input, Reached, reached};
 use ledger::values::{ChainId, Height, NodeIndex};
 use network::{LaneReceiver, Network};
 use storage::Store;
@@ -58,7 +58,7 @@ struct Hosted {
     store: Arc<dyn Store>,
     door: Door,
     status: watch::Receiver<Status>,
-    received: Option<(Height, Vec<(ChainId, u64)>)>,
+    reached: Option<(Height, Vec<(ChainId, Reached)>)>,
 }
 
 /// Where the bundles of other nodes come in.
@@ -94,7 +94,7 @@ impl Inbox {
                 store: Arc::clone(&inlet.store),
                 door: Door::new(inlet.carried.clone()),
                 status: handle.status.clone(),
-                received: None,
+                reached: None,
             };
             (inlet.chain, hosted)
         };
@@ -113,8 +113,8 @@ impl Inbox {
             };
             match RelayFrame::decode(&bytes) {
                 Some(RelayFrame::Ask { source, destination }) => self.answer(from, source, destination).await,
-                Some(RelayFrame::Received { source, destination, count }) => {
-                    self.hear((source, destination), NodeIndex(from), count);
+                Some(RelayFrame::Received { source, destination, reached }) => {
+                    self.hear((source, destination), NodeIndex(from), reached);
                 }
                 Some(RelayFrame::Bundle { destination, bytes }) => self.deliver(from, destination, bytes),
                 None => self.tell(from, "a relay's frame that is none"),
@@ -127,26 +127,27 @@ impl Inbox {
     async fn answer(&mut self, from: u16, source: ChainId, destination: ChainId) {
         let Some(hosted) = self.chains.get_mut(&destination) else { return };
         let executed = hosted.status.borrow().chain.executed_height;
-        if hosted.received.as_ref().is_none_or(|(height, _)| *height != executed) {
+        if hosted.reached.as_ref().is_none_or(|(height, _)| *height != executed) {
             let store = Arc::clone(&hosted.store);
-            let read = tokio::task::spawn_blocking(move || received_counts(store.as_ref())).await;
-            let Ok(Ok(counts)) = read else {
+            let read = tokio::task::spawn_blocking(move || reached(store.as_ref())).await;
+            let Ok(Ok(found)) = read else {
                 self.tell(from, "a relay's question that this node cannot answer: its store does not read");
                 return;
             };
-            hosted.received = Some((executed, counts));
+            hosted.reached = Some((executed, found));
         }
-        let mut counts = hosted.received.iter().flat_map(|(_, counts)| counts);
-        let count = counts.find(|(of, _)| *of == source).map_or(0, |(_, count)| *count);
-        let frame = RelayFrame::Received { source, destination, count }.encode();
+        let mut all = hosted.reached.iter().flat_map(|(_, reached)| reached);
+        let reached =
+            all.find(|(of, _)| *of == source).map_or_else(Reached::default, |(_, reached)| *reached);
+        let frame = RelayFrame::Received { source, destination, reached }.encode();
         // It asks again.
         let _lost = self.network.try_send(from, self.lane_number, frame).is_err();
     }
 
-    fn hear(&self, pair: (ChainId, ChainId), from: NodeIndex, count: u64) {
+    fn hear(&self, pair: (ChainId, ChainId), from: NodeIndex, reached: Reached) {
         if self.chains.contains_key(&pair.0) {
             let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-            hints.heard(&self.seats, pair, from, count);
+            hints.heard(&self.seats, pair, from, reached);
         }
     }
 
@@ -162,13 +163,6 @@ impl Inbox {
             tracing::warn!(peer = from, times, "{what}");
         }
     }
-}
-
-/// How many receipts of each other chain a chain has executed.
-pub(super) fn received_counts(store: &dyn Store) -> Result<Vec<(ChainId, u64)>, RowFault> {
-    let head = Archive::new(store).head()?;
-    let pairs = head.map(|head| head.supply.pairs).unwrap_or_default();
-    Ok(pairs.iter().map(|pair| (pair.chain, pair.received.count)).collect())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!   nothing new is passed over.
 //! - How far a chain elsewhere has come is asked of its nodes. Their answers are hints ([`hints`]); the proof is in the bundle.
 //! - When what is given, and by which of several nodes, is [`chain::pace`].
+//! - Changes of the source's validator set go along with the receipts; alone, where there are none to send.
 //! - A destination that does not take what it is given, or cannot be read, holds up nobody else.
 //!
 //! | file | what it says |
@@ -21,9 +22,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chain::pace::STAGGER_MS;
-use chain::{Input, Pace, RowFault, sent_counts};
-use ledger::records::GenesisSpec;
-use ledger::values::{Canonical as _, ChainId, Height, NodeIndex};
+use chain::{Input, Pace, Reached, RowFault, next_bundle, reached, running_epoch, sent_counts};
+use ledger::records::{Bundle, GenesisSpec};
+use ledger::values::{Canonical as _, ChainId, Epoch, Height, NodeIndex};
 use network::{LaneReceiver, Network};
 use storage::Store;
 use tokio::sync::{mpsc, watch};
@@ -37,7 +38,7 @@ use crate::telemetry::{ChainMetrics, Metrics};
 pub(crate) use frame::FRAME_BYTES_MAX;
 use frame::RelayFrame;
 use hints::{Hints, Seats};
-use inbox::{CARRIED_MAX, Carried, Inbox, received_counts};
+use inbox::{CARRIED_MAX, Carried, Inbox};
 
 /// Lanes of the network that the relays have, whatever a node hosts.
 pub(crate) const RELAY_LANES: usize = 1;
@@ -138,7 +139,16 @@ pub(crate) fn start(parts: Parts<'_>) -> Vec<JoinHandle<()>> {
                 Some(_) => (0, UNDER_WAY_INSIDE_MAX),
                 None => (rank(&seats, own_node, source.chain(), chain), UNDER_WAY_MAX),
             };
-            Line { chain, inlet, pace: Pace::new(rank, under_way_max, 0), heard: None, asked_ms: None }
+            Line {
+                chain,
+                inlet,
+                pace: Pace::new(rank, under_way_max, 0),
+                heard: None,
+                running: Epoch(0),
+                tell_ms: None,
+                rank,
+                asked_ms: None,
+            }
         };
         Relay {
             source: source.clone(),
@@ -200,9 +210,9 @@ impl Carrier {
         }
     }
 
-    fn heard(&self, source: ChainId, destination: ChainId) -> Option<u64> {
+    fn heard(&self, source: ChainId, destination: ChainId) -> Option<Reached> {
         let hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        hints.received(&self.seats, (source, destination))
+        hints.reached(&self.seats, (source, destination))
     }
 
     /// Sends a bundle. What no link takes is lost like any frame, and given again later: nothing is made anew while nobody is there.
@@ -230,8 +240,13 @@ struct Line {
     /// The way into it where this node hosts it.
     inlet: Option<Inlet>,
     pace: Pace,
-    /// What it has received; `None` while nothing is known.
-    heard: Option<u64>,
+    /// How far it has come; `None` while nothing is known.
+    heard: Option<Reached>,
+    /// The running epoch of the chain that sends: whoever knows an older one is to be told.
+    running: Epoch,
+    /// When it is to be told of a change of set that no receipts take along.
+    tell_ms: Option<u64>,
+    rank: usize,
     /// When its nodes were last asked.
     asked_ms: Option<u64>,
 }
@@ -264,7 +279,9 @@ impl Relay {
 
     async fn round(&mut self, certified: Height) {
         let (source, now_ms) = (self.source.chain(), self.now_ms());
-        for line in self.lines.iter_mut().filter(|line| line.inlet.is_none() && line.pace.is_waiting()) {
+        let is_asked =
+            |line: &&mut Line| line.inlet.is_none() && (line.pace.is_waiting() || line.is_untold());
+        for line in self.lines.iter_mut().filter(is_asked) {
             line.heard = self.carrier.heard(source, line.chain);
             let pause_ms = if line.pace.is_active() { LOOK_MS } else { WATCH_MS };
             if line.asked_ms.is_none_or(|asked_ms| asked_ms.saturating_add(pause_ms) <= now_ms) {
@@ -304,8 +321,8 @@ impl Relay {
     }
 }
 
-/// A bundle, encoded, and how far it leads.
-type Made = (u64, Bytes);
+/// A bundle, encoded, and how far it leads, unless it has no receipts.
+type Made = (Option<u64>, Bytes);
 
 /// The next bundles for each destination.
 fn make(
@@ -315,8 +332,9 @@ fn make(
     certified: Height,
     now_ms: u64,
 ) -> Result<Vec<Result<(Line, Vec<Made>), RowFault>>, RowFault> {
-    let sent = sent_counts(store, certified)?;
+    let (sent, running) = (sent_counts(store, certified)?, running_epoch(store, certified)?);
     let one = |mut line: Line| {
+        line.running = running;
         let sent = sent.iter().find(|(to, _)| *to == line.chain).map_or(0, |(_, count)| *count);
         let bundles = line.make(source, store, (sent, certified), now_ms)?;
         Ok((line, bundles))
@@ -333,17 +351,44 @@ impl Line {
         (sent, certified): (u64, Height),
         now_ms: u64,
     ) -> Result<Vec<Made>, RowFault> {
-        if let Some(inlet) = self.inlet.as_ref().filter(|_| sent > self.pace.received()) {
-            let received = received_counts(inlet.store.as_ref())?;
-            self.heard = Some(received.iter().find(|(of, _)| *of == source).map_or(0, |(_, count)| *count));
+        let is_looked_at = sent > self.pace.received() || self.is_untold();
+        if let Some(inlet) = self.inlet.as_ref().filter(|_| is_looked_at) {
+            let found = reached(inlet.store.as_ref())?;
+            self.heard = found.iter().find(|(of, _)| *of == source).map(|(_, reached)| *reached);
         }
-        self.pace.saw(now_ms, sent, self.heard.unwrap_or(0));
+        self.pace.saw(now_ms, sent, self.heard.unwrap_or_default().count);
         // Nothing is given to a chain elsewhere before its nodes have said where it stands.
-        if self.heard.is_none() {
-            return Ok(Vec::new());
+        let Some(Reached { count, epoch }) = self.heard else { return Ok(Vec::new()) };
+        if sent <= count {
+            if !self.is_time_to_tell(now_ms) {
+                return Ok(Vec::new());
+            }
+            let bundle = next_bundle(store, self.chain, sent, certified, epoch)?;
+            return Ok(bundle.map(|bundle| (None, Bytes::from(bundle.encode()))).into_iter().collect());
         }
-        let bundles = self.pace.next_bundles(store, self.chain, certified, now_ms)?;
-        Ok(bundles.into_iter().map(|(until, bundle)| (until, Bytes::from(bundle.encode()))).collect())
+        let bundles = self.pace.next_bundles(store, self.chain, certified, epoch, now_ms)?;
+        let encoded = |(until, bundle): (u64, Bundle)| (Some(until), Bytes::from(bundle.encode()));
+        Ok(bundles.into_iter().map(encoded).collect())
+    }
+
+    /// Whether it does not know the running epoch, as last heard.
+    fn is_untold(&self) -> bool {
+        self.heard.unwrap_or_default().epoch < self.running
+    }
+
+    /// Whether it is to be told of a change of set now: the first of those who carry at once, the others if that does not help.
+    fn is_time_to_tell(&mut self, now_ms: u64) -> bool {
+        if !self.is_untold() {
+            self.tell_ms = None;
+            return false;
+        }
+        let wait_ms = STAGGER_MS.saturating_mul(self.rank as u64);
+        let due_ms = *self.tell_ms.get_or_insert(now_ms.saturating_add(wait_ms));
+        let is_due = due_ms <= now_ms;
+        if is_due {
+            self.tell_ms = Some(now_ms.saturating_add(STAGGER_MS));
+        }
+        is_due
     }
 
     fn give(&mut self, now_ms: u64, carrier: &Carrier, bundles: Vec<Made>) {
@@ -354,7 +399,9 @@ impl Line {
                 Some(_) => {}
                 None => carrier.carry(self.chain, self.pace.attempts(), bundle),
             }
-            self.pace.gave(now_ms, until);
+            if let Some(until) = until {
+                self.pace.gave(now_ms, until);
+            }
         }
     }
 

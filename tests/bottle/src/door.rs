@@ -70,6 +70,11 @@ impl Door {
         Self { rules, pending: BTreeMap::new(), keys: KeyCache::default(), secret }
     }
 
+    /// An executed height has changed the rules.
+    pub(crate) fn set_rules(&mut self, rules: ChainRules) {
+        self.rules = rules;
+    }
+
     /// Checks one transaction; answers what to offer to the pool, or what to tell the client.
     pub(crate) fn check(
         &mut self,

@@ -22,6 +22,7 @@
 //! | `relay.rs` | a node's relay between its chains |
 //! | `door.rs` | admission at a node: the checks that production makes before the pool |
 //! | `links.rs` | frames under way |
+//! | `epochs.rs`, `governor.rs` | an engine for each epoch; who changes the validators |
 //! | `client.rs` | who pays whom, and what they were told |
 //! | `witness.rs` | what was ever called final, and what was seen on the way |
 //! | `between.rs` | what passes between the chains |
@@ -42,6 +43,8 @@ mod client;
 mod dice;
 mod digest;
 mod door;
+mod epochs;
+mod governor;
 mod links;
 mod machine;
 mod node;
@@ -56,6 +59,6 @@ mod witness;
 mod world;
 
 pub use outcome::{NodeState, Outcome, Passed, Report};
-pub use plan::{ChainPlan, Fault, LinkModel, Load, Plan, Plant, PowerCut};
+pub use plan::{ChainPlan, Fault, LinkModel, Load, Plan, Plant, PowerCut, SetChange};
 pub use properties::{Property, Violation};
 pub use world::run;

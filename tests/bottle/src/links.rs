@@ -136,6 +136,13 @@ impl Links {
         self.state().ports.insert((node, chain), port);
     }
 
+    /// Another engine of a node's chain takes its frames from now on.
+    pub(crate) fn switch(&self, node: u16, chain: ChainId, engine: InboundSender) {
+        if let Some(port) = self.state().ports.get_mut(&(node, chain)) {
+            port.engine = engine;
+        }
+    }
+
     /// The node is gone, with everything under way to it.
     pub(crate) fn unplug(&self, node: u16) {
         let mut state = self.state();

@@ -8,21 +8,19 @@ use chain::rollback::Divergence;
 use chain::{Archive, Chain, ChainConfig, Executor, Recovered};
 use consensus::runtime::deterministic::DeterministicContext;
 use consensus::runtime::{Runtime as _, Task};
-use consensus::{Config, ConsensusSecret, Engine, Floor, Role, Started, Timing};
 use genesis::dev::{BankSecrets, Localnet, LocalnetPlan, localnet};
-use ledger::proofs::consensus_namespace;
 use ledger::records::GenesisSpec;
-use ledger::records::block::genesis_block_digest;
 use ledger::rules::ChainRules;
-use ledger::values::{ChainId, Epoch, GenesisHash, Hasher, NodeIndex, SecretKey, Sequential};
+use ledger::values::{ChainId, Epoch, GenesisHash, Hasher, Height, NodeIndex, SecretKey, Sequential};
 use storage::{CrashPlan, Identity, MemoryDisk, Store};
 use tokio::sync::mpsc;
-use zeroize::Zeroizing;
 
 use crate::between::Crossing;
 use crate::dice::Dice;
 use crate::door::{Door, Submission};
-use crate::links::{FRAMES_WAITING_MAX, Links, Port, Wire};
+use crate::epochs::Engines;
+use crate::governor::next_key;
+use crate::links::{FRAMES_WAITING_MAX, Links, Port};
 use crate::node::{Mail, Node, Surroundings};
 use crate::plan::Plan;
 use crate::plants::Planted;
@@ -39,11 +37,11 @@ pub(crate) struct Network {
     pub(crate) chains: BTreeMap<ChainId, ChainNetwork>,
 }
 
-/// One chain of the network.
+/// One chain of the network, as it begins.
 pub(crate) struct ChainNetwork {
     pub(crate) rules: ChainRules,
-    /// The node of each validator.
-    pub(crate) seats: Arc<Vec<u16>>,
+    /// The node of each of its first validators.
+    pub(crate) seats: Vec<u16>,
 }
 
 /// What everybody on a machine sees and writes to.
@@ -69,9 +67,9 @@ impl Network {
         }
         let spec = Arc::new(localnet.spec.clone());
         let chain = |id: ChainId| {
-            let rules = ChainRules::new(&spec, id).expect("the spec lists it");
+            let rules = ChainRules::at_genesis(&spec, id).expect("the spec lists it");
             let validators = rules.registry.validators(id, Epoch(0));
-            let seats = Arc::new(validators.iter().map(|validator| validator.node.0).collect());
+            let seats = validators.iter().map(|validator| validator.node.0).collect();
             (id, ChainNetwork { rules, seats })
         };
         let chains = spec.chains.iter().map(|of_chain| chain(of_chain.chain)).collect();
@@ -95,22 +93,6 @@ impl ChainNetwork {
     fn identity(&self) -> Identity {
         Identity { schema_version: 1, genesis: self.rules.genesis.0, chain: self.rules.chain.0 }
     }
-
-    fn engine(&self, index: u16, secret: &SecretKey) -> Config {
-        let (genesis, chain) = (self.rules.genesis, self.rules.chain);
-        let validators = self.rules.registry.validators(chain, Epoch(0));
-        Config {
-            chain: chain.0,
-            epoch: 0,
-            namespace: consensus_namespace(genesis, chain),
-            validators: validators.iter().map(|validator| validator.consensus_key.0).collect(),
-            role: Role::Voter { secret: ConsensusSecret::new(Zeroizing::new(*secret.seed())) },
-            floor: Floor::Genesis(genesis_block_digest(genesis, chain).0),
-            timing: Timing::default(),
-            // One storage serves all journals of the world.
-            partition: format!("bottle-n{index}-c{}", chain.0),
-        }
-    }
 }
 
 /// A node's hardware, which outlives its process.
@@ -123,7 +105,8 @@ pub(crate) struct Machine {
 /// What a machine has of a chain.
 pub(crate) struct Hosted {
     pub(crate) disk: MemoryDisk,
-    secret: SecretKey,
+    /// The consensus key, and the next one.
+    secrets: Vec<SecretKey>,
 }
 
 /// A node's process.
@@ -134,7 +117,7 @@ pub(crate) struct Process {
 
 /// A chain in a node's process.
 pub(crate) struct Part {
-    engine: Engine,
+    engines: Engines,
     driver: Task<()>,
     pub(crate) submissions: mpsc::Sender<Submission>,
     pub(crate) store: Arc<dyn Store>,
@@ -146,7 +129,9 @@ impl Machine {
         let index = bank.node.0;
         let hosts = |chain: ChainId| {
             let place = usize::try_from(chain.0).unwrap_or(usize::MAX);
-            plan.chains.get(place).is_some_and(|planned| planned.hosts.contains(&index))
+            let planned = plan.chains.get(place);
+            planned
+                .is_some_and(|planned| planned.hosts.contains(&index) || planned.followers.contains(&index))
         };
         let disk = |chain: ChainId| {
             let seed = plan.seed.wrapping_add(u64::from(index)).wrapping_add(u64::from(chain.0) << 16);
@@ -158,7 +143,10 @@ impl Machine {
             .validators
             .iter()
             .filter(|(chain, ..)| hosts(*chain))
-            .map(|(chain, _, secret)| (*chain, Hosted { disk: disk(*chain), secret: secret.clone() }))
+            .map(|(chain, _, secret)| {
+                let secrets = vec![secret.clone(), next_key(plan.seed, index, *chain)];
+                (*chain, Hosted { disk: disk(*chain), secrets })
+            })
             .collect();
         Self { index, hosted, starts: 0 }
     }
@@ -198,25 +186,18 @@ fn start_chain(
 ) -> Part {
     let place = place.scope("chain", "id", chain.0);
     let network = site.network.chains.get(&chain).expect("machines host chains of the network");
-    let rules = &network.rules;
     let store: Arc<dyn Store> = Arc::new(hosted.disk.open(&network.identity()).expect("the disk is free"));
     let divergence = Divergence::roll_back(store.as_ref()).expect("the store is whole");
     let spec = &site.network.spec;
     let executor = Executor::open(spec, chain, Arc::clone(&store), Sequential).expect("the store is whole");
-    let recovered = Recovered::read(rules, store.as_ref()).expect("the store is whole");
-    let config = ChainConfig::first_epoch(rules.clone(), NodeIndex(index), Some(hosted.secret.clone()));
-    let own = config.own_validator.expect("every host has a seat");
-    let wire = Wire {
-        chain,
-        links: site.links.clone(),
-        clock: Arc::new(place.scope("wire", "role", "clock")),
-        node: index,
-        validator: own.0,
-        seats: Arc::clone(&network.seats),
-    };
-    let engine = network.engine(index, &hosted.secret);
-    let engine = Engine::start(place.scope("engine", "role", "engine"), engine, wire);
-    let Started { engine, requests, inbound } = engine.expect("the configuration is valid");
+    let (state, keys) = (executor.state(), hosted.secrets.clone());
+    let config = ChainConfig::after(state.rules().clone(), state.head().height, NodeIndex(index), keys);
+    let recovered = Recovered::read(&config.rules, store.as_ref()).expect("the store is whole");
+    let before = Height(config.first_height().0.saturating_sub(1));
+    let last = Archive::new(store.as_ref()).digest(before).expect("the store is whole");
+    let engines = Engines::new(place.scope("engines", "role", "engines"), site.links.clone(), index);
+    let (requests, inbound) = engines.start(&config, last.expect("every epoch stands on a block"));
+    let rules = config.rules.clone();
     let (frames_in, frames) = mpsc::channel(FRAMES_WAITING_MAX);
     site.links.plug(index, chain, Port { engine: inbound, frames: frames_in });
     let (submissions_in, submissions) = mpsc::channel(SUBMISSIONS_WAITING_MAX);
@@ -235,6 +216,7 @@ fn start_chain(
         genesis: rules.genesis,
         clock: place.scope("driver", "role", "clock"),
         links: site.links.clone(),
+        engines: engines.clone(),
         witness: Arc::clone(witness),
         crossing: site.crossing.clone(),
         planted: site.planted.clone(),
@@ -243,7 +225,7 @@ fn start_chain(
         gathering: Dice::new(site.plan.seed, 1_000_000_000 + purpose),
     });
     let driver = place.run("drive", driver.run(Mail { requests, frames, submissions, bundles }));
-    Part { engine, driver, submissions: submissions_in, store, bundles: bundles_in }
+    Part { engines, driver, submissions: submissions_in, store, bundles: bundles_in }
 }
 
 impl Process {
@@ -257,7 +239,7 @@ impl Process {
         for part in self.parts.into_values() {
             part.driver.abort();
             let _aborted = part.driver.await;
-            engines.push(part.engine);
+            engines.push(part.engines);
         }
         for engine in engines {
             engine.stop().await;

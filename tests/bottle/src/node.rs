@@ -39,6 +39,7 @@ use tokio::sync::mpsc;
 use crate::between::Crossing;
 use crate::dice::Dice;
 use crate::door::{Door, Submission};
+use crate::epochs::Engines;
 use crate::links::Links;
 use crate::plants::Planted;
 use crate::witness::Shared;
@@ -70,6 +71,7 @@ pub(crate) struct Surroundings {
     pub(crate) genesis: GenesisHash,
     pub(crate) clock: DeterministicContext,
     pub(crate) links: Links,
+    pub(crate) engines: Engines,
     pub(crate) witness: Shared,
     pub(crate) crossing: Crossing,
     pub(crate) planted: Planted,
@@ -101,6 +103,8 @@ pub(crate) struct Node {
     is_syncing: bool,
     verifier_free_ms: u64,
     keys: KeyCache,
+    /// The last block of an epoch that has ended: its engine is done.
+    ended: Option<BlockDigest>,
     is_halted: bool,
 }
 
@@ -134,6 +138,7 @@ impl Node {
             is_syncing: false,
             verifier_free_ms: 0,
             keys: KeyCache::default(),
+            ended: None,
             is_halted: false,
         }
     }
@@ -164,6 +169,11 @@ impl Node {
                 self.step(inputs);
             }
             self.drop_cancelled();
+            if let Some(last) = self.ended.take() {
+                self.questions.forget();
+                let config = self.around.chain.config().clone();
+                mail.requests = self.around.engines.next(&config, last).await;
+            }
         }
     }
 
@@ -222,6 +232,9 @@ impl Node {
             Job::Execute(block) => self.execute(*block),
             Job::Tell(executed) => {
                 self.around.door.settle(&executed.transactions);
+                if let Some(rules) = &executed.rules {
+                    self.around.door.set_rules(rules.clone());
+                }
                 vec![Input::Executed(executed)]
             }
             Job::Serve { to, lane, held, request } => self.serve(to, lane, held, request.as_ref()),
@@ -262,9 +275,9 @@ impl Node {
 
     fn asked(&mut self, request: Asked) -> Vec<Input> {
         let input = self.questions.asked(request);
-        if let Input::Finalized { view, digest, .. } = &input {
+        if let Input::Finalized { epoch, view, digest, .. } = &input {
             let at_ms = self.around.clock.now_ms();
-            self.around.witness.lock().finalized(at_ms, self.around.index, *view, *digest);
+            self.around.witness.lock().finalized(at_ms, *epoch, *view, *digest);
         }
         vec![input]
     }
@@ -433,6 +446,7 @@ impl Node {
                 self.around.witness.lock().evidence(index, validator, kind)
             }
             Report::Sealed { .. } | Report::EvidenceDropped { .. } => {}
+            Report::EpochEnded { last, .. } => self.ended = Some(last),
             Report::Distrusted { node, reason } => self.around.witness.lock().distrusted(index, node, reason),
             Report::Diverged { own, certified, back_to } => self.diverged(own, certified, back_to),
         }

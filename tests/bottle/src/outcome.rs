@@ -56,6 +56,10 @@ pub struct Report {
     pub unresolved: u64,
     /// Transactions posted once more.
     pub replays: u64,
+    /// Changes of validators that were applied.
+    pub governed: u64,
+    /// The epoch of the newest final block of chain 0.
+    pub epoch: u64,
     /// Answers of the nodes' doors, by name.
     pub answers: BTreeMap<String, u64>,
     /// Yes votes checked for durability.
@@ -135,6 +139,7 @@ impl fmt::Display for Outcome {
             writeln!(formatter, "  answer          {count:>6} {answer}")?;
         }
         writeln!(formatter, "replays           {}", report.replays)?;
+        writeln!(formatter, "changes of set    {} applied, epoch {} runs", report.governed, report.epoch)?;
         writeln!(formatter, "yes votes         {} checked for durability", report.votes)?;
         writeln!(formatter, "outcome proofs    {} convinced", report.proofs)?;
         writeln!(formatter, "inputs            at most {} in one step", report.inputs_max)?;

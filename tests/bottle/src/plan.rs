@@ -22,6 +22,8 @@ pub struct Plan {
     pub links: LinkModel,
     /// What goes wrong, by virtual time since the start.
     pub faults: Vec<(u64, Fault)>,
+    /// How chain 0's validators change, by virtual time since the start at which it is proposed; ascending.
+    pub changes: Vec<(u64, SetChange)>,
     /// What a loss of power does to disks.
     pub power_cut: PowerCut,
     /// What is broken on purpose. Empty for a run that must stay green.
@@ -37,6 +39,23 @@ pub struct ChainPlan {
     pub shard: u16,
     /// The machines that host it, each with a validator; at least four.
     pub hosts: Vec<u16>,
+    /// The machines that host it without one, until a change lets them in.
+    pub followers: Vec<u16>,
+}
+
+/// A change of validators. Machines have the keys for it from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetChange {
+    /// A node's consensus key is replaced.
+    Rotate {
+        /// Which node.
+        node: u16,
+    },
+    /// A follower gets a validator.
+    Join {
+        /// Which node.
+        node: u16,
+    },
 }
 
 /// What clients do.
@@ -177,11 +196,17 @@ impl Plan {
         Self {
             seed,
             nodes: 4,
-            chains: vec![ChainPlan { currency: CURRENCY, shard: 0, hosts: (0..4).collect() }],
+            chains: vec![ChainPlan {
+                currency: CURRENCY,
+                shard: 0,
+                hosts: (0..4).collect(),
+                followers: Vec::new(),
+            }],
             duration_ms,
             load: Load { payments_per_second: 40, wallets: 24, returned_per_mille: 0 },
             links: LinkModel { delay_ms: 5, jitter_ms: 3, loss_per_mille: 0 },
             faults: Vec::new(),
+            changes: Vec::new(),
             power_cut: PowerCut::Drawn,
             plants: Vec::new(),
         }
@@ -193,7 +218,9 @@ impl Plan {
         let highest = hosts.iter().flatten().copied().max().unwrap_or(0);
         self.nodes = self.nodes.max(highest.saturating_add(1));
         let shards = (0..).zip(hosts);
-        self.chains = shards.map(|(shard, hosts)| ChainPlan { currency: CURRENCY, shard, hosts }).collect();
+        self.chains = shards
+            .map(|(shard, hosts)| ChainPlan { currency: CURRENCY, shard, hosts, followers: Vec::new() })
+            .collect();
         self.load.returned_per_mille = 100;
         self
     }
@@ -203,6 +230,17 @@ impl Plan {
     pub fn with(mut self, faults: impl IntoIterator<Item = (u64, Fault)>) -> Self {
         self.faults.extend(faults);
         self.faults.sort_by_key(|(at_ms, _)| *at_ms);
+        self
+    }
+
+    /// The same with a fifth machine that follows chain 0 without a validator, and with these changes.
+    #[must_use]
+    pub fn governed(mut self, changes: impl IntoIterator<Item = (u64, SetChange)>) -> Self {
+        self.nodes = 5;
+        if let Some(root) = self.chains.first_mut() {
+            root.followers = vec![4];
+        }
+        self.changes.extend(changes);
         self
     }
 

@@ -16,13 +16,14 @@ pub(crate) fn outcome_proof(store: &dyn Store, genesis: GenesisHash, id: Transac
     let position = u64::try_from(located.leaf).ok()?;
     let path = outcome_path(&located.outcomes, position, &Sequential)?;
     let outcome = located.outcome;
+    let sets = archive.set_chain(certified.header.epoch).ok()??;
     let proof = if let Some(transaction) = archive.transaction(located.height, outcome.index).ok()? {
         Proof::Outcome(OutcomeProof { transaction, outcome, position, path, certified })
     } else {
         let (source, sequence, receipt) = archive.receipt(genesis, id, located.height).ok()??;
         Proof::Receipt(ReceiptProof { source, sequence, receipt, outcome, position, path, certified })
     };
-    Some(ProofFile { genesis, proof })
+    Some(ProofFile { genesis, sets, proof })
 }
 
 /// The lowest block with a certificate of its own that claims the height or one above it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chain::config::BUNDLES_PER_SOURCE_MAX;
-use chain::{Archive, Frame, Pace, RowFault, sent_counts};
+use chain::{Archive, Frame, Pace, Reached, RowFault, reached, sent_counts};
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::DeterministicContext;
 use ledger::records::Bundle;
@@ -111,10 +111,13 @@ fn next_bundles(
     let certified = certified_height(source.store.as_ref());
     let sent = sent_counts(source.store.as_ref(), certified)?;
     let sent = sent.into_iter().find(|(to, _)| *to == destination.chain).map_or(0, |(_, count)| count);
-    let head = Archive::new(destination.store.as_ref()).head()?;
-    let received = head.map_or(0, |head| head.supply.pair(source.chain).received.count);
-    pace.saw(now_ms, sent, received);
-    pace.next_bundles(source.store.as_ref(), destination.chain, certified, now_ms)
+    let all = reached(destination.store.as_ref())?;
+    let Reached { count, epoch } = all
+        .into_iter()
+        .find(|(of, _)| *of == source.chain)
+        .map_or_else(Reached::default, |(_, reached)| reached);
+    pace.saw(now_ms, sent, count);
+    pace.next_bundles(source.store.as_ref(), destination.chain, certified, epoch, now_ms)
 }
 
 /// The height that the highest stored block with a certificate claims.

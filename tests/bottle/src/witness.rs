@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledger::records::Outcome;
-use ledger::values::{BlockDigest, Height, NodeIndex, TransactionId, ValidatorIndex, View};
+use ledger::values::{BlockDigest, Epoch, Height, NodeIndex, TransactionId, ValidatorIndex, View};
 use storage::{MemoryDisk, Store};
 
 use crate::properties::{self, Property, Sighting, Verdict, Violation};
@@ -51,7 +51,7 @@ pub(crate) struct Witness {
     genesis: BlockDigest,
     heights: BTreeMap<Height, Sighting>,
     outcomes: BTreeMap<TransactionId, (Height, Outcome)>,
-    views: BTreeMap<View, BlockDigest>,
+    views: BTreeMap<(Epoch, View), BlockDigest>,
     /// When each height was first called final.
     pub(crate) final_ms: Vec<u64>,
     /// The highest height that each node called final.
@@ -99,8 +99,8 @@ impl Witness {
     }
 
     /// A node's engine finalized a block.
-    pub(crate) fn finalized(&mut self, at_ms: u64, _node: u16, view: View, digest: BlockDigest) {
-        let first = *self.views.entry(view).or_insert(digest);
+    pub(crate) fn finalized(&mut self, at_ms: u64, epoch: Epoch, view: View, digest: BlockDigest) {
+        let first = *self.views.entry((epoch, view)).or_insert(digest);
         self.note(at_ms, properties::one_block_a_view(view.0, first, digest));
     }
 

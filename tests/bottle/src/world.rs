@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use chain::Archive;
+use chain::{Archive, running_epoch};
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::{DeterministicContext, START_MS, World};
 use ledger::records::block::genesis_block_digest;
@@ -17,6 +17,7 @@ use crate::between::Crossing;
 use crate::client::{Client, Doors};
 use crate::dice::Dice;
 use crate::digest::digest;
+use crate::governor::Governor;
 use crate::links::{Cables, Links};
 use crate::machine::{Machine, Network, Process, Site};
 use crate::outcome::{NodeState, Outcome, Report};
@@ -68,6 +69,7 @@ struct Estate {
     up: BTreeSet<u16>,
     cables: Cables,
     client: Client,
+    governor: Governor,
     /// One for each chain.
     witnesses: BTreeMap<ChainId, Shared>,
     crossing: Crossing,
@@ -118,6 +120,7 @@ async fn segment(context: DeterministicContext, mut estate: Estate) -> (Estate, 
             witness.outcome(id).map(|(_, outcome)| outcome.is_applied())
         };
         estate.client.tick(START_MS + now_ms, is_paying, &doors, &heard);
+        estate.governor.tick(now_ms, START_MS + now_ms, &doors, &heard);
         if !is_paying && estate.is_settled(&running, now_ms) {
             estate.inspect(&running, now_ms);
             break true;
@@ -166,6 +169,7 @@ impl Estate {
             up: (0..plan.nodes).collect(),
             cables: Cables::new(Dice::new(plan.seed, PURPOSE_LINKS), plan.links),
             client: Client::new(plan.seed, plan.load, &network, &localnet),
+            governor: Governor::new(&plan, &network, &localnet),
             witnesses: network.chains.keys().copied().map(witness).collect(),
             crossing: Crossing::new(&network.spec),
             network,
@@ -368,6 +372,9 @@ impl Estate {
     /// Looks at everything once more.
     fn inspect(&mut self, running: &Running, now_ms: u64) {
         self.report.virtual_ms = now_ms;
+        let first = running.stores().find(|(.., chain, _)| *chain == ChainId(0)).map(|(.., store)| store);
+        let epoch = first.and_then(|store| running_epoch(store, stored_height(store)).ok());
+        self.report.epoch = epoch.map_or(0, |epoch| epoch.0);
         let mut longest_ms = 0;
         for (chain, witness) in self.witnesses.clone() {
             let mut witness = witness.lock();
@@ -442,6 +449,7 @@ impl Estate {
         self.report.applied = told.applied;
         self.report.rejected = told.rejected;
         self.report.replays = told.replays;
+        self.report.governed = self.governor.applied;
         self.report.answers.clone_from(&told.answers);
         self.report.unresolved = self.client.open() as u64;
         self.report.frames_delivered = self.cables.carried.delivered;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a harness fails loudly")]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,13 @@ use std::time::{Duration, Instant};
 use genesis::GenesisFile;
 use genesis::dev::{Localnet, LocalnetPlan, localnet};
 use ledger::records::transaction::network_tag;
-use ledger::records::{ChainParams, FeeBid, Nonce, Operation, Policy, Transaction, TransactionContent};
-use ledger::values::{ChainId, Currency, GenesisHash, OperatorId, SecretKey, TimestampMs, WalletId};
+use ledger::records::{
+    ChainParams, FeeBid, NodeRecord, Nonce, Operation, OperatorRecord, OperatorRole, Policy, Transaction,
+    TransactionContent, ValidatorRecord,
+};
+use ledger::values::{
+    ChainId, Currency, GenesisHash, NodeIndex, OperatorId, SecretKey, TimestampMs, WalletId,
+};
 use node::config::{ConsensusKeyEntry, KeysSection, NodeSection};
 use node::{Node, NodeConfig};
 use wallet::{KdfParams, KeyFile, Passphrase, Secret};
@@ -27,6 +33,21 @@ pub struct Cluster {
     rest_ports: Vec<u16>,
     /// The chains that each bank's node hosts.
     hosted: Vec<Vec<u32>>,
+    /// Where the nodes of banks listen that came after genesis.
+    joined: BTreeMap<usize, String>,
+}
+
+/// A bank that genesis does not have: what is proposed of it, and its secrets.
+#[derive(Debug, Clone)]
+pub struct Newcomer {
+    /// The bank.
+    pub operator: OperatorRecord,
+    /// Its cold key.
+    pub operator_key: SecretKey,
+    /// Its node; the operator's id is the one that it will get.
+    pub node: NodeRecord,
+    /// Its validator on chain 0.
+    pub validator: ValidatorRecord,
 }
 
 /// A bank's node while it runs.
@@ -159,13 +180,64 @@ impl Cluster {
         }
         let nodes = (0..banks).map(|_| None).collect();
         let (rest_ports, hosted) = (free_ports(banks), (0..banks).map(hosted).collect());
-        let cluster = Self { localnet, directory: directory.to_owned(), nodes, rest_ports, hosted };
+        let (directory, joined) = (directory.to_owned(), BTreeMap::new());
+        let cluster = Self { localnet, directory, nodes, rest_ports, hosted, joined };
         for index in 0..banks {
             let text = toml::to_string(&cluster.config(index)).unwrap();
-            std::fs::write(directory.join(format!("bank-{index}/node.toml")), text).unwrap();
+            std::fs::write(cluster.directory.join(format!("bank-{index}/node.toml")), text).unwrap();
             node::init(&cluster.config(index)).unwrap();
         }
         cluster
+    }
+
+    /// Writes the files of one more bank, which joins chain 0 by governance; starts nothing.
+    ///
+    /// # Panics
+    /// When a file cannot be written: this is a test.
+    pub fn add_bank(&mut self) -> Newcomer {
+        let index = self.nodes.len();
+        let ports = free_ports(2);
+        let address = format!("127.0.0.1:{}", ports[0]);
+        let key = |number: u8| SecretKey::from_seed([0x80 + number; 32]);
+        let (operator_key, wallet_key, network_key, consensus_key) = (key(0), key(1), key(2), key(3));
+        std::fs::create_dir_all(self.directory.join(format!("bank-{index}"))).unwrap();
+        self.seal(index, Secret::NetworkKey(network_key.clone()), "network.json");
+        self.seal(index, Secret::ConsensusKey(consensus_key.clone()), "consensus-0.json");
+        self.nodes.push(None);
+        self.rest_ports.push(ports[1]);
+        self.hosted.push(vec![0]);
+        self.joined.insert(index, address.clone());
+        let text = toml::to_string(&self.config(index)).unwrap();
+        std::fs::write(self.directory.join(format!("bank-{index}/node.toml")), text).unwrap();
+        node::init(&self.config(index)).unwrap();
+        // The central bank is operator 0.
+        let operator = OperatorId(u16::try_from(self.localnet.spec.operators.len()).unwrap());
+        let node = NodeIndex(u16::try_from(index).unwrap());
+        Newcomer {
+            operator: OperatorRecord {
+                name: "Fifth Bank".to_owned(),
+                role: OperatorRole::Bank,
+                key: operator_key.public_key(),
+                wallet_policy: Policy::single(wallet_key.public_key()),
+            },
+            operator_key,
+            node: NodeRecord { operator, network_key: network_key.public_key(), address },
+            validator: ValidatorRecord { operator, node, consensus_key: consensus_key.public_key() },
+        }
+    }
+
+    /// Puts a bank's next consensus key for chain 0 beside the one in use.
+    ///
+    /// # Panics
+    /// When the file cannot be written: this is a test.
+    pub fn add_next_key(&self, index: usize, key: &SecretKey) {
+        self.seal(index, Secret::ConsensusKey(key.clone()), "consensus-0.next.json");
+    }
+
+    fn seal(&self, index: usize, secret: Secret, name: &str) {
+        let passphrase = Passphrase::load(&self.directory.join("passphrase")).unwrap();
+        let file = KeyFile::seal(&secret, name, &passphrase, KdfParams::FAST).unwrap();
+        file.save(&self.directory.join(format!("bank-{index}/{name}"))).unwrap();
     }
 
     /// Starts one bank's node as a process of its own; `jiaozi` is the binary.
@@ -242,6 +314,7 @@ impl Cluster {
                 genesis: self.directory.join("genesis.json"),
                 data_directory: folder.join("data"),
                 chains,
+                node_index: self.joined.get(&index).map(|_| u16::try_from(index).unwrap()),
             },
             keys: KeysSection {
                 network_key: folder.join("network.json"),
@@ -256,6 +329,7 @@ impl Cluster {
             consensus: Default::default(),
         };
         config.rest.listen = ([127, 0, 0, 1], self.rest_ports[index]).into();
+        config.network.listen = self.joined.get(&index).cloned();
         config.storage.disk_reserve_bytes = 64 << 20;
         config
     }

@@ -6,4 +6,4 @@
 
 mod cluster;
 
-pub use cluster::{Cluster, Payer, jiaozi_binary};
+pub use cluster::{Cluster, Newcomer, Payer, jiaozi_binary};

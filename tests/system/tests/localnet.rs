@@ -185,3 +185,53 @@ fn operators_name_what_an_id_cannot_tell(net: &Net) {
     assert_eq!(fact(&net.done("wallet balance bank-3 --currency HKD"), "balance"), "7.00 HKD");
     assert_eq!(fact(&net.done("chain status --chain 2"), "issued"), "2009.00 HKD");
 }
+
+/// Three of four banks give the chain another pace and one validator a new key: by commands, each approval in a copy of its own.
+#[test]
+fn operators_change_the_network_with_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let net = Net { directory: folder.path().join("net") };
+    net.up("2");
+    let at = |name: &str| net.directory.join(name).to_str().unwrap().to_owned();
+    let propose = |change: &str, file: &str| net.done(&format!("gov propose {change} --out {}", at(file)));
+    let approve = |file: &str| -> String {
+        let copies = [1, 2, 3].map(|bank| {
+            let copy = at(&format!("{bank}-{file}"));
+            std::fs::copy(at(file), &copy).unwrap();
+            net.done(&format!("gov approve {copy} --keys {} --yes", at(&format!("bank-{bank}/keys"))));
+            copy
+        });
+        copies.join(" ")
+    };
+    let printed = propose("set-param block_pace_ms 75 --chain 0 --reason slower", "pace.json");
+    assert!(printed.contains("~ block_pace_ms: from 50 to 75"), "{printed}");
+    assert!(printed.contains("missing      3 of 3 approvals"), "{printed}");
+    let (pace, keys) = (at("pace.json"), at("bank-1/keys"));
+    let (exit, printed) = net.jiaozi(&["gov", "approve", &pace, "--keys", &keys]);
+    assert!(exit == Some(2) && printed.contains("not_approved") && printed.contains("to 75"), "{printed}");
+    let (exit, printed) = net.jiaozi(&["gov", "apply", &pace, "--from", "bank-1"]);
+    assert!(exit == Some(1) && printed.contains("approvals_missing"), "{printed}");
+    let copies = approve("pace.json");
+    let shown = net.done(&format!("gov status {copies}"));
+    assert!(shown.contains("missing      0 of 3") && shown.contains("not yet by   bank-4"), "{shown}");
+    let printed = net.done(&format!("gov apply {copies} --from bank-1"));
+    assert!(printed.contains("registry  version 1") && printed.contains("certified"), "{printed}");
+    let printed = net.done(&format!("gov show --proof {}", at("registry.proof")));
+    assert!(printed.contains("block_pace_ms 75") && printed.contains("verdict  valid"), "{printed}");
+    let mut again = vec!["gov", "apply"];
+    again.extend(copies.split(' '));
+    again.extend(["--from", "bank-2"]);
+    let (exit, printed) = net.jiaozi(&again);
+    assert!(exit == Some(1) && printed.contains("11804 proposal_stale"), "{printed}");
+
+    let config = at("bank-2/node.toml");
+    let made = net.done(&format!("node rotate-consensus-key --config {config} --chain 0"));
+    let key = made.lines().find_map(|line| line.strip_prefix("new key")).unwrap().trim();
+    let change = format!("rotate-consensus-key --chain 0 --operator bank-2 --new-key {key} --urgent");
+    propose(&change, "key.json");
+    let copies = approve("key.json");
+    net.done(&format!("gov apply {copies} --from bank-3"));
+    let status = net.done("gov status");
+    assert!(status.contains("~ the validator of bank-2 (operator 2)"), "{status}");
+    assert!(status.contains("chain 0, from height ") && status.contains(key), "{status}");
+}

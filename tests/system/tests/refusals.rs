@@ -8,10 +8,14 @@ use api::ClientError;
 use api::bulk::encode_body;
 use api::error::ApiError;
 use api::transaction::{SubmitRequest, SubmitStatus};
+use genesis::dev::{Localnet, OperatorSecrets};
 use ledger::records::transaction::TRANSACTION_BYTES_MAX;
-use ledger::records::{Asked, Operation, Payment, Policy, Transaction, TransactionContent};
+use ledger::records::{
+    Approval, Asked, Change, Operation, Payment, Policy, Proposal, Transaction, TransactionContent,
+};
 use ledger::values::{
-    Amount, Canonical as _, ChainId, Currency, GenesisHash, LockId, SecretKey, TimestampMs, WalletId,
+    Amount, Canonical as _, ChainId, Currency, GenesisHash, LockId, NodeIndex, SecretKey, TimestampMs,
+    WalletId,
 };
 use system::{Cluster, Payer};
 
@@ -128,6 +132,60 @@ fn lock_rows(bank: &Payer, payee: WalletId) -> Vec<Row> {
             "lock_unknown",
             "operation.lock",
         ),
+    ]
+}
+
+/// Proposals that do not stand: too late, of another version, without enough valid approvals, or that do not fit.
+fn govern_rows(bank: &Payer, localnet: &Localnet) -> Vec<Row> {
+    let valid_until = bank.sign(2, pay(bank.wallet, 1)).content.valid_until;
+    let move_node =
+        |node| vec![Change::MoveNode { node: NodeIndex(node), address: "bank.example:7000".into() }];
+    let proposal =
+        |changes| Proposal { version: 0, valid_until, is_urgent: false, reason: "a test".into(), changes };
+    let operators: Vec<_> = localnet.banks.iter().map(|bank| &bank.operator).collect();
+    let approve = |proposal: &Proposal, count: usize| -> Vec<Approval> {
+        let approve =
+            |operator: &&OperatorSecrets| proposal.approve(bank.genesis, operator.id, &operator.operator_key);
+        operators.iter().take(count).map(approve).collect()
+    };
+    let signed = |proposal: Proposal, approvals: Vec<Approval>| {
+        bank.sign(2, Operation::Govern { proposal, approvals }).encode()
+    };
+    let approved = |proposal: Proposal| {
+        let approvals = approve(&proposal, 3);
+        signed(proposal, approvals)
+    };
+    let good = proposal(move_node(0));
+    let late = Proposal { valid_until: TimestampMs(1), ..good.clone() };
+    let ahead = Proposal { version: 9, ..good.clone() };
+    let central = &localnet.central_bank;
+    let mut strangers = approve(&good, 3);
+    strangers.insert(0, good.approve(bank.genesis, central.id, &central.operator_key));
+    let mut stolen = approve(&good, 3);
+    stolen[1].signature = stolen[0].signature;
+    let (approvals, changes) = ("operation.approvals", "operation.proposal.changes");
+    let retire = proposal(vec![Change::RetireOperator { operator: operators[0].id }]);
+    let (until, version) = ("operation.proposal.valid_until", "operation.proposal.version");
+    vec![
+        row("a proposal that is late", approved(late), 11_802, "proposal_expired", until),
+        row("a proposal ahead", approved(ahead), 11_803, "proposal_version_unknown", version),
+        row(
+            "a stranger approves",
+            signed(good.clone(), strangers),
+            11_805,
+            "approver_not_in_council",
+            approvals,
+        ),
+        row(
+            "two approve",
+            signed(good.clone(), approve(&good, 2)),
+            11_806,
+            "approvals_below_quorum",
+            approvals,
+        ),
+        row("a copied approval", signed(good.clone(), stolen), 11_808, "approval_invalid", approvals),
+        row("an unknown node", approved(proposal(move_node(9))), 11_815, "change_node_unknown", changes),
+        row("three validators", approved(retire), 11_822, "change_too_few_validators", changes),
     ]
 }
 
@@ -264,7 +322,8 @@ async fn every_bad_payment_is_refused_and_changes_nothing() {
     let wallets = [bank.wallet, central.wallet];
     let before = picture(&client, &wallets).await;
     assert_eq!(before.balances_fen, [1_000, 300]);
-    let rows = rows(&bank, central.wallet);
+    let mut rows = rows(&bank, central.wallet);
+    rows.extend(govern_rows(&bank, &cluster.localnet));
     for row in &rows {
         let request = SubmitRequest { transaction: hex(&row.bytes) };
         let refused = refusal(row.case, client.submit_request(&request).await);

@@ -198,6 +198,7 @@ async fn bundles_are_given_by_digest_in_the_order_asked() {
         }],
         after: Vec::new(),
         path: Vec::new(),
+        sets: Vec::new(),
         certified: certified.clone(),
     };
     let bundles = [bundle(2), bundle(1)];

@@ -57,6 +57,7 @@ pub(super) struct Bank {
     handle: ChainHandle,
     pub(super) store: Arc<dyn Store>,
     pub(super) status: watch::Sender<Status>,
+    rules: watch::Sender<ChainRules>,
     pub(super) connections: watch::Sender<Vec<u16>>,
     pub(super) admission: Arc<Admission>,
     pub(super) submissions: mpsc::Receiver<Submission>,
@@ -87,7 +88,8 @@ impl Bank {
         let identity = Identity { schema_version: 1, genesis: genesis.0, chain: chain.0 };
         let store: Arc<dyn Store> = Arc::new(MemoryStore::fresh(&identity));
         let executor = Executor::open(&network.spec, chain, Arc::clone(&store), Sequential).unwrap();
-        let rules = ChainRules::new(&network.spec, chain).unwrap();
+        let rules = ChainRules::at_genesis(&network.spec, chain).unwrap();
+        let (rules_now, rules_seen) = watch::channel(rules.clone());
         let (sender, submissions) = mpsc::channel(16);
         let verifier =
             Verifier { genesis, secret: [3; 32], keys: Arc::default(), strategy: Parallel::new(1).unwrap() };
@@ -102,6 +104,7 @@ impl Bank {
             spec: Arc::new(spec.chain(chain).unwrap().clone()),
             store: Arc::clone(&store),
             status: status_seen,
+            rules: rules_seen,
             admission: Arc::clone(&admission),
             wallets: WalletQuestions::new(&queue),
         };
@@ -124,6 +127,7 @@ impl Bank {
             handle,
             store,
             status,
+            rules: rules_now,
             connections,
             admission,
             submissions,
@@ -272,6 +276,7 @@ impl Bank {
         self.admission.depart(executed.skipped.iter().map(|(id, reason)| (id, Some(*reason))));
         self.admission.settle(&executed.transactions);
         self.parent = digest;
+        self.rules.send_replace(self.executor.state().rules().clone());
         self.status.send_modify(|status| {
             status.chain.final_height = height;
             status.chain.executed_height = height;
@@ -378,6 +383,10 @@ pub(super) struct Story {
 
 fn first_status() -> Status {
     let chain = ChainStatus {
+        epoch: Epoch(0),
+        last_height: None,
+        validators: 4,
+        is_validator: true,
         final_height: Height(0),
         executed_height: Height(0),
         certified_height: Height(0),

@@ -34,7 +34,7 @@ impl Three {
         let on = |chain| Bank::on(ChainId(chain), &network, Tokens::default(), RestLimits::default());
         let (zero, one) = (on(0), on(1));
         let router = router(&edge_over(&[&zero, &one]));
-        let rules = ChainRules::new(&network.spec, ChainId(0)).unwrap();
+        let rules = ChainRules::at_genesis(&network.spec, ChainId(0)).unwrap();
         Self { zero, one, router, rules }
     }
 
@@ -151,11 +151,11 @@ async fn every_chain_is_shown_with_its_place_and_its_hosts() {
 fn homes_are_those_of_the_ledger() {
     let spec = network_of(&[(CNY, 2), (HKD, 0), (CNY, 0), (CNY, 1)]).spec;
     let view = NetworkView::new(&spec, ledger::values::NodeIndex(0), "0.1.0", |_| false);
-    let here = crate::http::homes::Homes::new(&spec);
+    let here = crate::http::homes::Homes::new(spec.hash(), &Registry::from_genesis(&spec));
     let usd = Currency(*b"USD");
     assert_eq!(view.shards(CNY), [2, 3, 0].map(ChainId));
     assert!(view.shards(usd).is_empty() && view.homes(usd, WalletId([1; 32])).is_empty());
-    let rules = ChainRules::new(&spec, ChainId(2)).unwrap();
+    let rules = ChainRules::at_genesis(&spec, ChainId(2)).unwrap();
     let mut seen = std::collections::BTreeSet::new();
     for byte in 0..=u8::MAX {
         let id = WalletId([byte; 32]);

@@ -10,6 +10,7 @@
 //! | `submission.rs` | what is taken in and what is not, and waiting for it |
 //! | `operation.rs` | health, readiness, metrics, the document |
 //! | `doors.rs` | tokens, scopes and bounds, over the router and over sockets |
+//! | `governing.rs` | registries with their proof, and what a change of them changes |
 //! | `encryption.rs` | TLS |
 
 mod auditing;
@@ -17,6 +18,7 @@ mod bank;
 mod chains;
 mod doors;
 mod encryption;
+mod governing;
 mod locks;
 mod operation;
 mod reads;

@@ -182,7 +182,9 @@ async fn the_bulk_body_is_described_as_it_is() {
 async fn described_methods_are_routed() {
     let router = Bank::new().router();
     for route in routes() {
-        let path = route.path.replace("{chain}", "0").replace("{height}", "1").replace("{id}", "0");
+        // The registry of a hosted chain waits for the executor's thread, which is not here.
+        let chain = if route.path == api::path::REGISTRY { "7" } else { "0" };
+        let path = route.path.replace("{chain}", chain).replace("{height}", "1").replace("{id}", "0");
         let answer = if route.path == api::path::TRANSACTIONS {
             super::post(&router, "application/json", "{}").await
         } else {

@@ -1,6 +1,7 @@
 //! Whole networks on virtual time. Every test names its seed; `simulate` and [`bottle::run`] repeat it.
 
 mod catch_up;
+mod epochs;
 mod faults;
 mod healthy;
 mod planted;

@@ -1,0 +1,246 @@
+//! Changes of the registry as programs read them. What a proposal makes of the registry is for the proof of the registry
+//! (`GET /v1/chains/{chain}/registry`) to say: this is what was asked for.
+
+use ledger::records::{ChainParams, Change, OperatorRole, Proposal};
+use ledger::values::PublicKey;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::network::RoleName;
+use crate::text::{as_text, as_text_list};
+
+/// What operators have decided on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProposalView {
+    /// The version of the registry that it changes.
+    pub version: u64,
+    /// Applied in a block with a timestamp up to this one.
+    pub valid_until_ms: u64,
+    /// Whether new sets of validators need not wait for a day to pass since a chain's last change.
+    pub is_urgent: bool,
+    /// Why, for people.
+    pub reason: String,
+    /// The changes, applied in order, all or none.
+    pub changes: Vec<ChangeView>,
+}
+
+/// One change of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum ChangeView {
+    /// A bank joins under the next free id.
+    AddOperator {
+        /// Its name for people.
+        name: String,
+        /// What it is.
+        role: RoleName,
+        /// Its cold key.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        operator_key: PublicKey,
+        /// Signatures that its own wallet needs.
+        wallet_threshold: u8,
+        /// The keys of its own wallet.
+        #[serde(with = "as_text_list")]
+        #[schema(value_type = Vec<String>)]
+        wallet_keys: Vec<PublicKey>,
+    },
+    /// An operator leaves, with its nodes and validators.
+    RetireOperator {
+        /// The operator.
+        operator: u16,
+    },
+    /// An operator's cold key becomes another.
+    ReplaceOperatorKey {
+        /// The operator.
+        operator: u16,
+        /// The new key.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        key: PublicKey,
+    },
+    /// A node is added under the next free index.
+    AddNode {
+        /// Whose it is.
+        operator: u16,
+        /// Its libp2p key.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        network_key: PublicKey,
+        /// `host:port` for peers.
+        address: String,
+    },
+    /// A node is reached elsewhere.
+    MoveNode {
+        /// The node.
+        node: u16,
+        /// `host:port` for peers.
+        address: String,
+    },
+    /// A node's network key becomes another.
+    ReplaceNetworkKey {
+        /// The node.
+        node: u16,
+        /// The new key.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        key: PublicKey,
+    },
+    /// A node is taken away.
+    RetireNode {
+        /// The node.
+        node: u16,
+    },
+    /// A validator joins a chain's next set.
+    AddValidator {
+        /// The chain.
+        chain: u32,
+        /// Whose it is.
+        operator: u16,
+        /// The node that runs it.
+        node: u16,
+        /// The key that it votes with.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        consensus_key: PublicKey,
+    },
+    /// A validator leaves a chain's next set.
+    RemoveValidator {
+        /// The chain.
+        chain: u32,
+        /// The key that it votes with.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        consensus_key: PublicKey,
+    },
+    /// A validator of a chain's next set votes with another key.
+    ReplaceConsensusKey {
+        /// The chain.
+        chain: u32,
+        /// The key so far.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        old: PublicKey,
+        /// The new key.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        new: PublicKey,
+    },
+    /// A chain's parameters become these.
+    SetParams {
+        /// The chain.
+        chain: u32,
+        /// All of them.
+        params: ParamsView,
+    },
+}
+
+/// A chain's parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ParamsView {
+    /// Most bytes of batches and bundles in a block.
+    pub block_weight_max: u64,
+    /// Least time between blocks.
+    pub block_pace_ms: u64,
+    /// How far ahead `valid_until` may lie.
+    pub transaction_ttl_ms_max: u64,
+    /// How far a leader's clock may run ahead.
+    pub clock_drift_ms_max: u64,
+    /// The limits of the tiers: operator, one, two, three, four.
+    pub tiers: Vec<TierLimitsView>,
+}
+
+/// Limits of a tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TierLimitsView {
+    /// Nonce lanes.
+    pub lanes: u16,
+    /// Most that one payment may carry, in fen; missing where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_max_fen: Option<u64>,
+    /// Most that a wallet may hold after being paid, in fen; missing where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance_max_fen: Option<u64>,
+}
+
+impl From<&Proposal> for ProposalView {
+    fn from(proposal: &Proposal) -> Self {
+        Self {
+            version: proposal.version,
+            valid_until_ms: proposal.valid_until.0,
+            is_urgent: proposal.is_urgent,
+            reason: proposal.reason.clone(),
+            changes: proposal.changes.iter().map(ChangeView::from).collect(),
+        }
+    }
+}
+
+impl From<OperatorRole> for RoleName {
+    fn from(role: OperatorRole) -> Self {
+        match role {
+            OperatorRole::CentralBank => Self::CentralBank,
+            OperatorRole::Bank => Self::Bank,
+        }
+    }
+}
+
+impl From<&Change> for ChangeView {
+    fn from(change: &Change) -> Self {
+        match change {
+            Change::AddOperator(operator) => Self::AddOperator {
+                name: operator.name.clone(),
+                role: operator.role.into(),
+                operator_key: operator.key,
+                wallet_threshold: operator.wallet_policy.threshold,
+                wallet_keys: operator.wallet_policy.keys.clone(),
+            },
+            Change::RetireOperator { operator } => Self::RetireOperator { operator: operator.0 },
+            Change::ReplaceOperatorKey { operator, key } => {
+                Self::ReplaceOperatorKey { operator: operator.0, key: *key }
+            }
+            Change::AddNode(node) => Self::AddNode {
+                operator: node.operator.0,
+                network_key: node.network_key,
+                address: node.address.clone(),
+            },
+            Change::MoveNode { node, address } => Self::MoveNode { node: node.0, address: address.clone() },
+            Change::ReplaceNetworkKey { node, key } => Self::ReplaceNetworkKey { node: node.0, key: *key },
+            Change::RetireNode { node } => Self::RetireNode { node: node.0 },
+            Change::AddValidator { chain, validator } => Self::AddValidator {
+                chain: chain.0,
+                operator: validator.operator.0,
+                node: validator.node.0,
+                consensus_key: validator.consensus_key,
+            },
+            Change::RemoveValidator { chain, consensus_key } => {
+                Self::RemoveValidator { chain: chain.0, consensus_key: *consensus_key }
+            }
+            Change::ReplaceConsensusKey { chain, old, new } => {
+                Self::ReplaceConsensusKey { chain: chain.0, old: *old, new: *new }
+            }
+            Change::SetParams { chain, params } => {
+                Self::SetParams { chain: chain.0, params: ParamsView::from(params) }
+            }
+        }
+    }
+}
+
+impl From<&ChainParams> for ParamsView {
+    fn from(params: &ChainParams) -> Self {
+        let limit = |limit: ledger::values::Amount| {
+            (limit != ledger::records::params::UNLIMITED).then_some(limit.fen())
+        };
+        let tiers = params.tiers.iter().map(|tier| TierLimitsView {
+            lanes: tier.lanes,
+            payment_max_fen: limit(tier.payment_max),
+            balance_max_fen: limit(tier.balance_max),
+        });
+        Self {
+            block_weight_max: params.block_weight_max,
+            block_pace_ms: params.block_pace_ms,
+            transaction_ttl_ms_max: params.transaction_ttl_ms_max,
+            clock_drift_ms_max: params.clock_drift_ms_max,
+            tiers: tiers.collect(),
+        }
+    }
+}

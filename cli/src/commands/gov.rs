@@ -1,0 +1,320 @@
+//! `jiaozi gov`: how the operators of a running network change it together.
+//!
+//! ```text
+//! propose (any operator, a node) ─ diff ─ approve × quorum (cold keys, no network) ─ apply (a hot wallet, a node) ─ status
+//! ```
+//!
+//! The registry that a proposal changes comes with its proof, so the genesis file is all that these commands trust.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use api::ErrorCode;
+use clap::{Args, Subcommand};
+use genesis::governance::{GovernanceError, PROPOSAL_FILE_BYTES_MAX, ProposalFile};
+use ledger::proofs::RegistryProof;
+use ledger::records::registry::ROOT_CHAIN;
+use ledger::records::{GenesisSpec, Operation};
+use ledger::values::{Canonical as _, ChainId};
+use wallet::{FileError, KeyKind};
+
+use super::audit::load_spec;
+use super::genesis::{OPERATOR_FILE, load_key};
+use super::gov_propose::{ProposeArguments, propose};
+use super::gov_view::{Applied, ChainStanding, ProposalView, RegistryView, Standing};
+use crate::connection::{Connection, NodeOptions};
+use crate::failure::{Answer, Exit, Failure};
+use crate::output::{Output, save_proof};
+use crate::secret::PassphraseOptions;
+use crate::send::SendOptions;
+
+/// Arguments of `jiaozi gov`.
+#[derive(Debug, Args)]
+pub struct GovArguments {
+    #[command(subcommand)]
+    command: GovCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum GovCommand {
+    /// Write a change of the network into a file, for the operators to approve.
+    #[command(after_help = "Examples:\n  \
+        jiaozi gov propose add-operator --contribution ember.json --out join.json --reason \"Ember joins\"\n  \
+        jiaozi gov propose rotate-consensus-key --chain 0 --operator Birch --new-key 5f0c… --out rotate.json\n  \
+        jiaozi gov propose set-param block_pace_ms 100 --chain 0 --out pace.json")]
+    Propose(ProposeArguments),
+    /// Show what a proposal changes, offline.
+    #[command(after_help = "Examples:\n  jiaozi gov diff join.json --genesis genesis.json\n\n\
+        Needs the genesis file only: the file carries the registry that it changes, with its proof.")]
+    Diff(FilesArguments),
+    /// Approve a proposal with the cold operator key, offline.
+    #[command(after_help = "Examples:\n  \
+        jiaozi gov approve join.json --keys keys --genesis genesis.json\n  \
+        jiaozi gov approve join.json --keys keys --genesis genesis.json --yes\n\n\
+        Shows what would be approved. Without --yes nothing is signed. Copies of one file may be approved on several machines;\n\
+        `gov apply` takes them all.")]
+    Approve(ApproveArguments),
+    /// Submit a proposal that enough operators have approved, and wait until it is certified.
+    #[command(after_help = "Examples:\n  \
+        jiaozi gov apply join.json --from bank-1 --genesis genesis.json\n  \
+        jiaozi gov apply amber.json birch.json cedar.json --from bank-1 --genesis genesis.json\n\n\
+        Any operator's own wallet may carry it; it costs what a payment costs.")]
+    Apply(ApplyArguments),
+    /// Where the chains stand: registry, epoch, a change of validators under way; or who has approved a proposal.
+    #[command(after_help = "Examples:\n  \
+        jiaozi gov status --genesis genesis.json\n  \
+        jiaozi gov status join.json --genesis genesis.json --json")]
+    Status(StatusArguments),
+    /// Show a chain's registry with its proof checked: operators, nodes, parameters, validators.
+    #[command(after_help = "Examples:\n  \
+        jiaozi gov show --genesis genesis.json\n  \
+        jiaozi gov show --chain 1 --genesis genesis.json --proof registry.proof")]
+    Show(ShowArguments),
+}
+
+#[derive(Debug, Args)]
+struct FilesArguments {
+    /// Files of one proposal.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    genesis: GenesisOption,
+}
+
+/// The genesis file: the only thing that is trusted.
+#[derive(Debug, Clone, Args)]
+pub(super) struct GenesisOption {
+    /// The genesis file of the network.
+    #[arg(long, value_name = "FILE", env = "JIAOZI_GENESIS")]
+    pub(super) genesis: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ApproveArguments {
+    /// The proposal; the approval is written into it.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Folder with operator.key.
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
+    /// Approve what is shown.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    genesis: GenesisOption,
+    #[command(flatten)]
+    passphrase: PassphraseOptions,
+}
+
+#[derive(Debug, Args)]
+struct ApplyArguments {
+    /// Files of one proposal.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The operator's own wallet that carries it, by its name in the keystore.
+    #[arg(long, value_name = "NAME")]
+    from: String,
+    #[command(flatten)]
+    send: SendOptions,
+}
+
+#[derive(Debug, Args)]
+struct StatusArguments {
+    /// Files of one proposal; without any, where the chains stand.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    genesis: GenesisOption,
+    #[command(flatten)]
+    node: NodeOptions,
+}
+
+#[derive(Debug, Args)]
+struct ShowArguments {
+    /// New file for the proof.
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+    #[command(flatten)]
+    genesis: GenesisOption,
+    #[command(flatten)]
+    node: NodeOptions,
+}
+
+impl GenesisOption {
+    pub(super) fn spec(&self) -> Answer<GenesisSpec> {
+        load_spec(&self.genesis)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(arguments: GovArguments, output: Output) -> Answer {
+    match arguments.command {
+        GovCommand::Propose(arguments) => propose(arguments, output),
+        GovCommand::Diff(FilesArguments { files, genesis }) => {
+            let file = merged(&files, &genesis.spec()?)?;
+            output.result(&ProposalView::new(&file, files.first()))
+        }
+        GovCommand::Approve(arguments) => approve(&arguments, output),
+        GovCommand::Apply(arguments) => apply(&arguments, output),
+        GovCommand::Status(arguments) => status(&arguments, output),
+        GovCommand::Show(arguments) => show(&arguments, output),
+    }
+}
+
+fn approve(arguments: &ApproveArguments, output: Output) -> Answer {
+    let spec = arguments.genesis.spec()?;
+    let mut file = load(&arguments.file, &spec)?;
+    if !arguments.yes {
+        output.result(&ProposalView::new(&file, Some(&arguments.file)))?;
+        return Err(Failure::usage("not_approved", "nothing was approved")
+            .at("--yes")
+            .mend("look at the proposal above; if it is what you want, repeat the command with --yes"));
+    }
+    let passphrase = arguments.passphrase.read()?;
+    let key = load_key(&arguments.keys.join(OPERATOR_FILE), KeyKind::OperatorKey, &passphrase)?;
+    file.approve(&key).map_err(|fault| failure(fault).at("--keys"))?;
+    save(&file, &arguments.file)?;
+    output.result(&ProposalView::new(&file, Some(&arguments.file)))
+}
+
+fn apply(arguments: &ApplyArguments, output: Output) -> Answer {
+    let genesis = arguments.send.genesis.clone().ok_or_else(|| {
+        Failure::usage("genesis_missing", "the genesis file says which operators may approve")
+            .at("--genesis")
+            .mend("name it with --genesis or JIAOZI_GENESIS")
+    })?;
+    let spec = load_spec(&genesis)?;
+    let file = merged(&arguments.files, &spec)?;
+    let approvals = file.complete().map_err(failure)?;
+    let currency = spec.chain(ROOT_CHAIN).map(|root| root.currency);
+    let sender = arguments.send.sender_anywhere(&arguments.from, currency)?.on(ROOT_CHAIN);
+    let operation = Operation::Govern { proposal: file.proposal().clone(), approvals };
+    let sent = arguments.send.send(&sender, operation, output)?;
+    output.result(&Applied { proposal: file.hash().to_string(), version: file.after().version, sent })
+}
+
+fn status(arguments: &StatusArguments, output: Output) -> Answer {
+    let spec = arguments.genesis.spec()?;
+    if !arguments.files.is_empty() {
+        let file = merged(&arguments.files, &spec)?;
+        return output.result(&ProposalView::new(&file, arguments.files.first()));
+    }
+    let connection = arguments.node.connect()?;
+    connection.network(Some(spec.hash()))?;
+    let mut chains = Vec::new();
+    for chain in &spec.chains {
+        let is_asked = arguments.node.chain.is_none_or(|asked| asked == chain.chain.0);
+        if !is_asked {
+            continue;
+        }
+        chains.push(match registry(&connection, &spec, chain.chain) {
+            Ok(proof) => ChainStanding::new(&proof),
+            Err(failure) if is_elsewhere(&failure) => ChainStanding::elsewhere(chain),
+            Err(failure) => return Err(failure),
+        });
+    }
+    if chains.is_empty() {
+        return Err(Failure::from(api::ApiError::from(ErrorCode::ChainUnknown)).at("--chain"));
+    }
+    output.result(&Standing { chains })
+}
+
+fn show(arguments: &ShowArguments, output: Output) -> Answer {
+    let spec = arguments.genesis.spec()?;
+    let connection = arguments.node.connect()?;
+    connection.network(Some(spec.hash()))?;
+    let proof = registry(&connection, &spec, arguments.node.chain_or_root())?;
+    if let Some(path) = &arguments.proof {
+        save_proof(path, &proof.encode())?;
+    }
+    output.result(&RegistryView::new(&proof, arguments.proof.clone()))
+}
+
+/// Whether the node that was asked does not host the chain.
+fn is_elsewhere(failure: &Failure) -> bool {
+    failure.code.starts_with(&ErrorCode::ChainElsewhere.code().to_string())
+}
+
+/// A chain's registry as a node has it, with its proof checked.
+pub(super) fn registry(connection: &Connection, spec: &GenesisSpec, chain: ChainId) -> Answer<RegistryProof> {
+    let bytes = connection.wait(connection.client.registry(chain))?;
+    let unproved = |fault: &dyn std::fmt::Display| {
+        Failure::refused("registry_unproved", format_args!("the node's registry is not proved: {fault}"))
+            .at("--node")
+            .mend("do not rely on it; ask another node")
+    };
+    let proof = RegistryProof::decode(&bytes).map_err(|fault| unproved(&fault))?;
+    proof.verify(spec).map_err(|fault| unproved(&fault))?;
+    if proof.certified.result.chain != chain {
+        return Err(unproved(&format_args!("it is that of chain {}", proof.certified.result.chain)));
+    }
+    Ok(proof)
+}
+
+/// A refusal of the governance.
+pub(super) fn failure(fault: GovernanceError) -> Failure {
+    use GovernanceError as E;
+    let (exit, code) = match &fault {
+        E::Proof(_) => (Exit::Refused, "registry_unproved"),
+        E::OtherWords => (Exit::Refused, "proposal_words"),
+        E::OtherNetwork { .. } => (Exit::Refused, "other_network"),
+        E::Change { .. } => (Exit::Refused, "change_unfit"),
+        E::Stale { .. } => (Exit::Refused, "proposal_stale"),
+        E::OtherProposal { .. } => (Exit::Refused, "other_proposal"),
+        E::NotInCouncil { .. } | E::Stranger { .. } => (Exit::Refused, "not_in_council"),
+        E::Signature { .. } => (Exit::Refused, "approval_invalid"),
+        E::Incomplete { .. } => (Exit::Refused, "approvals_missing"),
+        E::Contribution(_) | E::NotOneOperator => (Exit::Refused, "contribution"),
+        E::Param(_) => (Exit::Usage, "parameter"),
+        E::OperatorUnknown { .. }
+        | E::OperatorAmbiguous { .. }
+        | E::NodeUnknown { .. }
+        | E::ChainUnknown { .. }
+        | E::NoValidator { .. }
+        | E::SeveralValidators { .. }
+        | E::TooManyChanges
+        | E::Text(_) => (Exit::Usage, "proposal"),
+        E::TooLarge { .. } | E::Json(_) | E::Field { .. } | E::Content(_) | E::NotRoot { .. } => {
+            (Exit::Usage, "proposal_file")
+        }
+    };
+    Failure::new(exit, code, fault)
+}
+
+fn merged(files: &[PathBuf], spec: &GenesisSpec) -> Answer<ProposalFile> {
+    let mut files = files.iter();
+    let first = files.next().ok_or_else(|| Failure::usage("files", "no file was named"))?;
+    let mut merged = load(first, spec)?;
+    for file in files {
+        merged.merge(&load(file, spec)?).map_err(failure)?;
+    }
+    Ok(merged)
+}
+
+pub(super) fn load(path: &Path, spec: &GenesisSpec) -> Answer<ProposalFile> {
+    let io = |fault: std::io::Error| Failure::io("read", path, &fault);
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .map_err(io)?
+        .take(PROPOSAL_FILE_BYTES_MAX as u64 + 1)
+        .read_to_string(&mut text)
+        .map_err(io)?;
+    ProposalFile::from_json(&text, spec).map_err(|fault| failure(fault).at(path.display().to_string()))
+}
+
+/// Replaces the file as a whole: an interrupted write must not lose other people's approvals.
+fn save(file: &ProposalFile, path: &Path) -> Answer {
+    let json = file.to_json().map_err(failure)?;
+    wallet::files::replace_private(path, json.as_bytes()).map_err(file_failure)
+}
+
+/// A file that could not be written.
+pub(super) fn file_failure(fault: FileError) -> Failure {
+    match &fault {
+        FileError::Io { path, action, source } => Failure::io(action, path, source),
+        _ => Failure::usage("file", &fault),
+    }
+}

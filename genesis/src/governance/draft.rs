@@ -1,0 +1,455 @@
+//! Changes as operators ask for them, on a working copy of the registry: each is tried at once, as the root chain will do it, and
+//! the next one builds on it.
+
+use ledger::records::change::CHANGES_MAX;
+use ledger::records::{ChainRecord, Change, GenesisSpec, NodeRecord, Proposal, Registry, ValidatorRecord};
+use ledger::rules::{apply_change, apply_proposed};
+use ledger::values::{Canonical as _, ChainId, NodeIndex, OperatorId, PublicKey, TimestampMs};
+
+use super::diff::operator_name;
+use super::error::GovernanceError;
+use super::params;
+use crate::contribution::Contribution;
+use crate::template::Template;
+use crate::text;
+
+/// Changes under construction.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    version: u64,
+    registry: Registry,
+    changes: Vec<Change>,
+}
+
+/// What a proposal says besides its changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Why, for people.
+    pub reason: String,
+    /// Applied in a block up to then.
+    pub valid_until: TimestampMs,
+    /// Whether new sets need not wait for the day of the running epoch to pass.
+    pub is_urgent: bool,
+}
+
+impl Draft {
+    /// Nothing changes yet.
+    #[must_use]
+    pub const fn new(registry: Registry) -> Self {
+        Self { version: registry.version, registry, changes: Vec::new() }
+    }
+
+    /// Goes on with the changes of a proposal.
+    ///
+    /// # Errors
+    /// [`GovernanceError::Change`] when they do not fit the registry.
+    pub fn with(mut self, changes: &[Change]) -> Result<Self, GovernanceError> {
+        changes.iter().try_for_each(|change| self.push(change.clone()))?;
+        Ok(self)
+    }
+
+    /// The registry with the changes so far.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The proposal.
+    ///
+    /// # Errors
+    /// [`GovernanceError::Content`] when it is empty or too large.
+    pub fn proposal(self, terms: Terms) -> Result<Proposal, GovernanceError> {
+        let Terms { reason, valid_until, is_urgent } = terms;
+        let proposal =
+            Proposal { version: self.version, valid_until, is_urgent, reason, changes: self.changes };
+        proposal.check()?;
+        Ok(proposal)
+    }
+
+    /// A bank joins with what its contribution brings: itself, its nodes and, unless it is to follow first, its validators.
+    ///
+    /// # Errors
+    /// [`GovernanceError`]: the contribution is not valid for the network's template, or something in it is taken.
+    pub fn add_operator(
+        &mut self,
+        spec: &GenesisSpec,
+        contribution: &Contribution,
+        follows_first: bool,
+    ) -> Result<OperatorId, GovernanceError> {
+        let part = contribution.verify(&Template::of(spec))?;
+        let [operator] = part.operators.as_slice() else {
+            return Err(GovernanceError::NotOneOperator);
+        };
+        let id = OperatorId(next_place(self.registry.operators.len()));
+        let first_node = next_place(self.registry.nodes.len());
+        self.push(Change::AddOperator(operator.clone()))?;
+        for node in part.nodes {
+            self.push(Change::AddNode(NodeRecord { operator: id, ..node }))?;
+        }
+        for chain in part.chains.into_iter().filter(|_| !follows_first) {
+            for validator in chain.validators {
+                let node = NodeIndex(first_node.saturating_add(validator.node.0));
+                let validator = ValidatorRecord { operator: id, node, ..validator };
+                self.push(Change::AddValidator { chain: chain.chain, validator })?;
+            }
+        }
+        Ok(id)
+    }
+
+    /// An operator leaves, with its nodes and validators.
+    ///
+    /// # Errors
+    /// [`GovernanceError::Change`].
+    pub fn retire_operator(&mut self, operator: OperatorId) -> Result<(), GovernanceError> {
+        self.push(Change::RetireOperator { operator })
+    }
+
+    /// An operator's cold key becomes another.
+    ///
+    /// # Errors
+    /// [`GovernanceError::Change`].
+    pub fn replace_operator_key(
+        &mut self,
+        operator: OperatorId,
+        key: PublicKey,
+    ) -> Result<(), GovernanceError> {
+        self.push(Change::ReplaceOperatorKey { operator, key })
+    }
+
+    /// An operator gets one more node.
+    ///
+    /// # Errors
+    /// [`GovernanceError`].
+    pub fn add_node(
+        &mut self,
+        operator: OperatorId,
+        network_key: PublicKey,
+        address: &str,
+    ) -> Result<NodeIndex, GovernanceError> {
+        text::check_address("address", address)?;
+        let index = NodeIndex(next_place(self.registry.nodes.len()));
+        self.push(Change::AddNode(NodeRecord { operator, network_key, address: address.to_owned() }))?;
+        Ok(index)
+    }
+
+    /// A node is reached elsewhere.
+    ///
+    /// # Errors
+    /// [`GovernanceError`].
+    pub fn move_node(&mut self, node: NodeIndex, address: &str) -> Result<(), GovernanceError> {
+        text::check_address("address", address)?;
+        self.push(Change::MoveNode { node, address: address.to_owned() })
+    }
+
+    /// A node's network key becomes another.
+    ///
+    /// # Errors
+    /// [`GovernanceError::Change`].
+    pub fn replace_network_key(&mut self, node: NodeIndex, key: PublicKey) -> Result<(), GovernanceError> {
+        self.push(Change::ReplaceNetworkKey { node, key })
+    }
+
+    /// A node is taken away.
+    ///
+    /// # Errors
+    /// [`GovernanceError::Change`].
+    pub fn retire_node(&mut self, node: NodeIndex) -> Result<(), GovernanceError> {
+        self.push(Change::RetireNode { node })
+    }
+
+    /// A node's operator gets a validator on a chain.
+    ///
+    /// # Errors
+    /// [`GovernanceError::Change`].
+    pub fn add_validator(
+        &mut self,
+        chain: ChainId,
+        node: NodeIndex,
+        consensus_key: PublicKey,
+    ) -> Result<(), GovernanceError> {
+        let record = self.registry.node(node).ok_or(GovernanceError::NodeUnknown { node })?;
+        let validator = ValidatorRecord { operator: record.operator, node, consensus_key };
+        self.push(Change::AddValidator { chain, validator })
+    }
+
+    /// A validator leaves a chain.
+    ///
+    /// # Errors
+    /// [`GovernanceError::Change`].
+    pub fn remove_validator(
+        &mut self,
+        chain: ChainId,
+        consensus_key: PublicKey,
+    ) -> Result<(), GovernanceError> {
+        self.push(Change::RemoveValidator { chain, consensus_key })
+    }
+
+    /// A validator votes with another key.
+    ///
+    /// # Errors
+    /// [`GovernanceError::Change`].
+    pub fn replace_consensus_key(
+        &mut self,
+        chain: ChainId,
+        old: PublicKey,
+        new: PublicKey,
+    ) -> Result<(), GovernanceError> {
+        self.push(Change::ReplaceConsensusKey { chain, old, new })
+    }
+
+    /// A parameter of a chain gets another value. Several of one chain become one change.
+    ///
+    /// # Errors
+    /// [`GovernanceError`].
+    pub fn set_param(&mut self, chain: ChainId, name: &str, value: &str) -> Result<(), GovernanceError> {
+        let mut params = self.chain(chain)?.params.clone();
+        params::set(&mut params, name, value)?;
+        match self.changes.last_mut() {
+            Some(Change::SetParams { chain: last, params: so_far }) if *last == chain => {
+                so_far.clone_from(&params);
+                let change = Change::SetParams { chain, params };
+                self.registry = self.applied(&change)?;
+                Ok(())
+            }
+            _ => self.push(Change::SetParams { chain, params }),
+        }
+    }
+
+    /// An operator by its id or its name.
+    ///
+    /// # Errors
+    /// [`GovernanceError`] when there is none, or several share the name.
+    pub fn operator(&self, text: &str) -> Result<OperatorId, GovernanceError> {
+        let known = (0_u16..).map(OperatorId).zip(&self.registry.operators);
+        let named: Vec<OperatorId> = match text.parse() {
+            Ok(id) => known.map(|(known, _)| known).filter(|known| *known == id).collect(),
+            Err(_) => known.filter(|(_, record)| record.name == text).map(|(known, _)| known).collect(),
+        };
+        match named.as_slice() {
+            [operator] => Ok(*operator),
+            [] => Err(GovernanceError::OperatorUnknown { text: text.to_owned() }),
+            _ => Err(GovernanceError::OperatorAmbiguous { name: text.to_owned() }),
+        }
+    }
+
+    /// The key with which an operator's only validator on a chain votes after the changes so far.
+    ///
+    /// # Errors
+    /// [`GovernanceError`] when it has none, or several.
+    pub fn consensus_key(&self, chain: ChainId, operator: OperatorId) -> Result<PublicKey, GovernanceError> {
+        let record = self.chain(chain)?;
+        let mut seats = record.wanted.iter().filter(|validator| validator.operator == operator);
+        let named = || operator_name(&self.registry, operator);
+        match (seats.next(), seats.next()) {
+            (Some(seat), None) => Ok(seat.consensus_key),
+            (None, _) => Err(GovernanceError::NoValidator { chain, name: named() }),
+            _ => Err(GovernanceError::SeveralValidators { chain, name: named() }),
+        }
+    }
+
+    fn chain(&self, chain: ChainId) -> Result<&ChainRecord, GovernanceError> {
+        self.registry.chain(chain).ok_or(GovernanceError::ChainUnknown { chain })
+    }
+
+    fn push(&mut self, change: Change) -> Result<(), GovernanceError> {
+        if self.changes.len() >= CHANGES_MAX {
+            return Err(GovernanceError::TooManyChanges);
+        }
+        change.check()?;
+        self.registry = self.applied(&change)?;
+        self.changes.push(change);
+        Ok(())
+    }
+
+    fn applied(&self, change: &Change) -> Result<Registry, GovernanceError> {
+        let number = self.changes.len() + 1;
+        apply_change(&self.registry, change).map_err(|fault| GovernanceError::Change { number, fault })
+    }
+}
+
+/// The registry as the root chain makes it of a proposal.
+///
+/// # Errors
+/// [`GovernanceError::Stale`] or [`GovernanceError::Change`].
+pub(super) fn applied(registry: &Registry, proposal: &Proposal) -> Result<Registry, GovernanceError> {
+    if proposal.version != registry.version {
+        let (version, known) = (proposal.version, registry.version);
+        return Err(GovernanceError::Stale { version, known });
+    }
+    let mut after = registry.clone();
+    for (number, change) in (1_usize..).zip(&proposal.changes) {
+        after = apply_proposed(&after, change, proposal.is_urgent)
+            .map_err(|fault| GovernanceError::Change { number, fault })?;
+    }
+    after.version = after.version.saturating_add(1);
+    Ok(after)
+}
+
+/// Ids are places: the next free one. The ledger refuses more than 16 bits hold.
+fn next_place(taken: usize) -> u16 {
+    u16::try_from(taken).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::values::SecretKey;
+
+    use super::*;
+    use crate::governance::diff::{differences, lines};
+    use crate::test_support::{central_bank, contribution, contribution_with, template};
+
+    /// Four banks and a central bank; every bank votes on both chains.
+    fn spec() -> GenesisSpec {
+        let everybody: Vec<_> = std::iter::once(central_bank()).chain((1..=4).map(contribution)).collect();
+        crate::merge(&template(), &everybody).unwrap().spec().unwrap()
+    }
+
+    fn draft() -> Draft {
+        Draft::new(Registry::from_genesis(&spec()))
+    }
+
+    fn key(number: u8) -> PublicKey {
+        SecretKey::from_seed([number; 32]).public_key()
+    }
+
+    fn told(change: impl FnOnce(&mut Draft) -> Result<(), GovernanceError>) -> String {
+        let mut draft = draft();
+        let before = draft.registry().clone();
+        change(&mut draft).unwrap();
+        lines(&differences(&before, draft.registry())).join("\n")
+    }
+
+    fn refused(change: impl FnOnce(&mut Draft) -> Result<(), GovernanceError>) -> String {
+        change(&mut draft()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_bank_joins_with_all_that_it_contributes() {
+        let mut draft = draft();
+        let joined = draft.add_operator(&spec(), &contribution(5), false).unwrap();
+        assert_eq!(joined, OperatorId(5));
+        let registry = draft.registry();
+        assert_eq!((registry.operators[5].name.as_str(), registry.nodes.len()), ("bank-5", 5));
+        for chain in &registry.chains {
+            let seat = chain.wanted.iter().find(|validator| validator.operator == joined).unwrap();
+            assert_eq!((chain.wanted.len(), seat.node), (5, NodeIndex(4)));
+        }
+        assert_eq!(draft.changes.len(), 4);
+        let text = lines(&differences(&Registry::from_genesis(&spec()), draft.registry())).join("\n");
+        for part in [
+            "+ bank-5 (operator 5), bank",
+            "+ node 4 of bank-5 (operator 5), at 10.0.0.5:7000",
+            "chain 1 (USD shard 0)\n  + the validator of bank-5 (operator 5) on node 4, key ",
+            "~ 4 validators (quorum 3, bears 1 faulty) become 5 validators (quorum 4, bears 1 faulty)",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_bank_may_follow_before_it_votes() {
+        let mut draft = draft();
+        draft.add_operator(&spec(), &contribution(5), true).unwrap();
+        assert_eq!((draft.registry().nodes.len(), draft.changes.len()), (5, 2));
+        assert!(draft.registry().chains.iter().all(|chain| chain.wanted.len() == 4));
+        draft.add_validator(ChainId(1), NodeIndex(4), key(9)).unwrap();
+        assert_eq!(draft.consensus_key(ChainId(1), OperatorId(5)).unwrap(), key(9));
+    }
+
+    #[test]
+    fn what_is_taken_or_too_little_is_refused_with_the_mend() {
+        let joins = |contribution: Contribution| {
+            refused(|draft| draft.add_operator(&spec(), &contribution, false).map(|_| ()))
+        };
+        let cases = [
+            (joins(contribution_with(5, |keys| keys.operator = 1)), "the key is that of operator 1"),
+            (joins(contribution_with(5, |keys| keys.network = 2)), "the key is that of node 1"),
+            (joins(contribution_with(5, |keys| keys.consensus = 3)), "in the set of chain 0 already"),
+            (joins(central_bank()), "one central bank"),
+            (refused(|draft| draft.retire_operator(OperatorId(1))), "fewer than 4"),
+            (refused(|draft| draft.set_param(ChainId(9), "block_pace_ms", "9")), "no chain 9"),
+            (refused(|draft| draft.move_node(NodeIndex(9), "a:1")), "no node 9"),
+            (refused(|draft| draft.move_node(NodeIndex(0), "nowhere")), "host:port"),
+            (refused(|draft| draft.remove_validator(ChainId(0), key(9))), "no validator"),
+            (refused(|draft| draft.operator("nobody").map(|_| ())), "no operator nobody"),
+            (refused(|draft| draft.consensus_key(ChainId(0), OperatorId(0)).map(|_| ())), "no validator"),
+        ];
+        for (message, part) in cases {
+            assert!(message.contains(part) && message.contains(". Mend: "), "{part}: {message}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_change_is_told() {
+        let old = draft().consensus_key(ChainId(0), OperatorId(2)).unwrap();
+        let cases = [
+            (
+                told(|draft| draft.replace_operator_key(OperatorId(2), key(9))),
+                format!("~ bank-2 (operator 2): its operator key\n      from {}", spec().operators[2].key),
+            ),
+            (
+                told(|draft| draft.move_node(NodeIndex(1), "b.example:1")),
+                "~ node 1 of bank-2 (operator 2): its address from 10.0.0.2:7000 to b.example:1".to_owned(),
+            ),
+            (
+                told(|draft| draft.replace_network_key(NodeIndex(1), key(9))),
+                format!(
+                    "~ node 1 of bank-2 (operator 2): its network key\n      from {}",
+                    spec().nodes[1].network_key
+                ),
+            ),
+            (
+                told(|draft| draft.replace_consensus_key(ChainId(0), old, key(9))),
+                format!(
+                    "~ the validator of bank-2 (operator 2) on node 1: its consensus key\n      from {old}"
+                ),
+            ),
+            (
+                told(|draft| draft.set_param(ChainId(1), "block_pace_ms", "75")),
+                "chain 1 (USD shard 0)\n  ~ block_pace_ms: from 50 to 75".to_owned(),
+            ),
+            (
+                told(|draft| {
+                    draft.add_operator(&spec(), &contribution(5), false)?;
+                    draft.retire_operator(OperatorId(1))
+                }),
+                "- bank-1 (operator 1): it approves nothing any more".to_owned(),
+            ),
+            (
+                told(|draft| {
+                    let node = draft.add_node(OperatorId(2), key(9), "b.example:2")?;
+                    draft.add_validator(ChainId(0), node, key(8))?;
+                    draft.remove_validator(ChainId(0), key(8))?;
+                    draft.retire_node(node)
+                }),
+                "- node 4 of bank-2 (operator 2), at b.example:2: others let it in no more".to_owned(),
+            ),
+        ];
+        for (text, part) in cases {
+            assert!(text.contains(&part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_one_chain_are_one_change() {
+        let mut draft = draft();
+        draft.set_param(ChainId(0), "block_pace_ms", "75").unwrap();
+        draft.set_param(ChainId(0), "clock_drift_ms_max", "300").unwrap();
+        draft.set_param(ChainId(1), "block_pace_ms", "80").unwrap();
+        assert_eq!(draft.changes.len(), 2);
+        let terms = Terms { reason: "slower".to_owned(), valid_until: TimestampMs(9), is_urgent: true };
+        let proposal = draft.proposal(terms).unwrap();
+        let after = applied(&Registry::from_genesis(&spec()), &proposal).unwrap();
+        let params = &after.chains[0].params;
+        assert_eq!((params.block_pace_ms, params.clock_drift_ms_max, after.version), (75, 300, 1));
+        // An urgent proposal hurries sets only.
+        assert!(!after.chains[0].is_urgent);
+        assert!(matches!(applied(&after, &proposal), Err(GovernanceError::Stale { version: 0, known: 1 })));
+    }
+
+    #[test]
+    fn an_empty_proposal_is_none() {
+        let terms = Terms { reason: String::new(), valid_until: TimestampMs(9), is_urgent: false };
+        assert!(matches!(draft().proposal(terms), Err(GovernanceError::Content(_))));
+    }
+}

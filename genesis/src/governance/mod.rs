@@ -1,0 +1,33 @@
+//! Governance: how the operators of a running network change it together.
+//!
+//! ```text
+//! registry, proved ─ draft ─ proposal file ─ approve × quorum of the council ─ one transaction on the root chain
+//! ```
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`draft`] | changes as operators ask for them, tried at once |
+//! | [`mod@file`] | a proposal with the registry that it changes and the approvals so far |
+//! | [`diff`] | what changes, for people |
+//! | [`show`](mod@show) | a registry as text |
+//! | [`params`] | parameters by name |
+//! | [`time`] | moments as dates |
+//! | [`error`] | refusals, with the mend |
+//!
+//! Invariants: what is shown is computed from the registries before and after, never taken from a file's words; a file that
+//! loads holds a proved registry, a proposal that fits it, and valid approvals only.
+
+pub mod diff;
+pub mod draft;
+pub mod error;
+pub mod file;
+pub mod params;
+pub mod show;
+pub mod time;
+
+pub use diff::{Section, differences, operator_name};
+pub use draft::{Draft, Terms};
+pub use error::GovernanceError;
+pub use file::{PROPOSAL_FILE_BYTES_MAX, ProposalFile};
+pub use show::show;
+pub use time::utc;

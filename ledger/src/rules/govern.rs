@@ -1,0 +1,113 @@
+//! `Govern`: a quorum of the council changes the registry, on the root chain (PROTOCOL rules 1 and 3). Every other chain is told by a
+//! receipt for each change, in order. Registry and parameters hold from the next height on, a new set from the epoch that the
+//! chain schedules.
+
+use std::sync::Arc;
+
+use super::apply::{Acting, Working};
+use super::registry_changes::apply_proposed;
+use crate::records::registry::ROOT_CHAIN;
+use crate::records::{
+    Approval, Change, MovementKind, OperatorRecord, Proposal, Receipt, Registry, Rejection,
+};
+use crate::values::{Amount, ChainId, OperatorId, quorum, verify_governance};
+
+/// Most proposals whose approvals a block checks: a signature takes as long to check as a payment.
+pub const BLOCK_PROPOSALS_MAX: u32 = 8;
+
+/// Applies a `Govern`.
+///
+/// # Errors
+/// The first guard that does not hold.
+pub fn govern(
+    working: &mut Working<'_>,
+    acting: Acting<'_>,
+    proposal: &Proposal,
+    approvals: &[Approval],
+) -> Result<(), Rejection> {
+    let chains = working.rules.currencies.iter().map(|(chain, _)| *chain);
+    let others: Vec<ChainId> = chains.filter(|chain| *chain != working.rules.chain).collect();
+    let receipts = proposal.changes.len();
+    let total = receipts.saturating_mul(others.len());
+    if others.iter().any(|chain| !working.has_room(*chain, receipts)) || !working.has_room_for(total) {
+        return Err(Rejection::OutboxFull);
+    }
+    if !working.rules.is_active_operator(acting.wallet) {
+        return Err(Rejection::SignerNotOperator);
+    }
+    if working.rules.chain != ROOT_CHAIN {
+        return Err(Rejection::GovernElsewhere);
+    }
+    if proposal.valid_until < working.now {
+        return Err(Rejection::ProposalExpired);
+    }
+    let registry = Arc::clone(working.registry());
+    if proposal.version > registry.version {
+        return Err(Rejection::ProposalVersionUnknown);
+    }
+    if proposal.version < registry.version {
+        return Err(Rejection::ProposalStale);
+    }
+    check_approvals(working, &registry, proposal, approvals)?;
+    let mut after = Registry::clone(&registry);
+    for change in &proposal.changes {
+        after = apply_proposed(&after, change, proposal.is_urgent).map_err(|fault| fault.rejection())?;
+    }
+    // ---- nothing below this line can fail ----
+    let version = registry.version.saturating_add(1);
+    after.version = version;
+    let mut next = u16::try_from(registry.operators.len()).unwrap_or(u16::MAX);
+    working.set_registry(after);
+    for change in &proposal.changes {
+        if let Change::AddOperator(operator) = change {
+            open_operator(working, OperatorId(next), operator, acting.index);
+            next = next.saturating_add(1);
+        }
+        for chain in &others {
+            let (is_urgent, change) = (proposal.is_urgent, change.clone());
+            working.send(*chain, Receipt::Change { version, is_urgent, change });
+        }
+    }
+    Ok(())
+}
+
+/// Approvals are ascending by operator, each once (checked with the transaction's form).
+fn check_approvals(
+    working: &mut Working<'_>,
+    registry: &Registry,
+    proposal: &Proposal,
+    approvals: &[Approval],
+) -> Result<(), Rejection> {
+    let council = registry.council(working.height);
+    if approvals.iter().any(|approval| council.binary_search(&approval.operator).is_err()) {
+        return Err(Rejection::ApproverNotInCouncil);
+    }
+    if approvals.len() < quorum(council.len()) {
+        return Err(Rejection::ApprovalsBelowQuorum);
+    }
+    if working.proposals >= BLOCK_PROPOSALS_MAX {
+        return Err(Rejection::ProposalsFull);
+    }
+    working.proposals = working.proposals.saturating_add(1);
+    let (genesis, hash) = (working.rules.genesis, proposal.hash(working.rules.genesis));
+    let is_valid = |approval: &Approval| {
+        registry
+            .operator(approval.operator)
+            .is_some_and(|operator| verify_governance(operator.key, genesis, &hash, approval.signature))
+    };
+    if approvals.iter().all(is_valid) { Ok(()) } else { Err(Rejection::ApprovalInvalid) }
+}
+
+/// Opens the own wallet of an operator that was admitted under this id.
+pub(super) fn open_operator(
+    working: &mut Working<'_>,
+    id: OperatorId,
+    operator: &OperatorRecord,
+    index: u32,
+) {
+    let wallet = operator.own_wallet(working.rules.genesis, working.rules.currency, id);
+    let own = wallet.id;
+    if let Some(place) = working.overlay.open_unread(wallet) {
+        working.note((index, 0), place, MovementKind::Opened, own, Amount::ZERO);
+    }
+}

@@ -1,0 +1,366 @@
+//! How a registry changes: one change applied to a copy (by governance, by the receipts that tell other chains, and by whoever wants
+//! to read what a proposal would do), and the scheduling of a chain's next set.
+//!
+//! Nothing here depends on a chain's epochs or on its own place in the network, so what the root chain accepted, every other chain
+//! accepts.
+
+use crate::records::block::{EPOCH_MS_MIN, SET_CHANGE_MARGIN};
+use crate::records::genesis::OPERATORS_MAX;
+use crate::records::registry::EPOCHS_KEPT;
+use crate::records::{
+    Change, EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, Rejection, ValidatorRecord,
+};
+use crate::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
+use crate::values::{ChainId, Epoch, Height, NodeIndex, OperatorId, PublicKey, TimestampMs};
+
+/// Why a change cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeFault {
+    /// No such operator, or it has left.
+    #[error("there is no operator {operator}, or it has left")]
+    OperatorUnknown {
+        /// Found.
+        operator: OperatorId,
+    },
+    /// The role is the central bank's.
+    #[error("a network has one central bank, which neither joins nor leaves")]
+    CentralBank,
+    /// An operator has this cold key, perhaps one that has left.
+    #[error("the key is that of operator {operator}")]
+    OperatorKeyTaken {
+        /// Whose it is.
+        operator: OperatorId,
+    },
+    /// As many operators or nodes as a network may have.
+    #[error("a network has at most {OPERATORS_MAX} operators and as many nodes")]
+    Full,
+    /// No such node, or it was taken away.
+    #[error("there is no node {node}, or it was taken away")]
+    NodeUnknown {
+        /// Found.
+        node: NodeIndex,
+    },
+    /// A node has this network key, perhaps one that was taken away.
+    #[error("the key is that of node {node}")]
+    NetworkKeyTaken {
+        /// Whose it is.
+        node: NodeIndex,
+    },
+    /// A wanted set names the node.
+    #[error("node {node} runs a validator of chain {chain}")]
+    NodeInUse {
+        /// The node.
+        node: NodeIndex,
+        /// A chain that wants it.
+        chain: ChainId,
+    },
+    /// No such chain.
+    #[error("the network has no chain {chain}")]
+    ChainUnknown {
+        /// Found.
+        chain: ChainId,
+    },
+    /// A validator's operator is another than its node's.
+    #[error("node {node} is operator {operator}'s")]
+    NotItsNode {
+        /// The node.
+        node: NodeIndex,
+        /// Whose it is.
+        operator: OperatorId,
+    },
+    /// The consensus key is in the set already.
+    #[error("the key is in the set of chain {chain} already")]
+    ConsensusKeyTaken {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// No validator of the set has the key.
+    #[error("no validator in the set of chain {chain} has the key")]
+    ValidatorUnknown {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// Too few would remain.
+    #[error("chain {chain} would have fewer than {VALIDATORS_MIN} validators")]
+    TooFewValidators {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// Too many.
+    #[error("chain {chain} would have more than {VALIDATORS_MAX} validators")]
+    TooManyValidators {
+        /// The chain.
+        chain: ChainId,
+    },
+}
+
+impl ChangeFault {
+    /// What the outcome of the transaction says.
+    #[must_use]
+    pub const fn rejection(&self) -> Rejection {
+        match self {
+            Self::OperatorUnknown { .. } => Rejection::ChangeOperatorUnknown,
+            Self::CentralBank => Rejection::ChangeCentralBank,
+            Self::OperatorKeyTaken { .. } => Rejection::ChangeOperatorKeyTaken,
+            Self::Full => Rejection::ChangeFull,
+            Self::NodeUnknown { .. } => Rejection::ChangeNodeUnknown,
+            Self::NetworkKeyTaken { .. } => Rejection::ChangeNetworkKeyTaken,
+            Self::NodeInUse { .. } => Rejection::ChangeNodeInUse,
+            Self::ChainUnknown { .. } => Rejection::ChangeChainUnknown,
+            Self::NotItsNode { .. } => Rejection::ChangeNotItsNode,
+            Self::ConsensusKeyTaken { .. } => Rejection::ChangeConsensusKeyTaken,
+            Self::ValidatorUnknown { .. } => Rejection::ChangeValidatorUnknown,
+            Self::TooFewValidators { .. } => Rejection::ChangeTooFewValidators,
+            Self::TooManyValidators { .. } => Rejection::ChangeTooManyValidators,
+        }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        self.rejection().code()
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub const fn mend(&self) -> &'static str {
+        self.rejection().mend()
+    }
+
+    /// The field of the change that is at fault.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::OperatorUnknown { .. } => "operator",
+            Self::CentralBank => "role",
+            Self::OperatorKeyTaken { .. } | Self::NetworkKeyTaken { .. } => "key",
+            Self::Full => "change",
+            Self::NodeUnknown { .. } | Self::NodeInUse { .. } => "node",
+            Self::ChainUnknown { .. } => "chain",
+            Self::NotItsNode { .. } => "validator.node",
+            Self::ConsensusKeyTaken { .. } | Self::ValidatorUnknown { .. } => "consensus_key",
+            Self::TooFewValidators { .. } | Self::TooManyValidators { .. } => "validators",
+        }
+    }
+}
+
+/// The registry after one change. The version stays: a proposal counts it.
+///
+/// # Errors
+/// [`ChangeFault`].
+pub fn apply_change(registry: &Registry, change: &Change) -> Result<Registry, ChangeFault> {
+    let mut after = registry.clone();
+    match change {
+        Change::AddOperator(record) => add_operator(&mut after, record)?,
+        Change::RetireOperator { operator } => retire_operator(&mut after, *operator)?,
+        Change::ReplaceOperatorKey { operator, key } => {
+            active(&after, *operator)?;
+            operator_key_is_free(&after, *key)?;
+            if let Some(record) = after.operators.get_mut(usize::from(operator.0)) {
+                record.key = *key;
+            }
+        }
+        Change::AddNode(record) => add_node(&mut after, record)?,
+        Change::MoveNode { node, address } => node_mut(&mut after, *node)?.address.clone_from(address),
+        Change::ReplaceNetworkKey { node, key } => {
+            node_mut(&mut after, *node)?;
+            network_key_is_free(&after, *key)?;
+            node_mut(&mut after, *node)?.network_key = *key;
+        }
+        Change::RetireNode { node } => {
+            node_mut(&mut after, *node)?;
+            let wants = |record: &&crate::records::ChainRecord| {
+                record.wanted.iter().any(|validator| validator.node == *node)
+            };
+            if let Some(record) = after.chains.iter().find(wants) {
+                return Err(ChangeFault::NodeInUse { node: *node, chain: record.chain });
+            }
+            retire(&mut after.retired_nodes, *node);
+        }
+        Change::AddValidator { chain, validator } => add_validator(&mut after, *chain, validator)?,
+        Change::RemoveValidator { chain, consensus_key } => {
+            let wanted = wanted_mut(&mut after, *chain)?;
+            let place = place_of(wanted, *chain, *consensus_key)?;
+            wanted.remove(place);
+            check_size(wanted, *chain)?;
+        }
+        Change::ReplaceConsensusKey { chain, old, new } => {
+            let wanted = wanted_mut(&mut after, *chain)?;
+            let place = place_of(wanted, *chain, *old)?;
+            if old == new {
+                return Err(ChangeFault::ConsensusKeyTaken { chain: *chain });
+            }
+            let before = wanted.remove(place);
+            insert(wanted, *chain, ValidatorRecord { consensus_key: *new, ..before })?;
+        }
+        Change::SetParams { chain, params } => {
+            let record = after.chain_mut(*chain).ok_or(ChangeFault::ChainUnknown { chain: *chain })?;
+            record.params.clone_from(params);
+        }
+    }
+    Ok(after)
+}
+
+/// [`apply_change`] as part of a proposal: an urgent one marks the chains whose wanted set it changes.
+///
+/// # Errors
+/// [`ChangeFault`].
+pub fn apply_proposed(
+    registry: &Registry,
+    change: &Change,
+    is_urgent: bool,
+) -> Result<Registry, ChangeFault> {
+    let mut after = apply_change(registry, change)?;
+    for (record, before) in after.chains.iter_mut().zip(&registry.chains) {
+        record.is_urgent |= is_urgent && record.wanted != before.wanted;
+    }
+    Ok(after)
+}
+
+fn active(registry: &Registry, operator: OperatorId) -> Result<(), ChangeFault> {
+    if registry.is_active(operator) { Ok(()) } else { Err(ChangeFault::OperatorUnknown { operator }) }
+}
+
+/// A key is one operator's, so that an approval is.
+fn operator_key_is_free(registry: &Registry, key: PublicKey) -> Result<(), ChangeFault> {
+    let holder = registry.operators.iter().zip(0..=u16::MAX).find(|(record, _)| record.key == key);
+    holder.map_or(Ok(()), |(_, id)| Err(ChangeFault::OperatorKeyTaken { operator: OperatorId(id) }))
+}
+
+fn network_key_is_free(registry: &Registry, key: PublicKey) -> Result<(), ChangeFault> {
+    let holder = registry.nodes.iter().zip(0..=u16::MAX).find(|(record, _)| record.network_key == key);
+    holder.map_or(Ok(()), |(_, index)| Err(ChangeFault::NetworkKeyTaken { node: NodeIndex(index) }))
+}
+
+fn add_operator(registry: &mut Registry, record: &OperatorRecord) -> Result<(), ChangeFault> {
+    if record.role == OperatorRole::CentralBank {
+        return Err(ChangeFault::CentralBank);
+    }
+    operator_key_is_free(registry, record.key)?;
+    if registry.operators.len() >= OPERATORS_MAX {
+        return Err(ChangeFault::Full);
+    }
+    registry.operators.push(record.clone());
+    Ok(())
+}
+
+/// Its nodes and validators leave with it.
+fn retire_operator(registry: &mut Registry, operator: OperatorId) -> Result<(), ChangeFault> {
+    active(registry, operator)?;
+    if registry.operator(operator).is_some_and(|record| record.role == OperatorRole::CentralBank) {
+        return Err(ChangeFault::CentralBank);
+    }
+    for record in &mut registry.chains {
+        record.wanted.retain(|validator| validator.operator != operator);
+        check_size(&record.wanted, record.chain)?;
+    }
+    let nodes = registry.nodes.iter().zip(0..=u16::MAX).filter(|(node, _)| node.operator == operator);
+    for index in nodes.map(|(_, index)| NodeIndex(index)) {
+        retire(&mut registry.retired_nodes, index);
+    }
+    retire(&mut registry.retired_operators, operator);
+    Ok(())
+}
+
+fn retire<T: Ord + Copy>(retired: &mut Vec<T>, one: T) {
+    if let Err(place) = retired.binary_search(&one) {
+        retired.insert(place, one);
+    }
+}
+
+fn add_node(registry: &mut Registry, record: &NodeRecord) -> Result<(), ChangeFault> {
+    active(registry, record.operator)?;
+    network_key_is_free(registry, record.network_key)?;
+    if registry.nodes.len() >= OPERATORS_MAX {
+        return Err(ChangeFault::Full);
+    }
+    registry.nodes.push(record.clone());
+    Ok(())
+}
+
+fn node_mut(registry: &mut Registry, node: NodeIndex) -> Result<&mut NodeRecord, ChangeFault> {
+    let is_active = registry.is_node_active(node);
+    let record = registry.nodes.get_mut(usize::from(node.0)).filter(|_| is_active);
+    record.ok_or(ChangeFault::NodeUnknown { node })
+}
+
+fn wanted_mut(registry: &mut Registry, chain: ChainId) -> Result<&mut Vec<ValidatorRecord>, ChangeFault> {
+    let record = registry.chain_mut(chain).ok_or(ChangeFault::ChainUnknown { chain })?;
+    Ok(&mut record.wanted)
+}
+
+fn place_of(wanted: &[ValidatorRecord], chain: ChainId, key: PublicKey) -> Result<usize, ChangeFault> {
+    let place = wanted.binary_search_by_key(&key, |validator| validator.consensus_key);
+    place.map_err(|_| ChangeFault::ValidatorUnknown { chain })
+}
+
+fn insert(
+    wanted: &mut Vec<ValidatorRecord>,
+    chain: ChainId,
+    validator: ValidatorRecord,
+) -> Result<(), ChangeFault> {
+    match wanted.binary_search_by_key(&validator.consensus_key, |known| known.consensus_key) {
+        Ok(_) => Err(ChangeFault::ConsensusKeyTaken { chain }),
+        Err(place) => {
+            wanted.insert(place, validator);
+            Ok(())
+        }
+    }
+}
+
+fn add_validator(
+    registry: &mut Registry,
+    chain: ChainId,
+    validator: &ValidatorRecord,
+) -> Result<(), ChangeFault> {
+    active(registry, validator.operator)?;
+    let operator = node_mut(registry, validator.node)?.operator;
+    if operator != validator.operator {
+        return Err(ChangeFault::NotItsNode { node: validator.node, operator });
+    }
+    let wanted = wanted_mut(registry, chain)?;
+    insert(wanted, chain, *validator)?;
+    check_size(wanted, chain)
+}
+
+fn check_size(wanted: &[ValidatorRecord], chain: ChainId) -> Result<(), ChangeFault> {
+    match wanted.len() {
+        few if few < VALIDATORS_MIN => Err(ChangeFault::TooFewValidators { chain }),
+        many if many > VALIDATORS_MAX => Err(ChangeFault::TooManyValidators { chain }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the chain wants another set than its newest and none is scheduled.
+pub(super) fn may_schedule(registry: &Registry, chain: ChainId, height: Height) -> bool {
+    let Some(record) = registry.chain(chain) else { return false };
+    let Some(newest) = record.epochs.last() else { return false };
+    // Every epoch but the first is scheduled until it begins.
+    newest.first_height <= height && newest.last_height.is_none() && newest.validators != record.wanted
+}
+
+/// Schedules the chain's next epoch after the execution of `height`, which [`may_schedule`], where a day has passed since `started`,
+/// the timestamp of the running epoch's first block, or the change is urgent. Whether it did.
+pub(super) fn schedule(
+    registry: &mut Registry,
+    chain: ChainId,
+    height: Height,
+    (started, now): (TimestampMs, TimestampMs),
+) -> bool {
+    let Some(record) = registry.chain_mut(chain) else { return false };
+    let is_due = record.is_urgent || now.0.saturating_sub(started.0) >= EPOCH_MS_MIN;
+    let Some(newest) = record.epochs.last_mut().filter(|_| is_due) else { return false };
+    let last = Height(height.0.saturating_add(SET_CHANGE_MARGIN));
+    newest.last_height = Some(last);
+    let next = EpochRecord {
+        epoch: Epoch(newest.epoch.0.saturating_add(1)),
+        first_height: last.next(),
+        last_height: None,
+        validators: record.wanted.clone(),
+    };
+    record.epochs.push(next);
+    let forgotten = record.epochs.len().saturating_sub(EPOCHS_KEPT);
+    record.epochs.drain(..forgotten);
+    record.is_urgent = false;
+    true
+}

@@ -1,0 +1,130 @@
+//! Governance as clients see it: a registry with its proof, and what a change of it changes in the answers.
+
+use api::chain::ChainView;
+use api::network::NetworkView;
+use api::transaction::{OperationView, TransactionStatus};
+use genesis::governance::{Draft, GovernanceError, ProposalFile, Terms};
+use ledger::proofs::RegistryProof;
+use ledger::records::{Change, Operation, Proposal, Registry};
+use ledger::values::{Canonical as _, Height, TimestampMs};
+
+use super::bank::{Bank, CHAIN};
+use super::{get, refusal};
+use crate::config::RestLimits;
+use crate::tokens::Tokens;
+
+/// The registry that the node gives, once a certificate covers the height at which it was asked.
+async fn registry(bank: &mut Bank) -> (RegistryProof, Vec<u8>) {
+    let router = bank.router();
+    let asked = tokio::spawn(async move { get(&router, &api::path::registry(CHAIN)).await });
+    bank.answer_question().await;
+    bank.execute(Vec::new(), true);
+    let answer = asked.await.unwrap();
+    assert_eq!(answer.headers["content-type"], "application/octet-stream");
+    (RegistryProof::decode(&answer.body).unwrap(), answer.body.to_vec())
+}
+
+fn terms() -> Terms {
+    let valid_until = TimestampMs(crate::admission::wall_clock().0 + 600_000);
+    Terms { reason: "a try".to_owned(), valid_until, is_urgent: false }
+}
+
+/// Approved by the operators of the first three banks.
+fn approved(bank: &Bank, proposal: Proposal) -> Operation {
+    let approve = |bank_secrets: &genesis::dev::BankSecrets| {
+        let operator = &bank_secrets.operator;
+        proposal.approve(bank.genesis, operator.id, &operator.operator_key)
+    };
+    let approvals = bank.network.banks.iter().take(3).map(approve).collect();
+    Operation::Govern { proposal, approvals }
+}
+
+#[tokio::test]
+async fn a_registry_is_proved_with_the_genesis_spec_alone_and_proposals_are_made_of_it() {
+    let mut bank = Bank::new();
+    bank.story();
+    let (proof, bytes) = registry(&mut bank).await;
+    let spec = bank.network.spec.clone();
+    proof.verify(&spec).unwrap();
+    assert_eq!(proof.registry, Registry::from_genesis(&spec));
+    assert_eq!(proof.certified.result.height, Height(4));
+    for place in (0..bytes.len()).step_by(7) {
+        let mut forged = bytes.clone();
+        forged[place] ^= 1;
+        let verdict = RegistryProof::decode(&forged).map(|proof| proof.verify(&spec));
+        assert!(!matches!(verdict, Ok(Ok(()))), "byte {place} of {}", bytes.len());
+    }
+
+    let mut draft = Draft::new(proof.registry.clone());
+    draft.set_param(CHAIN, "block_pace_ms", "75").unwrap();
+    let mut file = ProposalFile::new(&spec, proof, draft.proposal(terms()).unwrap()).unwrap();
+    file.approve(&bank.network.banks[0].operator.operator_key).unwrap();
+    let json = file.to_json().unwrap();
+    assert_eq!(ProposalFile::from_json(&json, &spec).unwrap(), file);
+    let nicer = json.replace("from 50 to 75", "from 50 to 51");
+    assert_ne!(nicer, json);
+    assert!(matches!(ProposalFile::from_json(&nicer, &spec), Err(GovernanceError::OtherWords)));
+    let renamed = json.replace("bank-1 (operator 1)", "bank-2 (operator 2)");
+    assert!(matches!(ProposalFile::from_json(&renamed, &spec), Err(GovernanceError::OtherWords)));
+}
+
+#[tokio::test]
+async fn a_registry_is_refused_in_words() {
+    let limits = RestLimits { wait_ms: 100, ..RestLimits::default() };
+    let mut bank = Bank::with(Tokens::default(), limits);
+    bank.story();
+    let router = bank.router();
+    let path = api::path::registry(CHAIN);
+    let ((code, _), ()) = tokio::join!(refusal(&router, &path), bank.answer_question());
+    assert_eq!(code, 1_409, "no certificate in time");
+    let chain = Some("chain".to_owned());
+    assert_eq!(refusal(&router, "/v1/chains/1/registry").await, (1_405, chain.clone()));
+    assert_eq!(refusal(&router, "/v1/chains/9/registry").await, (1_404, chain.clone()));
+    assert_eq!(refusal(&router, "/v1/chains/x/registry").await, (1_002, chain));
+}
+
+#[tokio::test]
+async fn what_operators_decide_is_seen_in_every_answer() {
+    let mut bank = Bank::new();
+    let before = Registry::from_genesis(&bank.network.spec);
+    let mut joining = before.operators[1].clone();
+    "Ember".clone_into(&mut joining.name);
+    joining.key = bank.network.banks[0].network_key.public_key();
+    let mut params = before.chains[0].params.clone();
+    params.block_pace_ms = 75;
+    let proposal = Proposal {
+        version: 0,
+        valid_until: terms().valid_until,
+        is_urgent: false,
+        reason: "Ember joins".to_owned(),
+        changes: vec![Change::AddOperator(joining), Change::SetParams { chain: CHAIN, params }],
+    };
+    let (carrier, operation) = (bank.bank(), approved(&bank, proposal));
+    let transaction = bank.sign(&carrier, operation);
+    let id = transaction.id(bank.genesis);
+    bank.execute(vec![transaction], false);
+    bank.execute(Vec::new(), true);
+    let router = bank.router();
+    let status: TransactionStatus = get(&router, &api::path::transaction(id)).await.json();
+    assert!(status.outcome.as_ref().is_some_and(|outcome| outcome.is_applied), "{status:?}");
+    let Some(OperationView::Govern { proposal, approved_by }) =
+        status.transaction.map(|transaction| transaction.operation)
+    else {
+        panic!("no proposal")
+    };
+    assert_eq!((proposal.reason.as_str(), approved_by), ("Ember joins", vec![1, 2, 3]));
+
+    let view: NetworkView = get(&router, api::path::NETWORK).await.json();
+    let joined = &view.operators[5];
+    assert_eq!((view.registry_version, joined.name.as_str(), joined.has_left), (1, "Ember", false));
+    let chain: ChainView = get(&router, &api::path::chain(CHAIN)).await.json();
+    let progress = chain.progress.unwrap();
+    let epoch = (progress.epoch, progress.epoch_first_height, progress.closing_height);
+    assert_eq!((progress.registry_version, epoch), (1, (0, 1, None)));
+    // Its own wallet was opened with it.
+    let own = view.operator_wallet("CNY".parse().unwrap(), joined);
+    assert_eq!(get(&router, &api::path::wallet(own)).await.status.as_u16(), 200);
+    let (proof, _) = registry(&mut bank).await;
+    proof.verify(&bank.network.spec).unwrap();
+    assert_eq!((proof.registry.version, proof.registry.chains[0].params.block_pace_ms), (1, 75));
+}
