@@ -139,7 +139,7 @@ impl<S: Strategy> Executor<S> {
             bundles: next.block.body.bundles.clone(),
             received: received(&execution.head),
             unbacked: unbacked(next, &execution),
-            rules: execution.registry.is_some().then(|| self.state.rules().clone()),
+            rules: execution.registry.is_some().then(|| Box::new(self.state.rules().clone())),
             transactions: execution.outcomes.iter().map(|outcome| outcome.id).chain(skipped).collect(),
             skipped: execution.skipped.iter().map(|skipped| (skipped.id, skipped.reason)).collect(),
         })

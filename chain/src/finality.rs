@@ -116,8 +116,8 @@ impl Chain {
             return;
         }
         if let Some(rules) = executed.rules {
-            self.rules.changed(height, rules.clone());
-            self.config.rules = rules;
+            self.rules.changed(height, (*rules).clone());
+            self.config.rules = *rules;
             self.peers.reseat(&self.config);
         }
         for id in &executed.transactions {

@@ -182,7 +182,7 @@ pub struct Executed {
     /// Chains whose next receipts carry more money than can exist: they were passed over.
     pub unbacked: Vec<ChainId>,
     /// The rules from the next height on, where this one changed them.
-    pub rules: Option<ChainRules>,
+    pub rules: Option<Box<ChainRules>>,
     /// Every transaction that the block ordered, executed or not: none of them needs to wait any longer.
     pub transactions: Vec<TransactionId>,
     /// Those of them that consumed no nonce, and why.

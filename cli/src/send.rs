@@ -521,6 +521,7 @@ mod tests {
             genesis_hash,
             version: "0".to_owned(),
             node: 0,
+            registry_version: 0,
             operators: Vec::new(),
             nodes: Vec::new(),
             chains: Vec::new(),

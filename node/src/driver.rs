@@ -310,8 +310,8 @@ impl Driver {
                 self.parts.admission.depart(skipped);
                 self.parts.admission.settle(&executed.transactions);
                 if let Some(rules) = &executed.rules {
-                    self.parts.admission.set_rules(rules.clone());
-                    self.parts.rules.send_replace(rules.clone());
+                    self.parts.admission.set_rules((**rules).clone());
+                    self.parts.rules.send_replace((**rules).clone());
                 }
                 self.look_for_passage();
                 vec![Input::Executed(executed)]

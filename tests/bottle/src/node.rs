@@ -233,7 +233,7 @@ impl Node {
             Job::Tell(executed) => {
                 self.around.door.settle(&executed.transactions);
                 if let Some(rules) = &executed.rules {
-                    self.around.door.set_rules(rules.clone());
+                    self.around.door.set_rules((**rules).clone());
                 }
                 vec![Input::Executed(executed)]
             }
