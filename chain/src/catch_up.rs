@@ -223,11 +223,13 @@ impl Chain {
     }
 
     /// Whether some honest validator has executed what is not final here. Of the block above the tip the engine tells soon; but
-    /// not of the last one of an epoch, whose engine others have ended.
+    /// not of the last one of an epoch, whose engine others have ended: with as many down as may be, the only one that has its
+    /// certificate is missing in every quorum of that engine. So one word is enough to ask then; a lie costs a question.
     fn is_behind(&self) -> bool {
-        let announced = self.claims.highest_announced(self.config.faults_max());
         let next = self.tree.tip().height.next();
-        announced > Some(next) || (announced == Some(next) && self.config.last_height() == Some(next))
+        let is_over = |last: Height| next <= last && self.claims.highest_announced(0) >= Some(last);
+        self.claims.highest_announced(self.config.faults_max()) > Some(next)
+            || self.config.last_height().is_some_and(is_over)
     }
 
     /// Whether further final blocks are of an epoch whose set stands in a result that is being executed.

@@ -6,7 +6,7 @@ use chain::{Answer, Archive, Frame, Input, Question, Report, Request, Ticket, Tu
 use ledger::records::block::{CLAIM_LAG_MAX, SET_CHANGE_MARGIN};
 use ledger::records::{Block, Change, Claim, Operation, Payment, Transaction};
 use ledger::rules::ParentFacts;
-use ledger::values::{Amount, Canonical as _, ChainId, Epoch, Height, SecretKey, View};
+use ledger::values::{Amount, Canonical as _, ChainId, Epoch, Height, NodeIndex, SecretKey, View};
 use mempool::Pooled;
 use storage::Table;
 
@@ -335,6 +335,24 @@ fn whoever_catches_up_believes_a_set_that_it_has_executed_and_distrusts_nobody_b
     );
 }
 
+/// The bank itself, as it was after a height of the first epoch.
+fn follower(town: &Town, until: Height) -> Bank {
+    let old = page(&town.bank, Height(1));
+    let archive = Archive::new(town.bank.store.as_ref());
+    let mut late = Bank::new();
+    late.now = town.bank.now;
+    for block in old.blocks.iter().filter(|block| block.header.height <= until) {
+        late.frame(2, &Frame::Block(Box::new(block.clone())));
+        for digest in &block.body.batches {
+            let batch = archive.batch(*digest).unwrap().unwrap();
+            late.batch(2, &batch);
+        }
+        late.finalize(block);
+    }
+    assert_eq!(late.chain.status().executed_height, until);
+    late
+}
+
 #[test]
 fn a_page_that_runs_over_the_end_of_an_epoch_or_is_signed_by_the_wrong_set_is_not_believed() {
     let mut town = Town::new();
@@ -344,24 +362,9 @@ fn a_page_that_runs_over_the_end_of_an_epoch_or_is_signed_by_the_wrong_set_is_no
     let mut over = old.clone();
     over.blocks.extend(new.blocks.clone());
     over.certificate.clone_from(&new.certificate);
-    // The bank itself, as it was two heights ago.
-    let digest = old.blocks.iter().find_map(|block| block.body.batches.first()).unwrap();
-    let batch = Archive::new(town.bank.store.as_ref()).batch(*digest).unwrap().unwrap();
-    let behind = |until: usize| {
-        let mut late = Bank::new();
-        late.now = town.bank.now;
-        for block in &old.blocks[..until] {
-            late.frame(2, &Frame::Block(Box::new(block.clone())));
-            if block.body.batches.contains(digest) {
-                late.batch(2, &batch);
-            }
-            late.finalize(block);
-        }
-        late
-    };
-    let mut late = behind(old.blocks.len() - 2);
+    let mut late = follower(&town, Height(last.0 - 2));
     assert!(late.frame(3, &Frame::FinalBlocks(over)).distrusts(3), "no certificate of the last block");
-    let mut late = behind(old.blocks.len());
+    let mut late = follower(&town, last);
     assert_eq!(late.epoch(), SECOND);
     let mut forged = new.clone();
     forged.certificate.clone_from(&old.certificate);
@@ -380,10 +383,34 @@ fn the_last_certificate_of_an_epoch_is_asked_for_although_only_that_height_is_an
     let is_asked = |seen: &Seen| {
         seen.sent.iter().any(|(_, frame)| matches!(frame, Frame::RequestBlocks(height) if *height == last))
     };
-    // The others have ended the epoch, and their engines with it; nothing comes above the last block without this bank.
-    let executed = Claim { height: last, result: town.newest().result };
-    assert!(!is_asked(&town.bank.frame(2, &Frame::Announce(executed))), "one may lie");
-    let mut seen = town.bank.frame(3, &Frame::Announce(executed));
-    seen.sent.extend(town.bank.pass(500).sent);
-    assert!(is_asked(&seen));
+    let newest = town.newest();
+    assert!(!is_asked(&town.bank.frame(2, &Frame::Announce(newest))), "that one is final here");
+    // Who has ended the epoch has ended its engine with it; nothing comes above the last block without this bank.
+    let executed = Claim { height: last, result: newest.result };
+    assert!(is_asked(&town.bank.frame(2, &Frame::Announce(executed))), "one is enough");
+}
+
+/// Three of four are up, and one of them has ended the epoch alone: its engine is gone, and two votes finalize nothing.
+#[test]
+fn who_misses_the_end_of_an_epoch_gets_it_from_the_only_one_that_has_it() {
+    let mut town = Town::new();
+    let last = town.scheduled();
+    town.run_to(last);
+    assert_eq!(town.bank.epoch(), SECOND);
+    let executed = town.newest();
+    for behind in [1, 2] {
+        let tip = Height(last.0 - behind);
+        let mut late = follower(&town, tip);
+        let mut asked = late.frame(2, &Frame::Announce(executed)).sent;
+        // The first to be asked may be the dead one, or the other that is late.
+        for _attempt in 0..6 {
+            asked.extend(late.pass(300).sent);
+        }
+        let asks = |(to, frame): &(NodeIndex, Frame)| {
+            *to == NodeIndex(2) && matches!(frame, Frame::RequestBlocks(from) if *from == tip.next())
+        };
+        assert!(asked.iter().any(asks), "{behind}: {asked:?}");
+        late.frame(2, &Frame::FinalBlocks(page(&town.bank, tip.next())));
+        assert_eq!((late.epoch(), late.chain.status().executed_height), (SECOND, last));
+    }
 }
