@@ -137,6 +137,10 @@ impl Chain {
         self.report(Report::Final { height: executed.claim.height });
         self.send_to_all(&Frame::Announce(executed.claim));
         self.certify(executed.certified);
+        if !self.halted {
+            // Not before: a final block that waits for a bundle may claim less than one above it.
+            self.rules.certified(executed.certified.height);
+        }
         self.end_epoch(now, &block);
     }
 
@@ -148,10 +152,7 @@ impl Chain {
         }
         match self.claims.certify(claim) {
             Ok(false) => {}
-            Ok(true) => {
-                self.rules.certified(claim.height);
-                self.report(Report::Certified { height: claim.height });
-            }
+            Ok(true) => self.report(Report::Certified { height: claim.height }),
             Err(own) => {
                 self.halted = true;
                 let back_to = self.claims.certified().height;

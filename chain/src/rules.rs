@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ledger::rules::ChainRules;
 use ledger::values::{ChainId, Epoch, Height};
 
-/// The rules of the certified state, and of every later height that changed them.
+/// The rules of the state that the newest executed block claims, and of every later height that changed them.
 #[derive(Debug)]
 pub(crate) struct RulesByHeight {
     certified: ChainRules,
@@ -34,7 +34,7 @@ impl RulesByHeight {
         self.later.insert(height, rules);
     }
 
-    /// Results up to this height are certified: no block claims a lower one any more.
+    /// A block that claims this height is executed: none that is not claims a lower one.
     pub(crate) fn certified(&mut self, height: Height) {
         let above = self.later.split_off(&height.next());
         let below = std::mem::replace(&mut self.later, above);

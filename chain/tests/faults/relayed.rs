@@ -363,9 +363,8 @@ fn what_is_being_checked_is_bounded_for_each_who_brings_it() {
     assert_eq!(there.chain.status().bundles, known, "a verdict that nobody waits for changes nothing");
 }
 
-/// The first shard's validators change; what the old ones have certified is worth nothing where that is known.
-#[test]
-fn a_certificate_of_a_set_that_was_replaced_moves_nothing() {
+/// The first shard has paid 300 fen, and then its validators have changed: what its relay made of that before and after.
+fn replaced() -> (Shards, WalletId, Bundle, Bundle) {
     let mut shards = Shards::new();
     let payee = shards.payee(true);
     shards.pay(1, payee, 300);
@@ -383,6 +382,41 @@ fn a_certificate_of_a_set_that_was_replaced_moves_nothing() {
     shards.run_here(Vec::new());
     shards.run_here(Vec::new());
     let new = shards.bundle(0).unwrap();
+    (shards, payee, old, new)
+}
+
+/// A final block waits for a bundle of the set before, while one above it claims the height that knows the next set.
+#[test]
+fn a_final_block_finds_the_rules_of_its_claim_whatever_is_claimed_above_it() {
+    let (mut shards, payee, old, new) = replaced();
+    shards.there.give(relayed(&new));
+    shards.order(&[new]);
+    let there = &mut shards.there;
+    let waiting = there.block_of_bundles(&shards.tip_there, std::slice::from_ref(&old));
+    let mut above = there.block(&there.facts(&waiting), &[]);
+    let head = there.executor.state().head();
+    above.header.claim = ledger::records::Claim { height: head.height, result: head.result };
+    assert!(waiting.header.claim.height < above.header.claim.height);
+    there.frame(FAULTY, &Frame::Block(Box::new(waiting.clone())));
+    there.frame(FAULTY, &Frame::Block(Box::new(above.clone())));
+    there.finalize(&above);
+    let status = there.chain.status();
+    assert_eq!((status.final_height, status.certified_height), (above.header.height, head_below(&waiting)));
+    assert_eq!(status.executed_height, head_below(&waiting), "the bundle is missing");
+    there.frame(FAULTY, &Frame::Bundle(Bytes::from(old.encode())));
+    assert_eq!(there.chain.status().executed_height, above.header.height);
+    assert_eq!(shards.balance_there(payee), 300, "it brought nothing new");
+}
+
+/// The height below a block.
+fn head_below(block: &Block) -> Height {
+    Height(block.header.height.0 - 1)
+}
+
+/// The first shard's validators change; what the old ones have certified is worth nothing where that is known.
+#[test]
+fn a_certificate_of_a_set_that_was_replaced_moves_nothing() {
+    let (mut shards, payee, old, new) = replaced();
     assert_eq!((new.sets.len(), new.certified.header.epoch, new.receipts.len()), (1, Epoch(1), 2));
     let digest = |bundle: &Bundle| bundle.digest(shards.there.genesis());
     let (old_digest, new_digest) = (digest(&old), digest(&new));
