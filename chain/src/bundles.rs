@@ -213,6 +213,13 @@ impl Bundles {
                 *next = known.until();
             }
         }
+        // Their changes of set are not executed yet: what tells of the same once more would be for nothing.
+        let changing: BTreeSet<ChainId> = ordered
+            .iter()
+            .filter_map(|digest| self.known.get(*digest))
+            .filter(|known| !known.bundle.sets.is_empty())
+            .map(|known| known.facts.source)
+            .collect();
         let sources: BTreeSet<ChainId> = self.places.iter().map(|(source, ..)| *source).collect();
         let mut lines: Vec<Vec<&KnownBundle>> = Vec::with_capacity(sources.len());
         for source in sources.into_iter().filter(|source| !self.unbacked.contains(source)) {
@@ -226,7 +233,7 @@ impl Bundles {
                     break;
                 }
             }
-            if line.is_empty() {
+            if line.is_empty() && !changing.contains(&source) {
                 line.extend(self.change_of(rules, source, &ordered));
             }
             lines.push(line);

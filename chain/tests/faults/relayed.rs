@@ -441,9 +441,8 @@ fn a_certificate_of_a_set_that_was_replaced_moves_nothing() {
     assert!(next.is_none(), "nothing waits, and nothing has changed since");
 }
 
-/// Nothing is to be sent, and a set has changed: the destination hears of it all the same.
-#[test]
-fn a_change_of_set_travels_alone() {
+/// The first shard has another set and nothing else to tell; what its relay makes of that.
+fn changed_alone() -> (Shards, Bundle) {
     let mut shards = Shards::new();
     let rotated = SecretKey::from_seed([88; 32]);
     let key = shards.here.keys[0].public_key();
@@ -466,6 +465,30 @@ fn a_change_of_set_travels_alone() {
     shards.run_here(Vec::new());
     let alone = shards.bundle(1).unwrap();
     assert_eq!((alone.sets.len(), alone.receipts.len()), (1, 0));
+    (shards, alone)
+}
+
+/// While a change of set waits to be executed, a leader does not order it once more with another certificate.
+#[test]
+fn a_change_of_set_is_ordered_once() {
+    let (mut shards, alone) = changed_alone();
+    shards.run_here(Vec::new());
+    let again = shards.bundle(1).unwrap();
+    assert_ne!(alone.certified, again.certified);
+    shards.there.give(relayed(&alone));
+    shards.there.give(relayed(&again));
+    assert_eq!(shards.there.chain.status().bundles, 2);
+    let open = shards.there.block_of_bundles(&shards.tip_there, std::slice::from_ref(&alone));
+    shards.there.frame(FAULTY, &Frame::Block(Box::new(open.clone())));
+    shards.tip_there = shards.there.facts(&open);
+    let above = shards.proposed();
+    assert_eq!((above.header.parent, above.body.bundles.len()), (shards.tip_there.digest, 0));
+}
+
+/// Nothing is to be sent, and a set has changed: the destination hears of it all the same.
+#[test]
+fn a_change_of_set_travels_alone() {
+    let (mut shards, alone) = changed_alone();
     shards.there.give(relayed(&alone));
     let block = shards.proposed();
     assert_eq!(block.body.bundles, [alone.digest(shards.there.genesis())]);
