@@ -193,12 +193,14 @@ impl Batches {
         }
     }
 
-    /// Batches that may be ordered, oldest first.
-    pub(crate) fn orderable(&self, quorum: usize) -> impl Iterator<Item = (&BatchDigest, &Known)> {
-        self.order
-            .values()
-            .filter_map(|digest| self.known.get(digest).map(|known| (digest, known)))
-            .filter(move |(_, known)| known.valid && !known.is_final && known.acknowledged_by.len() >= quorum)
+    /// Batches that a block of this epoch may order, oldest first.
+    pub(crate) fn orderable(
+        &self,
+        epoch: Epoch,
+        quorum: usize,
+    ) -> impl Iterator<Item = (&BatchDigest, &Known)> {
+        self.waiting()
+            .filter(move |(_, known)| known.facts.epoch == epoch && known.acknowledged_by.len() >= quorum)
     }
 
     /// Valid batches that wait, oldest first.
@@ -245,10 +247,13 @@ impl Batches {
         dead.into_iter().filter_map(|digest| self.forget(&digest).map(|known| (digest, known))).collect()
     }
 
-    /// Another epoch decides: forgets what was sealed before it and is in no final block, and answers that. Acknowledgements of
-    /// batches that did not come are forgotten too: the places of the validators have changed.
+    /// Another epoch decides: forgets what was sealed before it and is in no final block, and answers that. Acknowledgements are
+    /// forgotten too: the places of the validators have changed.
     pub(crate) fn forget_before(&mut self, epoch: Epoch) -> Vec<(BatchDigest, Known)> {
         self.early.clear();
+        for known in self.known.values_mut() {
+            known.acknowledged_by = Voters::default();
+        }
         let old = |known: &Known| !known.is_final && known.facts.epoch < epoch;
         let old = self.known.iter().filter(|(_, known)| old(known)).map(|(digest, _)| *digest);
         let old: Vec<BatchDigest> = old.collect();
@@ -263,6 +268,9 @@ impl Batches {
 
 #[cfg(test)]
 mod tests {
+    use ledger::records::BatchContent;
+    use ledger::values::{Canonical as _, ChainId, GenesisHash, SecretKey};
+
     use super::*;
 
     fn digest(number: usize) -> BatchDigest {
@@ -283,5 +291,42 @@ mod tests {
             assert!(batches.invalid.len() <= INVALID_BATCHES_MAX);
         }
         assert_eq!(batches.len(), 0);
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_an_epoch_began_counts_for_nothing_in_it() {
+        let mut batches = Batches::default();
+        let key = SecretKey::from_seed([1; 32]);
+        let mut sealed = |epoch: u64| {
+            let content = BatchContent {
+                chain: ChainId(0),
+                epoch: Epoch(epoch),
+                sealer: ValidatorIndex(0),
+                sequence: 1,
+                expires: TimestampMs(1_000),
+                transactions: Vec::new(),
+            };
+            let (digest, batch) = content.seal(GenesisHash([1; 32]), &key);
+            let bytes = Bytes::from(batch.encode());
+            let admission = Admission { wanted: true, is_fresh: true };
+            batches.admit(digest, Arc::new(batch), bytes, admission, 0);
+            batches.judged(digest, true);
+            for seat in 0..3 {
+                batches.acknowledge(digest, ValidatorIndex(seat));
+            }
+            digest
+        };
+        let (old, next) = (sealed(0), sealed(1));
+        let orderable = |batches: &Batches, epoch: u64| -> Vec<BatchDigest> {
+            batches.orderable(Epoch(epoch), 3).map(|(digest, _)| *digest).collect()
+        };
+        assert_eq!(orderable(&batches, 0), [old], "a block orders batches of its own epoch");
+        let gone = batches.forget_before(Epoch(1));
+        assert_eq!(gone.iter().map(|(digest, _)| *digest).collect::<Vec<_>>(), [old]);
+        assert!(orderable(&batches, 1).is_empty(), "said of other places");
+        for seat in 0..3 {
+            batches.acknowledge(next, ValidatorIndex(seat));
+        }
+        assert_eq!(orderable(&batches, 1), [next]);
     }
 }

@@ -14,7 +14,7 @@
 use ledger::records::Block;
 use ledger::records::block::{CLAIM_LAG_MAX, SET_CHANGE_MARGIN};
 use ledger::rules::ChainRules;
-use ledger::values::{Epoch, Height, NodeIndex, ValidatorIndex};
+use ledger::values::{BatchDigest, Epoch, Height, NodeIndex, ValidatorIndex};
 
 use crate::chain::Chain;
 use crate::step::{Now, Report};
@@ -65,8 +65,21 @@ impl Chain {
         self.tree.forget_before(self.config.epoch);
         let unordered = self.batches.forget_before(self.config.epoch);
         self.return_batches(now, unordered, own);
+        self.acknowledge_anew();
         let last = block.header.digest(self.config.rules.genesis);
         self.report(Report::EpochEnded { epoch: ended, height, last });
+    }
+
+    /// A batch of the epoch that begins may have come before: a block named it.
+    fn acknowledge_anew(&mut self) {
+        let Some(own) = self.config.own_validator else { return };
+        let epoch = self.config.epoch;
+        let held = self.batches.waiting().filter(|(_, known)| known.facts.epoch == epoch);
+        let held: Vec<BatchDigest> = held.map(|(digest, _)| *digest).collect();
+        for digest in held {
+            self.batches.acknowledge(digest, own);
+            self.acknowledgements.push(digest);
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use ledger::rules::{ChainRules, ParentFacts};
 use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, Height, NodeIndex, TimestampMs, View};
 use storage::{Durability, Table, WriteSet, key};
 
+use crate::batches::Known;
 use crate::chain::Chain;
 use crate::config::IDLE_HOLD_MS;
 use crate::epochs::{Stretch, stretch};
@@ -115,7 +116,7 @@ impl Chain {
         }
         let Ok(path) = self.tree.path(parent) else { return false };
         let ancestors = ancestor_batches(&path);
-        self.batches.orderable(self.config.quorum()).any(|(digest, _)| !ancestors.contains(digest))
+        self.orderable().any(|(digest, _)| !ancestors.contains(digest))
             || !self.bundles.next(&self.config.rules, Height(0), &self.bodies_before(&path)).is_empty()
     }
 
@@ -196,6 +197,11 @@ impl Chain {
         Block { header, body }
     }
 
+    /// Batches that a block of the running epoch may order, oldest first.
+    fn orderable(&self) -> impl Iterator<Item = (&BatchDigest, &Known)> {
+        self.batches.orderable(self.config.epoch, self.config.quorum())
+    }
+
     /// What a block orders, and its weight.
     fn fill(
         &self,
@@ -223,9 +229,7 @@ impl Chain {
             (weight, receipts) = (next_weight, next_receipts);
             body.bundles.push(known.facts.digest);
         }
-        for (digest, known) in
-            self.batches.orderable(self.config.quorum()).filter(|(digest, _)| !ancestors.contains(*digest))
-        {
+        for (digest, known) in self.orderable().filter(|(digest, _)| !ancestors.contains(*digest)) {
             let next_weight = weight.saturating_add(known.facts.weight);
             if body.batches.len() >= BLOCK_BATCHES_MAX || next_weight > weight_max {
                 break;
