@@ -275,8 +275,7 @@ impl Chain {
         let last_digest = last.header.digest(self.config.rules.genesis);
         let (rules, epoch) = (&self.config.rules, last.header.epoch);
         if epoch > self.tree.tip().epoch && rules.registry.epoch(rules.chain, epoch).is_none() {
-            // Nobody's fault: its set stands in a result that this node has not executed yet.
-            self.awaited_epoch = Some(epoch);
+            self.await_epoch(now, from, &blocks, epoch);
             return;
         }
         let is_linked = self.is_linked(&blocks);
@@ -298,24 +297,45 @@ impl Chain {
                 return;
             }
         }
+        // Where it went on nothing is waited for, whatever somebody said.
+        self.awaited_epoch = None;
         self.fetches.answered(Want::FinalBlocks);
+    }
+
+    /// A page of an epoch whose set is not known here. Nobody's fault where that is the next one: its set stands in a result that this
+    /// node has not executed yet. Nothing proves the page, so it must look like what an honest peer sends.
+    fn await_epoch(&mut self, now: Now, from: NodeIndex, blocks: &[Block], epoch: Epoch) {
+        let rules = &self.config.rules;
+        let newest = rules.registry.newest_epoch(rules.chain).map(|newest| newest.epoch);
+        let is_next = newest.is_some_and(|newest| newest.0.checked_add(1) == Some(epoch.0));
+        if is_next && self.follows(blocks, epoch) {
+            self.awaited_epoch = Some(epoch);
+        } else {
+            self.distrust(now, from, "final blocks of an epoch that cannot follow");
+        }
     }
 
     /// Whether the blocks follow one another from the tip on, all of one epoch: a page ends where an epoch does, so that the
     /// certificate of its last block is known everywhere.
     fn is_linked(&self, blocks: &[Block]) -> bool {
         let rules = &self.config.rules;
+        let epoch = blocks.first().and_then(|first| rules.registry.epoch(rules.chain, first.header.epoch));
+        epoch.is_some_and(|epoch| {
+            blocks.iter().all(|block| epoch.decides(block.header.height)) && self.follows(blocks, epoch.epoch)
+        })
+    }
+
+    /// The same of an epoch whose heights may not be known.
+    fn follows(&self, blocks: &[Block], epoch: Epoch) -> bool {
+        let rules = &self.config.rules;
         let mut parent = self.tree.tip().digest;
         let mut height = self.tree.tip().height;
-        let epoch = blocks.first().and_then(|first| rules.registry.epoch(rules.chain, first.header.epoch));
-        let Some(epoch) = epoch else { return false };
         blocks.iter().all(|block| {
             let header = &block.header;
             let fits = header.chain == rules.chain
                 && header.parent == parent
                 && header.height == height.next()
-                && header.epoch == epoch.epoch
-                && epoch.decides(header.height)
+                && header.epoch == epoch
                 && block.body.hash() == header.body;
             parent = header.digest(rules.genesis);
             height = header.height;

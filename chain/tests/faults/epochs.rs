@@ -300,7 +300,7 @@ fn page(bank: &Bank, from: Height) -> FinalBlocks {
 }
 
 #[test]
-fn whoever_catches_up_believes_a_set_that_it_has_executed_and_distrusts_nobody_before() {
+fn whoever_catches_up_believes_a_set_that_it_has_executed_and_waits_for_the_next_one_only() {
     let mut town = Town::new();
     let last = town.scheduled();
     town.run_to(Height(last.0 + 3));
@@ -312,14 +312,19 @@ fn whoever_catches_up_believes_a_set_that_it_has_executed_and_distrusts_nobody_b
 
     let mut late = Bank::new();
     late.now = town.bank.now;
-    let seen = late.frame(2, &Frame::FinalBlocks(new.clone()));
-    assert!(!seen.distrusts(2), "its set is not known yet");
+    let seen = late.frame(3, &Frame::FinalBlocks(new.clone()));
+    assert!(seen.distrusts(3), "nobody asked for what does not begin above the tip");
     assert_eq!(late.chain.status().final_height, Height(0));
     late.frame(2, &Frame::FinalBlocks(old.clone()));
     assert_eq!((late.chain.status().final_height, late.chain.status().executed_height), (last, Height(0)));
     // What was governed is in a batch that is not here: the set of the next epoch is not executed.
+    let mut far = new.clone();
+    for block in &mut far.blocks {
+        block.header.epoch = Epoch(2);
+    }
+    assert!(late.frame(3, &Frame::FinalBlocks(far)).distrusts(3), "no epoch is left out");
     let seen = late.frame(2, &Frame::FinalBlocks(new.clone()));
-    assert!(!seen.distrusts(2));
+    assert!(!seen.distrusts(2), "its set is not known yet");
     assert_eq!(late.chain.status().final_height, last);
     let digest = old.blocks.iter().find_map(|block| block.body.batches.first()).unwrap();
     late.pass(1_000);
