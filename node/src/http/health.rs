@@ -80,14 +80,15 @@ fn not_ready(status: &Status, lag_max: u64, sees_quorum: bool) -> Option<NotRead
     }
 }
 
-/// Whether this node and those it is connected to are a quorum of the chain's validators.
+/// Whether this node and those it is connected to are a quorum of the running epoch's validators.
 pub(crate) fn sees_quorum(edge: &Edge, chain: &ChainHandle) -> bool {
     let parts = edge.parts();
     let connected = parts.connections.borrow();
-    let validators = &chain.spec.validators;
+    let (registry, epoch) = (chain.registry(), chain.status.borrow().chain.epoch);
+    let validators = registry.validators(chain.chain(), epoch);
     let seen = validators
         .iter()
         .filter(|validator| validator.node == parts.own_node || connected.contains(&validator.node.0))
         .count();
-    seen >= quorum(validators.len())
+    !validators.is_empty() && seen >= quorum(validators.len())
 }

@@ -57,7 +57,7 @@ pub(super) struct Bank {
     handle: ChainHandle,
     pub(super) store: Arc<dyn Store>,
     pub(super) status: watch::Sender<Status>,
-    rules: watch::Sender<ChainRules>,
+    pub(super) rules: watch::Sender<ChainRules>,
     pub(super) connections: watch::Sender<Vec<u16>>,
     pub(super) admission: Arc<Admission>,
     pub(super) submissions: mpsc::Receiver<Submission>,

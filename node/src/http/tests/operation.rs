@@ -1,13 +1,14 @@
 //! What operators look at: health, readiness, the network, metrics, and the document that describes it all.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use api::bulk::{BULK_ANSWER_BYTES, BULK_BYTES_MAX, BULK_CONTENT_TYPE, BULK_TRANSACTIONS_MAX};
 use api::health::{Health, NotReady, Ready};
 use api::network::NetworkView;
 use axum::http::StatusCode;
 use ledger::records::transaction::TRANSACTION_BYTES_MAX;
-use ledger::values::Height;
+use ledger::values::{Epoch, Height};
 
 use super::bank::{Bank, CHAIN};
 use super::get;
@@ -58,6 +59,30 @@ async fn readiness_names_its_reason() {
     let view: Ready = get(&router, api::path::READY).await.json();
     assert_eq!(view.chains[0].reason, Some(NotReady::TooFewPeers));
     assert!(get(&router, api::path::HEALTH).await.json::<Health>().is_alive);
+}
+
+#[tokio::test]
+async fn readiness_counts_the_validators_of_the_running_epoch() {
+    let bank = Bank::new();
+    let router = bank.router();
+    let mut rules = bank.rules.borrow().clone();
+    let mut registry = (*rules.registry).clone();
+    let mut next = registry.chains[0].epochs[0].clone();
+    next.epoch = Epoch(1);
+    next.first_height = Height(101);
+    next.validators.retain(|validator| [0, 2].contains(&validator.node.0));
+    registry.chains[0].epochs[0].last_height = Some(Height(100));
+    registry.chains[0].epochs.push(next);
+    rules.registry = Arc::new(registry);
+    bank.rules.send_replace(rules);
+    bank.connections.send_replace(vec![2]);
+    let view: Ready = get(&router, api::path::READY).await.json();
+    assert_eq!(view.chains[0].reason, Some(NotReady::TooFewPeers), "the next set does not decide yet");
+    bank.status.send_modify(|status| status.chain.epoch = Epoch(1));
+    assert!(get(&router, api::path::READY).await.json::<Ready>().is_ready, "both of two");
+    bank.connections.send_replace(vec![1, 3]);
+    let view: Ready = get(&router, api::path::READY).await.json();
+    assert_eq!(view.chains[0].reason, Some(NotReady::TooFewPeers), "who left is no part of a quorum");
 }
 
 #[tokio::test]
