@@ -49,8 +49,8 @@ pub struct Edge(Arc<Inner>);
 struct Inner {
     parts: EdgeParts,
     genesis: GenesisHash,
-    /// With the version of the registry that they are of.
-    homes: Mutex<(u64, Arc<Homes>)>,
+    /// With the registry that they are of, itself: those of two chains may differ under one version.
+    homes: Mutex<(Arc<Registry>, Arc<Homes>)>,
     chain_metrics: Vec<ChainMetrics>,
     requests: Arc<Semaphore>,
     waits: Arc<Semaphore>,
@@ -75,12 +75,12 @@ impl Edge {
     pub fn new(parts: EdgeParts) -> Self {
         let permits =
             |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3)));
+        let genesis = parts.spec.hash();
+        let registry = Arc::new(Registry::from_genesis(&parts.spec));
+        let homes = Arc::new(Homes::new(genesis, &registry));
         Self(Arc::new(Inner {
-            genesis: parts.spec.hash(),
-            homes: Mutex::new((
-                0,
-                Arc::new(Homes::new(parts.spec.hash(), &Registry::from_genesis(&parts.spec))),
-            )),
+            genesis,
+            homes: Mutex::new((registry, homes)),
             chain_metrics: parts.chains.iter().map(|chain| parts.metrics.chain(chain.chain())).collect(),
             requests: permits(parts.limits.concurrent_requests),
             waits: permits(parts.limits.concurrent_waits),
@@ -123,8 +123,9 @@ impl Edge {
         let registry = self.registry();
         // Nothing in here can be left half done.
         let mut known = self.0.homes.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.0 != registry.version {
-            *known = (registry.version, Arc::new(Homes::new(self.genesis(), &registry)));
+        if !Arc::ptr_eq(&known.0, &registry) {
+            let homes = Arc::new(Homes::new(self.genesis(), &registry));
+            *known = (registry, homes);
         }
         Arc::clone(&known.1)
     }

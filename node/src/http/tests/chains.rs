@@ -1,6 +1,8 @@
 //! Several chains: wallets are found where they are at home, transactions go to the chain that they name, and who asks at the
 //! wrong place is told the right one.
 
+use std::sync::Arc;
+
 use api::chain::ChainsView;
 use api::health::Ready;
 use api::network::NetworkView;
@@ -123,6 +125,28 @@ async fn a_transaction_goes_to_the_chain_that_it_names() {
     let error = post(&three.router, "application/json", body(&open)).await.error();
     assert_eq!((error.code, error.field.as_deref()), (11_304, Some("operation.wallets.salt")), "{error}");
     assert_eq!(refusal(&three.router, &api::path::wallet(payee.id)).await.0, 1_410);
+}
+
+/// Chains may have different registries under one version: a change reaches one after another.
+#[tokio::test]
+async fn homes_are_those_of_the_registry_and_not_of_its_version() {
+    let three = Three::new();
+    let (_, joining) = three.customer(ChainId(0));
+    let mut registry = (*three.rules.registry).clone();
+    let mut operator = registry.operators[1].clone();
+    operator.wallet_policy = joining.policy();
+    registry.operators.push(operator);
+    let id = OperatorId(u16::try_from(registry.operators.len() - 1).unwrap());
+    let own = registry.operator_wallet(three.zero.genesis, CNY, id).unwrap();
+    let path = api::path::wallet(own);
+    assert_ne!(refusal(&three.router, &path).await.0, 1_009, "nobody's own yet");
+    for bank in [&three.zero, &three.one] {
+        let mut rules = three.rules.clone();
+        rules.chain = bank.chain;
+        rules.registry = Arc::new(registry.clone());
+        bank.rules.send_replace(rules);
+    }
+    assert_eq!(refusal(&three.router, &path).await.0, 1_009, "on every shard");
 }
 
 #[tokio::test]
