@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use chain::{Archive, Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault};
 use consensus::Channel;
 use genesis::{GenesisError, GenesisFile};
-use ledger::records::GenesisSpec;
+use ledger::records::{ChainSpec, GenesisSpec};
 use ledger::values::{BlockDigest, ChainId, Height, NodeIndex, quorum};
 use network::{LaneReceiver, Network, NetworkError};
 use storage::{RocksStore, StorageError, Store, Table};
@@ -25,6 +25,7 @@ use crate::epochs::{Epochs, SEATS, Supervisor, Turn};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
 use crate::http::{Edge, EdgeParts, RestError, RestServer};
 use crate::keys::{Keys, KeysError};
+use crate::rarely::Rarely;
 use crate::relay::{self, Inlet};
 use crate::settings::{
     LANES_PER_CHAIN, chain_config, chain_directory, identity, network_settings, own_place, peers_of,
@@ -262,21 +263,21 @@ impl Node {
         let mut chains = Vec::new();
         let mut handles = Vec::new();
         let mut inlets = Vec::new();
-        for (place, chain) in config.node.chains.iter().enumerate() {
+        let wiring = Wiring {
+            config,
+            spec: &spec,
+            keys: &keys,
+            own_node,
+            network: &network,
+            strategy: &strategy,
+            metrics: &metrics,
+            stopped: &stopped,
+            stores,
+        };
+        for (place, opened) in wiring.open_chains().await?.into_iter().enumerate() {
             let chain_lanes: Vec<_> = lanes.drain(..LANES_PER_CHAIN.min(lanes.len())).collect();
-            let wiring = Wiring {
-                config,
-                spec: &spec,
-                keys: &keys,
-                own_node,
-                network: &network,
-                strategy: &strategy,
-                metrics: &metrics,
-                stopped: &stopped,
-                stores,
-                first_lane: place * LANES_PER_CHAIN,
-            };
-            let (running, handle, inlet) = wiring.start_chain(ChainId(*chain), chain_lanes).await?;
+            let (running, handle, inlet) =
+                wiring.start_chain(opened, place * LANES_PER_CHAIN, chain_lanes).await?;
             inlets.push(inlet);
             chains.push(running);
             handles.push(handle);
@@ -415,6 +416,9 @@ async fn start_network(
 
 /// What a chain starts from.
 struct Opened {
+    id: ChainId,
+    spec: ChainSpec,
+    store: Arc<dyn Store>,
     executor: Executor<Parallel>,
     chain: Chain,
     divergences: Divergences,
@@ -457,25 +461,35 @@ struct Wiring<'a> {
     strategy: &'a Parallel,
     metrics: &'a Arc<Metrics>,
     stopped: &'a watch::Receiver<bool>,
-    first_lane: usize,
     stores: &'a OpenStores,
 }
 
 impl Wiring<'_> {
+    /// Opens every chain, and lets in the peers that all their registries name.
+    async fn open_chains(&self) -> Result<Vec<Opened>, StartError> {
+        let mut chains = Vec::with_capacity(self.config.node.chains.len());
+        for chain in &self.config.node.chains {
+            chains.push(self.open_chain(ChainId(*chain)).await?);
+        }
+        let registry = |opened: &Opened| Arc::clone(&opened.chain.config().rules.registry);
+        let registries: Vec<_> = chains.iter().map(registry).collect();
+        if registries.iter().any(|registry| registry.version > 0) {
+            // Before the peers that genesis names are waited for in vain.
+            let peers = peers_of(&registries);
+            allowed::apply(self.network, self.own_node, peers, &mut Rarely::default());
+        }
+        Ok(chains)
+    }
+
     async fn start_chain(
         &self,
-        id: ChainId,
+        opened: Opened,
+        first_lane: usize,
         lanes: Vec<LaneReceiver>,
     ) -> Result<(RunningChain, ChainHandle, Inlet), StartError> {
-        let spec = self.spec.chain(id).ok_or(StartError::NoSuchChain { chain: id.0 })?.clone();
-        let store = self.open_store(id)?;
-        let Opened { executor, chain, divergences, last } = self.open_chain(id, &store).await?;
+        let Opened { id, spec, store, executor, chain, divergences, last } = opened;
         let config = chain.config().clone();
         let rules = config.rules.clone();
-        if rules.registry.version > 0 {
-            // Before the peers that genesis names are waited for in vain.
-            allowed::apply(self.network, self.own_node, peers_of(&[Arc::clone(&rules.registry)]));
-        }
         self.wait_for_quorum(&config).await;
         let (doors, door) = watch::channel(None);
         let (seats, seated) = mpsc::channel(SEATS);
@@ -485,7 +499,7 @@ impl Wiring<'_> {
             store: Arc::clone(&store),
             section: self.config.consensus,
             network: self.network.clone(),
-            first_lane: self.first_lane,
+            first_lane,
             doors,
             seats,
         };
@@ -519,7 +533,7 @@ impl Wiring<'_> {
                 verifier,
                 network: self.network.clone(),
                 lanes: lanes.collect(),
-                first_lane: self.first_lane + Channel::ALL.len(),
+                first_lane: first_lane + Channel::ALL.len(),
                 seats: seated,
                 turns,
                 rules: rules_now,
@@ -567,9 +581,11 @@ impl Wiring<'_> {
     }
 
     /// Loads the state, which takes seconds with millions of wallets, on a thread that may block.
-    async fn open_chain(&self, id: ChainId, store: &Arc<dyn Store>) -> Result<Opened, StartError> {
+    async fn open_chain(&self, id: ChainId) -> Result<Opened, StartError> {
+        let own_spec = self.spec.chain(id).ok_or(StartError::NoSuchChain { chain: id.0 })?.clone();
+        let store = self.open_store(id)?;
         let (directory, own_node, keys) = (self.directory(id), self.own_node, self.keys.consensus(id));
-        let (spec, store, strategy) = (Arc::clone(self.spec), Arc::clone(store), self.strategy.clone());
+        let (spec, strategy) = (Arc::clone(self.spec), self.strategy.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let divergences = Divergences::open(&directory, Arc::clone(&store))?;
             let executor =
@@ -587,7 +603,8 @@ impl Wiring<'_> {
             let before = Height(config.first_height().0.saturating_sub(1));
             let missing = RowFault::Missing { table: Table::Heights };
             let last = Archive::new(store.as_ref()).digest(before)?.ok_or(missing)?;
-            Ok::<_, StartError>(Opened { executor, chain: Chain::new(config, recovered), divergences, last })
+            let chain = Chain::new(config, recovered);
+            Ok::<_, StartError>(Opened { id, spec: own_spec, store, executor, chain, divergences, last })
         });
         let opened = opened.await.map_err(|fault| system("thread to load the state", &fault))??;
         let head = opened.executor.state().head();
