@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chain::{ChainConfig, Lane};
 use consensus::Channel;
-use ledger::records::{GenesisSpec, Registry};
+use ledger::records::{GenesisSpec, Registry, ValidatorRecord};
 use ledger::rules::ChainRules;
 use ledger::values::{ChainId, Height, NodeIndex, SecretKey};
 use network::{NetworkConfig, NetworkSecret, Peer, Priority};
@@ -100,19 +100,30 @@ fn relay_lane() -> network::Lane {
 }
 
 /// What a node is on a chain after the executed height, whose rules are given, with the keys that it has for it. A key in no set is no
-/// fault: the set may come to have it, or had it.
+/// fault: the set may come to have it, or had it. One that the set lists for another node is not used where this node has a seat by
+/// another key: whoever reads a next key in a proposal can list it first, and that must stop nobody.
+///
+/// # Errors
+/// [`StartError::ForeignSeat`] where the node has no seat of its own: most likely its keys are not its own.
 pub(crate) fn chain_config(
     rules: ChainRules,
     executed: Height,
     own_node: NodeIndex,
-    keys: Vec<SecretKey>,
+    mut keys: Vec<SecretKey>,
 ) -> Result<ChainConfig, StartError> {
     let chain = rules.chain.0;
-    let config = ChainConfig::after(rules, executed, own_node, keys);
-    match config.foreign_seat() {
-        Some(node) => Err(StartError::ForeignSeat { chain, node: node.0 }),
-        None => Ok(config),
+    let config = ChainConfig::after(rules, executed, own_node, keys.clone());
+    let Some(NodeIndex(node)) = config.foreign_seat() else { return Ok(config) };
+    if config.own_validator.is_none() {
+        return Err(StartError::ForeignSeat { chain, node });
     }
+    tracing::warn!(chain, node, "a consensus key of this node is listed for another one: it is not used");
+    keys.retain(|key| {
+        let is_foreign =
+            |seat: &ValidatorRecord| seat.node != own_node && seat.consensus_key == key.public_key();
+        !config.validators().iter().any(is_foreign)
+    });
+    Ok(ChainConfig::after(config.rules, executed, own_node, keys))
 }
 
 /// Whose database a chain's is.
@@ -144,6 +155,8 @@ pub(crate) fn chain_directory(config: &NodeConfig, id: ChainId) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use genesis::dev::{LocalnetPlan, localnet};
+
     use super::*;
     use crate::config::CHAINS_HOSTED_MAX;
 
@@ -162,6 +175,22 @@ mod tests {
                 "{chains}"
             );
         }
+    }
+
+    #[test]
+    fn a_key_that_is_listed_for_another_bank_stops_only_who_has_no_seat() {
+        let network = localnet(&LocalnetPlan::new(4), &[3; 32]).unwrap();
+        let rules = ChainRules::at_genesis(&network.spec, ChainId(0)).unwrap();
+        let key = |bank: usize| network.banks[bank].validators[0].2.clone();
+        let config = |keys: Vec<SecretKey>| chain_config(rules.clone(), Height(0), NodeIndex(0), keys);
+        let own = config(vec![key(0)]).unwrap();
+        assert!(own.own_validator.is_some() && own.foreign_seat().is_none());
+        for keys in [vec![key(0), key(2)], vec![key(2), key(0)]] {
+            let listed = config(keys).unwrap();
+            assert_eq!(listed.own_validator, own.own_validator);
+            assert_eq!(listed.foreign_seat(), None, "the key of another seat is gone");
+        }
+        assert!(matches!(config(vec![key(2)]), Err(StartError::ForeignSeat { chain: 0, node: 2 })));
     }
 
     #[test]
