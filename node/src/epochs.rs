@@ -156,7 +156,7 @@ impl Supervisor {
         // A driver that is gone has ended, and the node with it.
         let _gone = self.seats.send(Seat { epoch, requests, rejoining }).await.is_err();
         if is_voter {
-            only_the_journal_speaks(&self.files, epoch).await.map_err(files)?;
+            only_the_journal_speaks(&self.files, epoch, JOURNAL_WAIT_ATTEMPTS).await.map_err(files)?;
         }
         let validators = config.validators().len();
         tracing::info!(chain, epoch = epoch.0, validators, votes = is_voter, "epoch begun");
@@ -165,17 +165,39 @@ impl Supervisor {
 }
 
 /// Waits until the engine has begun its journal, then takes back every other permission to vote. A crash in between
-/// leaves both, which is harmless: the journal is synced before a vote leaves.
-async fn only_the_journal_speaks(files: &StandingFiles, epoch: Epoch) -> std::io::Result<()> {
-    for _attempt in 0..JOURNAL_WAIT_ATTEMPTS {
+/// leaves both, which is harmless: the journal is synced before a vote leaves. An engine that votes without one is none to go on with.
+async fn only_the_journal_speaks(
+    files: &StandingFiles,
+    epoch: Epoch,
+    attempts: usize,
+) -> std::io::Result<()> {
+    for _attempt in 0..attempts {
         if files.has_journal(epoch)? {
             return files.votes(epoch);
         }
         tokio::time::sleep(Duration::from_millis(JOURNAL_WAIT_MS)).await;
     }
-    Ok(())
+    Err(std::io::ErrorKind::TimedOut.into())
 }
 
 /// How often, and at what interval, a new journal is looked for.
 const JOURNAL_WAIT_ATTEMPTS: usize = 250;
 const JOURNAL_WAIT_MS: u64 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_without_a_journal_does_not_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StandingFiles::new(&folder.path().join("chain-0"));
+        files.init().unwrap();
+        let ended = only_the_journal_speaks(&files, Epoch(0), 2).await;
+        assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+        let partition = files.journal(Epoch(0)).join("journal-c0-e0-00000000");
+        std::fs::create_dir_all(&partition).unwrap();
+        std::fs::write(partition.join("00"), b"header").unwrap();
+        only_the_journal_speaks(&files, Epoch(0), 2).await.unwrap();
+    }
+}

@@ -200,8 +200,10 @@ impl StandingFiles {
     /// Of the file system.
     pub(crate) fn votes(&self, epoch: Epoch) -> io::Result<()> {
         match fs::remove_file(self.never_voted()) {
-            Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
-            _ => {}
+            // A loss of power must not bring the word back.
+            Ok(()) => File::open(&self.directory)?.sync_all()?,
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
+            Err(fault) => return Err(fault),
         }
         for other in entries(&self.journals())? {
             if other.file_name() != *epoch_name(epoch) {
