@@ -3,6 +3,8 @@
 //! - What is under way is bounded; more follows as the destination executes.
 //! - What does not move for a while is given once more, to other nodes, and then after twice the time: others may have brought other bundles,
 //!   a link may have lost its own, or the destination stands still.
+//! - What is under way follows on from what was executed, or is given anew at once: so whoever brings small bundles in between makes more
+//!   work, and delays nothing.
 //! - Relays of one source on several nodes take ranks. The first gives at once; each of the others only when nothing has moved for its rank's
 //!   time, and then for a while in place of those before it. So usually one relay works, any may be dead, and two at a time are harmless.
 
@@ -80,7 +82,9 @@ impl Pace {
         if received > self.received {
             self.received = received;
             self.rests(now_ms);
-            while self.under_way.front().is_some_and(|until| *until <= received) {
+            let mut ends_there = false;
+            while let Some(until) = self.under_way.front().copied().filter(|until| *until <= received) {
+                ends_there = until == received;
                 self.under_way.pop_front();
             }
             if received > self.given {
@@ -88,6 +92,10 @@ impl Pace {
                 self.given = received;
                 self.under_way.clear();
                 self.stands_in_since_ms = None;
+            } else if !ends_there && !self.under_way.is_empty() {
+                // Somebody else's bundle ended inside one of these: what is under way does not follow on any more.
+                self.given = received;
+                self.under_way.clear();
             }
         } else if !waited {
             self.rests(now_ms);
@@ -222,13 +230,29 @@ mod tests {
         assert_eq!(give(&mut pace, 10), Some((0, 4)));
         assert_eq!(give(&mut pace, 20), None, "enough is under way");
         pace.saw(300, 1_000, 25);
-        assert_eq!(give(&mut pace, 300), Some((40, 2)), "two of them have been executed");
+        assert_eq!(give(&mut pace, 300), Some((25, 4)), "what is under way begins elsewhere now");
         assert_eq!((pace.waiting(), pace.age_ms(450)), (975, 150));
+        pace.saw(400, 1_000, 45);
+        assert_eq!(give(&mut pace, 400), Some((65, 2)), "two of them have been executed");
         // Another relay was faster.
         pace.saw(500, 1_000, 200);
         assert_eq!(give(&mut pace, 500), Some((200, 4)));
         pace.saw(600, 1_000, 1_000);
         assert_eq!((give(&mut pace, 600), pace.waiting(), pace.age_ms(9_000)), (None, 0, 0));
+    }
+
+    #[test]
+    fn small_bundles_in_between_hold_nothing_up() {
+        let mut pace = Pace::new(0, 4, 0);
+        let mut received = 0;
+        for round in 0..20_u64 {
+            let now_ms = round * 100;
+            pace.saw(now_ms, 10_000, received);
+            assert_eq!(give(&mut pace, now_ms), Some((received, 4)), "round {round}");
+            // Somebody's bundle of one receipt comes first, so that none of these follows on.
+            received += 1;
+        }
+        assert_eq!(pace.attempts(), 0, "it never waited for its patience to end");
     }
 
     #[test]
