@@ -110,6 +110,15 @@ impl Pace {
         }
     }
 
+    /// The destination, whose own store says so, has executed fewer receipts than it had: it took heights back. All after them is given anew.
+    pub fn fell_back(&mut self, now_ms: u64, received: u64) {
+        if received < self.received {
+            (self.received, self.given) = (received, received);
+            self.under_way.clear();
+            self.rests(now_ms);
+        }
+    }
+
     /// From now on it waits anew.
     fn rests(&mut self, now_ms: u64) {
         (self.moved_ms, self.again_ms, self.patience_ms) = (now_ms, now_ms, PATIENCE_MS);
@@ -124,7 +133,8 @@ impl Pace {
         Some((self.given, room))
     }
 
-    /// The bundles that may be given now, in order, each with the receipt after its last one; say [`Pace::gave`] of those that left.
+    /// The bundles that may be given now, in order, each with the receipt after its last one; say [`Pace::gave`] of those that left and have
+    /// receipts. None follows one that brings changes of set.
     ///
     /// # Errors
     /// [`RowFault`].
@@ -141,7 +151,12 @@ impl Pace {
         while at < self.sent && bundles.len() < room.min(BUNDLES_PER_ROUND) {
             let Some(bundle) = next_bundle(source, destination, at, certified, known)? else { break };
             at = at.saturating_add(bundle.receipts.len() as u64);
+            // Another one would bring the same changes of set: it follows when these are executed.
+            let is_last = !bundle.sets.is_empty() || bundle.receipts.is_empty();
             bundles.push((at, bundle));
+            if is_last {
+                break;
+            }
         }
         Ok(bundles)
     }
@@ -253,6 +268,20 @@ mod tests {
             received += 1;
         }
         assert_eq!(pace.attempts(), 0, "it never waited for its patience to end");
+    }
+
+    #[test]
+    fn a_destination_that_took_heights_back_is_given_them_anew() {
+        let mut pace = Pace::new(0, 4, 0);
+        pace.saw(0, 30, 30);
+        assert_eq!(give(&mut pace, 0), None);
+        pace.saw(100, 30, 10);
+        assert_eq!((pace.received(), give(&mut pace, 100)), (30, None), "what others say never goes back");
+        pace.fell_back(200, 40);
+        assert_eq!(pace.received(), 30);
+        pace.fell_back(300, 10);
+        assert_eq!((pace.received(), pace.waiting(), pace.age_ms(300)), (10, 20, 0));
+        assert_eq!(give(&mut pace, 300), Some((10, 2)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chain::config::{BUNDLES_PER_SOURCE_MAX, BUNDLES_UNDER_CHECK_MAX};
 use chain::frame::BundleDigests;
-use chain::{Answer, Archive, Effect, Frame, Input, Question, Turn, next_bundle, reached, sent_counts};
+use chain::{Answer, Archive, Effect, Frame, Input, Pace, Question, Turn, next_bundle, reached, sent_counts};
 use ledger::records::receipt::receipt_id;
 use ledger::records::{
     Block, Bundle, Change, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening,
@@ -432,6 +432,12 @@ fn a_change_of_set_travels_alone() {
     shards.run_here(Vec::new());
     let alone = shards.bundle(1).unwrap();
     assert_eq!((alone.sets.len(), alone.receipts.len()), (1, 0));
+    // Where a relay takes more for certified than this bundle covers, it is made once all the same.
+    let mut pace = Pace::new(0, 4, 0);
+    pace.saw(0, 2, 1);
+    let certified = shards.here.chain.status().certified_height;
+    let made = pace.next_bundles(shards.here.store.as_ref(), THERE, certified, Epoch(0), 0).unwrap();
+    assert_eq!(made, [(1, alone.clone())]);
     shards.there.give(relayed(&alone));
     let block = shards.proposed();
     assert_eq!(block.body.bundles, [alone.digest(shards.there.genesis())]);

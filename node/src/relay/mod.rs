@@ -247,7 +247,7 @@ struct Line {
     /// When it is to be told of a change of set that no receipts take along.
     tell_ms: Option<u64>,
     rank: usize,
-    /// When its nodes were last asked.
+    /// When its nodes were last asked, or its store.
     asked_ms: Option<u64>,
 }
 
@@ -351,10 +351,14 @@ impl Line {
         (sent, certified): (u64, Height),
         now_ms: u64,
     ) -> Result<Vec<Made>, RowFault> {
-        let is_looked_at = sent > self.pace.received() || self.is_untold();
+        // Also while nothing waits, more rarely: a chain may take heights back.
+        let is_due = self.asked_ms.is_none_or(|asked_ms| asked_ms.saturating_add(WATCH_MS) <= now_ms);
+        let is_looked_at = is_due || sent > self.pace.received() || self.is_untold();
         if let Some(inlet) = self.inlet.as_ref().filter(|_| is_looked_at) {
             let found = reached(inlet.store.as_ref())?;
+            self.asked_ms = Some(now_ms);
             self.heard = found.iter().find(|(of, _)| *of == source).map(|(_, reached)| *reached);
+            self.pace.fell_back(now_ms, self.heard.unwrap_or_default().count);
         }
         self.pace.saw(now_ms, sent, self.heard.unwrap_or_default().count);
         // Nothing is given to a chain elsewhere before its nodes have said where it stands.
@@ -367,8 +371,14 @@ impl Line {
             return Ok(bundle.map(|bundle| (None, Bytes::from(bundle.encode()))).into_iter().collect());
         }
         let bundles = self.pace.next_bundles(store, self.chain, certified, epoch, now_ms)?;
-        let encoded = |(until, bundle): (u64, Bundle)| (Some(until), Bytes::from(bundle.encode()));
-        Ok(bundles.into_iter().map(encoded).collect())
+        // One without receipts moves nothing that the pace could see: it has a time of its own.
+        let is_alone = |bundle: &Bundle| bundle.receipts.is_empty();
+        let is_told = bundles.iter().any(|(_, bundle)| is_alone(bundle)) && self.is_time_to_tell(now_ms);
+        let given = bundles.into_iter().filter(|(_, bundle)| is_told || !is_alone(bundle));
+        let encoded = |(until, bundle): (u64, Bundle)| {
+            (Some(until).filter(|_| !is_alone(&bundle)), Bytes::from(bundle.encode()))
+        };
+        Ok(given.map(encoded).collect())
     }
 
     /// Whether it does not know the running epoch, as last heard.
