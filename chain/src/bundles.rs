@@ -6,8 +6,8 @@
 //!   is checked once, by the rules that know the epoch it is made for, and stands or falls with others by that number. One that is made
 //!   for an epoch not known yet, or over, is nobody's fault: it is passed by.
 //! - It reaches the disk with a block: in the write that a vote waits for, or in the executor's.
-//! - What waits of one source is bounded, the own relay's and the peers' apart. Of those that begin at one receipt the longest is kept. Full, the one that begins furthest away leaves, so one
-//!   that begins at the next receipt always finds room.
+//! - What waits of one source is bounded, the own relay's and the peers' apart. Of those that begin at one receipt the longest is kept. Full,
+//!   the one that begins furthest away leaves, so one that begins at the next receipt always finds room.
 //! - A leader orders what follows from the executed receipts on. Whether a bundle is the next one is decided by execution, so a leader that
 //!   is wrong wastes room in its block.
 //! - Its proof is checked beside the chain, like the signatures of batches. What is being checked is bounded for each who brings it, so whoever

@@ -1,6 +1,7 @@
 //! Locks and offers, as clients ask for them.
 
 use ledger::records::Record;
+use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::state::Undo;
 use ledger::values::{Height, LockId, Slot};
 use storage::{Reader, Table, key};
@@ -8,9 +9,9 @@ use storage::{Reader, Table, key};
 use crate::archive::Archive;
 use crate::rows::{self, RowFault};
 
-/// Heights above the certified one that are looked through: beyond half of them a block holds no transactions (PROTOCOL rule 12), so there are more
-/// only where nothing was certified for long.
-const UNCERTIFIED_MAX: u64 = 64;
+/// Heights above the certified one that are looked through: beyond them a block holds no transactions (PROTOCOL rule 12), so there are more only
+/// where nothing was certified for long.
+const UNCERTIFIED_MAX: u64 = CLAIM_LAG_MAX;
 
 impl<R: Reader + ?Sized> Archive<'_, R> {
     /// The slot and the record of a lock or an offer.
@@ -42,9 +43,7 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
         for height in certified.next().0..=head.0 {
             let Some(bytes) = self.reader().get(Table::Undo, &key::height(height))? else { continue };
             let damaged = |fault| RowFault::Damaged { table: Table::Undo, fault };
-            let undo = Undo::decode(&bytes).map_err(damaged)?;
-            let is_written = undo.records.iter().any(|(written, _)| *written == slot);
-            if is_written || undo.opened.iter().any(|(_, opened)| *opened == slot) {
+            if Undo::touches(&bytes, slot).map_err(damaged)? {
                 return Ok(false);
             }
         }
