@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use chain::config::BUNDLES_UNDER_CHECK_MAX;
 use chain::{Frame, Input, Reached, reached};
 use ledger::values::{ChainId, Height, NodeIndex};
 use network::{LaneReceiver, Network};
@@ -20,12 +21,18 @@ use super::{Inlet, UNDER_WAY_MAX};
 use crate::handle::{ChainHandle, Status};
 use crate::rarely::Rarely;
 
-/// Bundles of one peer that wait for a chain's driver: as many as an honest relay has under way.
-const CARRIED_PER_PEER_MAX: usize = UNDER_WAY_MAX;
+/// Chains that one peer may carry from at a time.
+const SOURCES_PER_PEER: usize = 4;
+/// Bundles of one peer that wait for a chain's driver: what an honest relay of so many sources has under way, given once more before the first is
+/// taken in. The chain checks [`BUNDLES_UNDER_CHECK_MAX`] of them at a time; what comes above that is given again.
+const CARRIED_PER_PEER_MAX: usize = 2 * UNDER_WAY_MAX * SOURCES_PER_PEER;
+const _: () =
+    assert!(CARRIED_PER_PEER_MAX >= BUNDLES_UNDER_CHECK_MAX, "a peer's share of checks can be filled");
+const _: () =
+    assert!(2 * UNDER_WAY_MAX <= BUNDLES_UNDER_CHECK_MAX, "one source's bundles are checked together");
 /// Bundles of all peers that wait for it.
 pub(super) const CARRIED_MAX: usize = 256;
-const _: () =
-    assert!(CARRIED_MAX >= 16 * CARRIED_PER_PEER_MAX, "some peers that flood leave room for others");
+const _: () = assert!(CARRIED_MAX >= 8 * CARRIED_PER_PEER_MAX, "some peers that flood leave room for others");
 
 /// A bundle that another node has sent.
 pub(crate) struct Carried {

@@ -167,7 +167,7 @@ pub(crate) fn start(parts: Parts<'_>) -> Vec<JoinHandle<()>> {
 }
 
 /// A node's place among those that carry from one chain to another. Nodes with both chains need no network and come first; the others follow
-/// in an order that differs between destinations, and those without a validator of the source come last.
+/// in an order that differs between pairs of chains, and those without a validator of the source come last.
 fn rank(seats: &Seats, own: NodeIndex, source: ChainId, destination: ChainId) -> usize {
     let (senders, receivers) = (seats.nodes(source), seats.nodes(destination));
     let outside: Vec<NodeIndex> = senders.difference(&receivers).copied().collect();
@@ -175,7 +175,10 @@ fn rank(seats: &Seats, own: NodeIndex, source: ChainId, destination: ChainId) ->
     let Some(place) = outside.iter().position(|node| *node == own) else {
         return insiders.saturating_add(outside.len());
     };
-    let turn = usize::try_from(destination.0).unwrap_or(0).checked_rem(outside.len()).unwrap_or(0);
+    let turn = usize::try_from(destination.0.wrapping_add(source.0))
+        .unwrap_or(0)
+        .checked_rem(outside.len())
+        .unwrap_or(0);
     let place = place.saturating_add(outside.len()).saturating_sub(turn);
     insiders.saturating_add(place.checked_rem(outside.len()).unwrap_or(0))
 }
@@ -452,6 +455,8 @@ mod tests {
     fn each_node_has_a_rank_and_one_is_first() {
         let disjoint = seats(|node| node >= 4, |node| node < 4);
         assert_eq!(ranks(&disjoint, 0..5), [3, 0, 1, 2, 4], "the last follows without a vote");
+        let back: Vec<usize> = (4..8).map(|node| rank(&disjoint, NodeIndex(node), THERE, HERE)).collect();
+        assert_eq!(back, [3, 0, 1, 2], "the turn is that of the pair, whichever way");
         let shared = seats(|node| node >= 2, |node| node < 4);
         assert_eq!(ranks(&shared, 0..2), [2, 1], "nodes with both chains come first");
         let same = seats(|_| true, |_| true);
