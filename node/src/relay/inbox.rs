@@ -1,6 +1,7 @@
 //! What comes in on the relays' lane: questions, answers, bundles for the chains of this node.
 //!
-//! - One task, frame by frame, the peers by turns. A question costs one read of the state's head in a height, however often it is asked.
+//! - One task, frame by frame, the peers by turns; it waits for no disk. Questions cost one read of the state's head in a height, however often
+//!   they are asked, and one read at a time.
 //! - A bundle waits for its chain's driver. What waits of one peer is bounded, so whoever floods takes nobody's place; what finds none is
 //!   dropped, and its sender gives it again.
 
@@ -65,7 +66,32 @@ struct Hosted {
     store: Arc<dyn Store>,
     door: Door,
     status: watch::Receiver<Status>,
-    reached: Option<(Height, Vec<(ChainId, Reached)>)>,
+    /// What was read last, and after which height.
+    reached: Arc<Mutex<Option<ReachedAt>>>,
+    /// The place of the one read that is under way.
+    reader: Arc<Semaphore>,
+}
+
+/// How far a chain had come with each other one, after a height.
+type ReachedAt = (Height, Vec<(ChainId, Reached)>);
+
+/// The way of an answer back.
+struct Reply {
+    network: Network,
+    lane_number: usize,
+    to: u16,
+    pair: (ChainId, ChainId),
+}
+
+impl Reply {
+    fn send(&self, found: &[(ChainId, Reached)]) {
+        let (source, destination) = self.pair;
+        let of_source = found.iter().find(|(of, _)| *of == source);
+        let reached = of_source.map_or_else(Reached::default, |(_, reached)| *reached);
+        let frame = RelayFrame::Received { source, destination, reached }.encode();
+        // It asks again.
+        let _lost = self.network.try_send(self.to, self.lane_number, frame).is_err();
+    }
 }
 
 /// Where the bundles of other nodes come in.
@@ -101,7 +127,8 @@ impl Inbox {
                 store: Arc::clone(&inlet.store),
                 door: Door::new(inlet.carried.clone()),
                 status: handle.status.clone(),
-                reached: None,
+                reached: Arc::default(),
+                reader: Arc::new(Semaphore::new(1)),
             };
             (inlet.chain, hosted)
         };
@@ -119,7 +146,7 @@ impl Inbox {
                 },
             };
             match RelayFrame::decode(&bytes) {
-                Some(RelayFrame::Ask { source, destination }) => self.answer(from, source, destination).await,
+                Some(RelayFrame::Ask { source, destination }) => self.answer(from, source, destination),
                 Some(RelayFrame::Received { source, destination, reached }) => {
                     self.hear((source, destination), NodeIndex(from), reached);
                 }
@@ -131,24 +158,35 @@ impl Inbox {
         }
     }
 
-    async fn answer(&mut self, from: u16, source: ChainId, destination: ChainId) {
-        let Some(hosted) = self.chains.get_mut(&destination) else { return };
+    /// Answers from what was read at the newest height; else a read is begun, one at a time for each chain, and answers when it ends.
+    fn answer(&self, from: u16, source: ChainId, destination: ChainId) {
+        let Some(hosted) = self.chains.get(&destination) else { return };
+        let reply = Reply {
+            network: self.network.clone(),
+            lane_number: self.lane_number,
+            to: from,
+            pair: (source, destination),
+        };
         let executed = hosted.status.borrow().chain.executed_height;
-        if hosted.reached.as_ref().is_none_or(|(height, _)| *height != executed) {
-            let store = Arc::clone(&hosted.store);
-            let read = tokio::task::spawn_blocking(move || reached(store.as_ref())).await;
-            let Ok(Ok(found)) = read else {
-                self.tell(from, "a relay's question that this node cannot answer: its store does not read");
-                return;
-            };
-            hosted.reached = Some((executed, found));
+        let known = hosted.reached.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_old = known.as_ref().is_none_or(|(height, _)| *height != executed);
+        if is_old && let Ok(place) = Arc::clone(&hosted.reader).try_acquire_owned() {
+            let (store, cell) = (Arc::clone(&hosted.store), Arc::clone(&hosted.reached));
+            let _detached = tokio::task::spawn_blocking(move || {
+                let _until_it_is_read = place;
+                match reached(store.as_ref()) {
+                    Ok(found) => {
+                        reply.send(&found);
+                        *cell.lock().unwrap_or_else(PoisonError::into_inner) = Some((executed, found));
+                    }
+                    // The chain itself halts where its store fails.
+                    Err(fault) => tracing::debug!(%fault, "a relay's question is not answered"),
+                }
+            });
+        } else if let Some((_, found)) = known {
+            // Of a height before, while the newest is being read: a hint, and it asks again.
+            reply.send(&found);
         }
-        let mut all = hosted.reached.iter().flat_map(|(_, reached)| reached);
-        let reached =
-            all.find(|(of, _)| *of == source).map_or_else(Reached::default, |(_, reached)| *reached);
-        let frame = RelayFrame::Received { source, destination, reached }.encode();
-        // It asks again.
-        let _lost = self.network.try_send(from, self.lane_number, frame).is_err();
     }
 
     fn hear(&self, pair: (ChainId, ChainId), from: NodeIndex, reached: Reached) {
