@@ -61,7 +61,7 @@ impl Pace {
     #[must_use]
     pub fn new(rank: usize, under_way_max: usize, now_ms: u64) -> Self {
         Self {
-            rank: u64::try_from(rank).unwrap_or(u64::MAX).min(RANK_MAX),
+            rank: bounded(rank),
             under_way_max,
             sent: 0,
             received: 0,
@@ -73,6 +73,11 @@ impl Pace {
             stands_in_since_ms: None,
             attempts: 0,
         }
+    }
+
+    /// The set of the source or of the destination has changed, and the places with it.
+    pub fn set_rank(&mut self, rank: usize) {
+        self.rank = bounded(rank);
     }
 
     /// So much is certified, and so much has been executed, as far as it is known.
@@ -220,6 +225,10 @@ impl Pace {
     }
 }
 
+fn bounded(rank: usize) -> u64 {
+    u64::try_from(rank).unwrap_or(u64::MAX).min(RANK_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,5 +352,9 @@ mod tests {
         assert!(!last.is_active());
         assert_eq!(last.turn(RANK_MAX * STAGGER_MS), Some((0, 4)));
         assert!(last.is_active());
+        let mut moved = Pace::new(99, 4, 0);
+        moved.saw(0, 10, 0);
+        moved.set_rank(0);
+        assert_eq!((moved.is_active(), moved.turn(0)), (true, Some((0, 4))), "it is the first now");
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct Inbox {
     network: Network,
     lane_number: usize,
     chains: BTreeMap<ChainId, Hosted>,
-    seats: Arc<Seats>,
+    seats: watch::Receiver<Arc<Seats>>,
     hints: Arc<Mutex<Hints>>,
     rarely: Rarely,
 }
@@ -119,7 +119,7 @@ impl Inbox {
     pub(super) fn new(
         (lane, network, lane_number): (LaneReceiver, Network, usize),
         (chains, inlets): (&[ChainHandle], &[Inlet]),
-        seats: Arc<Seats>,
+        seats: watch::Receiver<Arc<Seats>>,
         hints: Arc<Mutex<Hints>>,
     ) -> Self {
         let hosted = |(handle, inlet): (&ChainHandle, &Inlet)| {
@@ -173,7 +173,6 @@ impl Inbox {
         if is_old && let Ok(place) = Arc::clone(&hosted.reader).try_acquire_owned() {
             let (store, cell) = (Arc::clone(&hosted.store), Arc::clone(&hosted.reached));
             let _detached = tokio::task::spawn_blocking(move || {
-                let _until_it_is_read = place;
                 match reached(store.as_ref()) {
                     Ok(found) => {
                         reply.send(&found);
@@ -182,6 +181,7 @@ impl Inbox {
                     // The chain itself halts where its store fails.
                     Err(fault) => tracing::debug!(%fault, "a relay's question is not answered"),
                 }
+                drop(place);
             });
         } else if let Some((_, found)) = known {
             // Of a height before, while the newest is being read: a hint, and it asks again.
@@ -192,7 +192,7 @@ impl Inbox {
     fn hear(&self, pair: (ChainId, ChainId), from: NodeIndex, reached: Reached) {
         if self.chains.contains_key(&pair.0) {
             let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-            hints.heard(&self.seats, pair, from, reached);
+            hints.heard(&self.seats.borrow(), pair, from, reached);
         }
     }
 

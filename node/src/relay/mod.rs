@@ -123,12 +123,15 @@ pub(crate) fn start(parts: Parts<'_>) -> Vec<JoinHandle<()>> {
     if spec.chains.len() < 2 {
         return Vec::new();
     }
-    let (seats, hints) = (Arc::new(Seats::of(spec)), Arc::new(Mutex::new(Hints::default())));
+    let rules: Vec<_> = chains.iter().map(|chain| chain.rules.clone()).collect();
+    let seats = Arc::new(Seats::now(&rules));
+    let (seats_now, seats_seen) = watch::channel(Arc::clone(&seats));
+    let hints = Arc::new(Mutex::new(Hints::default()));
     let carrier = Carrier {
         network: network.clone(),
         lane_number,
         own_node,
-        seats: Arc::clone(&seats),
+        seats: seats_seen.clone(),
         hints: Arc::clone(&hints),
     };
     let relay = |source: &ChainHandle| {
@@ -160,8 +163,11 @@ pub(crate) fn start(parts: Parts<'_>) -> Vec<JoinHandle<()>> {
         }
     };
     let relays: Vec<Relay> = chains.iter().map(relay).collect();
-    let inbox = Inbox::new((lane, network.clone(), lane_number), (chains, inlets), seats, hints);
-    let mut tasks = vec![tokio::spawn(inbox.run(stopped.clone()))];
+    let inbox = Inbox::new((lane, network.clone(), lane_number), (chains, inlets), seats_seen, hints);
+    let mut tasks = vec![
+        tokio::spawn(inbox.run(stopped.clone())),
+        tokio::spawn(hints::follow(rules, seats_now, stopped.clone())),
+    ];
     tasks.extend(relays.into_iter().map(|relay| tokio::spawn(relay.run(stopped.clone()))));
     tasks
 }
@@ -196,13 +202,18 @@ struct Carrier {
     network: Network,
     lane_number: usize,
     own_node: NodeIndex,
-    seats: Arc<Seats>,
+    seats: watch::Receiver<Arc<Seats>>,
     hints: Arc<Mutex<Hints>>,
 }
 
 impl Carrier {
+    /// Who has the seats now.
+    fn seats(&self) -> Arc<Seats> {
+        Arc::clone(&self.seats.borrow())
+    }
+
     fn nodes(&self, chain: ChainId) -> Vec<NodeIndex> {
-        self.seats.nodes(chain).into_iter().filter(|node| *node != self.own_node).collect()
+        self.seats().nodes(chain).into_iter().filter(|node| *node != self.own_node).collect()
     }
 
     /// Asks what a chain has received; the answers come in when they come.
@@ -215,13 +226,13 @@ impl Carrier {
 
     fn heard(&self, source: ChainId, destination: ChainId) -> Option<Reached> {
         let hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        hints.reached(&self.seats, (source, destination))
+        hints.reached(&self.seats(), (source, destination))
     }
 
     /// Sends a bundle. What no link takes is lost like any frame, and given again later: nothing is made anew while nobody is there.
     fn carry(&self, destination: ChainId, attempt: usize, bundle: Bytes) {
         let frame = RelayFrame::Bundle { destination, bytes: bundle }.encode();
-        for node in receivers(&self.nodes(destination), self.seats.faults_max(destination), attempt) {
+        for node in receivers(&self.nodes(destination), self.seats().faults_max(destination), attempt) {
             let _lost = self.network.try_send(node.0, self.lane_number, frame.clone()).is_err();
         }
     }
@@ -282,6 +293,11 @@ impl Relay {
 
     async fn round(&mut self, certified: Height) {
         let (source, now_ms) = (self.source.chain(), self.now_ms());
+        let seats = self.carrier.seats();
+        for line in self.lines.iter_mut().filter(|line| line.inlet.is_none()) {
+            line.rank = rank(&seats, self.carrier.own_node, source, line.chain);
+            line.pace.set_rank(line.rank);
+        }
         let is_asked =
             |line: &&mut Line| line.inlet.is_none() && (line.pace.is_waiting() || line.is_untold());
         for line in self.lines.iter_mut().filter(is_asked) {
@@ -430,6 +446,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use genesis::dev::{LocalnetPlan, localnet};
+    use ledger::records::Registry;
     use ledger::values::Currency;
 
     use super::*;
@@ -444,7 +461,7 @@ mod tests {
         let mut spec = localnet(&plan, &[1; 32]).unwrap().spec;
         spec.chains[0].validators.retain(|seat| here(seat.node.0));
         spec.chains[1].validators.retain(|seat| there(seat.node.0));
-        Seats::of(&spec)
+        Seats::of(&[Arc::new(Registry::from_genesis(&spec))])
     }
 
     fn ranks(seats: &Seats, nodes: std::ops::Range<u16>) -> Vec<usize> {
