@@ -3,18 +3,19 @@
 
 use ledger::proofs::{HeightRecord, Replay};
 use ledger::records::{
-    Asked, LockKind, LockState, MovementKind, OfferState, Operation, Receipt, Record, Rejection, Tier,
-    WalletStatus,
+    Asked, Change, LockKind, LockState, MovementKind, OfferState, Operation, Receipt, Record, Rejection,
+    Tier, WalletStatus,
 };
 use ledger::rules::apply::BLOCK_SENT_MAX;
 use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
 use ledger::state::head::GRACE_HEIGHTS;
 use ledger::state::{ChainState, Execution, StateReader as _};
 use ledger::values::hash::sha256;
-use ledger::values::{Amount, ChainId, LockId, Sequential, TimestampMs, WalletId};
+use ledger::values::{Amount, ChainId, LockId, OperatorId, Sequential, TimestampMs, WalletId};
 use proptest::prelude::*;
 
 use crate::chains::{CUSTOMERS, FOREIGN, SHARDS, World};
+use crate::governance::fifth_bank;
 use crate::network::{Became, Signer, pay};
 
 const ABROAD: usize = SHARDS as usize;
@@ -356,6 +357,40 @@ fn receipts_of_a_dishonest_chain_move_no_money() {
         [Rejection::LockUnknown, Rejection::OfferDiffers, Rejection::LockNotOpen].map(Rejection::code);
     assert_eq!(codes, [unknown, differs, 0, closed, closed]);
     assert_eq!(other.chains[home].balance(&payee.wallet), 100_700);
+}
+
+/// The name of an offer is free bytes of another chain: it may be the id that a wallet will have, and takes nothing from it.
+#[test]
+fn the_name_of_an_offer_is_no_wallets() {
+    let mut world = town();
+    let who = (0..CUSTOMERS).find(|number| neighbours(&world, *number).0 == 0).unwrap();
+    for with in [0, 1, 2] {
+        offer(&mut world, true, who, with, (100, 100), LOCK_TTL_MS_MAX).unwrap();
+    }
+    world.run(0, Vec::new(), Vec::new());
+    let mut bundle = world.bundle(0, FOREIGN, 0, 0, usize::MAX).unwrap();
+    let network = &world.chains[ABROAD];
+    let rules = network.state.rules();
+    let operator = OperatorId(rules.registry.operators.len() as u16);
+    let banks = fifth_bank().own_wallet(network.genesis, rules.currency, operator).id;
+    let customers = network.customer(FOREIGNERS).wallet;
+    let holders = [banks, customers].map(|wallet| LockId(wallet.0));
+    for (receipt, name) in bundle.receipts.iter_mut().zip(holders) {
+        let Receipt::Offer { lock, .. } = receipt else { panic!("no offer") };
+        *lock = name;
+    }
+    bundle.receipts[2] =
+        Receipt::Change { version: 1, is_urgent: false, change: Change::AddOperator(fifth_bank()) };
+    let opening = network.opening(FOREIGNERS, Tier::Three);
+    let execution = world.chains[ABROAD].run_with(Vec::new(), vec![bundle]);
+    assert!(execution.received.iter().all(|received| received.code == 0), "{:?}", execution.received);
+    let bank = world.chains[ABROAD].operator(1);
+    let network = &mut world.chains[ABROAD];
+    assert_eq!(network.act(&bank, Operation::OpenWallets { wallets: vec![opening] }), Became::Applied);
+    for (wallet, name) in [banks, customers].into_iter().zip(holders) {
+        assert_eq!(world.chains[ABROAD].wallet(&wallet).unwrap().id, wallet);
+        assert!(matches!(record(&world, ABROAD, name), Some(Record::Offer(offer)) if offer.id == name));
+    }
 }
 
 /// A lock is not made where another chain has sent an offer of its name, as a dishonest one may that saw the transaction before.

@@ -9,7 +9,7 @@ use ledger::records::lock::expiry_id;
 use ledger::records::{Asked, LockState, Operation, Record, Rejection, Transaction};
 use ledger::state::head::GRACE_HEIGHTS;
 use ledger::values::hash::sha256;
-use ledger::values::{Amount, Canonical as _, ChainId, LockId, TimestampMs, WalletId};
+use ledger::values::{Amount, Canonical as _, ChainId, LockId, RecordId, TimestampMs, WalletId};
 
 use super::bank::{Bank, CHAIN, Holder};
 use super::{get, post, refusal};
@@ -187,8 +187,10 @@ async fn locks_that_are_not_here_are_refused() {
     );
     let disguised = api::path::lock(CHAIN, LockId(one.id.0));
     assert_eq!(refusal(&router, &disguised).await.0, 1_412);
-    let disguised = format!("{}?chain=0", api::path::wallet(WalletId(id.0)));
-    assert_eq!(refusal(&router, &disguised).await.0, 1_403, "and a lock's is no wallet's");
+    for bytes in [id.0, RecordId::from(id).0] {
+        let disguised = format!("{}?chain=0", api::path::wallet(WalletId(bytes)));
+        assert_eq!(refusal(&router, &disguised).await.0, 1_403, "and a lock's is no wallet's");
+    }
     assert_eq!(refusal(&router, &api::path::lock(ChainId(1), id)).await, (1_405, Some("chain".to_owned())));
     assert_eq!(refusal(&router, &api::path::lock(ChainId(7), id)).await, (1_404, Some("chain".to_owned())));
 }
