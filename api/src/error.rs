@@ -392,7 +392,7 @@ mod tests {
                 ],
             ),
             (
-                Operation::Accept { offer: lock, payee: to, amount, receives: amount },
+                Operation::Accept { offer: lock, payee: to, amount, receives: amount, source: chain, to },
                 &[101, 201, 202, 203, 205, 206, 207, 208, 209, 525, 526, 527, 528, 529],
                 &["operation.offer", "operation.payee", "operation.amount"],
             ),

@@ -84,8 +84,8 @@ pub fn apply(working: &mut Working<'_>, acting: Acting<'_>, operation: &Operatio
         Operation::Exchange { payee, amount, chain, asked, deadline } => {
             exchange::exchange(working, acting, (*payee, *amount), (*chain, *asked), *deadline)
         }
-        Operation::Accept { offer, payee, amount, receives } => {
-            accept::accept(working, acting, *offer, (*payee, *amount), *receives)
+        Operation::Accept { offer, payee, amount, receives, source, to } => {
+            accept::accept(working, acting, *offer, (*payee, *amount), (*source, *to, *receives))
         }
         Operation::Decline { offer } => decline::decline(working, acting, *offer),
         Operation::Withdraw { lock } => withdraw::withdraw(working, acting, *lock),

@@ -35,6 +35,8 @@ struct Deal {
     asked_payer: Signer,
     asked: Asked,
     amount: Amount,
+    /// Who gets it.
+    to: WalletId,
 }
 
 /// The town of `chains.rs`, with customers 0 to 3 abroad who have 1,000.00 each.
@@ -86,7 +88,8 @@ fn offer(
         Operation::Exchange { payee: payee.wallet, amount, chain: ChainId(decider as u32), asked, deadline };
     let became = world.act(source, &payer, operation);
     let id = world.chains[source].heights.last()?.2.outcomes.first()?.id;
-    let deal = Deal { lock: LockId::of(id), source, decider, payer, asked_payer, asked, amount };
+    let to = payee.wallet;
+    let deal = Deal { lock: LockId::of(id), source, decider, payer, asked_payer, asked, amount, to };
     (became == Became::Applied).then_some(deal)
 }
 
@@ -100,7 +103,8 @@ fn relay(world: &mut World, source: usize, destination: usize) -> Execution {
 
 fn accept(deal: &Deal) -> Operation {
     let Asked { payee, amount, .. } = deal.asked;
-    Operation::Accept { offer: deal.lock, payee, amount, receives: deal.amount }
+    let source = ChainId(deal.source as u32);
+    Operation::Accept { offer: deal.lock, payee, amount, receives: deal.amount, source, to: deal.to }
 }
 
 fn record(world: &World, chain: usize, id: LockId) -> Option<Record> {
@@ -162,12 +166,16 @@ fn accept_row_by_row() {
     let frozen = foreigner(&world, 3).wallet;
     world.chains[ABROAD].plant(&frozen, |wallet| wallet.status = WalletStatus::Frozen);
     let rejected = Became::Rejected;
-    let of = |offer: LockId, payee: WalletId, fen: u64, receives: u64| Operation::Accept {
+    let from = |offer: LockId, payee: WalletId, fen: u64, receives: (u64, u32, WalletId)| Operation::Accept {
         offer,
         payee,
         amount: Amount::from_fen(fen),
-        receives: Amount::from_fen(receives),
+        receives: Amount::from_fen(receives.0),
+        source: ChainId(receives.1),
+        to: receives.2,
     };
+    let (source, to) = (deal.source as u32, deal.to);
+    let of = |offer, payee, fen, receives| from(offer, payee, fen, (receives, source, to));
     let (payee, third) = (deal.asked.payee, foreigner(&world, 2).wallet);
     let lock = deal.lock;
     let rows = [
@@ -182,6 +190,18 @@ fn accept_row_by_row() {
         ("another payee", &asked_payer, of(lock, third, 300, 700), rejected(Rejection::OfferDiffers)),
         ("less", &asked_payer, of(lock, payee, 299, 700), rejected(Rejection::OfferDiffers)),
         ("for more", &asked_payer, of(lock, payee, 300, 701), rejected(Rejection::OfferDiffers)),
+        (
+            "of another chain",
+            &asked_payer,
+            from(lock, payee, 300, (700, source + 1, to)),
+            rejected(Rejection::OfferDiffers),
+        ),
+        (
+            "for another",
+            &asked_payer,
+            from(lock, payee, 300, (700, source, deal.payer.wallet)),
+            rejected(Rejection::OfferDiffers),
+        ),
         (
             "declined by another",
             &other,
