@@ -140,7 +140,7 @@ rejections! {
     521 LockNotOpen false "the lock was settled or returned before" "look at the lock";
     522 LockExpired false "the deadline of the lock has passed" "agree on a new lock";
     523 PreimageWrong false "the secret does not belong to the lock's hash" "show the 32 bytes whose SHA-256 is the hash";
-    524 OwnBalanceAboveTierLimit true "the signer's balance would rise above the limit of its tier"
+    524 OwnBalanceOverflow true "the signer's balance would be more than any wallet can hold"
         "spend some money first";
     525 OfferUnknown true "there is no such offer on this chain" "check the id; an offer arrives after its lock is certified";
     526 SignerNotAskedPayer false "only the payer that the offer names accepts or declines it"
