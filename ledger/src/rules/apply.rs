@@ -39,6 +39,8 @@ pub struct Working<'a> {
     pub outboxes: Vec<Outbox>,
     /// Receipts sent by this block.
     pub sent: Vec<SentReceipt>,
+    /// A chain to which a receipt could not be sent: the block is not executed then.
+    pub unsent: Option<ChainId>,
     /// What wallets' owners will read.
     pub history: Vec<HistoryEntry>,
     /// The block's timestamp.
@@ -164,8 +166,8 @@ impl Working<'_> {
             && u64::try_from(receipts).is_ok_and(|receipts| sent.count.checked_add(receipts).is_some())
     }
 
-    /// Sends a receipt; there is room for it. (Were there none, the supply equation would not hold and the block would not be
-    /// executed.)
+    /// Sends a receipt; there is room for it. Were there none, [`Self::unsent`] says so and the block is not executed: a decision or an
+    /// offer carries no money, so no equation would miss it.
     pub(super) fn send(&mut self, destination: ChainId, receipt: Receipt) {
         let mut pair = self.supply.pair(destination);
         let sequence = pair.sent.count;
@@ -182,6 +184,8 @@ impl Working<'_> {
             pair.sent = sent;
             self.supply.set_pair(pair);
             self.sent.push(SentReceipt { destination, sequence, receipt });
+        } else {
+            self.unsent = Some(destination);
         }
     }
 

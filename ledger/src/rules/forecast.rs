@@ -83,6 +83,7 @@ pub fn forecast_each<'a>(
             supply,
             outboxes,
             sent: Vec::new(),
+            unsent: None,
             history: Vec::new(),
             overdue_before: head.overdue_before(),
             pending: 0,

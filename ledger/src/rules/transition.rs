@@ -226,6 +226,7 @@ impl ChainState {
             supply: self.head.supply.clone(),
             outboxes: self.head.outboxes.clone(),
             sent: Vec::new(),
+            unsent: None,
             history: Vec::new(),
             overdue_before,
             pending: self.expiries.len(),
@@ -234,6 +235,10 @@ impl ChainState {
         let mut ran = run_all(&mut working, &transactions, &prepared, at)?;
         let index = receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
         expire_all(&mut working, &mut ran, index, &due)?;
+        if let Some(chain) = working.unsent {
+            let fault = InvariantFault::Unsent { chain };
+            return Err(ExecutionFault::Invariant { height: block.header.height, fault });
+        }
         let Working { overlay, supply, outboxes, sent, history, registry, .. } = working;
         let records = overlay.next_slot();
         let changes = overlay.into_changes();

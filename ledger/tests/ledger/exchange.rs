@@ -477,6 +477,43 @@ fn a_full_outbox_waits() {
     assert_eq!(world.act(home, &first, accept(&inward)), Became::Applied, "the next block has room");
 }
 
+/// A receipt without money that could not be sent would be missed by no equation: the block is not executed.
+#[test]
+fn a_block_that_loses_a_receipt_is_not_executed() {
+    let mut world = town();
+    let deal = offer(&mut world, true, 0, 0, (700, 300), LOCK_TTL_MS_MAX).unwrap();
+    world.run(deal.source, Vec::new(), Vec::new());
+    let mut bundle = world.bundle(deal.source, FOREIGN, 0, 0, usize::MAX).unwrap();
+    // An offer that is answered at once, on a chain that can send its source nothing more.
+    let Receipt::Offer { asked, .. } = &mut bundle.receipts[0] else { panic!("no offer") };
+    asked.payer = WalletId([1; 32]);
+    let network = &mut world.chains[ABROAD];
+    let full = Counter { count: u64::MAX, total: 0 };
+    let mut head = network.state.head().clone();
+    let source = ChainId(deal.source as u32);
+    head.supply.pairs = vec![PairCounters { chain: source, sent: full, received: Counter::default() }];
+    head.outboxes = vec![Outbox {
+        chain: source,
+        tree: AppendTree { count: u64::MAX, peaks: vec![Hash::default(); 64] },
+    }];
+    let load = |head: StateHead| {
+        let stored = network.records.iter().map(|(slot, record)| (slot, record.clone()));
+        ChainState::load(&network.spec, network.state.rules().registry.clone(), head, stored, &Sequential)
+    };
+    let Err(LoadFault::Root { computed, .. }) = load(head.clone()) else { panic!("the same root") };
+    head.state = computed;
+    let mut state = load(head).unwrap();
+    world.run(ABROAD, Vec::new(), Vec::new());
+    let network = &world.chains[ABROAD];
+    let mut block = network.heights.last().unwrap().0.clone();
+    block.body.bundles = vec![BundleDigest::default()];
+    let (records, no_batches) = (&network.records, &[] as &[Batch]);
+    let fault = state.execute(records, &block, no_batches, &[bundle], &Sequential).unwrap_err();
+    assert!(
+        matches!(fault, ExecutionFault::Invariant { fault: InvariantFault::Unsent { chain }, .. } if chain == source)
+    );
+}
+
 /// A step of a random schedule.
 #[derive(Debug, Clone)]
 enum Step {
