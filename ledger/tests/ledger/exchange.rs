@@ -3,15 +3,18 @@
 
 use ledger::proofs::{HeightRecord, Replay};
 use ledger::records::{
-    Asked, Change, LockKind, LockState, MovementKind, OfferState, Operation, Receipt, Record, Rejection,
-    Tier, WalletStatus,
+    Asked, Batch, Change, Counter, LockKind, LockState, MovementKind, OfferState, Operation, PairCounters,
+    Receipt, Record, Rejection, Tier, WalletStatus,
 };
 use ledger::rules::apply::BLOCK_SENT_MAX;
 use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
+use ledger::rules::{ExecutionFault, InvariantFault};
 use ledger::state::head::GRACE_HEIGHTS;
-use ledger::state::{ChainState, Execution, StateReader as _};
+use ledger::state::{ChainState, Execution, LoadFault, Outbox, StateHead, StateReader as _};
 use ledger::values::hash::sha256;
-use ledger::values::{Amount, ChainId, LockId, OperatorId, Sequential, TimestampMs, WalletId};
+use ledger::values::{
+    Amount, AppendTree, BundleDigest, ChainId, Hash, LockId, OperatorId, Sequential, TimestampMs, WalletId,
+};
 use proptest::prelude::*;
 
 use crate::chains::{CUSTOMERS, FOREIGN, SHARDS, World};
@@ -318,9 +321,13 @@ fn an_offer_that_cannot_stand_goes_back_at_once() {
         let execution = relay(&mut world, ABROAD, chain);
         let code = reason.code();
         assert_eq!(execution.received[0].code, code);
-        let Some(Record::Offer(offer)) = record(&world, chain, lock) else { panic!("no offer") };
-        assert_eq!(offer.state, OfferState::Cancelled { code });
+        assert_eq!(record(&world, chain, lock), None, "the receipt's outcome says it all");
+        assert!(execution.writes.opened.is_empty());
         assert!(matches!(execution.sent[0].receipt, Receipt::Decision { settled: false, .. }));
+        let withdraw = Operation::Withdraw { lock };
+        assert_eq!(world.act(ABROAD, &stranger, withdraw), Became::Applied);
+        let execution = relay(&mut world, ABROAD, chain);
+        assert_eq!(execution.received[0].code, Rejection::OfferUnknown.code(), "withdrawn too late");
         relay(&mut world, chain, ABROAD);
         assert_eq!(world.chains[ABROAD].balance(&stranger.wallet), 100_000);
     }
@@ -660,9 +667,11 @@ proptest! {
         }
         finish(&mut world);
         for deal in &made.deals {
-            match (lock_state(&world, deal), offer_state(&world, deal)) {
-                (LockState::Settled { preimage: None }, OfferState::Accepted) => {}
-                (LockState::Returned { code: there }, OfferState::Cancelled { code }) => prop_assert_eq!(there, code),
+            let offer = record(&world, deal.decider, deal.lock).map(|_| offer_state(&world, deal));
+            match (lock_state(&world, deal), offer) {
+                (LockState::Settled { preimage: None }, Some(OfferState::Accepted)) => {}
+                (LockState::Returned { code: there }, Some(OfferState::Cancelled { code })) => prop_assert_eq!(there, code),
+                (LockState::Returned { code }, None) => prop_assert_eq!(code, Rejection::OfferExpired.code()),
                 other => prop_assert!(false, "{:?}: {:?}", deal, other),
             }
         }
