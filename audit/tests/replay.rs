@@ -140,7 +140,7 @@ fn a_rewritten_lock_is_named() {
     let mut forge = forge();
     let ((key, payer), (_, payee)) = (forge.wallets[0].clone(), forge.wallets[1].clone());
     let now = forge.blocks.last().unwrap().execution.head.timestamp;
-    let (amount, deadline) = (Amount::from_fen(1), TimestampMs(now.0 + 86_400_000));
+    let (amount, deadline) = (Amount::from_fen(100), TimestampMs(now.0 + 86_400_000));
     let lock = forge.sign(&key, payer, Operation::Lock { payee, amount, hash: [1; 32], deadline });
     let id = LockId::of(lock.id(forge.genesis));
     forge.make_block(vec![lock]);

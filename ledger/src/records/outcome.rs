@@ -152,6 +152,7 @@ rejections! {
     531 OfferWithdrawn false "the offering payer withdrew the offer" "agree on a new exchange";
     532 AskedPayerUnknown false "the wallet that is asked to pay does not exist on the chain that was named"
         "check the asked payer's id and chain";
+    533 LockAmountTooSmall false "the amount is below 1.00, the least that is locked" "lock 1.00 or more";
     801 GovernElsewhere false "proposals are executed on the root chain only" "submit it to chain 0";
     802 ProposalExpired false "the proposal was valid until an earlier time only" "propose and approve anew";
     803 ProposalVersionUnknown true "the proposal names a later version of the registry"

@@ -2,7 +2,7 @@
 //! paid there ([`super::offers`]). This chain decides nothing (PROTOCOL rule 24).
 
 use super::apply::{Acting, Working};
-use super::lock::{afford, check_deadline, check_free, open};
+use super::lock::{afford, check_deadline, check_free, check_least, open};
 use crate::records::{Asked, LockKind, Receipt, Rejection};
 use crate::values::{Amount, ChainId, LockId, TimestampMs, WalletId};
 
@@ -33,6 +33,7 @@ pub fn exchange(
     }
     check_deadline(working, deadline)?;
     check_free(working, acting)?;
+    check_least(amount)?;
     // ---- nothing below this line can fail ----
     open(working, acting, balance, (payee, amount), deadline, LockKind::Exchange { chain, asked });
     let (lock, payer) = (LockId::of(acting.id), acting.wallet.id);

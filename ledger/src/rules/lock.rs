@@ -12,6 +12,8 @@ pub const LOCK_TTL_MS_MIN: u64 = 10_000;
 /// A deadline lies at most this far ahead: 30 days.
 pub const LOCK_TTL_MS_MAX: u64 = 30 * 24 * 3_600 * 1_000;
 const _: () = assert!(LOCK_TTL_MS_MIN < LOCK_TTL_MS_MAX);
+/// The least that is locked: 1.00. Every lock stays in the state for ever.
+pub const LOCK_AMOUNT_MIN: Amount = Amount::from_fen(100);
 
 /// Applies a `Lock`.
 ///
@@ -30,6 +32,7 @@ pub fn lock(
         return Err(Rejection::TooManyOpen);
     }
     check_free(working, acting)?;
+    check_least(amount)?;
     // ---- nothing below this line can fail ----
     working.pending = working.pending.saturating_add(1);
     open(working, acting, balance, (payee, amount), deadline, LockKind::Hash { hash });
@@ -81,6 +84,11 @@ pub(super) fn check_free(working: &Working<'_>, acting: Acting<'_>) -> Result<()
         Some(_) => Err(Rejection::LockExists),
         None => Ok(()),
     }
+}
+
+/// The guard on what a lock at least holds.
+pub(super) fn check_least(amount: Amount) -> Result<(), Rejection> {
+    if amount < LOCK_AMOUNT_MIN { Err(Rejection::LockAmountTooSmall) } else { Ok(()) }
 }
 
 /// Takes the money from the signer into a new lock; every guard has passed.

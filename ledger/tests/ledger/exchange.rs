@@ -306,7 +306,7 @@ fn an_offer_that_cannot_stand_goes_back_at_once() {
     let deadline = TimestampMs(world.chains[ABROAD].next_timestamp().0 + LOCK_TTL_MS_MIN);
     let to = |chain: usize| Operation::Exchange {
         payee: foreigner(&town(), 1).wallet,
-        amount: Amount::from_fen(7),
+        amount: Amount::from_fen(107),
         chain: ChainId(chain as u32),
         asked,
         deadline,
@@ -342,7 +342,7 @@ fn receipts_of_a_dishonest_chain_move_no_money() {
     // Receipts are proved by hand here: the bundle's check is not in question, so execution alone is asked.
     world.run(deal.source, Vec::new(), Vec::new());
     let (home, payer, payee) = neighbours(&world, 0);
-    let sent = offer(&mut world, true, 0, 0, (1, 1), LOCK_TTL_MS_MAX).unwrap();
+    let sent = offer(&mut world, true, 0, 0, (100, 1), LOCK_TTL_MS_MAX).unwrap();
     world.run(deal.source, Vec::new(), Vec::new());
     let mut bundle = world.bundle(deal.source, FOREIGN, 1, 0, usize::MAX).unwrap();
     let Receipt::Offer { payer: a, payee: b, amount, asked, deadline, .. } = bundle.receipts[0] else {
@@ -435,8 +435,8 @@ fn a_name_that_is_taken_is_not_locked_under() {
         deadline: TimestampMs(network.next_timestamp().0 + LOCK_TTL_MS_MAX),
     };
     let sequence = network.next_sequence(&payer.wallet);
-    let taken = network.transaction(&payer, sequence, lock(5));
-    let free = network.transaction(&payer, sequence + 1, lock(6));
+    let taken = network.transaction(&payer, sequence, lock(105));
+    let free = network.transaction(&payer, sequence + 1, lock(106));
     let id = LockId::of(taken.id(network.genesis));
     let mut bundle = world.bundle(ABROAD, ChainId(home as u32), 0, 0, usize::MAX).unwrap();
     let Receipt::Offer { lock, .. } = &mut bundle.receipts[0] else { panic!("no offer") };
@@ -446,15 +446,17 @@ fn a_name_that_is_taken_is_not_locked_under() {
     let execution = world.chains[home].run(vec![taken, free]);
     let codes: Vec<u16> = execution.outcomes.iter().map(|outcome| outcome.code).collect();
     assert_eq!(codes, [Rejection::LockExists.code(), 0]);
-    assert_eq!(world.chains[home].balance(&payer.wallet), 100_000 - 6);
+    assert_eq!(world.chains[home].balance(&payer.wallet), 100_000 - 106);
 }
 
 /// A block that has made all the payments to other chains that it may makes no offer, decision or withdrawal either.
 #[test]
 fn a_full_outbox_waits() {
     let mut world = town();
-    let outward = offer(&mut world, true, 0, 0, (7, 3), LOCK_TTL_MS_MAX).unwrap();
-    let inward = offer(&mut world, false, 0, 0, (7, 3), LOCK_TTL_MS_MAX).unwrap();
+    let few = offer(&mut world, true, 0, 0, (99, 3), LOCK_TTL_MS_MAX);
+    assert!(few.is_none(), "less than a lock holds");
+    let outward = offer(&mut world, true, 0, 0, (107, 3), LOCK_TTL_MS_MAX).unwrap();
+    let inward = offer(&mut world, false, 0, 0, (107, 3), LOCK_TTL_MS_MAX).unwrap();
     relay(&mut world, inward.source, inward.decider);
     let (home, first, second) = neighbours(&world, 0);
     assert_eq!((outward.source, inward.decider), (home, home));

@@ -250,7 +250,7 @@ async fn both_sides_or_neither_also_when_a_deadline_passes_with_a_bank_dead() {
     let mut town = Town::new().await;
     // Nobody answers these two; what happens meanwhile is more than time enough.
     let ignored = town.offer(500, 550, SOON_MS).await;
-    let unclaimed = town.lock(40, SOON_MS).await;
+    let unclaimed = town.lock(140, SOON_MS).await;
 
     let accepted = town.offer(1_000, 1_100, LATER_MS).await;
     let (payee, amount) = (town.alice.wallets[THERE], Amount::from_fen(1_100));

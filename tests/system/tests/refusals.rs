@@ -113,6 +113,13 @@ fn lock_rows(bank: &Payer, payee: WalletId) -> Vec<Row> {
             "insufficient_funds",
             "operation.amount",
         ),
+        row(
+            "less than is locked",
+            signed(lock(payee, fen(99), later)),
+            11_533,
+            "lock_amount_too_small",
+            "operation.amount",
+        ),
         row("a deadline that is near", signed(soon), 11_513, "deadline_too_near", "operation.deadline"),
         row("a deadline in a month", signed(far), 11_514, "deadline_too_far", "operation.deadline"),
         row("an exchange with no chain", signed(exchange(9)), 11_511, "chain_unknown", "operation.chain"),

@@ -202,7 +202,7 @@ async fn what_cannot_be_claimed_or_locked_is_refused_at_the_door() {
     let router = bank.router();
     let (made, id) = lock(&mut bank, &one, &two, deadline);
     bank.execute(vec![made], false);
-    let (payee, amount, hash) = (two.id, Amount::from_fen(5), [1; 32]);
+    let (payee, amount, hash) = (two.id, Amount::from_fen(100), [1; 32]);
     let now = bank.network.spec.timestamp;
     let asked = Asked { payer: WalletId([8; 32]), payee: WalletId([9; 32]), amount };
     let exchange = |chain| Operation::Exchange { payee, amount, chain: ChainId(chain), asked, deadline };
@@ -227,6 +227,12 @@ async fn what_cannot_be_claimed_or_locked_is_refused_at_the_door() {
             Operation::Lock { payee, amount, hash, deadline: now },
             Rejection::DeadlineTooNear,
             "operation.deadline",
+        ),
+        (
+            &one,
+            Operation::Lock { payee, amount: Amount::from_fen(99), hash, deadline },
+            Rejection::LockAmountTooSmall,
+            "operation.amount",
         ),
         (&one, exchange(9), Rejection::ChainUnknown, "operation.chain"),
         (&one, exchange(0), Rejection::SameCurrency, "operation.chain"),
