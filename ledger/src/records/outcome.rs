@@ -131,7 +131,7 @@ rejections! {
     512 SameCurrency false "the other chain has the same currency" "pay the wallet there; an exchange is between currencies";
     513 DeadlineTooNear false "the deadline is too near to be kept" "name a later deadline";
     514 DeadlineTooFar true "the deadline is more than 30 days ahead" "name an earlier deadline";
-    515 TooManyOpen true "the chain holds too many open locks and offers" "try again when some have been settled";
+    515 TooManyOpen true "the block or the chain takes no more locks or offers" "send anew in a moment; or when some have been settled";
     516 LockExists false "a lock or offer of this name exists" "look at it by its id";
     517 LockUnknown true "there is no such lock on this chain" "check the id; a lock is there once its transaction is final";
     518 LockKindOther false "the lock is of the other kind" "claim locks with a hash, withdraw exchanges";

@@ -13,6 +13,7 @@ use crate::records::{
 };
 use crate::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use crate::state::overlay::{Overlay, Place};
+use crate::state::shares::{LOCKS_PER_BLOCK_MAX, Share, Shares};
 use crate::state::{Outbox, SentReceipt};
 use crate::values::{Amount, AppendTree, ChainId, Height, TimestampMs, TransactionId, WalletId};
 
@@ -48,7 +49,9 @@ pub struct Working<'a> {
     /// Deadlines before this moment have passed ([`crate::state::StateHead::overdue_before`]).
     pub overdue_before: Option<TimestampMs>,
     /// Open deadlines before the block, and those that it has added.
-    pub pending: usize,
+    pub open: Shares,
+    /// Locks and offers that it has made.
+    pub made: Shares,
 }
 
 /// The transaction that is applied, as its operation sees it.
@@ -116,6 +119,17 @@ impl Working<'_> {
     /// Whether this block may send `receipts` more in all.
     pub(super) fn has_room_for(&self, receipts: usize) -> bool {
         self.sent.len().saturating_add(receipts) <= BLOCK_SENT_MAX
+    }
+
+    /// Whether this block may make one more lock or offer.
+    pub(super) fn may_make(&self, share: Share) -> bool {
+        self.made.count(share) < LOCKS_PER_BLOCK_MAX
+    }
+
+    /// Whether one more with a deadline may be open as well.
+    pub(super) fn may_open(&self, share: Share) -> bool {
+        let open_max = share.open_max(self.rules.registry.chains.len());
+        self.may_make(share) && self.open.count(share) < open_max
     }
 
     /// Whether a deadline has passed.

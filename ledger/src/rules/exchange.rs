@@ -4,6 +4,7 @@
 use super::apply::{Acting, Working};
 use super::lock::{afford, check_deadline, check_free, check_least, open};
 use crate::records::{Asked, LockKind, Receipt, Rejection};
+use crate::state::shares::Share;
 use crate::values::{Amount, ChainId, LockId, TimestampMs, WalletId};
 
 /// Applies an `Exchange`.
@@ -32,6 +33,9 @@ pub fn exchange(
         return Err(Rejection::SameCurrency);
     }
     check_deadline(working, deadline)?;
+    if !working.may_make(Share::Locks) {
+        return Err(Rejection::TooManyOpen);
+    }
     check_free(working, acting)?;
     check_least(amount)?;
     // ---- nothing below this line can fail ----

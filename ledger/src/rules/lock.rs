@@ -3,8 +3,8 @@
 
 use super::apply::{Acting, Working};
 use crate::records::{LockKind, LockRecord, LockState, MovementKind, Record, Rejection, WalletStatus};
-use crate::state::expiries::has_room;
 use crate::state::head::GRACE_HEIGHTS;
+use crate::state::shares::Share;
 use crate::values::{Amount, LockId, TimestampMs, WalletId};
 
 /// A deadline lies at least this far ahead; and at least as far as [`GRACE_HEIGHTS`] blocks at the chain's pace.
@@ -28,13 +28,13 @@ pub fn lock(
 ) -> Result<(), Rejection> {
     let balance = afford(working, acting, payee, amount)?;
     check_deadline(working, deadline)?;
-    if !has_room(working.pending) {
+    if !working.may_open(Share::Locks) {
         return Err(Rejection::TooManyOpen);
     }
     check_free(working, acting)?;
     check_least(amount)?;
     // ---- nothing below this line can fail ----
-    working.pending = working.pending.saturating_add(1);
+    working.open.add(Share::Locks);
     open(working, acting, balance, (payee, amount), deadline, LockKind::Hash { hash });
     Ok(())
 }
@@ -103,6 +103,7 @@ pub(super) fn open(
     let (id, payer) = (LockId::of(acting.id), acting.wallet.id);
     let record = LockRecord { id, payer, payee, amount, deadline, kind, state: LockState::Open };
     if working.overlay.open(Record::Lock(record)).is_some() {
+        working.made.add(Share::Locks);
         working.set_balance(acting.signer, balance);
         working.note((acting.index, 0), acting.signer, MovementKind::Locked, payee, amount);
     }

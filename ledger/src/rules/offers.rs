@@ -11,7 +11,7 @@ use super::lock::LOCK_TTL_MS_MAX;
 use crate::records::{
     LockKind, LockState, MovementKind, OfferRecord, OfferState, Receipt, Record, Rejection,
 };
-use crate::state::expiries::has_room;
+use crate::state::shares::Share;
 use crate::values::{ChainId, LockId, WalletId};
 
 /// Takes in an offer.
@@ -26,7 +26,9 @@ pub(super) fn receive_offer(working: &mut Working<'_>, mut offer: OfferRecord) -
         return Err(rejection);
     }
     // ---- nothing below this line can fail ----
-    working.pending = working.pending.saturating_add(1);
+    let share = Share::Offers(offer.source);
+    working.open.add(share);
+    working.made.add(share);
     let _place = working.overlay.open(Record::Offer(offer));
     Ok(())
 }
@@ -37,7 +39,7 @@ fn refusal(working: &Working<'_>, offer: &OfferRecord) -> Option<Rejection> {
     if offer.deadline.0 > latest {
         return Some(Rejection::DeadlineTooFar);
     }
-    if !has_room(working.pending) {
+    if !working.may_open(Share::Offers(offer.source)) {
         return Some(Rejection::TooManyOpen);
     }
     if working.overlay.place(offer.id.into()).is_some() {

@@ -29,6 +29,7 @@ use crate::records::{
 use crate::state::chain_state::{SUSPENSE_SLOT, leaves_of};
 use crate::state::expiries::Pending;
 use crate::state::overlay::Overlay;
+use crate::state::shares::Shares;
 use crate::state::summing_tree::SumNode;
 use crate::state::{
     ChainState, Execution, PassedOver, ReadFault, ReceivedReceipt, Skipped, StateHead, StateReader,
@@ -229,7 +230,8 @@ impl ChainState {
             unsent: None,
             history: Vec::new(),
             overdue_before,
-            pending: self.expiries.len(),
+            open: self.expiries.shares().clone(),
+            made: Shares::default(),
         };
         let at = Circumstances { now: block.header.timestamp, base_fee: block.header.base_fee };
         let mut ran = run_all(&mut working, &transactions, &prepared, at)?;

@@ -10,6 +10,7 @@ use ledger::rules::apply::BLOCK_SENT_MAX;
 use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
 use ledger::rules::{ExecutionFault, InvariantFault};
 use ledger::state::head::GRACE_HEIGHTS;
+use ledger::state::shares::{LOCKS_PER_BLOCK_MAX, Share};
 use ledger::state::{ChainState, Execution, LoadFault, Outbox, StateHead, StateReader as _};
 use ledger::values::hash::sha256;
 use ledger::values::{
@@ -521,6 +522,48 @@ fn a_block_that_loses_a_receipt_is_not_executed() {
     assert!(
         matches!(fault, ExecutionFault::Invariant { fault: InvariantFault::Unsent { chain }, .. } if chain == source)
     );
+}
+
+/// A chain that sends offers without end fills neither memory nor the share of anybody else.
+#[test]
+fn a_block_takes_no_more_offers_of_a_chain_than_its_bound() {
+    let mut world = town();
+    let deal = offer(&mut world, true, 0, 0, (700, 300), LOCK_TTL_MS_MAX).unwrap();
+    world.run(deal.source, Vec::new(), Vec::new());
+    let mut bundle = world.bundle(deal.source, FOREIGN, 0, 0, usize::MAX).unwrap();
+    let first = bundle.receipts[0].clone();
+    let named = |number: usize| {
+        let mut receipt = first.clone();
+        let Receipt::Offer { lock, .. } = &mut receipt else { panic!("no offer") };
+        lock.0[..8].copy_from_slice(&(number as u64).to_le_bytes());
+        receipt
+    };
+    bundle.receipts = (0..=LOCKS_PER_BLOCK_MAX).map(named).collect();
+    let network = &mut world.chains[ABROAD];
+    let payer = network.customer(0);
+    let lock = Operation::Lock {
+        payee: network.customer(1).wallet,
+        amount: Amount::from_fen(100),
+        hash: [1; 32],
+        deadline: TimestampMs(network.next_timestamp().0 + LOCK_TTL_MS_MAX),
+    };
+    let lock = network.transaction(&payer, network.next_sequence(&payer.wallet), lock);
+    let before = network.state.expiries().clone();
+    let execution = network.run_with(vec![lock], vec![bundle]);
+    let codes: Vec<u16> = execution.outcomes.iter().map(|outcome| outcome.code).collect();
+    let (last, others) = codes.split_last().unwrap();
+    assert!(others.iter().all(|code| *code == 0), "{others:?}");
+    let code = Rejection::TooManyOpen.code();
+    assert_eq!(*last, code);
+    assert!(
+        matches!(&execution.sent[0].receipt, Receipt::Decision { settled: false, code: why, .. } if *why == code)
+    );
+    assert_eq!(execution.writes.opened.len(), LOCKS_PER_BLOCK_MAX + 1);
+    let shares = network.state.expiries().shares();
+    let source = Share::Offers(ChainId(deal.source as u32));
+    assert_eq!((shares.count(source), shares.count(Share::Locks)), (LOCKS_PER_BLOCK_MAX, 1));
+    network.state.undo(&execution.undo).unwrap();
+    assert_eq!(*network.state.expiries(), before);
 }
 
 /// A step of a random schedule.

@@ -8,6 +8,7 @@ use ledger::records::{
 use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
 use ledger::state::expiries::EXPIRIES_PER_BLOCK_MAX;
 use ledger::state::head::GRACE_HEIGHTS;
+use ledger::state::shares::{LOCKS_PER_BLOCK_MAX, Share};
 use ledger::state::{ChainState, StateReader as _, Undo};
 use ledger::values::hash::sha256;
 use ledger::values::{Amount, Canonical as _, LockId, Sequential, TimestampMs, WalletId};
@@ -284,6 +285,24 @@ fn many_deadlines_end_in_order_and_are_never_refused() {
     assert!(order.is_sorted());
     network.run(Vec::new());
     assert_eq!(network.balance(&payer.wallet), 200_000);
+}
+
+/// Locks stay in the state for ever, so a block makes only so many.
+#[test]
+fn a_block_makes_no_more_locks_than_its_bound() {
+    let mut network = town();
+    let payer = network.customer(0);
+    let from = network.next_sequence(&payer.wallet);
+    let lock = lock_of(&network, 1, 100, LOCK_TTL_MS_MAX);
+    let transactions = (from..=from + LOCKS_PER_BLOCK_MAX as u64)
+        .map(|sequence| network.transaction(&payer, sequence, lock.clone()))
+        .collect();
+    let execution = network.run(transactions);
+    let (last, others) = execution.outcomes.split_last().unwrap();
+    assert_eq!(last.rejection(), Some(Rejection::TooManyOpen));
+    assert!(others.iter().all(|outcome| outcome.is_applied()));
+    assert_eq!(network.state.expiries().shares().count(Share::Locks), LOCKS_PER_BLOCK_MAX);
+    assert_eq!(network.act(&payer, lock), Became::Applied, "the next block has room");
 }
 
 #[test]
