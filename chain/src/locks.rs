@@ -3,7 +3,7 @@
 use ledger::records::Record;
 use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::state::Undo;
-use ledger::values::{Height, LockId, Slot};
+use ledger::values::{Height, LockId, RecordId, Slot};
 use storage::{Reader, Table, key};
 
 use crate::archive::Archive;
@@ -20,13 +20,13 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
     /// [`RowFault`].
     pub fn lock(&self, id: LockId) -> Result<Option<(Slot, Record)>, RowFault> {
         let reader = self.reader();
-        let Some(slot) = reader.get(Table::Slots, &id.0)? else { return Ok(None) };
+        let Some(slot) = reader.get(Table::Slots, &RecordId::from(id).0)? else { return Ok(None) };
         let slot = key::number(&slot).ok_or(RowFault::Missing { table: Table::Slots })?;
         let record = reader.get(Table::Records, &key::slot(slot))?;
         let record = record.ok_or(RowFault::Missing { table: Table::Records })?;
         match rows::decode::<Record>(Table::Records, &record)? {
             record @ (Record::Lock(_) | Record::Offer(_)) => Ok(Some((Slot(slot), record))),
-            // A wallet's id: it is no lock's.
+            // No wallet's id is such a hash.
             _ => Ok(None),
         }
     }
