@@ -92,6 +92,12 @@ pub enum ChangeFault {
         /// The chain.
         chain: ChainId,
     },
+    /// Nothing can be signed under the key; an engine given such a consensus key would never start.
+    #[error("the key {key} is no point of the curve")]
+    KeyInvalid {
+        /// Found.
+        key: PublicKey,
+    },
 }
 
 impl ChangeFault {
@@ -112,6 +118,7 @@ impl ChangeFault {
             Self::ValidatorUnknown { .. } => Rejection::ChangeValidatorUnknown,
             Self::TooFewValidators { .. } => Rejection::ChangeTooFewValidators,
             Self::TooManyValidators { .. } => Rejection::ChangeTooManyValidators,
+            Self::KeyInvalid { .. } => Rejection::ChangeKeyInvalid,
         }
     }
 
@@ -133,7 +140,7 @@ impl ChangeFault {
         match self {
             Self::OperatorUnknown { .. } => "operator",
             Self::CentralBank => "role",
-            Self::OperatorKeyTaken { .. } | Self::NetworkKeyTaken { .. } => "key",
+            Self::OperatorKeyTaken { .. } | Self::NetworkKeyTaken { .. } | Self::KeyInvalid { .. } => "key",
             Self::Full => "change",
             Self::NodeUnknown { .. } | Self::NodeInUse { .. } => "node",
             Self::ChainUnknown { .. } => "chain",
@@ -156,6 +163,7 @@ pub fn apply_change(registry: &Registry, change: &Change) -> Result<Registry, Ch
         Change::ReplaceOperatorKey { operator, key } => {
             active(&after, *operator)?;
             operator_key_is_free(&after, *key)?;
+            check_point(*key)?;
             if let Some(record) = after.operators.get_mut(usize::from(operator.0)) {
                 record.key = *key;
             }
@@ -165,6 +173,7 @@ pub fn apply_change(registry: &Registry, change: &Change) -> Result<Registry, Ch
         Change::ReplaceNetworkKey { node, key } => {
             node_mut(&mut after, *node)?;
             network_key_is_free(&after, *key)?;
+            check_point(*key)?;
             node_mut(&mut after, *node)?.network_key = *key;
         }
         Change::RetireNode { node } => {
@@ -232,6 +241,11 @@ fn network_key_is_free(registry: &Registry, key: PublicKey) -> Result<(), Change
     holder.map_or(Ok(()), |(_, index)| Err(ChangeFault::NetworkKeyTaken { node: NodeIndex(index) }))
 }
 
+/// Keys are checked where they enter the registry: genesis is checked by those who sign it.
+fn check_point(key: PublicKey) -> Result<(), ChangeFault> {
+    if key.is_point() { Ok(()) } else { Err(ChangeFault::KeyInvalid { key }) }
+}
+
 fn add_operator(registry: &mut Registry, record: &OperatorRecord) -> Result<(), ChangeFault> {
     if record.role == OperatorRole::CentralBank {
         return Err(ChangeFault::CentralBank);
@@ -240,6 +254,8 @@ fn add_operator(registry: &mut Registry, record: &OperatorRecord) -> Result<(), 
     if registry.operators.len() >= OPERATORS_MAX {
         return Err(ChangeFault::Full);
     }
+    check_point(record.key)?;
+    record.wallet_policy.keys.iter().try_for_each(|key| check_point(*key))?;
     registry.operators.push(record.clone());
     Ok(())
 }
@@ -274,6 +290,7 @@ fn add_node(registry: &mut Registry, record: &NodeRecord) -> Result<(), ChangeFa
     if registry.nodes.len() >= OPERATORS_MAX {
         return Err(ChangeFault::Full);
     }
+    check_point(record.network_key)?;
     registry.nodes.push(record.clone());
     Ok(())
 }
@@ -302,6 +319,7 @@ fn insert(
     match wanted.binary_search_by_key(&validator.consensus_key, |known| known.consensus_key) {
         Ok(_) => Err(ChangeFault::ConsensusKeyTaken { chain }),
         Err(place) => {
+            check_point(validator.consensus_key)?;
             wanted.insert(place, validator);
             Ok(())
         }

@@ -76,6 +76,13 @@ fn first_key() -> PublicKey {
     consensus_keys()[0].public_key()
 }
 
+/// Bytes that are no key: y = 2 is not on the curve.
+fn no_point() -> PublicKey {
+    let mut key = [0; 32];
+    key[0] = 2;
+    PublicKey(key)
+}
+
 fn registry(network: &Network) -> Arc<Registry> {
     network.state.rules().registry.clone()
 }
@@ -307,6 +314,44 @@ fn rows() -> Vec<Row> {
             "another's consensus key",
             vec![replace(CHAIN, first_key(), consensus_keys()[1].public_key())],
             Some((Rejection::ChangeConsensusKeyTaken, "consensus_key")),
+        ),
+        (
+            "a consensus key that is no point",
+            vec![replace(CHAIN, first_key(), no_point())],
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a validator without a point",
+            then(validator(1, 0, no_point())),
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a cold key that is no point",
+            vec![Change::ReplaceOperatorKey { operator: bank, key: no_point() }],
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a bank without a point",
+            vec![Change::AddOperator(OperatorRecord { key: no_point(), ..fifth_bank() })],
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a wallet without a point",
+            vec![Change::AddOperator(OperatorRecord {
+                wallet_policy: Policy::single(no_point()),
+                ..fifth_bank()
+            })],
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a network key that is no point",
+            vec![Change::ReplaceNetworkKey { node: NodeIndex(1), key: no_point() }],
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a node without a point",
+            vec![Change::AddNode(NodeRecord { network_key: no_point(), ..node_of(bank) })],
+            Some((Rejection::ChangeKeyInvalid, "key")),
         ),
         (
             "of no chain",
