@@ -140,6 +140,9 @@ impl Canonical for GenesisSpec {
                 let found = u64::from(validator.operator.0);
                 check_range("validators.operator (the one of its node)", found, operator, operator)?;
             }
+            let mut seated: Vec<_> = chain.validators.iter().map(|validator| validator.node).collect();
+            seated.sort_unstable();
+            check_ascending("validators.node (each node once per chain)", seated)?;
         }
         Ok(())
     }

@@ -92,6 +92,14 @@ pub enum ChangeFault {
         /// The chain.
         chain: ChainId,
     },
+    /// The node has a seat in the chain's wanted set: messages are sent to nodes, so each node has one seat on a chain.
+    #[error("node {node} runs a validator of chain {chain} already")]
+    NodeSeated {
+        /// The node.
+        node: NodeIndex,
+        /// The chain.
+        chain: ChainId,
+    },
     /// Nothing can be signed under the key; an engine given such a consensus key would never start.
     #[error("the key {key} is no point of the curve")]
     KeyInvalid {
@@ -119,6 +127,7 @@ impl ChangeFault {
             Self::TooFewValidators { .. } => Rejection::ChangeTooFewValidators,
             Self::TooManyValidators { .. } => Rejection::ChangeTooManyValidators,
             Self::KeyInvalid { .. } => Rejection::ChangeKeyInvalid,
+            Self::NodeSeated { .. } => Rejection::ChangeNodeSeated,
         }
     }
 
@@ -144,7 +153,7 @@ impl ChangeFault {
             Self::Full => "change",
             Self::NodeUnknown { .. } | Self::NodeInUse { .. } => "node",
             Self::ChainUnknown { .. } => "chain",
-            Self::NotItsNode { .. } => "validator.node",
+            Self::NotItsNode { .. } | Self::NodeSeated { .. } => "validator.node",
             Self::ConsensusKeyTaken { .. } | Self::ValidatorUnknown { .. } => "consensus_key",
             Self::TooFewValidators { .. } | Self::TooManyValidators { .. } => "validators",
         }
@@ -337,8 +346,10 @@ fn add_validator(
         return Err(ChangeFault::NotItsNode { node: validator.node, operator });
     }
     let wanted = wanted_mut(registry, chain)?;
+    let is_seated = wanted.iter().any(|known| known.node == validator.node);
     insert(wanted, chain, *validator)?;
-    check_size(wanted, chain)
+    check_size(wanted, chain)?;
+    if is_seated { Err(ChangeFault::NodeSeated { node: validator.node, chain }) } else { Ok(()) }
 }
 
 fn check_size(wanted: &[ValidatorRecord], chain: ChainId) -> Result<(), ChangeFault> {

@@ -181,6 +181,13 @@ fn genesis_keeps_its_rules() {
         (|g| g.chains[0].validators.truncate(3), "chains.validators"),
         (|g| g.chains[0].validators.swap(0, 1), "chains.validators"),
         (|g| g.chains[0].validators[2].node = NodeIndex(4), "validators.node"),
+        (
+            |g| {
+                g.chains[0].validators[2].node = NodeIndex(0);
+                g.chains[0].validators[2].operator = OperatorId(1);
+            },
+            "validators.node (each node once per chain)",
+        ),
         (|g| g.chains[0].validators[2].operator = OperatorId(1), "validators.operator (the one of its node)"),
         (|g| g.chains[0].params.block_weight_max = 1, "params.block_weight_max"),
         (|g| g.chains[0].params.block_pace_ms = 0, "params.block_pace_ms"),

@@ -262,7 +262,16 @@ fn rows() -> Vec<Row> {
             ],
             Some((Rejection::ChangeNodeUnknown, "node")),
         ),
-        ("a second validator of a bank", vec![validator(1, 0, new)], None),
+        (
+            "a second validator of a bank",
+            vec![Change::AddNode(node_of(bank)), validator(1, 4, new)],
+            None,
+        ),
+        (
+            "a second validator of a node",
+            vec![validator(1, 0, new)],
+            Some((Rejection::ChangeNodeSeated, "validator.node")),
+        ),
         (
             "a validator of nobody",
             vec![validator(5, 0, new)],
