@@ -7,7 +7,7 @@ use super::params::ChainParams;
 use super::registry::{NodeRecord, OperatorRecord, OperatorRole, ValidatorRecord};
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
-use crate::values::{Canonical, ChainId, CodecError, Currency, GenesisHash, Hasher, TimestampMs};
+use crate::values::{Canonical, ChainId, CodecError, Currency, GenesisHash, Hasher, PublicKey, TimestampMs};
 
 /// Most operators, and most nodes, of a network.
 pub const OPERATORS_MAX: usize = 1_000;
@@ -75,6 +75,11 @@ impl GenesisSpec {
     }
 }
 
+/// Refuses a key that nothing can be signed under: the consensus engine and the network take none.
+fn check_point(field: &'static str, key: PublicKey) -> Result<(), CodecError> {
+    check_range(field, u64::from(key.is_point()), 1, 1)
+}
+
 impl Canonical for GenesisSpec {
     const NAME: &'static str = "genesis";
     const BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -90,6 +95,10 @@ impl Canonical for GenesisSpec {
         for operator in &self.operators {
             check_count("operators.name", operator.name.len(), 1, NAME_BYTES_MAX)?;
             operator.wallet_policy.check()?;
+            check_point("operators.key (a point of the curve)", operator.key)?;
+            for key in &operator.wallet_policy.keys {
+                check_point("operators.wallet_policy.keys (points of the curve)", *key)?;
+            }
         }
         let mut operator_keys: Vec<_> = self.operators.iter().map(|operator| operator.key).collect();
         operator_keys.sort_unstable();
@@ -99,6 +108,7 @@ impl Canonical for GenesisSpec {
         for node in &self.nodes {
             check_range("nodes.operator", u64::from(node.operator.0), 0, operators_last)?;
             check_count("nodes.address", node.address.len(), 1, ADDRESS_BYTES_MAX)?;
+            check_point("nodes.network_key (a point of the curve)", node.network_key)?;
         }
         let mut network_keys: Vec<_> = self.nodes.iter().map(|node| node.network_key).collect();
         network_keys.sort_unstable();
@@ -139,6 +149,7 @@ impl Canonical for GenesisSpec {
                 let operator = node.map_or(0, |node| u64::from(node.operator.0));
                 let found = u64::from(validator.operator.0);
                 check_range("validators.operator (the one of its node)", found, operator, operator)?;
+                check_point("validators.consensus_key (a point of the curve)", validator.consensus_key)?;
             }
             let mut seated: Vec<_> = chain.validators.iter().map(|validator| validator.node).collect();
             seated.sort_unstable();

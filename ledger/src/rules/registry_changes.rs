@@ -250,7 +250,7 @@ fn network_key_is_free(registry: &Registry, key: PublicKey) -> Result<(), Change
     holder.map_or(Ok(()), |(_, index)| Err(ChangeFault::NetworkKeyTaken { node: NodeIndex(index) }))
 }
 
-/// Keys are checked where they enter the registry: genesis is checked by those who sign it.
+/// Keys are checked where they enter the registry; genesis checks its own.
 fn check_point(key: PublicKey) -> Result<(), ChangeFault> {
     if key.is_point() { Ok(()) } else { Err(ChangeFault::KeyInvalid { key }) }
 }

@@ -5,6 +5,7 @@ use ledger::records::wallet::Lane;
 use ledger::records::*;
 use ledger::values::*;
 
+use crate::governance::no_point;
 use crate::network::{Network, pay, spec};
 use crate::samples::{Sample, samples, two_of_three, wallet};
 
@@ -189,6 +190,17 @@ fn genesis_keeps_its_rules() {
             "validators.node (each node once per chain)",
         ),
         (|g| g.chains[0].validators[2].operator = OperatorId(1), "validators.operator (the one of its node)"),
+        (|g| g.operators[1].key = no_point(), "operators.key (a point of the curve)"),
+        (
+            |g| g.operators[1].wallet_policy.keys = vec![no_point()],
+            "operators.wallet_policy.keys (points of the curve)",
+        ),
+        (|g| g.nodes[1].network_key = no_point(), "nodes.network_key (a point of the curve)"),
+        (
+            // The least of all, so the set stays in order.
+            |g| g.chains[0].validators[0].consensus_key = no_point(),
+            "validators.consensus_key (a point of the curve)",
+        ),
         (|g| g.chains[0].params.block_weight_max = 1, "params.block_weight_max"),
         (|g| g.chains[0].params.block_pace_ms = 0, "params.block_pace_ms"),
         (|g| g.chains[0].params.transaction_ttl_ms_max = 86_400_001, "params.transaction_ttl_ms_max"),

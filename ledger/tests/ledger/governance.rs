@@ -77,7 +77,7 @@ fn first_key() -> PublicKey {
 }
 
 /// Bytes that are no key: y = 2 is not on the curve.
-fn no_point() -> PublicKey {
+pub(crate) fn no_point() -> PublicKey {
     let mut key = [0; 32];
     key[0] = 2;
     PublicKey(key)
