@@ -5,7 +5,7 @@
 //! accepts.
 
 use crate::records::block::{EPOCH_MS_MIN, SET_CHANGE_MARGIN};
-use crate::records::genesis::OPERATORS_MAX;
+use crate::records::genesis::{NODES_ACTIVE_MAX, OPERATORS_MAX};
 use crate::records::registry::EPOCHS_KEPT;
 use crate::records::{
     Change, EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, Rejection, ValidatorRecord,
@@ -32,7 +32,9 @@ pub enum ChangeFault {
         operator: OperatorId,
     },
     /// As many operators or nodes as a network may have.
-    #[error("a network has at most {OPERATORS_MAX} operators and as many nodes")]
+    #[error(
+        "a network has at most {OPERATORS_MAX} operators and as many nodes, {NODES_ACTIVE_MAX} of them at a time"
+    )]
     Full,
     /// No such node, or it was taken away.
     #[error("there is no node {node}, or it was taken away")]
@@ -296,7 +298,8 @@ fn retire<T: Ord + Copy>(retired: &mut Vec<T>, one: T) {
 fn add_node(registry: &mut Registry, record: &NodeRecord) -> Result<(), ChangeFault> {
     active(registry, record.operator)?;
     network_key_is_free(registry, record.network_key)?;
-    if registry.nodes.len() >= OPERATORS_MAX {
+    let active = registry.nodes.len().saturating_sub(registry.retired_nodes.len());
+    if registry.nodes.len() >= OPERATORS_MAX || active >= NODES_ACTIVE_MAX {
         return Err(ChangeFault::Full);
     }
     check_point(record.network_key)?;

@@ -174,6 +174,7 @@ fn genesis_keeps_its_rules() {
         (|g| g.nodes[0].operator = OperatorId(5), "nodes.operator"),
         (|g| g.nodes[0].address.clear(), "nodes.address"),
         (|g| g.nodes[0].address = "a".repeat(256), "nodes.address"),
+        (|g| g.nodes[0].address = "nowhere".into(), "nodes.address (host:port)"),
         (|g| g.nodes[0].network_key = g.nodes[1].network_key, "nodes.network_key (each key once)"),
         (|g| g.chains.clear(), "chains"),
         (|g| g.chains[0].chain = ChainId(1), "chains.chain (the first is the root chain)"),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ledger::records::genesis::NODES_ACTIVE_MAX;
 use ledger::records::change::{CHANGES_MAX, GOVERN_BYTES_MAX};
 use ledger::records::registry::operator_salt;
 use ledger::records::{
@@ -422,9 +423,17 @@ fn a_set_and_a_network_have_bounds() {
         PublicKey(key)
     };
     full.operators = (0..1_000).map(|n| OperatorRecord { key: key(n), ..fifth_bank() }).collect();
-    full.nodes = (0..1_000).map(|n| NodeRecord { network_key: key(n), ..fifth_node() }).collect();
+    let nodes = |count| (0..count).map(|n| NodeRecord { network_key: key(n), ..fifth_node() }).collect::<Vec<_>>();
+    full.nodes = nodes(1_000);
+    full.retired_nodes = (0..999).map(NodeIndex).collect();
     assert_eq!(apply_change(&full, &Change::AddOperator(fifth_bank())), Err(ChangeFault::Full));
     assert_eq!(apply_change(&full, &Change::AddNode(fifth_node())), Err(ChangeFault::Full));
+    // A network connects to so many nodes at a time; the place of one that was taken away is free.
+    full.nodes = nodes(NODES_ACTIVE_MAX);
+    full.retired_nodes.clear();
+    assert_eq!(apply_change(&full, &Change::AddNode(fifth_node())), Err(ChangeFault::Full));
+    full.retired_nodes = vec![NodeIndex(9)];
+    assert!(apply_change(&full, &Change::AddNode(fifth_node())).is_ok());
 }
 
 #[test]
@@ -611,6 +620,26 @@ fn a_proposal_has_one_form() {
     assert!(encoded(reason(256), &QUORUM) && !encoded(reason(257), &QUORUM));
     let address = Change::MoveNode { node: NodeIndex(0), address: "a".repeat(256) };
     assert!(!encoded(Proposal { changes: vec![address], ..good.clone() }, &QUORUM));
+    for (address, is_one) in [
+        ("bank.example:7000", true),
+        ("[::1]:65535", true),
+        ("", false),
+        ("bank.example", false),
+        (":1", false),
+        ("a:", false),
+        ("a:0", false),
+        ("a:65536", false),
+        ("a:+1", false),
+        ("a b:1", false),
+        ("a\n:1", false),
+    ] {
+        let moves = Change::MoveNode { node: NodeIndex(0), address: address.into() };
+        let adds = Change::AddNode(NodeRecord { address: address.into(), ..fifth_node() });
+        for change in [moves, adds] {
+            let encodes = encoded(Proposal { changes: vec![change], ..good.clone() }, &QUORUM);
+            assert_eq!(encodes, is_one, "{address}");
+        }
+    }
     let name = OperatorRecord { name: String::new(), ..fifth_bank() };
     assert!(!encoded(Proposal { changes: vec![Change::AddOperator(name)], ..good.clone() }, &QUORUM));
     let keys: Vec<PublicKey> = (0..16).map(|n| PublicKey([n; 32])).collect();
