@@ -10,7 +10,7 @@ use crate::records::registry::ROOT_CHAIN;
 use crate::records::{
     Approval, Change, MovementKind, OperatorRecord, Proposal, Receipt, Registry, Rejection,
 };
-use crate::values::{Amount, ChainId, OperatorId, quorum, verify_governance};
+use crate::values::{Amount, ChainId, OperatorId, verify_governance};
 
 /// Most proposals whose approvals a block checks: a signature takes as long to check as a payment.
 pub const BLOCK_PROPOSALS_MAX: u32 = 8;
@@ -82,7 +82,7 @@ fn check_approvals(
     if approvals.iter().any(|approval| council.binary_search(&approval.operator).is_err()) {
         return Err(Rejection::ApproverNotInCouncil);
     }
-    if approvals.len() < quorum(council.len()) {
+    if approvals.len() < registry.council_quorum(working.height) {
         return Err(Rejection::ApprovalsBelowQuorum);
     }
     if working.proposals >= BLOCK_PROPOSALS_MAX {

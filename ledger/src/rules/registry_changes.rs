@@ -221,7 +221,8 @@ pub fn apply_change(registry: &Registry, change: &Change) -> Result<Registry, Ch
     Ok(after)
 }
 
-/// [`apply_change`] as part of a proposal: an urgent one marks the chains whose wanted set it changes.
+/// [`apply_change`] as part of a proposal: an urgent one marks the chains whose wanted set it changes, and so does an operator that
+/// leaves, whoever says what: until the set changes its quorum counts a member that may not approve.
 ///
 /// # Errors
 /// [`ChangeFault`].
@@ -231,6 +232,7 @@ pub fn apply_proposed(
     is_urgent: bool,
 ) -> Result<Registry, ChangeFault> {
     let mut after = apply_change(registry, change)?;
+    let is_urgent = is_urgent || matches!(change, Change::RetireOperator { .. });
     for (record, before) in after.chains.iter_mut().zip(&registry.chains) {
         record.is_urgent |= is_urgent && record.wanted != before.wanted;
     }

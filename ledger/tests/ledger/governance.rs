@@ -654,3 +654,32 @@ fn a_proposal_has_one_form() {
     assert_ne!(own(OperatorId(1)), own(OperatorId(2)));
     assert_ne!(own(OperatorId(1)), Some(WalletId::default()));
 }
+
+/// The quorum is of the set, not of those of it that have not left yet; a set with a member that has left does not wait for a day.
+#[test]
+fn operators_that_leave_do_not_shrink_the_quorum() {
+    let mut network = Network::new();
+    let (genesis, bank) = (network.genesis, network.operator(1));
+    let join = vec![Change::AddOperator(fifth_bank()), Change::AddNode(fifth_node()), fifth_validator(CHAIN)];
+    let op = approved(genesis, proposal(&network, join), &QUORUM);
+    assert_eq!(network.act(&bank, op), Became::Applied);
+    while network.next_epoch().epoch.0 == 0 {
+        network.run(Vec::new());
+    }
+    let leave = vec![Change::RetireOperator { operator: OperatorId(5) }];
+    let leave = Proposal { is_urgent: false, ..proposal(&network, leave) };
+    assert_eq!(network.act(&bank, approved(genesis, leave, &[1, 2, 3, 4])), Became::Applied);
+    assert_eq!(network.epochs.len(), 3, "it is urgent by itself");
+    let next = network.height().next();
+    let now = registry(&network);
+    assert_eq!((now.council(next).len(), now.council_quorum(next)), (4, 4), "four of five, as before");
+    let op = approved(genesis, proposal(&network, vec![move_node()]), &QUORUM);
+    assert_eq!(network.act(&bank, op), Became::Rejected(Rejection::ApprovalsBelowQuorum));
+    let op = approved(genesis, proposal(&network, vec![move_node()]), &[1, 2, 3, 4]);
+    assert_eq!(network.act(&bank, op), Became::Applied);
+    while network.next_epoch().epoch.0 == 1 {
+        network.run(Vec::new());
+    }
+    let op = approved(genesis, proposal(&network, vec![move_node()]), &QUORUM);
+    assert_eq!(network.act(&bank, op), Became::Applied, "three of four decide in the next set");
+}
