@@ -17,6 +17,7 @@ use super::admission::{Circumstances, admit};
 use super::apply::{Acting, Working, apply};
 use super::chain_rules::ChainRules;
 use super::expire::expire;
+use super::govern::Checked;
 use super::invariants::{InvariantFault, check_height};
 use super::receive::{check_next, learn_sets, receive};
 use super::registry_changes::{may_schedule, schedule};
@@ -221,7 +222,7 @@ impl ChainState {
             height: block.header.height,
             now: block.header.timestamp,
             registry: None,
-            proposals: 0,
+            approvals: Checked::default(),
             overlay,
             supply: self.head.supply.clone(),
             outboxes: self.head.outboxes.clone(),

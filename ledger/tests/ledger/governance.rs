@@ -10,7 +10,7 @@ use ledger::records::{
     Approval, ChainParams, ChainSpec, Change, NodeRecord, Operation, OperatorRecord, OperatorRole, Policy,
     Proposal, Registry, Rejection, Tier, Transaction, ValidatorRecord, WalletOpening,
 };
-use ledger::rules::govern::BLOCK_PROPOSALS_MAX;
+use ledger::rules::govern::BLOCK_APPROVALS_MAX;
 use ledger::rules::{ChangeFault, apply_change};
 use ledger::state::{ChainState, Undo};
 use ledger::values::{
@@ -454,24 +454,40 @@ fn two_proposals_to_one_version_apply_once() {
     assert_eq!((registry(&network).version, registry(&network).nodes[0].address.as_str()), (2, "c:1"));
 }
 
+/// A signature is checked for as long as the block's budget lasts, and for an operator until one of its proposals has failed.
 #[test]
-fn a_block_judges_few_proposals() {
+fn a_block_checks_few_approvals() {
     let mut network = Network::new();
-    let (genesis, bank) = (network.genesis, network.operator(1));
-    let forged = |network: &Network| {
-        let good = proposal(network, vec![move_node()]);
-        approved(GenesisHash([1; 32]), good, &QUORUM)
-    };
-    let many = (1..=u64::from(BLOCK_PROPOSALS_MAX))
-        .map(|sequence| network.transaction(&bank, sequence, forged(&network)));
-    let mut block: Vec<Transaction> = many.collect();
-    let good = approved(genesis, proposal(&network, vec![move_node()]), &QUORUM);
-    block.push(network.transaction(&bank, u64::from(BLOCK_PROPOSALS_MAX) + 1, good.clone()));
+    let (genesis, bank, other) = (network.genesis, network.operator(1), network.operator(2));
+    let good = |version| Proposal { version, ..proposal(&network, vec![move_node()]) };
+    let forged = approved(GenesisHash([1; 32]), good(0), &QUORUM);
+    let vain = vec![Change::RetireNode { node: NodeIndex(0) }];
+    let vain = approved(genesis, Proposal { version: 1, ..proposal(&network, vain) }, &QUORUM);
+    let block = vec![
+        network.transaction(&bank, 1, forged),
+        network.transaction(&bank, 2, approved(genesis, good(0), &QUORUM)),
+        // Nobody else pays for that.
+        network.transaction(&other, 1, approved(genesis, good(0), &QUORUM)),
+        network.transaction(&other, 2, vain),
+        network.transaction(&other, 3, approved(genesis, good(1), &QUORUM)),
+        network.transaction(&network.operator(3), 1, approved(genesis, good(1), &QUORUM)),
+    ];
     let execution = network.run(block);
-    let last = became(&execution, BLOCK_PROPOSALS_MAX);
-    assert_eq!(last, Became::Rejected(Rejection::ProposalsFull));
-    assert_eq!(became(&execution, 0), Became::Rejected(Rejection::ApprovalInvalid));
-    assert_eq!(network.act(&bank, good), Became::Applied);
+    let codes: Vec<u16> = execution.outcomes.iter().map(|outcome| outcome.code).collect();
+    let full = Rejection::ProposalsFull.code();
+    let [invalid, in_use] = [Rejection::ApprovalInvalid, Rejection::ChangeNodeInUse].map(Rejection::code);
+    assert_eq!(codes, [invalid, full, 0, in_use, full, 0]);
+    // The next block starts anew, and checks so many signatures.
+    let fits = (BLOCK_APPROVALS_MAX / QUORUM.len()) as u64;
+    let many = (0..=fits).map(|place| {
+        let operation = Proposal { version: 2 + place, ..proposal(&network, vec![move_node()]) };
+        network.transaction(&bank, 3 + place, approved(genesis, operation, &QUORUM))
+    });
+    let many: Vec<Transaction> = many.collect();
+    let execution = network.run(many);
+    let (last, before) = execution.outcomes.split_last().unwrap();
+    assert!(before.iter().all(|outcome| outcome.is_applied()));
+    assert_eq!(last.code, full);
 }
 
 /// As many chains as there can be are told of as many changes as fit a block; the next proposal waits.
