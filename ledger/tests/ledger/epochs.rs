@@ -531,3 +531,20 @@ fn sets_are_consecutive() {
     assert_eq!(known, [Some(&network.epochs[0]), Some(&network.epochs[1]), None]);
     assert_eq!(Sets::genesis(&network.spec, ChainId(0)).unwrap().newest().epoch, Epoch(0));
 }
+
+/// When the next set may come depends on when the running epoch began: a head that says another time is not this state's.
+#[test]
+fn the_state_root_commits_to_the_beginning_of_the_epoch() {
+    let mut network = Network::new();
+    network.run(Vec::new());
+    let load = |head: ledger::state::StateHead| {
+        let registry = network.state.rules().registry.clone();
+        let records: Vec<_> = network.records.iter().map(|(slot, record)| (slot, record.clone())).collect();
+        ledger::state::ChainState::load(&network.spec, registry, head, records, &Sequential)
+    };
+    let good = network.state.head().clone();
+    assert_eq!(good.epoch_started, network.parent.timestamp);
+    assert!(load(good.clone()).is_ok());
+    let epoch_started = TimestampMs(good.epoch_started.0 - 1);
+    assert!(load(ledger::state::StateHead { epoch_started, ..good }).is_err());
+}
