@@ -365,6 +365,20 @@ fn check_size(wanted: &[ValidatorRecord], chain: ChainId) -> Result<(), ChangeFa
     }
 }
 
+/// Whether the chain is urgent for nothing: what it wants is its newest set again. Left alone, that would let a later change of set, of
+/// which nobody said that it is urgent, come before its day.
+pub(super) fn is_urgent_in_vain(registry: &Registry, chain: ChainId) -> bool {
+    let Some(record) = registry.chain(chain).filter(|record| record.is_urgent) else { return false };
+    record.epochs.last().is_some_and(|newest| newest.validators == record.wanted)
+}
+
+/// Forgets that the chain's wanted set was urgent.
+pub(super) fn calm(registry: &mut Registry, chain: ChainId) {
+    if let Some(record) = registry.chain_mut(chain) {
+        record.is_urgent = false;
+    }
+}
+
 /// Whether the chain wants another set than its newest and none is scheduled.
 pub(super) fn may_schedule(registry: &Registry, chain: ChainId, height: Height) -> bool {
     let Some(record) = registry.chain(chain) else { return false };

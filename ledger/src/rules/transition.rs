@@ -20,7 +20,7 @@ use super::expire::expire;
 use super::govern::Checked;
 use super::invariants::{InvariantFault, check_height};
 use super::receive::{check_next, learn_sets, receive};
-use super::registry_changes::{may_schedule, schedule};
+use super::registry_changes::{calm, is_urgent_in_vain, may_schedule, schedule};
 use crate::proofs::outcomes_root;
 use crate::records::outcome::APPLIED;
 use crate::records::{
@@ -420,6 +420,11 @@ impl ChainState {
         let before = changed.as_ref().unwrap_or(&self.rules.registry);
         if before.epoch_at(chain, height).is_some_and(|epoch| epoch.first_height == height) {
             head.epoch_started = now;
+        }
+        if is_urgent_in_vain(before, chain) {
+            let mut registry = Registry::clone(before);
+            calm(&mut registry, chain);
+            return Some(Arc::new(registry));
         }
         if !may_schedule(before, chain, height) {
             return changed;
