@@ -28,8 +28,8 @@ const _: () = assert!(NODES_ACTIVE_MAX <= OPERATORS_MAX);
 pub fn is_address(text: &str) -> bool {
     let is_plain = |letter: char| !letter.is_whitespace() && !letter.is_control();
     let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let is_port = port.bytes().all(|digit| digit.is_ascii_digit())
-        && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_port =
+        port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     !host.is_empty() && text.len() <= ADDRESS_BYTES_MAX && text.chars().all(is_plain) && is_port
 }
 

@@ -553,9 +553,8 @@ fn the_state_root_commits_to_the_beginning_of_the_epoch() {
 #[test]
 fn urgency_goes_with_its_change() {
     let mut world = World::town();
-    let is_urgent = |world: &World| {
-        world.chains[ROOT].state.rules().registry.chain(ChainId(0)).unwrap().is_urgent
-    };
+    let is_urgent =
+        |world: &World| world.chains[ROOT].state.rules().registry.chain(ChainId(0)).unwrap().is_urgent;
     let count = |world: &World| world.chains[ROOT].epochs.len();
     assert_eq!(govern(&mut world, true, vec![replace(0, first_key(), 1)]), Became::Applied);
     assert_eq!((count(&world), is_urgent(&world)), (2, false));

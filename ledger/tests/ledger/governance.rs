@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use ledger::records::genesis::NODES_ACTIVE_MAX;
 use ledger::records::change::{CHANGES_MAX, GOVERN_BYTES_MAX};
+use ledger::records::genesis::NODES_ACTIVE_MAX;
 use ledger::records::registry::operator_salt;
 use ledger::records::{
     Approval, ChainParams, ChainSpec, Change, NodeRecord, Operation, OperatorRecord, OperatorRole, Policy,
@@ -263,11 +263,7 @@ fn rows() -> Vec<Row> {
             ],
             Some((Rejection::ChangeNodeUnknown, "node")),
         ),
-        (
-            "a second validator of a bank",
-            vec![Change::AddNode(node_of(bank)), validator(1, 4, new)],
-            None,
-        ),
+        ("a second validator of a bank", vec![Change::AddNode(node_of(bank)), validator(1, 4, new)], None),
         (
             "a second validator of a node",
             vec![validator(1, 0, new)],
@@ -423,7 +419,8 @@ fn a_set_and_a_network_have_bounds() {
         PublicKey(key)
     };
     full.operators = (0..1_000).map(|n| OperatorRecord { key: key(n), ..fifth_bank() }).collect();
-    let nodes = |count| (0..count).map(|n| NodeRecord { network_key: key(n), ..fifth_node() }).collect::<Vec<_>>();
+    let nodes =
+        |count| (0..count).map(|n| NodeRecord { network_key: key(n), ..fifth_node() }).collect::<Vec<_>>();
     full.nodes = nodes(1_000);
     full.retired_nodes = (0..999).map(NodeIndex).collect();
     assert_eq!(apply_change(&full, &Change::AddOperator(fifth_bank())), Err(ChangeFault::Full));
