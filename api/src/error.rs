@@ -237,7 +237,7 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         803 | 804 => "operation.proposal.version",
         805 | 806 | 808 => "operation.approvals",
         807 => "operation.proposal",
-        811..=823 => "operation.proposal.changes",
+        811..=825 => "operation.proposal.changes",
         _ => return None,
     })
 }
@@ -342,7 +342,7 @@ mod tests {
                 Operation::Govern { proposal, approvals: Vec::new() },
                 &[
                     209, 301, 801, 802, 803, 804, 805, 806, 807, 808, 811, 812, 813, 814, 815, 816, 817, 818,
-                    819, 820, 821, 822, 823,
+                    819, 820, 821, 822, 823, 824, 825,
                 ],
                 &[
                     "chain",

@@ -186,4 +186,8 @@ rejections! {
     822 ChangeTooFewValidators false "a chain would have fewer than 4 validators" "add validators first";
     823 ChangeTooManyValidators false "a chain would have more than 100 validators"
         "remove validators first";
+    824 ChangeKeyInvalid false "a change gives a key that is no point of the curve"
+        "take the key from the file that holds it";
+    825 ChangeNodeSeated false "the node runs a validator of the chain already"
+        "name another node of the operator, or replace the validator's key";
 }

@@ -30,8 +30,8 @@ pub struct Working<'a> {
     pub height: Height,
     /// The registry of the next height, where the block has changed it.
     pub registry: Option<Arc<Registry>>,
-    /// Proposals whose approvals were checked.
-    pub proposals: u32,
+    /// Approvals whose signatures were checked, and the operators whose proposal then failed.
+    pub approvals: govern::Checked,
     /// The touched records.
     pub overlay: Overlay,
     /// The supply terms; holdings follow from the tree at the end.

@@ -4,6 +4,7 @@
 use super::admission::Circumstances;
 use super::apply::Working;
 use super::chain_rules::ChainRules;
+use super::govern::Checked;
 use super::transition::{Prepared, TRANSACTIONS_PER_CHUNK, run};
 use crate::records::{NotExecuted, Rejection, Transaction};
 use crate::state::overlay::Overlay;
@@ -79,7 +80,7 @@ pub fn forecast_each<'a>(
             height: head.height.next(),
             now,
             registry: None,
-            proposals: 0,
+            approvals: Checked::default(),
             overlay,
             supply,
             outboxes,

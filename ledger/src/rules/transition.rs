@@ -17,9 +17,10 @@ use super::admission::{Circumstances, admit};
 use super::apply::{Acting, Working, apply};
 use super::chain_rules::ChainRules;
 use super::expire::expire;
+use super::govern::Checked;
 use super::invariants::{InvariantFault, check_height};
 use super::receive::{check_next, learn_sets, receive};
-use super::registry_changes::{may_schedule, schedule};
+use super::registry_changes::{calm, is_urgent_in_vain, may_schedule, schedule};
 use crate::proofs::outcomes_root;
 use crate::records::outcome::APPLIED;
 use crate::records::{
@@ -222,7 +223,7 @@ impl ChainState {
             height: block.header.height,
             now: block.header.timestamp,
             registry: None,
-            proposals: 0,
+            approvals: Checked::default(),
             overlay,
             supply: self.head.supply.clone(),
             outboxes: self.head.outboxes.clone(),
@@ -426,6 +427,11 @@ impl ChainState {
         let before = changed.as_ref().unwrap_or(&self.rules.registry);
         if before.epoch_at(chain, height).is_some_and(|epoch| epoch.first_height == height) {
             head.epoch_started = now;
+        }
+        if is_urgent_in_vain(before, chain) {
+            let mut registry = Registry::clone(before);
+            calm(&mut registry, chain);
+            return Some(Arc::new(registry));
         }
         if !may_schedule(before, chain, height) {
             return changed;
