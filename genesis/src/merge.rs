@@ -50,7 +50,7 @@ fn place(part: &GenesisSpec) -> (bool, String, PublicKey) {
 
 /// Appends a part, renumbering its operator and nodes. Counts fit 16 bits: both are bounded by
 /// `OPERATORS_MAX` operators of `NODES_PER_OPERATOR_MAX` nodes, and the final check refuses more than
-/// `OPERATORS_MAX` of either.
+/// that.
 fn add(spec: &mut GenesisSpec, part: GenesisSpec) {
     let operator = OperatorId(u16::try_from(spec.operators.len()).unwrap_or(u16::MAX));
     let first_node = u16::try_from(spec.nodes.len()).unwrap_or(u16::MAX);

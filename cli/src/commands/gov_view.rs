@@ -60,7 +60,7 @@ impl ProposalView {
             valid_until_ms: proposal.valid_until.0,
             is_urgent: proposal.is_urgent,
             changes: file.differences(),
-            quorum: ledger::values::quorum(council.len()),
+            quorum: file.quorum(),
             council,
             missing: file.missing(),
             file: path.cloned(),

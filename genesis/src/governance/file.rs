@@ -13,7 +13,7 @@ use ledger::proofs::RegistryProof;
 use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{Approval, GenesisSpec, Proposal, Registry};
 use ledger::values::{
-    Canonical, GenesisHash, Hash, OperatorId, PublicKey, SecretKey, Signature, quorum, verify_governance,
+    Canonical, GenesisHash, Hash, OperatorId, PublicKey, SecretKey, Signature, verify_governance,
 };
 use serde::{Deserialize, Serialize};
 
@@ -184,6 +184,12 @@ impl ProposalFile {
         self.registry().council(self.proof.certified.result.height)
     }
 
+    /// Approvals that decide: operators that have left count among those that a quorum is of.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        self.registry().council_quorum(self.proof.certified.result.height)
+    }
+
     /// Who has approved, ascending.
     pub fn approved_by(&self) -> impl Iterator<Item = OperatorId> + '_ {
         self.approvals.keys().copied()
@@ -192,7 +198,7 @@ impl ProposalFile {
     /// Approvals that are still needed.
     #[must_use]
     pub fn missing(&self) -> usize {
-        quorum(self.council().len()).saturating_sub(self.approvals.len())
+        self.quorum().saturating_sub(self.approvals.len())
     }
 
     /// Approves as the operator whose cold key this is. Approving twice changes nothing.

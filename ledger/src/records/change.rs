@@ -3,12 +3,12 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::genesis::{ADDRESS_BYTES_MAX, NAME_BYTES_MAX};
+use super::genesis::{ADDRESS_BYTES_MAX, NAME_BYTES_MAX, is_address};
 use super::params::ChainParams;
 use super::policy::Policy;
 use super::registry::{NodeRecord, OperatorRecord, ValidatorRecord};
 use super::wallet::TIERS;
-use crate::values::codec::{check_ascending, check_count};
+use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::quorum::VALIDATORS_MAX;
 use crate::values::{
     Canonical, ChainId, CodecError, GenesisHash, Hash, Hasher, NodeIndex, OperatorId, PublicKey, SecretKey,
@@ -46,7 +46,7 @@ pub enum Change {
     MoveNode {
         /// The node.
         node: NodeIndex,
-        /// `host:port` for peers.
+        /// `host:port` for peers ([`super::genesis::is_address`]).
         address: String,
     },
     /// A node's network key becomes another.
@@ -132,7 +132,8 @@ impl Change {
                 operator.wallet_policy.check()
             }
             Self::AddNode(NodeRecord { address, .. }) | Self::MoveNode { address, .. } => {
-                check_count("change.address", address.len(), 1, ADDRESS_BYTES_MAX)
+                check_count("change.address", address.len(), 1, ADDRESS_BYTES_MAX)?;
+                check_range("change.address (host:port)", u64::from(is_address(address)), 1, 1)
             }
             Self::SetParams { params, .. } => params.check(),
             Self::RetireOperator { .. }

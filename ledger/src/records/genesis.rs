@@ -7,16 +7,31 @@ use super::params::ChainParams;
 use super::registry::{NodeRecord, OperatorRecord, OperatorRole, ValidatorRecord};
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
-use crate::values::{Canonical, ChainId, CodecError, Currency, GenesisHash, Hasher, TimestampMs};
+use crate::values::{Canonical, ChainId, CodecError, Currency, GenesisHash, Hasher, PublicKey, TimestampMs};
 
-/// Most operators, and most nodes, of a network.
+/// Most operators of a network, and most nodes with those that were taken away.
 pub const OPERATORS_MAX: usize = 1_000;
+/// Most nodes that were not taken away: as many peers as the network layer connects to (its `PEERS_MAX`).
+pub const NODES_ACTIVE_MAX: usize = 256;
 /// Most chains of a network.
 pub const CHAINS_MAX: usize = 256;
 /// Most bytes of a name.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Most bytes of an address.
 pub const ADDRESS_BYTES_MAX: usize = 255;
+
+const _: () = assert!(NODES_ACTIVE_MAX <= OPERATORS_MAX);
+
+/// Whether a node could be reached under this text: `host:port`, a host of at least one character, a port from 1 to 65,535, no
+/// spaces. The network layer refuses a whole registry for one address that is none.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    let is_plain = |letter: char| !letter.is_whitespace() && !letter.is_control();
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_port =
+        port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    !host.is_empty() && text.len() <= ADDRESS_BYTES_MAX && text.chars().all(is_plain) && is_port
+}
 
 /// One chain: one currency, one shard.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
@@ -75,6 +90,11 @@ impl GenesisSpec {
     }
 }
 
+/// Refuses a key that nothing can be signed under: the consensus engine and the network take none.
+fn check_point(field: &'static str, key: PublicKey) -> Result<(), CodecError> {
+    check_range(field, u64::from(key.is_point()), 1, 1)
+}
+
 impl Canonical for GenesisSpec {
     const NAME: &'static str = "genesis";
     const BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -82,7 +102,7 @@ impl Canonical for GenesisSpec {
     fn check(&self) -> Result<(), CodecError> {
         check_count("network", self.network.len(), 1, NAME_BYTES_MAX)?;
         check_count("operators", self.operators.len(), 1, OPERATORS_MAX)?;
-        check_count("nodes", self.nodes.len(), VALIDATORS_MIN, OPERATORS_MAX)?;
+        check_count("nodes", self.nodes.len(), VALIDATORS_MIN, NODES_ACTIVE_MAX)?;
         check_count("chains", self.chains.len(), 1, CHAINS_MAX)?;
         let central =
             self.operators.iter().filter(|operator| operator.role == OperatorRole::CentralBank).count();
@@ -90,6 +110,10 @@ impl Canonical for GenesisSpec {
         for operator in &self.operators {
             check_count("operators.name", operator.name.len(), 1, NAME_BYTES_MAX)?;
             operator.wallet_policy.check()?;
+            check_point("operators.key (a point of the curve)", operator.key)?;
+            for key in &operator.wallet_policy.keys {
+                check_point("operators.wallet_policy.keys (points of the curve)", *key)?;
+            }
         }
         let mut operator_keys: Vec<_> = self.operators.iter().map(|operator| operator.key).collect();
         operator_keys.sort_unstable();
@@ -99,6 +123,8 @@ impl Canonical for GenesisSpec {
         for node in &self.nodes {
             check_range("nodes.operator", u64::from(node.operator.0), 0, operators_last)?;
             check_count("nodes.address", node.address.len(), 1, ADDRESS_BYTES_MAX)?;
+            check_range("nodes.address (host:port)", u64::from(is_address(&node.address)), 1, 1)?;
+            check_point("nodes.network_key (a point of the curve)", node.network_key)?;
         }
         let mut network_keys: Vec<_> = self.nodes.iter().map(|node| node.network_key).collect();
         network_keys.sort_unstable();
@@ -139,7 +165,11 @@ impl Canonical for GenesisSpec {
                 let operator = node.map_or(0, |node| u64::from(node.operator.0));
                 let found = u64::from(validator.operator.0);
                 check_range("validators.operator (the one of its node)", found, operator, operator)?;
+                check_point("validators.consensus_key (a point of the curve)", validator.consensus_key)?;
             }
+            let mut seated: Vec<_> = chain.validators.iter().map(|validator| validator.node).collect();
+            seated.sort_unstable();
+            check_ascending("validators.node (each node once per chain)", seated)?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::params::ChainParams;
 use super::policy::Policy;
 use super::wallet::{Tier, WalletRecord, WalletStatus};
 use crate::values::codec::{check_ascending, check_count, check_range};
-use crate::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
+use crate::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN, quorum};
 use crate::values::{
     Amount, Canonical, ChainId, CodecError, Currency, Epoch, GenesisHash, Hash, Hasher, Height, NodeIndex,
     OperatorId, PublicKey, RegistryHash, ValidatorIndex, WalletId,
@@ -286,13 +286,25 @@ impl Registry {
     /// validator of the root chain's epoch there; ascending.
     #[must_use]
     pub fn council(&self, height: Height) -> Vec<OperatorId> {
-        let epoch = self.epoch_at(ROOT_CHAIN, height).or_else(|| self.newest_epoch(ROOT_CHAIN));
-        let validators = epoch.map_or(&[] as &[ValidatorRecord], |record| record.validators.as_slice());
-        let mut council: Vec<OperatorId> = validators.iter().map(|validator| validator.operator).collect();
-        council.sort_unstable();
-        council.dedup();
+        let mut council = self.root_operators(height);
         council.retain(|operator| self.is_active(*operator));
         council
+    }
+
+    /// Approvals that decide there: a quorum of all operators of that epoch's validators, those that have left among them. So who
+    /// makes members leave gets no smaller council to decide in before the set itself has changed.
+    #[must_use]
+    pub fn council_quorum(&self, height: Height) -> usize {
+        quorum(self.root_operators(height).len())
+    }
+
+    fn root_operators(&self, height: Height) -> Vec<OperatorId> {
+        let epoch = self.epoch_at(ROOT_CHAIN, height).or_else(|| self.newest_epoch(ROOT_CHAIN));
+        let validators = epoch.map_or(&[] as &[ValidatorRecord], |record| record.validators.as_slice());
+        let mut operators: Vec<OperatorId> = validators.iter().map(|validator| validator.operator).collect();
+        operators.sort_unstable();
+        operators.dedup();
+        operators
     }
 
     /// What the result of a height of the own chain commits to: the set of the epoch that begins above it; zero where none does.

@@ -4,9 +4,11 @@
 use super::admission::Circumstances;
 use super::apply::Working;
 use super::chain_rules::ChainRules;
+use super::govern::Checked;
 use super::transition::{Prepared, TRANSACTIONS_PER_CHUNK, run};
 use crate::records::{NotExecuted, Rejection, Transaction};
 use crate::state::overlay::Overlay;
+use crate::state::shares::Shares;
 use crate::state::{ChainState, ReadFault, StateHead, StateReader};
 use crate::values::{RecordId, Sequential, Strategy, TimestampMs};
 
@@ -78,14 +80,16 @@ pub fn forecast_each<'a>(
             height: head.height.next(),
             now,
             registry: None,
-            proposals: 0,
+            approvals: Checked::default(),
             overlay,
             supply,
             outboxes,
             sent: Vec::new(),
+            unsent: None,
             history: Vec::new(),
             overdue_before: head.overdue_before(),
-            pending: 0,
+            open: Shares::default(),
+            made: Shares::default(),
         };
         Ok(match run(&mut working, transaction, prepared, 0, at) {
             Err(reason) => Forecast::NotExecuted(reason),

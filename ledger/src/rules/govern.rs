@@ -2,6 +2,7 @@
 //! receipt for each change, in order. Registry and parameters hold from the next height on, a new set from the epoch that the
 //! chain schedules.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::apply::{Acting, Working};
@@ -10,10 +11,21 @@ use crate::records::registry::ROOT_CHAIN;
 use crate::records::{
     Approval, Change, MovementKind, OperatorRecord, Proposal, Receipt, Registry, Rejection,
 };
-use crate::values::{Amount, ChainId, OperatorId, quorum, verify_governance};
+use crate::values::quorum::VALIDATORS_MAX;
+use crate::values::{Amount, ChainId, OperatorId, verify_governance};
 
-/// Most proposals whose approvals a block checks: a signature takes as long to check as a payment.
-pub const BLOCK_PROPOSALS_MAX: u32 = 8;
+/// Most approvals whose signatures a block checks: one takes as long as a payment. Eight proposals of the largest council.
+pub const BLOCK_APPROVALS_MAX: usize = 8 * VALIDATORS_MAX;
+
+/// What a block has spent on approvals.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// Signatures checked.
+    count: usize,
+    /// Operators whose proposal failed after signatures had been checked: the block checks no more for them, so that nobody spends
+    /// what is there for all.
+    failed: BTreeSet<OperatorId>,
+}
 
 /// Applies a `Govern`.
 ///
@@ -48,11 +60,21 @@ pub fn govern(
     if proposal.version < registry.version {
         return Err(Rejection::ProposalStale);
     }
-    check_approvals(working, &registry, proposal, approvals)?;
-    let mut after = Registry::clone(&registry);
-    for change in &proposal.changes {
-        after = apply_proposed(&after, change, proposal.is_urgent).map_err(|fault| fault.rejection())?;
+    check_council(working, &registry, approvals)?;
+    let operator = acting.wallet.operator;
+    let left = BLOCK_APPROVALS_MAX.saturating_sub(working.approvals.count);
+    if approvals.len() > left || working.approvals.failed.contains(&operator) {
+        return Err(Rejection::ProposalsFull);
     }
+    let judged = check_signatures(working, &registry, proposal, approvals)
+        .and_then(|()| registry_after(&registry, proposal));
+    let mut after = match judged {
+        Ok(after) => after,
+        Err(rejection) => {
+            working.approvals.failed.insert(operator);
+            return Err(rejection);
+        }
+    };
     // ---- nothing below this line can fail ----
     let version = registry.version.saturating_add(1);
     after.version = version;
@@ -72,30 +94,50 @@ pub fn govern(
 }
 
 /// Approvals are ascending by operator, each once (checked with the transaction's form).
-fn check_approvals(
-    working: &mut Working<'_>,
+fn check_council(
+    working: &Working<'_>,
     registry: &Registry,
-    proposal: &Proposal,
     approvals: &[Approval],
 ) -> Result<(), Rejection> {
     let council = registry.council(working.height);
     if approvals.iter().any(|approval| council.binary_search(&approval.operator).is_err()) {
         return Err(Rejection::ApproverNotInCouncil);
     }
-    if approvals.len() < quorum(council.len()) {
+    if approvals.len() < registry.council_quorum(working.height) {
         return Err(Rejection::ApprovalsBelowQuorum);
     }
-    if working.proposals >= BLOCK_PROPOSALS_MAX {
-        return Err(Rejection::ProposalsFull);
-    }
-    working.proposals = working.proposals.saturating_add(1);
+    Ok(())
+}
+
+/// Stops at the first signature that is not valid.
+fn check_signatures(
+    working: &mut Working<'_>,
+    registry: &Registry,
+    proposal: &Proposal,
+    approvals: &[Approval],
+) -> Result<(), Rejection> {
     let (genesis, hash) = (working.rules.genesis, proposal.hash(working.rules.genesis));
     let is_valid = |approval: &Approval| {
         registry
             .operator(approval.operator)
             .is_some_and(|operator| verify_governance(operator.key, genesis, &hash, approval.signature))
     };
-    if approvals.iter().all(is_valid) { Ok(()) } else { Err(Rejection::ApprovalInvalid) }
+    for approval in approvals {
+        working.approvals.count = working.approvals.count.saturating_add(1);
+        if !is_valid(approval) {
+            return Err(Rejection::ApprovalInvalid);
+        }
+    }
+    Ok(())
+}
+
+/// Every change in order, on a copy.
+fn registry_after(registry: &Registry, proposal: &Proposal) -> Result<Registry, Rejection> {
+    let mut after = Registry::clone(registry);
+    for change in &proposal.changes {
+        after = apply_proposed(&after, change, proposal.is_urgent).map_err(|fault| fault.rejection())?;
+    }
+    Ok(after)
 }
 
 /// Opens the own wallet of an operator that was admitted under this id.

@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | credit | 206 payee unknown, 207 not active, 208 above its tier's limit | a refund is sent back |
 //! | refund | none: neither cap nor freeze nor closure refuses it | a payer that is not here: suspense |
-//! | change | 801 not from the root chain, 811 to 823 as at the root chain, which has passed them all | it is not made |
+//! | change | 801 not from the root chain, 811 to 825 as at the root chain, which has passed them all | it is not made |
 //! | offer, withdrawal, decision | see [`super::offers`] | |
 
 use super::apply::Working;

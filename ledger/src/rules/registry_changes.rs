@@ -5,7 +5,7 @@
 //! accepts.
 
 use crate::records::block::{EPOCH_MS_MIN, SET_CHANGE_MARGIN};
-use crate::records::genesis::OPERATORS_MAX;
+use crate::records::genesis::{NODES_ACTIVE_MAX, OPERATORS_MAX};
 use crate::records::registry::EPOCHS_KEPT;
 use crate::records::{
     Change, EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, Rejection, ValidatorRecord,
@@ -32,7 +32,9 @@ pub enum ChangeFault {
         operator: OperatorId,
     },
     /// As many operators or nodes as a network may have.
-    #[error("a network has at most {OPERATORS_MAX} operators and as many nodes")]
+    #[error(
+        "a network has at most {OPERATORS_MAX} operators and as many nodes, {NODES_ACTIVE_MAX} of them at a time"
+    )]
     Full,
     /// No such node, or it was taken away.
     #[error("there is no node {node}, or it was taken away")]
@@ -92,6 +94,20 @@ pub enum ChangeFault {
         /// The chain.
         chain: ChainId,
     },
+    /// The node has a seat in the chain's wanted set: messages are sent to nodes, so each node has one seat on a chain.
+    #[error("node {node} runs a validator of chain {chain} already")]
+    NodeSeated {
+        /// The node.
+        node: NodeIndex,
+        /// The chain.
+        chain: ChainId,
+    },
+    /// Nothing can be signed under the key; an engine given such a consensus key would never start.
+    #[error("the key {key} is no point of the curve")]
+    KeyInvalid {
+        /// Found.
+        key: PublicKey,
+    },
 }
 
 impl ChangeFault {
@@ -112,6 +128,8 @@ impl ChangeFault {
             Self::ValidatorUnknown { .. } => Rejection::ChangeValidatorUnknown,
             Self::TooFewValidators { .. } => Rejection::ChangeTooFewValidators,
             Self::TooManyValidators { .. } => Rejection::ChangeTooManyValidators,
+            Self::KeyInvalid { .. } => Rejection::ChangeKeyInvalid,
+            Self::NodeSeated { .. } => Rejection::ChangeNodeSeated,
         }
     }
 
@@ -133,11 +151,11 @@ impl ChangeFault {
         match self {
             Self::OperatorUnknown { .. } => "operator",
             Self::CentralBank => "role",
-            Self::OperatorKeyTaken { .. } | Self::NetworkKeyTaken { .. } => "key",
+            Self::OperatorKeyTaken { .. } | Self::NetworkKeyTaken { .. } | Self::KeyInvalid { .. } => "key",
             Self::Full => "change",
             Self::NodeUnknown { .. } | Self::NodeInUse { .. } => "node",
             Self::ChainUnknown { .. } => "chain",
-            Self::NotItsNode { .. } => "validator.node",
+            Self::NotItsNode { .. } | Self::NodeSeated { .. } => "validator.node",
             Self::ConsensusKeyTaken { .. } | Self::ValidatorUnknown { .. } => "consensus_key",
             Self::TooFewValidators { .. } | Self::TooManyValidators { .. } => "validators",
         }
@@ -156,6 +174,7 @@ pub fn apply_change(registry: &Registry, change: &Change) -> Result<Registry, Ch
         Change::ReplaceOperatorKey { operator, key } => {
             active(&after, *operator)?;
             operator_key_is_free(&after, *key)?;
+            check_point(*key)?;
             if let Some(record) = after.operators.get_mut(usize::from(operator.0)) {
                 record.key = *key;
             }
@@ -165,6 +184,7 @@ pub fn apply_change(registry: &Registry, change: &Change) -> Result<Registry, Ch
         Change::ReplaceNetworkKey { node, key } => {
             node_mut(&mut after, *node)?;
             network_key_is_free(&after, *key)?;
+            check_point(*key)?;
             node_mut(&mut after, *node)?.network_key = *key;
         }
         Change::RetireNode { node } => {
@@ -201,7 +221,8 @@ pub fn apply_change(registry: &Registry, change: &Change) -> Result<Registry, Ch
     Ok(after)
 }
 
-/// [`apply_change`] as part of a proposal: an urgent one marks the chains whose wanted set it changes.
+/// [`apply_change`] as part of a proposal: an urgent one marks the chains whose wanted set it changes, and so does an operator that
+/// leaves, whoever says what: until the set changes its quorum counts a member that may not approve.
 ///
 /// # Errors
 /// [`ChangeFault`].
@@ -211,6 +232,7 @@ pub fn apply_proposed(
     is_urgent: bool,
 ) -> Result<Registry, ChangeFault> {
     let mut after = apply_change(registry, change)?;
+    let is_urgent = is_urgent || matches!(change, Change::RetireOperator { .. });
     for (record, before) in after.chains.iter_mut().zip(&registry.chains) {
         record.is_urgent |= is_urgent && record.wanted != before.wanted;
     }
@@ -232,6 +254,11 @@ fn network_key_is_free(registry: &Registry, key: PublicKey) -> Result<(), Change
     holder.map_or(Ok(()), |(_, index)| Err(ChangeFault::NetworkKeyTaken { node: NodeIndex(index) }))
 }
 
+/// Keys are checked where they enter the registry; genesis checks its own.
+fn check_point(key: PublicKey) -> Result<(), ChangeFault> {
+    if key.is_point() { Ok(()) } else { Err(ChangeFault::KeyInvalid { key }) }
+}
+
 fn add_operator(registry: &mut Registry, record: &OperatorRecord) -> Result<(), ChangeFault> {
     if record.role == OperatorRole::CentralBank {
         return Err(ChangeFault::CentralBank);
@@ -240,6 +267,8 @@ fn add_operator(registry: &mut Registry, record: &OperatorRecord) -> Result<(), 
     if registry.operators.len() >= OPERATORS_MAX {
         return Err(ChangeFault::Full);
     }
+    check_point(record.key)?;
+    record.wallet_policy.keys.iter().try_for_each(|key| check_point(*key))?;
     registry.operators.push(record.clone());
     Ok(())
 }
@@ -271,9 +300,11 @@ fn retire<T: Ord + Copy>(retired: &mut Vec<T>, one: T) {
 fn add_node(registry: &mut Registry, record: &NodeRecord) -> Result<(), ChangeFault> {
     active(registry, record.operator)?;
     network_key_is_free(registry, record.network_key)?;
-    if registry.nodes.len() >= OPERATORS_MAX {
+    let active = registry.nodes.len().saturating_sub(registry.retired_nodes.len());
+    if registry.nodes.len() >= OPERATORS_MAX || active >= NODES_ACTIVE_MAX {
         return Err(ChangeFault::Full);
     }
+    check_point(record.network_key)?;
     registry.nodes.push(record.clone());
     Ok(())
 }
@@ -302,6 +333,7 @@ fn insert(
     match wanted.binary_search_by_key(&validator.consensus_key, |known| known.consensus_key) {
         Ok(_) => Err(ChangeFault::ConsensusKeyTaken { chain }),
         Err(place) => {
+            check_point(validator.consensus_key)?;
             wanted.insert(place, validator);
             Ok(())
         }
@@ -319,8 +351,10 @@ fn add_validator(
         return Err(ChangeFault::NotItsNode { node: validator.node, operator });
     }
     let wanted = wanted_mut(registry, chain)?;
+    let is_seated = wanted.iter().any(|known| known.node == validator.node);
     insert(wanted, chain, *validator)?;
-    check_size(wanted, chain)
+    check_size(wanted, chain)?;
+    if is_seated { Err(ChangeFault::NodeSeated { node: validator.node, chain }) } else { Ok(()) }
 }
 
 fn check_size(wanted: &[ValidatorRecord], chain: ChainId) -> Result<(), ChangeFault> {
@@ -328,6 +362,20 @@ fn check_size(wanted: &[ValidatorRecord], chain: ChainId) -> Result<(), ChangeFa
         few if few < VALIDATORS_MIN => Err(ChangeFault::TooFewValidators { chain }),
         many if many > VALIDATORS_MAX => Err(ChangeFault::TooManyValidators { chain }),
         _ => Ok(()),
+    }
+}
+
+/// Whether the chain is urgent for nothing: what it wants is its newest set again. Left alone, that would let a later change of set, of
+/// which nobody said that it is urgent, come before its day.
+pub(super) fn is_urgent_in_vain(registry: &Registry, chain: ChainId) -> bool {
+    let Some(record) = registry.chain(chain).filter(|record| record.is_urgent) else { return false };
+    record.epochs.last().is_some_and(|newest| newest.validators == record.wanted)
+}
+
+/// Forgets that the chain's wanted set was urgent.
+pub(super) fn calm(registry: &mut Registry, chain: ChainId) {
+    if let Some(record) = registry.chain_mut(chain) {
+        record.is_urgent = false;
     }
 }
 

@@ -17,9 +17,10 @@ use super::admission::{Circumstances, admit};
 use super::apply::{Acting, Working, apply};
 use super::chain_rules::ChainRules;
 use super::expire::expire;
+use super::govern::Checked;
 use super::invariants::{InvariantFault, check_height};
 use super::receive::{check_next, learn_sets, receive};
-use super::registry_changes::{may_schedule, schedule};
+use super::registry_changes::{calm, is_urgent_in_vain, may_schedule, schedule};
 use crate::proofs::outcomes_root;
 use crate::records::outcome::APPLIED;
 use crate::records::{
@@ -29,6 +30,7 @@ use crate::records::{
 use crate::state::chain_state::{SUSPENSE_SLOT, leaves_of};
 use crate::state::expiries::Pending;
 use crate::state::overlay::Overlay;
+use crate::state::shares::Shares;
 use crate::state::summing_tree::SumNode;
 use crate::state::{
     ChainState, Execution, PassedOver, ReadFault, ReceivedReceipt, Skipped, StateHead, StateReader,
@@ -221,19 +223,25 @@ impl ChainState {
             height: block.header.height,
             now: block.header.timestamp,
             registry: None,
-            proposals: 0,
+            approvals: Checked::default(),
             overlay,
             supply: self.head.supply.clone(),
             outboxes: self.head.outboxes.clone(),
             sent: Vec::new(),
+            unsent: None,
             history: Vec::new(),
             overdue_before,
-            pending: self.expiries.len(),
+            open: self.expiries.shares().clone(),
+            made: Shares::default(),
         };
         let at = Circumstances { now: block.header.timestamp, base_fee: block.header.base_fee };
         let mut ran = run_all(&mut working, &transactions, &prepared, at)?;
         let index = receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
         expire_all(&mut working, &mut ran, index, &due)?;
+        if let Some(chain) = working.unsent {
+            let fault = InvariantFault::Unsent { chain };
+            return Err(ExecutionFault::Invariant { height: block.header.height, fault });
+        }
         let Working { overlay, supply, outboxes, sent, history, registry, .. } = working;
         let records = overlay.next_slot();
         let changes = overlay.into_changes();
@@ -419,6 +427,11 @@ impl ChainState {
         let before = changed.as_ref().unwrap_or(&self.rules.registry);
         if before.epoch_at(chain, height).is_some_and(|epoch| epoch.first_height == height) {
             head.epoch_started = now;
+        }
+        if is_urgent_in_vain(before, chain) {
+            let mut registry = Registry::clone(before);
+            calm(&mut registry, chain);
+            return Some(Arc::new(registry));
         }
         if !may_schedule(before, chain, height) {
             return changed;

@@ -22,7 +22,8 @@ pub struct StateParts {
     pub supply: Hash,
     /// Root over what was sent to other chains.
     pub outbox: OutboxRoot,
-    /// Hash of the recent timestamps, which decide what has expired. The deadlines themselves are in the leaves.
+    /// Hash of the timestamps that decide what a later height does: when the running epoch began, and the recent ones, by which
+    /// deadlines pass. The deadlines themselves are in the leaves.
     pub expiries: Hash,
     /// Hash of the fee state.
     pub fees: Hash,
@@ -38,7 +39,8 @@ impl StateParts {
         for bucket in &head.ordered {
             ordered = ordered.number(bucket.second).number(bucket.count).bytes(&bucket.chain.0);
         }
-        let mut expiries = Hasher::new("jiaozi/expiries").number(head.recent.len() as u64);
+        let mut expiries = Hasher::new("jiaozi/expiries").number(head.epoch_started.0);
+        expiries = expiries.number(head.recent.len() as u64);
         for timestamp in &head.recent {
             expiries = expiries.number(timestamp.0);
         }

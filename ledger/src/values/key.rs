@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use ed25519_dalek::{Signer as _, SigningKey};
 use wincode::{SchemaRead, SchemaWrite};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -16,6 +17,15 @@ hash_types! {
 }
 
 use super::hash::Hash;
+
+impl PublicKey {
+    /// Whether the bytes are a point of the curve, so that something can be signed under them. The consensus engine and the network
+    /// take no other key.
+    #[must_use]
+    pub fn is_point(&self) -> bool {
+        CompressedEdwardsY(self.0).decompress().is_some()
+    }
+}
 
 /// An Ed25519 signature: `R ‖ s`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, SchemaWrite, SchemaRead)]
@@ -71,5 +81,19 @@ impl FromStr for SecretKey {
 
     fn from_str(text: &str) -> Result<Self, HexError> {
         parse_hex(text).map(Self::from_seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_all_bytes_are_a_point() {
+        assert!(SecretKey::from_seed([1; 32]).public_key().is_point());
+        // y = 2 is not on the curve.
+        let mut key = PublicKey([0; 32]);
+        key.0[0] = 2;
+        assert!(!key.is_point());
     }
 }

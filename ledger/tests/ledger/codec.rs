@@ -5,6 +5,7 @@ use ledger::records::wallet::Lane;
 use ledger::records::*;
 use ledger::values::*;
 
+use crate::governance::no_point;
 use crate::network::{Network, pay, spec};
 use crate::samples::{Sample, samples, two_of_three, wallet};
 
@@ -173,6 +174,7 @@ fn genesis_keeps_its_rules() {
         (|g| g.nodes[0].operator = OperatorId(5), "nodes.operator"),
         (|g| g.nodes[0].address.clear(), "nodes.address"),
         (|g| g.nodes[0].address = "a".repeat(256), "nodes.address"),
+        (|g| g.nodes[0].address = "nowhere".into(), "nodes.address (host:port)"),
         (|g| g.nodes[0].network_key = g.nodes[1].network_key, "nodes.network_key (each key once)"),
         (|g| g.chains.clear(), "chains"),
         (|g| g.chains[0].chain = ChainId(1), "chains.chain (the first is the root chain)"),
@@ -181,7 +183,25 @@ fn genesis_keeps_its_rules() {
         (|g| g.chains[0].validators.truncate(3), "chains.validators"),
         (|g| g.chains[0].validators.swap(0, 1), "chains.validators"),
         (|g| g.chains[0].validators[2].node = NodeIndex(4), "validators.node"),
+        (
+            |g| {
+                g.chains[0].validators[2].node = NodeIndex(0);
+                g.chains[0].validators[2].operator = OperatorId(1);
+            },
+            "validators.node (each node once per chain)",
+        ),
         (|g| g.chains[0].validators[2].operator = OperatorId(1), "validators.operator (the one of its node)"),
+        (|g| g.operators[1].key = no_point(), "operators.key (a point of the curve)"),
+        (
+            |g| g.operators[1].wallet_policy.keys = vec![no_point()],
+            "operators.wallet_policy.keys (points of the curve)",
+        ),
+        (|g| g.nodes[1].network_key = no_point(), "nodes.network_key (a point of the curve)"),
+        (
+            // The least of all, so the set stays in order.
+            |g| g.chains[0].validators[0].consensus_key = no_point(),
+            "validators.consensus_key (a point of the curve)",
+        ),
         (|g| g.chains[0].params.block_weight_max = 1, "params.block_weight_max"),
         (|g| g.chains[0].params.block_pace_ms = 0, "params.block_pace_ms"),
         (|g| g.chains[0].params.transaction_ttl_ms_max = 86_400_001, "params.transaction_ttl_ms_max"),

@@ -13,7 +13,7 @@ use ledger::rules::{BlockFault, BundleFault, ChainRules, check_batch, check_bund
 use ledger::state::{Execution, PassedOver};
 use ledger::values::{
     Amount, BatchDigest, Canonical as _, ChainId, Epoch, Hash, Height, NodeIndex, OperatorId, PublicKey,
-    Sequential, ValidatorIndex,
+    Sequential, TimestampMs, ValidatorIndex,
 };
 
 use crate::chains::{CUSTOMERS, FOREIGN, SHARDS, World};
@@ -530,4 +530,43 @@ fn sets_are_consecutive() {
     let known: Vec<Option<&EpochRecord>> = (0..3).map(|epoch| sets.epoch(Epoch(epoch))).collect();
     assert_eq!(known, [Some(&network.epochs[0]), Some(&network.epochs[1]), None]);
     assert_eq!(Sets::genesis(&network.spec, ChainId(0)).unwrap().newest().epoch, Epoch(0));
+}
+
+/// When the next set may come depends on when the running epoch began: a head that says another time is not this state's.
+#[test]
+fn the_state_root_commits_to_the_beginning_of_the_epoch() {
+    let mut network = Network::new();
+    network.run(Vec::new());
+    let load = |head: ledger::state::StateHead| {
+        let registry = network.state.rules().registry.clone();
+        let records: Vec<_> = network.records.iter().map(|(slot, record)| (slot, record.clone())).collect();
+        ledger::state::ChainState::load(&network.spec, registry, head, records, &Sequential)
+    };
+    let good = network.state.head().clone();
+    assert_eq!(good.epoch_started, network.parent.timestamp);
+    assert!(load(good.clone()).is_ok());
+    let epoch_started = TimestampMs(good.epoch_started.0 - 1);
+    assert!(load(ledger::state::StateHead { epoch_started, ..good }).is_err());
+}
+
+/// An urgent change that is taken back before its epoch could be scheduled leaves no urgency to the next change.
+#[test]
+fn urgency_goes_with_its_change() {
+    let mut world = World::town();
+    let is_urgent =
+        |world: &World| world.chains[ROOT].state.rules().registry.chain(ChainId(0)).unwrap().is_urgent;
+    let count = |world: &World| world.chains[ROOT].epochs.len();
+    assert_eq!(govern(&mut world, true, vec![replace(0, first_key(), 1)]), Became::Applied);
+    assert_eq!((count(&world), is_urgent(&world)), (2, false));
+    // One is scheduled, so this one waits, and is taken back.
+    let second = consensus_keys()[1].public_key();
+    let changed = later_key(2).public_key();
+    assert_eq!(govern(&mut world, true, vec![replace(0, second, 2)]), Became::Applied);
+    assert!(is_urgent(&world));
+    let back = Change::ReplaceConsensusKey { chain: ChainId(0), old: changed, new: second };
+    assert_eq!(govern(&mut world, true, vec![back]), Became::Applied);
+    assert!(!is_urgent(&world));
+    finish_epoch(&mut world, ROOT);
+    assert_eq!(govern(&mut world, false, vec![replace(0, second, 2)]), Became::Applied);
+    assert_eq!(count(&world), 2, "it waits for its day");
 }

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use ledger::records::change::{CHANGES_MAX, GOVERN_BYTES_MAX};
+use ledger::records::genesis::NODES_ACTIVE_MAX;
 use ledger::records::registry::operator_salt;
 use ledger::records::{
     Approval, ChainParams, ChainSpec, Change, NodeRecord, Operation, OperatorRecord, OperatorRole, Policy,
     Proposal, Registry, Rejection, Tier, Transaction, ValidatorRecord, WalletOpening,
 };
-use ledger::rules::govern::BLOCK_PROPOSALS_MAX;
+use ledger::rules::govern::BLOCK_APPROVALS_MAX;
 use ledger::rules::{ChangeFault, apply_change};
 use ledger::state::{ChainState, Undo};
 use ledger::values::{
@@ -74,6 +75,13 @@ fn move_node() -> Change {
 
 fn first_key() -> PublicKey {
     consensus_keys()[0].public_key()
+}
+
+/// Bytes that are no key: y = 2 is not on the curve.
+pub(crate) fn no_point() -> PublicKey {
+    let mut key = [0; 32];
+    key[0] = 2;
+    PublicKey(key)
 }
 
 fn registry(network: &Network) -> Arc<Registry> {
@@ -255,7 +263,12 @@ fn rows() -> Vec<Row> {
             ],
             Some((Rejection::ChangeNodeUnknown, "node")),
         ),
-        ("a second validator of a bank", vec![validator(1, 0, new)], None),
+        ("a second validator of a bank", vec![Change::AddNode(node_of(bank)), validator(1, 4, new)], None),
+        (
+            "a second validator of a node",
+            vec![validator(1, 0, new)],
+            Some((Rejection::ChangeNodeSeated, "validator.node")),
+        ),
         (
             "a validator of nobody",
             vec![validator(5, 0, new)],
@@ -307,6 +320,44 @@ fn rows() -> Vec<Row> {
             "another's consensus key",
             vec![replace(CHAIN, first_key(), consensus_keys()[1].public_key())],
             Some((Rejection::ChangeConsensusKeyTaken, "consensus_key")),
+        ),
+        (
+            "a consensus key that is no point",
+            vec![replace(CHAIN, first_key(), no_point())],
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a validator without a point",
+            then(validator(1, 0, no_point())),
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a cold key that is no point",
+            vec![Change::ReplaceOperatorKey { operator: bank, key: no_point() }],
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a bank without a point",
+            vec![Change::AddOperator(OperatorRecord { key: no_point(), ..fifth_bank() })],
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a wallet without a point",
+            vec![Change::AddOperator(OperatorRecord {
+                wallet_policy: Policy::single(no_point()),
+                ..fifth_bank()
+            })],
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a network key that is no point",
+            vec![Change::ReplaceNetworkKey { node: NodeIndex(1), key: no_point() }],
+            Some((Rejection::ChangeKeyInvalid, "key")),
+        ),
+        (
+            "a node without a point",
+            vec![Change::AddNode(NodeRecord { network_key: no_point(), ..node_of(bank) })],
+            Some((Rejection::ChangeKeyInvalid, "key")),
         ),
         (
             "of no chain",
@@ -368,9 +419,18 @@ fn a_set_and_a_network_have_bounds() {
         PublicKey(key)
     };
     full.operators = (0..1_000).map(|n| OperatorRecord { key: key(n), ..fifth_bank() }).collect();
-    full.nodes = (0..1_000).map(|n| NodeRecord { network_key: key(n), ..fifth_node() }).collect();
+    let nodes =
+        |count| (0..count).map(|n| NodeRecord { network_key: key(n), ..fifth_node() }).collect::<Vec<_>>();
+    full.nodes = nodes(1_000);
+    full.retired_nodes = (0..999).map(NodeIndex).collect();
     assert_eq!(apply_change(&full, &Change::AddOperator(fifth_bank())), Err(ChangeFault::Full));
     assert_eq!(apply_change(&full, &Change::AddNode(fifth_node())), Err(ChangeFault::Full));
+    // A network connects to so many nodes at a time; the place of one that was taken away is free.
+    full.nodes = nodes(NODES_ACTIVE_MAX);
+    full.retired_nodes.clear();
+    assert_eq!(apply_change(&full, &Change::AddNode(fifth_node())), Err(ChangeFault::Full));
+    full.retired_nodes = vec![NodeIndex(9)];
+    assert!(apply_change(&full, &Change::AddNode(fifth_node())).is_ok());
 }
 
 #[test]
@@ -391,24 +451,40 @@ fn two_proposals_to_one_version_apply_once() {
     assert_eq!((registry(&network).version, registry(&network).nodes[0].address.as_str()), (2, "c:1"));
 }
 
+/// A signature is checked for as long as the block's budget lasts, and for an operator until one of its proposals has failed.
 #[test]
-fn a_block_judges_few_proposals() {
+fn a_block_checks_few_approvals() {
     let mut network = Network::new();
-    let (genesis, bank) = (network.genesis, network.operator(1));
-    let forged = |network: &Network| {
-        let good = proposal(network, vec![move_node()]);
-        approved(GenesisHash([1; 32]), good, &QUORUM)
-    };
-    let many = (1..=u64::from(BLOCK_PROPOSALS_MAX))
-        .map(|sequence| network.transaction(&bank, sequence, forged(&network)));
-    let mut block: Vec<Transaction> = many.collect();
-    let good = approved(genesis, proposal(&network, vec![move_node()]), &QUORUM);
-    block.push(network.transaction(&bank, u64::from(BLOCK_PROPOSALS_MAX) + 1, good.clone()));
+    let (genesis, bank, other) = (network.genesis, network.operator(1), network.operator(2));
+    let good = |version| Proposal { version, ..proposal(&network, vec![move_node()]) };
+    let forged = approved(GenesisHash([1; 32]), good(0), &QUORUM);
+    let vain = vec![Change::RetireNode { node: NodeIndex(0) }];
+    let vain = approved(genesis, Proposal { version: 1, ..proposal(&network, vain) }, &QUORUM);
+    let block = vec![
+        network.transaction(&bank, 1, forged),
+        network.transaction(&bank, 2, approved(genesis, good(0), &QUORUM)),
+        // Nobody else pays for that.
+        network.transaction(&other, 1, approved(genesis, good(0), &QUORUM)),
+        network.transaction(&other, 2, vain),
+        network.transaction(&other, 3, approved(genesis, good(1), &QUORUM)),
+        network.transaction(&network.operator(3), 1, approved(genesis, good(1), &QUORUM)),
+    ];
     let execution = network.run(block);
-    let last = became(&execution, BLOCK_PROPOSALS_MAX);
-    assert_eq!(last, Became::Rejected(Rejection::ProposalsFull));
-    assert_eq!(became(&execution, 0), Became::Rejected(Rejection::ApprovalInvalid));
-    assert_eq!(network.act(&bank, good), Became::Applied);
+    let codes: Vec<u16> = execution.outcomes.iter().map(|outcome| outcome.code).collect();
+    let full = Rejection::ProposalsFull.code();
+    let [invalid, in_use] = [Rejection::ApprovalInvalid, Rejection::ChangeNodeInUse].map(Rejection::code);
+    assert_eq!(codes, [invalid, full, 0, in_use, full, 0]);
+    // The next block starts anew, and checks so many signatures.
+    let fits = (BLOCK_APPROVALS_MAX / QUORUM.len()) as u64;
+    let many = (0..=fits).map(|place| {
+        let operation = Proposal { version: 2 + place, ..proposal(&network, vec![move_node()]) };
+        network.transaction(&bank, 3 + place, approved(genesis, operation, &QUORUM))
+    });
+    let many: Vec<Transaction> = many.collect();
+    let execution = network.run(many);
+    let (last, before) = execution.outcomes.split_last().unwrap();
+    assert!(before.iter().all(|outcome| outcome.is_applied()));
+    assert_eq!(last.code, full);
 }
 
 /// As many chains as there can be are told of as many changes as fit a block; the next proposal waits.
@@ -557,6 +633,26 @@ fn a_proposal_has_one_form() {
     assert!(encoded(reason(256), &QUORUM) && !encoded(reason(257), &QUORUM));
     let address = Change::MoveNode { node: NodeIndex(0), address: "a".repeat(256) };
     assert!(!encoded(Proposal { changes: vec![address], ..good.clone() }, &QUORUM));
+    for (address, is_one) in [
+        ("bank.example:7000", true),
+        ("[::1]:65535", true),
+        ("", false),
+        ("bank.example", false),
+        (":1", false),
+        ("a:", false),
+        ("a:0", false),
+        ("a:65536", false),
+        ("a:+1", false),
+        ("a b:1", false),
+        ("a\n:1", false),
+    ] {
+        let moves = Change::MoveNode { node: NodeIndex(0), address: address.into() };
+        let adds = Change::AddNode(NodeRecord { address: address.into(), ..fifth_node() });
+        for change in [moves, adds] {
+            let encodes = encoded(Proposal { changes: vec![change], ..good.clone() }, &QUORUM);
+            assert_eq!(encodes, is_one, "{address}");
+        }
+    }
     let name = OperatorRecord { name: String::new(), ..fifth_bank() };
     assert!(!encoded(Proposal { changes: vec![Change::AddOperator(name)], ..good.clone() }, &QUORUM));
     let keys: Vec<PublicKey> = (0..16).map(|n| PublicKey([n; 32])).collect();
@@ -570,4 +666,33 @@ fn a_proposal_has_one_form() {
     let own = |id| registry(&network).operator_wallet(network.genesis, network.state.rules().currency, id);
     assert_ne!(own(OperatorId(1)), own(OperatorId(2)));
     assert_ne!(own(OperatorId(1)), Some(WalletId::default()));
+}
+
+/// The quorum is of the set, not of those of it that have not left yet; a set with a member that has left does not wait for a day.
+#[test]
+fn operators_that_leave_do_not_shrink_the_quorum() {
+    let mut network = Network::new();
+    let (genesis, bank) = (network.genesis, network.operator(1));
+    let join = vec![Change::AddOperator(fifth_bank()), Change::AddNode(fifth_node()), fifth_validator(CHAIN)];
+    let op = approved(genesis, proposal(&network, join), &QUORUM);
+    assert_eq!(network.act(&bank, op), Became::Applied);
+    while network.next_epoch().epoch.0 == 0 {
+        network.run(Vec::new());
+    }
+    let leave = vec![Change::RetireOperator { operator: OperatorId(5) }];
+    let leave = Proposal { is_urgent: false, ..proposal(&network, leave) };
+    assert_eq!(network.act(&bank, approved(genesis, leave, &[1, 2, 3, 4])), Became::Applied);
+    assert_eq!(network.epochs.len(), 3, "it is urgent by itself");
+    let next = network.height().next();
+    let now = registry(&network);
+    assert_eq!((now.council(next).len(), now.council_quorum(next)), (4, 4), "four of five, as before");
+    let op = approved(genesis, proposal(&network, vec![move_node()]), &QUORUM);
+    assert_eq!(network.act(&bank, op), Became::Rejected(Rejection::ApprovalsBelowQuorum));
+    let op = approved(genesis, proposal(&network, vec![move_node()]), &[1, 2, 3, 4]);
+    assert_eq!(network.act(&bank, op), Became::Applied);
+    while network.next_epoch().epoch.0 == 1 {
+        network.run(Vec::new());
+    }
+    let op = approved(genesis, proposal(&network, vec![move_node()]), &QUORUM);
+    assert_eq!(network.act(&bank, op), Became::Applied, "three of four decide in the next set");
 }
