@@ -181,7 +181,7 @@ async fn only_the_journal_speaks(
 }
 
 /// How often, and at what interval, a new journal is looked for.
-const JOURNAL_WAIT_ATTEMPTS: usize = 250;
+const JOURNAL_WAIT_ATTEMPTS: usize = 1_500;
 const JOURNAL_WAIT_MS: u64 = 20;
 
 #[cfg(test)]

@@ -19,8 +19,7 @@ use ledger::values::{
 };
 
 use crate::network::{
-    Became, CHAIN, Network, Signer, became, cold_key, consensus_keys, later_key, network_key, operator_key,
-    pay, spec,
+    Became, CHAIN, Network, Signer, cold_key, consensus_keys, later_key, network_key, operator_key, pay, spec,
 };
 
 /// The council of the tests: banks 1 to 4, of which three decide.

@@ -45,7 +45,7 @@ pub(crate) async fn registry(State(edge): State<Edge>, place: Place) -> Result<R
     // The central bank's own wallet is on every chain; were it not, its absence would do as well.
     let known = chain.registry();
     let wallet = known.operator_wallet(genesis, chain.spec.currency, OperatorId(0)).unwrap_or_default();
-    let wallet = chain.wallets.ask(wallet).await?;
+    let wallet = chain.wallets.ask(wallet.into()).await?;
     let height = wallet.height;
     let certified = certificate_over(&edge, chain, height, until).await?;
     let (Proof::Balance(BalanceProof { parts, certified, .. })
