@@ -19,7 +19,7 @@ use ledger::values::{
 };
 
 use crate::network::{
-    Became, CHAIN, Network, Signer, became, cold_key, consensus_keys, later_key, network_key, operator_key,
+    Became, CHAIN, Network, Signer, cold_key, consensus_keys, later_key, network_key, operator_key,
     pay, spec,
 };
 
