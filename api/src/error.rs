@@ -231,6 +231,7 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         523 => "operation.preimage",
         525 | 527..=529 => "operation.offer",
         530 | 532 => "operation.asked.payer",
+        533 => "operation.amount",
         801 => "chain",
         802 => "operation.proposal.valid_until",
         803 | 804 => "operation.proposal.version",
@@ -370,7 +371,7 @@ mod tests {
             (Operation::Redeem { amount }, &[101, 201, 205, 301, 403], &["operation.amount"]),
             (
                 Operation::Lock { payee: to, amount, hash: [1; 32], deadline },
-                &[101, 201, 202, 203, 205, 206, 207, 513, 514, 515, 516],
+                &[101, 201, 202, 203, 205, 206, 207, 513, 514, 515, 516, 533],
                 &["operation", "operation.payee", "operation.amount", "operation.deadline"],
             ),
             (
@@ -380,8 +381,8 @@ mod tests {
             ),
             (
                 Operation::Exchange { payee: to, amount, chain, asked, deadline },
-                // The last three are what the deciding chain may answer.
-                &[101, 201, 202, 203, 205, 206, 207, 209, 511, 512, 513, 514, 515, 516, 530, 531, 532],
+                // 530 to 532 are what the deciding chain may answer.
+                &[101, 201, 202, 203, 205, 206, 207, 209, 511, 512, 513, 514, 515, 516, 530, 531, 532, 533],
                 &[
                     "operation",
                     "operation.payee",
@@ -392,7 +393,7 @@ mod tests {
                 ],
             ),
             (
-                Operation::Accept { offer: lock, payee: to, amount, receives: amount },
+                Operation::Accept { offer: lock, payee: to, amount, receives: amount, source: chain, to },
                 &[101, 201, 202, 203, 205, 206, 207, 208, 209, 525, 526, 527, 528, 529],
                 &["operation.offer", "operation.payee", "operation.amount"],
             ),

@@ -477,6 +477,12 @@ pub enum OperationView {
         amount_fen: u64,
         /// How much the lock on the other chain gives, in fen of its currency.
         receives_fen: u64,
+        /// The chain of that lock.
+        source: u32,
+        /// Who gets its money there.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String)]
+        to: WalletId,
     },
     /// Declines an offer, as who was asked to pay.
     Decline {
@@ -585,11 +591,13 @@ impl OperationView {
                 asked: asked.into(),
                 deadline_ms: deadline.0,
             },
-            Operation::Accept { offer, payee, amount, receives } => Self::Accept {
+            Operation::Accept { offer, payee, amount, receives, source, to } => Self::Accept {
                 offer: *offer,
                 payee: *payee,
                 amount_fen: amount.fen(),
                 receives_fen: receives.fen(),
+                source: source.0,
+                to: *to,
             },
             Operation::Decline { offer } => Self::Decline { offer: *offer },
             Operation::Withdraw { lock } => Self::Withdraw { lock: *lock },

@@ -234,8 +234,18 @@ fn operations_about_locks() {
         }),
     );
     check(
-        Operation::Accept { offer: lock, payee, amount: five, receives: Amount::from_fen(7) },
-        json!({ "kind": "accept", "offer": lock_text, "payee": payee_text, "amount_fen": 5, "receives_fen": 7 }),
+        Operation::Accept {
+            offer: lock,
+            payee,
+            amount: five,
+            receives: Amount::from_fen(7),
+            source: ChainId(1),
+            to: wallet(3).0,
+        },
+        json!({
+            "kind": "accept", "offer": lock_text, "payee": payee_text, "amount_fen": 5, "receives_fen": 7, "source": 1,
+            "to": wallet(3).1,
+        }),
     );
     check(Operation::Decline { offer: lock }, json!({ "kind": "decline", "offer": lock_text }));
     check(Operation::Withdraw { lock }, json!({ "kind": "withdraw", "lock": lock_text }));

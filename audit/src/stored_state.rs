@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use ledger::records::{Record, WalletRecord};
 use ledger::state::StateHead;
-use ledger::values::{Canonical, ChainId, Hash, Height, LockId, RecordId, Slot, WalletId};
+use ledger::values::{Canonical, ChainId, Hash, Height, RecordId, Slot, WalletId};
 use storage::{Reader, Table, key};
 
 use crate::difference::{Difference, Finding, Place, Value};
@@ -152,7 +152,8 @@ impl StoredState<'_> {
     /// The place of an index entry: unless it is a lock's or an offer's, it is taken for a wallet's.
     fn slot_place(&self, id: RecordId) -> Place {
         match self.records.slot(id).and_then(|slot| self.records.get(slot)) {
-            Some(Record::Lock(_) | Record::Offer(_)) => Place::LockSlot(LockId(id.0)),
+            Some(Record::Lock(lock)) => Place::LockSlot(lock.id),
+            Some(Record::Offer(offer)) => Place::LockSlot(offer.id),
             _ => Place::Slot(WalletId(id.0)),
         }
     }

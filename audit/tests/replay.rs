@@ -4,7 +4,7 @@ mod support;
 
 use audit::{AuditError, DatabaseSource, Difference, Finding, Place, Replay, Report, Value};
 use ledger::records::{Operation, Outcome, Record};
-use ledger::values::{Amount, Canonical as _, Height, LockId, TimestampMs};
+use ledger::values::{Amount, Canonical as _, Height, LockId, RecordId, TimestampMs};
 use storage::{
     Durability, MemoryStore, Reader, RocksOptions, RocksReader, RocksStore, StorageError, Store, Table,
     WriteSet, key,
@@ -140,7 +140,7 @@ fn a_rewritten_lock_is_named() {
     let mut forge = forge();
     let ((key, payer), (_, payee)) = (forge.wallets[0].clone(), forge.wallets[1].clone());
     let now = forge.blocks.last().unwrap().execution.head.timestamp;
-    let (amount, deadline) = (Amount::from_fen(1), TimestampMs(now.0 + 86_400_000));
+    let (amount, deadline) = (Amount::from_fen(100), TimestampMs(now.0 + 86_400_000));
     let lock = forge.sign(&key, payer, Operation::Lock { payee, amount, hash: [1; 32], deadline });
     let id = LockId::of(lock.id(forge.genesis));
     forge.make_block(vec![lock]);
@@ -149,7 +149,7 @@ fn a_rewritten_lock_is_named() {
     let report = replay_store(&forge, &store, 2).unwrap();
     assert_eq!(report.wallets + 1, report.stored.unwrap().slots, "wallets and the lock");
 
-    let slot = store.get(Table::Slots, &id.0).unwrap().unwrap();
+    let slot = store.get(Table::Slots, &RecordId::from(id).0).unwrap().unwrap();
     let bytes = store.get(Table::Records, &slot).unwrap().unwrap();
     let Record::Lock(mut record) = Record::decode(&bytes).unwrap() else { panic!("no lock") };
     record.payee = payer;
@@ -160,7 +160,7 @@ fn a_rewritten_lock_is_named() {
         "{found}"
     );
     put(&store, Table::Records, &slot, &bytes);
-    put(&store, Table::Slots, &id.0, &key::slot(9));
+    put(&store, Table::Slots, &RecordId::from(id).0, &key::slot(9));
     let found = difference(replay_store(&forge, &store, 2));
     assert!(
         matches!(found.finding, Finding::Value { place: Place::LockSlot(found), field: "slot", .. } if found == id),

@@ -290,13 +290,20 @@ impl Population {
         let (first, last) = (&self.places[0], &self.places[self.places.len() - 1]);
         let ([giver, getter], [paid, payer]) =
             ([first.wallets[0], first.wallets[1]], [last.wallets[0], last.wallets[1]]);
-        let (decides, id) = (last.chain, |index: usize| self.wallets[index].id);
+        let (holds, decides, id) = (first.chain, last.chain, |index: usize| self.wallets[index].id);
         let asked = Asked { payer: id(payer), payee: id(paid), amount: asks };
         let (payee, deadline) = (id(getter), TimestampMs(now_ms() + 600_000));
         let operation = Operation::Exchange { payee, amount: gives, chain: decides, asked, deadline };
         let offer = self.signed(giver, operation);
         let lock = LockId::of(offer.id);
-        let operation = Operation::Accept { offer: lock, payee: asked.payee, amount: asks, receives: gives };
+        let operation = Operation::Accept {
+            offer: lock,
+            payee: asked.payee,
+            amount: asks,
+            receives: gives,
+            source: holds,
+            to: payee,
+        };
         let accept = self.signed(payer, operation);
         Trade { offer, accept, lock, decides }
     }

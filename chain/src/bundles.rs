@@ -6,8 +6,8 @@
 //!   is checked once, by the rules that know the epoch it is made for, and stands or falls with others by that number. One that is made
 //!   for an epoch not known yet, or over, is nobody's fault: it is passed by.
 //! - It reaches the disk with a block: in the write that a vote waits for, or in the executor's.
-//! - What waits of one source is bounded, the own relay's and the peers' apart. Full, the one that begins furthest away leaves, so one
-//!   that begins at the next receipt always finds room.
+//! - What waits of one source is bounded, the own relay's and the peers' apart. Of those that begin at one receipt the longest is kept. Full,
+//!   the one that begins furthest away leaves, so one that begins at the next receipt always finds room.
 //! - A leader orders what follows from the executed receipts on. Whether a bundle is the next one is decided by execution, so a leader that
 //!   is wrong wastes room in its block.
 //! - Its proof is checked beside the chain, like the signatures of batches. What is being checked is bounded for each who brings it, so whoever
@@ -105,8 +105,8 @@ impl Bundles {
         self.received.get(&source).copied().unwrap_or_default()
     }
 
-    /// Whether a bundle that nobody asked for brings anything new, and begins nearer than one of those that wait. Asked before its
-    /// proof is checked.
+    /// Whether a bundle that nobody asked for brings anything new, also beside those that begin at the same receipt, and begins nearer than one of
+    /// those that wait. Asked before its proof is checked.
     fn is_welcome(&self, bundle: &Bundle, is_own: bool) -> bool {
         if bundle.receipts.is_empty() {
             // Changes of set alone.
@@ -118,9 +118,15 @@ impl Bundles {
         let is_useless = until <= received.count
             || (first == received.count && bundle.total_before != received.total)
             || first < received.count;
-        !is_useless
-            && (self.waiting(bundle.source(), is_own) < BUNDLES_PER_SOURCE_MAX
-                || self.furthest(bundle.source(), is_own, &BTreeSet::new()).is_some_and(|(at, _)| first < at))
+        let there = self.beginning_at(bundle.source(), first, is_own);
+        let longest = there.map(|known| brings(&known.bundle)).max();
+        if is_useless || longest.is_some_and(|longest| longest >= brings(bundle)) {
+            return false;
+        }
+        // A longer one takes the place of those that begin with it.
+        longest.is_some()
+            || self.waiting(bundle.source(), is_own) < BUNDLES_PER_SOURCE_MAX
+            || self.furthest(bundle.source(), is_own, &BTreeSet::new()).is_some_and(|(at, _)| first < at)
     }
 
     fn of(&self, source: ChainId, is_own: bool) -> impl DoubleEndedIterator<Item = (u64, BundleDigest)> + '_ {
@@ -130,6 +136,19 @@ impl Bundles {
             .range(from..=until)
             .filter(move |(.., digest)| self.known.get(digest).is_some_and(|known| known.is_own == is_own))
             .map(|(_, first, digest)| (*first, *digest))
+    }
+
+    /// Those with receipts that begin at one.
+    fn beginning_at(
+        &self,
+        source: ChainId,
+        first: u64,
+        is_own: bool,
+    ) -> impl Iterator<Item = &KnownBundle> + '_ {
+        let from = (source, first, BundleDigest([0; 32]));
+        let until = (source, first, BundleDigest([0xFF; 32]));
+        let here = self.places.range(from..=until).filter_map(|(.., digest)| self.known.get(digest));
+        here.filter(move |known| known.is_own == is_own && !known.bundle.receipts.is_empty())
     }
 
     fn waiting(&self, source: ChainId, is_own: bool) -> usize {
@@ -146,9 +165,18 @@ impl Bundles {
         self.of(source, is_own).rev().find(|(_, digest)| !named.contains(digest))
     }
 
-    /// Takes a bundle in; what is then too much of its source, and named by nobody, leaves.
+    /// Takes a bundle in; what begins with it and brings less, or is then too much of its source, leaves unless a block names it.
     fn insert(&mut self, known: KnownBundle, named: &BTreeSet<BundleDigest>) {
         let (source, is_own) = (known.facts.source, known.is_own);
+        let beside = self.beginning_at(source, known.facts.first, is_own);
+        let shorter: Vec<BundleDigest> = beside
+            .filter(|other| brings(&other.bundle) < brings(&known.bundle))
+            .map(|other| other.facts.digest)
+            .filter(|digest| !named.contains(digest))
+            .collect();
+        for digest in &shorter {
+            self.remove(digest);
+        }
         self.places.insert((source, known.facts.first, known.facts.digest));
         self.known.insert(known.facts.digest, known);
         self.make_room(source, is_own, named);
@@ -310,6 +338,11 @@ impl Bundles {
     pub(crate) fn len(&self) -> usize {
         self.known.len()
     }
+}
+
+/// How much a bundle brings, of those that begin at one receipt: receipts, then changes of set.
+fn brings(bundle: &Bundle) -> (usize, usize) {
+    (bundle.receipts.len(), bundle.sets.len())
 }
 
 impl Chain {

@@ -1,16 +1,17 @@
 //! Locks and offers, as clients ask for them.
 
 use ledger::records::Record;
+use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::state::Undo;
-use ledger::values::{Height, LockId, Slot};
+use ledger::values::{Height, LockId, RecordId, Slot};
 use storage::{Reader, Table, key};
 
 use crate::archive::Archive;
 use crate::rows::{self, RowFault};
 
-/// Heights above the certified one that are looked through: beyond half of them a block holds no transactions (PROTOCOL rule 12), so there are more
-/// only where nothing was certified for long.
-const UNCERTIFIED_MAX: u64 = 64;
+/// Heights above the certified one that are looked through: beyond them a block holds no transactions (PROTOCOL rule 12), so there are more only
+/// where nothing was certified for long.
+const UNCERTIFIED_MAX: u64 = CLAIM_LAG_MAX;
 
 impl<R: Reader + ?Sized> Archive<'_, R> {
     /// The slot and the record of a lock or an offer.
@@ -19,13 +20,13 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
     /// [`RowFault`].
     pub fn lock(&self, id: LockId) -> Result<Option<(Slot, Record)>, RowFault> {
         let reader = self.reader();
-        let Some(slot) = reader.get(Table::Slots, &id.0)? else { return Ok(None) };
+        let Some(slot) = reader.get(Table::Slots, &RecordId::from(id).0)? else { return Ok(None) };
         let slot = key::number(&slot).ok_or(RowFault::Missing { table: Table::Slots })?;
         let record = reader.get(Table::Records, &key::slot(slot))?;
         let record = record.ok_or(RowFault::Missing { table: Table::Records })?;
         match rows::decode::<Record>(Table::Records, &record)? {
             record @ (Record::Lock(_) | Record::Offer(_)) => Ok(Some((Slot(slot), record))),
-            // A wallet's id: it is no lock's.
+            // No wallet's id is such a hash.
             _ => Ok(None),
         }
     }
@@ -42,9 +43,7 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
         for height in certified.next().0..=head.0 {
             let Some(bytes) = self.reader().get(Table::Undo, &key::height(height))? else { continue };
             let damaged = |fault| RowFault::Damaged { table: Table::Undo, fault };
-            let undo = Undo::decode(&bytes).map_err(damaged)?;
-            let is_written = undo.records.iter().any(|(written, _)| *written == slot);
-            if is_written || undo.opened.iter().any(|(_, opened)| *opened == slot) {
+            if Undo::touches(&bytes, slot).map_err(damaged)? {
                 return Ok(false);
             }
         }

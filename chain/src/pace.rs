@@ -3,6 +3,8 @@
 //! - What is under way is bounded; more follows as the destination executes.
 //! - What does not move for a while is given once more, to other nodes, and then after twice the time: others may have brought other bundles,
 //!   a link may have lost its own, or the destination stands still.
+//! - What is under way follows on from what was executed, or is given anew at once: so whoever brings small bundles in between makes more
+//!   work, and delays nothing.
 //! - Relays of one source on several nodes take ranks. The first gives at once; each of the others only when nothing has moved for its rank's
 //!   time, and then for a while in place of those before it. So usually one relay works, any may be dead, and two at a time are harmless.
 
@@ -59,7 +61,7 @@ impl Pace {
     #[must_use]
     pub fn new(rank: usize, under_way_max: usize, now_ms: u64) -> Self {
         Self {
-            rank: u64::try_from(rank).unwrap_or(u64::MAX).min(RANK_MAX),
+            rank: bounded(rank),
             under_way_max,
             sent: 0,
             received: 0,
@@ -73,6 +75,11 @@ impl Pace {
         }
     }
 
+    /// The set of the source or of the destination has changed, and the places with it.
+    pub fn set_rank(&mut self, rank: usize) {
+        self.rank = bounded(rank);
+    }
+
     /// So much is certified, and so much has been executed, as far as it is known.
     pub fn saw(&mut self, now_ms: u64, sent: u64, received: u64) {
         let waited = self.is_waiting();
@@ -80,7 +87,9 @@ impl Pace {
         if received > self.received {
             self.received = received;
             self.rests(now_ms);
-            while self.under_way.front().is_some_and(|until| *until <= received) {
+            let mut ends_there = false;
+            while let Some(until) = self.under_way.front().copied().filter(|until| *until <= received) {
+                ends_there = until == received;
                 self.under_way.pop_front();
             }
             if received > self.given {
@@ -88,6 +97,10 @@ impl Pace {
                 self.given = received;
                 self.under_way.clear();
                 self.stands_in_since_ms = None;
+            } else if !ends_there && !self.under_way.is_empty() {
+                // Somebody else's bundle ended inside one of these: what is under way does not follow on any more.
+                self.given = received;
+                self.under_way.clear();
             }
         } else if !waited {
             self.rests(now_ms);
@@ -99,6 +112,15 @@ impl Pace {
             self.again_ms = now_ms;
             self.patience_ms = self.patience_ms.saturating_mul(2).min(PATIENCE_MS_MAX);
             self.attempts = self.attempts.wrapping_add(1);
+        }
+    }
+
+    /// The destination, whose own store says so, has executed fewer receipts than it had: it took heights back. All after them is given anew.
+    pub fn fell_back(&mut self, now_ms: u64, received: u64) {
+        if received < self.received {
+            (self.received, self.given) = (received, received);
+            self.under_way.clear();
+            self.rests(now_ms);
         }
     }
 
@@ -116,7 +138,8 @@ impl Pace {
         Some((self.given, room))
     }
 
-    /// The bundles that may be given now, in order, each with the receipt after its last one; say [`Pace::gave`] of those that left.
+    /// The bundles that may be given now, in order, each with the receipt after its last one; say [`Pace::gave`] of those that left and have
+    /// receipts. None follows one that brings changes of set.
     ///
     /// # Errors
     /// [`RowFault`].
@@ -133,7 +156,12 @@ impl Pace {
         while at < self.sent && bundles.len() < room.min(BUNDLES_PER_ROUND) {
             let Some(bundle) = next_bundle(source, destination, at, certified, known)? else { break };
             at = at.saturating_add(bundle.receipts.len() as u64);
+            // Another one would bring the same changes of set: it follows when these are executed.
+            let is_last = !bundle.sets.is_empty() || bundle.receipts.is_empty();
             bundles.push((at, bundle));
+            if is_last {
+                break;
+            }
         }
         Ok(bundles)
     }
@@ -197,6 +225,10 @@ impl Pace {
     }
 }
 
+fn bounded(rank: usize) -> u64 {
+    u64::try_from(rank).unwrap_or(u64::MAX).min(RANK_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,13 +254,43 @@ mod tests {
         assert_eq!(give(&mut pace, 10), Some((0, 4)));
         assert_eq!(give(&mut pace, 20), None, "enough is under way");
         pace.saw(300, 1_000, 25);
-        assert_eq!(give(&mut pace, 300), Some((40, 2)), "two of them have been executed");
+        assert_eq!(give(&mut pace, 300), Some((25, 4)), "what is under way begins elsewhere now");
         assert_eq!((pace.waiting(), pace.age_ms(450)), (975, 150));
+        pace.saw(400, 1_000, 45);
+        assert_eq!(give(&mut pace, 400), Some((65, 2)), "two of them have been executed");
         // Another relay was faster.
         pace.saw(500, 1_000, 200);
         assert_eq!(give(&mut pace, 500), Some((200, 4)));
         pace.saw(600, 1_000, 1_000);
         assert_eq!((give(&mut pace, 600), pace.waiting(), pace.age_ms(9_000)), (None, 0, 0));
+    }
+
+    #[test]
+    fn small_bundles_in_between_hold_nothing_up() {
+        let mut pace = Pace::new(0, 4, 0);
+        let mut received = 0;
+        for round in 0..20_u64 {
+            let now_ms = round * 100;
+            pace.saw(now_ms, 10_000, received);
+            assert_eq!(give(&mut pace, now_ms), Some((received, 4)), "round {round}");
+            // Somebody's bundle of one receipt comes first, so that none of these follows on.
+            received += 1;
+        }
+        assert_eq!(pace.attempts(), 0, "it never waited for its patience to end");
+    }
+
+    #[test]
+    fn a_destination_that_took_heights_back_is_given_them_anew() {
+        let mut pace = Pace::new(0, 4, 0);
+        pace.saw(0, 30, 30);
+        assert_eq!(give(&mut pace, 0), None);
+        pace.saw(100, 30, 10);
+        assert_eq!((pace.received(), give(&mut pace, 100)), (30, None), "what others say never goes back");
+        pace.fell_back(200, 40);
+        assert_eq!(pace.received(), 30);
+        pace.fell_back(300, 10);
+        assert_eq!((pace.received(), pace.waiting(), pace.age_ms(300)), (10, 20, 0));
+        assert_eq!(give(&mut pace, 300), Some((10, 2)));
     }
 
     #[test]
@@ -290,5 +352,9 @@ mod tests {
         assert!(!last.is_active());
         assert_eq!(last.turn(RANK_MAX * STAGGER_MS), Some((0, 4)));
         assert!(last.is_active());
+        let mut moved = Pace::new(99, 4, 0);
+        moved.saw(0, 10, 0);
+        moved.set_rank(0);
+        assert_eq!((moved.is_active(), moved.turn(0)), (true, Some((0, 4))), "it is the first now");
     }
 }

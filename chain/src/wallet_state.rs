@@ -7,7 +7,7 @@ use ledger::proofs::{AbsenceProof, BalanceProof, CertifiedResult, LockProof, Pro
 use ledger::records::{Record, WalletRecord};
 use ledger::state::id_tree::IdPath;
 use ledger::state::{RecordPath, StateParts};
-use ledger::values::{Height, Strategy, WalletId};
+use ledger::values::{Height, RecordId, Strategy, WalletId};
 use storage::Table;
 
 use crate::archive::Archive;
@@ -48,14 +48,16 @@ impl UncertifiedWallet {
 }
 
 impl<S: Strategy> Executor<S> {
-    /// A wallet, or that there is none, after the last executed block. Under the bytes of a lock's id: the lock or the offer.
+    /// The wallet, lock or offer of a name after the last executed block; or that there is no wallet of this name.
     ///
     /// # Errors
     /// [`RowFault`] when the store fails or does not hold what the trees say.
-    pub fn wallet(&self, wallet: WalletId) -> Result<UncertifiedWallet, RowFault> {
+    pub fn wallet(&self, id: RecordId) -> Result<UncertifiedWallet, RowFault> {
         let state = self.state();
         let height = state.head().height;
-        let Some(path) = state.record_path(wallet) else {
+        // The name of a wallet is its id.
+        let wallet = WalletId(id.0);
+        let Some(path) = state.record_path(id) else {
             let found = Found::Nothing { wallet, path: state.id_path(&wallet), parts: state.parts() };
             return Ok(UncertifiedWallet { height, found });
         };

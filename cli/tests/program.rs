@@ -280,7 +280,8 @@ fn exchanges_and_locks_that_cannot_be_are_refused_offline() {
         ),
         (vec!["exchange", "accept", "LOCK", "--from", "bob"], 2, "wallet_name", "--from"),
         (vec!["exchange", "decline", "ID", "--from", "bob"], 2, "command_line", "<ID>"),
-        (vec!["lock", "claim", "LOCK", "--to", "bob"], 2, "wallet_name", "--to"),
+        (vec!["lock", "claim", "LOCK", "--to", "bob"], 2, "genesis_missing", "--genesis"),
+        (vec!["lock", "claim", "LOCK", "--to", "bob", "--trust-node"], 2, "wallet_name", "--to"),
         (
             vec!["lock", "create", "--from", "a", "--to", "ID", "--amount", "1", "--hash", "00"],
             2,

@@ -7,7 +7,7 @@ use std::sync::mpsc as blocking;
 use std::sync::{Arc, Weak};
 
 use chain::{FinalBlock, RowFault, UncertifiedWallet};
-use ledger::values::WalletId;
+use ledger::values::RecordId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Questions that may wait for the executor: each costs it a path of some 50 hashes and two reads, so a full line delays
@@ -18,7 +18,7 @@ pub(crate) const WALLET_QUESTIONS_MAX: usize = 32;
 pub(crate) enum ExecutorJob {
     /// Execute a block.
     Execute(Box<FinalBlock>),
-    /// Say what a wallet is.
+    /// Say what a wallet, a lock or an offer is.
     Wallet(WalletQuestion),
 }
 
@@ -33,17 +33,17 @@ pub(crate) fn executor_queue() -> (ExecutorQueue, blocking::Receiver<ExecutorJob
 
 /// One question, with its place in the line.
 pub(crate) struct WalletQuestion {
-    wallet: WalletId,
+    record: RecordId,
     answer: oneshot::Sender<Result<UncertifiedWallet, RowFault>>,
     _place: OwnedSemaphorePermit,
 }
 
 impl WalletQuestion {
     /// Answers it, unless whoever asked went away.
-    pub(crate) fn answer(self, say: impl FnOnce(WalletId) -> Result<UncertifiedWallet, RowFault>) {
+    pub(crate) fn answer(self, say: impl FnOnce(RecordId) -> Result<UncertifiedWallet, RowFault>) {
         if !self.answer.is_closed() {
             // It may still go away in between; nobody is left to tell.
-            let _gone = self.answer.send(say(self.wallet)).is_err();
+            let _gone = self.answer.send(say(self.record)).is_err();
         }
     }
 }
@@ -74,11 +74,11 @@ impl WalletQuestions {
         Self { queue: Arc::downgrade(queue), places: Arc::new(Semaphore::new(WALLET_QUESTIONS_MAX)) }
     }
 
-    /// The wallet after the newest block that is executed when the question's turn comes.
-    pub(crate) async fn ask(&self, wallet: WalletId) -> Result<UncertifiedWallet, Unanswered> {
+    /// The record of a name after the newest block that is executed when the question's turn comes.
+    pub(crate) async fn ask(&self, record: RecordId) -> Result<UncertifiedWallet, Unanswered> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Unanswered::Full)?;
         let (answer, answered) = oneshot::channel();
-        let question = WalletQuestion { wallet, answer, _place: place };
+        let question = WalletQuestion { record, answer, _place: place };
         let queue = self.queue.upgrade().ok_or(Unanswered::Stopping)?;
         queue.send(ExecutorJob::Wallet(question)).map_err(|_| Unanswered::Stopping)?;
         drop(queue);
@@ -96,7 +96,7 @@ mod tests {
         let questions = WalletQuestions::new(&queue);
         let ask = || {
             let questions = questions.clone();
-            tokio::spawn(async move { questions.ask(WalletId([1; 32])).await })
+            tokio::spawn(async move { questions.ask(RecordId([1; 32])).await })
         };
         let waiting: Vec<_> = (0..WALLET_QUESTIONS_MAX).map(|_| ask()).collect();
         while questions.places.available_permits() > 0 {
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(questions.places.available_permits(), 1);
 
         drop(queue);
-        assert!(matches!(questions.ask(WalletId([1; 32])).await, Err(Unanswered::Stopping)));
+        assert!(matches!(questions.ask(RecordId([1; 32])).await, Err(Unanswered::Stopping)));
         drop(jobs);
         for one in waiting.into_iter().skip(1) {
             assert!(matches!(one.await.unwrap(), Err(Unanswered::Stopping)));

@@ -3,10 +3,11 @@
 //! Batches that wait together are checked together, and the first loaded batch of a group waits a little for company (PROTOCOL
 //! rule 19; see `gather.rs`). A lonely small batch is checked at once. When a group fails, the batch to blame is found by halves and taken out, and what comes after it is checked
 //! again; after [`FAILURES_MAX`] of them each batch is judged for itself. So garbage costs a group a bounded number of checks.
-//! Bundles that come with a group are checked one by one, after its batches.
+//! Bundles are checked one by one, at most [`BUNDLES_BETWEEN`] between two groups that wait: whoever brings bundles holds up no payments.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,10 @@ use crate::workers;
 
 /// Failed checks of one group before each batch is judged for itself.
 const FAILURES_MAX: usize = 4;
+/// Bundles that are checked between groups of batches. What waits is bounded where it comes from: see
+/// [`chain::config::BUNDLES_UNDER_CHECK_MAX`].
+const BUNDLES_BETWEEN: usize = 2;
+
 /// What signatures are checked with.
 #[derive(Clone)]
 pub(crate) struct Verifier {
@@ -65,12 +70,15 @@ impl Verifier {
     ) -> std::io::Result<(Sender<CheckJob>, JoinHandle<()>)> {
         let (sender, receiver) = channel();
         let thread = workers::spawn("verifier", panicked, move || {
-            while let Ok(first) = receiver.recv() {
-                let (mut group, mut bundles) = (Vec::new(), Vec::new());
-                for job in gather(first, &receiver, transactions_of) {
+            let mut bundles = VecDeque::new();
+            while let Ok(first) = next(&receiver, &bundles) {
+                let mut group = Vec::new();
+                for job in first.into_iter().flat_map(|first| gather(first, &receiver, transactions_of)) {
                     match job {
                         CheckJob::Batch(batch) => group.push(batch),
-                        CheckJob::Bundle { digest, rules, bundle } => bundles.push((digest, rules, bundle)),
+                        CheckJob::Bundle { digest, rules, bundle } => {
+                            bundles.push_back((digest, rules, bundle));
+                        }
                     }
                 }
                 let started = Instant::now();
@@ -78,7 +86,7 @@ impl Verifier {
                 if !group.is_empty() {
                     report(self.judge(&group), transactions, started.elapsed());
                 }
-                for (digest, rules, bundle) in bundles {
+                for (digest, rules, bundle) in bundles.drain(..bundles.len().min(BUNDLES_BETWEEN)) {
                     checked(digest, check_bundle(&rules, &bundle).ok());
                 }
             }
@@ -112,6 +120,11 @@ impl Verifier {
     pub(crate) fn first_bad(&self, transactions: &[&Transaction]) -> Option<usize> {
         check_signatures(transactions, self.genesis, &self.secret, &self.keys, &self.strategy).err()
     }
+}
+
+/// The next job; `None` while only bundles wait, and an error once nothing does and the sender is gone.
+fn next<T>(receiver: &Receiver<CheckJob>, bundles: &VecDeque<T>) -> Result<Option<CheckJob>, RecvError> {
+    if bundles.is_empty() { receiver.recv().map(Some) } else { Ok(receiver.try_recv().ok()) }
 }
 
 /// A bundle makes no group: nothing is saved by checking it with others.
@@ -205,6 +218,18 @@ mod tests {
             transactions += count;
         }
         assert_eq!((judged, transactions), (sent, 91));
+    }
+
+    #[test]
+    fn batches_that_wait_come_before_bundles_that_do_and_none_is_forgotten() {
+        let (sender, receiver) = channel();
+        sender.send(CheckJob::Batch(unverified(1, 1, None))).unwrap();
+        let waiting = VecDeque::from([1, 2, 3]);
+        assert!(matches!(next(&receiver, &waiting), Ok(Some(CheckJob::Batch(_)))));
+        assert!(matches!(next(&receiver, &waiting), Ok(None)), "it does not wait while bundles do");
+        drop(sender);
+        assert!(matches!(next(&receiver, &waiting), Ok(None)), "what was given is checked to the end");
+        assert!(next(&receiver, &VecDeque::<u8>::new()).is_err());
     }
 
     #[test]

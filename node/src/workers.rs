@@ -116,7 +116,7 @@ pub(crate) fn spawn_executor(
             let block = match job {
                 ExecutorJob::Execute(block) => block,
                 ExecutorJob::Wallet(question) => {
-                    question.answer(|wallet| executor.wallet(wallet));
+                    question.answer(|record| executor.wallet(record));
                     continue;
                 }
             };

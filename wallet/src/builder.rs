@@ -142,10 +142,15 @@ impl TransactionBuilder {
         self.operation(Operation::Exchange { payee, amount, chain, asked, deadline })
     }
 
-    /// Accepts an offer: pays what it asks for, and so gets what its lock holds.
+    /// Accepts an offer: pays what it asks for, so that `to` gets what its lock holds: `receives`, on chain `source`.
     #[must_use]
-    pub fn accept(self, offer: LockId, payee: WalletId, amount: Amount, receives: Amount) -> Self {
-        self.operation(Operation::Accept { offer, payee, amount, receives })
+    pub fn accept(
+        self,
+        offer: LockId,
+        (payee, amount): (WalletId, Amount),
+        (source, to, receives): (ChainId, WalletId, Amount),
+    ) -> Self {
+        self.operation(Operation::Accept { offer, payee, amount, receives, source, to })
     }
 
     /// Declines an offer.
@@ -245,8 +250,15 @@ mod tests {
                 Operation::Exchange { payee, amount: five, chain, asked, deadline },
             ),
             (
-                builder(&secret).accept(lock, payee, six, five),
-                Operation::Accept { offer: lock, payee, amount: six, receives: five },
+                builder(&secret).accept(lock, (payee, six), (chain, asked.payer, five)),
+                Operation::Accept {
+                    offer: lock,
+                    payee,
+                    amount: six,
+                    receives: five,
+                    source: chain,
+                    to: asked.payer,
+                },
             ),
             (builder(&secret).decline(lock), Operation::Decline { offer: lock }),
             (builder(&secret).withdraw(lock), Operation::Withdraw { lock }),

@@ -47,14 +47,14 @@ impl Story {
         let mut twin = Bank::new();
         let opening = WalletOpening { policy: PolicyHash([3; 32]), salt: [1; 16], tier: Tier::Two };
         let open = twin.unsigned(1, 2, Operation::OpenWallets { wallets: vec![opening] });
-        let (amount, preimage) = (Amount::from_fen(5), [8; 32]);
+        let (amount, preimage) = (Amount::from_fen(100), [8; 32]);
         let deadline = TimestampMs(twin.now.wall.0 + 86_400_000);
         let lock = Operation::Lock { payee: twin.operator(2).0, amount, hash: sha256(&preimage), deadline };
         let lock = twin.sign(1, twin.unsigned(1, 4, lock));
         let claimed = Operation::Claim { lock: LockId::of(lock.id(twin.genesis())), preimage };
         let claimed = twin.sign(2, twin.unsigned(2, 1, claimed));
         let work = [
-            vec![twin.issue(1, 100)],
+            vec![twin.issue(1, 200)],
             vec![twin.pay(1, 10), lock],
             vec![twin.sign(1, open), twin.pay(3, 20), claimed],
         ];

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chain::config::{BUNDLES_PER_SOURCE_MAX, BUNDLES_UNDER_CHECK_MAX};
 use chain::frame::BundleDigests;
-use chain::{Answer, Archive, Effect, Frame, Input, Question, Turn, next_bundle, reached, sent_counts};
+use chain::{Answer, Archive, Effect, Frame, Input, Pace, Question, Turn, next_bundle, reached, sent_counts};
 use ledger::records::receipt::receipt_id;
 use ledger::records::{
     Block, Bundle, Change, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening,
@@ -299,19 +299,47 @@ fn receipts_keep_their_order_over_many_bundles() {
 fn what_peers_send_unasked_is_bounded() {
     let mut shards = Shards::new();
     let payee = shards.payee(true);
-    for nonce in 1..=2 * BUNDLES_PER_SOURCE_MAX as u64 {
+    let count = 2 * BUNDLES_PER_SOURCE_MAX as u64;
+    for nonce in 1..=count {
         shards.pay(nonce, payee, nonce);
-        // Each is another bundle: from the first receipt to the newest.
-        let bundle = shards.bundle(0).unwrap();
+    }
+    for first in 0..count {
+        let bundle = shards.bundle(first).unwrap();
         shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
     }
     assert_eq!(shards.there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX);
     // One that a block names is let in all the same.
-    let bundle = shards.bundle(0).unwrap();
+    let bundle = shards.bundle(count - 1).unwrap();
     let block = shards.there.block_of_bundles(&shards.tip_there, std::slice::from_ref(&bundle));
     shards.there.may_vote_for(&block);
     shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
     assert_eq!(shards.there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX + 1);
+}
+
+/// Of bundles that begin at one receipt the longest is enough: whoever brings them in every length fills no room.
+#[test]
+fn of_bundles_that_begin_together_the_longest_stays() {
+    let mut shards = Shards::new();
+    let payee = shards.payee(true);
+    let mut bundles = Vec::new();
+    for nonce in 1..=4 {
+        shards.pay(nonce, payee, nonce);
+        bundles.push(shards.bundle(0).unwrap());
+    }
+    let there = &mut shards.there;
+    let frame = |bundle: &Bundle| Frame::Bundle(Bytes::from(bundle.encode()));
+    there.frame(FAULTY, &frame(&bundles[0]));
+    there.frame(FAULTY, &frame(&bundles[2]));
+    assert_eq!(there.chain.status().bundles, 1, "the longer one is in its place");
+    there.frame(2, &frame(&bundles[1]));
+    assert_eq!(there.chain.status().bundles, 1, "a shorter one is of no use");
+    there.give(relayed(&bundles[0]));
+    there.give(relayed(&bundles[1]));
+    assert_eq!(there.chain.status().bundles, 2, "the own relay has its own place, and its longest there");
+    let block = there.block_of_bundles(&shards.tip_there, &bundles[2..3]);
+    there.may_vote_for(&block);
+    there.frame(2, &frame(&bundles[3]));
+    assert_eq!(there.chain.status().bundles, 3, "what a block names stays beside a longer one");
 }
 
 /// Checks take their time: until one is done, whoever brought many has no more of them checked, and everybody else has.
@@ -355,8 +383,8 @@ fn what_is_being_checked_is_bounded_for_each_who_brings_it() {
         assert!(facts.is_some());
         there.give(Input::BundleChecked { digest, facts });
     }
-    // A share of the peers', one of the own relays, and the one that a block names.
-    assert_eq!(there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX + 2);
+    // All begin at one receipt: the longest of the peers', which a block names, and that of the own relays.
+    assert_eq!(there.chain.status().bundles, 2);
     there.frame(FAULTY, &Frame::Bundle(Bytes::from(rest[3].encode())));
     let known = there.chain.status().bundles;
     there.give(Input::BundleChecked { digest: rest[3].digest(there.genesis()), facts: None });
@@ -390,10 +418,10 @@ fn a_certificate_of_a_set_that_was_replaced_moves_nothing() {
 
     // While the second shard has not heard of it, both are what a block may order.
     shards.there.give(relayed(&old));
-    shards.there.give(relayed(&new));
-    assert_eq!(shards.there.chain.status().bundles, 2);
     let stale = shards.there.block_of_bundles(&shards.tip_there, std::slice::from_ref(&old));
     assert_eq!(shards.there.verdict(&stale), Some(true));
+    shards.there.give(relayed(&new));
+    assert_eq!(shards.there.chain.status().bundles, 2, "a block names the one, the other brings more");
     shards.order(&[new]);
     assert_eq!(shards.balance_there(payee), 300);
     assert_eq!(known_epoch(&shards.there, HERE), Epoch(1));
@@ -432,6 +460,12 @@ fn a_change_of_set_travels_alone() {
     shards.run_here(Vec::new());
     let alone = shards.bundle(1).unwrap();
     assert_eq!((alone.sets.len(), alone.receipts.len()), (1, 0));
+    // Where a relay takes more for certified than this bundle covers, it is made once all the same.
+    let mut pace = Pace::new(0, 4, 0);
+    pace.saw(0, 2, 1);
+    let certified = shards.here.chain.status().certified_height;
+    let made = pace.next_bundles(shards.here.store.as_ref(), THERE, certified, Epoch(0), 0).unwrap();
+    assert_eq!(made, [(1, alone.clone())]);
     shards.there.give(relayed(&alone));
     let block = shards.proposed();
     assert_eq!(block.body.bundles, [alone.digest(shards.there.genesis())]);
@@ -440,16 +474,18 @@ fn a_change_of_set_travels_alone() {
     assert_eq!(shards.there.chain.status().bundles, 0);
 }
 
-/// Eight valid bundles that begin one receipt too late fill the room of a source; the one that is next finds a place all the same.
+/// Eight valid bundles that begin too late fill the room of a source; the one that is next finds a place all the same.
 #[test]
 fn bundles_that_are_not_next_keep_nobody_out() {
     for is_own in [true, false] {
         let mut shards = Shards::new();
         let payee = shards.payee(true);
-        shards.pay(1, payee, 1);
-        for nonce in 2..2 + BUNDLES_PER_SOURCE_MAX as u64 {
+        let late_max = BUNDLES_PER_SOURCE_MAX as u64;
+        for nonce in 1..=late_max + 1 {
             shards.pay(nonce, payee, nonce);
-            let late = shards.bundle(1).unwrap();
+        }
+        for first in 1..=late_max {
+            let late = shards.bundle(first).unwrap();
             shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(late.encode())));
         }
         assert_eq!(shards.there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX);

@@ -16,7 +16,9 @@ use ledger::values::{
 };
 use serde::Serialize;
 
-use super::lock_view::{Acted, ShowArguments, arrived, decided, find, hosted, records, require, show, terms};
+use super::lock_view::{
+    Acted, ShowArguments, arrived, decided, find, hosted, money, records, require, show, terms,
+};
 use super::pay::payee;
 use super::transaction::{prepare, refuse_existing};
 use crate::amount::WrittenAmount;
@@ -56,9 +58,9 @@ enum ExchangeCommand {
     /// Accept an offer and pay what it asks for.
     #[command(after_help = "Examples:\n  \
         jiaozi exchange accept jzl1… --from bob-hkd\n  \
-        jiaozi exchange accept jzl1… --from bob-hkd --yes\n\n\
-        Shows what would be paid and received. Without --yes nothing is signed. With a genesis file (--genesis, JIAOZI_GENESIS) the\n\
-        node must prove what it shows.")]
+        jiaozi exchange accept jzl1… --from bob-hkd --to jz1… --yes\n\n\
+        Shows what would be paid and received. Without --yes nothing is signed, and nothing where the wallet that receives is neither in\n\
+        the keystore nor named. With a genesis file (--genesis, JIAOZI_GENESIS) the node must prove what it shows.")]
     Accept(AcceptArguments),
     /// Decline an offer, as who was asked to pay.
     #[command(after_help = "Examples:\n  jiaozi exchange decline jzl1… --from bob-hkd")]
@@ -117,6 +119,9 @@ struct AcceptArguments {
     /// The wallet that was asked to pay, by its name in the keystore.
     #[arg(long, value_name = "NAME")]
     from: String,
+    /// The wallet that is to receive: its id, or its name in the keystore. It may be left out where the keystore has it.
+    #[arg(long, value_name = "WALLET")]
+    to: Option<String>,
     /// Sign what is shown.
     #[arg(long)]
     yes: bool,
@@ -311,14 +316,13 @@ fn own_offer(sender: &Sender, id: LockId, act: &ActOptions, output: Output) -> A
     }
     if let Some(path) = &act.send.genesis {
         let proof = sender.connection.wait(sender.connection.client.lock_proof(chain, id))?;
-        check_shown(&proof, &super::audit::load_spec(path)?, &offer)?;
+        check_shown(&proof, &super::audit::load_spec(path)?, chain, &offer)?;
     }
     Ok(offer)
 }
 
-/// Refuses what a node shows of an offer where the proof says something else. A signature under an acceptance covers both amounts, but not
-/// which chain holds the lock: its currency is a matter of this proof.
-fn check_shown(proof: &[u8], spec: &GenesisSpec, shown: &LockView) -> Answer {
+/// Refuses what a node shows of an offer where the proof says something else, or is one of another chain than that which is signed for.
+fn check_shown(proof: &[u8], spec: &GenesisSpec, signed_for: ChainId, shown: &LockView) -> Answer {
     let lie = |why: &dyn std::fmt::Display| {
         Failure::refused(
             "offer_unproved",
@@ -330,6 +334,9 @@ fn check_shown(proof: &[u8], spec: &GenesisSpec, shown: &LockView) -> Answer {
     let file = ProofFile::decode(proof).map_err(|fault| lie(&fault))?;
     let proven = file.verify(spec).map_err(|fault| lie(&fault))?;
     let (chain, height) = (proven.chain, proven.height);
+    if chain != signed_for {
+        return Err(lie(&format_args!("it proves something of chain {chain}, not of chain {signed_for}")));
+    }
     let Fact::Lock { record: Record::Offer(offer) } = proven.fact else {
         return Err(lie(&"it proves something else"));
     };
@@ -339,6 +346,32 @@ fn check_shown(proof: &[u8], spec: &GenesisSpec, shown: &LockView) -> Answer {
     let is_same = (proven.id, proven.chain, proven.deadline_ms) == (shown.id, shown.chain, shown.deadline_ms)
         && (&proven.locked, &proven.asked) == (&shown.locked, &shown.asked);
     if is_same { Ok(()) } else { Err(lie(&"the offer of this id says something else")) }
+}
+
+/// The wallet that gets what an offer gives: one that is named, else one of the keystore.
+fn receiver(named: Option<&str>, keystore: &Keystore, offer: &LockView) -> Answer<WalletId> {
+    let (to, currency) = (offer.locked.payee, offer.locked.currency);
+    if let Some(named) = named {
+        let named = payee(named, keystore, Some(currency)).map_err(|failure| failure.at("--to"))?;
+        return if named == to {
+            Ok(to)
+        } else {
+            let message = format!("the offer gives its money to {to}, not to {named}");
+            Err(Failure::refused("receiver_other", message)
+                .at("--to")
+                .mend("sign nothing; decline the offer"))
+        };
+    }
+    for entry in keystore.list()? {
+        let entry = if entry.operator.is_some() { entry.in_currency(currency)? } else { entry };
+        if entry.wallet_id()? == to {
+            return Ok(to);
+        }
+    }
+    let message = format!("the offer gives its money to {to}, which is no wallet of this keystore");
+    Err(Failure::refused("receiver_unknown", message)
+        .at("--to")
+        .mend("decline the offer, or name that wallet with --to if it is the one that you want to be paid"))
 }
 
 /// Why nothing can be decided any more.
@@ -356,7 +389,9 @@ fn accept(arguments: &AcceptArguments, output: Output) -> Answer {
     let offer = own_offer(&sender, id, &arguments.act, output)?;
     let Some(asked) = offer.asked.clone() else { return Err(over(&offer)) };
     let (amount, receives) = (Amount::from_fen(asked.amount_fen), Amount::from_fen(offer.locked.amount_fen));
-    let operation = Operation::Accept { offer: id, payee: asked.payee, amount, receives };
+    let to = receiver(arguments.to.as_deref(), &sender.keystore, &offer)?;
+    let source = ChainId(offer.locked.chain);
+    let operation = Operation::Accept { offer: id, payee: asked.payee, amount, receives, source, to };
     if let Some(out) = &arguments.act.out {
         return prepare(&sender, operation, out, output);
     }
@@ -366,7 +401,6 @@ fn accept(arguments: &AcceptArguments, output: Output) -> Answer {
             .at("--yes")
             .mend("look at the offer above; if it is what you want, repeat the command with --yes"));
     }
-    let source = ChainId(offer.locked.chain);
     output.note(&Terms(offer).text());
     let sent = arguments.act.send(&sender, operation, output)?;
     // That it is accepted is certain here; the lock follows where a node carries the word.
@@ -385,7 +419,9 @@ struct Terms(LockView);
 
 impl Show for Terms {
     fn text(&self) -> String {
-        facts(&terms(&self.0))
+        let locked = &self.0.locked;
+        let (given, to, chain) = (money(locked), locked.payee, locked.chain);
+        format!("{}\nyou receive {given} to {to} on chain {chain}", facts(&terms(&self.0)))
     }
 }
 
@@ -428,6 +464,7 @@ mod tests {
 
     use super::*;
     use crate::failure::Exit;
+    use crate::keystore::KeystoreOptions;
 
     #[test]
     fn an_offer_that_is_shown_without_proof_is_not_signed() {
@@ -446,11 +483,42 @@ mod tests {
         let (chain, height, timestamp) = (ChainId(1), Height(7), TimestampMs(1));
         let moment = LockMoment { chain, height, timestamp, is_certified: true };
         let shown = LockView::of_offer(moment, &offer, |_| Currency(*b"CNY"));
-        let failure = check_shown(&[7; 40], &spec, &shown).unwrap_err();
+        let failure = check_shown(&[7; 40], &spec, chain, &shown).unwrap_err();
         assert_eq!((failure.code.as_str(), failure.exit), ("offer_unproved", Exit::Refused));
         assert!(failure.mend.starts_with("sign nothing"), "{failure:?}");
         assert_eq!(require(&shown, true), Ok(()), "nothing is decided");
         assert_eq!(over(&shown).code, "decided");
+    }
+
+    #[test]
+    fn what_an_offer_gives_goes_to_a_wallet_that_is_meant() {
+        let directory = tempfile::tempdir().unwrap();
+        let keystore = KeystoreOptions { keystore: Some(directory.path().to_owned()) }.open().unwrap();
+        let (to, other) = (WalletId([2; 32]), WalletId([3; 32]));
+        let offer = OfferRecord {
+            id: LockId([9; 32]),
+            source: ChainId(0),
+            payer: WalletId([1; 32]),
+            payee: to,
+            amount: Amount::from_fen(500),
+            asked: Asked { payer: other, payee: WalletId([4; 32]), amount: Amount::from_fen(6) },
+            deadline: TimestampMs(1_000),
+            state: OfferState::Open,
+        };
+        let moment = LockMoment {
+            chain: ChainId(1),
+            height: Height(7),
+            timestamp: TimestampMs(1),
+            is_certified: true,
+        };
+        let shown = LockView::of_offer(moment, &offer, |_| Currency(*b"CNY"));
+        let failure = receiver(None, &keystore, &shown).unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.field.as_deref()), ("receiver_unknown", Some("--to")));
+        let failure = receiver(Some(&other.to_string()), &keystore, &shown).unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.exit), ("receiver_other", Exit::Refused));
+        assert_eq!(receiver(Some(&to.to_string()), &keystore, &shown), Ok(to));
+        let text = Terms(shown).text();
+        assert!(text.ends_with(&format!("\nyou receive 5.00 CNY to {to} on chain 0")), "{text}");
     }
 
     #[test]

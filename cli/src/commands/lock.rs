@@ -1,15 +1,17 @@
 //! `jiaozi lock`: money under a hash, for exchanges with other ledgers: whoever shows the preimage in time gets it, else it comes
 //! back by itself.
 //!
-//! The preimage is never on the command line. It is not sent before the lock was looked at and its hash is that of the preimage:
-//! sent, it is public.
+//! The preimage is never on the command line. Sent, it is public, also where the claim comes to nothing: so it is not read before the
+//! lock is proved by the genesis file, is open for a while yet, and has the hash of the preimage before anything is sent.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use api::lock::{LockRole, LockStateName, LockView};
 use clap::{Args, Subcommand};
-use ledger::records::Operation;
-use ledger::values::{Amount, LockId, Money, TimestampMs};
+use ledger::proofs::{Fact, ProofFile};
+use ledger::records::{GenesisSpec, LockKind, LockRecord, LockState, Operation, Record};
+use ledger::rules::lock::LOCK_TTL_MS_MIN;
+use ledger::values::{Amount, Canonical as _, ChainId, LockId, Money, TimestampMs};
 
 use super::exchange::{ActOptions, OPEN_FOR_SECONDS_MAX, OPEN_FOR_SECONDS_MIN, lock_of, result};
 use super::lock_view::{ShowArguments, find, lines, show};
@@ -17,11 +19,15 @@ use super::pay::payee;
 use super::transaction::prepare;
 use crate::amount::WrittenAmount;
 use crate::clock;
-use crate::failure::{Answer, Exit, Failure};
+use crate::failure::{Answer, Failure};
 use crate::home::home;
 use crate::output::{Output, facts};
 use crate::preimage::Preimage;
 use crate::send::{Sender, wall_clock_ms};
+
+/// A claim is not sent any nearer to the deadline.
+const CLAIM_MARGIN_MS: u64 = 60_000;
+const _: () = assert!(CLAIM_MARGIN_MS >= LOCK_TTL_MS_MIN, "longer than the way into a block");
 
 /// Arguments of `jiaozi lock`.
 #[derive(Debug, Args)]
@@ -44,7 +50,9 @@ enum LockCommand {
     #[command(after_help = "Examples:\n  \
         jiaozi lock claim jzl1… --to bob --preimage-file alice.preimage\n  \
         jiaozi lock claim jzl1… --to bob\n\n\
-        Without --preimage-file the preimage is asked for, without echo. It is not sent where it does not fit the lock.")]
+        Without --preimage-file the preimage is asked for, without echo. It is not sent where it does not fit the lock, where the node does\n\
+        not prove the lock to the genesis file (--genesis, JIAOZI_GENESIS), nor in the last minute before the deadline: a claim that\n\
+        comes to nothing gives the preimage away.")]
     Claim(ClaimArguments),
     /// A lock as the chains of the node have it; exit 1 if they have none.
     #[command(
@@ -87,6 +95,9 @@ struct ClaimArguments {
     /// File with the preimage; its group and others may have no rights to it.
     #[arg(long, value_name = "FILE")]
     preimage_file: Option<PathBuf>,
+    /// Believe the node without a proof, and need no genesis file: a node that lies gets the preimage.
+    #[arg(long)]
+    trust_node: bool,
     #[command(flatten)]
     act: ActOptions,
 }
@@ -146,18 +157,24 @@ fn create(arguments: &CreateArguments, output: Output) -> Answer {
         ("hash", const_hex::encode(hash)),
         ("deadline", clock::told(deadline)),
     ]));
-    let sent = arguments.act.send(&sender, operation, output).inspect_err(|failure| {
-        if let (Exit::Refused, Some((path, _))) = (failure.exit, &made) {
-            // There is no lock that it would open; that it could not be removed is not what failed.
-            let _ = std::fs::remove_file(path);
+    let sent = arguments.act.send(&sender, operation, output).inspect_err(|_| {
+        // A node's word that nothing was locked is no proof: without this file the money would be lost to whom it is for.
+        if let Some((path, _)) = &made {
+            output.note(&kept(path));
         }
     })?;
     let id = lock_of(&sent)?;
     result(&sender, sent, id, output)
 }
 
+/// Where the only copy of a preimage is.
+fn kept(path: &Path) -> String {
+    format!("the preimage is kept in {}: delete it when it is certain that nothing is locked", path.display())
+}
+
 fn claim(arguments: &ClaimArguments, output: Output) -> Answer {
     arguments.act.check()?;
+    let spec = trusted(arguments)?;
     let sender =
         arguments.act.send.sender(&arguments.to).map_err(|failure| match failure.field.as_deref() {
             Some("--from") => failure.at("--to"),
@@ -165,6 +182,11 @@ fn claim(arguments: &ClaimArguments, output: Output) -> Answer {
         })?;
     let id = arguments.id;
     let lock = claimable(&sender, id)?;
+    if let Some(spec) = &spec {
+        let proof = sender.connection.wait(sender.connection.client.lock_proof(sender.terms.chain, id))?;
+        check_proved(&proof, spec, sender.terms.chain, &lock)?;
+    }
+    in_time(&lock, wall_clock_ms())?;
     let preimage = Preimage::read(arguments.preimage_file.as_deref())?;
     if lock.hash != Some(const_hex::encode(preimage.hash())) {
         return Err(Failure::refused(
@@ -181,6 +203,74 @@ fn claim(arguments: &ClaimArguments, output: Output) -> Answer {
     }
     let sent = arguments.act.send(&sender, operation, output)?;
     result(&sender, sent, id, output)
+}
+
+/// What the lock is proved with; `None` where the node is to be believed.
+fn trusted(arguments: &ClaimArguments) -> Answer<Option<GenesisSpec>> {
+    if arguments.trust_node {
+        return Ok(None);
+    }
+    let path = arguments.act.send.genesis.as_deref().ok_or_else(|| {
+        Failure::usage(
+            "genesis_missing",
+            "without a genesis file nothing proves the lock that the node shows",
+        )
+        .at("--genesis")
+        .mend("name it with --genesis or JIAOZI_GENESIS, or believe the node with --trust-node")
+    })?;
+    super::audit::load_spec(path).map(Some)
+}
+
+/// Refuses a lock that the node shows and does not prove, on the chain that is signed for.
+fn check_proved(proof: &[u8], spec: &GenesisSpec, chain: ChainId, shown: &LockView) -> Answer {
+    let lie = |why: &dyn std::fmt::Display| {
+        let message =
+            format!("the node does not prove the lock that it shows: {why}; the preimage was not read");
+        Failure::refused("lock_unproved", message).at("--node").mend("claim at another bank's node")
+    };
+    let file = ProofFile::decode(proof).map_err(|fault| lie(&fault))?;
+    let proven = file.verify(spec).map_err(|fault| lie(&fault))?;
+    let Fact::Lock { record: Record::Lock(lock) } = proven.fact else {
+        return Err(lie(&"it proves something else"));
+    };
+    is_as_shown(proven.chain, &lock, chain, shown).map_err(|why| lie(&why))
+}
+
+/// Whether a proved lock is the one that is shown, on that chain, and open; else what is wrong with it.
+fn is_as_shown(
+    proved_on: ChainId,
+    lock: &LockRecord,
+    chain: ChainId,
+    shown: &LockView,
+) -> Result<(), &'static str> {
+    let LockKind::Hash { hash } = &lock.kind else { return Err("it is the lock of an exchange") };
+    if proved_on != chain || shown.chain != chain.0 {
+        return Err("it is on another chain");
+    }
+    if lock.state != LockState::Open {
+        return Err("it holds nothing any more");
+    }
+    let is_same = (lock.id, lock.deadline.0) == (shown.id, shown.deadline_ms)
+        && (lock.payee, lock.amount.fen()) == (shown.locked.payee, shown.locked.amount_fen)
+        && shown.hash == Some(const_hex::encode(hash));
+    if is_same { Ok(()) } else { Err("the lock of this id says something else") }
+}
+
+/// Refuses a lock that is not certified, or whose deadline is too near for a claim that is sent now.
+fn in_time(lock: &LockView, now_ms: u64) -> Answer {
+    if !lock.is_certified {
+        return Err(Failure::refused("lock_not_certified", "the lock is not certified yet")
+            .at("ID")
+            .mend("claim again in a moment: what is not certified may not be there in the end"));
+    }
+    if lock.deadline_ms < now_ms.saturating_add(CLAIM_MARGIN_MS) {
+        let deadline = clock::told(TimestampMs(lock.deadline_ms));
+        let message = format!(
+            "the lock runs out at {deadline}: a claim may come too late, and gives the preimage away"
+        );
+        return Err(Failure::refused("deadline_near", message).at("ID").mend("do not claim it"));
+    }
+    Ok(())
 }
 
 /// The lock, if this wallet can claim it now, as far as the node knows.
@@ -210,7 +300,67 @@ fn claimable(sender: &Sender, id: LockId) -> Answer<LockView> {
 
 #[cfg(test)]
 mod tests {
+    use api::lock::LockMoment;
+    use genesis::dev::{LocalnetPlan, localnet};
+    use ledger::values::{Currency, Height, WalletId};
+
     use super::*;
+    use crate::failure::Exit;
+
+    fn locked() -> (LockRecord, LockView) {
+        let lock = LockRecord {
+            id: LockId([9; 32]),
+            payer: WalletId([1; 32]),
+            payee: WalletId([2; 32]),
+            amount: Amount::from_fen(500),
+            deadline: TimestampMs(1_000_000),
+            kind: LockKind::Hash { hash: [7; 32] },
+            state: LockState::Open,
+        };
+        let (chain, height, timestamp) = (ChainId(0), Height(7), TimestampMs(1));
+        let moment = LockMoment { chain, height, timestamp, is_certified: true };
+        let shown = LockView::of_lock(moment, &lock, |_| Currency(*b"CNY"));
+        (lock, shown)
+    }
+
+    #[test]
+    fn a_lock_is_claimed_only_as_it_is_proved() {
+        let (lock, shown) = locked();
+        let chain = ChainId(0);
+        assert_eq!(is_as_shown(chain, &lock, chain, &shown), Ok(()));
+        assert!(is_as_shown(ChainId(1), &lock, chain, &shown).is_err(), "proved on another chain");
+        assert!(is_as_shown(ChainId(1), &lock, ChainId(1), &shown).is_err(), "shown of another chain");
+        let changes: [fn(&mut LockRecord); 6] = [
+            |lock| lock.id = LockId([8; 32]),
+            |lock| lock.payee = WalletId([3; 32]),
+            |lock| lock.amount = Amount::from_fen(5),
+            |lock| lock.deadline = TimestampMs(999_999),
+            |lock| lock.kind = LockKind::Hash { hash: [8; 32] },
+            |lock| lock.state = LockState::Returned { code: 1 },
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut other = lock.clone();
+            change(&mut other);
+            assert!(is_as_shown(chain, &other, chain, &shown).is_err(), "{number}");
+        }
+        let spec = localnet(&LocalnetPlan::new(4), &[1; 32]).unwrap().spec;
+        let failure = check_proved(&[7; 40], &spec, chain, &shown).unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.exit), ("lock_unproved", Exit::Refused));
+    }
+
+    #[test]
+    fn a_claim_that_may_come_too_late_is_not_sent() {
+        let (_, mut shown) = locked();
+        assert_eq!(in_time(&shown, 1_000_000 - CLAIM_MARGIN_MS), Ok(()));
+        assert_eq!(in_time(&shown, 1_000_001 - CLAIM_MARGIN_MS).unwrap_err().code, "deadline_near");
+        shown.is_certified = false;
+        assert_eq!(in_time(&shown, 0).unwrap_err().code, "lock_not_certified");
+    }
+
+    #[test]
+    fn where_a_preimage_is_kept_is_told() {
+        assert!(kept(Path::new("swap.preimage")).contains("kept in swap.preimage"));
+    }
 
     #[test]
     fn hashes_are_read_whole_or_not_at_all() {

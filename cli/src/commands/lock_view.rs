@@ -274,10 +274,10 @@ pub(super) fn operation_lines(
                 deadline(*deadline_ms),
             ]
         }
-        OperationView::Accept { offer, payee, amount_fen, receives_fen } => vec![
+        OperationView::Accept { offer, payee, amount_fen, receives_fen, source, to } => vec![
             ("accepts", offer.to_string()),
             ("pays", format!("{} to {payee}", money(*amount_fen))),
-            ("receives", format!("{} on the chain of the lock", Amount::from_fen(*receives_fen))),
+            ("receives", format!("{} to {to} on chain {source}", Amount::from_fen(*receives_fen))),
         ],
         OperationView::Decline { offer } => vec![("declines", offer.to_string())],
         OperationView::Withdraw { lock } => vec![("withdraws", lock.to_string())],
@@ -366,7 +366,17 @@ mod tests {
                 OperationView::Exchange { payee, amount_fen: 100, chain: 1, asked, deadline_ms },
                 "110.00 from jz1",
             ),
-            (OperationView::Accept { offer: lock, payee, amount_fen: 7, receives_fen: 8 }, "receives  0.08"),
+            (
+                OperationView::Accept {
+                    offer: lock,
+                    payee,
+                    amount_fen: 7,
+                    receives_fen: 8,
+                    source: 3,
+                    to: payee,
+                },
+                format!("receives  0.08 to {payee} on chain 3").as_str(),
+            ),
             (OperationView::Decline { offer: lock }, "declines  jzl1"),
             (OperationView::Withdraw { lock }, "withdraws  jzl1"),
         ] {

@@ -102,6 +102,10 @@ pub enum Operation {
         amount: Amount,
         /// What the lock holds for it.
         receives: Amount,
+        /// The chain that holds the lock, and so which money it is.
+        source: ChainId,
+        /// Who gets the lock's money there.
+        to: WalletId,
     },
     /// Cancels an offer; signed by the payer that it names.
     Decline {

@@ -131,7 +131,7 @@ rejections! {
     512 SameCurrency false "the other chain has the same currency" "pay the wallet there; an exchange is between currencies";
     513 DeadlineTooNear false "the deadline is too near to be kept" "name a later deadline";
     514 DeadlineTooFar true "the deadline is more than 30 days ahead" "name an earlier deadline";
-    515 TooManyOpen true "the chain holds too many open locks and offers" "try again when some have been settled";
+    515 TooManyOpen true "the block or the chain takes no more locks or offers" "send anew in a moment; or when some have been settled";
     516 LockExists false "a lock or offer of this name exists" "look at it by its id";
     517 LockUnknown true "there is no such lock on this chain" "check the id; a lock is there once its transaction is final";
     518 LockKindOther false "the lock is of the other kind" "claim locks with a hash, withdraw exchanges";
@@ -140,7 +140,7 @@ rejections! {
     521 LockNotOpen false "the lock was settled or returned before" "look at the lock";
     522 LockExpired false "the deadline of the lock has passed" "agree on a new lock";
     523 PreimageWrong false "the secret does not belong to the lock's hash" "show the 32 bytes whose SHA-256 is the hash";
-    524 OwnBalanceAboveTierLimit true "the signer's balance would rise above the limit of its tier"
+    524 OwnBalanceOverflow true "the signer's balance would be more than any wallet can hold"
         "spend some money first";
     525 OfferUnknown true "there is no such offer on this chain" "check the id; an offer arrives after its lock is certified";
     526 SignerNotAskedPayer false "only the payer that the offer names accepts or declines it"
@@ -152,6 +152,7 @@ rejections! {
     531 OfferWithdrawn false "the offering payer withdrew the offer" "agree on a new exchange";
     532 AskedPayerUnknown false "the wallet that is asked to pay does not exist on the chain that was named"
         "check the asked payer's id and chain";
+    533 LockAmountTooSmall false "the amount is below 1.00, the least that is locked" "lock 1.00 or more";
     801 GovernElsewhere false "proposals are executed on the root chain only" "submit it to chain 0";
     802 ProposalExpired false "the proposal was valid until an earlier time only" "propose and approve anew";
     803 ProposalVersionUnknown true "the proposal names a later version of the registry"

@@ -4,9 +4,9 @@
 use super::apply::{Acting, Working};
 use super::lock::afford;
 use crate::records::{MovementKind, OfferState, Rejection};
-use crate::values::{Amount, LockId, WalletId};
+use crate::values::{Amount, ChainId, LockId, WalletId};
 
-/// Applies an `Accept` of `offer`: `payee` is paid `amount`, the lock holds `receives`.
+/// Applies an `Accept` of `offer`: `payee` is paid `amount`; the lock, on chain `source`, holds `receives` for `to`.
 ///
 /// # Errors
 /// The first guard that does not hold. The offer stays open.
@@ -15,7 +15,7 @@ pub fn accept(
     acting: Acting<'_>,
     id: LockId,
     (payee, amount): (WalletId, Amount),
-    receives: Amount,
+    (source, to, receives): (ChainId, WalletId, Amount),
 ) -> Result<(), Rejection> {
     let payer_after = afford(working, acting, payee, amount)?;
     let payee_place = working.overlay.find(&payee).ok_or(Rejection::PayeeUnknown)?;
@@ -31,7 +31,8 @@ pub fn accept(
     if offer.asked.payer != acting.wallet.id {
         return Err(Rejection::SignerNotAskedPayer);
     }
-    if (offer.asked.payee, offer.asked.amount, offer.amount) != (payee, amount, receives) {
+    let is_paid = (offer.asked.payee, offer.asked.amount) == (payee, amount);
+    if !is_paid || (offer.source, offer.payee, offer.amount) != (source, to, receives) {
         return Err(Rejection::OfferDiffers);
     }
     if offer.state != OfferState::Open {

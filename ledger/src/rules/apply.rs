@@ -13,6 +13,7 @@ use crate::records::{
 };
 use crate::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use crate::state::overlay::{Overlay, Place};
+use crate::state::shares::{LOCKS_PER_BLOCK_MAX, Share, Shares};
 use crate::state::{Outbox, SentReceipt};
 use crate::values::{Amount, AppendTree, ChainId, Height, TimestampMs, TransactionId, WalletId};
 
@@ -39,6 +40,8 @@ pub struct Working<'a> {
     pub outboxes: Vec<Outbox>,
     /// Receipts sent by this block.
     pub sent: Vec<SentReceipt>,
+    /// A chain to which a receipt could not be sent: the block is not executed then.
+    pub unsent: Option<ChainId>,
     /// What wallets' owners will read.
     pub history: Vec<HistoryEntry>,
     /// The block's timestamp.
@@ -46,7 +49,9 @@ pub struct Working<'a> {
     /// Deadlines before this moment have passed ([`crate::state::StateHead::overdue_before`]).
     pub overdue_before: Option<TimestampMs>,
     /// Open deadlines before the block, and those that it has added.
-    pub pending: usize,
+    pub open: Shares,
+    /// Locks and offers that it has made.
+    pub made: Shares,
 }
 
 /// The transaction that is applied, as its operation sees it.
@@ -84,8 +89,8 @@ pub fn apply(working: &mut Working<'_>, acting: Acting<'_>, operation: &Operatio
         Operation::Exchange { payee, amount, chain, asked, deadline } => {
             exchange::exchange(working, acting, (*payee, *amount), (*chain, *asked), *deadline)
         }
-        Operation::Accept { offer, payee, amount, receives } => {
-            accept::accept(working, acting, *offer, (*payee, *amount), *receives)
+        Operation::Accept { offer, payee, amount, receives, source, to } => {
+            accept::accept(working, acting, *offer, (*payee, *amount), (*source, *to, *receives))
         }
         Operation::Decline { offer } => decline::decline(working, acting, *offer),
         Operation::Withdraw { lock } => withdraw::withdraw(working, acting, *lock),
@@ -114,6 +119,17 @@ impl Working<'_> {
     /// Whether this block may send `receipts` more in all.
     pub(super) fn has_room_for(&self, receipts: usize) -> bool {
         self.sent.len().saturating_add(receipts) <= BLOCK_SENT_MAX
+    }
+
+    /// Whether this block may make one more lock or offer.
+    pub(super) fn may_make(&self, share: Share) -> bool {
+        self.made.count(share) < LOCKS_PER_BLOCK_MAX
+    }
+
+    /// Whether one more with a deadline may be open as well.
+    pub(super) fn may_open(&self, share: Share) -> bool {
+        let open_max = share.open_max(self.rules.registry.chains.len());
+        self.may_make(share) && self.open.count(share) < open_max
     }
 
     /// Whether a deadline has passed.
@@ -164,8 +180,8 @@ impl Working<'_> {
             && u64::try_from(receipts).is_ok_and(|receipts| sent.count.checked_add(receipts).is_some())
     }
 
-    /// Sends a receipt; there is room for it. (Were there none, the supply equation would not hold and the block would not be
-    /// executed.)
+    /// Sends a receipt; there is room for it. Were there none, [`Self::unsent`] says so and the block is not executed: a decision or an
+    /// offer carries no money, so no equation would miss it.
     pub(super) fn send(&mut self, destination: ChainId, receipt: Receipt) {
         let mut pair = self.supply.pair(destination);
         let sequence = pair.sent.count;
@@ -182,6 +198,8 @@ impl Working<'_> {
             pair.sent = sent;
             self.supply.set_pair(pair);
             self.sent.push(SentReceipt { destination, sequence, receipt });
+        } else {
+            self.unsent = Some(destination);
         }
     }
 

@@ -2,8 +2,9 @@
 //! paid there ([`super::offers`]). This chain decides nothing (PROTOCOL rule 24).
 
 use super::apply::{Acting, Working};
-use super::lock::{afford, check_deadline, check_free, open};
+use super::lock::{afford, check_deadline, check_free, check_least, open};
 use crate::records::{Asked, LockKind, Receipt, Rejection};
+use crate::state::shares::Share;
 use crate::values::{Amount, ChainId, LockId, TimestampMs, WalletId};
 
 /// Applies an `Exchange`.
@@ -32,7 +33,11 @@ pub fn exchange(
         return Err(Rejection::SameCurrency);
     }
     check_deadline(working, deadline)?;
+    if !working.may_make(Share::Locks) {
+        return Err(Rejection::TooManyOpen);
+    }
     check_free(working, acting)?;
+    check_least(amount)?;
     // ---- nothing below this line can fail ----
     open(working, acting, balance, (payee, amount), deadline, LockKind::Exchange { chain, asked });
     let (lock, payer) = (LockId::of(acting.id), acting.wallet.id);

@@ -8,6 +8,7 @@ use super::govern::Checked;
 use super::transition::{Prepared, TRANSACTIONS_PER_CHUNK, run};
 use crate::records::{NotExecuted, Rejection, Transaction};
 use crate::state::overlay::Overlay;
+use crate::state::shares::Shares;
 use crate::state::{ChainState, ReadFault, StateHead, StateReader};
 use crate::values::{RecordId, Sequential, Strategy, TimestampMs};
 
@@ -84,9 +85,11 @@ pub fn forecast_each<'a>(
             supply,
             outboxes,
             sent: Vec::new(),
+            unsent: None,
             history: Vec::new(),
             overdue_before: head.overdue_before(),
-            pending: 0,
+            open: Shares::default(),
+            made: Shares::default(),
         };
         Ok(match run(&mut working, transaction, prepared, 0, at) {
             Err(reason) => Forecast::NotExecuted(reason),

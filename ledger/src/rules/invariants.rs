@@ -42,6 +42,12 @@ pub enum InvariantFault {
         /// In the counters.
         sent: u64,
     },
+    /// A receipt could not be sent.
+    #[error("a receipt for chain {chain} could not be sent")]
+    Unsent {
+        /// The other chain.
+        chain: ChainId,
+    },
     /// A transaction or a receipt has neither an outcome nor was skipped.
     #[error("{ordered} transactions and receipts were ordered, {counted} accounted for")]
     Transactions {

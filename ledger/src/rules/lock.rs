@@ -3,8 +3,8 @@
 
 use super::apply::{Acting, Working};
 use crate::records::{LockKind, LockRecord, LockState, MovementKind, Record, Rejection, WalletStatus};
-use crate::state::expiries::has_room;
 use crate::state::head::GRACE_HEIGHTS;
+use crate::state::shares::Share;
 use crate::values::{Amount, LockId, TimestampMs, WalletId};
 
 /// A deadline lies at least this far ahead; and at least as far as [`GRACE_HEIGHTS`] blocks at the chain's pace.
@@ -12,6 +12,8 @@ pub const LOCK_TTL_MS_MIN: u64 = 10_000;
 /// A deadline lies at most this far ahead: 30 days.
 pub const LOCK_TTL_MS_MAX: u64 = 30 * 24 * 3_600 * 1_000;
 const _: () = assert!(LOCK_TTL_MS_MIN < LOCK_TTL_MS_MAX);
+/// The least that is locked: 1.00. Every lock stays in the state for ever.
+pub const LOCK_AMOUNT_MIN: Amount = Amount::from_fen(100);
 
 /// Applies a `Lock`.
 ///
@@ -26,12 +28,13 @@ pub fn lock(
 ) -> Result<(), Rejection> {
     let balance = afford(working, acting, payee, amount)?;
     check_deadline(working, deadline)?;
-    if !has_room(working.pending) {
+    if !working.may_open(Share::Locks) {
         return Err(Rejection::TooManyOpen);
     }
     check_free(working, acting)?;
+    check_least(amount)?;
     // ---- nothing below this line can fail ----
-    working.pending = working.pending.saturating_add(1);
+    working.open.add(Share::Locks);
     open(working, acting, balance, (payee, amount), deadline, LockKind::Hash { hash });
     Ok(())
 }
@@ -83,6 +86,11 @@ pub(super) fn check_free(working: &Working<'_>, acting: Acting<'_>) -> Result<()
     }
 }
 
+/// The guard on what a lock at least holds.
+pub(super) fn check_least(amount: Amount) -> Result<(), Rejection> {
+    if amount < LOCK_AMOUNT_MIN { Err(Rejection::LockAmountTooSmall) } else { Ok(()) }
+}
+
 /// Takes the money from the signer into a new lock; every guard has passed.
 pub(super) fn open(
     working: &mut Working<'_>,
@@ -95,6 +103,7 @@ pub(super) fn open(
     let (id, payer) = (LockId::of(acting.id), acting.wallet.id);
     let record = LockRecord { id, payer, payee, amount, deadline, kind, state: LockState::Open };
     if working.overlay.open(Record::Lock(record)).is_some() {
+        working.made.add(Share::Locks);
         working.set_balance(acting.signer, balance);
         working.note((acting.index, 0), acting.signer, MovementKind::Locked, payee, amount);
     }

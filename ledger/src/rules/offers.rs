@@ -2,7 +2,7 @@
 //!
 //! | receipt | refused with, by code | otherwise |
 //! | --- | --- | --- |
-//! | offer | 514, 515, 516, 529, 532: recorded as cancelled, the decision goes back at once | it waits, open |
+//! | offer | 514, 515, 516, 529, 532: no record is made, the decision goes back at once | it waits, open |
 //! | withdrawal | 525 unknown, 528 decided before: nothing changes | the offer is cancelled, the decision goes back |
 //! | decision | 517, 518, 521, 527: nothing changes, as only a dishonest chain sends such | payee or payer is credited, never refused |
 
@@ -11,7 +11,7 @@ use super::lock::LOCK_TTL_MS_MAX;
 use crate::records::{
     LockKind, LockState, MovementKind, OfferRecord, OfferState, Receipt, Record, Rejection,
 };
-use crate::state::expiries::has_room;
+use crate::state::shares::Share;
 use crate::values::{ChainId, LockId, WalletId};
 
 /// Takes in an offer.
@@ -19,23 +19,18 @@ use crate::values::{ChainId, LockId, WalletId};
 /// # Errors
 /// Why it cannot stand; the decision has been sent then.
 pub(super) fn receive_offer(working: &mut Working<'_>, mut offer: OfferRecord) -> Result<(), Rejection> {
-    let refused = refusal(working, &offer);
-    if let Some(rejection) = refused {
+    if let Some(rejection) = refusal(working, &offer) {
+        // The outcome of the receipt says as much as a record would, and nobody pays for one that stays for ever.
         offer.state = OfferState::Cancelled { code: rejection.code() };
-    } else {
-        working.pending = working.pending.saturating_add(1);
+        working.send(offer.source, decision(&offer));
+        return Err(rejection);
     }
-    let decision = decision(&offer);
-    let source = offer.source;
-    // There is no room for a second record of one name: what is there stays.
+    // ---- nothing below this line can fail ----
+    let share = Share::Offers(offer.source);
+    working.open.add(share);
+    working.made.add(share);
     let _place = working.overlay.open(Record::Offer(offer));
-    match refused {
-        None => Ok(()),
-        Some(rejection) => {
-            working.send(source, decision);
-            Err(rejection)
-        }
-    }
+    Ok(())
 }
 
 fn refusal(working: &Working<'_>, offer: &OfferRecord) -> Option<Rejection> {
@@ -44,7 +39,7 @@ fn refusal(working: &Working<'_>, offer: &OfferRecord) -> Option<Rejection> {
     if offer.deadline.0 > latest {
         return Some(Rejection::DeadlineTooFar);
     }
-    if !has_room(working.pending) {
+    if !working.may_open(Share::Offers(offer.source)) {
         return Some(Rejection::TooManyOpen);
     }
     if working.overlay.place(offer.id.into()).is_some() {

@@ -23,7 +23,7 @@ pub fn open_wallets(
     let mut ids = acting.openings.to_vec();
     ids.sort_unstable();
     let is_doubled = ids.array_windows().any(|[left, right]| left == right);
-    if is_doubled || ids.iter().any(|id| working.overlay.find(id).is_some()) {
+    if is_doubled || ids.iter().any(|id| working.overlay.place((*id).into()).is_some()) {
         return Err(Rejection::WalletExists);
     }
     if ids.iter().any(|id| working.rules.home(id) != working.rules.chain) {

@@ -30,6 +30,7 @@ use crate::records::{
 use crate::state::chain_state::{SUSPENSE_SLOT, leaves_of};
 use crate::state::expiries::Pending;
 use crate::state::overlay::Overlay;
+use crate::state::shares::Shares;
 use crate::state::summing_tree::SumNode;
 use crate::state::{
     ChainState, Execution, PassedOver, ReadFault, ReceivedReceipt, Skipped, StateHead, StateReader,
@@ -227,14 +228,20 @@ impl ChainState {
             supply: self.head.supply.clone(),
             outboxes: self.head.outboxes.clone(),
             sent: Vec::new(),
+            unsent: None,
             history: Vec::new(),
             overdue_before,
-            pending: self.expiries.len(),
+            open: self.expiries.shares().clone(),
+            made: Shares::default(),
         };
         let at = Circumstances { now: block.header.timestamp, base_fee: block.header.base_fee };
         let mut ran = run_all(&mut working, &transactions, &prepared, at)?;
         let index = receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
         expire_all(&mut working, &mut ran, index, &due)?;
+        if let Some(chain) = working.unsent {
+            let fault = InvariantFault::Unsent { chain };
+            return Err(ExecutionFault::Invariant { height: block.header.height, fault });
+        }
         let Working { overlay, supply, outboxes, sent, history, registry, .. } = working;
         let records = overlay.next_slot();
         let changes = overlay.into_changes();

@@ -3,20 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use super::shares::{Share, Shares};
 use super::writes::{StateWrites, Undo};
 use crate::records::{LockKind, LockState, OfferState, Record};
 use crate::values::{LockId, Slot, TimestampMs, WalletId};
 
-/// Most open deadlines of a chain: bounds memory (some 100 bytes each).
-pub const PENDING_MAX: usize = 1 << 20;
 /// Most deadlines that one block brings to their end; the others follow in the next ones.
 pub const EXPIRIES_PER_BLOCK_MAX: usize = 1_024;
-
-/// Whether a chain with so many open deadlines takes one more.
-#[must_use]
-pub const fn has_room(pending: usize) -> bool {
-    pending < PENDING_MAX
-}
 
 /// An open deadline. The order is that in which they come due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,11 +22,16 @@ pub struct Pending {
     pub slot: Slot,
     /// Who gets a lock's money back; an offer holds none.
     pub payer: Option<WalletId>,
+    /// What it counts among.
+    pub share: Share,
 }
 
-/// All open deadlines.
+/// All open deadlines, and how many of each share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Expiries(BTreeSet<Pending>);
+pub struct Expiries {
+    pending: BTreeSet<Pending>,
+    shares: Shares,
+}
 
 impl Pending {
     /// The deadline that a record waits for. An exchange's lock has none: its offer has.
@@ -42,12 +40,16 @@ impl Pending {
         match record {
             Record::Lock(lock) => match (lock.kind, lock.state) {
                 (LockKind::Hash { .. }, LockState::Open) => {
-                    Some(Self { deadline: lock.deadline, id: lock.id, slot, payer: Some(lock.payer) })
+                    let (payer, share) = (Some(lock.payer), Share::Locks);
+                    Some(Self { deadline: lock.deadline, id: lock.id, slot, payer, share })
                 }
                 _ => None,
             },
             Record::Offer(offer) => match offer.state {
-                OfferState::Open => Some(Self { deadline: offer.deadline, id: offer.id, slot, payer: None }),
+                OfferState::Open => {
+                    let share = Share::Offers(offer.source);
+                    Some(Self { deadline: offer.deadline, id: offer.id, slot, payer: None, share })
+                }
                 OfferState::Accepted | OfferState::Cancelled { .. } => None,
             },
             Record::Wallet(_) | Record::FeePool { .. } | Record::Suspense { .. } => None,
@@ -59,31 +61,43 @@ impl Expiries {
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.pending.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pending.is_empty()
+    }
+
+    /// How many of each share.
+    #[must_use]
+    pub const fn shares(&self) -> &Shares {
+        &self.shares
     }
 
     /// The first of those that lie before `moment`, at most [`EXPIRIES_PER_BLOCK_MAX`].
     #[must_use]
     pub fn due(&self, moment: Option<TimestampMs>) -> Vec<Pending> {
         let is_due = |pending: &&Pending| moment.is_some_and(|moment| pending.deadline < moment);
-        self.0.iter().take_while(is_due).take(EXPIRIES_PER_BLOCK_MAX).copied().collect()
+        self.pending.iter().take_while(is_due).take(EXPIRIES_PER_BLOCK_MAX).copied().collect()
     }
 
     /// Takes a record in that a store holds.
     pub(crate) fn gather(&mut self, slot: Slot, record: &Record) {
-        self.0.extend(Pending::of(slot, record));
+        if let Some(pending) = Pending::of(slot, record)
+            && self.pending.insert(pending)
+        {
+            self.shares.add(pending.share);
+        }
     }
 
     /// Follows what a height changed.
     pub(crate) fn apply(&mut self, writes: &StateWrites, undo: &Undo) {
         for pending in undo.records.iter().filter_map(|(slot, record)| Pending::of(*slot, record)) {
-            self.0.remove(&pending);
+            if self.pending.remove(&pending) {
+                self.shares.remove(pending.share);
+            }
         }
         for (slot, record) in &writes.records {
             self.gather(*slot, record);
@@ -93,7 +107,14 @@ impl Expiries {
     /// Takes the last height back. What is closed never opens again, so only new records can have come in.
     pub(crate) fn undo(&mut self, undo: &Undo) {
         if !undo.opened.is_empty() {
-            self.0.retain(|pending| pending.slot.0 < undo.head.records);
+            let Self { pending, shares } = self;
+            pending.retain(|pending| {
+                let stays = pending.slot.0 < undo.head.records;
+                if !stays {
+                    shares.remove(pending.share);
+                }
+                stays
+            });
         }
         for (slot, record) in &undo.records {
             self.gather(*slot, record);
@@ -144,9 +165,16 @@ mod tests {
         }
     }
 
+    /// A deadline that is gathered twice counts once.
     #[test]
-    fn a_chain_takes_no_more_open_deadlines_than_its_bound() {
-        assert!(has_room(0) && has_room(PENDING_MAX - 1));
-        assert!(!has_room(PENDING_MAX) && !has_room(usize::MAX));
+    fn what_is_open_is_counted_by_share() {
+        let mut expiries = Expiries::default();
+        for slot in [1, 2, 2] {
+            expiries.gather(Slot(slot), &offer(slot as u8, 20, OfferState::Open));
+        }
+        expiries.gather(Slot(3), &offer(3, 20, OfferState::Accepted));
+        let shares = expiries.shares();
+        assert_eq!((expiries.len(), shares.count(Share::Offers(ChainId(1)))), (2, 2));
+        assert_eq!((shares.count(Share::Offers(ChainId(2))), shares.count(Share::Locks)), (0, 0));
     }
 }

@@ -71,6 +71,11 @@ struct Link(u32);
 const LEAF: u32 = 1 << 31;
 
 impl Link {
+    /// Whether a position fits a link.
+    const fn reaches(position: usize) -> bool {
+        position < LEAF as usize
+    }
+
     const fn to_leaf(position: usize) -> Self {
         Self(position as u32 | LEAF)
     }
@@ -127,9 +132,12 @@ fn empty_hash() -> Hash {
 }
 
 impl IdTree {
-    /// A tree over many ids, in any order; `None` when an id comes twice.
+    /// A tree over many ids, in any order; `None` when an id comes twice, or when there are more than links reach (2³¹).
     #[must_use]
     pub fn from_leaves(mut leaves: Vec<IdLeaf>, strategy: &impl Strategy) -> Option<Self> {
+        if leaves.len().checked_sub(1).is_some_and(|last| !Link::reaches(last)) {
+            return None;
+        }
         leaves.sort_unstable_by_key(|leaf| leaf.id);
         let mut tree = Self {
             inner: Vec::with_capacity(leaves.len()),
@@ -208,7 +216,7 @@ impl IdTree {
         }
     }
 
-    /// Adds a record; false (and unchanged) where the id exists. Hashes are brought up to date by
+    /// Adds a record; false (and unchanged) where the id exists, or where no link reaches one more. Hashes are brought up to date by
     /// [`Self::rehash`].
     #[must_use]
     pub fn insert(&mut self, id: RecordId, slot: Slot) -> bool {
@@ -218,6 +226,9 @@ impl IdTree {
             self.root = Some(Link::to_leaf(0));
             return true;
         };
+        if !Link::reaches(self.leaves.len()) {
+            return false;
+        }
         let Some(bit) = first_difference(&id, &self.leaves[nearest].id) else { return false };
         let leaf = Link::to_leaf(self.leaves.len());
         self.leaves.push(IdLeaf { id, slot });
@@ -361,5 +372,20 @@ impl IdPath {
             return None;
         }
         Some(if leaf.id == *id { IdAnswer::Present(leaf.slot) } else { IdAnswer::Absent })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One position further, a link to a leaf would be taken for another.
+    #[test]
+    fn no_link_goes_beyond_its_bits() {
+        let last = LEAF as usize - 1;
+        assert!(Link::reaches(0) && Link::reaches(last));
+        assert!(!Link::reaches(LEAF as usize) && !Link::reaches(usize::MAX));
+        assert_eq!(Link::to_leaf(last).leaf(), Some(last));
+        assert_eq!(Link::to_inner(last).leaf(), None);
     }
 }

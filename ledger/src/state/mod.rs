@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`chain_state`] | [`ChainState`]: the in-memory part of one chain's state, genesis and load |
 //! | [`expiries`] | the open deadlines, in the order in which they come due |
+//! | [`shares`] | how many locks and offers there may be, of each kind and source |
 //! | [`head`] | [`StateHead`]: the small record stored with every height |
 //! | [`reader`] | [`StateReader`]: point reads of records, and the in-memory reader |
 //! | [`writes`] | what a height writes, and how to take it back |
@@ -21,6 +22,7 @@ pub mod outbox;
 pub mod overlay;
 pub mod reader;
 pub mod root;
+pub mod shares;
 pub mod summing_tree;
 pub mod writes;
 

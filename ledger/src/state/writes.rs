@@ -140,21 +140,35 @@ impl Undo {
         bytes
     }
 
+    /// Whether the height whose stored bytes these are has written the record at `slot`, or opened it. Nothing is decoded but slots.
+    ///
+    /// # Errors
+    /// [`CodecError`] when they are not what [`Self::encode`] wrote.
+    pub fn touches(mut bytes: &[u8], slot: Slot) -> Result<bool, CodecError> {
+        // The head and the registry.
+        for _ in 0..2 {
+            part(&mut bytes)?.ok_or(MALFORMED)?;
+        }
+        let mut is_ended = false;
+        while let Some(entry) = part(&mut bytes)? {
+            if entry.is_empty() && !is_ended {
+                is_ended = true;
+                continue;
+            }
+            let (written, _) = entry.split_first_chunk::<8>().ok_or(MALFORMED)?;
+            if u64::from_le_bytes(*written) == slot.0 {
+                return Ok(true);
+            }
+        }
+        if is_ended { Ok(false) } else { Err(MALFORMED) }
+    }
+
     /// Reads the stored bytes.
     ///
     /// # Errors
     /// [`CodecError`] when they are not what [`Self::encode`] wrote.
     pub fn decode(mut bytes: &[u8]) -> Result<Self, CodecError> {
-        let mut part = || -> Result<Option<&[u8]>, CodecError> {
-            if bytes.is_empty() {
-                return Ok(None);
-            }
-            let (length, rest) = bytes.split_first_chunk::<8>().ok_or(MALFORMED)?;
-            let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| MALFORMED)?;
-            let (part, rest) = rest.split_at_checked(length).ok_or(MALFORMED)?;
-            bytes = rest;
-            Ok(Some(part))
-        };
+        let mut part = || part(&mut bytes);
         let head = StateHead::decode(part()?.ok_or(MALFORMED)?)?;
         let registry = match part()?.ok_or(MALFORMED)? {
             [] => None,
@@ -178,4 +192,48 @@ impl Undo {
     }
 }
 
+/// The next part, without the length before it; `None` at the end.
+fn part<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, CodecError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let (length, rest) = bytes.split_first_chunk::<8>().ok_or(MALFORMED)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| MALFORMED)?;
+    let (part, rest) = rest.split_at_checked(length).ok_or(MALFORMED)?;
+    *bytes = rest;
+    Ok(Some(part))
+}
+
 const MALFORMED: CodecError = CodecError::Malformed { value: "undo record" };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stored bytes: parts with their lengths.
+    fn stored(parts: &[&[u8]]) -> Vec<u8> {
+        let with_length = |part: &&[u8]| [(part.len() as u64).to_le_bytes().as_slice(), *part].concat();
+        parts.iter().flat_map(with_length).collect()
+    }
+
+    #[test]
+    fn slots_are_found_without_the_records_around_them() {
+        let (nine, five) = ([9, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3], [5, 0, 0, 0, 0, 0, 0, 0, 7]);
+        let bytes = stored(&[b"head", b"", &nine, b"", &five]);
+        for (slot, is_touched) in [(9, true), (5, true), (4, false), (0, false)] {
+            assert_eq!(Undo::touches(&bytes, Slot(slot)), Ok(is_touched), "{slot}");
+        }
+        let nothing = stored(&[b"head", b"registry", b""]);
+        assert_eq!(Undo::touches(&nothing, Slot(0)), Ok(false));
+        let damaged = [
+            stored(&[b"head"]),
+            stored(&[b"head", b""]),
+            stored(&[b"head", b"", b"short", b""]),
+            stored(&[b"head", b"", b"", b""]),
+            bytes[..bytes.len() - 1].to_vec(),
+        ];
+        for bytes in damaged {
+            assert_eq!(Undo::touches(&bytes, Slot(1)), Err(MALFORMED), "{bytes:?}");
+        }
+    }
+}

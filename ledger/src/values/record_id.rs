@@ -1,10 +1,14 @@
-//! The name under which the id tree finds a record: of a wallet, a lock or an offer. All are hashes with a tag of their own, so no
-//! two kinds of names meet.
+//! The name under which the id tree finds a record: of a wallet, a lock or an offer.
+//!
+//! A wallet's is its id, a hash that this chain computes itself. The name of an offer comes from another chain, as free bytes: hashed
+//! with a tag of its own it can be no wallet's, whatever that chain says. An offer and a lock of one name share it; the rules refuse the
+//! later one.
 
 use std::fmt;
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::hash::Hasher;
 use super::id::WalletId;
 use super::lock_id::LockId;
 
@@ -21,7 +25,7 @@ impl From<WalletId> for RecordId {
 
 impl From<LockId> for RecordId {
     fn from(id: LockId) -> Self {
-        Self(id.0)
+        Self(Hasher::new("jiaozi/lock-record").bytes(&id.0).finish().0)
     }
 }
 

@@ -3,18 +3,23 @@
 
 use ledger::proofs::{HeightRecord, Replay};
 use ledger::records::{
-    Asked, LockKind, LockState, MovementKind, OfferState, Operation, Receipt, Record, Rejection, Tier,
-    WalletStatus,
+    Asked, Batch, Change, Counter, LockKind, LockState, MovementKind, OfferState, Operation, PairCounters,
+    Receipt, Record, Rejection, Tier, WalletStatus,
 };
 use ledger::rules::apply::BLOCK_SENT_MAX;
 use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
+use ledger::rules::{ExecutionFault, InvariantFault};
 use ledger::state::head::GRACE_HEIGHTS;
-use ledger::state::{ChainState, Execution, StateReader as _};
+use ledger::state::shares::{LOCKS_PER_BLOCK_MAX, Share};
+use ledger::state::{ChainState, Execution, LoadFault, Outbox, StateHead, StateReader as _};
 use ledger::values::hash::sha256;
-use ledger::values::{Amount, ChainId, LockId, Sequential, TimestampMs, WalletId};
+use ledger::values::{
+    Amount, AppendTree, BundleDigest, ChainId, Hash, LockId, OperatorId, Sequential, TimestampMs, WalletId,
+};
 use proptest::prelude::*;
 
 use crate::chains::{CUSTOMERS, FOREIGN, SHARDS, World};
+use crate::governance::fifth_bank;
 use crate::network::{Became, Signer, pay};
 
 const ABROAD: usize = SHARDS as usize;
@@ -34,6 +39,8 @@ struct Deal {
     asked_payer: Signer,
     asked: Asked,
     amount: Amount,
+    /// Who gets it.
+    to: WalletId,
 }
 
 /// The town of `chains.rs`, with customers 0 to 3 abroad who have 1,000.00 each.
@@ -85,7 +92,8 @@ fn offer(
         Operation::Exchange { payee: payee.wallet, amount, chain: ChainId(decider as u32), asked, deadline };
     let became = world.act(source, &payer, operation);
     let id = world.chains[source].heights.last()?.2.outcomes.first()?.id;
-    let deal = Deal { lock: LockId::of(id), source, decider, payer, asked_payer, asked, amount };
+    let to = payee.wallet;
+    let deal = Deal { lock: LockId::of(id), source, decider, payer, asked_payer, asked, amount, to };
     (became == Became::Applied).then_some(deal)
 }
 
@@ -99,7 +107,8 @@ fn relay(world: &mut World, source: usize, destination: usize) -> Execution {
 
 fn accept(deal: &Deal) -> Operation {
     let Asked { payee, amount, .. } = deal.asked;
-    Operation::Accept { offer: deal.lock, payee, amount, receives: deal.amount }
+    let source = ChainId(deal.source as u32);
+    Operation::Accept { offer: deal.lock, payee, amount, receives: deal.amount, source, to: deal.to }
 }
 
 fn record(world: &World, chain: usize, id: LockId) -> Option<Record> {
@@ -161,12 +170,16 @@ fn accept_row_by_row() {
     let frozen = foreigner(&world, 3).wallet;
     world.chains[ABROAD].plant(&frozen, |wallet| wallet.status = WalletStatus::Frozen);
     let rejected = Became::Rejected;
-    let of = |offer: LockId, payee: WalletId, fen: u64, receives: u64| Operation::Accept {
+    let from = |offer: LockId, payee: WalletId, fen: u64, receives: (u64, u32, WalletId)| Operation::Accept {
         offer,
         payee,
         amount: Amount::from_fen(fen),
-        receives: Amount::from_fen(receives),
+        receives: Amount::from_fen(receives.0),
+        source: ChainId(receives.1),
+        to: receives.2,
     };
+    let (source, to) = (deal.source as u32, deal.to);
+    let of = |offer, payee, fen, receives| from(offer, payee, fen, (receives, source, to));
     let (payee, third) = (deal.asked.payee, foreigner(&world, 2).wallet);
     let lock = deal.lock;
     let rows = [
@@ -181,6 +194,18 @@ fn accept_row_by_row() {
         ("another payee", &asked_payer, of(lock, third, 300, 700), rejected(Rejection::OfferDiffers)),
         ("less", &asked_payer, of(lock, payee, 299, 700), rejected(Rejection::OfferDiffers)),
         ("for more", &asked_payer, of(lock, payee, 300, 701), rejected(Rejection::OfferDiffers)),
+        (
+            "of another chain",
+            &asked_payer,
+            from(lock, payee, 300, (700, source + 1, to)),
+            rejected(Rejection::OfferDiffers),
+        ),
+        (
+            "for another",
+            &asked_payer,
+            from(lock, payee, 300, (700, source, deal.payer.wallet)),
+            rejected(Rejection::OfferDiffers),
+        ),
         (
             "declined by another",
             &other,
@@ -282,7 +307,7 @@ fn an_offer_that_cannot_stand_goes_back_at_once() {
     let deadline = TimestampMs(world.chains[ABROAD].next_timestamp().0 + LOCK_TTL_MS_MIN);
     let to = |chain: usize| Operation::Exchange {
         payee: foreigner(&town(), 1).wallet,
-        amount: Amount::from_fen(7),
+        amount: Amount::from_fen(107),
         chain: ChainId(chain as u32),
         asked,
         deadline,
@@ -297,9 +322,13 @@ fn an_offer_that_cannot_stand_goes_back_at_once() {
         let execution = relay(&mut world, ABROAD, chain);
         let code = reason.code();
         assert_eq!(execution.received[0].code, code);
-        let Some(Record::Offer(offer)) = record(&world, chain, lock) else { panic!("no offer") };
-        assert_eq!(offer.state, OfferState::Cancelled { code });
+        assert_eq!(record(&world, chain, lock), None, "the receipt's outcome says it all");
+        assert!(execution.writes.opened.is_empty());
         assert!(matches!(execution.sent[0].receipt, Receipt::Decision { settled: false, .. }));
+        let withdraw = Operation::Withdraw { lock };
+        assert_eq!(world.act(ABROAD, &stranger, withdraw), Became::Applied);
+        let execution = relay(&mut world, ABROAD, chain);
+        assert_eq!(execution.received[0].code, Rejection::OfferUnknown.code(), "withdrawn too late");
         relay(&mut world, chain, ABROAD);
         assert_eq!(world.chains[ABROAD].balance(&stranger.wallet), 100_000);
     }
@@ -314,7 +343,7 @@ fn receipts_of_a_dishonest_chain_move_no_money() {
     // Receipts are proved by hand here: the bundle's check is not in question, so execution alone is asked.
     world.run(deal.source, Vec::new(), Vec::new());
     let (home, payer, payee) = neighbours(&world, 0);
-    let sent = offer(&mut world, true, 0, 0, (1, 1), LOCK_TTL_MS_MAX).unwrap();
+    let sent = offer(&mut world, true, 0, 0, (100, 1), LOCK_TTL_MS_MAX).unwrap();
     world.run(deal.source, Vec::new(), Vec::new());
     let mut bundle = world.bundle(deal.source, FOREIGN, 1, 0, usize::MAX).unwrap();
     let Receipt::Offer { payer: a, payee: b, amount, asked, deadline, .. } = bundle.receipts[0] else {
@@ -358,6 +387,40 @@ fn receipts_of_a_dishonest_chain_move_no_money() {
     assert_eq!(other.chains[home].balance(&payee.wallet), 100_700);
 }
 
+/// The name of an offer is free bytes of another chain: it may be the id that a wallet will have, and takes nothing from it.
+#[test]
+fn the_name_of_an_offer_is_no_wallets() {
+    let mut world = town();
+    let who = (0..CUSTOMERS).find(|number| neighbours(&world, *number).0 == 0).unwrap();
+    for with in [0, 1, 2] {
+        offer(&mut world, true, who, with, (100, 100), LOCK_TTL_MS_MAX).unwrap();
+    }
+    world.run(0, Vec::new(), Vec::new());
+    let mut bundle = world.bundle(0, FOREIGN, 0, 0, usize::MAX).unwrap();
+    let network = &world.chains[ABROAD];
+    let rules = network.state.rules();
+    let operator = OperatorId(rules.registry.operators.len() as u16);
+    let banks = fifth_bank().own_wallet(network.genesis, rules.currency, operator).id;
+    let customers = network.customer(FOREIGNERS).wallet;
+    let holders = [banks, customers].map(|wallet| LockId(wallet.0));
+    for (receipt, name) in bundle.receipts.iter_mut().zip(holders) {
+        let Receipt::Offer { lock, .. } = receipt else { panic!("no offer") };
+        *lock = name;
+    }
+    bundle.receipts[2] =
+        Receipt::Change { version: 1, is_urgent: false, change: Change::AddOperator(fifth_bank()) };
+    let opening = network.opening(FOREIGNERS, Tier::Three);
+    let execution = world.chains[ABROAD].run_with(Vec::new(), vec![bundle]);
+    assert!(execution.received.iter().all(|received| received.code == 0), "{:?}", execution.received);
+    let bank = world.chains[ABROAD].operator(1);
+    let network = &mut world.chains[ABROAD];
+    assert_eq!(network.act(&bank, Operation::OpenWallets { wallets: vec![opening] }), Became::Applied);
+    for (wallet, name) in [banks, customers].into_iter().zip(holders) {
+        assert_eq!(world.chains[ABROAD].wallet(&wallet).unwrap().id, wallet);
+        assert!(matches!(record(&world, ABROAD, name), Some(Record::Offer(offer)) if offer.id == name));
+    }
+}
+
 /// A lock is not made where another chain has sent an offer of its name, as a dishonest one may that saw the transaction before.
 #[test]
 fn a_name_that_is_taken_is_not_locked_under() {
@@ -373,8 +436,8 @@ fn a_name_that_is_taken_is_not_locked_under() {
         deadline: TimestampMs(network.next_timestamp().0 + LOCK_TTL_MS_MAX),
     };
     let sequence = network.next_sequence(&payer.wallet);
-    let taken = network.transaction(&payer, sequence, lock(5));
-    let free = network.transaction(&payer, sequence + 1, lock(6));
+    let taken = network.transaction(&payer, sequence, lock(105));
+    let free = network.transaction(&payer, sequence + 1, lock(106));
     let id = LockId::of(taken.id(network.genesis));
     let mut bundle = world.bundle(ABROAD, ChainId(home as u32), 0, 0, usize::MAX).unwrap();
     let Receipt::Offer { lock, .. } = &mut bundle.receipts[0] else { panic!("no offer") };
@@ -384,15 +447,17 @@ fn a_name_that_is_taken_is_not_locked_under() {
     let execution = world.chains[home].run(vec![taken, free]);
     let codes: Vec<u16> = execution.outcomes.iter().map(|outcome| outcome.code).collect();
     assert_eq!(codes, [Rejection::LockExists.code(), 0]);
-    assert_eq!(world.chains[home].balance(&payer.wallet), 100_000 - 6);
+    assert_eq!(world.chains[home].balance(&payer.wallet), 100_000 - 106);
 }
 
 /// A block that has made all the payments to other chains that it may makes no offer, decision or withdrawal either.
 #[test]
 fn a_full_outbox_waits() {
     let mut world = town();
-    let outward = offer(&mut world, true, 0, 0, (7, 3), LOCK_TTL_MS_MAX).unwrap();
-    let inward = offer(&mut world, false, 0, 0, (7, 3), LOCK_TTL_MS_MAX).unwrap();
+    let few = offer(&mut world, true, 0, 0, (99, 3), LOCK_TTL_MS_MAX);
+    assert!(few.is_none(), "less than a lock holds");
+    let outward = offer(&mut world, true, 0, 0, (107, 3), LOCK_TTL_MS_MAX).unwrap();
+    let inward = offer(&mut world, false, 0, 0, (107, 3), LOCK_TTL_MS_MAX).unwrap();
     relay(&mut world, inward.source, inward.decider);
     let (home, first, second) = neighbours(&world, 0);
     assert_eq!((outward.source, inward.decider), (home, home));
@@ -420,6 +485,85 @@ fn a_full_outbox_waits() {
     assert_eq!((&codes[..4], codes[4]), (&full[..], 0));
     assert_eq!(offer_state(&world, &inward), OfferState::Open);
     assert_eq!(world.act(home, &first, accept(&inward)), Became::Applied, "the next block has room");
+}
+
+/// A receipt without money that could not be sent would be missed by no equation: the block is not executed.
+#[test]
+fn a_block_that_loses_a_receipt_is_not_executed() {
+    let mut world = town();
+    let deal = offer(&mut world, true, 0, 0, (700, 300), LOCK_TTL_MS_MAX).unwrap();
+    world.run(deal.source, Vec::new(), Vec::new());
+    let mut bundle = world.bundle(deal.source, FOREIGN, 0, 0, usize::MAX).unwrap();
+    // An offer that is answered at once, on a chain that can send its source nothing more.
+    let Receipt::Offer { asked, .. } = &mut bundle.receipts[0] else { panic!("no offer") };
+    asked.payer = WalletId([1; 32]);
+    let network = &mut world.chains[ABROAD];
+    let full = Counter { count: u64::MAX, total: 0 };
+    let mut head = network.state.head().clone();
+    let source = ChainId(deal.source as u32);
+    head.supply.pairs = vec![PairCounters { chain: source, sent: full, received: Counter::default() }];
+    head.outboxes = vec![Outbox {
+        chain: source,
+        tree: AppendTree { count: u64::MAX, peaks: vec![Hash::default(); 64] },
+    }];
+    let load = |head: StateHead| {
+        let stored = network.records.iter().map(|(slot, record)| (slot, record.clone()));
+        ChainState::load(&network.spec, network.state.rules().registry.clone(), head, stored, &Sequential)
+    };
+    let Err(LoadFault::Root { computed, .. }) = load(head.clone()) else { panic!("the same root") };
+    head.state = computed;
+    let mut state = load(head).unwrap();
+    world.run(ABROAD, Vec::new(), Vec::new());
+    let network = &world.chains[ABROAD];
+    let mut block = network.heights.last().unwrap().0.clone();
+    block.body.bundles = vec![BundleDigest::default()];
+    let (records, no_batches) = (&network.records, &[] as &[Batch]);
+    let fault = state.execute(records, &block, no_batches, &[bundle], &Sequential).unwrap_err();
+    assert!(
+        matches!(fault, ExecutionFault::Invariant { fault: InvariantFault::Unsent { chain }, .. } if chain == source)
+    );
+}
+
+/// A chain that sends offers without end fills neither memory nor the share of anybody else.
+#[test]
+fn a_block_takes_no_more_offers_of_a_chain_than_its_bound() {
+    let mut world = town();
+    let deal = offer(&mut world, true, 0, 0, (700, 300), LOCK_TTL_MS_MAX).unwrap();
+    world.run(deal.source, Vec::new(), Vec::new());
+    let mut bundle = world.bundle(deal.source, FOREIGN, 0, 0, usize::MAX).unwrap();
+    let first = bundle.receipts[0].clone();
+    let named = |number: usize| {
+        let mut receipt = first.clone();
+        let Receipt::Offer { lock, .. } = &mut receipt else { panic!("no offer") };
+        lock.0[..8].copy_from_slice(&(number as u64).to_le_bytes());
+        receipt
+    };
+    bundle.receipts = (0..=LOCKS_PER_BLOCK_MAX).map(named).collect();
+    let network = &mut world.chains[ABROAD];
+    let payer = network.customer(0);
+    let lock = Operation::Lock {
+        payee: network.customer(1).wallet,
+        amount: Amount::from_fen(100),
+        hash: [1; 32],
+        deadline: TimestampMs(network.next_timestamp().0 + LOCK_TTL_MS_MAX),
+    };
+    let lock = network.transaction(&payer, network.next_sequence(&payer.wallet), lock);
+    let before = network.state.expiries().clone();
+    let execution = network.run_with(vec![lock], vec![bundle]);
+    let codes: Vec<u16> = execution.outcomes.iter().map(|outcome| outcome.code).collect();
+    let (last, others) = codes.split_last().unwrap();
+    assert!(others.iter().all(|code| *code == 0), "{others:?}");
+    let code = Rejection::TooManyOpen.code();
+    assert_eq!(*last, code);
+    assert!(
+        matches!(&execution.sent[0].receipt, Receipt::Decision { settled: false, code: why, .. } if *why == code)
+    );
+    assert_eq!(execution.writes.opened.len(), LOCKS_PER_BLOCK_MAX + 1);
+    let shares = network.state.expiries().shares();
+    let source = Share::Offers(ChainId(deal.source as u32));
+    assert_eq!((shares.count(source), shares.count(Share::Locks)), (LOCKS_PER_BLOCK_MAX, 1));
+    network.state.undo(&execution.undo).unwrap();
+    assert_eq!(*network.state.expiries(), before);
 }
 
 /// A step of a random schedule.
@@ -568,9 +712,11 @@ proptest! {
         }
         finish(&mut world);
         for deal in &made.deals {
-            match (lock_state(&world, deal), offer_state(&world, deal)) {
-                (LockState::Settled { preimage: None }, OfferState::Accepted) => {}
-                (LockState::Returned { code: there }, OfferState::Cancelled { code }) => prop_assert_eq!(there, code),
+            let offer = record(&world, deal.decider, deal.lock).map(|_| offer_state(&world, deal));
+            match (lock_state(&world, deal), offer) {
+                (LockState::Settled { preimage: None }, Some(OfferState::Accepted)) => {}
+                (LockState::Returned { code: there }, Some(OfferState::Cancelled { code })) => prop_assert_eq!(there, code),
+                (LockState::Returned { code }, None) => prop_assert_eq!(code, Rejection::OfferExpired.code()),
                 other => prop_assert!(false, "{:?}: {:?}", deal, other),
             }
         }

@@ -8,11 +8,12 @@ use ledger::records::{
 use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
 use ledger::state::expiries::EXPIRIES_PER_BLOCK_MAX;
 use ledger::state::head::GRACE_HEIGHTS;
+use ledger::state::shares::{LOCKS_PER_BLOCK_MAX, Share};
 use ledger::state::{ChainState, StateReader as _, Undo};
 use ledger::values::hash::sha256;
 use ledger::values::{Amount, Canonical as _, LockId, Sequential, TimestampMs, WalletId};
 
-use crate::network::{Became, CHAIN, Network, Signer, pay, spec};
+use crate::network::{Became, CHAIN, Network, Signer, spec};
 
 const SECRET: [u8; 32] = [5; 32];
 const GRACE: u64 = GRACE_HEIGHTS as u64;
@@ -85,7 +86,7 @@ fn lock_row_by_row() {
     let payer = network.customer(0);
     let ttl = LOCK_TTL_MS_MIN;
     let rejected = Became::Rejected;
-    let rows: [(&str, u64, u64, u64, Became); 12] = [
+    let rows: [(&str, u64, u64, u64, Became); 13] = [
         ("nothing goes before itself", 0, 0, 0, rejected(Rejection::AmountZero)),
         ("itself goes before the limit", 0, 90_001, 0, rejected(Rejection::PayeeIsPayer)),
         ("the limit goes before funds", 9, 90_001, 0, rejected(Rejection::PaymentAboveTierLimit)),
@@ -95,9 +96,10 @@ fn lock_row_by_row() {
         ("no time at all", 1, 1, 0, rejected(Rejection::DeadlineTooNear)),
         ("a millisecond too near", 1, 1, ttl - 1, rejected(Rejection::DeadlineTooNear)),
         ("a millisecond too far", 1, 1, LOCK_TTL_MS_MAX + 1, rejected(Rejection::DeadlineTooFar)),
-        ("the nearest", 1, 1, ttl, Became::Applied),
-        ("the farthest", 1, 1, LOCK_TTL_MS_MAX, Became::Applied),
-        ("all the rest", 1, 79_998, ttl, Became::Applied),
+        ("less than a lock holds", 1, 99, ttl, rejected(Rejection::LockAmountTooSmall)),
+        ("the nearest", 1, 100, ttl, Became::Applied),
+        ("the farthest", 1, 100, LOCK_TTL_MS_MAX, Became::Applied),
+        ("all the rest", 1, 79_800, ttl, Became::Applied),
     ];
     for (name, payee, fen, ttl_ms, expected) in rows {
         let operation = lock_of(&network, payee, fen, ttl_ms);
@@ -113,11 +115,11 @@ fn a_slow_chain_asks_for_a_later_deadline() {
     let params = ChainParams { block_pace_ms: 1_000, ..ChainParams::default() };
     let mut network = Network::with_params(params);
     network.open(0..2, Tier::One);
-    network.fund(&network.customer(0).wallet, 10);
+    network.fund(&network.customer(0).wallet, 100);
     let grace_ms = 1_000 * GRACE;
     let near = lock_of(&network, 1, 1, grace_ms - 1);
     assert_eq!(network.act(&network.customer(0), near), Became::Rejected(Rejection::DeadlineTooNear));
-    locked(&mut network, 1, 1, grace_ms);
+    locked(&mut network, 1, 100, grace_ms);
 }
 
 #[test]
@@ -145,17 +147,10 @@ fn claim_row_by_row() {
     assert_eq!(network.balance(&payee.wallet), 600);
     assert_eq!(state(&network, first), LockState::Settled { preimage: Some(SECRET) });
     assert_eq!(record(&network, first).value(), Amount::ZERO);
-    // 999,400 fen more are below tier Four's limit of 10,000.00; with 600 and 10,000 it is full.
-    network.fund(&payee.wallet, 989_401);
-    row(
-        &mut network,
-        "a full purse",
-        &payee,
-        claim(large, SECRET),
-        rejected(Rejection::OwnBalanceAboveTierLimit),
-    );
-    assert_eq!(network.act(&payee, pay(&[(payer.wallet, 1)])), Became::Applied);
-    row(&mut network, "just full", &payee, claim(large, SECRET), Became::Applied);
+    // Whoever fills the wallet, whose tier holds 10,000.00, does not keep it from what the secret gives.
+    network.fund(&payee.wallet, 999_400);
+    row(&mut network, "a full purse", &payee, claim(large, SECRET), Became::Applied);
+    assert_eq!(network.balance(&payee.wallet), 1_010_000);
     let movement = network.heights.last().unwrap().2.history[0].movement;
     assert_eq!((movement.kind, movement.counterparty), (MovementKind::Settled, payer.wallet));
 }
@@ -258,13 +253,14 @@ fn nothing_expires_before_there_are_32_heights() {
 fn many_deadlines_end_in_order_and_are_never_refused() {
     let mut network = town();
     let payer = network.customer(0);
+    network.fund(&payer.wallet, 100_000);
     let many = EXPIRIES_PER_BLOCK_MAX as u64 + 3;
     let mut sequence = network.next_sequence(&payer.wallet);
     let mut made = 0;
     while made < many {
         let transactions: Vec<_> = (0..100.min(many - made))
             .map(|place| {
-                let operation = lock_of(&network, 1, 1, LOCK_TTL_MS_MIN + (place * 7919) % 100);
+                let operation = lock_of(&network, 1, 100, LOCK_TTL_MS_MIN + (place * 7919) % 100);
                 let transaction = network.transaction(&payer, sequence, operation);
                 sequence += 1;
                 transaction
@@ -288,14 +284,32 @@ fn many_deadlines_end_in_order_and_are_never_refused() {
     let order: Vec<_> = first.expired.iter().map(deadline).collect();
     assert!(order.is_sorted());
     network.run(Vec::new());
-    assert_eq!(network.balance(&payer.wallet), 100_000);
+    assert_eq!(network.balance(&payer.wallet), 200_000);
+}
+
+/// Locks stay in the state for ever, so a block makes only so many.
+#[test]
+fn a_block_makes_no_more_locks_than_its_bound() {
+    let mut network = town();
+    let payer = network.customer(0);
+    let from = network.next_sequence(&payer.wallet);
+    let lock = lock_of(&network, 1, 100, LOCK_TTL_MS_MAX);
+    let transactions = (from..=from + LOCKS_PER_BLOCK_MAX as u64)
+        .map(|sequence| network.transaction(&payer, sequence, lock.clone()))
+        .collect();
+    let execution = network.run(transactions);
+    let (last, others) = execution.outcomes.split_last().unwrap();
+    assert_eq!(last.rejection(), Some(Rejection::TooManyOpen));
+    assert!(others.iter().all(|outcome| outcome.is_applied()));
+    assert_eq!(network.state.expiries().shares().count(Share::Locks), LOCKS_PER_BLOCK_MAX);
+    assert_eq!(network.act(&payer, lock), Became::Applied, "the next block has room");
 }
 
 #[test]
 fn undo_and_load_bring_the_deadlines_back() {
     let mut network = town();
-    let kept = locked(&mut network, 1, 1, LOCK_TTL_MS_MAX);
-    let claimed = locked(&mut network, 1, 2, LOCK_TTL_MS_MAX);
+    let kept = locked(&mut network, 1, 101, LOCK_TTL_MS_MAX);
+    let claimed = locked(&mut network, 1, 102, LOCK_TTL_MS_MAX);
     let before = (network.state.parts(), network.state.head().clone(), network.state.expiries().clone());
     let records = network.records.clone();
     let (payer, payee) = (network.customer(0), network.customer(1));
@@ -305,7 +319,7 @@ fn undo_and_load_bring_the_deadlines_back() {
         network.transaction(
             &payer,
             network.next_sequence(&payer.wallet),
-            lock_of(&network, 1, 3, LOCK_TTL_MS_MAX),
+            lock_of(&network, 1, 103, LOCK_TTL_MS_MAX),
         ),
     ];
     let execution = network.run(transactions);
@@ -328,7 +342,7 @@ fn undo_and_load_bring_the_deadlines_back() {
 #[test]
 fn an_undone_expiry_is_due_again() {
     let mut network = town();
-    let lock = locked(&mut network, 1, 1, LOCK_TTL_MS_MIN);
+    let lock = locked(&mut network, 1, 100, LOCK_TTL_MS_MIN);
     network.parent.timestamp.0 += LOCK_TTL_MS_MAX;
     idle(&mut network, GRACE);
     let before = network.state.expiries().clone();
@@ -347,7 +361,7 @@ fn an_undone_expiry_is_due_again() {
 #[test]
 fn a_lock_is_proved_to_a_stranger() {
     let mut network = town();
-    let lock = locked(&mut network, 1, 77, LOCK_TTL_MS_MAX);
+    let lock = locked(&mut network, 1, 177, LOCK_TTL_MS_MAX);
     let path = network.state.record_path(lock).unwrap();
     network.run(Vec::new());
     let height = network.height().0;
@@ -367,7 +381,7 @@ fn a_lock_is_proved_to_a_stranger() {
         ProofFile::decode(&file.encode()).unwrap().verify(&network.spec).map(|proven| proven.fact)
     };
     let Fact::Lock { record: Record::Lock(proven) } = learn(&proof).unwrap() else { panic!() };
-    assert_eq!((proven.id, proven.amount.fen(), proven.state), (lock, 77, LockState::Open));
+    assert_eq!((proven.id, proven.amount.fen(), proven.state), (lock, 177, LockState::Open));
     assert!(matches!(proven.kind, LockKind::Hash { hash } if hash == sha256(&SECRET)));
     let mut forged = proof.clone();
     let Record::Lock(record) = &mut forged.record else { panic!() };

@@ -186,6 +186,8 @@ pub(crate) fn samples() -> Vec<Sample> {
                 payee: bank.wallet,
                 amount: Amount::from_fen(26),
                 receives: Amount::from_fen(27),
+                source: ChainId(23),
+                to: WalletId([30; 32]),
             },
         ),
         sample("operation-decline", &Operation::Decline { offer: LockId([28; 32]) }),

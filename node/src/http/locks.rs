@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chain::{Archive, RowFault};
 use ledger::records::{GenesisSpec, Record};
-use ledger::values::{ChainId, Currency, LockId, WalletId};
+use ledger::values::{ChainId, Currency, LockId};
 use storage::{Reader, Table};
 use tokio::time::Instant;
 
@@ -70,8 +70,7 @@ pub(crate) async fn proof(State(edge): State<Edge>, place: Place) -> Result<Resp
     if edge.read(chain, move |archive| Ok(archive.lock(id)?)).await?.is_none() {
         return Err(ApiError::from(ErrorCode::LockUnknown).at("id").into());
     }
-    // All names are of one size, and no two kinds of them meet.
-    of_record(&edge, chain, WalletId(id.0), until).await
+    of_record(&edge, chain, id.into(), until).await
 }
 
 /// A lock or an offer as the chain has it.

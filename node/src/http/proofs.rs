@@ -27,7 +27,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use chain::{Archive, Located, RowFault};
 use ledger::proofs::{CertifiedResult, OutcomeProof, Proof, ProofFile, ReceiptProof, outcome_path};
-use ledger::values::{Canonical as _, GenesisHash, Height, Sequential, TransactionId, WalletId};
+use ledger::values::{Canonical as _, GenesisHash, Height, RecordId, Sequential, TransactionId, WalletId};
 use storage::{Reader, Table};
 use tokio::time::Instant;
 
@@ -104,14 +104,14 @@ pub(crate) async fn wallet(
         Some(chain) => edge.chain(chain)?,
         None => *candidates.first().ok_or(ErrorCode::ChainUnknown)?,
     };
-    of_record(&edge, chain, id, until).await
+    of_record(&edge, chain, id.into(), until).await
 }
 
 /// Proves what a chain has under a name, or that it has nothing: asks the executor, then waits for a certificate.
 pub(super) async fn of_record(
     edge: &Edge,
     chain: &ChainHandle,
-    id: WalletId,
+    id: RecordId,
     until: Instant,
 ) -> Result<Response, Refusal> {
     let record = chain.wallets.ask(id).await?;

@@ -6,21 +6,40 @@
 //! - A wrong number costs a bundle that is sent once more, or later: never money.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chain::Reached;
-use ledger::records::{ChainSpec, GenesisSpec};
+use ledger::records::{EpochRecord, Registry};
+use ledger::rules::ChainRules;
 use ledger::values::{ChainId, Epoch, NodeIndex, faults_max};
+use tokio::sync::watch;
 
 /// The seats of each chain, by the node that runs them.
 #[derive(Debug, Clone)]
 pub(super) struct Seats(BTreeMap<ChainId, Vec<NodeIndex>>);
 
 impl Seats {
-    /// Those of every chain's first validators.
-    pub(super) fn of(spec: &GenesisSpec) -> Self {
+    /// Those of every chain's newest epoch that one of these registries knows.
+    pub(super) fn of(registries: &[Arc<Registry>]) -> Self {
+        let mut newest: BTreeMap<ChainId, &EpochRecord> = BTreeMap::new();
+        for record in registries.iter().flat_map(|registry| &registry.chains) {
+            if let Some(set) = record.epochs.last() {
+                let known = newest.entry(record.chain).or_insert(set);
+                if known.epoch < set.epoch {
+                    *known = set;
+                }
+            }
+        }
         let nodes =
-            |chain: &ChainSpec| -> Vec<NodeIndex> { chain.validators.iter().map(|seat| seat.node).collect() };
-        Self(spec.chains.iter().map(|chain| (chain.chain, nodes(chain))).collect())
+            |set: &EpochRecord| -> Vec<NodeIndex> { set.validators.iter().map(|seat| seat.node).collect() };
+        Self(newest.into_iter().map(|(chain, set)| (chain, nodes(set))).collect())
+    }
+
+    /// As the registries of these chains have them now.
+    pub(super) fn now(rules: &[watch::Receiver<ChainRules>]) -> Self {
+        let registries: Vec<Arc<Registry>> =
+            rules.iter().map(|rules| Arc::clone(&rules.borrow().registry)).collect();
+        Self::of(&registries)
     }
 
     pub(super) fn chains(&self) -> impl Iterator<Item = ChainId> + '_ {
@@ -38,6 +57,27 @@ impl Seats {
 
     pub(super) fn faults_max(&self, chain: ChainId) -> usize {
         faults_max(self.seats(chain).len())
+    }
+}
+
+/// Says who has the seats, whenever a registry changes, until a chain ends or the node stops.
+pub(super) async fn follow(
+    mut rules: Vec<watch::Receiver<ChainRules>>,
+    seats: watch::Sender<Arc<Seats>>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    while !rules.is_empty() {
+        rules.iter_mut().for_each(watch::Receiver::mark_unchanged);
+        seats.send_replace(Arc::new(Seats::now(&rules)));
+        let changes = rules.iter_mut().map(|rules| Box::pin(rules.changed()));
+        tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            (changed, ..) = futures::future::select_all(changes) => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
     }
 }
 
@@ -90,7 +130,8 @@ mod tests {
     fn a_liar_neither_hides_what_waits_nor_holds_it_back() {
         let mut plan = LocalnetPlan::new(4);
         plan.chains.push((Currency(*b"CNY"), 1));
-        let seats = Seats::of(&localnet(&plan, &[1; 32]).unwrap().spec);
+        let registry = Registry::from_genesis(&localnet(&plan, &[1; 32]).unwrap().spec);
+        let seats = Seats::of(&[Arc::new(registry)]);
         let pair = (ChainId(0), ChainId(1));
         let mut hints = Hints::default();
         assert_eq!(hints.reached(&seats, pair), None);
@@ -108,5 +149,23 @@ mod tests {
         hints.heard(&seats, pair, NodeIndex(0), so_far(13));
         assert_eq!(hints.reached(&seats, pair), Some(so_far(12)));
         assert_eq!(seats.nodes(ChainId(1)).len(), 4);
+    }
+
+    #[test]
+    fn seats_are_those_of_the_newest_epoch_that_a_registry_knows() {
+        let mut plan = LocalnetPlan::new(5);
+        plan.chains.push((Currency(*b"CNY"), 1));
+        let first = Registry::from_genesis(&localnet(&plan, &[1; 32]).unwrap().spec);
+        let mut second = first.clone();
+        let mut set = second.chains[1].epochs[0].clone();
+        set.epoch = Epoch(1);
+        set.validators.retain(|seat| seat.node != NodeIndex(2));
+        second.chains[1].epochs.push(set);
+        let (first, second) = (Arc::new(first), Arc::new(second));
+        for registries in [[Arc::clone(&first), Arc::clone(&second)], [second, first]] {
+            let seats = Seats::of(&registries);
+            assert_eq!((seats.nodes(ChainId(0)).len(), seats.nodes(ChainId(1)).len()), (5, 4));
+            assert!(!seats.nodes(ChainId(1)).contains(&NodeIndex(2)), "it has left");
+        }
     }
 }

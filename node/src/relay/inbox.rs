@@ -1,6 +1,7 @@
 //! What comes in on the relays' lane: questions, answers, bundles for the chains of this node.
 //!
-//! - One task, frame by frame, the peers by turns. A question costs one read of the state's head in a height, however often it is asked.
+//! - One task, frame by frame, the peers by turns; it waits for no disk. Questions cost one read of the state's head in a height, however often
+//!   they are asked, and one read at a time.
 //! - A bundle waits for its chain's driver. What waits of one peer is bounded, so whoever floods takes nobody's place; what finds none is
 //!   dropped, and its sender gives it again.
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use chain::config::BUNDLES_UNDER_CHECK_MAX;
 use chain::{Frame, Input, Reached, reached};
 use ledger::values::{ChainId, Height, NodeIndex};
 use network::{LaneReceiver, Network};
@@ -20,12 +22,18 @@ use super::{Inlet, UNDER_WAY_MAX};
 use crate::handle::{ChainHandle, Status};
 use crate::rarely::Rarely;
 
-/// Bundles of one peer that wait for a chain's driver: as many as an honest relay has under way.
-const CARRIED_PER_PEER_MAX: usize = UNDER_WAY_MAX;
+/// Chains that one peer may carry from at a time.
+const SOURCES_PER_PEER: usize = 4;
+/// Bundles of one peer that wait for a chain's driver: what an honest relay of so many sources has under way, given once more before the first is
+/// taken in. The chain checks [`BUNDLES_UNDER_CHECK_MAX`] of them at a time; what comes above that is given again.
+const CARRIED_PER_PEER_MAX: usize = 2 * UNDER_WAY_MAX * SOURCES_PER_PEER;
+const _: () =
+    assert!(CARRIED_PER_PEER_MAX >= BUNDLES_UNDER_CHECK_MAX, "a peer's share of checks can be filled");
+const _: () =
+    assert!(2 * UNDER_WAY_MAX <= BUNDLES_UNDER_CHECK_MAX, "one source's bundles are checked together");
 /// Bundles of all peers that wait for it.
 pub(super) const CARRIED_MAX: usize = 256;
-const _: () =
-    assert!(CARRIED_MAX >= 16 * CARRIED_PER_PEER_MAX, "some peers that flood leave room for others");
+const _: () = assert!(CARRIED_MAX >= 8 * CARRIED_PER_PEER_MAX, "some peers that flood leave room for others");
 
 /// A bundle that another node has sent.
 pub(crate) struct Carried {
@@ -48,7 +56,7 @@ pub(super) struct Inbox {
     network: Network,
     lane_number: usize,
     chains: BTreeMap<ChainId, Hosted>,
-    seats: Arc<Seats>,
+    seats: watch::Receiver<Arc<Seats>>,
     hints: Arc<Mutex<Hints>>,
     rarely: Rarely,
 }
@@ -58,7 +66,32 @@ struct Hosted {
     store: Arc<dyn Store>,
     door: Door,
     status: watch::Receiver<Status>,
-    reached: Option<(Height, Vec<(ChainId, Reached)>)>,
+    /// What was read last, and after which height.
+    reached: Arc<Mutex<Option<ReachedAt>>>,
+    /// The place of the one read that is under way.
+    reader: Arc<Semaphore>,
+}
+
+/// How far a chain had come with each other one, after a height.
+type ReachedAt = (Height, Vec<(ChainId, Reached)>);
+
+/// The way of an answer back.
+struct Reply {
+    network: Network,
+    lane_number: usize,
+    to: u16,
+    pair: (ChainId, ChainId),
+}
+
+impl Reply {
+    fn send(&self, found: &[(ChainId, Reached)]) {
+        let (source, destination) = self.pair;
+        let of_source = found.iter().find(|(of, _)| *of == source);
+        let reached = of_source.map_or_else(Reached::default, |(_, reached)| *reached);
+        let frame = RelayFrame::Received { source, destination, reached }.encode();
+        // It asks again.
+        let _lost = self.network.try_send(self.to, self.lane_number, frame).is_err();
+    }
 }
 
 /// Where the bundles of other nodes come in.
@@ -86,7 +119,7 @@ impl Inbox {
     pub(super) fn new(
         (lane, network, lane_number): (LaneReceiver, Network, usize),
         (chains, inlets): (&[ChainHandle], &[Inlet]),
-        seats: Arc<Seats>,
+        seats: watch::Receiver<Arc<Seats>>,
         hints: Arc<Mutex<Hints>>,
     ) -> Self {
         let hosted = |(handle, inlet): (&ChainHandle, &Inlet)| {
@@ -94,7 +127,8 @@ impl Inbox {
                 store: Arc::clone(&inlet.store),
                 door: Door::new(inlet.carried.clone()),
                 status: handle.status.clone(),
-                reached: None,
+                reached: Arc::default(),
+                reader: Arc::new(Semaphore::new(1)),
             };
             (inlet.chain, hosted)
         };
@@ -112,7 +146,7 @@ impl Inbox {
                 },
             };
             match RelayFrame::decode(&bytes) {
-                Some(RelayFrame::Ask { source, destination }) => self.answer(from, source, destination).await,
+                Some(RelayFrame::Ask { source, destination }) => self.answer(from, source, destination),
                 Some(RelayFrame::Received { source, destination, reached }) => {
                     self.hear((source, destination), NodeIndex(from), reached);
                 }
@@ -124,30 +158,41 @@ impl Inbox {
         }
     }
 
-    async fn answer(&mut self, from: u16, source: ChainId, destination: ChainId) {
-        let Some(hosted) = self.chains.get_mut(&destination) else { return };
+    /// Answers from what was read at the newest height; else a read is begun, one at a time for each chain, and answers when it ends.
+    fn answer(&self, from: u16, source: ChainId, destination: ChainId) {
+        let Some(hosted) = self.chains.get(&destination) else { return };
+        let reply = Reply {
+            network: self.network.clone(),
+            lane_number: self.lane_number,
+            to: from,
+            pair: (source, destination),
+        };
         let executed = hosted.status.borrow().chain.executed_height;
-        if hosted.reached.as_ref().is_none_or(|(height, _)| *height != executed) {
-            let store = Arc::clone(&hosted.store);
-            let read = tokio::task::spawn_blocking(move || reached(store.as_ref())).await;
-            let Ok(Ok(found)) = read else {
-                self.tell(from, "a relay's question that this node cannot answer: its store does not read");
-                return;
-            };
-            hosted.reached = Some((executed, found));
+        let known = hosted.reached.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_old = known.as_ref().is_none_or(|(height, _)| *height != executed);
+        if is_old && let Ok(place) = Arc::clone(&hosted.reader).try_acquire_owned() {
+            let (store, cell) = (Arc::clone(&hosted.store), Arc::clone(&hosted.reached));
+            let _detached = tokio::task::spawn_blocking(move || {
+                match reached(store.as_ref()) {
+                    Ok(found) => {
+                        reply.send(&found);
+                        *cell.lock().unwrap_or_else(PoisonError::into_inner) = Some((executed, found));
+                    }
+                    // The chain itself halts where its store fails.
+                    Err(fault) => tracing::debug!(%fault, "a relay's question is not answered"),
+                }
+                drop(place);
+            });
+        } else if let Some((_, found)) = known {
+            // Of a height before, while the newest is being read: a hint, and it asks again.
+            reply.send(&found);
         }
-        let mut all = hosted.reached.iter().flat_map(|(_, reached)| reached);
-        let reached =
-            all.find(|(of, _)| *of == source).map_or_else(Reached::default, |(_, reached)| *reached);
-        let frame = RelayFrame::Received { source, destination, reached }.encode();
-        // It asks again.
-        let _lost = self.network.try_send(from, self.lane_number, frame).is_err();
     }
 
     fn hear(&self, pair: (ChainId, ChainId), from: NodeIndex, reached: Reached) {
         if self.chains.contains_key(&pair.0) {
             let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-            hints.heard(&self.seats, pair, from, reached);
+            hints.heard(&self.seats.borrow(), pair, from, reached);
         }
     }
 

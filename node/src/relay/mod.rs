@@ -123,12 +123,15 @@ pub(crate) fn start(parts: Parts<'_>) -> Vec<JoinHandle<()>> {
     if spec.chains.len() < 2 {
         return Vec::new();
     }
-    let (seats, hints) = (Arc::new(Seats::of(spec)), Arc::new(Mutex::new(Hints::default())));
+    let rules: Vec<_> = chains.iter().map(|chain| chain.rules.clone()).collect();
+    let seats = Arc::new(Seats::now(&rules));
+    let (seats_now, seats_seen) = watch::channel(Arc::clone(&seats));
+    let hints = Arc::new(Mutex::new(Hints::default()));
     let carrier = Carrier {
         network: network.clone(),
         lane_number,
         own_node,
-        seats: Arc::clone(&seats),
+        seats: seats_seen.clone(),
         hints: Arc::clone(&hints),
     };
     let relay = |source: &ChainHandle| {
@@ -160,14 +163,17 @@ pub(crate) fn start(parts: Parts<'_>) -> Vec<JoinHandle<()>> {
         }
     };
     let relays: Vec<Relay> = chains.iter().map(relay).collect();
-    let inbox = Inbox::new((lane, network.clone(), lane_number), (chains, inlets), seats, hints);
-    let mut tasks = vec![tokio::spawn(inbox.run(stopped.clone()))];
+    let inbox = Inbox::new((lane, network.clone(), lane_number), (chains, inlets), seats_seen, hints);
+    let mut tasks = vec![
+        tokio::spawn(inbox.run(stopped.clone())),
+        tokio::spawn(hints::follow(rules, seats_now, stopped.clone())),
+    ];
     tasks.extend(relays.into_iter().map(|relay| tokio::spawn(relay.run(stopped.clone()))));
     tasks
 }
 
 /// A node's place among those that carry from one chain to another. Nodes with both chains need no network and come first; the others follow
-/// in an order that differs between destinations, and those without a validator of the source come last.
+/// in an order that differs between pairs of chains, and those without a validator of the source come last.
 fn rank(seats: &Seats, own: NodeIndex, source: ChainId, destination: ChainId) -> usize {
     let (senders, receivers) = (seats.nodes(source), seats.nodes(destination));
     let outside: Vec<NodeIndex> = senders.difference(&receivers).copied().collect();
@@ -175,7 +181,10 @@ fn rank(seats: &Seats, own: NodeIndex, source: ChainId, destination: ChainId) ->
     let Some(place) = outside.iter().position(|node| *node == own) else {
         return insiders.saturating_add(outside.len());
     };
-    let turn = usize::try_from(destination.0).unwrap_or(0).checked_rem(outside.len()).unwrap_or(0);
+    let turn = usize::try_from(destination.0.wrapping_add(source.0))
+        .unwrap_or(0)
+        .checked_rem(outside.len())
+        .unwrap_or(0);
     let place = place.saturating_add(outside.len()).saturating_sub(turn);
     insiders.saturating_add(place.checked_rem(outside.len()).unwrap_or(0))
 }
@@ -193,13 +202,18 @@ struct Carrier {
     network: Network,
     lane_number: usize,
     own_node: NodeIndex,
-    seats: Arc<Seats>,
+    seats: watch::Receiver<Arc<Seats>>,
     hints: Arc<Mutex<Hints>>,
 }
 
 impl Carrier {
+    /// Who has the seats now.
+    fn seats(&self) -> Arc<Seats> {
+        Arc::clone(&self.seats.borrow())
+    }
+
     fn nodes(&self, chain: ChainId) -> Vec<NodeIndex> {
-        self.seats.nodes(chain).into_iter().filter(|node| *node != self.own_node).collect()
+        self.seats().nodes(chain).into_iter().filter(|node| *node != self.own_node).collect()
     }
 
     /// Asks what a chain has received; the answers come in when they come.
@@ -212,13 +226,13 @@ impl Carrier {
 
     fn heard(&self, source: ChainId, destination: ChainId) -> Option<Reached> {
         let hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        hints.reached(&self.seats, (source, destination))
+        hints.reached(&self.seats(), (source, destination))
     }
 
     /// Sends a bundle. What no link takes is lost like any frame, and given again later: nothing is made anew while nobody is there.
     fn carry(&self, destination: ChainId, attempt: usize, bundle: Bytes) {
         let frame = RelayFrame::Bundle { destination, bytes: bundle }.encode();
-        for node in receivers(&self.nodes(destination), self.seats.faults_max(destination), attempt) {
+        for node in receivers(&self.nodes(destination), self.seats().faults_max(destination), attempt) {
             let _lost = self.network.try_send(node.0, self.lane_number, frame.clone()).is_err();
         }
     }
@@ -247,7 +261,7 @@ struct Line {
     /// When it is to be told of a change of set that no receipts take along.
     tell_ms: Option<u64>,
     rank: usize,
-    /// When its nodes were last asked.
+    /// When its nodes were last asked, or its store.
     asked_ms: Option<u64>,
 }
 
@@ -279,6 +293,11 @@ impl Relay {
 
     async fn round(&mut self, certified: Height) {
         let (source, now_ms) = (self.source.chain(), self.now_ms());
+        let seats = self.carrier.seats();
+        for line in self.lines.iter_mut().filter(|line| line.inlet.is_none()) {
+            line.rank = rank(&seats, self.carrier.own_node, source, line.chain);
+            line.pace.set_rank(line.rank);
+        }
         let is_asked =
             |line: &&mut Line| line.inlet.is_none() && (line.pace.is_waiting() || line.is_untold());
         for line in self.lines.iter_mut().filter(is_asked) {
@@ -351,10 +370,14 @@ impl Line {
         (sent, certified): (u64, Height),
         now_ms: u64,
     ) -> Result<Vec<Made>, RowFault> {
-        let is_looked_at = sent > self.pace.received() || self.is_untold();
+        // Also while nothing waits, more rarely: a chain may take heights back.
+        let is_due = self.asked_ms.is_none_or(|asked_ms| asked_ms.saturating_add(WATCH_MS) <= now_ms);
+        let is_looked_at = is_due || sent > self.pace.received() || self.is_untold();
         if let Some(inlet) = self.inlet.as_ref().filter(|_| is_looked_at) {
             let found = reached(inlet.store.as_ref())?;
+            self.asked_ms = Some(now_ms);
             self.heard = found.iter().find(|(of, _)| *of == source).map(|(_, reached)| *reached);
+            self.pace.fell_back(now_ms, self.heard.unwrap_or_default().count);
         }
         self.pace.saw(now_ms, sent, self.heard.unwrap_or_default().count);
         // Nothing is given to a chain elsewhere before its nodes have said where it stands.
@@ -367,8 +390,14 @@ impl Line {
             return Ok(bundle.map(|bundle| (None, Bytes::from(bundle.encode()))).into_iter().collect());
         }
         let bundles = self.pace.next_bundles(store, self.chain, certified, epoch, now_ms)?;
-        let encoded = |(until, bundle): (u64, Bundle)| (Some(until), Bytes::from(bundle.encode()));
-        Ok(bundles.into_iter().map(encoded).collect())
+        // One without receipts moves nothing that the pace could see: it has a time of its own.
+        let is_alone = |bundle: &Bundle| bundle.receipts.is_empty();
+        let is_told = bundles.iter().any(|(_, bundle)| is_alone(bundle)) && self.is_time_to_tell(now_ms);
+        let given = bundles.into_iter().filter(|(_, bundle)| is_told || !is_alone(bundle));
+        let encoded = |(until, bundle): (u64, Bundle)| {
+            (Some(until).filter(|_| !is_alone(&bundle)), Bytes::from(bundle.encode()))
+        };
+        Ok(given.map(encoded).collect())
     }
 
     /// Whether it does not know the running epoch, as last heard.
@@ -417,6 +446,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use genesis::dev::{LocalnetPlan, localnet};
+    use ledger::records::Registry;
     use ledger::values::Currency;
 
     use super::*;
@@ -431,7 +461,7 @@ mod tests {
         let mut spec = localnet(&plan, &[1; 32]).unwrap().spec;
         spec.chains[0].validators.retain(|seat| here(seat.node.0));
         spec.chains[1].validators.retain(|seat| there(seat.node.0));
-        Seats::of(&spec)
+        Seats::of(&[Arc::new(Registry::from_genesis(&spec))])
     }
 
     fn ranks(seats: &Seats, nodes: std::ops::Range<u16>) -> Vec<usize> {
@@ -442,6 +472,8 @@ mod tests {
     fn each_node_has_a_rank_and_one_is_first() {
         let disjoint = seats(|node| node >= 4, |node| node < 4);
         assert_eq!(ranks(&disjoint, 0..5), [3, 0, 1, 2, 4], "the last follows without a vote");
+        let back: Vec<usize> = (4..8).map(|node| rank(&disjoint, NodeIndex(node), THERE, HERE)).collect();
+        assert_eq!(back, [3, 0, 1, 2], "the turn is that of the pair, whichever way");
         let shared = seats(|node| node >= 2, |node| node < 4);
         assert_eq!(ranks(&shared, 0..2), [2, 1], "nodes with both chains come first");
         let same = seats(|_| true, |_| true);

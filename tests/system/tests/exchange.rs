@@ -250,12 +250,14 @@ async fn both_sides_or_neither_also_when_a_deadline_passes_with_a_bank_dead() {
     let mut town = Town::new().await;
     // Nobody answers these two; what happens meanwhile is more than time enough.
     let ignored = town.offer(500, 550, SOON_MS).await;
-    let unclaimed = town.lock(40, SOON_MS).await;
+    let unclaimed = town.lock(140, SOON_MS).await;
 
     let accepted = town.offer(1_000, 1_100, LATER_MS).await;
     let (payee, amount) = (town.alice.wallets[THERE], Amount::from_fen(1_100));
     let receives = Amount::from_fen(1_000);
-    town.answer(accepted, Operation::Accept { offer: accepted, payee, amount, receives }).await;
+    let (source, to) = (chain_id(HERE), town.bob.wallets[HERE]);
+    let accept = Operation::Accept { offer: accepted, payee, amount, receives, source, to };
+    town.answer(accepted, accept).await;
     let (lock, offer) = town.decided(accepted).await;
     assert_eq!((lock.state, offer.state), (LockStateName::Settled, LockStateName::Accepted));
     assert_eq!((lock.locked.currency, lock.asked.unwrap().currency), (CURRENCIES[HERE], CURRENCIES[THERE]));

@@ -91,7 +91,8 @@ fn lock_rows(bank: &Payer, payee: WalletId) -> Vec<Row> {
         Operation::Exchange { payee, amount, chain, asked, deadline: later }
     };
     let unknown = LockId([9; 32]);
-    let accept = Operation::Accept { offer: unknown, payee, amount: fen(1), receives: fen(1) };
+    let (amount, receives, source) = (fen(1), fen(1), ChainId(0));
+    let accept = Operation::Accept { offer: unknown, payee, amount, receives, source, to: payee };
     let claim = Operation::Claim { lock: unknown, preimage: [1; 32] };
     let soon = lock(payee, fen(1), TimestampMs(now + 5_000));
     let far = lock(payee, fen(1), TimestampMs(now + 31 * DAY_MS));
@@ -110,6 +111,13 @@ fn lock_rows(bank: &Payer, payee: WalletId) -> Vec<Row> {
             signed(lock(payee, fen(1_001), later)),
             11_205,
             "insufficient_funds",
+            "operation.amount",
+        ),
+        row(
+            "less than is locked",
+            signed(lock(payee, fen(99), later)),
+            11_533,
+            "lock_amount_too_small",
             "operation.amount",
         ),
         row("a deadline that is near", signed(soon), 11_513, "deadline_too_near", "operation.deadline"),

@@ -9,7 +9,7 @@ use ledger::records::lock::expiry_id;
 use ledger::records::{Asked, LockState, Operation, Record, Rejection, Transaction};
 use ledger::state::head::GRACE_HEIGHTS;
 use ledger::values::hash::sha256;
-use ledger::values::{Amount, Canonical as _, ChainId, LockId, TimestampMs, WalletId};
+use ledger::values::{Amount, Canonical as _, ChainId, LockId, RecordId, TimestampMs, WalletId};
 
 use super::bank::{Bank, CHAIN, Holder};
 use super::{get, post, refusal};
@@ -187,8 +187,10 @@ async fn locks_that_are_not_here_are_refused() {
     );
     let disguised = api::path::lock(CHAIN, LockId(one.id.0));
     assert_eq!(refusal(&router, &disguised).await.0, 1_412);
-    let disguised = format!("{}?chain=0", api::path::wallet(WalletId(id.0)));
-    assert_eq!(refusal(&router, &disguised).await.0, 1_403, "and a lock's is no wallet's");
+    for bytes in [id.0, RecordId::from(id).0] {
+        let disguised = format!("{}?chain=0", api::path::wallet(WalletId(bytes)));
+        assert_eq!(refusal(&router, &disguised).await.0, 1_403, "and a lock's is no wallet's");
+    }
     assert_eq!(refusal(&router, &api::path::lock(ChainId(1), id)).await, (1_405, Some("chain".to_owned())));
     assert_eq!(refusal(&router, &api::path::lock(ChainId(7), id)).await, (1_404, Some("chain".to_owned())));
 }
@@ -200,7 +202,7 @@ async fn what_cannot_be_claimed_or_locked_is_refused_at_the_door() {
     let router = bank.router();
     let (made, id) = lock(&mut bank, &one, &two, deadline);
     bank.execute(vec![made], false);
-    let (payee, amount, hash) = (two.id, Amount::from_fen(5), [1; 32]);
+    let (payee, amount, hash) = (two.id, Amount::from_fen(100), [1; 32]);
     let now = bank.network.spec.timestamp;
     let asked = Asked { payer: WalletId([8; 32]), payee: WalletId([9; 32]), amount };
     let exchange = |chain| Operation::Exchange { payee, amount, chain: ChainId(chain), asked, deadline };
@@ -225,6 +227,12 @@ async fn what_cannot_be_claimed_or_locked_is_refused_at_the_door() {
             Operation::Lock { payee, amount, hash, deadline: now },
             Rejection::DeadlineTooNear,
             "operation.deadline",
+        ),
+        (
+            &one,
+            Operation::Lock { payee, amount: Amount::from_fen(99), hash, deadline },
+            Rejection::LockAmountTooSmall,
+            "operation.amount",
         ),
         (&one, exchange(9), Rejection::ChainUnknown, "operation.chain"),
         (&one, exchange(0), Rejection::SameCurrency, "operation.chain"),
