@@ -90,7 +90,6 @@ impl Demo {
         town.refund(&mut happened).await;
         println!("CNY for HKD: offered by one, accepted by the other");
         town.exchange(&mut happened).await;
-        town.reshard(&mut happened).await;
         for (chain, height, root) in town.equal_roots().await {
             happened
                 .add("equal state root at all four banks", format!("chain {chain} height {height}, {root}"));
@@ -242,9 +241,6 @@ impl Town {
         let text = format!("{} bytes, {}", bytes.len(), line(&said, "verdict"));
         happened.add("proof of its acceptance, checked offline", text);
     }
-
-    /// PLACE FOR: doubling the shards of HKD while payments flow (rule 25). Nothing is shown until the operation exists.
-    async fn reshard(&mut self, _happened: &mut Happened) {}
 
     /// Fetches a proof and checks it with the genesis file alone; gives its length and what the check said.
     async fn proved(&self, id: TransactionId, name: &str) -> (usize, String) {
