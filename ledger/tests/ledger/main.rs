@@ -11,6 +11,7 @@ mod codec;
 mod epoch_schedules;
 mod epochs;
 mod exchange;
+mod exchange_schedules;
 mod execution;
 mod forecast;
 mod governance;
