@@ -581,7 +581,7 @@ pub enum FilterError {
 #[cfg(test)]
 mod tests {
     use chain::ChainStatus;
-    use ledger::values::{Epoch, Height, NodeIndex, TransactionId, ValidatorIndex};
+    use ledger::values::{BlockDigest, Epoch, Height, NodeIndex, TransactionId, ValidatorIndex};
 
     use super::*;
     use crate::admission::Refused;
@@ -664,6 +664,7 @@ mod tests {
             Report::Evidence { validator, kind: "invalid_batch" },
             Report::EvidenceDropped { validator, kind: "invalid_batch" },
             Report::Distrusted { node: NodeIndex(1), reason: "noise" },
+            Report::EpochEnded { epoch: Epoch(1), height: Height(5), last: BlockDigest([1; 32]) },
         ] {
             chain.report(&report);
         }

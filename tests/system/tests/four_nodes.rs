@@ -45,7 +45,8 @@ async fn a_payment_is_certified_at_every_bank() {
 }
 
 /// What payments move at some bank, without `jiaozi_`.
-const MOVES: [&str; 21] = [
+const MOVES: [&str; 22] = [
+    "chain_epoch_validators",
     "chain_final_height",
     "chain_executed_height",
     "chain_certified_height",
@@ -70,7 +71,10 @@ const MOVES: [&str; 21] = [
 ];
 
 /// What a short run without faults may leave at nothing. A new metric is put into one of the two lists.
-const MAY_STAND: [&str; 29] = [
+const MAY_STAND: [&str; 32] = [
+    "chain_epoch_number",
+    "chain_closing_height",
+    "chain_ended_epochs",
     "chain_pooled_transactions",
     "chain_pooled_bytes",
     "chain_waiting_batches",

@@ -13,6 +13,7 @@ use ledger::values::{Amount, Canonical as _, ChainId, LockId, RecordId, Timestam
 
 use super::bank::{Bank, CHAIN, Holder};
 use super::{get, post, refusal};
+use crate::admission::wall_clock;
 
 const PREIMAGE: [u8; 32] = [7; 32];
 
@@ -204,6 +205,8 @@ async fn what_cannot_be_claimed_or_locked_is_refused_at_the_door() {
     bank.execute(vec![made], false);
     let (payee, amount, hash) = (two.id, Amount::from_fen(100), [1; 32]);
     let now = bank.network.spec.timestamp;
+    // The door looks at the clock, which is ahead of the bank's last block.
+    let in_an_hour = TimestampMs(wall_clock().0 + 3_600_000);
     let asked = Asked { payer: WalletId([8; 32]), payee: WalletId([9; 32]), amount };
     let exchange = |chain| Operation::Exchange { payee, amount, chain: ChainId(chain), asked, deadline };
     let cases = [
@@ -230,7 +233,7 @@ async fn what_cannot_be_claimed_or_locked_is_refused_at_the_door() {
         ),
         (
             &one,
-            Operation::Lock { payee, amount: Amount::from_fen(99), hash, deadline },
+            Operation::Lock { payee, amount: Amount::from_fen(99), hash, deadline: in_an_hour },
             Rejection::LockAmountTooSmall,
             "operation.amount",
         ),
