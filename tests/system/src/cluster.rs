@@ -113,11 +113,25 @@ fn now_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Free ports on loopback: bound together, so no two are equal, and released at once.
+/// Where the search for free ports begins and ends: below the range of outgoing connections, so that nobody's connection sits on a port
+/// between its choice and its use.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// Free ports on loopback: bound together, so no two are equal, and released at once. Each search of each process begins elsewhere.
 fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> =
-        (0..count).filter_map(|_| TcpListener::bind("127.0.0.1:0").ok()).collect();
-    listeners.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.port()).collect()
+    static SEARCHES: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let searches = SEARCHES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let first = (std::process::id().wrapping_mul(7_919)).wrapping_add(searches.wrapping_mul(401));
+    let first = usize::try_from(first).unwrap() % PORTS.len();
+    let held: Vec<TcpListener> = PORTS
+        .cycle()
+        .skip(first)
+        .take(PORTS.len())
+        .filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
+        .take(count)
+        .collect();
+    assert_eq!(held.len(), count, "not enough free ports");
+    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 impl Cluster {

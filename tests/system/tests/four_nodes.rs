@@ -163,9 +163,9 @@ fn commands_fetch_and_check_the_proof_of_a_balance(cluster: &Cluster, wallet: Wa
             "an existing file is not replaced: {printed}"
         );
     }
-    // Network, variant, then the wallet's record: byte 40 is in its id, 5 in the network's hash.
+    // Network, links of sets, variant, then the wallet's record: byte 48 is in its id, 5 in the network's hash.
     let bytes = std::fs::read(folder.join("balance.proof")).unwrap();
-    for (place, words) in [(40, "not under the root of the summing tree"), (5, "the proof is for network")] {
+    for (place, words) in [(48, "not under the root of the summing tree"), (5, "the proof is for network")] {
         let mut forged = bytes.clone();
         forged[place] ^= 1;
         std::fs::write(folder.join("forged.proof"), forged).unwrap();
