@@ -121,7 +121,7 @@ const PORTS: std::ops::Range<u16> = 10_000..32_000;
 fn free_ports(count: usize) -> Vec<u16> {
     static SEARCHES: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let searches = SEARCHES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let first = (std::process::id().wrapping_mul(7_919)).wrapping_add(searches.wrapping_mul(401));
+    let first = std::process::id().wrapping_mul(7_919).wrapping_add(searches.wrapping_mul(401));
     let first = usize::try_from(first).unwrap() % PORTS.len();
     let held: Vec<TcpListener> = PORTS
         .cycle()
