@@ -6,12 +6,12 @@ use wincode::{SchemaRead, SchemaWrite};
 use super::genesis::{ADDRESS_BYTES_MAX, NAME_BYTES_MAX, is_address};
 use super::params::ChainParams;
 use super::policy::Policy;
-use super::registry::{NodeRecord, OperatorRecord, ValidatorRecord};
+use super::registry::{NodeRecord, OperatorRecord, ValidatorRecord, check_set};
 use super::wallet::TIERS;
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::quorum::VALIDATORS_MAX;
 use crate::values::{
-    Canonical, ChainId, CodecError, GenesisHash, Hash, Hasher, NodeIndex, OperatorId, PublicKey, SecretKey,
+    Canonical, ChainId, CodecError, Currency, GenesisHash, Hash, Hasher, NodeIndex, OperatorId, PublicKey, SecretKey,
     Signature, TimestampMs, sign_governance,
 };
 
@@ -91,6 +91,20 @@ pub enum Change {
         /// All of them.
         params: ChainParams,
     },
+    /// Adds a chain under the next free id: the child that will take half of the parent's wallets, with its currency and parameters.
+    /// Its validators start it; until [`Change::Reshard`] no wallet is at home there.
+    AddChain {
+        /// The parent.
+        parent: ChainId,
+        /// The child's first set, strictly ascending by consensus key.
+        validators: Vec<ValidatorRecord>,
+    },
+    /// Doubles the shards of a currency: every shard has a child that reported that it runs. From here on each wallet is at home where
+    /// the doubled count says, and the parents move theirs (PROTOCOL rule 25).
+    Reshard {
+        /// The currency.
+        currency: Currency,
+    },
 }
 
 /// What operators decide on.
@@ -119,7 +133,8 @@ pub struct Approval {
 
 impl Change {
     /// Most bytes of its encoding.
-    pub const BYTES_MAX: usize = 4 + max(OPERATOR_BYTES_MAX, max(NODE_BYTES_MAX, PARAMS_BYTES));
+    pub const BYTES_MAX: usize =
+        4 + max(max(OPERATOR_BYTES_MAX, CHAIN_BYTES_MAX), max(NODE_BYTES_MAX, PARAMS_BYTES));
 
     /// Checks counts and ranges.
     ///
@@ -136,19 +151,22 @@ impl Change {
                 check_range("change.address (host:port)", u64::from(is_address(address)), 1, 1)
             }
             Self::SetParams { params, .. } => params.check(),
+            Self::AddChain { validators, .. } => check_set(validators),
             Self::RetireOperator { .. }
             | Self::ReplaceOperatorKey { .. }
             | Self::ReplaceNetworkKey { .. }
             | Self::RetireNode { .. }
             | Self::AddValidator { .. }
             | Self::RemoveValidator { .. }
-            | Self::ReplaceConsensusKey { .. } => Ok(()),
+            | Self::ReplaceConsensusKey { .. }
+            | Self::Reshard { .. } => Ok(()),
         }
     }
 }
 
 const OPERATOR_BYTES_MAX: usize = 8 + NAME_BYTES_MAX + 4 + 32 + <Policy as Canonical>::BYTES_MAX;
 const NODE_BYTES_MAX: usize = 2 + 32 + 8 + ADDRESS_BYTES_MAX;
+const CHAIN_BYTES_MAX: usize = 4 + 8 + 36 * VALIDATORS_MAX;
 const PARAMS_BYTES: usize = 4 + 8 * 4 + 8 + 18 * TIERS.len();
 
 const fn max(one: usize, other: usize) -> usize {

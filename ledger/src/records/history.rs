@@ -26,6 +26,10 @@ pub enum MovementKind {
     Settled,
     /// Money that was locked for the counterparty came back.
     Returned,
+    /// The wallet moved with this balance to another chain; the counterparty is the wallet itself.
+    MovedOut,
+    /// The wallet arrived with this balance from another chain; the counterparty is the wallet itself.
+    MovedIn,
 }
 
 /// One movement, seen from one wallet.

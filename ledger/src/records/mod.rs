@@ -31,9 +31,10 @@ pub use operation::{Operation, Payment, WalletOpening};
 pub use outcome::{Outcome, Rejection};
 pub use params::{ChainParams, TierParams};
 pub use policy::Policy;
-pub use receipt::Receipt;
+pub use receipt::{Origin, Receipt};
 pub use registry::{
-    ChainRecord, EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, ValidatorRecord,
+    Birth, ChainRecord, EpochRecord, Growth, NodeRecord, OperatorRecord, OperatorRole, Registry,
+    ValidatorRecord,
 };
 pub use result::{Counter, HeightResult, PairCounters, SupplyTerms};
 pub use transaction::{FeeBid, Nonce, PolicySignature, Transaction, TransactionContent};

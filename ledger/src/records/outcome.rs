@@ -118,12 +118,15 @@ rejections! {
     208 PayeeBalanceAboveTierLimit true "a payee's balance would rise above the limit of its tier"
         "pay less or to another wallet";
     209 OutboxFull true "the block makes no more payments to other chains" "send anew in a moment";
+    210 PayeeMoved true "the payee's wallet has moved to another chain" "ask for the wallet again, and sign for the chain where it is";
+    211 SentOn true "the wallet is on another chain, and the receipt was sent on" "follow it there";
     301 SignerNotOperator false "only an operator's own wallet may do this" "sign with the operator's wallet";
     302 TierNotAllowed false "operators' own wallets are opened by governance only" "choose another tier";
     303 WalletExists false "a wallet with this policy and salt exists" "choose another salt";
     304 WalletElsewhere false "a wallet is at home on another shard" "open it on the chain that its id leads to";
     305 OperatorRetired false "the operator has left the network" "ask another operator";
     306 SaltReserved false "the salt is one of operators' own wallets" "choose another salt";
+    307 ChainFilling true "the chain takes in the wallets of its parent, and opens none until it has them" "send anew in a moment";
     401 SignerNotCentralBank false "only the central bank issues money" "sign with the central bank's wallet";
     402 PayeeNotOperator false "money is issued to operators' own wallets only" "name an operator's wallet";
     403 SupplyOverflow false "more money would be issued than a chain may issue (2^55 fen)" "issue less";
@@ -153,6 +156,8 @@ rejections! {
     532 AskedPayerUnknown false "the wallet that is asked to pay does not exist on the chain that was named"
         "check the asked payer's id and chain";
     533 LockAmountTooSmall false "the amount is below 1.00, the least that is locked" "lock 1.00 or more";
+    534 PartyMoving true "a wallet of the lock or offer is at home on another chain and moves there as soon as no lock holds it"
+        "send anew, signed for the chain where the wallet is then";
     801 GovernElsewhere false "proposals are executed on the root chain only" "submit it to chain 0";
     802 ProposalExpired false "the proposal was valid until an earlier time only" "propose and approve anew";
     803 ProposalVersionUnknown true "the proposal names a later version of the registry"
@@ -190,4 +195,9 @@ rejections! {
         "take the key from the file that holds it";
     825 ChangeNodeSeated false "the node runs a validator of the chain already"
         "name another node of the operator, or replace the validator's key";
+    826 ChangeChainNotGrown true "a chain of the currency is added or filled already"
+        "wait until its growth is grown, or reshard first";
+    827 ChangeChainNotReady true "a shard of the currency has no child that reported that it runs"
+        "add a chain for every shard, start its validators, and wait for their report";
+    828 ChangeChainHasChild false "the chain has a child that was not filled yet" "one child for each shard";
 }

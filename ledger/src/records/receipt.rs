@@ -8,8 +8,9 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use super::change::Change;
 use super::lock::Asked;
+use super::wallet::{Record, WalletRecord};
 use crate::values::{
-    Amount, Canonical, ChainId, CodecError, GenesisHash, Hasher, LockId, RecordId, TimestampMs,
+    Amount, Canonical, ChainId, CodecError, GenesisHash, Hasher, Height, LockId, RecordId, TimestampMs,
     TransactionHash, TransactionId, WalletId,
 };
 
@@ -28,10 +29,15 @@ pub enum Receipt {
         payee: WalletId,
         /// How much.
         amount: Amount,
+        /// Where it was sent first, once another chain has sent it on because the payee has moved; else none.
+        origin: Option<Origin>,
     },
-    /// Money that could not be credited. Never refused and never refunded again (PROTOCOL rule 23).
+    /// Money that could not be credited. Never refused and never refunded again (PROTOCOL rule 23). Where the payer has moved, it is
+    /// sent on as it is.
     Refund {
-        /// Number of the credit among the receipts of the opposite direction.
+        /// The chain that the credit was sent to first.
+        chain: ChainId,
+        /// Number of the credit among the receipts from the payer's chain to that one.
         credit: u64,
         /// Who paid, and is given back.
         payer: WalletId,
@@ -79,11 +85,42 @@ pub enum Receipt {
     Change {
         /// The registry's version once the proposal that it is part of is applied.
         version: u64,
+        /// The root chain's height that decided it.
+        height: Height,
         /// Whether the proposal was urgent.
         is_urgent: bool,
         /// The change.
         change: Change,
     },
+    /// A wallet moves with its whole record, from a chain to its child (PROTOCOL rule 25).
+    Move {
+        /// The record, as it was.
+        wallet: WalletRecord,
+    },
+    /// A wallet that is at home on the child stays on the parent for now: a lock or an offer names it. The child keeps its place free, and
+    /// points to the parent.
+    Keep {
+        /// The wallet.
+        wallet: WalletId,
+    },
+    /// The parent has told the child of every wallet that is at home there (PROTOCOL rule 25).
+    End {},
+    /// A child tells the root chain how far it is.
+    Report {
+        /// Whether its parent's [`Receipt::End`] has come; before that, that its validators certify blocks.
+        is_filled: bool,
+    },
+}
+
+/// Where a credit was sent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct Origin {
+    /// The payer's chain.
+    pub source: ChainId,
+    /// The chain that it was sent to first.
+    pub destination: ChainId,
+    /// Its number among the receipts from the one to the other.
+    pub sequence: u64,
 }
 
 impl Receipt {
@@ -92,9 +129,14 @@ impl Receipt {
     pub const fn value(&self) -> Amount {
         match self {
             Self::Credit { amount, .. } | Self::Refund { amount, .. } => *amount,
-            Self::Offer { .. } | Self::Decision { .. } | Self::Withdrawal { .. } | Self::Change { .. } => {
-                Amount::ZERO
-            }
+            Self::Move { wallet } => wallet.balance,
+            Self::Offer { .. }
+            | Self::Decision { .. }
+            | Self::Withdrawal { .. }
+            | Self::Change { .. }
+            | Self::Keep { .. }
+            | Self::End {}
+            | Self::Report { .. } => Amount::ZERO,
         }
     }
 
@@ -108,8 +150,10 @@ impl Receipt {
                 ids.extend([RecordId::from(*lock), (*payer).into(), (*payee).into()]);
             }
             Self::Withdrawal { lock } => ids.push((*lock).into()),
-            // The wallet of an operator that it admits does not exist yet.
-            Self::Change { .. } => {}
+            Self::Move { wallet } => ids.push(wallet.id.into()),
+            Self::Keep { wallet } => ids.push((*wallet).into()),
+            // The wallet of an operator that a change admits does not exist yet.
+            Self::Change { .. } | Self::End {} | Self::Report { .. } => {}
         }
     }
 
@@ -135,15 +179,17 @@ pub fn receipt_id(
 
 impl Canonical for Receipt {
     const NAME: &'static str = "receipt";
-    const BYTES_MAX: usize = 4 + 8 + 1 + Change::BYTES_MAX;
+    const BYTES_MAX: usize = 4 + 8 + 8 + 1 + Change::BYTES_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
         match self {
             Self::Change { change, .. } => change.check(),
+            Self::Move { wallet } => wallet.check(),
             _ => Ok(()),
         }
     }
 }
 
-/// An offer, the largest of the other kinds, fits.
+/// An offer and a wallet, the largest of the other kinds, fit.
+const _: () = assert!(<Record as Canonical>::BYTES_MAX <= Receipt::BYTES_MAX);
 const _: () = assert!(4 + 32 + 32 + 32 + 8 + (32 + 32 + 8) + 8 <= Receipt::BYTES_MAX);

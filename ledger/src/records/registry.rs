@@ -89,6 +89,8 @@ pub struct ChainRecord {
     pub currency: Currency,
     /// Its shard among those of the currency, from 0.
     pub shard: u16,
+    /// How it came to be.
+    pub birth: Birth,
     /// Parameters.
     pub params: ChainParams,
     /// The set that operators have decided on, strictly ascending by consensus key; the next epoch's.
@@ -97,6 +99,62 @@ pub struct ChainRecord {
     pub is_urgent: bool,
     /// Of the chain that holds this registry: its newest epochs, ascending, at most [`EPOCHS_KEPT`]. Of another: its newest known.
     pub epochs: Vec<EpochRecord>,
+}
+
+/// How a chain came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub enum Birth {
+    /// With the network.
+    Genesis,
+    /// Added by operators, to take half of the wallets of a chain of its currency.
+    Child {
+        /// That chain.
+        parent: ChainId,
+        /// The root chain's height that added it: the child begins with the registry after that height.
+        height: Height,
+        /// How far it is.
+        growth: Growth,
+    },
+}
+
+/// How far a child is. The root chain goes through all of them, the child itself from `Filling` to `Grown`; other chains hear of
+/// `Added` and `Filling` only, and treat what comes later alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, SchemaWrite, SchemaRead)]
+pub enum Growth {
+    /// No wallet is at home there; its validators may not run yet.
+    Added,
+    /// It has reported that it runs; still no wallet is at home there.
+    Ready,
+    /// Half of its parent's wallets are at home there, and on their way.
+    Filling,
+    /// It was told of all of them.
+    Grown,
+}
+
+impl ChainRecord {
+    /// Whether wallets are at home there.
+    #[must_use]
+    pub const fn is_home(&self) -> bool {
+        match self.birth {
+            Birth::Genesis | Birth::Child { growth: Growth::Filling | Growth::Grown, .. } => true,
+            Birth::Child { growth: Growth::Added | Growth::Ready, .. } => false,
+        }
+    }
+
+    /// The chain whose wallets it takes half of; none of a chain of genesis.
+    #[must_use]
+    pub const fn parent(&self) -> Option<ChainId> {
+        match self.birth {
+            Birth::Genesis => None,
+            Birth::Child { parent, .. } => Some(parent),
+        }
+    }
+
+    /// Whether it may not know all wallets that are at home there yet: then one that it does not know may be its parent's.
+    #[must_use]
+    pub const fn is_filling(&self) -> bool {
+        matches!(self.birth, Birth::Child { growth: Growth::Added | Growth::Ready | Growth::Filling, .. })
+    }
 }
 
 /// The registry as a chain's state holds it.
@@ -174,7 +232,7 @@ impl EpochRecord {
 }
 
 /// A set has a size that a quorum exists for, and each key once.
-fn check_set(validators: &[ValidatorRecord]) -> Result<(), CodecError> {
+pub(super) fn check_set(validators: &[ValidatorRecord]) -> Result<(), CodecError> {
     check_count("validators", validators.len(), VALIDATORS_MIN, VALIDATORS_MAX)?;
     check_ascending("validators", validators.iter().map(|validator| validator.consensus_key))
 }
@@ -187,6 +245,7 @@ impl Registry {
             chain: chain.chain,
             currency: chain.currency,
             shard: chain.shard,
+            birth: Birth::Genesis,
             params: chain.params.clone(),
             wanted: chain.validators.clone(),
             is_urgent: false,

@@ -34,9 +34,10 @@ pub enum WalletStatus {
     Frozen,
     /// Closed for ever; the record stays as a tombstone.
     Closed,
-    /// Moved to another chain by resharding; the record stays as a tombstone.
+    /// It is on another chain: moved there by resharding, where the record stays as a tombstone with its frozen nonces; or, on a
+    /// child, kept by the parent until the last lock that names it has ended.
     Moved {
-        /// Its new home.
+        /// Where it is.
         to: ChainId,
     },
 }
@@ -130,6 +131,27 @@ pub struct WalletRecord {
 }
 
 impl WalletRecord {
+    /// Checks counts and ranges.
+    ///
+    /// # Errors
+    /// Names the field.
+    pub fn check(&self) -> Result<(), CodecError> {
+        check_count("wallet.lanes", self.lanes.len(), 0, usize::from(LANES_MAX))?;
+        for lane in &self.lanes {
+            check_range("wallet.lanes.highest", lane.highest, 0, SEQUENCE_MAX)?;
+            let is_consistent = lane.is_consistent();
+            check_range(
+                "wallet.lanes.used (bit 0 once used, none below sequence 1)",
+                u64::from(is_consistent),
+                1,
+                1,
+            )?;
+        }
+        // A trailing unused lane would give one nonce state two encodings.
+        let last_is_used = self.lanes.last().is_none_or(|lane| lane.highest > 0);
+        check_range("wallet.lanes (the last one is used)", u64::from(last_is_used), 1, 1)
+    }
+
     /// Whether `nonce` may be used now, given the tier's number of lanes.
     #[must_use]
     pub fn is_open(&self, nonce: Nonce, lanes: u16) -> bool {
@@ -214,20 +236,9 @@ impl Canonical for Record {
     const BYTES_MAX: usize = 4 + 32 + 32 + 2 + 4 + 8 + 8 + 8 + 24 * LANES_MAX as usize;
 
     fn check(&self) -> Result<(), CodecError> {
-        let Self::Wallet(wallet) = self else { return Ok(()) };
-        check_count("wallet.lanes", wallet.lanes.len(), 0, usize::from(LANES_MAX))?;
-        for lane in &wallet.lanes {
-            check_range("wallet.lanes.highest", lane.highest, 0, SEQUENCE_MAX)?;
-            let is_consistent = lane.is_consistent();
-            check_range(
-                "wallet.lanes.used (bit 0 once used, none below sequence 1)",
-                u64::from(is_consistent),
-                1,
-                1,
-            )?;
+        match self {
+            Self::Wallet(wallet) => wallet.check(),
+            _ => Ok(()),
         }
-        // A trailing unused lane would give one nonce state two encodings.
-        let last_is_used = wallet.lanes.last().is_none_or(|lane| lane.highest > 0);
-        check_range("wallet.lanes (the last one is used)", u64::from(last_is_used), 1, 1)
     }
 }

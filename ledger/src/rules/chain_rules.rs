@@ -22,7 +22,7 @@ pub struct ChainRules {
     pub registry: Arc<Registry>,
     /// Every chain's currency, by chain.
     pub currencies: Arc<[(ChainId, Currency)]>,
-    /// The chains of this currency, by shard.
+    /// The chains of this currency where wallets are at home, by shard.
     pub shards: Arc<[ChainId]>,
     /// Operators' own wallets in this currency, ascending: at home on every shard.
     pub operator_wallets: Arc<[WalletId]>,
@@ -38,7 +38,7 @@ impl ChainRules {
         let mut operator_wallets: Vec<WalletId> =
             operators.filter_map(|(id, _)| registry.operator_wallet(genesis, currency, id)).collect();
         operator_wallets.sort_unstable();
-        let of_currency = registry.chains.iter().filter(|record| record.currency == currency);
+        let of_currency = registry.chains.iter().filter(|record| record.currency == currency && record.is_home());
         let mut shards: Vec<(u16, ChainId)> =
             of_currency.map(|record| (record.shard, record.chain)).collect();
         shards.sort_unstable();

@@ -65,6 +65,19 @@ pub struct StateHead {
     pub ordered: Vec<OrderedBucket>,
     /// Timestamps of the last [`RECENT_MAX`] heights, the newest last; genesis counts as a height.
     pub recent: Vec<TimestampMs>,
+    /// Where the chain is while its wallets move to its newest child; none before its first and after the last one was passed.
+    pub moving: Option<Moving>,
+}
+
+/// How far a parent has come in moving wallets to a child, in slot order (PROTOCOL rule 25).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct Moving {
+    /// The child.
+    pub to: ChainId,
+    /// The next slot to look at.
+    pub next: u64,
+    /// One above the last: the records that there were when it began. Wallets opened later are at home here.
+    pub until: u64,
 }
 
 impl StateHead {

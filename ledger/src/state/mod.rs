@@ -28,7 +28,7 @@ pub mod writes;
 
 pub use chain_state::{ChainState, GenesisFault, LoadFault, RecordPath};
 pub use expiries::Expiries;
-pub use head::{OrderedBucket, StateHead};
+pub use head::{Moving, OrderedBucket, StateHead};
 pub use outbox::Outbox;
 pub use reader::{MemoryReader, ReadFault, StateReader};
 pub use root::StateParts;

@@ -47,8 +47,11 @@ pub struct ReceivedReceipt {
     pub sequence: u64,
     /// What it says.
     pub receipt: Receipt,
-    /// 0 for applied, else the code of the [`crate::records::Rejection`]; then a refund was sent.
+    /// 0 for applied, else the code of the [`crate::records::Rejection`]; then a refund was sent. Of a credit or a refund that was
+    /// sent on because its wallet is elsewhere: that of [`crate::records::Rejection::SentOn`].
     pub code: u16,
+    /// The place among the receipts to another chain under which it was sent on.
+    pub sent_on: Option<(ChainId, u64)>,
 }
 
 /// Why a bundle was not executed.
@@ -73,6 +76,10 @@ pub enum PassedOver {
         /// The newest that the registry has.
         newest: Epoch,
     },
+    /// This chain is a child that takes receipts from its parent and the root chain only until it knows all its wallets (PROTOCOL rule
+    /// 25).
+    #[error("this chain is being filled; receipts of other chains wait")]
+    Filling {},
 }
 
 /// What executing a height made.
