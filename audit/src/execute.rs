@@ -177,18 +177,21 @@ impl Executor {
             }
             let (source, first) = (bundle.source(), bundle.before.count);
             let tree = self.arrived.entry(source).or_default();
-            if *tree != bundle.before {
-                let (shown, computed) = (bundle.before.root(RECEIPTS_TAG), tree.root(RECEIPTS_TAG));
-                return Err(Finding::OtherReceipts { source_chain: source, first, shown, computed }.into());
-            }
-            let mut total = bundle.total_before;
-            for receipt in &bundle.receipts {
+            let (mut shown, mut total) = (bundle.before.clone(), bundle.total_before);
+            let came = tree.count.saturating_sub(first);
+            for (receipt, place) in bundle.receipts.iter().zip(0_u64..) {
+                if place == came {
+                    check_same(source, first, &shown, tree)?;
+                }
                 // The bundle's own check has appended the same to the same.
-                let _fits = tree.append(RECEIPTS_TAG, receipt_leaf(receipt, total));
+                let _fits = shown.append(RECEIPTS_TAG, receipt_leaf(receipt, total));
                 total = total.saturating_add(u128::from(receipt.value().fen()));
             }
+            *tree = shown;
             let result = &bundle.certified.result;
-            let receipts = bundle.receipts.len() as u64;
+            // Execution has found the next receipt among them.
+            let first = first.saturating_add(came);
+            let receipts = (bundle.receipts.len() as u64).saturating_sub(came);
             let (source_height, outbox) = (result.height, result.outbox);
             arrivals.push(Arrival { height, source, first, receipts, source_height, outbox });
         }
@@ -212,6 +215,20 @@ impl Executor {
         self.results = self.results.split_off(&claim.height);
         Ok(())
     }
+}
+
+/// Before its next receipt a bundle must show what was executed here.
+fn check_same(
+    source_chain: ChainId,
+    first: u64,
+    shown: &AppendTree,
+    executed: &AppendTree,
+) -> Result<(), Box<Finding>> {
+    if shown == executed {
+        return Ok(());
+    }
+    let (shown, computed) = (shown.root(RECEIPTS_TAG), executed.root(RECEIPTS_TAG));
+    Err(Finding::OtherReceipts { source_chain, first, shown, computed }.into())
 }
 
 fn tally(verified: &VerifiedBlock, execution: &Execution) -> Tally {

@@ -8,8 +8,8 @@
 //! - It reaches the disk with a block: in the write that a vote waits for, or in the executor's.
 //! - What waits of one source is bounded, the own relay's and the peers' apart. Of those that begin at one receipt the longest is kept. Full,
 //!   the one that begins furthest away leaves, so one that begins at the next receipt always finds room.
-//! - A leader orders what follows from the executed receipts on. Whether a bundle is the next one is decided by execution, so a leader that
-//!   is wrong wastes room in its block.
+//! - A leader orders what follows from the executed receipts on; what a bundle shows of the receipts before them is skipped. Whether the next
+//!   receipt is in a bundle is decided by execution, so a leader that is wrong wastes room in its block.
 //! - Its proof is checked beside the chain, like the signatures of batches. What is being checked is bounded for each who brings it, so whoever
 //!   brings garbage takes nobody's place.
 //! - A bundle leaves memory when its block is executed, or when its receipts came in another one, unless an open block names it.
@@ -38,14 +38,9 @@ pub(crate) struct KnownBundle {
 }
 
 impl KnownBundle {
-    /// What was received before its first receipt.
-    fn before(&self) -> Counter {
-        Counter { count: self.bundle.before.count, total: self.bundle.total_before }
-    }
-
-    /// What has been received after its last one.
+    /// What has been received after its last receipt.
     fn until(&self) -> Counter {
-        let start = self.before();
+        let start = Counter { count: self.bundle.before.count, total: self.bundle.total_before };
         self.bundle
             .receipts
             .iter()
@@ -115,9 +110,8 @@ impl Bundles {
         let received = self.received(bundle.source());
         let first = bundle.before.count;
         let until = first.saturating_add(bundle.receipts.len() as u64);
-        let is_useless = until <= received.count
-            || (first == received.count && bundle.total_before != received.total)
-            || first < received.count;
+        let is_useless =
+            until <= received.count || (first <= received.count && bundle.rest(received).is_none());
         let there = self.beginning_at(bundle.source(), first, is_own);
         let longest = there.map(|known| brings(&known.bundle)).max();
         if is_useless || longest.is_some_and(|longest| longest >= brings(bundle)) {
@@ -237,7 +231,7 @@ impl Bundles {
             ancestors.iter().flat_map(|body| &body.bundles).filter_map(|digest| self.known.get(digest))
         {
             let next = received.entry(known.facts.source).or_default();
-            if known.before() == *next {
+            if known.bundle.rest(*next).is_some() {
                 *next = known.until();
             }
         }
@@ -286,7 +280,7 @@ impl Bundles {
         })
     }
 
-    /// The longest valid bundle that begins just there and is not ordered yet.
+    /// The valid bundle that leads furthest from there on and is not ordered yet.
     fn at(
         &self,
         rules: &ChainRules,
@@ -294,15 +288,14 @@ impl Bundles {
         at: Counter,
         ordered: &BTreeSet<&BundleDigest>,
     ) -> Option<&KnownBundle> {
-        let from = (source, at.count, BundleDigest([0; 32]));
+        let from = (source, 0, BundleDigest([0; 32]));
         let until = (source, at.count, BundleDigest([0xFF; 32]));
         let here = self.places.range(from..=until).filter_map(|(.., digest)| self.known.get(digest));
         let fits = |known: &&KnownBundle| {
             let facts = &known.facts;
-            let is_next = known.before() == at && facts.receipts > 0;
-            is_next && facts.stands(rules) && !ordered.contains(&facts.digest)
+            known.bundle.rest(at).is_some() && facts.stands(rules) && !ordered.contains(&facts.digest)
         };
-        here.filter(fits).max_by_key(|known| known.facts.receipts)
+        here.filter(fits).max_by_key(|known| known.facts.until())
     }
 
     /// A block was executed: its bundles are done, and so is whatever brings nothing new, unless an open block names it.
@@ -321,7 +314,7 @@ impl Bundles {
         self.unbacked.extend(unbacked);
         let is_done = |known: &KnownBundle| {
             let facts = &known.facts;
-            let is_old = facts.first < self.received(facts.source).count;
+            let is_old = facts.until() <= self.received(facts.source).count;
             bundles.contains(&facts.digest) || (is_old && facts.receipts > 0)
         };
         let done: Vec<BundleDigest> = self

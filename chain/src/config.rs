@@ -6,7 +6,8 @@ use ledger::values::{Epoch, Height, NodeIndex, SecretKey, ValidatorIndex, faults
 
 /// Age at which a transaction is sealed after a pause: long enough to share a batch with its neighbours on the wire.
 pub const BATCH_AGE_MS: u64 = 5;
-/// Least time between two batches of one sealer that are not full, so that signature checks draw large groups.
+/// Least time between two batches of one sealer that are not full, so that signature checks draw large groups; where blocks come more
+/// slowly than twice as fast, half a block's time: a batch costs every node some work whatever is in it, and no block orders it earlier.
 pub const BATCH_PACE_MS: u64 = 50;
 /// How long after sealing a batch may still be ordered.
 pub const BATCH_TTL_MS: u64 = 30_000;
@@ -126,6 +127,13 @@ impl ChainConfig {
             validator.node != self.own_node && keys.contains(&validator.consensus_key)
         };
         self.validators().iter().find(foreign).map(|validator| validator.node)
+    }
+
+    /// Least time between two batches of this node that are not full.
+    #[must_use]
+    pub const fn batch_pace_ms(&self) -> u64 {
+        let half_a_block = self.rules.params.block_pace_ms / 2;
+        if half_a_block > BATCH_PACE_MS { half_a_block } else { BATCH_PACE_MS }
     }
 
     /// The last height of the epoch, once it is scheduled.

@@ -14,7 +14,7 @@ use storage::{Durability, Table, WriteSet};
 
 use crate::batches::{Admission, Admitted, Known};
 use crate::chain::Chain;
-use crate::config::{BATCH_AGE_MS, BATCH_PACE_MS, BATCH_TTL_MS, REPEAT_MS, REQUEST_DIGESTS_MAX};
+use crate::config::{BATCH_AGE_MS, BATCH_TTL_MS, REPEAT_MS, REQUEST_DIGESTS_MAX};
 use crate::evidence::Misdeed;
 use crate::frame::{Digests, Frame};
 use crate::step::{Effect, Now, Report, Room};
@@ -27,7 +27,7 @@ impl Chain {
     /// a batch costs everyone some work whatever is in it.
     pub(crate) fn seal_due(&self, _now: Now) -> Option<u64> {
         let oldest = self.oldest_pooled_ms.filter(|_| self.may_seal())?;
-        let paced = self.last_seal_ms.map_or(0, |last| last.saturating_add(BATCH_PACE_MS));
+        let paced = self.last_seal_ms.map_or(0, |last| last.saturating_add(self.config.batch_pace_ms()));
         Some(oldest.saturating_add(BATCH_AGE_MS).max(paced))
     }
 

@@ -234,15 +234,15 @@ fn take_back_receipts(
     let Some(block) = archive.block_at(height)? else { return Ok(()) };
     for digest in block.body.bundles {
         let bundle = archive.bundle(digest)?.ok_or(RowFault::Missing { table: Table::Bundles })?;
-        let refunds = bundle.receipts.iter().filter_map(|receipt| match receipt {
-            Receipt::Refund { credit, .. } => Some(*credit),
-            _ => None,
-        });
-        // A bundle that was passed over names refunds that came with another height: those stay.
-        if before.supply.pair(bundle.source()).received.count <= bundle.before.count {
-            for credit in refunds {
-                set.delete(Table::Refunds, key::receipt(bundle.source().0, credit));
-            }
+        // What was passed over or skipped names refunds that came with another height: those stay.
+        let came = before.supply.pair(bundle.source()).received.count;
+        let refunds =
+            (bundle.before.count..).zip(&bundle.receipts).filter_map(|(sequence, receipt)| match receipt {
+                Receipt::Refund { credit, .. } if sequence >= came => Some(*credit),
+                _ => None,
+            });
+        for credit in refunds {
+            set.delete(Table::Refunds, key::receipt(bundle.source().0, credit));
         }
     }
     Ok(())

@@ -12,6 +12,7 @@
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::receipt::Receipt;
+use super::result::Counter;
 use crate::proofs::{CertifiedResult, SetLink};
 use crate::state::Outbox;
 use crate::state::outbox::{RECEIPTS_TAG, outbox_path, receipt_leaf};
@@ -54,6 +55,17 @@ impl Bundle {
     #[must_use]
     pub const fn source(&self) -> ChainId {
         self.certified.result.chain
+    }
+
+    /// Its receipts from the next one on, where so much was received before; `None` where the next one is not among them, or what was
+    /// received adds up to something else.
+    #[must_use]
+    pub fn rest(&self, received: Counter) -> Option<&[Receipt]> {
+        let came = usize::try_from(received.count.checked_sub(self.before.count)?).ok()?;
+        let (came, rest) = self.receipts.split_at_checked(came)?;
+        let plus = |total: u128, receipt: &Receipt| total.checked_add(u128::from(receipt.value().fen()));
+        let total = came.iter().try_fold(self.total_before, plus)?;
+        (total == received.total && !rest.is_empty()).then_some(rest)
     }
 
     /// The digest that blocks order.

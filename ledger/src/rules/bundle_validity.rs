@@ -96,6 +96,12 @@ pub struct BundleFacts {
 }
 
 impl BundleFacts {
+    /// One above its last receipt's number.
+    #[must_use]
+    pub const fn until(&self) -> u64 {
+        self.first.saturating_add(self.receipts as u64)
+    }
+
     /// Whether `rules`, of the same chain, would judge the bundle as it was judged: they know the same set of its source.
     #[must_use]
     pub fn stands(&self, rules: &ChainRules) -> bool {

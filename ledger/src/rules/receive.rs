@@ -26,26 +26,25 @@ use crate::values::{Amount, ChainId, OperatorId, WalletId};
 /// sent money that was never issued.
 pub const HOLDINGS_MAX: u64 = 1 << 63;
 
-/// Whether a bundle's receipts are executed now: its first one is the next of its pair, and the money in them can exist.
+/// The receipts of a bundle that are executed now: those from the next one of its pair on, where the money in them can exist. What
+/// came before is shown once more, and skipped: relays of one source need not agree on where a bundle begins.
 ///
 /// # Errors
 /// Why the bundle is passed over. That changes nothing: the same receipts may come in another bundle.
-pub fn check_next(supply: &SupplyTerms, bundle: &Bundle) -> Result<(), PassedOver> {
+pub fn check_next<'a>(supply: &SupplyTerms, bundle: &'a Bundle) -> Result<&'a [Receipt], PassedOver> {
     let received = supply.pair(bundle.source()).received;
     let first = bundle.before.count;
-    if received.count != first || received.total != bundle.total_before {
-        return Err(PassedOver::NotNext { first, next: received.count });
-    }
+    let rest = bundle.rest(received).ok_or(PassedOver::NotNext { first, next: received.count })?;
     let fen = |amount: Amount| i128::from(amount.fen());
     let total = |total: u128| i128::try_from(total).unwrap_or(i128::MAX);
     let mut holdings = fen(supply.issued).saturating_sub(fen(supply.redeemed));
     for pair in &supply.pairs {
         holdings = holdings.saturating_add(total(pair.received.total)).saturating_sub(total(pair.sent.total));
     }
-    for receipt in &bundle.receipts {
+    for receipt in rest {
         holdings = holdings.saturating_add(fen(receipt.value()));
     }
-    if holdings > i128::from(HOLDINGS_MAX) { Err(PassedOver::Unbacked {}) } else { Ok(()) }
+    if holdings > i128::from(HOLDINGS_MAX) { Err(PassedOver::Unbacked {}) } else { Ok(rest) }
 }
 
 /// Executes the next receipt from `source`; `index` is its position among all that the block executes.

@@ -484,7 +484,7 @@ fn suspense_balance(reader: &impl StateReader) -> Result<Amount, ReadFault> {
     }
 }
 
-/// Executes the receipts of every bundle that is the next of its pair; the block's transactions took the first positions. Answers the
+/// Executes the receipts of every bundle from the next one of its pair on; the block's transactions took the first positions. Answers the
 /// position after them.
 fn receive_all(
     working: &mut Working<'_>,
@@ -499,11 +499,14 @@ fn receive_all(
         if bundle.receipts.is_empty() && is_current.is_ok() {
             continue;
         }
-        if let Err(reason) = is_current.and_then(|()| check_next(&working.supply, bundle)) {
-            ran.passed_over.push((position, reason));
-            continue;
-        }
-        for receipt in &bundle.receipts {
+        let next = match is_current.and_then(|()| check_next(&working.supply, bundle)) {
+            Ok(next) => next,
+            Err(reason) => {
+                ran.passed_over.push((position, reason));
+                continue;
+            }
+        };
+        for receipt in next {
             let (outcome, received) = receive(working, bundle.source(), receipt, index);
             ran.outcomes.push(outcome);
             ran.received.push(received);

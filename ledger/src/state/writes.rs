@@ -57,7 +57,7 @@ pub struct ReceivedReceipt {
 /// Why a bundle was not executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PassedOver {
-    /// Its receipts came already, or earlier ones are missing. Two leaders may bring the same receipts: harmless.
+    /// All its receipts came already, or earlier ones are missing. Two leaders may bring the same receipts: harmless.
     #[error("the bundle begins at receipt {first}, the next one is {next}")]
     NotNext {
         /// Number of its first receipt.
