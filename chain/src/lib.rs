@@ -21,6 +21,7 @@
 //! | `recovery.rs` | [`Recovered`]: where a chain goes on after a start |
 //! | `rollback.rs` | a wrong result: taken back, executed once more (PROTOCOL rule 14) |
 //! | `archive.rs`, `certified.rs`, `sets.rs`, `rows.rs` | [`Archive`]: typed reads, certified results, registries and changes of set; how values lie in the store |
+//! | `origins.rs` | what a chain that was added after genesis begins with |
 //! | `frame.rs` | what nodes say to each other |
 //! | `config.rs` | who this node is, and every bound |
 //!
@@ -48,6 +49,7 @@ pub mod frame;
 mod legs;
 mod locks;
 mod ordering;
+mod origins;
 pub mod pace;
 mod record_cache;
 mod recovery;
@@ -73,6 +75,6 @@ pub use recovery::Recovered;
 pub use relay::{Reached, next_bundle, reached, running_epoch, sent_counts};
 pub use rows::RowFault;
 pub use step::{
-    Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Room, Ticket, Turn,
+    Answer, Effect, Executed, FinalBlock, Input, Moved, Now, Question, Report, Request, Room, Ticket, Turn,
 };
 pub use wallet_state::UncertifiedWallet;

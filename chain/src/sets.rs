@@ -104,8 +104,8 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
         Ok(Some(SetLink { certified, set: EpochRecord { last_height: None, ..set } }))
     }
 
-    /// Every change of set up to an epoch: with the genesis file it proves who its validators are. `None` until the epoch has begun
-    /// here.
+    /// Every change of set up to an epoch, from the chain's origin on where genesis does not name it: with the genesis file it proves who
+    /// its validators are. `None` until the epoch has begun here.
     ///
     /// # Errors
     /// [`RowFault`].
@@ -115,6 +115,6 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
             let Some(link) = self.set_link(Epoch(next))? else { return Ok(None) };
             links.push(link);
         }
-        Ok(Some(SetChain { links }))
+        Ok(Some(SetChain { origin: self.own_origin()?.map(Box::new), links }))
     }
 }
