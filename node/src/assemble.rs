@@ -233,14 +233,19 @@ pub fn run(config: &NodeConfig) -> Result<Option<HaltCode>, StartError> {
 /// # Errors
 /// [`StartError::Initialised`] when there is data already.
 pub fn init(config: &NodeConfig) -> Result<(), StartError> {
-    for chain in &config.node.chains {
-        let directory = chain_directory(config, ChainId(*chain));
-        StandingFiles::new(&directory).init().map_err(|fault| match fault.kind() {
-            std::io::ErrorKind::AlreadyExists => StartError::Initialised { directory: directory.clone() },
-            _ => system("data directory", &fault),
-        })?;
-    }
-    Ok(())
+    config.node.chains.iter().try_for_each(|chain| init_chain(config, ChainId(*chain)))
+}
+
+/// The same for one chain that its validators have not started yet: before it is hosted.
+///
+/// # Errors
+/// [`StartError::Initialised`] when there is data already.
+pub fn init_chain(config: &NodeConfig, chain: ChainId) -> Result<(), StartError> {
+    let directory = chain_directory(config, chain);
+    StandingFiles::new(&directory).init().map_err(|fault| match fault.kind() {
+        std::io::ErrorKind::AlreadyExists => StartError::Initialised { directory: directory.clone() },
+        _ => system("data directory", &fault),
+    })
 }
 
 impl Node {
