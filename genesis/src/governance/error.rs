@@ -3,7 +3,7 @@
 use ledger::proofs::RegistryFault;
 use ledger::records::change::CHANGES_MAX;
 use ledger::rules::ChangeFault;
-use ledger::values::{ChainId, CodecError, GenesisHash, Hash, NodeIndex, PublicKey};
+use ledger::values::{ChainId, CodecError, Currency, GenesisHash, Hash, NodeIndex, PublicKey};
 
 use super::file::PROPOSAL_FILE_BYTES_MAX;
 use super::params::ParamError;
@@ -122,6 +122,70 @@ pub enum GovernanceError {
         chain: ChainId,
         /// The operator.
         name: String,
+    },
+    /// A validator for a chain of another network.
+    #[error(
+        "node {node} offers a validator for network {found}. Mend: ask its operator to make the file for this network"
+    )]
+    SeatOfOtherNetwork {
+        /// Whose.
+        node: NodeIndex,
+        /// In the file.
+        found: GenesisHash,
+    },
+    /// A validator for another chain than the one that is added.
+    #[error(
+        "node {node} offers a validator for chain {found}, the chain to be added is {expected}. \
+         Mend: ask its operator for: jiaozi node add-chain --chain {expected}"
+    )]
+    SeatOfOtherChain {
+        /// Whose.
+        node: NodeIndex,
+        /// In the file.
+        found: ChainId,
+        /// The next free id.
+        expected: ChainId,
+    },
+    /// A validator that its keys did not offer.
+    #[error(
+        "the offer of node {node} is not signed by the key {key}. Mend: do not use it; ask the node's operator for it again"
+    )]
+    SeatSignature {
+        /// Whose.
+        node: NodeIndex,
+        /// The key that should have signed.
+        key: PublicKey,
+    },
+    /// The parent has a child already that did not take its wallets yet.
+    #[error(
+        "chain {parent} has a child that is not grown, chain {child}. Mend: one child for each shard; reshard when all are ready"
+    )]
+    HasChild {
+        /// The parent.
+        parent: ChainId,
+        /// The child.
+        child: ChainId,
+    },
+    /// Wallets of the currency are on their way.
+    #[error("chain {chain} still takes in wallets. Mend: wait until `jiaozi gov status` shows it grown")]
+    NotGrown {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// A shard cannot give half of its wallets to anybody.
+    #[error(
+        "chain {chain} has no child that reported that it runs. \
+         Mend: add a chain for it, start the validators, and wait until `jiaozi gov status` shows the child ready"
+    )]
+    NoReadyChild {
+        /// The shard.
+        chain: ChainId,
+    },
+    /// No chain of the currency.
+    #[error("the network has no chain of {currency}. Mend: see `jiaozi chain list`")]
+    CurrencyUnknown {
+        /// What was asked for.
+        currency: Currency,
     },
     /// A parameter.
     #[error(transparent)]
