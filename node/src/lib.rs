@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
 //! | `check.rs`, `settings.rs` | [`check()`]: what a start would refuse; what the parts start with |
+//! | `origins.rs` | what a chain that was added after genesis begins with |
 //! | `config.rs`, `keys.rs`, `next_key.rs` | `node.toml`, the node's encrypted keys, and the one that votes next |
 //! | `driver.rs` | performs what a chain decides; clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
@@ -53,6 +54,7 @@ mod handle;
 pub mod http;
 mod keys;
 mod next_key;
+mod origins;
 mod questions;
 mod rarely;
 mod relay;
@@ -73,4 +75,5 @@ pub use engine::EngineError;
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};
+pub use origins::OriginFileFault;
 pub use questions::WalletQuestions;
