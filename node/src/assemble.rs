@@ -271,19 +271,28 @@ pub fn run(config: &NodeConfig) -> Result<Option<HaltCode>, StartError> {
 pub fn init(config: &NodeConfig) -> Result<(), StartError> {
     let (mut is_prepared, mut with_data) = (false, None);
     for chain in &config.node.chains {
-        let directory = chain_directory(config, ChainId(*chain));
-        match StandingFiles::new(&directory).init() {
+        match init_chain(config, ChainId(*chain)) {
             Ok(()) => is_prepared = true,
-            Err(fault) if fault.kind() == std::io::ErrorKind::AlreadyExists => {
-                with_data = with_data.or(Some(directory));
-            }
-            Err(fault) => return Err(system("data directory", &fault)),
+            Err(fault @ StartError::Initialised { .. }) => with_data = with_data.or(Some(fault)),
+            Err(fault) => return Err(fault),
         }
     }
     match with_data {
-        Some(directory) if !is_prepared => Err(StartError::Initialised { directory }),
+        Some(fault) if !is_prepared => Err(fault),
         _ => Ok(()),
     }
+}
+
+/// The same for one chain that its validators have not started yet: before it is hosted.
+///
+/// # Errors
+/// [`StartError::Initialised`] when there is data already.
+pub fn init_chain(config: &NodeConfig, chain: ChainId) -> Result<(), StartError> {
+    let directory = chain_directory(config, chain);
+    StandingFiles::new(&directory).init().map_err(|fault| match fault.kind() {
+        std::io::ErrorKind::AlreadyExists => StartError::Initialised { directory: directory.clone() },
+        _ => system("data directory", &fault),
+    })
 }
 
 impl Node {

@@ -12,7 +12,7 @@
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
 //! | `check.rs`, `settings.rs` | [`check()`]: what a start would refuse; what the parts start with |
 //! | `origins.rs` | what a chain that was added after genesis begins with |
-//! | `config.rs`, `keys.rs`, `next_key.rs` | `node.toml`, the node's encrypted keys, and the one that votes next |
+//! | `config.rs`, `keys.rs`, `next_key.rs`, `first_key.rs` | `node.toml`, the node's encrypted keys, the one that votes next, that of a chain to come |
 //! | `driver.rs` | performs what a chain decides; clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
@@ -49,6 +49,7 @@ mod divergence;
 mod driver;
 mod engine;
 mod epochs;
+mod first_key;
 mod gather;
 mod handle;
 pub mod http;
@@ -68,10 +69,11 @@ mod verifier;
 mod workers;
 
 pub use admission::Refused;
-pub use assemble::{Ended, Node, SCHEMA_VERSION, StartError, init, run};
+pub use assemble::{Ended, Node, SCHEMA_VERSION, StartError, init, init_chain, run};
 pub use check::{CheckError, Look, check};
 pub use config::NodeConfig;
 pub use engine::EngineError;
+pub use first_key::{FirstKey, FirstKeyError, first_consensus_key};
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};

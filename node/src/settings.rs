@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use chain::{ChainConfig, Lane};
 use consensus::Channel;
+use ledger::records::genesis::NODES_ACTIVE_MAX;
 use ledger::records::{ChainSpec, GenesisSpec, Registry, ValidatorRecord};
 use ledger::rules::ChainRules;
 use ledger::values::{ChainId, Height, NodeIndex, SecretKey};
+use network::limits::PEERS_MAX;
 use network::{NetworkConfig, NetworkSecret, Peer, Priority};
 use storage::{Identity, RocksOptions};
 
@@ -28,6 +30,9 @@ pub(crate) fn own_place(
     let place = place.and_then(|place| u16::try_from(place).ok()).or(config.node.node_index);
     place.map(NodeIndex).ok_or(StartError::NotInRegistry)
 }
+
+/// As many nodes as governance lets run fit among the peers of the network layer.
+const _: () = assert!(NODES_ACTIVE_MAX <= PEERS_MAX);
 
 /// The peers that registries of one network name, at least one: keys and addresses are those of the newest. Who leaves is a peer to
 /// the end of its epochs, on each chain.
