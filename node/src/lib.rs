@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
 //! | `check.rs`, `settings.rs` | [`check()`]: what a start would refuse; what the parts start with |
+//! | `origins.rs` | what a chain that was added after genesis begins with |
 //! | `config.rs`, `keys.rs`, `next_key.rs`, `first_key.rs` | `node.toml`, the node's encrypted keys, the one that votes next, that of a chain to come |
 //! | `driver.rs` | performs what a chain decides; clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
@@ -54,6 +55,7 @@ mod handle;
 pub mod http;
 mod keys;
 mod next_key;
+mod origins;
 mod questions;
 mod rarely;
 mod relay;
@@ -75,4 +77,5 @@ pub use first_key::{FirstKey, FirstKeyError, first_consensus_key};
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};
+pub use origins::OriginFileFault;
 pub use questions::WalletQuestions;
