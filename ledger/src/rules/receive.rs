@@ -10,6 +10,7 @@
 
 use super::apply::Working;
 use super::govern::open_operator;
+use super::growth;
 use super::offers::{receive_decision, receive_offer, receive_withdrawal};
 use super::registry_changes::apply_proposed;
 use crate::records::outcome::APPLIED;
@@ -65,7 +66,8 @@ pub fn receive(
             Ok(()) => APPLIED,
             Err(rejection) => {
                 let code = rejection.code();
-                working.send(source, Receipt::Refund { credit: sequence, payer, payee, amount, code });
+                let chain = working.rules.chain;
+                working.send(source, Receipt::Refund { chain, credit: sequence, payer, payee, amount, code });
                 code
             }
         },
@@ -83,14 +85,16 @@ pub fn receive(
             code_of(receive_decision(working, source, lock, (payer, payee), refused, index))
         }
         &Receipt::Withdrawal { lock } => code_of(receive_withdrawal(working, source, lock)),
-        Receipt::Change { version, is_urgent, change } => code_of(match source == ROOT_CHAIN {
+        Receipt::Change { version, is_urgent, change, .. } => code_of(match source == ROOT_CHAIN {
             true => make_change(working, *version, *is_urgent, change, index),
             false => Err(Rejection::GovernElsewhere),
         }),
+        Receipt::Report { is_filled } => code_of(growth::report(working, source, *is_filled)),
+        Receipt::Move { .. } | Receipt::Keep { .. } | Receipt::End {} => Rejection::WalletElsewhere.code(),
     };
     let id = receipt_id(working.rules.genesis, source, working.rules.chain, sequence);
     let outcome = Outcome { id, transaction: receipt.hash(), index, code, fee: Amount::ZERO };
-    (outcome, ReceivedReceipt { source, sequence, receipt: receipt.clone(), code })
+    (outcome, ReceivedReceipt { source, sequence, receipt: receipt.clone(), code, sent_on: None })
 }
 
 /// Makes a change that the root chain has decided; it holds from the next height on.
