@@ -3,7 +3,7 @@
 
 use ledger::records::change::CHANGES_MAX;
 use ledger::records::{ChainRecord, Change, GenesisSpec, NodeRecord, Proposal, Registry, ValidatorRecord};
-use ledger::rules::{apply_change, apply_proposed};
+use ledger::rules::{apply_change, apply_proposed, check_on_root};
 use ledger::values::{
     Canonical as _, ChainId, Currency, GenesisHash, NodeIndex, OperatorId, PublicKey, TimestampMs,
 };
@@ -293,8 +293,9 @@ impl Draft {
 
     fn applied(&self, change: &Change) -> Result<Registry, GovernanceError> {
         let number = self.changes.len() + 1;
-        growth::check(&self.registry, change)?;
-        apply_change(&self.registry, change).map_err(|fault| GovernanceError::Change { number, fault })
+        check_on_root(&self.registry, change)
+            .and_then(|()| apply_change(&self.registry, change))
+            .map_err(|fault| GovernanceError::Change { number, fault })
     }
 }
 
@@ -309,8 +310,8 @@ pub(super) fn applied(registry: &Registry, proposal: &Proposal) -> Result<Regist
     }
     let mut after = registry.clone();
     for (number, change) in (1_usize..).zip(&proposal.changes) {
-        growth::check(&after, change)?;
-        after = apply_proposed(&after, change, proposal.is_urgent)
+        after = check_on_root(&after, change)
+            .and_then(|()| apply_proposed(&after, change, proposal.is_urgent))
             .map_err(|fault| GovernanceError::Change { number, fault })?;
     }
     after.version = after.version.saturating_add(1);
@@ -496,9 +497,9 @@ mod tests {
         }
         // Not before it runs; not beside another child.
         let refusals = [
-            (draft.reshard(cny).unwrap_err(), "chain 0 has no child that reported"),
-            (draft.reshard(Currency(*b"EUR")).unwrap_err(), "no chain of EUR"),
-            (draft.add_chain(spec().hash(), ChainId(0), &offers(3)).unwrap_err(), "not grown, chain 2"),
+            (draft.reshard(cny).unwrap_err(), "shard 0 of CNY has no child that is ready"),
+            (draft.reshard(Currency(*b"EUR")).unwrap_err(), "EUR has no child"),
+            (draft.add_chain(spec().hash(), ChainId(0), &offers(3)).unwrap_err(), "chain 0 has child 2"),
             (
                 draft.add_chain(spec().hash(), ChainId(1), &offers(2)).unwrap_err(),
                 "the chain to be added is 3",
@@ -530,9 +531,9 @@ mod tests {
             "chain 2 (CNY shard 1)\n  ~ takes half of the wallets of chain 0: CNY has 2 shards then, not 1"
         );
         let refused = doubling.reshard(cny).unwrap_err().to_string();
-        assert!(refused.contains("no child that reported"), "{refused}");
+        assert!(refused.contains("has no child that is ready"), "{refused}");
         let refused = doubling.add_chain(spec().hash(), ChainId(2), &offers(3)).unwrap_err().to_string();
-        assert!(refused.contains("chain 2 still takes in wallets"), "{refused}");
+        assert!(refused.contains("chain 2 has not taken in its wallets yet"), "{refused}");
         assert!(Draft::new(with(Growth::Grown)).add_chain(spec().hash(), ChainId(0), &offers(3)).is_ok());
     }
 

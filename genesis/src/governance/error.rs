@@ -3,7 +3,7 @@
 use ledger::proofs::RegistryFault;
 use ledger::records::change::CHANGES_MAX;
 use ledger::rules::ChangeFault;
-use ledger::values::{ChainId, CodecError, Currency, GenesisHash, Hash, NodeIndex, PublicKey};
+use ledger::values::{ChainId, CodecError, GenesisHash, Hash, NodeIndex, PublicKey};
 
 use super::file::PROPOSAL_FILE_BYTES_MAX;
 use super::params::ParamError;
@@ -155,37 +155,6 @@ pub enum GovernanceError {
         node: NodeIndex,
         /// The key that should have signed.
         key: PublicKey,
-    },
-    /// The parent has a child already that did not take its wallets yet.
-    #[error(
-        "chain {parent} has a child that is not grown, chain {child}. Mend: one child for each shard; reshard when all are ready"
-    )]
-    HasChild {
-        /// The parent.
-        parent: ChainId,
-        /// The child.
-        child: ChainId,
-    },
-    /// Wallets of the currency are on their way.
-    #[error("chain {chain} still takes in wallets. Mend: wait until `jiaozi gov status` shows it grown")]
-    NotGrown {
-        /// The chain.
-        chain: ChainId,
-    },
-    /// A shard cannot give half of its wallets to anybody.
-    #[error(
-        "chain {chain} has no child that reported that it runs. \
-         Mend: add a chain for it, start the validators, and wait until `jiaozi gov status` shows the child ready"
-    )]
-    NoReadyChild {
-        /// The shard.
-        chain: ChainId,
-    },
-    /// No chain of the currency.
-    #[error("the network has no chain of {currency}. Mend: see `jiaozi chain list`")]
-    CurrencyUnknown {
-        /// What was asked for.
-        currency: Currency,
     },
     /// A parameter.
     #[error(transparent)]

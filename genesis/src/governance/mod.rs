@@ -9,7 +9,7 @@
 //! | [`draft`] | changes as operators ask for them, tried at once |
 //! | [`mod@file`] | a proposal with the registry that it changes and the approvals so far |
 //! | [`seat`] | a validator that a node offers for a chain to be added |
-//! | [`growth`] | whether a currency may grow now |
+//! | [`growth`] | how far chains are that operators added |
 //! | [`diff`] | what changes, for people |
 //! | [`show`](mod@show) | a registry as text |
 //! | [`params`] | parameters by name |
