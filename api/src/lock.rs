@@ -128,14 +128,19 @@ pub struct LockMoment {
 }
 
 impl LockView {
-    /// The view of a lock; `currency` knows the chains of the network.
+    /// The view of a lock; `currency` knows the chains of the network. `None` where it does not know one that the lock is about: an amount
+    /// is never shown in a currency that is guessed.
     #[must_use]
-    pub fn of_lock(at: LockMoment, lock: &LockRecord, currency: impl Fn(ChainId) -> Currency) -> Self {
-        let locked = SideView::new(at.chain, &currency, lock.payer, lock.payee, lock.amount);
+    pub fn of_lock(
+        at: LockMoment,
+        lock: &LockRecord,
+        currency: impl Fn(ChainId) -> Option<Currency>,
+    ) -> Option<Self> {
+        let locked = SideView::new(at.chain, &currency, lock.payer, lock.payee, lock.amount)?;
         let (role, asked, hash) = match &lock.kind {
             LockKind::Hash { hash } => (LockRole::HashLock, None, Some(const_hex::encode(hash))),
             LockKind::Exchange { chain, asked } => {
-                (LockRole::ExchangeLock, Some(SideView::asked(*chain, &currency, asked)), None)
+                (LockRole::ExchangeLock, Some(SideView::asked(*chain, &currency, asked)?), None)
             }
         };
         let (state, preimage, decision) = match &lock.state {
@@ -147,21 +152,25 @@ impl LockView {
             LockState::Returned { code } => (LockStateName::Returned, None, Some(DecisionView::new(*code))),
         };
         let view = Self::open(at, lock.id, role, locked, lock.deadline);
-        Self { state, asked, hash, preimage, decision, ..view }
+        Some(Self { state, asked, hash, preimage, decision, ..view })
     }
 
-    /// The view of an offer; `currency` knows the chains of the network.
+    /// The view of an offer; `currency` knows the chains of the network. `None` as for a lock.
     #[must_use]
-    pub fn of_offer(at: LockMoment, offer: &OfferRecord, currency: impl Fn(ChainId) -> Currency) -> Self {
-        let locked = SideView::new(offer.source, &currency, offer.payer, offer.payee, offer.amount);
-        let asked = Some(SideView::asked(at.chain, &currency, &offer.asked));
+    pub fn of_offer(
+        at: LockMoment,
+        offer: &OfferRecord,
+        currency: impl Fn(ChainId) -> Option<Currency>,
+    ) -> Option<Self> {
+        let locked = SideView::new(offer.source, &currency, offer.payer, offer.payee, offer.amount)?;
+        let asked = Some(SideView::asked(at.chain, &currency, &offer.asked)?);
         let (state, decision) = match &offer.state {
             OfferState::Open => (LockStateName::Open, None),
             OfferState::Accepted => (LockStateName::Accepted, Some(DecisionView::new(APPLIED))),
             OfferState::Cancelled { code } => (LockStateName::Cancelled, Some(DecisionView::new(*code))),
         };
         let view = Self::open(at, offer.id, LockRole::Offer, locked, offer.deadline);
-        Self { state, asked, decision, ..view }
+        Some(Self { state, asked, decision, ..view })
     }
 
     fn open(at: LockMoment, id: LockId, role: LockRole, locked: SideView, deadline: TimestampMs) -> Self {
@@ -192,16 +201,16 @@ impl LockView {
 impl SideView {
     fn new(
         chain: ChainId,
-        currency: &impl Fn(ChainId) -> Currency,
+        currency: &impl Fn(ChainId) -> Option<Currency>,
         payer: WalletId,
         payee: WalletId,
         amount: Amount,
-    ) -> Self {
+    ) -> Option<Self> {
         let (amount_fen, amount) = (amount.fen(), amount.to_string());
-        Self { chain: chain.0, payer, payee, amount_fen, amount, currency: currency(chain) }
+        Some(Self { chain: chain.0, payer, payee, amount_fen, amount, currency: currency(chain)? })
     }
 
-    fn asked(chain: ChainId, currency: &impl Fn(ChainId) -> Currency, asked: &Asked) -> Self {
+    fn asked(chain: ChainId, currency: &impl Fn(ChainId) -> Option<Currency>, asked: &Asked) -> Option<Self> {
         Self::new(chain, currency, asked.payer, asked.payee, asked.amount)
     }
 }

@@ -259,8 +259,8 @@ fn operations_about_locks() {
     assert!(lock_text.starts_with("jzl1"));
 }
 
-fn currency_of(chain: ChainId) -> Currency {
-    if chain == ChainId(0) { Currency(*b"CNY") } else { Currency(*b"HKD") }
+fn currency_of(chain: ChainId) -> Option<Currency> {
+    Some(if chain == ChainId(0) { Currency(*b"CNY") } else { Currency(*b"HKD") })
 }
 
 fn lock_moment(chain: u32, is_certified: bool) -> LockMoment {
@@ -292,12 +292,14 @@ fn locks() {
     let (given, wanted) = (side(0, 1, 2, 10_005, "100.05", "CNY"), side(1, 2, 1, 11_000, "110.00", "HKD"));
     let open = exchange_lock(LockState::Open);
     check(
-        &LockView::of_lock(lock_moment(0, false), &open, currency_of),
+        &LockView::of_lock(lock_moment(0, false), &open, currency_of).unwrap(),
         json!({
             "id": id, "chain": 0, "height": 7, "timestamp_ms": 1_000, "role": "exchange_lock", "state": "open",
             "is_certified": false, "locked": given, "asked": wanted, "deadline_ms": 9_000,
         }),
     );
+    let only_own = |chain: ChainId| currency_of(chain).filter(|_| chain == ChainId(0));
+    assert_eq!(LockView::of_lock(lock_moment(0, false), &open, only_own), None, "no currency is guessed");
     let LockKind::Exchange { asked, .. } = open.kind else { panic!("not an exchange") };
     let offer = OfferRecord {
         id: open.id,
@@ -310,7 +312,7 @@ fn locks() {
         state: OfferState::Cancelled { code: Rejection::OfferDeclined.code() },
     };
     check(
-        &LockView::of_offer(lock_moment(1, true), &offer, currency_of),
+        &LockView::of_offer(lock_moment(1, true), &offer, currency_of).unwrap(),
         json!({
             "id": id, "chain": 1, "height": 7, "timestamp_ms": 1_000, "role": "offer", "state": "cancelled",
             "is_certified": true, "locked": given, "asked": wanted, "deadline_ms": 9_000,
@@ -326,7 +328,7 @@ fn locks() {
         ..open
     };
     check(
-        &LockView::of_lock(lock_moment(0, true), &claimed, currency_of),
+        &LockView::of_lock(lock_moment(0, true), &claimed, currency_of).unwrap(),
         json!({
             "id": id, "chain": 0, "height": 7, "timestamp_ms": 1_000, "role": "hash_lock", "state": "settled",
             "is_certified": true, "locked": given, "deadline_ms": 9_000, "hash": ONE, "preimage": TWO,
@@ -347,7 +349,7 @@ fn an_offer_is_settled_when_it_is_decided() {
     };
     let is_settled = |lock: &LockRecord, is_certified: bool| {
         let mut status = TransactionStatus::executed(ChainId(0), Height(9), &outcome, true);
-        let view = LockView::of_lock(lock_moment(0, is_certified), lock, currency_of);
+        let view = LockView::of_lock(lock_moment(0, is_certified), lock, currency_of).unwrap();
         status.lock = Some(Box::new(view));
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["lock"]["locked"]["amount"], "100.05");

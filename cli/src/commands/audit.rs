@@ -365,7 +365,7 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
 
 /// A proven lock or offer as it is printed.
 fn lock_view(spec: &GenesisSpec, at: (ChainId, Height), record: &Record) -> Answer<FactView> {
-    let currency = |chain: ChainId| spec.chain(chain).map_or(Currency(*b"XXX"), |chain| chain.currency);
+    let currency = |chain: ChainId| spec.currency(chain);
     let (chain, height) = at;
     // A result does not say its time, and it is not shown.
     let moment = LockMoment { chain, height, timestamp: TimestampMs(0), is_certified: true };
@@ -374,6 +374,10 @@ fn lock_view(spec: &GenesisSpec, at: (ChainId, Height), record: &Record) -> Answ
         Record::Offer(offer) => LockView::of_offer(moment, offer, currency),
         Record::Wallet(_) | Record::FeePool { .. } | Record::Suspense { .. } => return Err(not_a_lock()),
     };
+    let view = view.ok_or_else(|| {
+        let message = "the proof holds, but it names a chain that was added after genesis: the file does not tell its currency";
+        Failure::refused("currency_unknown", message).mend("look at it by a node: jiaozi lock show")
+    })?;
     let mut lines = super::lock_view::terms(&view);
     lines.extend(view.decision.as_ref().map(|decision| ("decision", decision.message.clone())));
     let LockView { id, role, state, locked, asked, deadline_ms, preimage, decision, .. } = view;

@@ -319,7 +319,7 @@ mod tests {
         };
         let (chain, height, timestamp) = (ChainId(0), Height(7), TimestampMs(1));
         let moment = LockMoment { chain, height, timestamp, is_certified: true };
-        let shown = LockView::of_lock(moment, &lock, |_| Currency(*b"CNY"));
+        let shown = LockView::of_lock(moment, &lock, |_| Some(Currency(*b"CNY"))).unwrap();
         (lock, shown)
     }
 

@@ -323,6 +323,12 @@ impl Registry {
         self.validators(chain, epoch).get(usize::from(index.0))
     }
 
+    /// The currency of a chain.
+    #[must_use]
+    pub fn currency(&self, chain: ChainId) -> Option<Currency> {
+        self.chain(chain).map(|record| record.currency)
+    }
+
     /// An operator, also one that has left.
     #[must_use]
     pub fn operator(&self, id: OperatorId) -> Option<&OperatorRecord> {

@@ -74,7 +74,9 @@ pub struct Acting<'a> {
 /// # Errors
 /// The first guard that does not hold, in the order of the codes.
 pub fn apply(working: &mut Working<'_>, acting: Acting<'_>, operation: &Operation) -> Result<(), Rejection> {
-    if acting.wallet.status == WalletStatus::Frozen {
+    // Freezing stops what leaves a wallet. A claim only brings in what was locked for it, and its preimage is public by now.
+    let is_claim = matches!(operation, Operation::Claim { .. });
+    if acting.wallet.status == WalletStatus::Frozen && !is_claim {
         return Err(Rejection::WalletFrozen);
     }
     match operation {

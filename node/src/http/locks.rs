@@ -13,8 +13,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use chain::{Archive, RowFault};
-use ledger::records::{GenesisSpec, Record};
-use ledger::values::{ChainId, Currency, LockId};
+use ledger::records::{Record, Registry};
+use ledger::values::{ChainId, LockId};
 use storage::{Reader, Table};
 use tokio::time::Instant;
 
@@ -42,7 +42,7 @@ use super::refusal::Refusal;
 )]
 pub(crate) async fn lock(State(edge): State<Edge>, place: Place) -> Result<Json<LockView>, Refusal> {
     let (chain, id) = (edge.chain(place.get::<ChainId>("chain")?)?, place.get::<LockId>("id")?);
-    let network = Arc::clone(&edge.parts().spec);
+    let network = edge.registry();
     let chains = [chain];
     let found = edge.find(&chains, move |archive, at| Ok(view(archive, at, &network, id)?));
     found.await?.map(Json).ok_or_else(|| ApiError::from(ErrorCode::LockUnknown).at("id").into())
@@ -77,7 +77,7 @@ pub(crate) async fn proof(State(edge): State<Edge>, place: Place) -> Result<Resp
 pub(crate) fn view<R: Reader + ?Sized>(
     archive: &Archive<'_, R>,
     at: &Moment,
-    network: &GenesisSpec,
+    network: &Registry,
     id: LockId,
 ) -> Result<Option<LockView>, RowFault> {
     let Some((slot, record)) = archive.lock(id)? else { return Ok(None) };
@@ -88,11 +88,12 @@ pub(crate) fn view<R: Reader + ?Sized>(
         timestamp: head.timestamp,
         is_certified: archive.is_unchanged(slot, at.certified_height, head.height)?,
     };
-    // Every chain that a record names is one of the network; the ledger refuses others.
-    let currency = |chain: ChainId| network.chain(chain).map_or(Currency(*b"XXX"), |spec| spec.currency);
-    Ok(match record {
-        Record::Lock(lock) => Some(LockView::of_lock(moment, &lock, currency)),
-        Record::Offer(offer) => Some(LockView::of_offer(moment, &offer, currency)),
-        _ => None,
-    })
+    let currency = |chain: ChainId| network.currency(chain);
+    let view = match &record {
+        Record::Lock(lock) => LockView::of_lock(moment, lock, currency),
+        Record::Offer(offer) => LockView::of_offer(moment, offer, currency),
+        _ => return Ok(None),
+    };
+    // Every chain that a record names was in the registry when the ledger took the record in, and none is ever taken out of it.
+    view.map(Some).ok_or(RowFault::Missing { table: Table::Registries })
 }

@@ -169,7 +169,7 @@ async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<
         Some((chain.chain(), known))
     });
     let genesis = edge.genesis();
-    let network = Arc::clone(&edge.parts().spec);
+    let network = edge.registry();
     let hosted: Vec<&ChainHandle> = edge.chains().iter().collect();
     let found = edge.find(&hosted, move |archive, at| {
         let Some(located) = archive.locate(id)? else {
@@ -192,10 +192,10 @@ async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<
     });
     let unknown = || TransactionStatus::without_position(id, TransactionState::Unknown, None);
     let mut status = found.await?.unwrap_or_else(unknown);
-    let spec = status.chain.and_then(|chain| edge.parts().spec.chain(ChainId(chain)));
-    status.currency = spec.map(|spec| spec.currency);
+    let registry = edge.registry();
+    status.currency = status.chain.and_then(|chain| registry.currency(ChainId(chain)));
     if let (Some(chain), Some(height)) = (status.chain, status.height)
-        && edge.parts().spec.chains.len() > 1
+        && registry.chains.len() > 1
     {
         status.legs = legs(edge, ChainId(chain), id, Height(height)).await?;
     }
