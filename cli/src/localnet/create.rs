@@ -160,6 +160,7 @@ fn write_bank(
             data_directory: PathBuf::from("data"),
             chains,
             node_index: None,
+            origins: Vec::new(),
         },
         keys: KeysSection {
             network_key: PathBuf::from("keys/network.key"),
