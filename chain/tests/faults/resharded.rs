@@ -216,6 +216,24 @@ fn a_chain_that_genesis_does_not_name_begins_with_its_origin() {
     assert_eq!((&later.registry, &later.parts), (&first.registry, &first.parts));
 }
 
+/// Whoever has not executed yet that the chain was added does not blame who brings its receipts.
+#[test]
+fn a_bundle_of_a_chain_that_is_not_known_yet_is_nobodys_fault() {
+    let mut parent = Town::new(Bank::new());
+    parent.add_child();
+    let mut child = Town::new(Bank::child(&parent.bank, CHILD));
+    child.run(Vec::new());
+    child.run(Vec::new());
+    let store = child.bank.store.as_ref();
+    let bundle = next_bundle(store, PARENT, 0, Height(1), Epoch(0)).unwrap().unwrap();
+    let frame = Frame::Bundle(Bytes::from(bundle.encode()));
+    let mut behind = Bank::new();
+    assert!(!behind.frame(FAULTY, &frame).distrusts(FAULTY));
+    assert_eq!(behind.chain.status().bundles, 0, "nothing of it is kept");
+    assert!(!parent.bank.frame(FAULTY, &frame).distrusts(FAULTY));
+    assert_eq!(parent.bank.chain.status().bundles, 1);
+}
+
 #[test]
 fn wallets_move_while_payments_go_on_and_banks_start_anew() {
     let (mut parent, mut child, people) = family(36);
