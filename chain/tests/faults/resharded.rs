@@ -90,15 +90,15 @@ impl Town {
         ids
     }
 
-    /// Operators add a chain with a validator of every bank, and a certificate covers that.
-    fn add_child(&mut self) {
+    /// Operators add a child of chain 0 with a validator of every bank, and a certificate covers that.
+    fn add_child(&mut self, child: ChainId) {
         let banks = &self.bank.localnet.banks;
         let seat = |(bank, key): (&genesis::dev::BankSecrets, &SecretKey)| ValidatorRecord {
             operator: bank.operator.id,
             node: bank.node,
             consensus_key: key.public_key(),
         };
-        let mut validators: Vec<ValidatorRecord> = banks.iter().zip(&child_keys(CHILD)).map(seat).collect();
+        let mut validators: Vec<ValidatorRecord> = banks.iter().zip(&child_keys(child)).map(seat).collect();
         validators.sort_unstable_by_key(|validator| validator.consensus_key);
         self.govern(Change::AddChain { parent: PARENT, validators });
         self.run(Vec::new());
@@ -160,7 +160,7 @@ fn carry(from: &Town, to: &mut Town) -> usize {
 fn family(groups: usize) -> (Town, Town, Vec<WalletId>) {
     let mut parent = Town::new(Bank::new());
     let people = parent.people(groups);
-    parent.add_child();
+    parent.add_child(CHILD);
     assert_eq!(parent.growth(CHILD), Growth::Added);
     let mut child = Town::new(Bank::child(&parent.bank, CHILD));
     child.run(Vec::new());
@@ -176,7 +176,7 @@ fn a_chain_that_genesis_does_not_name_begins_with_its_origin() {
     let origin = |town: &Town, chain| Archive::new(town.bank.store.as_ref()).origin(chain).unwrap();
     assert_eq!((origin(&parent, PARENT), origin(&parent, CHILD)), (None, None));
     parent.run(Vec::new());
-    parent.add_child();
+    parent.add_child(CHILD);
     let spec = parent.bank.localnet.spec.clone();
     let first: ChainOrigin = origin(&parent, CHILD).unwrap();
     let registry = first.verify(&spec, CHILD).unwrap();
@@ -220,7 +220,7 @@ fn a_chain_that_genesis_does_not_name_begins_with_its_origin() {
 #[test]
 fn a_bundle_of_a_chain_that_is_not_known_yet_is_nobodys_fault() {
     let mut parent = Town::new(Bank::new());
-    parent.add_child();
+    parent.add_child(CHILD);
     let mut child = Town::new(Bank::child(&parent.bank, CHILD));
     child.run(Vec::new());
     child.run(Vec::new());
@@ -232,6 +232,32 @@ fn a_bundle_of_a_chain_that_is_not_known_yet_is_nobodys_fault() {
     assert_eq!(behind.chain.status().bundles, 0, "nothing of it is kept");
     assert!(!parent.bank.frame(FAULTY, &frame).distrusts(FAULTY));
     assert_eq!(parent.bank.chain.status().bundles, 1);
+}
+
+/// A child that does not know its wallets yet takes receipts of the root chain, and of its parent once they are on their way: what others
+/// bring is not even checked, or this forged one would be found out.
+#[test]
+fn what_a_child_does_not_take_yet_costs_it_nothing() {
+    let (child, sibling) = (ChainId(2), ChainId(1));
+    let mut root = Town::new(Bank::shard(0));
+    root.add_child(child);
+    let mut sibling = Town::new(Bank::shard(sibling.0));
+    let issue = sibling.bank.issue(1, 1_000);
+    sibling.run(vec![issue]);
+    let two = std::num::NonZeroU16::new(2).unwrap();
+    let payee = (0..=u8::MAX).map(|byte| WalletId([byte; 32])).find(|id| id.shard(two) == 0).unwrap();
+    let payment = sibling.pay(&[payee], 5);
+    sibling.run(vec![payment]);
+    sibling.run(Vec::new());
+    let certified = sibling.bank.chain.status().certified_height;
+    let store = sibling.bank.store.as_ref();
+    let mut bundle = next_bundle(store, PARENT, 0, certified, Epoch(0)).unwrap().unwrap();
+    bundle.destination = child;
+    let frame = Frame::Bundle(Bytes::from(bundle.encode()));
+    let mut child = Bank::child(&root.bank, child);
+    assert!(!child.frame(FAULTY, &frame).distrusts(FAULTY));
+    assert_eq!(child.chain.status().bundles, 0);
+    assert!(root.bank.frame(FAULTY, &frame).distrusts(FAULTY), "whoever takes its receipts checks them");
 }
 
 #[test]
