@@ -67,7 +67,7 @@ pub fn run(arguments: AuditArguments, output: Output) -> Answer {
 }
 
 /// The spec of a genesis file.
-pub(super) fn load_spec(path: &Path) -> Answer<GenesisSpec> {
+pub(crate) fn load_spec(path: &Path) -> Answer<GenesisSpec> {
     genesis::GenesisFile::load(path)
         .and_then(|file| file.spec())
         .map_err(|fault| super::genesis::failure(fault).at("--genesis"))

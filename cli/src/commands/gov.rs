@@ -286,8 +286,12 @@ fn origin(arguments: &OriginArguments, output: Output) -> Answer {
 
 /// What the node has; none of a chain that it does not host, or that has not begun there.
 fn here(found: Answer<RegistryProof>) -> Answer<Option<RegistryProof>> {
-    const NOT_HERE: [ErrorCode; 3] =
-        [ErrorCode::ChainElsewhere, ErrorCode::ChainUnknown, ErrorCode::NotCertified];
+    const NOT_HERE: [ErrorCode; 4] = [
+        ErrorCode::ChainElsewhere,
+        ErrorCode::ChainUnknown,
+        ErrorCode::ChainNotHereYet,
+        ErrorCode::NotCertified,
+    ];
     match found {
         Ok(proof) => Ok(Some(proof)),
         Err(failure) if NOT_HERE.iter().any(|code| failure.code.starts_with(&code.code().to_string())) => {

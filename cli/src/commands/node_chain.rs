@@ -85,12 +85,12 @@ impl Show for Hosted {
 /// # Errors
 /// [`Failure`]: there is such a chain already, a file cannot be opened or written, or `node.toml` cannot be continued.
 pub(super) fn add_chain(arguments: &AddChainArguments, output: Output) -> Answer {
-    let config = load(&arguments.config)?;
-    let made = node::first_consensus_key(&config, ChainId(arguments.chain))
-        .map_err(|fault| first_refusal(&fault))?;
+    let chain = ChainId(arguments.chain);
     if arguments.host {
-        return host(arguments, &config, &made, output);
+        let keystore = host_chain(&arguments.config, chain)?;
+        return output.result(&Hosted { chain: chain.0, config: arguments.config.clone(), keystore });
     }
+    let made = first_key(&load(&arguments.config)?, chain)?;
     let out = arguments
         .out
         .clone()
@@ -107,28 +107,38 @@ pub(super) fn add_chain(arguments: &AddChainArguments, output: Output) -> Answer
     })
 }
 
-fn host(arguments: &AddChainArguments, config: &NodeConfig, made: &FirstKey, output: Output) -> Answer {
-    let path = &arguments.config;
+/// The consensus key of a chain that is to be added, and the node's offer of it; made now, or before.
+///
+/// # Errors
+/// [`Failure`]: there is such a chain already, or a file cannot be opened or written.
+pub(crate) fn first_key(config: &NodeConfig, chain: ChainId) -> Answer<FirstKey> {
+    node::first_consensus_key(config, chain).map_err(|fault| first_refusal(&fault))
+}
+
+/// Writes a chain that was added, and its key, into a node's configuration; gives the keystore.
+///
+/// # Errors
+/// [`Failure`]: the chain has no key yet, or is hosted, or the configuration cannot be continued.
+pub(crate) fn host_chain(path: &Path, chain: ChainId) -> Answer<PathBuf> {
+    let config = load(path)?;
+    let made = first_key(&config, chain)?;
     if made.is_new {
-        return Err(Failure::refused(
-            "chain_without_key",
-            "the key was made just now: no proposal can have named it",
-        )
-        .at("--host")
-        .mend("offer it first: the same command without --host"));
+        let message = "the key was made just now: no proposal can have named it";
+        return Err(Failure::refused("chain_without_key", message)
+            .at("--host")
+            .mend("offer it first: the same command without --host"));
     }
     let text = std::fs::read_to_string(path).map_err(|fault| Failure::io("read", path, &fault))?;
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let keystore = made.path.strip_prefix(folder).unwrap_or(&made.path);
-    let text = continued(&text, arguments.chain, keystore)
-        .ok_or_else(|| by_hand(path, arguments.chain, keystore))?;
-    match node::init_chain(config, made.chain) {
+    let text = continued(&text, chain.0, keystore).ok_or_else(|| by_hand(path, chain.0, keystore))?;
+    match node::init_chain(&config, chain) {
         // An earlier run that ended here, or a chain that was hosted once: what is there stays.
         Ok(()) | Err(StartError::Initialised { .. }) => {}
         Err(fault) => return Err(refusal("node_init", &fault)),
     }
     std::fs::write(path, text).map_err(|fault| Failure::io("write", path, &fault))?;
-    output.result(&Hosted { chain: arguments.chain, config: path.clone(), keystore: made.path.clone() })
+    Ok(made.path)
 }
 
 fn first_refusal(fault: &FirstKeyError) -> Failure {

@@ -120,6 +120,40 @@ impl Watch {
         }
     }
 
+    /// Waits until a bank that was started now serves and votes on these chains again. Other chains of it may still wait for others.
+    ///
+    /// # Errors
+    /// [`Failure`] when it ended or does not in time.
+    pub fn wait_serving(
+        &self,
+        layout: &Layout,
+        (number, bank): (usize, &BankEntry),
+        child: &mut Child,
+        chains: &[u32],
+        timeout: Duration,
+    ) -> Answer {
+        let started = Instant::now();
+        loop {
+            if let Ok(Some(status)) = child.try_wait() {
+                let message = format!("the node of {} ended: {status}", bank.name);
+                return Err(self.failed(layout, bank, "node_ended", &message));
+            }
+            let seen = self.look(number).map(|seen| seen.ready.chains).unwrap_or_default();
+            let serves = |chain: &u32| {
+                seen.iter().any(|ready| ready.chain == *chain && ready.is_ready && ready.is_voting)
+            };
+            if chains.iter().all(serves) {
+                return Ok(());
+            }
+            if started.elapsed() > timeout {
+                let message =
+                    format!("after {} s the node of {} does not serve again", timeout.as_secs(), bank.name);
+                return Err(self.failed(layout, bank, "localnet_not_ready", &message));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
     fn failed(&self, layout: &Layout, bank: &BankEntry, code: &str, message: &str) -> Failure {
         let log = layout.log(&bank.name);
         let end = tail(&log, LOG_LINES);
