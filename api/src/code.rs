@@ -158,6 +158,8 @@ codes! {
     1414 ChainNotHereYet "chain_not_here_yet" 404 true
         "no such chain here yet: this node has no proof that it was added after genesis"
         "ask again a moment after the proposal is applied, or another node of chain 0; a chain that genesis names has no origin";
+    1415 WalletMoving "wallet_moving" 409 true
+        "the wallet is on its way from one chain to another" "ask again in a moment";
     1501 NotReady "not_ready" 503 true
         "the node is starting or catching up" "send again after retry_after_ms, or to another bank";
     1502 DiskReserve "disk_reserve" 503 true

@@ -51,8 +51,8 @@ pub use health::{ChainReady, HaltView, Health, NotReady, Ready};
 pub use lock::{DecisionView, LockMoment, LockRole, LockStateName, LockView, SideView};
 pub use network::{ChainPlace, NetworkView, NodeView, OperatorView, RoleName};
 pub use transaction::{
-    AskedView, OperationView, OutcomeView, PaymentView, SubmitAnswer, SubmitRequest, SubmitStatus,
-    TransactionState, TransactionStatus, TransactionView, WalletOpeningView,
+    AskedView, HopView, LegState, LegView, OperationView, OutcomeView, PaymentView, SubmitAnswer,
+    SubmitRequest, SubmitStatus, TransactionState, TransactionStatus, TransactionView, WalletOpeningView,
 };
 pub use wallet::{
     Cursor, HistoryEntry, HistoryPage, HistoryQuery, LaneView, MovementName, TierName, WalletMoment,

@@ -585,6 +585,17 @@ fn network() {
         is_connected: true,
         is_retired: true,
     };
+    let place = ChainPlace {
+        chain: 0,
+        currency: "CNY".into(),
+        shard: 0,
+        parent: None,
+        is_home: true,
+        is_filling: false,
+        nodes: vec![0, 2],
+    };
+    let child =
+        ChainPlace { chain: 1, shard: 1, parent: Some(0), is_home: false, is_filling: true, ..place.clone() };
     let view = NetworkView {
         network: "localnet".into(),
         genesis_hash: GENESIS,
@@ -593,7 +604,7 @@ fn network() {
         registry_version: 3,
         operators: vec![operator],
         nodes: vec![node],
-        chains: vec![ChainPlace { chain: 0, currency: "CNY".into(), shard: 0, nodes: vec![0, 2] }],
+        chains: vec![place.clone(), child],
     };
     check(
         &view,
@@ -607,9 +618,20 @@ fn network() {
                 "node": 0, "operator": 1, "network_key": TWO, "address": "127.0.0.1:7000", "is_connected": true,
                 "is_retired": true,
             }],
-            "chains": [{ "chain": 0, "currency": "CNY", "shard": 0, "nodes": [0, 2] }],
+            "chains": [
+                { "chain": 0, "currency": "CNY", "shard": 0, "nodes": [0, 2] },
+                {
+                    "chain": 1, "currency": "CNY", "shard": 1, "parent": 0, "is_home": false, "is_filling": true,
+                    "nodes": [0, 2],
+                },
+            ],
         }),
     );
+    // A chain that was only added counts for no home.
+    let cny = Currency(*b"CNY");
+    assert_eq!(view.shards(cny), [ChainId(0)]);
+    assert_eq!(view.homes(cny, wallet(1).0), [ChainId(0)]);
+    assert_eq!([0, 1].map(|chain| view.filled_from(ChainId(chain))), [None, Some(ChainId(0))]);
 }
 
 #[test]

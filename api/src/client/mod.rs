@@ -4,14 +4,18 @@
 //!   loopback only.
 //! - [`Client::submit`] repeats itself when the node cannot be reached or is busy: posting a transaction
 //!   again is harmless.
+//! - [`Client::follow_legs`] asks a second node for what the first one, of fewer chains, does not see of a payment.
+//! - [`Client::find_wallet`] follows a wallet from its home to where it is while shards double.
 //! - [`Client::wait_certified`] waits for the certificate, the point from which an outcome is proved.
 //! - What a node says is not proof: auditors verify what [`feed::FeedReader`] gives them, others check
 //!   proofs.
 
 pub mod error;
 pub mod feed;
+mod legs;
 pub mod token;
 mod transport;
+mod whereabouts;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -22,8 +26,10 @@ use ledger::values::{Canonical, ChainId, Height, LockId, TransactionId, WalletId
 
 pub use error::ClientError;
 pub use feed::FeedReader;
+pub use legs::HOPS_MAX;
 pub use token::Token;
 pub use transport::JSON_BYTES_MAX;
+pub use whereabouts::{MOVING_LOOKS_MAX, REDIRECTS_MAX};
 
 use crate::bulk::{BULK_ANSWER_BYTES, BULK_TRANSACTIONS_MAX, BulkAnswer, decode_answers, encode_body};
 use crate::chain::{BlockView, ChainView, ChainsView};
@@ -196,7 +202,8 @@ impl Client {
         self.wait_for(id, WaitFor::Certified, timeout).await
     }
 
-    /// Waits until a transaction is final or certified, or certainly never will be: then its status is `Expired`.
+    /// Waits until a transaction is final or certified, or certainly never will be: then its status is `Expired`, or, where its wallet has
+    /// moved to another chain, `NotExecuted`.
     ///
     /// The node is asked to wait, for half of one exchange's bound at a time. Failures to reach it are waited out, and
     /// while it has no place for one that waits, this side looks again and again, [`LOOKS_BEFORE_WAITING_AGAIN`] times.
@@ -411,7 +418,8 @@ fn millis(time: Duration) -> u64 {
 /// Whether waiting is over.
 fn is_there(answer: &TransactionStatus, what: WaitFor) -> bool {
     match what {
-        WaitFor::Settled if answer.status == TransactionState::Certified => answer.is_settled(),
+        _ if answer.is_dead_of_move() => true,
+        WaitFor::Settled if answer.status == TransactionState::Certified => answer.is_settled_here(),
         WaitFor::Settled | WaitFor::Certified => answer.status.is_terminal(),
         WaitFor::Final => answer.status.is_terminal() || answer.status == TransactionState::Final,
     }

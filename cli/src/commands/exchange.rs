@@ -270,7 +270,8 @@ fn offer(arguments: &OfferArguments, output: Output) -> Answer {
     let id = lock_of(&sent)?;
     output.note(&format!("locked {id}\nthe other side answers with: jiaozi exchange accept {id}"));
     if let Some(until) = arguments.act.decision(open_for + DECIDED_AFTER) {
-        let lock = decided(&sender.connection, sender.terms.chain, id, until, output)?;
+        let chain = sent.chain.unwrap_or(sender.terms.chain);
+        let lock = decided(&sender.connection, chain, id, until, output)?;
         require(&lock, true)?;
     }
     result(&sender, sent, id, output)

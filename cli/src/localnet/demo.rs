@@ -277,7 +277,11 @@ fn send_all(
     for group in operations.chunks(IN_FLIGHT) {
         let transactions: Vec<Transaction> =
             group.iter().map(|operation| sender.sign(operation.clone(), key)).collect::<Answer<_>>()?;
-        let options = WaitOptions { wait: Wait::None, timeout: Some(CERTIFIED_WITHIN.as_secs()) };
+        let options = WaitOptions {
+            wait: Wait::None,
+            timeout: Some(CERTIFIED_WITHIN.as_secs()),
+            legs: crate::send::LegOptions::default(),
+        };
         for transaction in &transactions {
             sender.submit(transaction, &options, Output::new(true))?;
         }

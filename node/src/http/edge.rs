@@ -165,27 +165,29 @@ impl Edge {
         format!("chain {chain} ({currency} shard {shard}) is hosted by the nodes {}{more}", named.join(", "))
     }
 
-    /// The hosted chains to look for a wallet on: the one asked for, or where it may be at home.
-    pub(crate) fn wallet_chains(
-        &self,
-        id: &WalletId,
-        asked: Option<u32>,
-    ) -> Result<Vec<&ChainHandle>, Refusal> {
-        if let Some(chain) = asked {
-            return Ok(vec![self.chain(ChainId(chain))?]);
-        }
+    /// The chains where a wallet may be at home, hosted here or not; of an operator's own, which is on several, one must be `asked` for.
+    pub(crate) fn wallet_homes(&self, id: &WalletId, asked: Option<u32>) -> Result<Vec<ChainId>, Refusal> {
         let known = self.homes();
         let homes = known.of(id);
-        if known.is_on_several(id) {
+        if asked.is_none() && known.is_on_several(id) {
             let homes: Vec<String> = homes.iter().map(ToString::to_string).collect();
             let detail = format!("an operator's own, on the chains {}", homes.join(", "));
             return Err(ApiError::from(ErrorCode::ChainNeeded).at("chain").because(detail).into());
         }
-        let hosted: Vec<_> = homes.into_iter().filter_map(|home| self.hosted(home)).collect();
-        if hosted.is_empty() { Err(self.no_wallet(id, asked)) } else { Ok(hosted) }
+        Ok(homes)
     }
 
-    /// Why a wallet was not found on [`Self::wallet_chains`]: there is none, or its home is elsewhere.
+    /// Who hosts a chain, for people.
+    pub(crate) fn hosts(&self, chain: ChainId) -> String {
+        self.place(chain)
+    }
+
+    /// A wallet is, or may be, on a chain that was not looked on.
+    pub(crate) fn wallet_elsewhere(&self, chain: ChainId) -> Refusal {
+        ApiError::from(ErrorCode::WalletElsewhere).at("id").because(self.place(chain)).into()
+    }
+
+    /// Why a wallet was not found where it is at home: there is none, or its home is elsewhere.
     pub(crate) fn no_wallet(&self, id: &WalletId, asked: Option<u32>) -> Refusal {
         let registry = self.registry();
         let homes = self.homes().of(id);

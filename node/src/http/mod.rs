@@ -11,7 +11,7 @@
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `…/bundles`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
 //! | `edge.rs` | [`Edge`]: what handlers share; the way to the disk |
-//! | `homes.rs` | on which chains a wallet may be |
+//! | `homes.rs`, `finding.rs` | on which chains a wallet may be; from there to where it is, while shards double |
 //! | `guard.rs` | trace, token, place and deadline of every request |
 //! | `parameters.rs`, `refusal.rs` | what is asked; why it is not answered |
 //! | `server.rs`, `patience.rs` | [`RestServer`]: sockets, TLS, bounds of connections |
@@ -29,6 +29,7 @@ mod chains;
 mod edge;
 mod evidence;
 mod feed;
+mod finding;
 mod guard;
 mod health;
 mod homes;
