@@ -379,7 +379,6 @@ impl Cluster {
                 chains,
                 origins: Vec::new(),
                 node_index: self.joined.get(&index).map(|_| u16::try_from(index).unwrap()),
-                origins: Vec::new(),
             },
             keys: KeysSection {
                 network_key: folder.join("network.json"),
