@@ -72,7 +72,7 @@ pub use legs::Leg;
 pub use pace::Pace;
 pub use record_cache::RecordCache;
 pub use recovery::Recovered;
-pub use relay::{Reached, next_bundle, reached, running_epoch, sent_counts};
+pub use relay::{Reached, next_bundle, next_bundle_within, reached, running_epoch, sent_counts};
 pub use rows::RowFault;
 pub use set_links::SetLinks;
 pub use step::{
