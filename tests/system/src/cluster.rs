@@ -302,7 +302,15 @@ impl Cluster {
         }
     }
 
-    fn log_tail(&self, index: usize) -> String {
+    /// How many nodes there are, also such as do not run.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The end of a node's log.
+    #[must_use]
+    pub fn log_tail(&self, index: usize) -> String {
         let text = std::fs::read_to_string(self.directory.join(format!("bank-{index}/node.log")))
             .unwrap_or_default();
         let lines: Vec<_> = text.lines().rev().take(20).collect();
