@@ -22,6 +22,7 @@
 //! | `rollback.rs` | a wrong result: taken back, executed once more (PROTOCOL rule 14) |
 //! | `archive.rs`, `certified.rs`, `sets.rs`, `rows.rs` | [`Archive`]: typed reads, certified results, registries and changes of set; how values lie in the store |
 //! | `set_links.rs` | [`SetLinks`]: changes of set that were read before |
+//! | `origins.rs` | what a chain that was added after genesis begins with |
 //! | `frame.rs` | what nodes say to each other |
 //! | `config.rs` | who this node is, and every bound |
 //!
@@ -49,6 +50,7 @@ pub mod frame;
 mod legs;
 mod locks;
 mod ordering;
+mod origins;
 pub mod pace;
 mod record_cache;
 mod recovery;
@@ -76,6 +78,6 @@ pub use relay::{Reached, next_bundle, next_bundle_within, reached, running_epoch
 pub use rows::RowFault;
 pub use set_links::SetLinks;
 pub use step::{
-    Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Room, Ticket, Turn,
+    Answer, Effect, Executed, FinalBlock, Input, Moved, Now, Question, Report, Request, Room, Ticket, Turn,
 };
 pub use wallet_state::UncertifiedWallet;

@@ -107,8 +107,8 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
         Ok(Some(SetLink { certified, set: EpochRecord { last_height: None, ..set } }))
     }
 
-    /// Every change of set up to an epoch: with the genesis file it proves who its validators are. `None` until the epoch has begun
-    /// here.
+    /// Every change of set up to an epoch, from the chain's origin on where genesis does not name it: with the genesis file it proves who
+    /// its validators are. `None` until the epoch has begun here.
     ///
     /// # Errors
     /// [`RowFault`].
@@ -121,7 +121,7 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
         if let Some(known) = self.links() {
             known.keep(&links);
         }
-        Ok(Some(SetChain { links }))
+        Ok(Some(SetChain { origin: self.own_origin()?.map(Box::new), links }))
     }
 }
 

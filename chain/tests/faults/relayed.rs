@@ -32,7 +32,12 @@ struct Shards {
 }
 
 /// A block of these transactions becomes final on `bank`.
-fn run(bank: &mut Bank, tip: &mut ParentFacts, sequence: &mut u64, transactions: Vec<Transaction>) {
+pub(crate) fn run(
+    bank: &mut Bank,
+    tip: &mut ParentFacts,
+    sequence: &mut u64,
+    transactions: Vec<Transaction>,
+) {
     *sequence += 1;
     bank.now.wall.0 += 50;
     bank.now.elapsed_ms += 50;
@@ -267,12 +272,12 @@ fn a_refused_credit_comes_back_and_is_found() {
     assert_eq!(legs.len(), 1);
     let (leg, genesis) = (legs[0], shards.here.genesis());
     assert_eq!((leg.part, leg.destination, leg.sequence, leg.payee), (0, THERE, 0, nobody));
-    assert_eq!((leg.credit_id(genesis, HERE), leg.refund), (id, Some(0)));
+    assert_eq!((leg.credit_id(genesis, HERE), leg.refund), (id, Some((THERE, 0))));
     let refund = archive.locate(leg.refund_id(genesis, HERE).unwrap()).unwrap().unwrap();
     assert!(refund.outcome.is_applied());
     assert_eq!(
         shards.here.rows(Table::Refunds),
-        [(key::receipt(THERE.0, 0).to_vec(), key::sequence(0).to_vec())]
+        [(key::receipt(THERE.0, 0).to_vec(), key::receipt(THERE.0, 0).to_vec())]
     );
 }
 
