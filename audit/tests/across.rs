@@ -2,15 +2,13 @@
 
 mod support;
 
-use audit::{
-    Across, AuditError, DatabaseSource, Difference, Finding, Pair, Place, Replay, Report, Value,
-    compare_across,
-};
+use audit::{Across, AuditError, Difference, Finding, Pair, Place, Value, compare_across};
 use ledger::records::{Counter, Receipt};
 use ledger::rules::BundleFault;
 use ledger::values::{Amount, Canonical as _, ChainId, Height};
-use storage::{Durability, MemoryStore, Reader as _, Store, Table, WriteSet, key};
+use storage::{MemoryStore, Reader as _, Table, key};
 use support::Forge;
+use support::verdicts::{delete, difference, put, replay_feed, replay_store, stored};
 
 const ZERO: ChainId = ChainId(0);
 const ONE: ChainId = ChainId(1);
@@ -33,54 +31,19 @@ fn town() -> [Forge; 2] {
     [zero, one]
 }
 
-fn store(forge: &Forge) -> MemoryStore {
-    let store = MemoryStore::fresh(&forge.identity());
-    forge.store(&store);
-    store
-}
-
-fn replay_store(forge: &Forge, store: &MemoryStore) -> Result<Report, AuditError> {
-    let replay = Replay { spec: &forge.network.spec, chain: forge.chain, threads: 2, progress: &|_| {} };
-    replay.run(Box::new(DatabaseSource::new(store, forge.chain)?), Some(store))
-}
-
-fn replay_feed(forge: &Forge) -> Result<Report, AuditError> {
-    let replay = Replay { spec: &forge.network.spec, chain: forge.chain, threads: 2, progress: &|_| {} };
-    replay.run(Box::new(forge.source()), None)
-}
-
 /// Replays both from their feeds and compares them.
 fn across(zero: &Forge, one: &Forge) -> Result<Across, AuditError> {
     let reports = [replay_feed(zero).unwrap(), replay_feed(one).unwrap()];
     compare_across(&zero.network.spec, &reports)
 }
 
-fn difference<T: std::fmt::Debug>(result: Result<T, AuditError>) -> Difference {
-    match result {
-        Err(AuditError::Different(difference)) => *difference,
-        other => panic!("expected a difference, found {other:?}"),
-    }
-}
-
 /// Changes a stored chain, replays it and gives what is found.
 fn tampered(forge: &Forge, change: impl FnOnce(&MemoryStore)) -> Difference {
-    let store = store(forge);
+    let store = stored(forge);
     change(&store);
     let found = difference(replay_store(forge, &store));
     assert_eq!(found.chain, forge.chain);
     found
-}
-
-fn put(store: &MemoryStore, table: Table, place: &[u8], value: &[u8]) {
-    let mut set = WriteSet::new();
-    set.put(table, place, value);
-    store.write(set, Durability::Synced).unwrap();
-}
-
-fn delete(store: &MemoryStore, table: Table, place: &[u8]) {
-    let mut set = WriteSet::new();
-    set.delete(table, place);
-    store.write(set, Durability::Synced).unwrap();
 }
 
 fn raised(receipt: Receipt) -> Receipt {
@@ -96,7 +59,7 @@ const fn fen(count: u64, total: u128) -> Counter {
 #[test]
 fn chains_that_exchanged_receipts_pass_and_are_summed() {
     let [zero, one] = town();
-    let reports = [replay_store(&zero, &store(&zero)).unwrap(), replay_store(&one, &store(&one)).unwrap()];
+    let reports = [replay_store(&zero, &stored(&zero)).unwrap(), replay_store(&one, &stored(&one)).unwrap()];
     let tallies = reports.each_ref().map(|report| {
         let tally = report.tally;
         (tally.bundles, tally.receipts, tally.refused, tally.refunds, tally.sent)

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
+pub mod verdicts;
+
 use std::collections::VecDeque;
 
 use audit::{AuditBlock, AuditError, HEAD_ROW, Source};

@@ -190,7 +190,19 @@ impl World {
         let pending =
             Pending { before, total_before: line.totals[first], receipts: &line.receipts[first..sent] };
         let outboxes = &self.outboxes[source][height as usize];
-        let mut bundle = Bundle::prove(destination, pending, outboxes, certified, sets)?;
+        let mut bundle = Bundle::prove(destination, pending, outboxes, certified.clone(), sets.clone())?;
+        // The same bundle where what it leaves out is read by and by, and none where not all of that is there.
+        let taken = first + bundle.receipts.len();
+        let paged = |until: usize| {
+            let pending = Pending { receipts: &line.receipts[first..taken], ..pending };
+            let more = line.receipts[taken..until].iter().cloned().map(Ok::<_, ()>);
+            Bundle::prove_paged(destination, pending, more, outboxes, certified.clone(), sets.clone())
+                .unwrap()
+        };
+        assert_eq!(paged(sent).as_ref(), Some(&bundle));
+        if taken < sent {
+            assert_eq!(paged(sent - 1), None);
+        }
         // Cut shorter, as a bundle of more than the bound is.
         if most < bundle.receipts.len() {
             bundle.receipts.truncate(most);

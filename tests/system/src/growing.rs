@@ -63,12 +63,12 @@ pub async fn add_children(cluster: &mut Cluster, currency: Currency, jiaozi: &Pa
     for parent in homes(&known, currency).map(|record| record.chain) {
         let child = next_chain(draft.registry());
         let offers: Vec<_> =
-            (0..cluster.banks()).map(|bank| cluster.offer_chain(bank, child, jiaozi)).collect();
+            (0..cluster.nodes()).map(|bank| cluster.offer_chain(bank, child, jiaozi)).collect();
         assert_eq!(draft.add_chain(genesis, parent, &offers).unwrap(), child);
         pairs.push(Pair { parent, child });
     }
     govern(cluster, draft, WaitFor::Certified).await;
-    for bank in 0..cluster.banks() {
+    for bank in 0..cluster.nodes() {
         let served: Vec<u32> =
             cluster.client(bank).ready().await.unwrap().chains.iter().map(|chain| chain.chain).collect();
         for pair in &pairs {
@@ -78,7 +78,7 @@ pub async fn add_children(cluster: &mut Cluster, currency: Currency, jiaozi: &Pa
         cluster.restart(bank, jiaozi).await;
         wait_serving(cluster, bank, &served).await;
     }
-    for bank in 0..cluster.banks() {
+    for bank in 0..cluster.nodes() {
         cluster.wait_ready(bank, WAIT).await;
     }
     wait_growth(cluster, PROPOSER, &pairs, Growth::Ready).await;

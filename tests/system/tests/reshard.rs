@@ -70,12 +70,7 @@ impl Town {
         let mut plan = LocalnetPlan::new(BANKS);
         plan.chains.push((CNY, 1));
         let mut cluster = Cluster::create_of(directory.path(), plan, |_| vec![0, 1]);
-        for index in 0..BANKS {
-            cluster.spawn(index, &jiaozi_binary());
-        }
-        for index in 0..BANKS {
-            cluster.wait_ready(index, WAIT).await;
-        }
+        cluster.spawn_ready(0..BANKS).await;
         let bank = &cluster.localnet.banks[0].operator;
         let bank = Payer::operator_in(CNY, &cluster.localnet, bank.id, &bank.wallet_key);
         let mut town = Self { cluster, bank, directory, purses: Vec::new(), crowd: Vec::new() };
