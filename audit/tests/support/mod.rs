@@ -458,9 +458,10 @@ fn put_receipts(set: &mut WriteSet, execution: &Execution) {
         set.put(Table::Outboxes, key::height(height.0), outbox_row(&execution.head.outboxes));
     }
     for received in &execution.received {
-        if let Receipt::Refund { credit, .. } = received.receipt {
-            let place = key::receipt(received.source.0, credit);
-            set.put(Table::Refunds, place, key::sequence(received.sequence));
+        // None of these tests moves a payer whose refund is under way.
+        if let Receipt::Refund { chain, credit, .. } = received.receipt {
+            let came_as = key::receipt(received.source.0, received.sequence);
+            set.put(Table::Refunds, key::receipt(chain.0, credit), came_as);
         }
     }
 }
