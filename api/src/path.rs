@@ -20,6 +20,8 @@ pub const CHAINS: &str = "/v1/chains";
 pub const CHAIN: &str = "/v1/chains/{chain}";
 /// `GET`: a chain's registry with its proof, binary.
 pub const REGISTRY: &str = "/v1/chains/{chain}/registry";
+/// `GET`: what a chain that was added after genesis began with, and why, binary.
+pub const ORIGIN: &str = "/v1/chains/{chain}/origin";
 /// `GET`: a block.
 pub const BLOCK: &str = "/v1/chains/{chain}/blocks/{height}";
 /// `GET`: the outcomes of a block, binary.
@@ -89,6 +91,12 @@ pub fn registry(chain: ChainId) -> String {
     format!("{CHAINS}/{chain}/registry")
 }
 
+/// [`ORIGIN`] of `chain`.
+#[must_use]
+pub fn origin(chain: ChainId) -> String {
+    format!("{CHAINS}/{chain}/origin")
+}
+
 /// [`BLOCK`] at `height`.
 #[must_use]
 pub fn block(chain: ChainId, height: Height) -> String {
@@ -150,6 +158,7 @@ mod tests {
         assert_eq!(wallet_proof(wallet_id), fill(WALLET_PROOF, &wallet_id.to_string()));
         assert_eq!(chain(in_chain), fill(CHAIN, ""));
         assert_eq!(registry(in_chain), fill(REGISTRY, ""));
+        assert_eq!(origin(in_chain), fill(ORIGIN, ""));
         assert_eq!(block(in_chain, height), fill(BLOCK, ""));
         assert_eq!(block_outcomes(in_chain, height), fill(BLOCK_OUTCOMES, ""));
         assert_eq!(feed(in_chain), fill(FEED, ""));

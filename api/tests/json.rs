@@ -4,9 +4,9 @@ use api::evidence::{EvidencePage, EvidenceQuery, EvidenceView};
 use api::transaction::{TransactionQuery, WaitFor};
 use api::*;
 use ledger::records::{
-    Asked, Claim, Counter, FeeBid, HeightResult, Lane, LockKind, LockRecord, LockState, Movement,
-    MovementKind, Nonce, OfferRecord, OfferState, Operation, Outcome, PairCounters, Payment, Policy,
-    Rejection, SupplyTerms, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening,
+    Asked, Birth, Claim, Counter, FeeBid, Growth, HeightResult, Lane, LockKind, LockRecord, LockState,
+    Movement, MovementKind, Nonce, OfferRecord, OfferState, Operation, Outcome, PairCounters, Payment,
+    Policy, Rejection, SupplyTerms, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening,
     WalletRecord, WalletStatus,
 };
 use ledger::records::{Block, BlockBody, BlockHeader};
@@ -169,6 +169,8 @@ fn changes_of_the_registry() {
         Change::RemoveValidator { chain, consensus_key: one },
         Change::ReplaceConsensusKey { chain, old: one, new: two },
         Change::SetParams { chain, params },
+        Change::AddChain { parent: chain, validators: vec![validator] },
+        Change::Reshard { currency: Currency(*b"CNY") },
     ];
     let valid_until = TimestampMs(9);
     let proposal = Proposal { version: 7, valid_until, is_urgent: true, reason: "join".into(), changes };
@@ -204,6 +206,11 @@ fn changes_of_the_registry() {
                             ],
                         },
                     },
+                    {
+                        "change": "add_chain", "parent": 5,
+                        "validators": [{ "operator": 3, "node": 4, "consensus_key": ONE }],
+                    },
+                    { "change": "reshard", "currency": "CNY" },
                 ],
             },
         }),
@@ -446,18 +453,25 @@ fn wallets() {
     let entry = HistoryEntry::new(before, 1_000, Some(TransactionId([2; 32])), &locked);
     assert_eq!(entry.lock, Some(LockId::of(TransactionId([2; 32]))), "the lock that the transaction made");
     assert_eq!(serde_json::to_value(&entry).unwrap()["kind"], "locked");
+    for (kind, name) in [(MovementKind::MovedOut, "moved_out"), (MovementKind::MovedIn, "moved_in")] {
+        let entry = HistoryEntry::new(before, 1_000, None, &Movement { kind, ..movement });
+        assert_eq!((serde_json::to_value(&entry).unwrap()["kind"].as_str(), entry.lock), (Some(name), None));
+    }
 }
 
 #[test]
 fn chains_and_blocks() {
     let validator =
         ValidatorRecord { operator: OperatorId(1), node: NodeIndex(0), consensus_key: PublicKey([1; 32]) };
-    let spec = ledger::records::ChainSpec {
+    let record = ledger::records::ChainRecord {
         chain: ChainId(0),
         currency: "CNY".parse().unwrap(),
         shard: 0,
+        birth: Birth::Genesis,
         params: ledger::records::ChainParams::default(),
-        validators: vec![validator],
+        wanted: vec![validator],
+        is_urgent: false,
+        epochs: Vec::new(),
     };
     let progress = ProgressView {
         epoch: 2,
@@ -474,7 +488,7 @@ fn chains_and_blocks() {
         pooled_transactions: 3,
         is_voting: true,
     };
-    let view = ChainsView { chains: vec![ChainView::new(&spec, &spec.validators, Some(progress))] };
+    let view = ChainsView { chains: vec![ChainView::of(&record, &record.wanted, Some(progress))] };
     check(
         &view,
         json!({ "chains": [{
@@ -486,6 +500,22 @@ fn chains_and_blocks() {
         },
     }] }),
     );
+    for (growth, name) in [
+        (Growth::Added, "added"),
+        (Growth::Ready, "ready"),
+        (Growth::Filling, "filling"),
+        (Growth::Grown, "grown"),
+    ] {
+        let birth = Birth::Child { parent: ChainId(0), height: Height(41), growth };
+        let child = ledger::records::ChainRecord { chain: ChainId(2), shard: 1, birth, ..record.clone() };
+        check(
+            &ChainView::of(&child, &[], None),
+            json!({
+                "chain": 2, "currency": "CNY", "shard": 1, "validators": [],
+                "birth": { "parent": 0, "height": 41, "growth": name },
+            }),
+        );
+    }
     let (block, result) = (block(), result());
     check(
         &BlockView::new(&block, Currency(*b"HKD"), GENESIS, Some(ResultView::new(&result, GENESIS, true))),

@@ -311,6 +311,7 @@ impl Town {
 
         let answer = audit(&forgeries.flipped());
         assert_eq!(answer.status.code(), Some(1), "{}", text(&answer));
+        assert!(one_line(&answer).contains("corrupt data in table "), "{}", text(&answer));
         happened.add("one flipped byte", format!("refused: {}", one_line(&answer)));
 
         let (rewritten, named) = forgeries.rewritten();

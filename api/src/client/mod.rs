@@ -16,7 +16,7 @@ mod transport;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ledger::proofs::{ProofFile, RegistryProof};
+use ledger::proofs::{ChainOrigin, ProofFile, RegistryProof};
 use ledger::records::{Outcome, Transaction};
 use ledger::values::{Canonical, ChainId, Height, LockId, TransactionId, WalletId};
 
@@ -43,6 +43,8 @@ use transport::{Body, Transport, json_body, parse};
 pub const PROOF_BYTES_MAX: usize = <ProofFile as Canonical>::BYTES_MAX;
 /// Most bytes of a registry with its proof.
 pub const REGISTRY_BYTES_MAX: usize = <RegistryProof as Canonical>::BYTES_MAX;
+/// Most bytes of the origin of a chain: it grows with the changes of validator set of chain 0.
+pub const ORIGIN_BYTES_MAX: usize = <ChainOrigin as Canonical>::BYTES_MAX;
 /// Most bytes of a page of metrics or of the OpenAPI document.
 pub const TEXT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// Tries of a submission.
@@ -309,6 +311,16 @@ impl Client {
     pub async fn registry(&self, chain: ChainId) -> Result<Vec<u8>, ClientError> {
         let (_, proof) = self.transport.get_bytes(&path::registry(chain), &[], REGISTRY_BYTES_MAX).await?;
         Ok(proof)
+    }
+
+    /// What a chain that was added after genesis began with, as the bytes of a [`ChainOrigin`]: a node that hosts the chain has it, or one
+    /// of chain 0.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with code 1405 where the node hosts neither, 1414 where it has no such origin, or none yet.
+    pub async fn origin(&self, chain: ChainId) -> Result<Vec<u8>, ClientError> {
+        let (_, origin) = self.transport.get_bytes(&path::origin(chain), &[], ORIGIN_BYTES_MAX).await?;
+        Ok(origin)
     }
 
     /// Recorded misbehaviour of validators, oldest first.

@@ -29,7 +29,12 @@ struct Shards {
 }
 
 /// A block of these transactions becomes final on `bank`.
-fn run(bank: &mut Bank, tip: &mut ParentFacts, sequence: &mut u64, transactions: Vec<Transaction>) {
+pub(crate) fn run(
+    bank: &mut Bank,
+    tip: &mut ParentFacts,
+    sequence: &mut u64,
+    transactions: Vec<Transaction>,
+) {
     *sequence += 1;
     bank.now.wall.0 += 50;
     bank.now.elapsed_ms += 50;

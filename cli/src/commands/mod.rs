@@ -11,6 +11,7 @@ pub mod lock;
 mod lock_view;
 pub mod money;
 pub mod node;
+mod node_chain;
 pub mod pay;
 mod replay;
 mod replayed;

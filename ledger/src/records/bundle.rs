@@ -148,7 +148,7 @@ fn first_receipts(receipts: &[Receipt]) -> usize {
 
 /// Any receipt fits, and as many credits as a bundle may have.
 const _: () = assert!(Receipt::BYTES_MAX < BUNDLE_RECEIPT_BYTES_MAX);
-const _: () = assert!((4 + 32 + 2 + 32 + 32 + 8) * BUNDLE_RECEIPTS_MAX <= BUNDLE_RECEIPT_BYTES_MAX);
+const _: () = assert!((4 + 32 + 2 + 32 + 32 + 8 + 1 + 16) * BUNDLE_RECEIPTS_MAX <= BUNDLE_RECEIPT_BYTES_MAX);
 
 impl Canonical for Bundle {
     const NAME: &'static str = "bundle";

@@ -38,7 +38,8 @@ impl ChainRules {
         let mut operator_wallets: Vec<WalletId> =
             operators.filter_map(|(id, _)| registry.operator_wallet(genesis, currency, id)).collect();
         operator_wallets.sort_unstable();
-        let of_currency = registry.chains.iter().filter(|record| record.currency == currency && record.is_home());
+        let of_currency =
+            registry.chains.iter().filter(|record| record.currency == currency && record.is_home());
         let mut shards: Vec<(u16, ChainId)> =
             of_currency.map(|record| (record.shard, record.chain)).collect();
         shards.sort_unstable();

@@ -72,7 +72,8 @@ pub fn pay(working: &mut Working<'_>, acting: Acting<'_>, payments: &[Payment]) 
             Leg::Here(place) => working.note(at, *place, MovementKind::Received, payer.id, amount),
             Leg::There(chain) => {
                 let (transaction, payer) = (acting.id, payer.id);
-                working.send(*chain, Receipt::Credit { transaction, part, payer, payee, amount });
+                working
+                    .send(*chain, Receipt::Credit { transaction, part, payer, payee, amount, origin: None });
             }
         }
     }

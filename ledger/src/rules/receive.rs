@@ -10,8 +10,9 @@
 
 use super::apply::Working;
 use super::govern::open_operator;
+use super::growth;
 use super::offers::{receive_decision, receive_offer, receive_withdrawal};
-use super::registry_changes::apply_proposed;
+use super::registry_changes::apply_decided;
 use crate::records::outcome::APPLIED;
 use crate::records::receipt::receipt_id;
 use crate::records::registry::ROOT_CHAIN;
@@ -20,7 +21,7 @@ use crate::records::{
     Rejection, SupplyTerms, WalletStatus,
 };
 use crate::state::{PassedOver, ReceivedReceipt};
-use crate::values::{Amount, ChainId, OperatorId, WalletId};
+use crate::values::{Amount, ChainId, Height, OperatorId, WalletId};
 
 /// At least what all chains of a currency may issue together, and half of what an amount can hold: a chain that would hold more was
 /// sent money that was never issued.
@@ -65,7 +66,8 @@ pub fn receive(
             Ok(()) => APPLIED,
             Err(rejection) => {
                 let code = rejection.code();
-                working.send(source, Receipt::Refund { credit: sequence, payer, payee, amount, code });
+                let chain = working.rules.chain;
+                working.send(source, Receipt::Refund { chain, credit: sequence, payer, payee, amount, code });
                 code
             }
         },
@@ -83,27 +85,33 @@ pub fn receive(
             code_of(receive_decision(working, source, lock, (payer, payee), refused, index))
         }
         &Receipt::Withdrawal { lock } => code_of(receive_withdrawal(working, source, lock)),
-        Receipt::Change { version, is_urgent, change } => code_of(match source == ROOT_CHAIN {
-            true => make_change(working, *version, *is_urgent, change, index),
+        Receipt::Change { version, height, is_urgent, change } => code_of(match source == ROOT_CHAIN {
+            true => make_change(working, (*version, *height), *is_urgent, change, index),
             false => Err(Rejection::GovernElsewhere),
         }),
+        Receipt::Report { is_filled } => code_of(growth::report(working, source, *is_filled)),
+        Receipt::End {} => {
+            growth::grown(working);
+            APPLIED
+        }
+        Receipt::Move { .. } | Receipt::Keep { .. } => Rejection::WalletElsewhere.code(),
     };
     let id = receipt_id(working.rules.genesis, source, working.rules.chain, sequence);
     let outcome = Outcome { id, transaction: receipt.hash(), index, code, fee: Amount::ZERO };
-    (outcome, ReceivedReceipt { source, sequence, receipt: receipt.clone(), code })
+    (outcome, ReceivedReceipt { source, sequence, receipt: receipt.clone(), code, sent_on: None })
 }
 
 /// Makes a change that the root chain has decided; it holds from the next height on.
 fn make_change(
     working: &mut Working<'_>,
-    version: u64,
+    (version, height): (u64, Height),
     is_urgent: bool,
     change: &Change,
     index: u32,
 ) -> Result<(), Rejection> {
     let registry = working.registry();
     let next = u16::try_from(registry.operators.len()).unwrap_or(u16::MAX);
-    let after = apply_proposed(registry, change, is_urgent).map_err(|fault| fault.rejection())?;
+    let after = apply_decided(registry, change, is_urgent, height).map_err(|fault| fault.rejection())?;
     // ---- nothing below this line can fail ----
     working.set_registry(Registry { version, ..after });
     if let Change::AddOperator(operator) = change {

@@ -14,8 +14,8 @@ use crate::records::block::genesis_block_digest;
 use crate::records::{GenesisSpec, HeightResult, Record, Registry, SupplyTerms};
 use crate::rules::ChainRules;
 use crate::values::{
-    Amount, Canonical, ChainId, CodecError, Hash, Height, OperatorId, RecordId, RegistryHash, ResultHash,
-    Sequential, Slot, StateRoot, Strategy, WalletId,
+    Amount, Canonical, ChainId, CodecError, GenesisHash, Hash, Height, OperatorId, RecordId, RegistryHash,
+    ResultHash, Sequential, Slot, StateRoot, Strategy, TimestampMs, WalletId,
 };
 
 /// The fee pool's slot.
@@ -113,7 +113,7 @@ fn genesis_writes(rules: &ChainRules) -> StateWrites {
 }
 
 impl ChainState {
-    /// The state of height 0, with what to store for it and its result.
+    /// The state of height 0 of a chain that genesis names, with what to store for it and its result.
     ///
     /// # Errors
     /// [`GenesisFault`].
@@ -122,7 +122,21 @@ impl ChainState {
         chain: ChainId,
     ) -> Result<(Self, StateWrites, HeightResult), GenesisFault> {
         spec.check()?;
-        let rules = ChainRules::at_genesis(spec, chain).ok_or(GenesisFault::ChainUnknown { chain })?;
+        Self::begin(spec.hash(), Arc::new(Registry::from_genesis(spec)), chain, spec.timestamp)
+    }
+
+    /// The state of height 0 of any chain: `registry` is the one that it begins with (for a child [`Registry::of_child`]), `timestamp`
+    /// that of the genesis spec. Every operator of the registry has its own wallet there.
+    ///
+    /// # Errors
+    /// [`GenesisFault`].
+    pub fn begin(
+        genesis: GenesisHash,
+        registry: Arc<Registry>,
+        chain: ChainId,
+        timestamp: TimestampMs,
+    ) -> Result<(Self, StateWrites, HeightResult), GenesisFault> {
+        let rules = ChainRules::new(genesis, registry, chain).ok_or(GenesisFault::ChainUnknown { chain })?;
         let writes = genesis_writes(&rules);
         let leaves = writes.records.iter().map(|(slot, record)| SumNode::leaf(*slot, record)).collect();
         let tree = SummingTree::from_leaves(leaves, &Sequential).map_err(|_| GenesisFault::Trees)?;
@@ -132,16 +146,17 @@ impl ChainState {
             chain,
             height: Height(0),
             block: genesis_block_digest(rules.genesis, chain),
-            timestamp: spec.timestamp,
+            timestamp,
             result: ResultHash::default(),
             state: StateRoot::default(),
             records: tree.len(),
             supply: SupplyTerms::default(),
             outboxes: Vec::new(),
             base_fee: Amount::ZERO,
-            epoch_started: spec.timestamp,
+            epoch_started: timestamp,
             ordered: Vec::new(),
-            recent: vec![spec.timestamp],
+            recent: vec![timestamp],
+            moving: None,
         };
         let registry = rules.registry.hash();
         let mut state = Self { rules, head, tree, ids, registry, expiries: Expiries::default() };

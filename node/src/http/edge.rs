@@ -6,7 +6,7 @@ use api::code::ErrorCode;
 use api::error::ApiError;
 use api::network::ChainPlace;
 use chain::Archive;
-use ledger::records::{ChainSpec, GenesisSpec, Registry};
+use ledger::records::{ChainRecord, ChainSpec, GenesisSpec, Registry};
 use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, WalletId};
 use storage::Reader;
 use tokio::sync::{Semaphore, watch};
@@ -142,18 +142,17 @@ impl Edge {
 
     /// Why there is nothing of a chain here: no such chain, or who hosts it.
     pub(crate) fn no_chain(&self, chain: ChainId) -> ApiError {
-        match self.parts().spec.chain(chain) {
+        match self.registry().chain(chain) {
             None => ApiError::from(ErrorCode::ChainUnknown).at("chain").because(chain),
-            Some(spec) => ApiError::from(ErrorCode::ChainElsewhere).at("chain").because(self.place(spec)),
+            Some(_) => ApiError::from(ErrorCode::ChainElsewhere).at("chain").because(self.place(chain)),
         }
     }
 
     /// A chain and the nodes that run its validators, for people.
-    fn place(&self, spec: &ChainSpec) -> String {
+    fn place(&self, chain: ChainId) -> String {
         let network = self.registry();
-        // A registry has every chain of its genesis.
-        let Some(place) = network.chain(spec.chain).map(ChainPlace::from) else {
-            return spec.chain.to_string();
+        let Some(place) = network.chain(chain).map(ChainPlace::from) else {
+            return chain.to_string();
         };
         let named = place.nodes.iter().take(NODES_NAMED_MAX).map(|node| {
             let record = network.node(NodeIndex(*node));
@@ -188,10 +187,10 @@ impl Edge {
 
     /// Why a wallet was not found on [`Self::wallet_chains`]: there is none, or its home is elsewhere.
     pub(crate) fn no_wallet(&self, id: &WalletId, asked: Option<u32>) -> Refusal {
-        let spec = &self.parts().spec;
+        let registry = self.registry();
         let homes = self.homes().of(id);
-        let homes: Vec<&ChainSpec> = homes.into_iter().filter_map(|home| spec.chain(home)).collect();
-        let elsewhere: Vec<&ChainSpec> = match asked.and_then(|chain| spec.chain(ChainId(chain))) {
+        let homes: Vec<&ChainRecord> = homes.into_iter().filter_map(|home| registry.chain(home)).collect();
+        let elsewhere: Vec<&ChainRecord> = match asked.and_then(|chain| registry.chain(ChainId(chain))) {
             Some(asked) if homes.iter().any(|home| home.chain == asked.chain) => Vec::new(),
             Some(asked) => homes.into_iter().filter(|home| home.currency == asked.currency).collect(),
             None => homes.into_iter().filter(|home| self.hosted(home.chain).is_none()).collect(),
@@ -199,7 +198,7 @@ impl Edge {
         if elsewhere.is_empty() {
             return ApiError::from(ErrorCode::WalletUnknown).at("id").into();
         }
-        let places: Vec<String> = elsewhere.into_iter().map(|home| self.place(home)).collect();
+        let places: Vec<String> = elsewhere.into_iter().map(|home| self.place(home.chain)).collect();
         ApiError::from(ErrorCode::WalletElsewhere).at("id").because(places.join("; ")).into()
     }
 

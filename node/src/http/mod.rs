@@ -7,6 +7,7 @@
 //! | `wallets.rs`, `proofs.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof` |
 //! | `chains.rs`, `blocks.rs`, `locks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes`, `…/locks/{id}`, `…/proof` |
 //! | `registry.rs` | `…/registry`: who takes part and how chains are set up, proved |
+//! | `origin.rs` | `…/origin`: what a chain that was added after genesis began with, proved |
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `…/bundles`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
 //! | `edge.rs` | [`Edge`]: what handlers share; the way to the disk |
@@ -36,6 +37,7 @@ mod locks;
 mod metrics;
 mod network;
 mod openapi;
+mod origin;
 mod parameters;
 mod patience;
 mod proofs;
@@ -83,6 +85,7 @@ fn routes() -> Vec<Route> {
         route(path::CHAINS, read, get(chains::chains)),
         route(path::CHAIN, read, get(chains::chain)),
         route(path::REGISTRY, Door::Waiting(Scope::Read), get(registry::registry)),
+        route(path::ORIGIN, read, get(origin::origin)),
         route(path::BLOCK, read, get(blocks::block)),
         route(path::BLOCK_OUTCOMES, audit, get(blocks::outcomes)),
         route(path::LOCK, read, get(locks::lock)),

@@ -328,6 +328,7 @@ impl Cluster {
                 genesis: self.directory.join("genesis.json"),
                 data_directory: folder.join("data"),
                 chains,
+                origins: Vec::new(),
                 node_index: self.joined.get(&index).map(|_| u16::try_from(index).unwrap()),
             },
             keys: KeysSection {
