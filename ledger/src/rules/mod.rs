@@ -11,6 +11,7 @@
 //! | [`offers`] | its receipts |
 //! | [`mod@expire`] | deadlines that have passed |
 //! | [`mod@receive`] | receipts from other chains: credit, or refund |
+//! | [`moving`] | wallets that move to a child, and where a wallet is while they do |
 //! | [`registry_changes`] | what a change makes of the registry, when a chain's next set begins |
 //! | [`growth`] | how a currency gets more shards |
 //! | [`mod@forecast`] | the same on a throw-away copy |
@@ -35,6 +36,7 @@ pub mod growth;
 pub mod invariants;
 pub mod issue;
 pub mod lock;
+pub mod moving;
 pub mod offers;
 pub mod open_wallets;
 pub mod pay;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::expiries::Expiries;
 use super::head::StateHead;
 use super::id_tree::{IdLeaf, IdPath, IdTree};
+use super::pins::{Ground, Pins};
 use super::root::StateParts;
 use super::summing_tree::{SumNode, SummingTree};
 use super::writes::StateWrites;
@@ -35,6 +36,7 @@ pub struct ChainState {
     pub(crate) ids: IdTree,
     pub(crate) registry: RegistryHash,
     pub(crate) expiries: Expiries,
+    pub(crate) pins: Pins,
 }
 
 /// The genesis state cannot be made.
@@ -159,7 +161,8 @@ impl ChainState {
             moving: None,
         };
         let registry = rules.registry.hash();
-        let mut state = Self { rules, head, tree, ids, registry, expiries: Expiries::default() };
+        let mut state =
+            Self { rules, head, tree, ids, registry, expiries: Expiries::default(), pins: Pins::default() };
         state.head.state = state.parts().root();
         let result = HeightResult {
             chain,
@@ -194,7 +197,8 @@ impl ChainState {
         let rules = ChainRules::new(spec.hash(), registry, chain).ok_or(LoadFault::ChainUnknown { chain })?;
         let mut leaves: Vec<SumNode> = Vec::new();
         let mut ids: Vec<IdLeaf> = Vec::new();
-        let mut expiries = Expiries::default();
+        let (mut expiries, mut pins) = (Expiries::default(), Pins::default());
+        let ground = Ground { rules: &rules, moving: head.moving };
         let mut chunk: Vec<(Slot, Record)> = Vec::with_capacity(LOAD_RECORDS);
         let mut hash_chunk = |chunk: &mut Vec<(Slot, Record)>| {
             leaves.extend(leaves_of(chunk, strategy).into_iter().map(|(_, leaf)| leaf));
@@ -208,19 +212,21 @@ impl ChainState {
             found = found.saturating_add(1);
             ids.extend(record.id().map(|id| IdLeaf { id, slot }));
             expiries.gather(slot, &record);
+            pins.gather(slot, &record, ground);
             chunk.push((slot, record));
             if chunk.len() == LOAD_RECORDS {
                 hash_chunk(&mut chunk);
             }
         }
         hash_chunk(&mut chunk);
+        pins.gathered();
         if found != head.records {
             return Err(LoadFault::Count { head: head.records, found });
         }
         let tree = SummingTree::from_leaves(leaves, strategy).map_err(|_| LoadFault::Sum)?;
         let ids = IdTree::from_leaves(ids, strategy).ok_or(LoadFault::IdTwice)?;
         let registry = rules.registry.hash();
-        let state = Self { rules, head, tree, ids, registry, expiries };
+        let state = Self { rules, head, tree, ids, registry, expiries, pins };
         let computed = state.parts().root();
         if computed == state.head.state {
             Ok(state)
@@ -251,6 +257,12 @@ impl ChainState {
     #[must_use]
     pub const fn expiries(&self) -> &Expiries {
         &self.expiries
+    }
+
+    /// Which wallets open locks and offers name.
+    #[must_use]
+    pub const fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// What the state root commits to.

@@ -3,6 +3,7 @@
 //! wallet has what a small model says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ledger::proofs::{
     Fact, HeightRecord, Proof, ProofFile, ReceiptProof, Replay, SetChain, SetLink, outcome_path,
@@ -85,6 +86,15 @@ impl World {
     pub(crate) fn customer(&self, number: u64) -> (usize, Signer) {
         let signer = self.chains[0].customer(number);
         (self.chains[0].state.rules().home(&signer.wallet).0 as usize, signer)
+    }
+
+    /// Starts the chain that the root chain's newest block has added; its place is its id.
+    pub(crate) fn start_child(&mut self) {
+        let (spec, root) = (self.chains[0].spec.clone(), &self.chains[0].state.rules().registry);
+        let chain = ChainId(self.chains.len() as u32);
+        let registry = root.of_child(chain).unwrap();
+        self.chains.push(Network::begun(spec, Arc::new(registry), chain));
+        self.outboxes.push(vec![Vec::new()]);
     }
 
     pub(crate) fn fund(&mut self, chain: usize, wallet: &WalletId, fen: u64) {
@@ -268,7 +278,7 @@ fn a_payment_reaches_a_wallet_of_another_shard() {
     assert_eq!(world.chains[away].balance(&payee.wallet), 100_700);
     let line = &world.lines[&(ChainId(home as u32), ChainId(away as u32))];
     let (payer, payee, amount) = (payer.wallet, payee.wallet, Amount::from_fen(700));
-    assert_eq!(line.receipts, [Receipt::Credit { transaction, part: 0, payer, payee, amount }]);
+    assert_eq!(line.receipts, [Receipt::Credit { transaction, part: 0, payer, payee, amount, origin: None }]);
 }
 
 #[test]
@@ -475,9 +485,9 @@ fn a_forged_bundle_is_refused() {
 
 fn raised(receipt: &Receipt) -> Receipt {
     match receipt {
-        &Receipt::Credit { transaction, part, payer, payee, amount } => {
+        &Receipt::Credit { transaction, part, payer, payee, amount, origin } => {
             let amount = Amount::from_fen(amount.fen() + 1);
-            Receipt::Credit { transaction, part, payer, payee, amount }
+            Receipt::Credit { transaction, part, payer, payee, amount, origin }
         }
         other => other.clone(),
     }
