@@ -644,8 +644,13 @@ impl Wiring<'_> {
     /// Loads the state, which takes seconds with millions of wallets, on a thread that may block. `root` is the database of chain 0, if this
     /// node hosts it.
     async fn open_chain(&self, id: ChainId, root: Option<Arc<dyn Store>>) -> Result<Opened, StartError> {
-        let store = self.open_store(id)?;
         let origins = self.config.node.origins.clone();
+        if self.spec.chain(id).is_none() && !store_directory(self.config, id).exists() {
+            // What cannot begin leaves nothing behind: `init` takes an empty directory only.
+            let root = root.as_ref().map(|root| &**root as &dyn Reader);
+            let _found = origin_of(&origins, root, id)?;
+        }
+        let store = self.open_store(id)?;
         let (directory, own_node, keys) = (self.directory(id), self.own_node, self.keys.consensus(id));
         let (spec, strategy) = (Arc::clone(self.spec), self.strategy.clone());
         let opened = tokio::task::spawn_blocking(move || {
