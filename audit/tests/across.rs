@@ -47,9 +47,11 @@ fn tampered(forge: &Forge, change: impl FnOnce(&MemoryStore)) -> Difference {
 }
 
 fn raised(receipt: Receipt) -> Receipt {
-    let Receipt::Credit { transaction, part, payer, payee, amount } = receipt else { panic!("{receipt:?}") };
+    let Receipt::Credit { transaction, part, payer, payee, amount, origin } = receipt else {
+        panic!("{receipt:?}")
+    };
     let amount = amount.plus(Amount::from_fen(1)).unwrap();
-    Receipt::Credit { transaction, part, payer, payee, amount }
+    Receipt::Credit { transaction, part, payer, payee, amount, origin }
 }
 
 const fn fen(count: u64, total: u128) -> Counter {
@@ -166,11 +168,15 @@ fn stored_receipts_outboxes_and_refunds_are_compared() {
         ("table outboxes, rows", &zero, |store, height| {
             put(store, Table::Outboxes, &key::height(height.0 - 1), &[0; 8]);
         }),
-        ("the refund of receipt 1 for chain 1, number: stored 5, computed 0", &zero, |store, _| {
-            put(store, Table::Refunds, &key::receipt(ONE.0, 1), &key::sequence(5));
-        }),
+        (
+            "chain 1, receipt: stored receipt 5 of chain 1, computed receipt 0 of chain 1",
+            &zero,
+            |store, _| {
+                put(store, Table::Refunds, &key::receipt(ONE.0, 1), &key::receipt(ONE.0, 5));
+            },
+        ),
         ("table refunds, rows: stored 1, computed 0", &one, |store, _| {
-            put(store, Table::Refunds, &key::receipt(ZERO.0, 0), &key::sequence(0));
+            put(store, Table::Refunds, &key::receipt(ZERO.0, 0), &key::receipt(ZERO.0, 0));
         }),
         ("the outcome of transaction", &one, |store, _| {
             let rows = store.scan(Table::Outcomes, storage::Page::last(1)).unwrap();
