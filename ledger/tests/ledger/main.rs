@@ -21,6 +21,8 @@ mod operations;
 mod proofs;
 mod registry_proof;
 mod replay;
+mod resharding;
+mod resharding_schedules;
 mod signatures;
 mod trees;
 mod validity;
