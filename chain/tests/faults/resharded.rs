@@ -2,14 +2,16 @@
 //! restarts and losses of power, and who comes late finds it all.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chain::{Archive, Executor, ExecutorFault, Frame, Input, Request, next_bundle, reached, rows};
 use ledger::proofs::ChainOrigin;
+use ledger::records::receipt::receipt_id;
 use ledger::records::{
-    Birth, Change, Claim, Growth, Operation, Payment, Policy, Record, Tier, Transaction, ValidatorRecord,
-    WalletOpening, WalletRecord, WalletStatus,
+    Birth, Change, Claim, Growth, Operation, Payment, Policy, Record, Rejection, Tier, Transaction,
+    TransactionContent, ValidatorRecord, WalletOpening, WalletRecord, WalletStatus,
 };
 use ledger::rules::ParentFacts;
 use ledger::values::{
@@ -244,7 +246,7 @@ fn what_a_child_does_not_take_yet_costs_it_nothing() {
     let mut sibling = Town::new(Bank::shard(sibling.0));
     let issue = sibling.bank.issue(1, 1_000);
     sibling.run(vec![issue]);
-    let two = std::num::NonZeroU16::new(2).unwrap();
+    let two = NonZeroU16::new(2).unwrap();
     let payee = (0..=u8::MAX).map(|byte| WalletId([byte; 32])).find(|id| id.shard(two) == 0).unwrap();
     let payment = sibling.pay(&[payee], 5);
     sibling.run(vec![payment]);
@@ -317,6 +319,56 @@ fn wallets_move_while_payments_go_on_and_banks_start_anew() {
     late.now = child.bank.now;
     catch_up(&mut late, &child.bank);
     assert_eq!(late.executor.state().head(), child.bank.executor.state().head());
+}
+
+/// A payer pays somebody whom nobody knows, and moves in the same block: the money comes back to the parent, and goes on to the payer.
+#[test]
+fn a_refund_goes_on_to_a_payer_that_has_moved_and_answers_one_credit_only() {
+    let (mut parent, mut child, people) = family(1);
+    let two = NonZeroU16::new(2).unwrap();
+    let payer = *people.iter().find(|id| id.shard(two) == 1).unwrap();
+    let nobody = (0..=u8::MAX).map(|byte| WalletId([byte; 32])).find(|id| id.shard(two) == 1).unwrap();
+    parent.govern(Change::Reshard { currency: CNY });
+    let (genesis, key) = (parent.bank.genesis(), SecretKey::from_seed([77; 32]));
+    let payments = vec![Payment { payee: nobody, amount: Amount::from_fen(4) }];
+    let content = TransactionContent {
+        wallet: payer,
+        policy: Policy::single(key.public_key()),
+        ..parent.bank.unsigned(1, 1, Operation::Pay { payments })
+    };
+    let payment = content.signed_by(genesis, &key);
+    let id = payment.id(genesis);
+    parent.run(vec![payment]);
+    let paid_at = parent.tip.height;
+    assert_eq!(parent.wallet(payer).unwrap().status, WalletStatus::Moved { to: CHILD });
+    while parent.is_moving() {
+        parent.run(Vec::new());
+    }
+    for _ in 0..2 {
+        parent.run(Vec::new());
+        carry(&parent, &mut child);
+        child.run(Vec::new());
+        child.run(Vec::new());
+        carry(&child, &mut parent);
+        parent.run(Vec::new());
+    }
+    assert_eq!(child.wallet(payer).unwrap().balance.fen(), FIRST_FEN);
+    assert_eq!(parent.holdings() + child.holdings(), ISSUED);
+
+    let archive = Archive::new(parent.bank.store.as_ref());
+    let legs = archive.legs(id, paid_at).unwrap();
+    assert_eq!((legs.len(), legs[0].destination, legs[0].payee), (1, CHILD, nobody));
+    assert_eq!(legs[0].refund.map(|(from, _)| from), Some(CHILD));
+    let refund = legs[0].refund_id(genesis, PARENT).unwrap();
+    let located = archive.locate(refund).unwrap().unwrap();
+    assert_eq!(located.outcome.rejection(), Some(Rejection::SentOn));
+    let (to, sequence) = archive.sent_on(genesis, refund, located.height).unwrap().unwrap();
+    assert_eq!(to, CHILD);
+    let there = Archive::new(child.bank.store.as_ref());
+    let arrived = there.locate(receipt_id(genesis, PARENT, CHILD, sequence)).unwrap().unwrap();
+    assert!(arrived.outcome.is_applied());
+    assert_eq!(there.sent_on(genesis, arrived.outcome.id, arrived.height).unwrap(), None, "it is there");
+    assert!(child.bank.rows(Table::Refunds).is_empty(), "it answers no credit of the child");
 }
 
 /// Final blocks of `from`, page by page, with what they order.
