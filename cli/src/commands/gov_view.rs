@@ -435,49 +435,16 @@ impl Show for Standing {
 
 #[cfg(test)]
 mod tests {
-    use genesis::dev::{LocalnetPlan, localnet};
-    use ledger::proofs::{CertifiedResult, FinalityProof, SetChain};
+    use genesis::dev::{LocalnetPlan, localnet, uncertified_registry};
     use ledger::records::result::{Counter, PairCounters};
-    use ledger::records::{BlockBody, BlockHeader, Claim};
-    use ledger::state::ChainState;
-    use ledger::values::{
-        Amount, BlockDigest, Epoch, PublicKey, ResultHash, TimestampMs, ValidatorIndex, View,
-    };
+    use ledger::values::{Epoch, PublicKey};
 
     use super::*;
 
     /// The registry of a localnet under a result that nobody has certified: what is shown does not ask.
     fn proof() -> RegistryProof {
         let spec = localnet(&LocalnetPlan::new(4), &[5; 32]).unwrap().spec;
-        let (state, _, result) = ChainState::genesis(&spec, ChainId(0)).unwrap();
-        let header = BlockHeader {
-            chain: ChainId(0),
-            epoch: Epoch(0),
-            view: View(1),
-            height: Height(1),
-            parent: BlockDigest([1; 32]),
-            timestamp: TimestampMs(1),
-            proposer: ValidatorIndex(0),
-            weight: 0,
-            base_fee: Amount::ZERO,
-            claim: Claim { height: Height(0), result: ResultHash([1; 32]) },
-            body: BlockBody::default().hash(),
-        };
-        let finality = FinalityProof {
-            chain: ChainId(0),
-            epoch: Epoch(0),
-            view: View(1),
-            parent_view: View(0),
-            digest: BlockDigest([2; 32]),
-            bytes: vec![0],
-        };
-        RegistryProof {
-            genesis: spec.hash(),
-            sets: SetChain::default(),
-            registry: Registry::from_genesis(&spec),
-            parts: state.parts(),
-            certified: CertifiedResult { result, links: Vec::new(), header, finality },
-        }
+        uncertified_registry(&spec).unwrap()
     }
 
     fn standing(proof: &RegistryProof) -> String {

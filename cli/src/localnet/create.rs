@@ -161,7 +161,6 @@ fn write_bank(
             chains,
             origins: Vec::new(),
             node_index: None,
-            origins: Vec::new(),
         },
         keys: KeysSection {
             network_key: PathBuf::from("keys/network.key"),

@@ -30,7 +30,7 @@ use crate::failure::{Answer, Exit, Failure};
 use crate::keystore::Keystore;
 use crate::output::{Output, Show, facts, grouped, table};
 use crate::progress::Progress;
-use crate::send::{Sender, Wait, WaitOptions, wall_clock_ms};
+use crate::send::{LegOptions, Sender, Wait, WaitOptions, wall_clock_ms};
 
 /// How long a proposal may wait: it is approved and applied at once.
 const VALID_FOR_MS: u64 = 600_000;
@@ -229,6 +229,12 @@ impl<'a> Ceremony<'a> {
         let terms = ChainTerms { genesis: spec.hash(), chain: ROOT_CHAIN, currency: entry.currency()? };
         let sender = Sender::new(connection, network, terms, keystore, entry);
         let watch = Watch::new(banks)?;
+        let mut numbered = banks.iter().enumerate();
+        if let Some((_, silent)) = numbered.find(|(number, _)| watch.look(*number).is_none()) {
+            let message = format!("the node of {} does not answer", silent.name);
+            return Err(Failure::unreachable("localnet_not_running", message)
+                .mend("start all of them: jiaozi localnet up"));
+        }
         Ok(Self { layout, banks, spec, passphrase, sender, key, watch, timeout })
     }
 
@@ -296,7 +302,11 @@ impl<'a> Ceremony<'a> {
         let approvals = file.complete().map_err(failure)?;
         let operation = Operation::Govern { proposal: file.proposal().clone(), approvals };
         let transaction = self.sender.sign(operation, &self.key)?;
-        let options = WaitOptions { wait: Wait::Certified, timeout: Some(CERTIFIED_WITHIN_SECONDS) };
+        let options = WaitOptions {
+            wait: Wait::Certified,
+            timeout: Some(CERTIFIED_WITHIN_SECONDS),
+            legs: LegOptions::default(),
+        };
         self.sender.submit(&transaction, &options, Output::new(true)).map(drop)
     }
 
@@ -311,6 +321,8 @@ impl<'a> Ceremony<'a> {
             let new: Vec<ChainId> =
                 chains.iter().filter(|chain| !hosted.contains(&chain.0)).copied().collect();
             for chain in &new {
+                // A node that does not know yet why the chain begins would refuse to start with it.
+                self.watch.wait_origin(self.layout, (number, bank), *chain, self.timeout)?;
                 host_chain(&path, *chain)?;
             }
             let restarted = if new.is_empty() { None } else { Some(self.restart(number, bank, &hosted)?) };

@@ -1,11 +1,12 @@
 //! What every handler shares: the chains, who may come in, the bounds, and the way to the disk.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::code::ErrorCode;
 use api::error::ApiError;
 use api::network::ChainPlace;
-use chain::Archive;
+use chain::{Archive, SetLinks};
 use ledger::records::{ChainRecord, ChainSpec, GenesisSpec, Registry};
 use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, WalletId};
 use storage::Reader;
@@ -52,6 +53,8 @@ struct Inner {
     /// With the registry that they are of, itself: those of two chains may differ under one version.
     homes: Mutex<(Arc<Registry>, Arc<Homes>)>,
     chain_metrics: Vec<ChainMetrics>,
+    /// Of each chain, the changes of set that proofs have carried.
+    set_links: BTreeMap<ChainId, Arc<SetLinks>>,
     requests: Arc<Semaphore>,
     waits: Arc<Semaphore>,
     reads: Arc<Semaphore>,
@@ -82,6 +85,11 @@ impl Edge {
             genesis,
             homes: Mutex::new((registry, homes)),
             chain_metrics: parts.chains.iter().map(|chain| parts.metrics.chain(chain.chain())).collect(),
+            set_links: parts
+                .chains
+                .iter()
+                .map(|chain| (chain.chain(), Arc::new(SetLinks::new(genesis))))
+                .collect(),
             requests: permits(parts.limits.concurrent_requests),
             waits: permits(parts.limits.concurrent_waits),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
@@ -218,7 +226,8 @@ impl Edge {
         T: Send + 'static,
         W: FnOnce(&Archive<'_, dyn Reader + '_>) -> Result<T, Refusal> + Send + 'static,
     {
-        self.read_store(chain, |reader| work(&Archive::new(reader))).await
+        let links = self.0.set_links.get(&chain.chain()).cloned();
+        self.read_store(chain, move |reader| work(&Archive::with_links(reader, links.as_deref()))).await
     }
 
     /// Reads chain after chain until `work` finds something.

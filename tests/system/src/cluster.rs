@@ -315,12 +315,6 @@ impl Cluster {
         self.spawn(index, jiaozi);
     }
 
-    /// Banks of the network.
-    #[must_use]
-    pub fn banks(&self) -> usize {
-        self.nodes.len()
-    }
-
     /// Process id of a bank's node, if it is a process.
     #[must_use]
     pub fn process_id(&self, index: usize) -> Option<u32> {
@@ -351,7 +345,15 @@ impl Cluster {
         }
     }
 
-    fn log_tail(&self, index: usize) -> String {
+    /// How many nodes there are, also such as do not run.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The end of a node's log.
+    #[must_use]
+    pub fn log_tail(&self, index: usize) -> String {
         let text = std::fs::read_to_string(self.directory.join(format!("bank-{index}/node.log")))
             .unwrap_or_default();
         let lines: Vec<_> = text.lines().rev().take(20).collect();
@@ -379,7 +381,6 @@ impl Cluster {
                 chains,
                 origins: Vec::new(),
                 node_index: self.joined.get(&index).map(|_| u16::try_from(index).unwrap()),
-                origins: Vec::new(),
             },
             keys: KeysSection {
                 network_key: folder.join("network.json"),

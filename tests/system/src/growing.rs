@@ -63,21 +63,22 @@ pub async fn add_children(cluster: &mut Cluster, currency: Currency, jiaozi: &Pa
     for parent in homes(&known, currency).map(|record| record.chain) {
         let child = next_chain(draft.registry());
         let offers: Vec<_> =
-            (0..cluster.banks()).map(|bank| cluster.offer_chain(bank, child, jiaozi)).collect();
+            (0..cluster.nodes()).map(|bank| cluster.offer_chain(bank, child, jiaozi)).collect();
         assert_eq!(draft.add_chain(genesis, parent, &offers).unwrap(), child);
         pairs.push(Pair { parent, child });
     }
     govern(cluster, draft, WaitFor::Certified).await;
-    for bank in 0..cluster.banks() {
+    for bank in 0..cluster.nodes() {
         let served: Vec<u32> =
             cluster.client(bank).ready().await.unwrap().chains.iter().map(|chain| chain.chain).collect();
         for pair in &pairs {
+            wait_origin(cluster, bank, pair.child).await;
             cluster.host_chain(bank, pair.child, jiaozi);
         }
         cluster.restart(bank, jiaozi).await;
         wait_serving(cluster, bank, &served).await;
     }
-    for bank in 0..cluster.banks() {
+    for bank in 0..cluster.nodes() {
         cluster.wait_ready(bank, WAIT).await;
     }
     wait_growth(cluster, PROPOSER, &pairs, Growth::Ready).await;
@@ -134,6 +135,15 @@ async fn govern(cluster: &Cluster, draft: Draft, what: WaitFor) {
     client.submit(&govern).await.unwrap();
     let status = client.wait_for(govern.id(carrier.genesis), what, WAIT).await.unwrap();
     assert!(status.outcome.as_ref().is_some_and(|outcome| outcome.is_applied), "{status:?}");
+}
+
+/// Waits until a bank can show what a chain begins with: else its node would refuse to start with it.
+async fn wait_origin(cluster: &Cluster, bank: usize, chain: ChainId) {
+    let (client, end) = (cluster.client(bank), Instant::now() + WAIT);
+    while let Err(fault) = client.origin(chain).await {
+        assert!(Instant::now() < end, "bank {bank} does not know of chain {chain}: {fault}");
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Waits until a bank that was started serves and votes on these chains; others of it may wait for other banks.

@@ -70,12 +70,7 @@ impl Town {
         let mut plan = LocalnetPlan::new(BANKS);
         plan.chains.push((CNY, 1));
         let mut cluster = Cluster::create_of(directory.path(), plan, |_| vec![0, 1]);
-        for index in 0..BANKS {
-            cluster.spawn(index, &jiaozi_binary());
-        }
-        for index in 0..BANKS {
-            cluster.wait_ready(index, WAIT).await;
-        }
+        cluster.spawn_ready(0..BANKS).await;
         let bank = &cluster.localnet.banks[0].operator;
         let bank = Payer::operator_in(CNY, &cluster.localnet, bank.id, &bank.wallet_key);
         let mut town = Self { cluster, bank, directory, purses: Vec::new(), crowd: Vec::new() };
@@ -94,8 +89,7 @@ impl Town {
         let (payers, crowd) = (SecretKey::from_seed([0x31; 32]), SecretKey::from_seed([0x32; 32]));
         let paying = wallets(&self.bank, &payers, shard, PAYING);
         let crowd = wallets(&self.bank, &crowd, shard, CROWD);
-        let openings: Vec<WalletOpening> =
-            paying.iter().chain(&crowd).map(|(_, opening)| opening.clone()).collect();
+        let openings: Vec<WalletOpening> = paying.iter().chain(&crowd).map(|(_, opening)| *opening).collect();
         let opens =
             openings.chunks(OPENINGS_MAX).map(|group| Operation::OpenWallets { wallets: group.to_vec() });
         let opens: Vec<Transaction> =
@@ -223,8 +217,9 @@ async fn two_shards_become_four_while_payments_go_on() {
             said.starts_with("verdict") && said.contains("equal: ") && said.contains("adds up"),
             "{said}"
         );
-        for chain in ["chain 0", "chain 1", "chain 2", "chain 3"] {
-            assert!(said.contains(chain), "bank {bank}, {chain}: {said}");
+        let said = town.jiaozi(&["audit", "replay", "--json", "--data", text(&data)]);
+        for chain in 0..4 {
+            assert!(said.contains(&format!("\"chain\": {chain},")), "bank {bank}, chain {chain}: {said}");
         }
     }
 }
