@@ -48,7 +48,9 @@ pub use code::ErrorCode;
 pub use error::ApiError;
 pub use governance::{ChangeView, ParamsView, ProposalView, SeatView, TierLimitsView};
 pub use health::{ChainReady, HaltView, Health, NotReady, Ready};
-pub use lock::{DecisionView, LockMoment, LockRole, LockStateName, LockView, SideView};
+pub use lock::{
+    DecisionView, LockMoment, LockRole, LockStateName, LockView, LocksPage, LocksQuery, SideView,
+};
 pub use network::{ChainPlace, NetworkView, NodeView, OperatorView, RoleName};
 pub use transaction::{
     AskedView, HopView, LegState, LegView, OperationView, OutcomeView, PaymentView, SubmitAnswer,

@@ -7,7 +7,7 @@ use ledger::records::outcome::APPLIED;
 use ledger::records::{Asked, LockKind, LockRecord, LockState, OfferRecord, OfferState};
 use ledger::values::{Amount, ChainId, Currency, Height, LockId, TimestampMs, WalletId};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::text::as_text;
 use crate::transaction::OutcomeView;
@@ -47,6 +47,45 @@ pub struct LockView {
     /// What was decided, and why; missing while it is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionView>,
+}
+
+/// Most locks and offers of a page.
+pub const LOCKS_PAGE_MAX: u32 = 200;
+/// Locks and offers of a page when the query does not say.
+pub const LOCKS_PAGE_DEFAULT: u32 = 50;
+const _: () = assert!(LOCKS_PAGE_DEFAULT <= LOCKS_PAGE_MAX);
+
+/// Query of `GET /v1/wallets/{id}/locks`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LocksQuery {
+    /// The chain to look on; without it, where the wallet is, as for the wallet itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<u32>,
+    /// Go on from here: what the page before gave as `next`; without it, from the oldest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Locks wanted, 1 to 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Answer of `GET /v1/wallets/{id}/locks`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LocksPage {
+    /// The wallet.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub wallet: WalletId,
+    /// The chain.
+    pub chain: u32,
+    /// Open locks that the wallet made or that are for it, and open offers that ask it to pay or to be paid here; oldest first.
+    pub locks: Vec<LockView>,
+    /// `from` of the next page, which may be empty and have a next one in turn: a page ends also where enough was looked at. Missing
+    /// where there are no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
 }
 
 /// What a chain has under a lock's id.

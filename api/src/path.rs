@@ -14,6 +14,8 @@ pub const WALLET: &str = "/v1/wallets/{id}";
 pub const WALLET_HISTORY: &str = "/v1/wallets/{id}/history";
 /// `GET`: the proof of its record, or of its absence, binary.
 pub const WALLET_PROOF: &str = "/v1/wallets/{id}/proof";
+/// `GET`: the open locks and offers that name it, paged.
+pub const WALLET_LOCKS: &str = "/v1/wallets/{id}/locks";
 /// `GET`: all chains of the network.
 pub const CHAINS: &str = "/v1/chains";
 /// `GET`: one chain.
@@ -77,6 +79,12 @@ pub fn wallet_history(id: WalletId) -> String {
 #[must_use]
 pub fn wallet_proof(id: WalletId) -> String {
     format!("/v1/wallets/{id}/proof")
+}
+
+/// [`WALLET_LOCKS`] of `id`.
+#[must_use]
+pub fn wallet_locks(id: WalletId) -> String {
+    format!("/v1/wallets/{id}/locks")
 }
 
 /// [`CHAIN`] of `chain`.
@@ -156,6 +164,7 @@ mod tests {
         assert_eq!(wallet(wallet_id), fill(WALLET, &wallet_id.to_string()));
         assert_eq!(wallet_history(wallet_id), fill(WALLET_HISTORY, &wallet_id.to_string()));
         assert_eq!(wallet_proof(wallet_id), fill(WALLET_PROOF, &wallet_id.to_string()));
+        assert_eq!(wallet_locks(wallet_id), fill(WALLET_LOCKS, &wallet_id.to_string()));
         assert_eq!(chain(in_chain), fill(CHAIN, ""));
         assert_eq!(registry(in_chain), fill(REGISTRY, ""));
         assert_eq!(origin(in_chain), fill(ORIGIN, ""));

@@ -733,6 +733,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_move_has_killed_is_told_from_other_refusals() {
+        assert!(is_moved(&moved(ChainId(2))));
+        let mut status =
+            TransactionStatus::without_position(TransactionId([1; 32]), TransactionState::NotExecuted, None);
+        assert!(!status.is_dead_of_move());
+        status.error = Some(NotExecuted::WalletMoved { to: ChainId(2) }.into());
+        assert!(status.is_dead_of_move() && is_moved(&outcome(&status).unwrap_err()));
+        status.error = Some(NotExecuted::WalletClosed {}.into());
+        assert!(!status.is_dead_of_move() && !is_moved(&outcome(&status).unwrap_err()));
+        let dead = TransactionId([1; 32]).to_string();
+        let signed_anew = SignedAnew { from: 0, to: 2, dead: Some(dead.clone()) };
+        let text = facts(&signed_anew.lines());
+        assert!(text.contains("for chain 2: the wallet has moved there from chain 0"), "{text}");
+        assert!(text.contains(&format!("{dead} can never be executed")), "{text}");
+        assert_eq!(executed_before(TransactionId([1; 32])).exit, Exit::Refused);
+    }
+
+    #[test]
     fn a_rejection_is_a_refusal_with_the_ledger_s_code() {
         let id = TransactionId([1; 32]);
         let mut status = TransactionStatus::without_position(id, TransactionState::Certified, None);

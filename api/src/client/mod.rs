@@ -36,7 +36,7 @@ use crate::chain::{BlockView, ChainView, ChainsView};
 use crate::evidence::{EvidencePage, EvidenceQuery};
 use crate::feed::{OUTCOMES_BYTES_MAX, decode_outcomes};
 use crate::health::{Health, Ready};
-use crate::lock::LockView;
+use crate::lock::{LockView, LocksPage, LocksQuery};
 use crate::network::NetworkView;
 use crate::path;
 use crate::transaction::{
@@ -275,6 +275,17 @@ impl Client {
         pairs.extend(query.before.map(|before| ("before", before.to_string())));
         pairs.extend(query.limit.map(|limit| ("limit", limit.to_string())));
         self.transport.get_json(&path::wallet_history(id), &pairs).await
+    }
+
+    /// A page of the open locks and offers that name a wallet, oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn wallet_locks(&self, id: WalletId, query: LocksQuery) -> Result<LocksPage, ClientError> {
+        let mut pairs = chain_query(query.chain.map(ChainId));
+        pairs.extend(query.from.map(|from| ("from", from.to_string())));
+        pairs.extend(query.limit.map(|limit| ("limit", limit.to_string())));
+        self.transport.get_json(&path::wallet_locks(id), &pairs).await
     }
 
     /// A lock, or the offer of an exchange.

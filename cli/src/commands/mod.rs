@@ -8,6 +8,7 @@ mod gov_propose;
 mod gov_view;
 pub mod localnet;
 pub mod lock;
+mod lock_list;
 mod lock_view;
 pub mod money;
 pub mod node;

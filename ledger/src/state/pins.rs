@@ -72,6 +72,31 @@ impl Pins {
         self.counts.contains_key(wallet)
     }
 
+    /// The slots of open locks and offers that name a wallet, from one slot on: at most `found_max` of them, of at most `looked_max` that are
+    /// looked at. The second is the slot to go on from; none where all were looked at.
+    #[must_use]
+    pub fn naming(
+        &self,
+        wallet: &WalletId,
+        from: Slot,
+        found_max: usize,
+        looked_max: usize,
+    ) -> (Vec<Slot>, Option<Slot>) {
+        let mut found = Vec::new();
+        if !self.is_pinned(wallet) {
+            return (found, None);
+        }
+        for (looked, (slot, parties)) in self.open.range(from..).enumerate() {
+            if looked >= looked_max || found.len() >= found_max {
+                return (found, Some(*slot));
+            }
+            if parties.contains(wallet) {
+                found.push(*slot);
+            }
+        }
+        (found, None)
+    }
+
     /// Wallets that were kept and that nothing holds any longer, in slot order.
     pub fn free(&self) -> impl Iterator<Item = WalletId> {
         self.free.values().copied()
@@ -169,5 +194,52 @@ impl Pins {
                 self.free.remove(&slot);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{LockKind, LockRecord};
+    use crate::values::{Amount, LockId, TimestampMs};
+
+    #[test]
+    fn locks_are_listed_by_wallet_in_bounded_steps() {
+        let (one, two, three) = (WalletId([1; 32]), WalletId([2; 32]), WalletId([3; 32]));
+        let lock = |payer: WalletId, payee: WalletId, state: LockState| {
+            Record::Lock(LockRecord {
+                id: LockId([9; 32]),
+                payer,
+                payee,
+                amount: Amount::from_fen(1),
+                deadline: TimestampMs(1),
+                kind: LockKind::Hash { hash: [7; 32] },
+                state,
+            })
+        };
+        let mut pins = Pins::default();
+        let mut changed = BTreeSet::new();
+        let open = LockState::Open;
+        let returned = LockState::Returned { code: 1 };
+        for (slot, record) in (10_u64..).zip([
+            lock(one, two, open),
+            lock(two, three, open),
+            lock(three, one, open),
+            lock(one, two, returned),
+            lock(two, one, open),
+        ]) {
+            pins.insert(Slot(slot), &record, &mut changed);
+        }
+        let slots = |slots: &[u64]| slots.iter().copied().map(Slot).collect::<Vec<_>>();
+        assert_eq!(
+            pins.naming(&one, Slot(0), 9, 9),
+            (slots(&[10, 12, 14]), None),
+            "what is over names nobody"
+        );
+        assert_eq!(pins.naming(&one, Slot(0), 2, 9), (slots(&[10, 12]), Some(Slot(14))));
+        assert_eq!(pins.naming(&one, Slot(14), 2, 9), (slots(&[14]), None));
+        assert_eq!(pins.naming(&one, Slot(0), 9, 2), (slots(&[10]), Some(Slot(12))), "looked at two");
+        assert_eq!(pins.naming(&three, Slot(13), 9, 9), (slots(&[]), None));
+        assert_eq!(pins.naming(&WalletId([4; 32]), Slot(0), 9, 0), (slots(&[]), None), "pinned by nothing");
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `submit.rs` | `POST /v1/transactions` |
 //! | `transactions.rs`, `proofs.rs` | `GET /v1/transactions/{id}`, with waiting; `…/proof` |
-//! | `wallets.rs`, `proofs.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof` |
+//! | `wallets.rs`, `proofs.rs`, `locks.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof`; `…/locks` |
 //! | `chains.rs`, `blocks.rs`, `locks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes`, `…/locks/{id}`, `…/proof` |
 //! | `registry.rs` | `…/registry`: who takes part and how chains are set up, proved |
 //! | `origin.rs` | `…/origin`: what a chain that was added after genesis began with, proved |
@@ -83,6 +83,7 @@ fn routes() -> Vec<Route> {
         route(path::WALLET, read, get(wallets::wallet)),
         route(path::WALLET_HISTORY, read, get(wallets::history)),
         route(path::WALLET_PROOF, Door::Waiting(Scope::Read), get(proofs::wallet)),
+        route(path::WALLET_LOCKS, read, get(locks::of_wallet)),
         route(path::CHAINS, read, get(chains::chains)),
         route(path::CHAIN, read, get(chains::chain)),
         route(path::REGISTRY, Door::Waiting(Scope::Read), get(registry::registry)),

@@ -34,6 +34,7 @@ use super::{
         blocks::outcomes,
         locks::lock,
         locks::proof,
+        locks::of_wallet,
         feed::feed,
         feed::batches,
         feed::bundles,
