@@ -1,6 +1,8 @@
 //! Chains and blocks.
 
-use ledger::records::{Block, ChainSpec, Counter, PairCounters, SupplyTerms, ValidatorRecord};
+use ledger::records::{
+    Birth, Block, ChainRecord, Counter, Growth, PairCounters, SupplyTerms, ValidatorRecord,
+};
 use ledger::values::{
     BatchDigest, BlockDigest, BundleDigest, Currency, GenesisHash, OutboxRoot, OutcomesRoot, PublicKey,
     ResultHash, StateRoot,
@@ -27,6 +29,9 @@ pub struct ChainView {
     pub currency: String,
     /// Its shard among those of the currency.
     pub shard: u16,
+    /// How it came to be, where it was added after genesis.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub birth: Option<BirthView>,
     /// The validators of the current epoch, by seat; of the newest epoch that is known where the chain is hosted elsewhere.
     pub validators: Vec<ValidatorView>,
     /// How far this node is; missing where it does not host the chain.
@@ -35,17 +40,60 @@ pub struct ChainView {
 }
 
 impl ChainView {
-    /// The view of a chain.
+    /// The view of a chain as a registry has it.
     #[must_use]
-    pub fn new(spec: &ChainSpec, validators: &[ValidatorRecord], progress: Option<ProgressView>) -> Self {
+    pub fn of(record: &ChainRecord, validators: &[ValidatorRecord], progress: Option<ProgressView>) -> Self {
         let validators =
             (0_u16..).zip(validators).map(|(seat, validator)| ValidatorView::new(seat, validator));
         Self {
-            chain: spec.chain.0,
-            currency: spec.currency.to_string(),
-            shard: spec.shard,
+            chain: record.chain.0,
+            currency: record.currency.to_string(),
+            shard: record.shard,
+            birth: BirthView::of(record.birth),
             validators: validators.collect(),
             progress,
+        }
+    }
+}
+
+/// How a chain came to be that operators added to take half of the wallets of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BirthView {
+    /// The chain whose wallets it takes half of.
+    pub parent: u32,
+    /// The height of chain 0 that added it.
+    pub height: u64,
+    /// How far it is, as the registry that the node knows has it: chain 0 knows most.
+    pub growth: GrowthName,
+}
+
+/// How far a child is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrowthName {
+    /// It was added; its validators may not run yet.
+    Added,
+    /// It runs, and no wallet is at home there.
+    Ready,
+    /// Half of its parent's wallets are at home there and on their way.
+    Filling,
+    /// It has them.
+    Grown,
+}
+
+impl BirthView {
+    fn of(birth: Birth) -> Option<Self> {
+        match birth {
+            Birth::Genesis => None,
+            Birth::Child { parent, height, growth } => {
+                let growth = match growth {
+                    Growth::Added => GrowthName::Added,
+                    Growth::Ready => GrowthName::Ready,
+                    Growth::Filling => GrowthName::Filling,
+                    Growth::Grown => GrowthName::Grown,
+                };
+                Some(Self { parent: parent.0, height: height.0, growth })
+            }
         }
     }
 }

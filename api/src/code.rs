@@ -155,6 +155,11 @@ codes! {
     1413 ProvedByRecord "proved_by_record" 409 false
         "the outcome is that of a deadline which passed, and is proved by the record of its lock or offer"
         "ask for the proof of the lock or offer: /v1/chains/{chain}/locks/{id}/proof";
+    1414 ChainNotHereYet "chain_not_here_yet" 404 true
+        "no such chain here yet: this node has no proof that it was added after genesis"
+        "ask again a moment after the proposal is applied, or another node of chain 0; a chain that genesis names has no origin";
+    1415 WalletMoving "wallet_moving" 409 true
+        "the wallet is on its way from one chain to another" "ask again in a moment";
     1501 NotReady "not_ready" 503 true
         "the node is starting or catching up" "send again after retry_after_ms, or to another bank";
     1502 DiskReserve "disk_reserve" 503 true

@@ -98,6 +98,12 @@ impl ApiError {
         self
     }
 
+    /// Whether the wallet is on another chain than the transaction was signed for: sign anew for that one.
+    #[must_use]
+    pub fn is_wallet_moved(&self) -> bool {
+        self.ledger_code() == Some(NotExecuted::WalletMoved { to: ChainId(0) }.code())
+    }
+
     /// The HTTP status to answer with.
     #[must_use]
     pub fn http_status(&self) -> u16 {

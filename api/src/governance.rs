@@ -1,8 +1,8 @@
 //! Changes of the registry as programs read them. What a proposal makes of the registry is for the proof of the registry
 //! (`GET /v1/chains/{chain}/registry`) to say: this is what was asked for.
 
-use ledger::records::{ChainParams, Change, OperatorRole, Proposal};
-use ledger::values::PublicKey;
+use ledger::records::{ChainParams, Change, OperatorRole, Proposal, ValidatorRecord};
+use ledger::values::{Currency, PublicKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -133,6 +133,39 @@ pub enum ChangeView {
         /// All of them.
         params: ParamsView,
     },
+    /// A chain is added under the next free id, to take half of the wallets of its parent.
+    AddChain {
+        /// The parent.
+        parent: u32,
+        /// Its first validators, by seat.
+        validators: Vec<SeatView>,
+    },
+    /// The shards of a currency double: the chains that were added take half of the wallets of their parents.
+    Reshard {
+        /// The currency.
+        #[serde(with = "as_text")]
+        #[schema(value_type = String, example = "CNY")]
+        currency: Currency,
+    },
+}
+
+/// A validator that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SeatView {
+    /// Whose it is.
+    pub operator: u16,
+    /// The node that runs it.
+    pub node: u16,
+    /// The key that it votes with.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub consensus_key: PublicKey,
+}
+
+impl From<&ValidatorRecord> for SeatView {
+    fn from(record: &ValidatorRecord) -> Self {
+        Self { operator: record.operator.0, node: record.node.0, consensus_key: record.consensus_key }
+    }
 }
 
 /// A chain's parameters.
@@ -221,6 +254,11 @@ impl From<&Change> for ChangeView {
             Change::SetParams { chain, params } => {
                 Self::SetParams { chain: chain.0, params: ParamsView::from(params) }
             }
+            Change::AddChain { parent, validators } => Self::AddChain {
+                parent: parent.0,
+                validators: validators.iter().map(SeatView::from).collect(),
+            },
+            Change::Reshard { currency } => Self::Reshard { currency: *currency },
         }
     }
 }

@@ -40,19 +40,21 @@ pub mod transaction;
 pub mod wallet;
 
 pub use chain::{
-    BlockView, ChainView, ChainsView, CounterView, PairView, ProgressView, ResultView, SupplyView,
-    ValidatorView,
+    BirthView, BlockView, ChainView, ChainsView, CounterView, GrowthName, PairView, ProgressView, ResultView,
+    SupplyView, ValidatorView,
 };
 pub use client::{Client, ClientConfig, ClientError, Token};
 pub use code::ErrorCode;
 pub use error::ApiError;
-pub use governance::{ChangeView, ParamsView, ProposalView, TierLimitsView};
+pub use governance::{ChangeView, ParamsView, ProposalView, SeatView, TierLimitsView};
 pub use health::{ChainReady, HaltView, Health, NotReady, Ready};
-pub use lock::{DecisionView, LockMoment, LockRole, LockStateName, LockView, SideView};
+pub use lock::{
+    DecisionView, LockMoment, LockRole, LockStateName, LockView, LocksPage, LocksQuery, SideView,
+};
 pub use network::{ChainPlace, NetworkView, NodeView, OperatorView, RoleName};
 pub use transaction::{
-    AskedView, OperationView, OutcomeView, PaymentView, SubmitAnswer, SubmitRequest, SubmitStatus,
-    TransactionState, TransactionStatus, TransactionView, WalletOpeningView,
+    AskedView, HopView, LegState, LegView, OperationView, OutcomeView, PaymentView, SubmitAnswer,
+    SubmitRequest, SubmitStatus, TransactionState, TransactionStatus, TransactionView, WalletOpeningView,
 };
 pub use wallet::{
     Cursor, HistoryEntry, HistoryPage, HistoryQuery, LaneView, MovementName, TierName, WalletMoment,

@@ -7,7 +7,7 @@ use ledger::records::outcome::APPLIED;
 use ledger::records::{Asked, LockKind, LockRecord, LockState, OfferRecord, OfferState};
 use ledger::values::{Amount, ChainId, Currency, Height, LockId, TimestampMs, WalletId};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::text::as_text;
 use crate::transaction::OutcomeView;
@@ -47,6 +47,45 @@ pub struct LockView {
     /// What was decided, and why; missing while it is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionView>,
+}
+
+/// Most locks and offers of a page.
+pub const LOCKS_PAGE_MAX: u32 = 200;
+/// Locks and offers of a page when the query does not say.
+pub const LOCKS_PAGE_DEFAULT: u32 = 50;
+const _: () = assert!(LOCKS_PAGE_DEFAULT <= LOCKS_PAGE_MAX);
+
+/// Query of `GET /v1/wallets/{id}/locks`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LocksQuery {
+    /// The chain to look on; without it, where the wallet is, as for the wallet itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<u32>,
+    /// Go on from here: what the page before gave as `next`; without it, from the oldest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Locks wanted, 1 to 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Answer of `GET /v1/wallets/{id}/locks`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LocksPage {
+    /// The wallet.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub wallet: WalletId,
+    /// The chain.
+    pub chain: u32,
+    /// Open locks that the wallet made or that are for it, and open offers that ask it to pay or to be paid here; oldest first.
+    pub locks: Vec<LockView>,
+    /// `from` of the next page, which may be empty and have a next one in turn: a page ends also where enough was looked at. Missing
+    /// where there are no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
 }
 
 /// What a chain has under a lock's id.
@@ -128,14 +167,19 @@ pub struct LockMoment {
 }
 
 impl LockView {
-    /// The view of a lock; `currency` knows the chains of the network.
+    /// The view of a lock; `currency` knows the chains of the network. `None` where it does not know one that the lock is about: an amount
+    /// is never shown in a currency that is guessed.
     #[must_use]
-    pub fn of_lock(at: LockMoment, lock: &LockRecord, currency: impl Fn(ChainId) -> Currency) -> Self {
-        let locked = SideView::new(at.chain, &currency, lock.payer, lock.payee, lock.amount);
+    pub fn of_lock(
+        at: LockMoment,
+        lock: &LockRecord,
+        currency: impl Fn(ChainId) -> Option<Currency>,
+    ) -> Option<Self> {
+        let locked = SideView::new(at.chain, &currency, lock.payer, lock.payee, lock.amount)?;
         let (role, asked, hash) = match &lock.kind {
             LockKind::Hash { hash } => (LockRole::HashLock, None, Some(const_hex::encode(hash))),
             LockKind::Exchange { chain, asked } => {
-                (LockRole::ExchangeLock, Some(SideView::asked(*chain, &currency, asked)), None)
+                (LockRole::ExchangeLock, Some(SideView::asked(*chain, &currency, asked)?), None)
             }
         };
         let (state, preimage, decision) = match &lock.state {
@@ -147,21 +191,25 @@ impl LockView {
             LockState::Returned { code } => (LockStateName::Returned, None, Some(DecisionView::new(*code))),
         };
         let view = Self::open(at, lock.id, role, locked, lock.deadline);
-        Self { state, asked, hash, preimage, decision, ..view }
+        Some(Self { state, asked, hash, preimage, decision, ..view })
     }
 
-    /// The view of an offer; `currency` knows the chains of the network.
+    /// The view of an offer; `currency` knows the chains of the network. `None` as for a lock.
     #[must_use]
-    pub fn of_offer(at: LockMoment, offer: &OfferRecord, currency: impl Fn(ChainId) -> Currency) -> Self {
-        let locked = SideView::new(offer.source, &currency, offer.payer, offer.payee, offer.amount);
-        let asked = Some(SideView::asked(at.chain, &currency, &offer.asked));
+    pub fn of_offer(
+        at: LockMoment,
+        offer: &OfferRecord,
+        currency: impl Fn(ChainId) -> Option<Currency>,
+    ) -> Option<Self> {
+        let locked = SideView::new(offer.source, &currency, offer.payer, offer.payee, offer.amount)?;
+        let asked = Some(SideView::asked(at.chain, &currency, &offer.asked)?);
         let (state, decision) = match &offer.state {
             OfferState::Open => (LockStateName::Open, None),
             OfferState::Accepted => (LockStateName::Accepted, Some(DecisionView::new(APPLIED))),
             OfferState::Cancelled { code } => (LockStateName::Cancelled, Some(DecisionView::new(*code))),
         };
         let view = Self::open(at, offer.id, LockRole::Offer, locked, offer.deadline);
-        Self { state, asked, decision, ..view }
+        Some(Self { state, asked, decision, ..view })
     }
 
     fn open(at: LockMoment, id: LockId, role: LockRole, locked: SideView, deadline: TimestampMs) -> Self {
@@ -192,16 +240,16 @@ impl LockView {
 impl SideView {
     fn new(
         chain: ChainId,
-        currency: &impl Fn(ChainId) -> Currency,
+        currency: &impl Fn(ChainId) -> Option<Currency>,
         payer: WalletId,
         payee: WalletId,
         amount: Amount,
-    ) -> Self {
+    ) -> Option<Self> {
         let (amount_fen, amount) = (amount.fen(), amount.to_string());
-        Self { chain: chain.0, payer, payee, amount_fen, amount, currency: currency(chain) }
+        Some(Self { chain: chain.0, payer, payee, amount_fen, amount, currency: currency(chain)? })
     }
 
-    fn asked(chain: ChainId, currency: &impl Fn(ChainId) -> Currency, asked: &Asked) -> Self {
+    fn asked(chain: ChainId, currency: &impl Fn(ChainId) -> Option<Currency>, asked: &Asked) -> Option<Self> {
         Self::new(chain, currency, asked.payer, asked.payee, asked.amount)
     }
 }

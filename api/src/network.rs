@@ -46,6 +46,15 @@ pub struct ChainPlace {
     pub currency: String,
     /// Its shard among those of the currency, from 0.
     pub shard: u16,
+    /// The chain whose wallets it takes half of, where it was added after genesis.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<u32>,
+    /// Whether wallets are at home there: not yet on a chain that was added, until the shards of its currency double.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub is_home: bool,
+    /// Whether it may not know all wallets that are at home there yet: then one that it does not know may be its parent's.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_filling: bool,
     /// The nodes that run its validators, ascending. Others may follow it too.
     pub nodes: Vec<u16>,
 }
@@ -57,8 +66,15 @@ impl From<&ChainRecord> for ChainPlace {
         let mut nodes: Vec<u16> = set.iter().map(|validator| validator.node.0).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let (chain, currency, shard) = (record.chain.0, record.currency.to_string(), record.shard);
-        Self { chain, currency, shard, nodes }
+        Self {
+            chain: record.chain.0,
+            currency: record.currency.to_string(),
+            shard: record.shard,
+            parent: record.parent().map(|parent| parent.0),
+            is_home: record.is_home(),
+            is_filling: record.is_filling(),
+            nodes,
+        }
     }
 }
 
@@ -115,9 +131,18 @@ pub struct NodeView {
     pub is_retired: bool,
 }
 
-/// Absent fields are false.
+/// Absent fields are false,
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+/// but for those that are true of nearly everything.
+const fn is_true(value: &bool) -> bool {
+    *value
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl NetworkView {
@@ -169,14 +194,14 @@ impl NetworkView {
         }
     }
 
-    /// The chains of a currency, by shard; empty where the network does not have it.
+    /// The chains of a currency where wallets are at home, by shard; empty where the network does not have it.
     #[must_use]
     pub fn shards(&self, currency: Currency) -> Vec<ChainId> {
         let name = currency.to_string();
         let mut shards: Vec<(u16, ChainId)> = self
             .chains
             .iter()
-            .filter(|place| place.currency == name)
+            .filter(|place| place.currency == name && place.is_home)
             .map(|place| (place.shard, ChainId(place.chain)))
             .collect();
         shards.sort_unstable();
@@ -205,6 +230,12 @@ impl NetworkView {
 
     fn is_operators_own(&self, currency: Currency, wallet: WalletId) -> bool {
         self.operators.iter().any(|operator| self.operator_wallet(currency, operator) == wallet)
+    }
+
+    /// Which chain may still have a wallet that this one does not know: its parent, while it is being filled.
+    #[must_use]
+    pub fn filled_from(&self, chain: ChainId) -> Option<ChainId> {
+        self.chain(chain).filter(|place| place.is_filling)?.parent.map(ChainId)
     }
 
     /// A chain among those of the network.

@@ -14,12 +14,16 @@ pub const WALLET: &str = "/v1/wallets/{id}";
 pub const WALLET_HISTORY: &str = "/v1/wallets/{id}/history";
 /// `GET`: the proof of its record, or of its absence, binary.
 pub const WALLET_PROOF: &str = "/v1/wallets/{id}/proof";
+/// `GET`: the open locks and offers that name it, paged.
+pub const WALLET_LOCKS: &str = "/v1/wallets/{id}/locks";
 /// `GET`: all chains of the network.
 pub const CHAINS: &str = "/v1/chains";
 /// `GET`: one chain.
 pub const CHAIN: &str = "/v1/chains/{chain}";
 /// `GET`: a chain's registry with its proof, binary.
 pub const REGISTRY: &str = "/v1/chains/{chain}/registry";
+/// `GET`: what a chain that was added after genesis began with, and why, binary.
+pub const ORIGIN: &str = "/v1/chains/{chain}/origin";
 /// `GET`: a block.
 pub const BLOCK: &str = "/v1/chains/{chain}/blocks/{height}";
 /// `GET`: the outcomes of a block, binary.
@@ -77,6 +81,12 @@ pub fn wallet_proof(id: WalletId) -> String {
     format!("/v1/wallets/{id}/proof")
 }
 
+/// [`WALLET_LOCKS`] of `id`.
+#[must_use]
+pub fn wallet_locks(id: WalletId) -> String {
+    format!("/v1/wallets/{id}/locks")
+}
+
 /// [`CHAIN`] of `chain`.
 #[must_use]
 pub fn chain(chain: ChainId) -> String {
@@ -87,6 +97,12 @@ pub fn chain(chain: ChainId) -> String {
 #[must_use]
 pub fn registry(chain: ChainId) -> String {
     format!("{CHAINS}/{chain}/registry")
+}
+
+/// [`ORIGIN`] of `chain`.
+#[must_use]
+pub fn origin(chain: ChainId) -> String {
+    format!("{CHAINS}/{chain}/origin")
 }
 
 /// [`BLOCK`] at `height`.
@@ -148,8 +164,10 @@ mod tests {
         assert_eq!(wallet(wallet_id), fill(WALLET, &wallet_id.to_string()));
         assert_eq!(wallet_history(wallet_id), fill(WALLET_HISTORY, &wallet_id.to_string()));
         assert_eq!(wallet_proof(wallet_id), fill(WALLET_PROOF, &wallet_id.to_string()));
+        assert_eq!(wallet_locks(wallet_id), fill(WALLET_LOCKS, &wallet_id.to_string()));
         assert_eq!(chain(in_chain), fill(CHAIN, ""));
         assert_eq!(registry(in_chain), fill(REGISTRY, ""));
+        assert_eq!(origin(in_chain), fill(ORIGIN, ""));
         assert_eq!(block(in_chain, height), fill(BLOCK, ""));
         assert_eq!(block_outcomes(in_chain, height), fill(BLOCK_OUTCOMES, ""));
         assert_eq!(feed(in_chain), fill(FEED, ""));

@@ -133,7 +133,7 @@ pub enum WaitFor {
     /// Its outcome is under a certificate.
     Certified,
     /// That, and every payee on another chain is credited, or the payer refunded, and an exchange that it offers is decided, all
-    /// under a certificate.
+    /// under a certificate. A leg whose end is on a chain that the node does not host is not waited for: its `ask` says where it is.
     Settled,
 }
 
@@ -179,6 +179,9 @@ pub struct TransactionStatus {
     /// Its payees on other chains, from `final` on. The others are paid when the transaction is applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub legs: Vec<LegView>,
+    /// Of a receipt whose wallet is on another chain: where it was sent on to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_on: Option<HopView>,
     /// The lock that it made, or the lock or offer that it is about, as this chain has it; from `final` on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<Box<LockView>>,
@@ -211,26 +214,68 @@ pub struct LegView {
     #[serde(with = "as_text")]
     #[schema(value_type = String, example = "CNY")]
     pub currency: Currency,
-    /// The payee's chain. A node that does not host it sees no credit there.
+    /// The chain that it was sent to first.
     pub chain: u32,
-    /// Where the money is.
+    /// Where the money is, as far as this node sees: see `ask`.
     pub status: LegState,
     /// Whether that is under a certificate.
     pub is_certified: bool,
-    /// The id of the receipt: `GET /v1/transactions/{id}` finds it on the payee's chain.
+    /// The id of the receipt: `GET /v1/transactions/{id}` finds it on that chain.
     #[serde(with = "as_text")]
     #[schema(value_type = String)]
     pub receipt: TransactionId,
-    /// The id of the receipt that came back.
+    /// Where the receipt was sent on to, one chain after another, because the payee's wallet is elsewhere by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sent_on: Vec<HopView>,
+    /// The id of the receipt that came back to the payer's chain.
     #[serde(default, with = "as_text_option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub refund: Option<TransactionId>,
+    /// Where the refund was sent on to, because the payer's wallet is elsewhere by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refund_sent_on: Vec<HopView>,
     /// Why the payee's chain sent it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<OutcomeView>,
-    /// Path of the proof of the credit or of the refund; once that is certified.
+    /// Who hosts the chain where this goes on, where this node does not: it sees no credit there, and the end of this leg only if it comes
+    /// back. Ask one of those for the last receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<String>,
+    /// Path of the proof of the credit or of the refund, at the last chain; once that is certified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
+}
+
+/// A chain that a receipt was sent on to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HopView {
+    /// The chain.
+    pub chain: u32,
+    /// The receipt's id there.
+    #[serde(with = "as_text")]
+    #[schema(value_type = String)]
+    pub receipt: TransactionId,
+}
+
+impl LegView {
+    /// Whether nothing of it is under way any more, under a certificate.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_certified && self.status != LegState::Debited
+    }
+
+    /// The receipt that is under way, or was the last: the chain that it is on, and its id there. `None` where the refund has come back
+    /// to the payer's chain and stayed.
+    #[must_use]
+    pub fn last(&self) -> Option<HopView> {
+        match self.refund {
+            Some(_) => self.refund_sent_on.last().copied(),
+            None => {
+                let first = HopView { chain: self.chain, receipt: self.receipt };
+                Some(self.sent_on.last().copied().unwrap_or(first))
+            }
+        }
+    }
 }
 
 impl TransactionStatus {
@@ -238,10 +283,27 @@ impl TransactionStatus {
     /// (A hash lock is not under way: it waits for whoever has the preimage.)
     #[must_use]
     pub fn is_settled(&self) -> bool {
+        self.is_decided() && self.legs.iter().all(LegView::is_over)
+    }
+
+    /// Whether waiting at the node that gave this ends: settled, but for legs whose end is on chains that it does not host.
+    #[must_use]
+    pub fn is_settled_here(&self) -> bool {
+        self.is_decided() && self.legs.iter().all(|leg| leg.is_over() || leg.ask.is_some())
+    }
+
+    /// Whether it is certified, and the exchange that it offers decided.
+    fn is_decided(&self) -> bool {
         let is_undecided = |lock: &LockView| lock.role == LockRole::ExchangeLock && !lock.is_over();
-        self.is_certified
-            && self.legs.iter().all(|leg| leg.is_certified && leg.status != LegState::Debited)
-            && !self.lock.as_deref().is_some_and(is_undecided)
+        self.is_certified && !self.lock.as_deref().is_some_and(is_undecided)
+    }
+
+    /// Whether it is dead because its wallet is on another chain now. That never changes: it is bound to the chain that it was signed for,
+    /// where the wallet's nonces are closed for good.
+    #[must_use]
+    pub fn is_dead_of_move(&self) -> bool {
+        self.status == TransactionState::NotExecuted
+            && self.error.as_ref().is_some_and(ApiError::is_wallet_moved)
     }
 
     /// A status without a position.
@@ -269,6 +331,7 @@ impl TransactionStatus {
             error: None,
             transaction: None,
             legs: Vec::new(),
+            sent_on: None,
             lock: None,
         }
     }

@@ -362,6 +362,10 @@ pub enum MovementName {
     Settled,
     /// Money that was locked for the counterparty came back.
     Returned,
+    /// The wallet moved to another chain with this balance; the counterparty is the wallet itself.
+    MovedOut,
+    /// The wallet arrived from another chain with this balance; the counterparty is the wallet itself.
+    MovedIn,
 }
 
 impl MovementName {
@@ -376,6 +380,8 @@ impl MovementName {
             MovementKind::Locked => Self::Locked,
             MovementKind::Settled => Self::Settled,
             MovementKind::Returned => Self::Returned,
+            MovementKind::MovedOut => Self::MovedOut,
+            MovementKind::MovedIn => Self::MovedIn,
         }
     }
 }

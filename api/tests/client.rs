@@ -482,3 +482,60 @@ proptest! {
         let _ = decode_bundles(&bundles);
     }
 }
+
+/// The way of a wallet while shards double: chain 2 takes half of the wallets of chain 0.
+#[tokio::test]
+async fn a_wallet_is_followed_to_where_it_is() {
+    let id = WalletId([5; 32]);
+    let at = |chain: u32, moved_to: Option<u32>| {
+        let status = if moved_to.is_some() { "moved" } else { "active" };
+        let mut view = serde_json::json!({
+            "id": id.to_string(), "chain": chain, "currency": "CNY", "height": 7, "timestamp_ms": 1, "certified_height": 7,
+            "balance_fen": 5, "status": status, "tier": "two", "operator": 1, "policy": "01".repeat(32), "lanes": [],
+        });
+        view["moved_to"] = serde_json::json!(moved_to);
+        (200, json(&view))
+    };
+    let not_there = |code: ErrorCode| (code.http_status(), json(&ApiError::from(code)));
+    let place = |chain: u32, parent: Option<u32>| {
+        serde_json::json!({
+            "chain": chain, "currency": "CNY", "shard": chain, "nodes": [], "parent": parent, "is_filling": parent.is_some(),
+        })
+    };
+    let network = serde_json::from_value(serde_json::json!({
+        "network": "n", "genesis_hash": "01".repeat(32), "version": "0", "node": 0, "operators": [], "nodes": [],
+        "chains": [place(0, None), place(2, Some(0))],
+    }))
+    .unwrap();
+    let (unknown, elsewhere) = (ErrorCode::WalletUnknown, ErrorCode::WalletElsewhere);
+    for (answers, asked, found) in [
+        (vec![at(2, None)], vec![2], Ok(2)),
+        (vec![not_there(elsewhere), at(0, None)], vec![2, 0], Ok(0)),
+        (vec![at(2, Some(0)), at(0, None)], vec![2, 0], Ok(0)),
+        (vec![not_there(unknown), not_there(unknown)], vec![2, 0], Err(1_403)),
+        // It has left its parent when it arrives: the second look finds it.
+        (vec![not_there(unknown), at(0, Some(2)), at(2, None)], vec![2, 0, 2], Ok(2)),
+        // A way that leads on and on is refused after four redirects; looked at once more it is there.
+        (
+            vec![at(2, Some(3)), at(3, Some(4)), at(4, Some(5)), at(5, Some(6)), at(6, Some(7)), at(2, None)],
+            vec![2, 3, 4, 5, 6, 2],
+            Ok(2),
+        ),
+        (vec![at(2, Some(9)), not_there(ErrorCode::ChainElsewhere)], vec![2, 9], Err(1_405)),
+    ] {
+        let script = Script::start(answers).await;
+        let answer = script.client().find_wallet(&network, id, ChainId(2)).await;
+        let got = answer.map(|view| view.chain).map_err(|error| match error {
+            ClientError::Refused(error) => error.code,
+            other => panic!("{other}"),
+        });
+        assert_eq!(got, found);
+        let seen: Vec<bool> = script
+            .seen()
+            .iter()
+            .zip(&asked)
+            .map(|(seen, chain)| seen.head.starts_with(&format!("get /v1/wallets/{id}?chain={chain} ")))
+            .collect();
+        assert_eq!(seen, vec![true; asked.len()], "{:?}", script.seen());
+    }
+}

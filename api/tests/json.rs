@@ -4,9 +4,9 @@ use api::evidence::{EvidencePage, EvidenceQuery, EvidenceView};
 use api::transaction::{TransactionQuery, WaitFor};
 use api::*;
 use ledger::records::{
-    Asked, Claim, Counter, FeeBid, HeightResult, Lane, LockKind, LockRecord, LockState, Movement,
-    MovementKind, Nonce, OfferRecord, OfferState, Operation, Outcome, PairCounters, Payment, Policy,
-    Rejection, SupplyTerms, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening,
+    Asked, Birth, Claim, Counter, FeeBid, Growth, HeightResult, Lane, LockKind, LockRecord, LockState,
+    Movement, MovementKind, Nonce, OfferRecord, OfferState, Operation, Outcome, PairCounters, Payment,
+    Policy, Rejection, SupplyTerms, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening,
     WalletRecord, WalletStatus,
 };
 use ledger::records::{Block, BlockBody, BlockHeader};
@@ -169,6 +169,8 @@ fn changes_of_the_registry() {
         Change::RemoveValidator { chain, consensus_key: one },
         Change::ReplaceConsensusKey { chain, old: one, new: two },
         Change::SetParams { chain, params },
+        Change::AddChain { parent: chain, validators: vec![validator] },
+        Change::Reshard { currency: Currency(*b"CNY") },
     ];
     let valid_until = TimestampMs(9);
     let proposal = Proposal { version: 7, valid_until, is_urgent: true, reason: "join".into(), changes };
@@ -204,6 +206,11 @@ fn changes_of_the_registry() {
                             ],
                         },
                     },
+                    {
+                        "change": "add_chain", "parent": 5,
+                        "validators": [{ "operator": 3, "node": 4, "consensus_key": ONE }],
+                    },
+                    { "change": "reshard", "currency": "CNY" },
                 ],
             },
         }),
@@ -252,8 +259,8 @@ fn operations_about_locks() {
     assert!(lock_text.starts_with("jzl1"));
 }
 
-fn currency_of(chain: ChainId) -> Currency {
-    if chain == ChainId(0) { Currency(*b"CNY") } else { Currency(*b"HKD") }
+fn currency_of(chain: ChainId) -> Option<Currency> {
+    Some(if chain == ChainId(0) { Currency(*b"CNY") } else { Currency(*b"HKD") })
 }
 
 fn lock_moment(chain: u32, is_certified: bool) -> LockMoment {
@@ -285,12 +292,14 @@ fn locks() {
     let (given, wanted) = (side(0, 1, 2, 10_005, "100.05", "CNY"), side(1, 2, 1, 11_000, "110.00", "HKD"));
     let open = exchange_lock(LockState::Open);
     check(
-        &LockView::of_lock(lock_moment(0, false), &open, currency_of),
+        &LockView::of_lock(lock_moment(0, false), &open, currency_of).unwrap(),
         json!({
             "id": id, "chain": 0, "height": 7, "timestamp_ms": 1_000, "role": "exchange_lock", "state": "open",
             "is_certified": false, "locked": given, "asked": wanted, "deadline_ms": 9_000,
         }),
     );
+    let only_own = |chain: ChainId| currency_of(chain).filter(|_| chain == ChainId(0));
+    assert_eq!(LockView::of_lock(lock_moment(0, false), &open, only_own), None, "no currency is guessed");
     let LockKind::Exchange { asked, .. } = open.kind else { panic!("not an exchange") };
     let offer = OfferRecord {
         id: open.id,
@@ -303,7 +312,7 @@ fn locks() {
         state: OfferState::Cancelled { code: Rejection::OfferDeclined.code() },
     };
     check(
-        &LockView::of_offer(lock_moment(1, true), &offer, currency_of),
+        &LockView::of_offer(lock_moment(1, true), &offer, currency_of).unwrap(),
         json!({
             "id": id, "chain": 1, "height": 7, "timestamp_ms": 1_000, "role": "offer", "state": "cancelled",
             "is_certified": true, "locked": given, "asked": wanted, "deadline_ms": 9_000,
@@ -319,7 +328,7 @@ fn locks() {
         ..open
     };
     check(
-        &LockView::of_lock(lock_moment(0, true), &claimed, currency_of),
+        &LockView::of_lock(lock_moment(0, true), &claimed, currency_of).unwrap(),
         json!({
             "id": id, "chain": 0, "height": 7, "timestamp_ms": 1_000, "role": "hash_lock", "state": "settled",
             "is_certified": true, "locked": given, "deadline_ms": 9_000, "hash": ONE, "preimage": TWO,
@@ -340,7 +349,7 @@ fn an_offer_is_settled_when_it_is_decided() {
     };
     let is_settled = |lock: &LockRecord, is_certified: bool| {
         let mut status = TransactionStatus::executed(ChainId(0), Height(9), &outcome, true);
-        let view = LockView::of_lock(lock_moment(0, is_certified), lock, currency_of);
+        let view = LockView::of_lock(lock_moment(0, is_certified), lock, currency_of).unwrap();
         status.lock = Some(Box::new(view));
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["lock"]["locked"]["amount"], "100.05");
@@ -446,18 +455,25 @@ fn wallets() {
     let entry = HistoryEntry::new(before, 1_000, Some(TransactionId([2; 32])), &locked);
     assert_eq!(entry.lock, Some(LockId::of(TransactionId([2; 32]))), "the lock that the transaction made");
     assert_eq!(serde_json::to_value(&entry).unwrap()["kind"], "locked");
+    for (kind, name) in [(MovementKind::MovedOut, "moved_out"), (MovementKind::MovedIn, "moved_in")] {
+        let entry = HistoryEntry::new(before, 1_000, None, &Movement { kind, ..movement });
+        assert_eq!((serde_json::to_value(&entry).unwrap()["kind"].as_str(), entry.lock), (Some(name), None));
+    }
 }
 
 #[test]
 fn chains_and_blocks() {
     let validator =
         ValidatorRecord { operator: OperatorId(1), node: NodeIndex(0), consensus_key: PublicKey([1; 32]) };
-    let spec = ledger::records::ChainSpec {
+    let record = ledger::records::ChainRecord {
         chain: ChainId(0),
         currency: "CNY".parse().unwrap(),
         shard: 0,
+        birth: Birth::Genesis,
         params: ledger::records::ChainParams::default(),
-        validators: vec![validator],
+        wanted: vec![validator],
+        is_urgent: false,
+        epochs: Vec::new(),
     };
     let progress = ProgressView {
         epoch: 2,
@@ -474,7 +490,7 @@ fn chains_and_blocks() {
         pooled_transactions: 3,
         is_voting: true,
     };
-    let view = ChainsView { chains: vec![ChainView::new(&spec, &spec.validators, Some(progress))] };
+    let view = ChainsView { chains: vec![ChainView::of(&record, &record.wanted, Some(progress))] };
     check(
         &view,
         json!({ "chains": [{
@@ -486,6 +502,22 @@ fn chains_and_blocks() {
         },
     }] }),
     );
+    for (growth, name) in [
+        (Growth::Added, "added"),
+        (Growth::Ready, "ready"),
+        (Growth::Filling, "filling"),
+        (Growth::Grown, "grown"),
+    ] {
+        let birth = Birth::Child { parent: ChainId(0), height: Height(41), growth };
+        let child = ledger::records::ChainRecord { chain: ChainId(2), shard: 1, birth, ..record.clone() };
+        check(
+            &ChainView::of(&child, &[], None),
+            json!({
+                "chain": 2, "currency": "CNY", "shard": 1, "validators": [],
+                "birth": { "parent": 0, "height": 41, "growth": name },
+            }),
+        );
+    }
     let (block, result) = (block(), result());
     check(
         &BlockView::new(&block, Currency(*b"HKD"), GENESIS, Some(ResultView::new(&result, GENESIS, true))),
@@ -553,6 +585,17 @@ fn network() {
         is_connected: true,
         is_retired: true,
     };
+    let place = ChainPlace {
+        chain: 0,
+        currency: "CNY".into(),
+        shard: 0,
+        parent: None,
+        is_home: true,
+        is_filling: false,
+        nodes: vec![0, 2],
+    };
+    let child =
+        ChainPlace { chain: 1, shard: 1, parent: Some(0), is_home: false, is_filling: true, ..place.clone() };
     let view = NetworkView {
         network: "localnet".into(),
         genesis_hash: GENESIS,
@@ -561,7 +604,7 @@ fn network() {
         registry_version: 3,
         operators: vec![operator],
         nodes: vec![node],
-        chains: vec![ChainPlace { chain: 0, currency: "CNY".into(), shard: 0, nodes: vec![0, 2] }],
+        chains: vec![place.clone(), child],
     };
     check(
         &view,
@@ -575,9 +618,20 @@ fn network() {
                 "node": 0, "operator": 1, "network_key": TWO, "address": "127.0.0.1:7000", "is_connected": true,
                 "is_retired": true,
             }],
-            "chains": [{ "chain": 0, "currency": "CNY", "shard": 0, "nodes": [0, 2] }],
+            "chains": [
+                { "chain": 0, "currency": "CNY", "shard": 0, "nodes": [0, 2] },
+                {
+                    "chain": 1, "currency": "CNY", "shard": 1, "parent": 0, "is_home": false, "is_filling": true,
+                    "nodes": [0, 2],
+                },
+            ],
         }),
     );
+    // A chain that was only added counts for no home.
+    let cny = Currency(*b"CNY");
+    assert_eq!(view.shards(cny), [ChainId(0)]);
+    assert_eq!(view.homes(cny, wallet(1).0), [ChainId(0)]);
+    assert_eq!([0, 1].map(|chain| view.filled_from(ChainId(chain))), [None, Some(ChainId(0))]);
 }
 
 #[test]

@@ -6,16 +6,19 @@
 //!   executed receipts are the first ones that the source has sent, each once.
 //! - Chains are read one after another and end at different heights. Totals are compared at the highest *cut* at which no chain
 //!   has executed a bundle of a height above its source's. What lies above the cut is replayed, but its sources were not read so far.
-//! - Only chains that were replayed are compared; a currency is, where all its chains were.
+//! - Only chains that were replayed are compared; a currency is, where all its chains were. A chain that operators added belongs to it as
+//!   soon as money was sent there.
+//! - A chain that operators added begins with the registry that the root chain's replay gave it. Every wallet arrives there as it left the
+//!   parent, and all that left before the parent's last word have arrived with it (PROTOCOL rule 25).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::records::{Counter, GenesisSpec, SupplyTerms};
+use ledger::records::{Counter, GenesisSpec, PairCounters, SupplyTerms};
 use ledger::values::{Amount, ChainId, Currency, Height};
 
 use crate::difference::{Difference, Finding};
 use crate::error::AuditError;
-use crate::journal::{Arrival, Journal};
+use crate::journal::{Arrival, Journal, Relocation};
 use crate::report::Report;
 
 /// Chains that fit together.
@@ -64,12 +67,23 @@ pub struct CurrencySupply {
 /// Compares chains that were replayed, each once.
 ///
 /// # Errors
-/// The first [`Difference`] as [`AuditError::Different`]: receipts by chain and height, then pairs, then currencies.
+/// The first [`Difference`] as [`AuditError::Different`]: what added chains began with, receipts by chain and height, wallets that moved,
+/// then pairs, then currencies.
 pub fn compare_across<'a>(
     spec: &GenesisSpec,
     reports: impl IntoIterator<Item = &'a Report>,
 ) -> Result<Across, AuditError> {
-    compare(spec, &reports.into_iter().map(|report| (report.chain, &report.journal)).collect())
+    let reports: Vec<&Report> = reports.into_iter().collect();
+    for child in reports.iter().flat_map(|report| &report.children) {
+        let replayed = reports.iter().find(|report| report.chain == child.chain);
+        let Some(shown) = replayed.and_then(|report| report.beginning) else { continue };
+        let computed = child.registry.hash();
+        if shown != computed {
+            let finding = Finding::Beginning { shown, computed };
+            return Err(Difference { chain: child.chain, height: Height(0), finding }.into());
+        }
+    }
+    compare(spec, &reports.iter().map(|report| (report.chain, &report.journal)).collect())
 }
 
 /// As [`compare_across`], of journals that were kept while the chains ran: each chain's heights in order, from 0, none left out.
@@ -92,6 +106,9 @@ fn compare(spec: &GenesisSpec, journals: &Journals<'_>) -> Result<Across, AuditE
         }
     }
     let cut = highest_cut(journals);
+    for (chain, journal) in journals {
+        check_moves(*chain, journal, journals, &cut)?;
+    }
     let supply: BTreeMap<ChainId, SupplyTerms> = journals
         .iter()
         .filter_map(|(chain, journal)| Some((*chain, journal.supply(*cut.get(chain)?))))
@@ -111,8 +128,11 @@ fn compare(spec: &GenesisSpec, journals: &Journals<'_>) -> Result<Across, AuditE
     listed.sort_unstable();
     listed.dedup();
     let mut currencies = Vec::with_capacity(listed.len());
+    let mut of_chains: BTreeMap<ChainId, Currency> =
+        spec.chains.iter().map(|chain| (chain.chain, chain.currency)).collect();
+    of_chains.extend(journals.values().flat_map(|journal| journal.children()));
     for currency in listed {
-        let sums = CurrencySupply::sum(spec, currency, &supply);
+        let sums = CurrencySupply::sum((spec, &of_chains), currency, &supply);
         let (held, issued) = (sums.held(), sums.outstanding());
         if let (true, true, Some(chain)) = (sums.missing.is_empty(), held != issued, sums.chains.first()) {
             let finding = Finding::Supply { currency, held, issued };
@@ -140,6 +160,42 @@ fn check_arrival(chain: ChainId, arrival: &Arrival, journals: &Journals<'_>) -> 
         }
         _ => Ok(()),
     }
+}
+
+/// The wallets of a child that its parent sent: each arrived as it left, and where the parent has ended, all have. As far as both were
+/// replayed.
+fn check_moves(
+    chain: ChainId,
+    journal: &Journal,
+    journals: &Journals<'_>,
+    cut: &BTreeMap<ChainId, Height>,
+) -> Result<(), AuditError> {
+    let within = |chain: &ChainId, height: Height| cut.get(chain).is_some_and(|end| height <= *end);
+    let found = |height, finding| AuditError::from(Difference { chain, height, finding });
+    for (wallet, arrived) in journal.arrived() {
+        let Some(parent) = journals.get(&arrived.chain).filter(|_| within(&chain, arrived.height)) else {
+            continue;
+        };
+        let left = parent.left().get(wallet).filter(|left| left.chain == chain);
+        if left.map(|left| (left.sequence, left.balance)) != Some((arrived.sequence, arrived.balance)) {
+            let (sent, received) = (left.map(|left| left.balance), Some(arrived.balance));
+            let finding = Finding::Moved { wallet: *wallet, source_chain: arrived.chain, sent, received };
+            return Err(found(arrived.height, finding));
+        }
+    }
+    let Some((height, last)) = journal.filled().filter(|(height, _)| within(&chain, *height)) else {
+        return Ok(());
+    };
+    for (source_chain, parent) in journals {
+        let before = |left: &Relocation| left.chain == chain && left.sequence < last;
+        let mut missing = parent.left().iter().filter(|(_, left)| before(left));
+        if let Some((wallet, left)) = missing.find(|(wallet, _)| !journal.arrived().contains_key(*wallet)) {
+            let (source_chain, sent) = (*source_chain, Some(left.balance));
+            let finding = Finding::Moved { wallet: *wallet, source_chain, sent, received: None };
+            return Err(found(height, finding));
+        }
+    }
+    Ok(())
 }
 
 /// What a chain needs of another one: at each of its heights with bundles, the highest height of theirs so far.
@@ -205,9 +261,26 @@ fn pairs(supply: &BTreeMap<ChainId, SupplyTerms>) -> Vec<Pair> {
 }
 
 impl CurrencySupply {
-    fn sum(spec: &GenesisSpec, currency: Currency, supply: &BTreeMap<ChainId, SupplyTerms>) -> Self {
+    /// `chains` are all of the network, with their currencies.
+    fn sum(
+        (spec, chains): (&GenesisSpec, &BTreeMap<ChainId, Currency>),
+        currency: Currency,
+        supply: &BTreeMap<ChainId, SupplyTerms>,
+    ) -> Self {
+        // Where nothing was sent to or from there, an added chain holds what it issued itself, if it runs at all.
+        let has_passed = |pair: &PairCounters| pair.sent.total > 0 || pair.received.total > 0;
+        let reached: BTreeSet<ChainId> = supply
+            .values()
+            .flat_map(|terms| &terms.pairs)
+            .filter(|pair| has_passed(pair))
+            .map(|pair| pair.chain)
+            .collect();
+        let is_part = |chain: &ChainId| {
+            spec.chain(*chain).is_some() || supply.contains_key(chain) || reached.contains(chain)
+        };
+        let of_currency = chains.iter().filter(|(_, known)| **known == currency).map(|(chain, _)| *chain);
         let (chains, missing): (Vec<ChainId>, Vec<ChainId>) =
-            spec.shards(currency).into_iter().partition(|chain| supply.contains_key(chain));
+            of_currency.filter(is_part).partition(|chain| supply.contains_key(chain));
         let (issued, redeemed, holdings, under_way) = (0, 0, 0, 0);
         let mut sums = Self { currency, chains, missing, issued, redeemed, holdings, under_way };
         let fen = |amount: Amount| u128::from(amount.fen());
@@ -239,10 +312,11 @@ impl CurrencySupply {
 #[cfg(test)]
 mod tests {
     use genesis::dev::{LocalnetPlan, localnet};
-    use ledger::values::OutboxRoot;
+    use ledger::records::{Birth, Growth, HeightResult, Receipt, Registry};
+    use ledger::values::{OutboxRoot, WalletId};
 
     use super::*;
-    use crate::journal::tests::result;
+    use crate::journal::tests::{moving, result};
 
     /// Chains 0 and 1 of one currency, chain 2 of another.
     fn spec() -> GenesisSpec {
@@ -333,6 +407,107 @@ mod tests {
         assert!(across.pairs.is_empty());
         let across = compare(&spec(), &BTreeMap::from([(ChainId(0), zero), (ChainId(1), one)])).unwrap();
         assert_eq!((across.currencies[0].missing.len(), across.currencies[1].missing.len()), (0, 1));
+    }
+
+    /// Chain 3, which operators added, begins empty; two wallets with 30 and 20 fen leave chain 0 for it at its height 4, then its last
+    /// word. They arrive there at height 2.
+    fn with_child() -> ([Journal; 3], Journal) {
+        let ([mut zero, one, two], child) = (journals(), ChainId(3));
+        let (first, second, end) = (moving(7, 30), moving(8, 20), Receipt::End {});
+        let sent = [(child, 1, &first), (child, 2, &second), (child, 3, &end)];
+        zero.note_moves(Height(4), None, sent, []).unwrap();
+        zero.note(
+            &moved(5, 2, (1_000, 1_000 - 40 - 50), &[(1, (4, 40), (0, 0)), (3, (4, 50), (0, 0))]),
+            vec![],
+        );
+        zero.note_children(&with_chain_three());
+        let mut three = Journal::default();
+        three.note(&result(0, 0, 0, &[]), Vec::new());
+        three.note(&result(1, 0, 0, &[]), Vec::new());
+        three.note(&moved(2, 0, (0, 50), &[(0, (0, 0), (4, 50))]), vec![arrival(2, 0, 0, 5, 2)]);
+        ([zero, one, two], three)
+    }
+
+    /// Genesis, and a child of chain 0.
+    fn with_chain_three() -> Registry {
+        let mut registry = Registry::from_genesis(&spec());
+        let mut child = registry.chain(ChainId(0)).unwrap().clone();
+        (child.chain, child.shard) = (ChainId(3), 2);
+        child.birth = Birth::Child { parent: ChainId(0), height: Height(1), growth: Growth::Filling };
+        registry.chains.push(child);
+        registry
+    }
+
+    type PairOf = (u32, (u64, u128), (u64, u128));
+
+    /// A result with these pairs: count and total of what was sent and received.
+    fn moved(height: u64, outbox: u8, (issued, holdings): (u64, u64), pairs: &[PairOf]) -> HeightResult {
+        let counter = |(count, total): (u64, u128)| Counter { count, total };
+        let mut result = result(height, outbox, issued, &[]);
+        let pair = |(chain, sent, received): &PairOf| PairCounters {
+            chain: ChainId(*chain),
+            sent: counter(*sent),
+            received: counter(*received),
+        };
+        result.supply.pairs = pairs.iter().map(pair).collect();
+        result.supply.holdings = Amount::from_fen(holdings);
+        result
+    }
+
+    fn of_both(([zero, one, two], three): &([Journal; 3], Journal)) -> Result<Across, AuditError> {
+        let mut journals = BTreeMap::from([(ChainId(0), zero), (ChainId(1), one), (ChainId(2), two)]);
+        journals.insert(ChainId(3), three);
+        compare(&spec(), &journals)
+    }
+
+    fn arrives(three: &mut Journal, receipts: &[(u64, Receipt)]) {
+        let received = receipts.iter().map(|(sequence, receipt)| (ChainId(0), *sequence, receipt));
+        three.note_moves(Height(2), Some(ChainId(0)), [], received).unwrap();
+    }
+
+    #[test]
+    fn wallets_that_arrive_as_they_left_fit_and_a_child_belongs_to_its_currency() {
+        let mut both = with_child();
+        arrives(&mut both.1, &[(1, moving(7, 30)), (2, moving(8, 20)), (3, Receipt::End {})]);
+        let across = of_both(&both).unwrap();
+        assert_eq!(across.cut[&ChainId(3)], Height(2));
+        let cny = &across.currencies[0];
+        assert_eq!(cny.currency, Currency(*b"CNY"));
+        assert_eq!(
+            (cny.chains.as_slice(), cny.missing.len()),
+            (&[ChainId(0), ChainId(1), ChainId(3)][..], 0)
+        );
+        assert_eq!((cny.issued, cny.holdings, cny.under_way), (1_000, 1_000, 0));
+        // Without the child its money is missing, and nothing is held against anybody.
+        let alone = compare(&spec(), &all(&both.0)).unwrap();
+        assert_eq!(alone.currencies[0].missing, [ChainId(3)]);
+    }
+
+    #[test]
+    fn a_child_that_nothing_was_sent_to_is_not_missed() {
+        let mut journals = journals();
+        journals[0].note_children(&with_chain_three());
+        let across = compare(&spec(), &all(&journals)).unwrap();
+        assert!(across.currencies[0].missing.is_empty());
+    }
+
+    #[test]
+    fn a_wallet_that_arrives_with_another_balance_or_never_left_or_not_at_all_is_named_with_both() {
+        let some = |fen| Some(Amount::from_fen(fen));
+        let cases: [(u8, &[(u64, Receipt)], [Option<Amount>; 2]); 4] = [
+            (7, &[(1, moving(7, 31)), (2, moving(8, 20))], [some(30), some(31)]),
+            (9, &[(1, moving(7, 30)), (2, moving(9, 20))], [None, some(20)]),
+            (8, &[(1, moving(7, 30)), (3, moving(8, 20))], [some(20), some(20)]),
+            (8, &[(1, moving(7, 30)), (3, Receipt::End {})], [some(20), None]),
+        ];
+        for (wallet, receipts, [sent, received]) in cases {
+            let mut both = with_child();
+            arrives(&mut both.1, receipts);
+            let Err(AuditError::Different(found)) = of_both(&both) else { panic!("{receipts:?} fits") };
+            let (wallet, source_chain) = (WalletId([wallet; 32]), ChainId(0));
+            assert_eq!((found.chain, found.height), (ChainId(3), Height(2)));
+            assert_eq!(found.finding, Finding::Moved { wallet, source_chain, sent, received });
+        }
     }
 
     #[test]

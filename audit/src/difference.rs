@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use ledger::proofs::FinalityFault;
+use ledger::proofs::{FinalityFault, OriginFault};
 use ledger::records::Counter;
 use ledger::rules::{BatchFault, BlockFault, BundleFault, ExecutionFault};
 use ledger::values::{
     Amount, BatchDigest, BlockDigest, ChainId, CodecError, Currency, Epoch, Hash, Height, LockId, OutboxRoot,
-    ResultHash, Slot, TransactionId, WalletId,
+    RegistryHash, ResultHash, Slot, TransactionId, WalletId,
 };
 use storage::Table;
+
+use crate::journal::Relocation;
 
 /// What an audit found, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +120,87 @@ pub enum Finding {
         /// Issued less redeemed.
         issued: i128,
     },
+    /// An executed receipt did not become what it must: credited, refunded to whoever paid, or sent on.
+    #[error(
+        "receipt {sequence} of chain {source_chain} had outcome {code}: a receipt of {} fen must follow, found {}",
+        expected.fen(), Found(*found)
+    )]
+    Unsettled {
+        /// The chain that sent it.
+        source_chain: ChainId,
+        /// Its number.
+        sequence: u64,
+        /// Its outcome.
+        code: u16,
+        /// What must have been refunded or sent on.
+        expected: Amount,
+        /// What was; none where nothing was, or where it answers another receipt already.
+        found: Option<Amount>,
+    },
+    /// Something that a chain takes from its parent only came from another one.
+    #[error(
+        "receipt {sequence} of chain {source_chain} moves, keeps or ends what a parent may, {}{} fen; the parent is {}",
+        Named(*wallet), balance.fen(), Parent(*parent)
+    )]
+    NotParent {
+        /// The chain that sent it.
+        source_chain: ChainId,
+        /// Its number.
+        sequence: u64,
+        /// The wallet, where it is about one.
+        wallet: Option<WalletId>,
+        /// With how much.
+        balance: Amount,
+        /// The chain's parent; none where genesis names the chain.
+        parent: Option<ChainId>,
+    },
+    /// A wallet left or arrived a second time.
+    #[error(
+        "wallet {wallet} {} a second time: with {} fen at height {} as receipt {} between this chain and {}, and with {} fen \
+         at height {} as receipt {} between it and {}",
+        if *has_left { "left" } else { "arrived" },
+        first.balance.fen(), first.height, first.sequence, first.chain,
+        again.balance.fen(), again.height, again.sequence, again.chain
+    )]
+    MovedTwice {
+        /// The wallet.
+        wallet: WalletId,
+        /// Whether it left; else it arrived.
+        has_left: bool,
+        /// The first time.
+        first: Relocation,
+        /// The second time.
+        again: Relocation,
+    },
+    /// A wallet did not arrive as it left.
+    #[error(
+        "wallet {wallet}, which moves from chain {source_chain}: {} left there, {} arrived here",
+        Found(*sent), Found(*received)
+    )]
+    Moved {
+        /// The wallet.
+        wallet: WalletId,
+        /// The parent.
+        source_chain: ChainId,
+        /// With how much it left; none where it never did.
+        sent: Option<Amount>,
+        /// With how much it arrived; none where it did not although the parent has ended.
+        received: Option<Amount>,
+    },
+    /// A chain that operators added began with another registry than the root chain has given it.
+    #[error("the chain began with registry {shown}, the root chain's replay computes {computed}")]
+    Beginning {
+        /// What it began with.
+        shown: RegistryHash,
+        /// By the root chain's replay.
+        computed: RegistryHash,
+    },
+    /// The origin of a chain that operators added does not decode.
+    #[error("the origin of the chain does not decode: {0}")]
+    OriginMalformed(CodecError),
+    /// What a chain that operators added says that it began with is not proved.
+    #[error("the origin of the chain is not proved: {0}")]
+    Origin(OriginFault),
     /// A transaction's signature is not valid.
     #[error("transaction {transaction} has an invalid signature")]
     Signature {
@@ -194,6 +277,39 @@ pub enum Finding {
         /// What the replay computed.
         computed: Value,
     },
+}
+
+/// An amount that may be missing.
+struct Found(Option<Amount>);
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("nothing"),
+            Some(amount) => write!(f, "{} fen", amount.fen()),
+        }
+    }
+}
+
+/// A wallet that something may be about.
+struct Named(Option<WalletId>);
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |wallet| write!(f, "wallet {wallet}, "))
+    }
+}
+
+/// A parent that may be none.
+struct Parent(Option<ChainId>);
+
+impl fmt::Display for Parent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("none: genesis names this chain"),
+            Some(parent) => write!(f, "chain {parent}"),
+        }
+    }
 }
 
 /// Which stored value differs.
@@ -280,6 +396,8 @@ pub enum Value {
     Number(u64),
     /// A position in the chain.
     Position(Height, u32),
+    /// A receipt that came from a chain, by its number.
+    Receipt(ChainId, u64),
     /// A hash or digest.
     Hash(Hash),
     /// Anything else, in its canonical encoding.
@@ -293,6 +411,7 @@ impl fmt::Display for Value {
             Self::Money(amount) => write!(f, "{} fen", amount.fen()),
             Self::Number(number) => write!(f, "{number}"),
             Self::Position(height, index) => write!(f, "height {height} index {index}"),
+            Self::Receipt(chain, sequence) => write!(f, "receipt {sequence} of chain {chain}"),
             Self::Hash(hash) => write!(f, "{hash}"),
             Self::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
         }

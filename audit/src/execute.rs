@@ -14,8 +14,10 @@ use ledger::records::{
 };
 use ledger::rules::ChainRules;
 use ledger::state::outbox::{RECEIPTS_TAG, receipt_leaf};
-use ledger::state::{ChainState, Execution, Outbox, PassedOver, ReceivedReceipt, SentReceipt, StateHead};
-use ledger::values::{AppendTree, BlockDigest, ChainId, Epoch, Height, ResultHash, WalletId};
+use ledger::state::{
+    ChainState, Execution, GenesisFault, Outbox, PassedOver, ReceivedReceipt, SentReceipt, StateHead,
+};
+use ledger::values::{AppendTree, BlockDigest, Canonical as _, ChainId, Epoch, Height, ResultHash, WalletId};
 
 use crate::cores::Cores;
 use crate::difference::{Difference, Finding};
@@ -23,6 +25,7 @@ use crate::error::AuditError;
 use crate::journal::Arrival;
 use crate::records::Records;
 use crate::report::Tally;
+use crate::settled::check_settled;
 use crate::verify::{NewestRules, VerifiedBlock};
 
 /// Results kept because no block has claimed them yet: 40 MB. Blocks with batches lag 32 at most; only an idle chain whose
@@ -67,14 +70,18 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// The state of height 0, and its result. `newest` is told of every change of the rules.
-    pub(crate) fn genesis(
+    /// The state of height 0, and its result, of the chain of `rules`, which are those of its beginning. `newest` is told of every change
+    /// of the rules.
+    pub(crate) fn begin(
         spec: &GenesisSpec,
-        chain: ChainId,
+        rules: &ChainRules,
         newest: Arc<NewestRules>,
         cores: Arc<Cores>,
     ) -> Result<(Self, HeightResult), AuditError> {
-        let (state, writes, result) = ChainState::genesis(spec, chain)?;
+        spec.check().map_err(GenesisFault::from)?;
+        let registry = Arc::clone(&rules.registry);
+        let (state, writes, result) =
+            ChainState::begin(rules.genesis, registry, rules.chain, spec.timestamp)?;
         let mut records = Records::default();
         records.apply(writes);
         let results = BTreeMap::from([(Height(0), state.head().result)]);
@@ -90,7 +97,7 @@ impl Executor {
     }
 
     /// The registry of the next height.
-    pub(crate) fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
         &self.state.rules().registry
     }
 
@@ -134,6 +141,8 @@ impl Executor {
         let execution = executed.map_err(|fault| found(Finding::Execution(Box::new(fault))))?;
         let arrivals = self.arrive(height, bundles, &execution.passed_over);
         let arrivals = arrivals.map_err(|finding| found(*finding))?;
+        let settled = check_settled(chain, &execution.received, &execution.sent);
+        settled.map_err(|finding| found(*finding))?;
         let tally = tally(&verified, &execution);
         if execution.registry.is_some() {
             self.note_rules(height);
@@ -241,7 +250,9 @@ fn tally(verified: &VerifiedBlock, execution: &Execution) -> Tally {
         skipped: execution.skipped.len() as u64,
         bundles: verified.bundles.len() as u64,
         receipts: execution.received.len() as u64,
-        refused: received(|received| received.code != APPLIED),
+        refused: received(|received| received.code != APPLIED && received.sent_on.is_none()),
+        sent_on: received(|received| received.sent_on.is_some()),
+        moved: received(|received| matches!(received.receipt, Receipt::Move { .. })),
         refunds: received(|received| matches!(received.receipt, Receipt::Refund { .. })),
         sent: execution.sent.len() as u64,
         ..Tally::default()

@@ -1,13 +1,15 @@
 //! What a replay keeps of a chain for the comparison with other chains ([`crate::across`]): supply and pair counters, the
-//! outbox root, and where bundles came from, each by height.
+//! outbox root, where bundles came from, and which wallets left and arrived, each by height.
 //!
-//! Only what changed is kept: about 100 bytes for each height and other chain with which receipts were exchanged there. An
-//! idle chain costs nothing.
+//! Only what changed is kept: about 100 bytes for each height and other chain with which receipts were exchanged there, and for each
+//! wallet that moved. An idle chain costs nothing.
 
 use std::collections::BTreeMap;
 
-use ledger::records::{HeightResult, PairCounters, SupplyTerms};
-use ledger::values::{Amount, ChainId, Height, OutboxRoot};
+use ledger::records::{HeightResult, PairCounters, Receipt, Registry, SupplyTerms};
+use ledger::values::{Amount, ChainId, Currency, Height, OutboxRoot, WalletId};
+
+use crate::difference::Finding;
 
 /// A value by height, noted where it changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,22 @@ pub struct Arrival {
     pub outbox: OutboxRoot,
 }
 
+/// A wallet that left for a child, or that arrived from the parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relocation {
+    /// Where in this chain.
+    pub height: Height,
+    /// Number of the receipt among all from the parent to the child.
+    pub sequence: u64,
+    /// The other chain.
+    pub chain: ChainId,
+    /// With how much.
+    pub balance: Amount,
+}
+
+/// The receipts between two chains at a height: the other chain, their numbers and what they say, in order.
+pub type Numbered<'a> = (ChainId, u64, &'a Receipt);
+
 /// A chain's side of what passes between chains.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Journal {
@@ -60,6 +78,14 @@ pub struct Journal {
     outbox: Track<OutboxRoot>,
     pairs: BTreeMap<ChainId, Track<PairCounters>>,
     arrivals: Vec<Arrival>,
+    /// Wallets that left for a child; each chain has each wallet once only.
+    left: BTreeMap<WalletId, Relocation>,
+    /// Wallets that arrived from the parent.
+    arrived: BTreeMap<WalletId, Relocation>,
+    /// Where the parent said that no more wallets would come, but those that it kept: the height and the number of its receipt.
+    filled: Option<(Height, u64)>,
+    /// Chains that operators added, as far as this one knows.
+    children: BTreeMap<ChainId, Currency>,
 }
 
 impl Journal {
@@ -73,6 +99,74 @@ impl Journal {
             self.pairs.entry(pair.chain).or_default().note(height, *pair);
         }
         self.arrivals.extend(arrivals);
+    }
+
+    /// Takes in what the registry after a height says of chains that genesis does not name.
+    pub fn note_children(&mut self, registry: &Registry) {
+        let added = registry.chains.iter().filter(|record| record.parent().is_some());
+        self.children.extend(added.map(|record| (record.chain, record.currency)));
+    }
+
+    /// Takes in the wallets that a height sent to children and took from the chain's parent.
+    ///
+    /// # Errors
+    /// What does not fit: something that only a parent may send came from another chain, or a wallet moved a second time (PROTOCOL rule
+    /// 25).
+    pub fn note_moves<'a>(
+        &mut self,
+        height: Height,
+        parent: Option<ChainId>,
+        sent: impl IntoIterator<Item = Numbered<'a>>,
+        received: impl IntoIterator<Item = Numbered<'a>>,
+    ) -> Result<(), Box<Finding>> {
+        for (chain, sequence, receipt) in sent {
+            if let Receipt::Move { wallet } = receipt {
+                let relocation = Relocation { height, sequence, chain, balance: wallet.balance };
+                insert(&mut self.left, wallet.id, relocation, true)?;
+            }
+        }
+        for (source_chain, sequence, receipt) in received {
+            let wallet = match receipt {
+                Receipt::Move { wallet } => Some(wallet.id),
+                Receipt::Keep { wallet } => Some(*wallet),
+                Receipt::End {} => None,
+                _ => continue,
+            };
+            if parent != Some(source_chain) {
+                let balance = receipt.value();
+                return Err(Finding::NotParent { source_chain, sequence, wallet, balance, parent }.into());
+            }
+            match receipt {
+                Receipt::Move { wallet } => {
+                    let balance = wallet.balance;
+                    let relocation = Relocation { height, sequence, chain: source_chain, balance };
+                    insert(&mut self.arrived, wallet.id, relocation, false)?;
+                }
+                Receipt::End {} => self.filled = self.filled.or(Some((height, sequence))),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Wallets that left for children.
+    pub(crate) const fn left(&self) -> &BTreeMap<WalletId, Relocation> {
+        &self.left
+    }
+
+    /// Wallets that arrived from the parent.
+    pub(crate) const fn arrived(&self) -> &BTreeMap<WalletId, Relocation> {
+        &self.arrived
+    }
+
+    /// Where the parent's last word was executed: the height, and its number among the parent's receipts.
+    pub(crate) const fn filled(&self) -> Option<(Height, u64)> {
+        self.filled
+    }
+
+    /// Chains that operators added, with their currencies.
+    pub(crate) const fn children(&self) -> &BTreeMap<ChainId, Currency> {
+        &self.children
     }
 
     /// The last height.
@@ -98,10 +192,23 @@ impl Journal {
     }
 }
 
+/// Notes a wallet, which must not have moved before.
+fn insert(
+    wallets: &mut BTreeMap<WalletId, Relocation>,
+    wallet: WalletId,
+    relocation: Relocation,
+    has_left: bool,
+) -> Result<(), Box<Finding>> {
+    match wallets.insert(wallet, relocation) {
+        None => Ok(()),
+        Some(first) => Err(Finding::MovedTwice { wallet, has_left, first, again: relocation }.into()),
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
-    use ledger::records::Counter;
-    use ledger::values::{BlockDigest, OutcomesRoot, ResultHash, StateRoot};
+    use ledger::records::{Counter, Tier, WalletRecord, WalletStatus};
+    use ledger::values::{BlockDigest, OperatorId, OutcomesRoot, PolicyHash, ResultHash, StateRoot};
 
     use super::*;
 
@@ -157,5 +264,69 @@ pub(crate) mod tests {
         }
         assert_eq!((journal.end(), journal.outbox(Height(5))), (Height(4), None));
         assert_eq!((journal.outbox.0.len(), journal.pairs[&ChainId(1)].0.len()), (3, 2));
+    }
+    /// A wallet on its way.
+    pub(crate) fn moving(wallet: u8, fen: u64) -> Receipt {
+        Receipt::Move {
+            wallet: WalletRecord {
+                id: WalletId([wallet; 32]),
+                policy: PolicyHash([0; 32]),
+                operator: OperatorId(1),
+                tier: Tier::One,
+                status: WalletStatus::Active,
+                balance: Amount::from_fen(fen),
+                lanes: Vec::new(),
+            },
+        }
+    }
+
+    const PARENT: ChainId = ChainId(0);
+    const OTHER: ChainId = ChainId(2);
+
+    #[test]
+    fn a_wallet_arrives_from_the_parent_and_once() {
+        let mut child = Journal::default();
+        let (moved, end) = (moving(1, 70), Receipt::End {});
+        let keep = Receipt::Keep { wallet: WalletId([2; 32]) };
+        let first = [(PARENT, 0, &moved), (PARENT, 1, &keep), (PARENT, 2, &end)];
+        child.note_moves(Height(4), Some(PARENT), [], first).unwrap();
+        let relocation =
+            Relocation { height: Height(4), sequence: 0, chain: PARENT, balance: Amount::from_fen(70) };
+        assert_eq!(child.arrived().get(&WalletId([1; 32])), Some(&relocation));
+        assert_eq!((child.arrived().len(), child.filled()), (1, Some((Height(4), 2))));
+
+        let again = moving(1, 71);
+        let found = child.note_moves(Height(5), Some(PARENT), [], [(PARENT, 3, &again)]).unwrap_err();
+        let second =
+            Relocation { height: Height(5), sequence: 3, balance: Amount::from_fen(71), ..relocation };
+        let (wallet, has_left) = (WalletId([1; 32]), false);
+        assert_eq!(*found, Finding::MovedTwice { wallet, has_left, first: relocation, again: second });
+        let text = found.to_string();
+        assert!(text.contains("70 fen at height 4") && text.contains("71 fen at height 5"), "{text}");
+    }
+
+    #[test]
+    fn nobody_but_the_parent_moves_keeps_or_ends() {
+        let receipts = [moving(1, 70), Receipt::Keep { wallet: WalletId([1; 32]) }, Receipt::End {}];
+        for (parent, receipt) in [Some(PARENT), None]
+            .into_iter()
+            .flat_map(|parent| receipts.iter().map(move |receipt| (parent, receipt)))
+        {
+            let mut child = Journal::default();
+            let found = child.note_moves(Height(4), parent, [], [(OTHER, 9, receipt)]).unwrap_err();
+            let wallet = (*receipt != Receipt::End {}).then_some(WalletId([1; 32]));
+            let (source_chain, balance) = (OTHER, receipt.value());
+            assert_eq!(*found, Finding::NotParent { source_chain, sequence: 9, wallet, balance, parent });
+            assert_eq!(child, Journal::default(), "nothing of it is believed");
+        }
+    }
+
+    #[test]
+    fn a_wallet_leaves_once() {
+        let mut parent = Journal::default();
+        let moved = moving(1, 70);
+        parent.note_moves(Height(4), None, [(ChainId(1), 0, &moved)], []).unwrap();
+        let found = parent.note_moves(Height(9), None, [(OTHER, 0, &moved)], []).unwrap_err();
+        assert!(matches!(*found, Finding::MovedTwice { has_left: true, .. }), "{found}");
     }
 }

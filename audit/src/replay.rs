@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
+use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{GenesisSpec, HeightResult, Registry};
 use ledger::rules::{ChainRules, ParentFacts};
 use ledger::values::{ChainId, Height};
@@ -22,7 +23,7 @@ use crate::difference::{Difference, Finding};
 use crate::error::AuditError;
 use crate::execute::{ExecutedBlock, Executor};
 use crate::journal::Journal;
-use crate::report::{Progress, Report, StoredRows, Tally};
+use crate::report::{Child, Progress, Report, StoredRows, Tally};
 use crate::source::{AuditBlock, Source};
 use crate::stored::StoredHeights;
 use crate::stored_state::StoredState;
@@ -52,10 +53,11 @@ struct Compared {
     certified_result: Height,
     rows: Option<StoredRows>,
     journal: Journal,
+    children: Vec<Child>,
 }
 
 impl Replay<'_> {
-    /// Replays everything that `source` has and, where `stored` is given, compares what is stored there.
+    /// Replays everything that `source` has of a chain that genesis names and, where `stored` is given, compares what is stored there.
     ///
     /// # Errors
     /// The first [`Difference`] as [`AuditError::Different`], damaged storage, or why the auditor could not look.
@@ -64,15 +66,41 @@ impl Replay<'_> {
         source: Box<dyn Source + '_>,
         stored: Option<&dyn Reader>,
     ) -> Result<Report, AuditError> {
+        let rules = ChainRules::at_genesis(self.spec, self.chain);
+        self.run_by(rules.ok_or(AuditError::ChainUnknown { chain: self.chain })?, source, stored)
+    }
+
+    /// The same of a chain that operators added. `registry` is what it begins with: [`Child::registry`] of the root chain's replay or,
+    /// where that was not replayed, what its verified origin gives ([`crate::beginning()`]).
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_child(
+        &self,
+        registry: Arc<Registry>,
+        source: Box<dyn Source + '_>,
+        stored: Option<&dyn Reader>,
+    ) -> Result<Report, AuditError> {
+        let is_child = registry.chain(self.chain).is_some_and(|record| record.parent().is_some());
+        let rules = ChainRules::new(self.spec.hash(), registry, self.chain).filter(|_| is_child);
+        self.run_by(rules.ok_or(AuditError::ChainUnknown { chain: self.chain })?, source, stored)
+    }
+
+    /// Replays a chain from the rules of its height 0.
+    fn run_by(
+        &self,
+        rules: ChainRules,
+        source: Box<dyn Source + '_>,
+        stored: Option<&dyn Reader>,
+    ) -> Result<Report, AuditError> {
         let started = Instant::now();
         let cores = Arc::new(Cores::new(self.threads)?);
         let threads = cores.threads();
-        let rules = ChainRules::at_genesis(self.spec, self.chain)
-            .ok_or(AuditError::ChainUnknown { chain: self.chain })?;
         let genesis = rules.genesis;
+        let beginning = self.spec.chain(self.chain).is_none().then(|| rules.registry.hash());
         let newest = Arc::new(NewestRules::new(rules.clone()));
         let (executor, genesis_result) =
-            Executor::genesis(self.spec, self.chain, Arc::clone(&newest), Arc::clone(&cores))?;
+            Executor::begin(self.spec, &rules, Arc::clone(&newest), Arc::clone(&cores))?;
         let parent = ParentFacts::genesis(&rules, self.spec.timestamp, executor.head().result);
         let verifier = Verifier::new(newest, parent, Arc::clone(&cores))?;
         let end = source.height_hint();
@@ -110,6 +138,9 @@ impl Replay<'_> {
             wallets: records.wallets(),
             supply: head.supply.clone(),
             registry_version: executor.registry().version,
+            registry: Arc::clone(executor.registry()),
+            beginning,
+            children: compared.children,
             epochs: executor.epochs(),
             tally: compared.tally,
             stored: rows,
@@ -131,7 +162,10 @@ impl Replay<'_> {
             heights.compare_genesis(genesis, registry)?;
         }
         let (mut tally, mut journal) = (Tally::default(), Journal::default());
+        let mut children = Vec::new();
+        let parent = registry.chain(self.chain).and_then(|record| record.parent());
         journal.note(genesis, Vec::new());
+        journal.note_children(registry);
         let (mut certified_block, mut certified_result) = (Height(0), Height(0));
         for page in pages {
             let mut page = page?;
@@ -140,6 +174,13 @@ impl Replay<'_> {
                 height = block.result.height.0;
                 tally.add(&block.tally);
                 journal.note(&block.result, std::mem::take(&mut block.arrivals));
+                self.note_moves(&mut journal, parent, block)?;
+                if let Some(registry) = &block.registry {
+                    journal.note_children(registry);
+                    if self.chain == ROOT_CHAIN {
+                        children.extend(Child::added(registry, block.result.height));
+                    }
+                }
                 if block.is_certified {
                     tally.certificates = tally.certificates.saturating_add(1);
                     (certified_block, certified_result) = (block.result.height, block.claim.height);
@@ -151,7 +192,23 @@ impl Replay<'_> {
             (self.progress)(Progress { height, height_end, payments: tally.payments });
         }
         let rows = heights.map(|heights| heights.rows());
-        Ok(Compared { tally, certified_block, certified_result, rows, journal })
+        Ok(Compared { tally, certified_block, certified_result, rows, journal, children })
+    }
+
+    /// Notes the wallets that a height sent and took.
+    fn note_moves(
+        &self,
+        journal: &mut Journal,
+        parent: Option<ChainId>,
+        block: &ExecutedBlock,
+    ) -> Result<(), AuditError> {
+        let height = block.result.height;
+        let sent = block.sent.iter().map(|sent| (sent.destination, sent.sequence, &sent.receipt));
+        let received = block.received.iter();
+        let received = received.map(|received| (received.source, received.sequence, &received.receipt));
+        journal
+            .note_moves(height, parent, sent, received)
+            .map_err(|finding| Difference { chain: self.chain, height, finding: *finding }.into())
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a replay has to say when everything fits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::records::{EpochRecord, SupplyTerms};
-use ledger::values::{ChainId, GenesisHash, Height, ResultHash, StateRoot};
+use ledger::records::{Birth, EpochRecord, Registry, SupplyTerms};
+use ledger::values::{ChainId, GenesisHash, Height, RegistryHash, ResultHash, StateRoot};
 use storage::Table;
 
 use crate::journal::Journal;
@@ -35,7 +36,11 @@ pub struct Tally {
     pub receipts: u64,
     /// Of these, credits that were refused and sent back.
     pub refused: u64,
-    /// Of these, refunds of what this chain had sent.
+    /// Of these, credits and refunds that were sent on because their wallet is on another chain.
+    pub sent_on: u64,
+    /// Of these, wallets that moved here from the parent.
+    pub moved: u64,
+    /// Of these, refunds.
     pub refunds: u64,
     /// Receipts sent to other chains.
     pub sent: u64,
@@ -56,6 +61,8 @@ impl Tally {
         self.bundles = self.bundles.saturating_add(other.bundles);
         self.receipts = self.receipts.saturating_add(other.receipts);
         self.refused = self.refused.saturating_add(other.refused);
+        self.sent_on = self.sent_on.saturating_add(other.sent_on);
+        self.moved = self.moved.saturating_add(other.moved);
         self.refunds = self.refunds.saturating_add(other.refunds);
         self.sent = self.sent.saturating_add(other.sent);
     }
@@ -89,7 +96,7 @@ pub struct StoredRows {
     pub outboxes: u64,
     /// Refunds received.
     pub refunds: u64,
-    /// Registries: that of genesis, and one per height that changed it.
+    /// Registries: the first one, and one per height that changed it.
     pub registries: u64,
     /// State records.
     pub records: u64,
@@ -123,6 +130,30 @@ impl StoredRows {
     }
 }
 
+/// A chain that operators added, as the root chain's replay gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// The chain.
+    pub chain: ChainId,
+    /// The root chain's height that added it.
+    pub height: Height,
+    /// What it begins with.
+    pub registry: Arc<Registry>,
+}
+
+impl Child {
+    /// The chains that the root chain's height `at` added; `registry` is the one after it.
+    pub(crate) fn added(registry: &Registry, at: Height) -> impl Iterator<Item = Self> {
+        registry.chains.iter().filter_map(move |record| match record.birth {
+            Birth::Child { height, .. } if height == at => {
+                let (chain, registry) = (record.chain, Arc::new(registry.of_child(record.chain)?));
+                Some(Self { chain, height, registry })
+            }
+            _ => None,
+        })
+    }
+}
+
 /// A replay in which everything fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -146,6 +177,12 @@ pub struct Report {
     pub supply: SupplyTerms,
     /// Version of the registry at `height`: how many proposals were applied.
     pub registry_version: u64,
+    /// The registry at `height`.
+    pub registry: Arc<Registry>,
+    /// Hash of the registry that the chain began with, where operators added it.
+    pub beginning: Option<RegistryHash>,
+    /// Of the root chain: the chains that operators added, each with what it begins with.
+    pub children: Vec<Child>,
     /// Every epoch of the chain, ascending: who decided which heights, each set named by a result that the one before certified.
     pub epochs: Vec<EpochRecord>,
     /// What was replayed.

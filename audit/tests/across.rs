@@ -2,15 +2,13 @@
 
 mod support;
 
-use audit::{
-    Across, AuditError, DatabaseSource, Difference, Finding, Pair, Place, Replay, Report, Value,
-    compare_across,
-};
+use audit::{Across, AuditError, Difference, Finding, Pair, Place, Value, compare_across};
 use ledger::records::{Counter, Receipt};
 use ledger::rules::BundleFault;
 use ledger::values::{Amount, Canonical as _, ChainId, Height};
-use storage::{Durability, MemoryStore, Reader as _, Store, Table, WriteSet, key};
+use storage::{MemoryStore, Reader as _, Table, key};
 use support::Forge;
+use support::verdicts::{delete, difference, put, replay_feed, replay_store, stored};
 
 const ZERO: ChainId = ChainId(0);
 const ONE: ChainId = ChainId(1);
@@ -33,60 +31,27 @@ fn town() -> [Forge; 2] {
     [zero, one]
 }
 
-fn store(forge: &Forge) -> MemoryStore {
-    let store = MemoryStore::fresh(&forge.identity());
-    forge.store(&store);
-    store
-}
-
-fn replay_store(forge: &Forge, store: &MemoryStore) -> Result<Report, AuditError> {
-    let replay = Replay { spec: &forge.network.spec, chain: forge.chain, threads: 2, progress: &|_| {} };
-    replay.run(Box::new(DatabaseSource::new(store, forge.chain)?), Some(store))
-}
-
-fn replay_feed(forge: &Forge) -> Result<Report, AuditError> {
-    let replay = Replay { spec: &forge.network.spec, chain: forge.chain, threads: 2, progress: &|_| {} };
-    replay.run(Box::new(forge.source()), None)
-}
-
 /// Replays both from their feeds and compares them.
 fn across(zero: &Forge, one: &Forge) -> Result<Across, AuditError> {
     let reports = [replay_feed(zero).unwrap(), replay_feed(one).unwrap()];
     compare_across(&zero.network.spec, &reports)
 }
 
-fn difference<T: std::fmt::Debug>(result: Result<T, AuditError>) -> Difference {
-    match result {
-        Err(AuditError::Different(difference)) => *difference,
-        other => panic!("expected a difference, found {other:?}"),
-    }
-}
-
 /// Changes a stored chain, replays it and gives what is found.
 fn tampered(forge: &Forge, change: impl FnOnce(&MemoryStore)) -> Difference {
-    let store = store(forge);
+    let store = stored(forge);
     change(&store);
     let found = difference(replay_store(forge, &store));
     assert_eq!(found.chain, forge.chain);
     found
 }
 
-fn put(store: &MemoryStore, table: Table, place: &[u8], value: &[u8]) {
-    let mut set = WriteSet::new();
-    set.put(table, place, value);
-    store.write(set, Durability::Synced).unwrap();
-}
-
-fn delete(store: &MemoryStore, table: Table, place: &[u8]) {
-    let mut set = WriteSet::new();
-    set.delete(table, place);
-    store.write(set, Durability::Synced).unwrap();
-}
-
 fn raised(receipt: Receipt) -> Receipt {
-    let Receipt::Credit { transaction, part, payer, payee, amount } = receipt else { panic!("{receipt:?}") };
+    let Receipt::Credit { transaction, part, payer, payee, amount, origin } = receipt else {
+        panic!("{receipt:?}")
+    };
     let amount = amount.plus(Amount::from_fen(1)).unwrap();
-    Receipt::Credit { transaction, part, payer, payee, amount }
+    Receipt::Credit { transaction, part, payer, payee, amount, origin }
 }
 
 const fn fen(count: u64, total: u128) -> Counter {
@@ -96,7 +61,7 @@ const fn fen(count: u64, total: u128) -> Counter {
 #[test]
 fn chains_that_exchanged_receipts_pass_and_are_summed() {
     let [zero, one] = town();
-    let reports = [replay_store(&zero, &store(&zero)).unwrap(), replay_store(&one, &store(&one)).unwrap()];
+    let reports = [replay_store(&zero, &stored(&zero)).unwrap(), replay_store(&one, &stored(&one)).unwrap()];
     let tallies = reports.each_ref().map(|report| {
         let tally = report.tally;
         (tally.bundles, tally.receipts, tally.refused, tally.refunds, tally.sent)
@@ -203,11 +168,15 @@ fn stored_receipts_outboxes_and_refunds_are_compared() {
         ("table outboxes, rows", &zero, |store, height| {
             put(store, Table::Outboxes, &key::height(height.0 - 1), &[0; 8]);
         }),
-        ("the refund of receipt 1 for chain 1, number: stored 5, computed 0", &zero, |store, _| {
-            put(store, Table::Refunds, &key::receipt(ONE.0, 1), &key::sequence(5));
-        }),
+        (
+            "chain 1, receipt: stored receipt 5 of chain 1, computed receipt 0 of chain 1",
+            &zero,
+            |store, _| {
+                put(store, Table::Refunds, &key::receipt(ONE.0, 1), &key::receipt(ONE.0, 5));
+            },
+        ),
         ("table refunds, rows: stored 1, computed 0", &one, |store, _| {
-            put(store, Table::Refunds, &key::receipt(ZERO.0, 0), &key::sequence(0));
+            put(store, Table::Refunds, &key::receipt(ZERO.0, 0), &key::receipt(ZERO.0, 0));
         }),
         ("the outcome of transaction", &one, |store, _| {
             let rows = store.scan(Table::Outcomes, storage::Page::last(1)).unwrap();

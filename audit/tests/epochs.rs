@@ -3,11 +3,12 @@
 
 mod support;
 
-use audit::{AuditError, DatabaseSource, Difference, Finding, Replay, Report};
+use audit::Finding;
 use ledger::records::{Change, Registry};
 use ledger::rules::BlockFault;
 use ledger::values::{Canonical as _, Epoch, Height};
 use storage::{Durability, MemoryStore, Reader as _, Store as _, Table, WriteSet, key};
+use support::verdicts::{difference, replay_feed, replay_store, stored};
 use support::{CHAIN, Forge};
 
 /// Height of the block with the proposal: funding takes two blocks.
@@ -33,29 +34,6 @@ fn forge() -> (Forge, [Height; 2]) {
     }
     forge.make_block(Vec::new());
     (forge, closes)
-}
-
-fn stored(forge: &Forge) -> MemoryStore {
-    let store = MemoryStore::fresh(&forge.identity());
-    forge.store(&store);
-    store
-}
-
-fn replay_store(forge: &Forge, store: &MemoryStore) -> Result<Report, AuditError> {
-    let replay = Replay { spec: &forge.network.spec, chain: CHAIN, threads: 2, progress: &|_| {} };
-    replay.run(Box::new(DatabaseSource::new(store, CHAIN)?), Some(store))
-}
-
-fn replay_feed(forge: &Forge) -> Result<Report, AuditError> {
-    let replay = Replay { spec: &forge.network.spec, chain: CHAIN, threads: 2, progress: &|_| {} };
-    replay.run(Box::new(forge.source()), None)
-}
-
-fn difference(result: Result<Report, AuditError>) -> Difference {
-    match result {
-        Err(AuditError::Different(difference)) => *difference,
-        other => panic!("expected a difference, found {other:?}"),
-    }
 }
 
 #[test]

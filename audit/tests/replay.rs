@@ -2,13 +2,11 @@
 
 mod support;
 
-use audit::{AuditError, DatabaseSource, Difference, Finding, Place, Replay, Report, Value};
+use audit::{DatabaseSource, Difference, Finding, Place, Replay, Value};
 use ledger::records::{Operation, Outcome, Record};
 use ledger::values::{Amount, Canonical as _, Height, LockId, RecordId, TimestampMs};
-use storage::{
-    Durability, MemoryStore, Reader, RocksOptions, RocksReader, RocksStore, StorageError, Store, Table,
-    WriteSet, key,
-};
+use storage::{MemoryStore, Reader as _, RocksOptions, RocksReader, RocksStore, StorageError, Table, key};
+use support::verdicts::{delete, difference, put, replay_feed, replay_with, stored};
 use support::{CHAIN, FUNDS, Forge};
 
 const WALLETS: usize = 150;
@@ -25,49 +23,14 @@ fn forge() -> Forge {
     forge
 }
 
-fn stored(forge: &Forge) -> MemoryStore {
-    let store = MemoryStore::fresh(&forge.identity());
-    forge.store(&store);
-    store
-}
-
-fn replay_store(forge: &Forge, store: &dyn Reader, threads: usize) -> Result<Report, AuditError> {
-    let replay = Replay { spec: &forge.network.spec, chain: CHAIN, threads, progress: &|_| {} };
-    replay.run(Box::new(DatabaseSource::new(store, CHAIN)?), Some(store))
-}
-
-fn replay_feed(forge: &Forge) -> Result<Report, AuditError> {
-    let replay = Replay { spec: &forge.network.spec, chain: CHAIN, threads: 2, progress: &|_| {} };
-    replay.run(Box::new(forge.source()), None)
-}
-
-fn difference(result: Result<Report, AuditError>) -> Difference {
-    match result {
-        Err(AuditError::Different(difference)) => *difference,
-        other => panic!("expected a difference, found {other:?}"),
-    }
-}
-
 /// Changes a stored chain, replays it and gives what is found.
 fn tampered(change: impl FnOnce(&Forge, &MemoryStore)) -> (Forge, Difference) {
     let forge = forge();
     let store = stored(&forge);
     change(&forge, &store);
-    let found = difference(replay_store(&forge, &store, 2));
+    let found = difference(replay_with(&forge, &store, 2));
     assert_eq!(found.chain, CHAIN);
     (forge, found)
-}
-
-fn put(store: &dyn Store, table: Table, place: &[u8], value: &[u8]) {
-    let mut set = WriteSet::new();
-    set.put(table, place, value);
-    store.write(set, Durability::Synced).unwrap();
-}
-
-fn delete(store: &dyn Store, table: Table, place: &[u8]) {
-    let mut set = WriteSet::new();
-    set.delete(table, place);
-    store.write(set, Durability::Synced).unwrap();
 }
 
 fn last(forge: &Forge) -> u64 {
@@ -78,8 +41,8 @@ fn last(forge: &Forge) -> u64 {
 fn an_honest_chain_passes_with_any_number_of_threads() {
     let forge = forge();
     let store = stored(&forge);
-    let one = replay_store(&forge, &store, 1).unwrap();
-    let two = replay_store(&forge, &store, 2).unwrap();
+    let one = replay_with(&forge, &store, 1).unwrap();
+    let two = replay_with(&forge, &store, 2).unwrap();
     assert_eq!(
         (one.state, one.result, one.tally, one.stored),
         (two.state, two.result, two.tally, two.stored)
@@ -146,7 +109,7 @@ fn a_rewritten_lock_is_named() {
     forge.make_block(vec![lock]);
     assert!(forge.blocks.last().unwrap().execution.outcomes[0].is_applied());
     let store = stored(&forge);
-    let report = replay_store(&forge, &store, 2).unwrap();
+    let report = replay_with(&forge, &store, 2).unwrap();
     assert_eq!(report.wallets + 1, report.stored.unwrap().slots, "wallets and the lock");
 
     let slot = store.get(Table::Slots, &RecordId::from(id).0).unwrap().unwrap();
@@ -154,14 +117,14 @@ fn a_rewritten_lock_is_named() {
     let Record::Lock(mut record) = Record::decode(&bytes).unwrap() else { panic!("no lock") };
     record.payee = payer;
     put(&store, Table::Records, &slot, &Record::Lock(record).encode());
-    let found = difference(replay_store(&forge, &store, 2));
+    let found = difference(replay_with(&forge, &store, 2));
     assert!(
         matches!(found.finding, Finding::Value { place: Place::Lock(found), field: "record", .. } if found == id),
         "{found}"
     );
     put(&store, Table::Records, &slot, &bytes);
     put(&store, Table::Slots, &RecordId::from(id).0, &key::slot(9));
-    let found = difference(replay_store(&forge, &store, 2));
+    let found = difference(replay_with(&forge, &store, 2));
     assert!(
         matches!(found.finding, Finding::Value { place: Place::LockSlot(found), field: "slot", .. } if found == id),
         "{found}"
@@ -331,7 +294,7 @@ fn the_first_difference_by_height_wins() {
     let mut result = forge.blocks[1].execution.result.clone();
     result.state.0[0] ^= 1;
     put(&store, Table::Results, &key::height(2), &result.encode());
-    assert_eq!(difference(replay_store(&forge, &store, 2)).height, Height(2));
+    assert_eq!(difference(replay_with(&forge, &store, 2)).height, Height(2));
 }
 
 #[test]
@@ -357,7 +320,7 @@ fn a_flipped_byte_on_disk_is_refused_with_table_or_file() {
     store.flush().unwrap();
     drop(store);
     let reader = RocksReader::open(&honest, Some(&forge.identity()), RocksOptions::default()).unwrap();
-    assert_eq!(replay_store(&forge, &reader, 2).unwrap().state, forge.state_root());
+    assert_eq!(replay_with(&forge, &reader, 2).unwrap().state, forge.state_root());
     drop(reader);
     let mut flipped = 0;
     for entry in std::fs::read_dir(&honest).unwrap() {

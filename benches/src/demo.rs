@@ -2,8 +2,8 @@
 //!
 //! Four banks as processes, each with three chains: two shards of CNY and one of HKD. 1,000 wallets; 20,000 signed payments, some
 //! from shard to shard; one bank killed and restarted under that load; the latency of payments between shards; a payment that
-//! comes back, with its proof; an exchange of CNY for HKD, with its proof; equal state roots; a replay of all chains as auditor; a
-//! proof checked offline; two forged databases refused.
+//! comes back, with its proof; an exchange of CNY for HKD, with its proof; two shards of CNY that become four under payments; equal state
+//! roots; a replay of all chains as auditor; proofs checked offline; two forged databases refused.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -16,8 +16,10 @@ use clap::Args;
 use genesis::dev::LocalnetPlan;
 use ledger::records::ChainParams;
 use ledger::values::{Amount, ChainId, Currency, TransactionId};
-use system::{Cluster, jiaozi_binary};
+use system::growing::Pair;
+use system::{Cluster, Paid, jiaozi_binary};
 
+use crate::doubling::{Look, doubling, look};
 use crate::fates::Fates;
 use crate::forgeries::Forgeries;
 use crate::open_loop::OpenLoop;
@@ -90,6 +92,8 @@ impl Demo {
         town.refund(&mut happened).await;
         println!("CNY for HKD: offered by one, accepted by the other");
         town.exchange(&mut happened).await;
+        println!("CNY gets twice as many shards while payments flow");
+        town.reshard(&mut happened).await;
         for (chain, height, root) in town.equal_roots().await {
             happened
                 .add("equal state root at all four banks", format!("chain {chain} height {height}, {root}"));
@@ -242,6 +246,38 @@ impl Town {
         happened.add("proof of its acceptance, checked offline", text);
     }
 
+    /// Two shards of CNY become four while clients outside pay: children are added, banks restarted one by one, wallets moved.
+    async fn reshard(&mut self, happened: &mut Happened) {
+        let cny = Currency(CHAINS[0].0);
+        let done = doubling(&mut self.cluster, &self.population, cny, &self.jiaozi).await;
+        for pair in &done.pairs {
+            let Pair { parent, child } = pair;
+            let text = format!("chain {parent} gave {} to its child, chain {child}", done.moved(pair));
+            happened.add("wallets moved", text);
+            for chain in [parent, child] {
+                let root = |looks: &[Look]| look(looks, *chain).state_root.clone();
+                let text =
+                    format!("chain {chain} {} before, {} after", root(&done.before), root(&done.after));
+                happened.add("state root", text);
+            }
+        }
+        let Paid { certified, signed_anew, longest, .. } = &done.paid;
+        let text = format!(
+            "{certified} certified, {signed_anew} signed anew for a moved wallet; longest gap {:.1} s, move {:.1} s",
+            longest.as_secs_f64(),
+            done.took.as_secs_f64()
+        );
+        happened.add("payments while shards doubled", text);
+        let (issued, held) = done.supply_fen();
+        assert_eq!(issued, held, "four shards hold what two have issued");
+        let [issued, held] = [issued, held].map(Amount::from_fen);
+        happened.add("CNY on four shards", format!("{issued} issued, {held} held"));
+        let (credit, chain) = done.credit;
+        let (bytes, said) = self.proved(credit, "moved.proof").await;
+        let text = format!("credited on chain {chain}; proof of {bytes} bytes, {}", line(&said, "verdict"));
+        happened.add("payment to a moved wallet", text);
+    }
+
     /// Fetches a proof and checks it with the genesis file alone; gives its length and what the check said.
     async fn proved(&self, id: TransactionId, name: &str) -> (usize, String) {
         let bytes = self.cluster.client(1).transaction_proof(id).await.unwrap();
@@ -260,7 +296,7 @@ impl Town {
     /// Waits until all banks show one height with one state root, chain by chain.
     async fn equal_roots(&self) -> Vec<(ChainId, u64, String)> {
         let mut found = Vec::new();
-        for chain in self.cluster.localnet.spec.chains.iter().map(|chain| chain.chain) {
+        for chain in Standing::of(&self.cluster, 0).await.chains.into_keys() {
             found.push(self.equal_root(chain).await);
         }
         found
@@ -311,6 +347,7 @@ impl Town {
 
         let answer = audit(&forgeries.flipped());
         assert_eq!(answer.status.code(), Some(1), "{}", text(&answer));
+        assert!(one_line(&answer).contains("corrupt data in table "), "{}", text(&answer));
         happened.add("one flipped byte", format!("refused: {}", one_line(&answer)));
 
         let (rewritten, named) = forgeries.rewritten();

@@ -31,7 +31,7 @@ impl Forgeries {
         &self.honest
     }
 
-    /// A copy with one byte changed in the middle of its largest file.
+    /// A copy with one byte changed in the middle of the largest file that belongs to a table.
     pub(crate) fn flipped(&self) -> PathBuf {
         let copied = self.copied("flipped");
         flip_a_byte(&copied.join(STORE));
@@ -57,11 +57,15 @@ fn copy(from: &Path, to: &Path) {
     assert!(status.success());
 }
 
-/// Changes one byte in the middle of the largest data file.
+/// Changes one byte in the middle of the largest file of a table. A young database is one log of all tables: its rows are moved into
+/// their tables' files first.
 fn flip_a_byte(store: &Path) {
+    let identity = storage::read_identity(store).unwrap();
+    let opened = RocksStore::open(store, &identity, RocksOptions::default()).unwrap();
+    opened.flush().unwrap();
+    drop(opened);
     let files = std::fs::read_dir(store).unwrap().flatten().map(|entry| entry.path());
-    let data = files
-        .filter(|path| path.extension().is_some_and(|kind| kind == "sst" || kind == "blob" || kind == "log"));
+    let data = files.filter(|path| path.extension().is_some_and(|kind| kind == "sst" || kind == "blob"));
     let largest = data.max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
     let mut bytes = std::fs::read(&largest).unwrap();
     let middle = bytes.len() / 2;

@@ -16,7 +16,7 @@ use ledger::values::{
     WalletId,
 };
 use rayon::prelude::*;
-use system::{Cluster, Payer};
+use system::{Cluster, Payer, Purse};
 use tokio::task::JoinSet;
 
 /// Wallets or payees of one set-up transaction.
@@ -272,6 +272,17 @@ impl Population {
             self.payment(payer, sequence, payee.id, destination)
         };
         plan.into_par_iter().map(sign).collect()
+    }
+
+    /// Wallets of a currency for clients that pay on their own, spread evenly over its chains; the population pays nothing from them any more.
+    pub(crate) fn purses(&self, currency: Currency, count: usize) -> Vec<Purse> {
+        let is_meant = |wallet: &&Wallet| self.places[wallet.place].currency == currency;
+        let purse = |wallet: &Wallet| Purse {
+            payer: Payer { genesis: self.genesis, wallet: wallet.id, key: wallet.key.clone() },
+            sequence: wallet.sequence,
+            chain: self.places[wallet.place].chain,
+        };
+        self.wallets.iter().filter(is_meant).take(count).map(purse).collect()
     }
 
     /// A payment to a wallet that does not exist, on another chain of the first wallet's currency.

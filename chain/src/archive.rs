@@ -15,11 +15,13 @@ use storage::{Order, Page, Reader, Table, key};
 use crate::config::{SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
 use crate::frame::{FinalBlocks, Frame};
 use crate::rows::{self, HistoryRow, Outcomes, RowFault};
+use crate::set_links::SetLinks;
 use crate::step::Request;
 
 /// Reads a chain's tables.
 pub struct Archive<'a, R: Reader + ?Sized> {
     reader: &'a R,
+    links: Option<&'a SetLinks>,
 }
 
 /// Where a transaction is, and what became of it.
@@ -38,7 +40,16 @@ pub struct Located {
 impl<'a, R: Reader + ?Sized> Archive<'a, R> {
     /// Reads through `reader`.
     pub const fn new(reader: &'a R) -> Self {
-        Self { reader }
+        Self { reader, links: None }
+    }
+
+    /// The same, with the changes of set that were read before; those that are read now are kept there.
+    pub const fn with_links(reader: &'a R, links: Option<&'a SetLinks>) -> Self {
+        Self { reader, links }
+    }
+
+    pub(crate) const fn links(&self) -> Option<&'a SetLinks> {
+        self.links
     }
 
     pub(crate) const fn reader(&self) -> &'a R {

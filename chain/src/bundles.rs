@@ -8,6 +8,8 @@
 //! - It reaches the disk with a block: in the write that a vote waits for, or in the executor's.
 //! - What waits of one source is bounded, the own relay's and the peers' apart. Of those that begin at one receipt the longest is kept. Full,
 //!   the one that begins furthest away leaves, so one that begins at the next receipt always finds room.
+//! - A child that is being filled takes receipts of its parent and of the root chain only ([`ChainRules::takes_from`]): a leader orders no
+//!   others, and those of others are not checked.
 //! - A leader orders what follows from the executed receipts on; what a bundle shows of the receipts before them is skipped. Whether the next
 //!   receipt is in a bundle is decided by execution, so a leader that is wrong wastes room in its block.
 //! - Its proof is checked beside the chain, like the signatures of batches. What is being checked is bounded for each who brings it, so whoever
@@ -244,7 +246,9 @@ impl Bundles {
             .collect();
         let sources: BTreeSet<ChainId> = self.places.iter().map(|(source, ..)| *source).collect();
         let mut lines: Vec<Vec<&KnownBundle>> = Vec::with_capacity(sources.len());
-        for source in sources.into_iter().filter(|source| !self.unbacked.contains(source)) {
+        // What a child does not take yet would be passed over.
+        let is_taken = |source: &ChainId| !self.unbacked.contains(source) && rules.takes_from(*source);
+        for source in sources.into_iter().filter(is_taken) {
             let mut at = received.get(&source).copied().unwrap_or_default();
             let mut line = Vec::new();
             while let Some(known) = self.at(rules, source, at, &ordered) {
@@ -357,8 +361,9 @@ impl Chain {
             return;
         }
         // The proof is checked for what is of use only: it costs a quorum of signatures.
-        let is_of_use =
-            self.bundles.is_welcome(&bundle, from.is_none()) && self.bundles.may_check(bundle.source(), from);
+        let is_of_use = self.config.rules.takes_from(bundle.source())
+            && self.bundles.is_welcome(&bundle, from.is_none())
+            && self.bundles.may_check(bundle.source(), from);
         if !(is_of_use || self.named_bundles().contains(&digest)) {
             return;
         }

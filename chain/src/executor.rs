@@ -7,18 +7,22 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ledger::records::{Claim, Counter, GenesisSpec, Receipt, Record};
+use ledger::proofs::{ChainOrigin, OriginFault};
+use ledger::records::{Claim, Counter, GenesisSpec, HeightResult, Receipt, Record};
 use ledger::rules::ExecutionFault;
 use ledger::state::{
     ChainState, Execution, GenesisFault, LoadFault, PassedOver, ReadFault, StateHead, StateReader,
+    StateWrites,
 };
 use ledger::values::{Canonical, ChainId, Height, RecordId, Slot, Strategy};
 use storage::{Durability, Page, Reader, StorageError, Store, Table, WriteSet, key};
 
 use crate::archive::Archive;
+use crate::legs::is_of_own_credit;
+use crate::origins::keep_parts;
 use crate::record_cache::RecordCache;
 use crate::rows::{self, Outboxes, Outcomes, RowFault, SentRow};
-use crate::step::{Executed, FinalBlock};
+use crate::step::{Executed, FinalBlock, Moved};
 
 /// Why a final block could not be executed.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +33,20 @@ pub enum ExecutorFault {
     /// The store failed.
     #[error(transparent)]
     Rows(#[from] RowFault),
-    /// The genesis spec does not describe this chain.
+    /// The state of height 0 cannot be made.
     #[error(transparent)]
     Genesis(#[from] GenesisFault),
+    /// Genesis does not name the chain, its store is empty, and nothing says what it begins with.
+    #[error(
+        "genesis has no chain {chain}, and its store is empty: it begins with an origin, and none was given"
+    )]
+    NoOrigin {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// What the chain is to begin with is not proved.
+    #[error("the origin of the chain is not proved: {0}")]
+    Origin(#[from] OriginFault),
     /// The stored state does not add up.
     #[error(transparent)]
     Load(#[from] LoadFault),
@@ -50,6 +65,9 @@ impl ExecutorFault {
         match self {
             Self::Rows(fault) => fault.mend(),
             Self::Genesis(_) => "use the genesis file that the network agreed on",
+            Self::NoOrigin { .. } | Self::Origin(_) => {
+                "fetch its origin from a node of chain 0, with `jiaozi gov origin`"
+            }
             Self::Load(_) | Self::Execution(_) => {
                 "keep the directory for the maintainers, and let the node rejoin with an empty one"
             }
@@ -90,9 +108,32 @@ impl<S: Strategy> Executor<S> {
         store: Arc<dyn Store>,
         strategy: S,
     ) -> Result<Self, ExecutorFault> {
+        Self::open_with(spec, chain, None, store, strategy)
+    }
+
+    /// The same of any chain: one that genesis does not name begins, in an empty store, with its origin, which is verified and kept there.
+    /// Later starts need none.
+    ///
+    /// # Errors
+    /// [`ExecutorFault`]; the store is unchanged.
+    pub fn open_with(
+        spec: &GenesisSpec,
+        chain: ChainId,
+        origin: Option<&ChainOrigin>,
+        store: Arc<dyn Store>,
+        strategy: S,
+    ) -> Result<Self, ExecutorFault> {
         let state = match store.get(Table::Meta, rows::HEAD)? {
             Some(head) => load(spec, store.as_ref(), rows::decode(Table::Meta, &head)?, &strategy)?,
-            None => write_genesis(spec, chain, store.as_ref())?,
+            None if spec.chain(chain).is_some() => {
+                write_first(store.as_ref(), ChainState::genesis(spec, chain)?, None)?
+            }
+            None => {
+                let origin = origin.ok_or(ExecutorFault::NoOrigin { chain })?;
+                let registry = origin.verify(spec, chain)?;
+                let first = ChainState::begin(spec.hash(), registry, chain, spec.timestamp)?;
+                write_first(store.as_ref(), first, Some(origin))?
+            }
         };
         Ok(Self { state, store, cache: Arc::default(), strategy, swept: None })
     }
@@ -142,6 +183,7 @@ impl<S: Strategy> Executor<S> {
             rules: execution.registry.is_some().then(|| Box::new(self.state.rules().clone())),
             transactions: execution.outcomes.iter().map(|outcome| outcome.id).chain(skipped).collect(),
             skipped: execution.skipped.iter().map(|skipped| (skipped.id, skipped.reason)).collect(),
+            moved: moved(&execution),
         })
     }
 
@@ -161,12 +203,13 @@ impl<S: Strategy> Executor<S> {
         }
         if let Some(registry) = &execution.registry {
             set.put(Table::Registries, row, registry.encode());
+            keep_parts(&mut set, (execution.head.chain, height), registry, || self.state.parts());
         }
         for outcome in &execution.outcomes {
             set.put(Table::Transactions, outcome.id.0, key::position(height.0, outcome.index));
         }
         self.put_missing_contents(&mut set, next)?;
-        put_receipts(&mut set, execution);
+        self.put_receipts(&mut set, execution)?;
         put_state(&mut set, &execution.writes);
         for entry in &execution.history {
             let place = key::history(entry.slot.0, height.0, entry.index, entry.part);
@@ -205,6 +248,28 @@ impl<S: Strategy> Executor<S> {
         Ok(())
     }
 
+    /// Receipts sent and refunds received, where the relay and clients find them.
+    fn put_receipts(&self, set: &mut WriteSet, execution: &Execution) -> Result<(), ExecutorFault> {
+        let height = execution.result.height;
+        for sent in &execution.sent {
+            let row = SentRow { height, receipt: sent.receipt.clone() };
+            set.put(Table::Receipts, key::receipt(sent.destination.0, sent.sequence), row.encode());
+        }
+        if !execution.sent.is_empty() {
+            let outboxes = Outboxes { outboxes: execution.head.outboxes.clone() };
+            set.put(Table::Outboxes, key::height(height.0), outboxes.encode());
+        }
+        for received in &execution.received {
+            if let Receipt::Refund { chain, credit, .. } = &received.receipt
+                && is_of_own_credit(self.store.as_ref(), &received.receipt)?
+            {
+                let came_as = key::receipt(received.source.0, received.sequence);
+                set.put(Table::Refunds, key::receipt(chain.0, *credit), came_as);
+            }
+        }
+        Ok(())
+    }
+
     /// Drops blocks that lost against a final one, a page of them with each height; answers where the next page begins.
     fn clear_proposals(
         &self,
@@ -238,31 +303,12 @@ impl<S: Strategy> Executor<S> {
 /// Proposals cleared with one block; what is left over goes with the next ones.
 const PROPOSALS_PAGE: usize = 256;
 
-fn put_state(set: &mut WriteSet, writes: &ledger::state::StateWrites) {
+fn put_state(set: &mut WriteSet, writes: &StateWrites) {
     for (slot, record) in &writes.records {
         set.put(Table::Records, key::slot(slot.0), record.encode());
     }
     for (id, slot) in &writes.opened {
         set.put(Table::Slots, id.0, key::slot(slot.0));
-    }
-}
-
-/// Receipts sent and refunds received, where the relay and clients find them.
-fn put_receipts(set: &mut WriteSet, execution: &Execution) {
-    let height = execution.result.height;
-    for sent in &execution.sent {
-        let row = SentRow { height, receipt: sent.receipt.clone() };
-        set.put(Table::Receipts, key::receipt(sent.destination.0, sent.sequence), row.encode());
-    }
-    if !execution.sent.is_empty() {
-        let outboxes = Outboxes { outboxes: execution.head.outboxes.clone() };
-        set.put(Table::Outboxes, key::height(height.0), outboxes.encode());
-    }
-    for received in &execution.received {
-        if let Receipt::Refund { credit, .. } = received.receipt {
-            let place = key::receipt(received.source.0, credit);
-            set.put(Table::Refunds, place, key::sequence(received.sequence));
-        }
     }
 }
 
@@ -279,10 +325,30 @@ fn received(head: &StateHead) -> Vec<(ChainId, Counter)> {
     head.supply.pairs.iter().map(|pair| (pair.chain, pair.received)).collect()
 }
 
-fn write_genesis(spec: &GenesisSpec, chain: ChainId, store: &dyn Store) -> Result<ChainState, ExecutorFault> {
-    let (state, writes, result) = ChainState::genesis(spec, chain)?;
+/// What a height moved to a child.
+fn moved(execution: &Execution) -> Moved {
+    let count = |is_it: fn(&Receipt) -> bool| {
+        execution.sent.iter().filter(|sent| is_it(&sent.receipt)).count() as u64
+    };
+    let moving = execution.head.moving.as_ref();
+    Moved {
+        wallets: count(|receipt| matches!(receipt, Receipt::Move { .. })),
+        kept: count(|receipt| matches!(receipt, Receipt::Keep { .. })),
+        slots_left: moving.map_or(0, |moving| moving.until.saturating_sub(moving.next)),
+    }
+}
+
+/// Writes height 0, in one piece.
+fn write_first(
+    store: &dyn Store,
+    (state, writes, result): (ChainState, StateWrites, HeightResult),
+    origin: Option<&ChainOrigin>,
+) -> Result<ChainState, ExecutorFault> {
     let mut set = WriteSet::new();
     set.put(Table::Meta, rows::HEAD, state.head().encode());
+    if let Some(origin) = origin {
+        set.put(Table::Meta, rows::ORIGIN, origin.encode());
+    }
     set.put(Table::Heights, key::height(0), state.head().block.0);
     set.put(Table::Results, key::height(0), result.encode());
     set.put(Table::Registries, key::height(0), state.rules().registry.encode());

@@ -21,6 +21,8 @@
 //! | `recovery.rs` | [`Recovered`]: where a chain goes on after a start |
 //! | `rollback.rs` | a wrong result: taken back, executed once more (PROTOCOL rule 14) |
 //! | `archive.rs`, `certified.rs`, `sets.rs`, `rows.rs` | [`Archive`]: typed reads, certified results, registries and changes of set; how values lie in the store |
+//! | `set_links.rs` | [`SetLinks`]: changes of set that were read before |
+//! | `origins.rs` | what a chain that was added after genesis begins with |
 //! | `frame.rs` | what nodes say to each other |
 //! | `config.rs` | who this node is, and every bound |
 //!
@@ -48,6 +50,7 @@ pub mod frame;
 mod legs;
 mod locks;
 mod ordering;
+mod origins;
 pub mod pace;
 mod record_cache;
 mod recovery;
@@ -55,6 +58,7 @@ mod relay;
 pub mod rollback;
 pub mod rows;
 mod rules;
+pub mod set_links;
 mod sets;
 mod step;
 mod tree;
@@ -70,9 +74,10 @@ pub use legs::Leg;
 pub use pace::Pace;
 pub use record_cache::RecordCache;
 pub use recovery::Recovered;
-pub use relay::{Reached, next_bundle, reached, running_epoch, sent_counts};
+pub use relay::{Reached, next_bundle, next_bundle_within, reached, running_epoch, sent_counts};
 pub use rows::RowFault;
+pub use set_links::SetLinks;
 pub use step::{
-    Answer, Effect, Executed, FinalBlock, Input, Now, Question, Report, Request, Room, Ticket, Turn,
+    Answer, Effect, Executed, FinalBlock, Input, Moved, Now, Question, Report, Request, Room, Ticket, Turn,
 };
 pub use wallet_state::UncertifiedWallet;

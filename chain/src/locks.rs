@@ -31,6 +31,18 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
         }
     }
 
+    /// The lock or the offer at a slot; `None` where there is something else.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn lock_at(&self, slot: Slot) -> Result<Option<Record>, RowFault> {
+        let Some(record) = self.reader().get(Table::Records, &key::slot(slot.0))? else { return Ok(None) };
+        match rows::decode::<Record>(Table::Records, &record)? {
+            record @ (Record::Lock(_) | Record::Offer(_)) => Ok(Some(record)),
+            _ => Ok(None),
+        }
+    }
+
     /// Whether the record at a slot, after height `head`, is known to be what it was after height `certified`: no height between has
     /// written it. Undo records tell; they are kept until their height is certified. Where too much is not certified, it is not known.
     ///

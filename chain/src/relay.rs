@@ -20,8 +20,9 @@ use crate::archive::Archive;
 use crate::rows::{self, Outboxes, RowFault, SentRow};
 
 /// Receipts between the first of a bundle and the certified count it is proved against: what the bundle leaves out is shown as subtrees, made
-/// of all of them. Above it the count after the first receipt's own height is taken, and a height sends at most
-/// [`ledger::rules::apply::BLOCK_SENT_MAX`] and its refunds.
+/// of all of them. Above it the count after the first receipt's own height is taken, certified by the oldest set that may, and a height sends
+/// at most [`ledger::rules::apply::BLOCK_SENT_MAX`] and its refunds. Only where the destination knows a newer set already, the whole backlog
+/// is read for each bundle, a page at a time.
 const RECEIPTS_READ_MAX: u64 = 16 * BUNDLE_RECEIPTS_MAX as u64;
 /// Rows read at a time.
 const ROWS_PER_PAGE: usize = 1_024;
@@ -40,6 +41,21 @@ pub fn next_bundle<R: Reader + ?Sized>(
     certified: Height,
     known: Epoch,
 ) -> Result<Option<Bundle>, RowFault> {
+    next_bundle_within(store, destination, first, certified, known, RECEIPTS_READ_MAX)
+}
+
+/// The same, where a backlog of more than `receipts_max` is gone through height by height, by the sets that decided then.
+///
+/// # Errors
+/// [`RowFault`].
+pub fn next_bundle_within<R: Reader + ?Sized>(
+    store: &R,
+    destination: ChainId,
+    first: u64,
+    certified: Height,
+    known: Epoch,
+    receipts_max: u64,
+) -> Result<Option<Bundle>, RowFault> {
     let archive = Archive::new(store);
     let newest = outboxes_of(store, certified)?;
     let sent_last = tree_for(&newest, destination).map(|tree| tree.count).filter(|count| *count > first);
@@ -50,9 +66,9 @@ pub fn next_bundle<R: Reader + ?Sized>(
         Some(_) => sent_row(store, destination, first)?,
         None => None,
     };
-    let is_far = sent_last.is_some_and(|count| count > first.saturating_add(RECEIPTS_READ_MAX));
+    let is_far = sent_last.is_some_and(|count| count > first.saturating_add(receipts_max));
     let height = row.as_ref().filter(|_| is_far).map_or(certified, |row| row.height);
-    let Some((sets, certified)) = certified_for(&archive, known, height)? else { return Ok(None) };
+    let Some((sets, certified)) = certified_for(&archive, known, height, is_far)? else { return Ok(None) };
     // The set may have certified another height than the wanted one.
     let height = certified.result.height;
     let outboxes = outboxes_of(store, height)?;
@@ -66,30 +82,37 @@ pub fn next_bundle<R: Reader + ?Sized>(
     let mut tree = tree_for(&outboxes_of(store, below)?, destination).cloned().unwrap_or_default();
     let mut total_before =
         archive.result(below)?.map_or(0, |result| result.supply.pair(destination).sent.total);
-    let mut receipts = receipts(store, destination, tree.count, until)?.into_iter();
+    let mut rows = SentRows::new(store, destination, tree.count, until);
     let missing = || RowFault::Missing { table: Table::Receipts };
     while tree.count < first {
-        let receipt = receipts.next().ok_or_else(missing)?;
-        if !tree.append(RECEIPTS_TAG, receipt_leaf(&receipt, total_before)) {
+        let (_, row) = rows.next().ok_or_else(missing)??;
+        if !tree.append(RECEIPTS_TAG, receipt_leaf(&row.receipt, total_before)) {
             return Err(missing());
         }
-        total_before = total_before.saturating_add(u128::from(receipt.value().fen()));
+        total_before = total_before.saturating_add(u128::from(row.receipt.value().fen()));
     }
-    let rest: Vec<Receipt> = receipts.collect();
-    let pending = Pending { before: &tree, total_before, receipts: &rest };
-    Ok(Bundle::prove(destination, pending, &outboxes, certified, sets))
+    let mut receipts = rows.map(|row| row.map(|(_, row)| row.receipt));
+    let taken: Vec<Receipt> = receipts.by_ref().take(BUNDLE_RECEIPTS_MAX).collect::<Result<_, RowFault>>()?;
+    let pending = Pending { before: &tree, total_before, receipts: &taken };
+    Bundle::prove_paged(destination, pending, receipts, &outboxes, certified, sets)
 }
 
-/// The changes of set after epoch `known`, and a result near `height` that the newest of these sets has certified.
+/// The changes of set after epoch `known`, and a result near `height` that the newest of these sets has certified. Where the backlog `is_far`
+/// beyond a bundle, no more changes than lead to a set that certified `height` itself: every later one has certified all that was sent
+/// before it in one piece.
 fn certified_for<R: Reader + ?Sized>(
     archive: &Archive<'_, R>,
     known: Epoch,
     height: Height,
+    is_far: bool,
 ) -> Result<Option<(Vec<SetLink>, CertifiedResult)>, RowFault> {
     let mut sets = Vec::new();
     while sets.len() < BUNDLE_LINKS_MAX {
-        let next = Epoch(known.0.saturating_add(sets.len() as u64).saturating_add(1));
-        let Some(link) = archive.set_link(next)? else { break };
+        let newest = Epoch(known.0.saturating_add(sets.len() as u64));
+        if is_far && may_certify(archive, newest, height)? {
+            break;
+        }
+        let Some(link) = archive.set_link(Epoch(newest.0.saturating_add(1)))? else { break };
         sets.push(link);
     }
     // The newest may have certified nothing yet.
@@ -106,6 +129,16 @@ fn certified_for<R: Reader + ?Sized>(
             return Ok(None);
         }
     }
+}
+
+/// Whether a result of `height` or above may be certified in an epoch: its last block claims the height below itself.
+fn may_certify<R: Reader + ?Sized>(
+    archive: &Archive<'_, R>,
+    epoch: Epoch,
+    height: Height,
+) -> Result<bool, RowFault> {
+    let set = archive.epoch(epoch)?;
+    Ok(set.is_some_and(|set| set.last_height.is_none_or(|last| height < last)))
 }
 
 /// How far a chain has come with another one that sends to it.
@@ -183,17 +216,6 @@ pub(crate) fn sent_row<R: Reader + ?Sized>(
     row.map(|bytes| rows::decode(Table::Receipts, &bytes)).transpose()
 }
 
-/// Receipts `from..until` for a chain, in order.
-fn receipts<R: Reader + ?Sized>(
-    store: &R,
-    destination: ChainId,
-    from: u64,
-    until: u64,
-) -> Result<Vec<Receipt>, RowFault> {
-    let rows = sent_rows(store, destination, from, until)?;
-    Ok(rows.into_iter().map(|(_, row)| row.receipt).collect())
-}
-
 /// Receipts `from..until` for a chain with their numbers, in order; none is missing.
 pub(crate) fn sent_rows<R: Reader + ?Sized>(
     store: &R,
@@ -201,22 +223,63 @@ pub(crate) fn sent_rows<R: Reader + ?Sized>(
     from: u64,
     until: u64,
 ) -> Result<Vec<(u64, SentRow)>, RowFault> {
-    let (mut found, mut at) = (Vec::new(), from);
-    let end = key::receipt(destination.0, until);
-    while at < until {
-        let (first, before) = (key::receipt(destination.0, at), at);
+    SentRows::new(store, destination, from, until).collect()
+}
+
+/// The same with a page in memory at a time. A fault ends it.
+struct SentRows<'a, R: Reader + ?Sized> {
+    store: &'a R,
+    destination: ChainId,
+    /// The next one to be read.
+    at: u64,
+    until: u64,
+    page: std::vec::IntoIter<(u64, SentRow)>,
+}
+
+impl<'a, R: Reader + ?Sized> SentRows<'a, R> {
+    fn new(store: &'a R, destination: ChainId, from: u64, until: u64) -> Self {
+        Self { store, destination, at: from, until, page: Vec::new().into_iter() }
+    }
+
+    fn read_page(&mut self) -> Result<Vec<(u64, SentRow)>, RowFault> {
+        let first = key::receipt(self.destination.0, self.at);
+        let end = key::receipt(self.destination.0, self.until);
         let page = Page { from: Bound::Included(&first), until: Some(&end), ..Page::first(ROWS_PER_PAGE) };
-        for (place, bytes) in store.scan(Table::Receipts, page)? {
-            if place != key::receipt(destination.0, at) {
+        let mut found = Vec::new();
+        for (place, bytes) in self.store.scan(Table::Receipts, page)? {
+            if place != key::receipt(self.destination.0, self.at) {
                 return Err(RowFault::Missing { table: Table::Receipts });
             }
-            found.push((at, rows::decode(Table::Receipts, &bytes)?));
-            at = at.saturating_add(1);
+            found.push((self.at, rows::decode(Table::Receipts, &bytes)?));
+            self.at = self.at.saturating_add(1);
         }
         // A page without anything new would be asked for again for ever.
-        if at == before {
+        if found.is_empty() {
             return Err(RowFault::Missing { table: Table::Receipts });
         }
+        Ok(found)
     }
-    Ok(found)
+}
+
+impl<R: Reader + ?Sized> Iterator for SentRows<'_, R> {
+    type Item = Result<(u64, SentRow), RowFault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(row) = self.page.next() {
+            return Some(Ok(row));
+        }
+        if self.at >= self.until {
+            return None;
+        }
+        match self.read_page() {
+            Ok(page) => {
+                self.page = page.into_iter();
+                self.page.next().map(Ok)
+            }
+            Err(fault) => {
+                self.at = self.until;
+                Some(Err(fault))
+            }
+        }
+    }
 }

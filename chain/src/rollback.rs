@@ -18,6 +18,7 @@
 use std::fmt::Write as _;
 use std::ops::Bound;
 
+use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{Claim, Receipt, Record};
 use ledger::state::{StateHead, Undo};
 use ledger::values::{BlockDigest, Canonical, CodecError, Height, Slot};
@@ -25,6 +26,7 @@ use storage::{Durability, Page, Reader, Store, Table, WriteSet, key};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::archive::Archive;
+use crate::origins::added;
 use crate::rows::{self, RowFault};
 
 /// Rollbacks in the life of one database.
@@ -189,6 +191,12 @@ fn take_back(store: &dyn Store, height: Height, set: &mut WriteSet) -> Result<St
     let BlockDigest(digest) = archive.digest(height)?.ok_or(RowFault::Missing { table: Table::Heights })?;
     let outcomes = archive.outcomes(height)?.ok_or(RowFault::Missing { table: Table::Outcomes })?;
     let undo = undo_of(store, height)?.ok_or(RowFault::Missing { table: Table::Undo })?;
+    if undo.registry.is_some() && undo.head.chain == ROOT_CHAIN {
+        let registry = archive.registry_at(height)?.ok_or(RowFault::Missing { table: Table::Registries })?;
+        for child in added(&registry, height) {
+            set.delete(Table::Meta, rows::origin_parts(child));
+        }
+    }
     if undo.head.height.next() != height {
         return Err(RowFault::Missing { table: Table::Undo });
     }
@@ -234,15 +242,17 @@ fn take_back_receipts(
     let Some(block) = archive.block_at(height)? else { return Ok(()) };
     for digest in block.body.bundles {
         let bundle = archive.bundle(digest)?.ok_or(RowFault::Missing { table: Table::Bundles })?;
-        // What was passed over or skipped names refunds that came with another height: those stay.
-        let came = before.supply.pair(bundle.source()).received.count;
-        let refunds =
-            (bundle.before.count..).zip(&bundle.receipts).filter_map(|(sequence, receipt)| match receipt {
-                Receipt::Refund { credit, .. } if sequence >= came => Some(*credit),
-                _ => None,
-            });
-        for credit in refunds {
-            set.delete(Table::Refunds, key::receipt(bundle.source().0, credit));
+        let source = bundle.source();
+        for (sequence, receipt) in (bundle.before.count..).zip(&bundle.receipts) {
+            // One that passed by has no row, and that of its number is of another one.
+            if let Receipt::Refund { chain, credit, .. } = receipt
+                && store.get(Table::Refunds, &key::receipt(chain.0, *credit))?.as_deref()
+                    == Some(key::receipt(source.0, sequence).as_slice())
+                // What was passed over or skipped names refunds that came with another height: those stay.
+                && before.supply.pair(source).received.count <= sequence
+            {
+                set.delete(Table::Refunds, key::receipt(chain.0, *credit));
+            }
         }
     }
     Ok(())

@@ -4,13 +4,22 @@ use ledger::records::result::PAIRS_MAX;
 use ledger::records::{Movement, Outcome, Receipt};
 use ledger::state::Outbox;
 use ledger::values::codec::check_count;
-use ledger::values::{Canonical, CodecError, Height};
+use ledger::values::{Canonical, ChainId, CodecError, Height};
 use wincode::{SchemaRead, SchemaWrite};
 
 /// Meta row of the state head.
 pub const HEAD: &[u8] = b"head";
 /// Meta row of the last divergence ([`crate::rollback::Divergence`]).
 pub const DIVERGENCE: &[u8] = b"divergence";
+/// Meta row of a chain that genesis does not name: the [`ledger::proofs::ChainOrigin`] that it began with.
+pub const ORIGIN: &[u8] = b"origin";
+
+/// Meta row of the root chain for a chain that was added: the [`ledger::state::StateParts`] of the height that added it, of which the
+/// origin is made.
+#[must_use]
+pub fn origin_parts(chain: ChainId) -> Vec<u8> {
+    format!("origin-parts/{chain}").into_bytes()
+}
 
 /// Most outcomes of a block: every transaction of the heaviest block, at the least size of a transaction.
 pub const OUTCOMES_MAX: usize = 512 * 1_024;

@@ -67,23 +67,26 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
     /// [`RowFault`].
     pub fn epoch(&self, epoch: Epoch) -> Result<Option<EpochRecord>, RowFault> {
         let Some(head) = self.head()? else { return Ok(None) };
-        let newest = self.registry_at(head.height)?;
-        if newest.and_then(|newest| Some(newest.newest_epoch(head.chain)?.epoch)) < Some(epoch) {
-            return Ok(None);
+        let at = |height| self.registry_at(Height(height));
+        let find = |registry: &Registry| registry.epoch(head.chain, epoch).cloned();
+        let oldest = |registry: &Registry| Some(registry.chain(head.chain)?.epochs.first()?.epoch);
+        let Some(newest) = at(head.height.0)? else { return Ok(None) };
+        if oldest(&newest).is_none_or(|oldest| oldest <= epoch) {
+            return Ok(find(&newest));
         }
-        let mut until = key::height(head.height.next().0).to_vec();
-        loop {
-            let page = Page { until: Some(&until), order: Order::Backward, ..Page::first(ROWS_PER_PAGE) };
-            let rows = self.reader().scan(Table::Registries, page)?;
-            let Some((lowest, _)) = rows.last() else { return Ok(None) };
-            until.clone_from(lowest);
-            for (_, bytes) in &rows {
-                let registry: Registry = rows::decode(Table::Registries, bytes)?;
-                if let Some(record) = registry.epoch(head.chain, epoch) {
-                    return Ok(Some(record.clone()));
-                }
+        // A registry forgets old epochs in order: the last one that knows this epoch is found by halves.
+        let (mut low, mut high) = (0, head.height.0);
+        while high.saturating_sub(low) > 1 {
+            let middle = low.saturating_add(high.saturating_sub(low) / 2);
+            let is_known =
+                at(middle)?.and_then(|registry| oldest(&registry)).is_some_and(|oldest| oldest <= epoch);
+            if is_known {
+                low = middle;
+            } else {
+                high = middle;
             }
         }
+        Ok(at(low)?.and_then(|registry| find(&registry)))
     }
 
     /// Why the validators of an epoch are whom the registry says: the result that names them, certified by the set before. `None` for
@@ -104,17 +107,99 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
         Ok(Some(SetLink { certified, set: EpochRecord { last_height: None, ..set } }))
     }
 
-    /// Every change of set up to an epoch: with the genesis file it proves who its validators are. `None` until the epoch has begun
-    /// here.
+    /// Every change of set up to an epoch, from the chain's origin on where genesis does not name it: with the genesis file it proves who
+    /// its validators are. `None` until the epoch has begun here.
     ///
     /// # Errors
     /// [`RowFault`].
     pub fn set_chain(&self, epoch: Epoch) -> Result<Option<SetChain>, RowFault> {
-        let mut links = Vec::new();
-        for next in 1..=epoch.0 {
+        let mut links = self.links().map(|known| known.up_to(epoch)).unwrap_or_default();
+        for next in (links.len() as u64).saturating_add(1)..=epoch.0 {
             let Some(link) = self.set_link(Epoch(next))? else { return Ok(None) };
             links.push(link);
         }
-        Ok(Some(SetChain { links }))
+        if let Some(known) = self.links() {
+            known.keep(&links);
+        }
+        Ok(Some(SetChain { origin: self.own_origin()?.map(Box::new), links }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use genesis::dev::{LocalnetPlan, localnet};
+    use ledger::records::registry::EPOCHS_KEPT;
+    use ledger::state::ChainState;
+    use ledger::values::ChainId;
+    use storage::{Durability, Identity, MemoryStore, Row, StorageError, Store as _, Visit, WriteSet};
+
+    use super::*;
+
+    const CHAIN: ChainId = ChainId(0);
+    const EPOCHS: u64 = 60;
+
+    /// Counts the pages that are read.
+    struct Counting(MemoryStore, AtomicUsize);
+
+    impl Reader for Counting {
+        fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+            self.0.get(table, key)
+        }
+
+        fn multi_get(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
+            self.0.multi_get(table, keys)
+        }
+
+        fn scan(&self, table: Table, page: Page<'_>) -> Result<Vec<Row>, StorageError> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.scan(table, page)
+        }
+
+        fn for_each(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StorageError> {
+            self.0.for_each(table, visit)
+        }
+    }
+
+    /// Epoch `e` is scheduled at height `100 e` and begins 50 heights later.
+    fn history() -> Counting {
+        let spec = localnet(&LocalnetPlan::new(4), &[1; 32]).unwrap().spec;
+        let store = MemoryStore::fresh(&Identity { schema_version: 1, genesis: [1; 32], chain: 0 });
+        let mut set = WriteSet::new();
+        let mut registry = Registry::from_genesis(&spec);
+        for epoch in 0..EPOCHS {
+            if epoch > 0 {
+                let epochs = &mut registry.chains[0].epochs;
+                let mut next = epochs.last().unwrap().clone();
+                epochs.last_mut().unwrap().last_height = Some(Height(100 * epoch + 50));
+                (next.epoch, next.first_height) = (Epoch(epoch), Height(100 * epoch + 51));
+                epochs.push(next);
+                let forgotten = epochs.len().saturating_sub(EPOCHS_KEPT);
+                epochs.drain(..forgotten);
+            }
+            set.put(Table::Registries, key::height(100 * epoch), registry.encode());
+        }
+        let mut head = ChainState::genesis(&spec, CHAIN).unwrap().0.head().clone();
+        head.height = Height(100 * EPOCHS);
+        set.put(Table::Meta, rows::HEAD, head.encode());
+        store.write(set, Durability::Synced).unwrap();
+        Counting(store, AtomicUsize::new(0))
+    }
+
+    #[test]
+    fn every_epoch_is_found_as_its_successor_has_it_in_few_reads() {
+        let store = history();
+        let archive = Archive::new(&store);
+        for epoch in 0..EPOCHS {
+            store.1.store(0, Ordering::Relaxed);
+            let found = archive.epoch(Epoch(epoch)).unwrap().unwrap();
+            let first = if epoch == 0 { found.first_height } else { Height(100 * epoch + 51) };
+            let last = (epoch + 1 < EPOCHS).then_some(Height(100 * (epoch + 1) + 50));
+            assert_eq!((found.epoch, found.first_height, found.last_height), (Epoch(epoch), first, last));
+            let reads = store.1.load(Ordering::Relaxed);
+            assert!(reads <= 16, "epoch {epoch}: {reads} registries read of {EPOCHS}");
+        }
+        assert_eq!(archive.epoch(Epoch(EPOCHS)).unwrap(), None);
     }
 }

@@ -187,6 +187,19 @@ pub struct Executed {
     pub transactions: Vec<TransactionId>,
     /// Those of them that consumed no nonce, and why.
     pub skipped: Vec<(TransactionId, NotExecuted)>,
+    /// How far wallets are on their way to a child.
+    pub moved: Moved,
+}
+
+/// What a block did of moving wallets to a child, and what is left (PROTOCOL rule 25); nothing on a chain that moves none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moved {
+    /// Wallets that left.
+    pub wallets: u64,
+    /// Wallets that stay for now, because a lock or an offer names them.
+    pub kept: u64,
+    /// Slots that are still to be looked at.
+    pub slots_left: u64,
 }
 
 /// What the driver is to do.

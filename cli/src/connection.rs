@@ -1,7 +1,7 @@
 //! A node, as commands reach it.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use api::{ApiError, Client, ClientConfig, ClientError, ErrorCode, NetworkView, Token, WalletView};
 use clap::Args;
@@ -32,6 +32,7 @@ pub struct Connection {
     /// The client.
     pub client: Client,
     runtime: Runtime,
+    ca_file: Option<PathBuf>,
 }
 
 /// What a transaction must name.
@@ -58,7 +59,8 @@ impl NodeOptions {
         config.ca_file.clone_from(&self.ca_file);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|fault| Failure::unreachable("runtime", fault))?;
-        Ok(Connection { client: Client::new(&config)?, runtime })
+        let client = Client::new(&config)?;
+        Ok(Connection { client, runtime, ca_file: config.ca_file })
     }
 
     /// The chain that was named, or the root chain.
@@ -82,13 +84,28 @@ impl Connection {
     /// # Errors
     /// [`Failure`]; of a wallet that the chain does not have, naming it and what opens it.
     pub fn wallet(&self, id: WalletId, chain: Option<ChainId>) -> Answer<WalletView> {
-        let found = self.runtime.block_on(self.client.wallet(id, chain));
-        found.map_err(|error| match error {
-            ClientError::Refused(refusal) if refusal.code == ErrorCode::WalletUnknown.code() => {
-                not_open(refusal, id)
-            }
-            error => error.into(),
-        })
+        found(self.runtime.block_on(self.client.wallet(id, chain)), id)
+    }
+
+    /// A wallet where it is, from its home on: see [`Client::find_wallet`].
+    ///
+    /// # Errors
+    /// As [`Connection::wallet`].
+    pub fn find_wallet(&self, network: &NetworkView, id: WalletId, home: ChainId) -> Answer<WalletView> {
+        found(self.runtime.block_on(self.client.find_wallet(network, id, home)), id)
+    }
+
+    /// A client of another node of the network, under the same certificate authority and with a token of its own.
+    ///
+    /// # Errors
+    /// [`Failure`] when its address or the file is wrong.
+    pub fn other(&self, node: &str, token_file: Option<&Path>) -> Answer<Client> {
+        let mut config = ClientConfig::new(node);
+        if let Some(path) = token_file {
+            config.token = Some(Token::load(path)?);
+        }
+        config.ca_file.clone_from(&self.ca_file);
+        Ok(Client::new(&config)?)
     }
 
     /// The network as the node describes it; `expected` is the genesis hash that the caller trusts.
@@ -106,6 +123,15 @@ impl Connection {
         }
         Ok(network)
     }
+}
+
+fn found(answer: Result<WalletView, ClientError>, id: WalletId) -> Answer<WalletView> {
+    answer.map_err(|error| match error {
+        ClientError::Refused(refusal) if refusal.code == ErrorCode::WalletUnknown.code() => {
+            not_open(refusal, id)
+        }
+        error => error.into(),
+    })
 }
 
 /// A new wallet exists in the keystore before it exists on the chain.

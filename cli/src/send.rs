@@ -2,12 +2,12 @@
 //! its outcome waited for.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use api::transaction::{LegState, LegView, WaitFor};
 use api::{ApiError, NetworkView, SubmitStatus, TransactionState, TransactionStatus};
 use clap::{Args, ValueEnum};
-use ledger::records::{Operation, Transaction};
+use ledger::records::{Nonce, NotExecuted, Operation, Transaction};
 use ledger::values::{
     ChainId, Currency, GenesisHash, Money, SecretKey, TimestampMs, TransactionId, WalletId,
 };
@@ -61,7 +61,42 @@ pub struct WaitOptions {
     /// How long to wait: 30 seconds unless said, and until its deadline for the answer to an offer.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
+    #[command(flatten)]
+    pub(crate) legs: LegOptions,
 }
+
+/// Who is asked for payees on chains that the node does not host.
+#[derive(Debug, Clone, Default, Args)]
+pub struct LegOptions {
+    /// Another node, which is asked where the money for payees is whose chains the first node does not host.
+    #[arg(long, value_name = "URL")]
+    pub(crate) legs_node: Option<String>,
+    /// File with the client token for that node: it is not shown the token of the first one.
+    #[arg(long, value_name = "FILE", requires = "legs_node")]
+    pub(crate) legs_token_file: Option<PathBuf>,
+}
+
+impl LegOptions {
+    /// Asks the other node, if one is named, for what the first one does not see; again and again until that is over, or it is `until`.
+    ///
+    /// # Errors
+    /// [`Failure`] when that node cannot be used.
+    pub fn follow(&self, connection: &Connection, status: &mut TransactionStatus, until: Instant) -> Answer {
+        let Some(node) = &self.legs_node else { return Ok(()) };
+        let other = connection.other(node, self.legs_token_file.as_deref())?;
+        loop {
+            connection.wait(other.follow_legs(status)).map_err(|failure| failure.at("--legs-node"))?;
+            let is_open = status.legs.iter().any(|leg| leg.ask.is_some() && !leg.is_over());
+            if !is_open || Instant::now() + LEGS_PAUSE > until {
+                return Ok(());
+            }
+            std::thread::sleep(LEGS_PAUSE);
+        }
+    }
+}
+
+/// Pause between two looks at legs on the other node.
+const LEGS_PAUSE: Duration = Duration::from_millis(300);
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -94,6 +129,38 @@ pub struct Sent {
     /// Payments whose payees are at home on other chains.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub legs: Vec<LegView>,
+    /// That the wallet had moved, and this was signed for the chain where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_anew: Option<SignedAnew>,
+    /// The chain that it is on, where that is known.
+    #[serde(skip)]
+    pub chain: Option<ChainId>,
+}
+
+/// A wallet had moved to another chain while its transaction was signed or under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SignedAnew {
+    /// The chain that it has left.
+    pub from: u32,
+    /// The chain that was signed for instead.
+    pub to: u32,
+    /// The transaction that was signed first and can never be executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead: Option<String>,
+}
+
+impl SignedAnew {
+    /// In words.
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let Self { from, to, dead } = self;
+        let mut lines =
+            vec![("signed anew", format!("for chain {to}: the wallet has moved there from chain {from}"))];
+        lines.extend(dead.as_ref().map(|dead| {
+            let why = format!("can never be executed: chain {from} has closed the wallet's nonces for good");
+            ("dead", format!("{dead} {why} (proof: jiaozi wallet show --chain {from} --proof FILE)"))
+        }));
+        lines
+    }
 }
 
 impl Show for Sent {
@@ -107,6 +174,7 @@ impl Show for Sent {
             vec![("transaction", self.id.clone()), ("wallet", self.wallet.clone()), ("status", status)];
         lines.extend(self.outcome.clone().map(|outcome| ("outcome", outcome)));
         lines.extend(self.legs.iter().map(leg_line));
+        lines.extend(self.signed_anew.iter().flat_map(SignedAnew::lines));
         facts(&lines)
     }
 }
@@ -114,9 +182,15 @@ impl Show for Sent {
 /// Where the money for a payee on another chain is, in words.
 #[must_use]
 pub fn leg_line(leg: &LegView) -> (&'static str, String) {
-    let LegView { payee, chain, .. } = leg;
+    let payee = leg.payee;
+    let chain = leg.sent_on.last().map_or(leg.chain, |hop| hop.chain);
     let amount = Money::from_fen(leg.amount_fen, leg.currency);
     let why = leg.refusal.as_ref().map(|why| format!(": {} ({} {})", why.message, why.code, why.name));
+    if let (LegState::Debited, Some(hosts), Some(last)) = (leg.status, &leg.ask, leg.last()) {
+        let (what, on) =
+            if leg.refund.is_some() { ("comes back", "is") } else { ("not seen here", "goes on") };
+        return (what, format!("{amount} for {payee} {on} under {}: {hosts}", last.receipt));
+    }
     match (leg.status, &why) {
         (LegState::Debited, None) => {
             ("goes on", format!("to chain {chain}, where {payee} is credited by a receipt"))
@@ -176,7 +250,7 @@ impl SendOptions {
         let sender = self.sender_anywhere(name, meant)?;
         let (currency, wallet) = (sender.terms.currency, sender.entry.wallet_id()?);
         let chain = home(&sender.network, currency, wallet, self.node.chain)?;
-        Ok(sender.on(chain))
+        sender.on(chain).where_it_is()
     }
 
     /// The same on the first chain of its currency: an operator's own wallet is on all of them, and the caller chooses with
@@ -208,15 +282,42 @@ impl SendOptions {
         })
     }
 
-    /// Signs one operation with the wallet's own key, submits it and waits.
+    /// Signs one operation with the wallet's own key, submits it and waits. Where the wallet turns out to have moved, it is signed anew for
+    /// the chain where it is, once.
     ///
     /// # Errors
     /// [`Failure`]: refused at submission, rejected by execution, or not certified in time.
     pub fn send(&self, sender: &Sender, operation: Operation, output: Output) -> Answer<Sent> {
         let secret = sender.keystore.secret(&sender.entry, &self.passphrase.read()?)?;
-        let transaction = sender.sign(operation, &secret)?;
-        sender.submit(&transaction, &self.wait, output)
+        let (dead, moved) = match sender.sign(operation.clone(), &secret) {
+            Ok(transaction) => match sender.submit(&transaction, &self.wait, output) {
+                Err(failure) if is_moved(&failure) => (Some(transaction), failure),
+                done => return done,
+            },
+            Err(failure) if is_moved(&failure) => (None, failure),
+            Err(failure) => return Err(failure),
+        };
+        let to = sender.moved_to(dead.as_ref(), moved)?;
+        let signed_anew = SignedAnew {
+            from: sender.terms.chain.0,
+            to: to.0,
+            dead: dead.map(|dead| dead.id(sender.terms.genesis).to_string()),
+        };
+        output.note(&facts(&signed_anew.lines()));
+        let transaction = sender.sign_on(to, operation, &secret)?;
+        let sent = sender.submit(&transaction, &self.wait, output)?;
+        Ok(Sent { signed_anew: Some(signed_anew), ..sent })
     }
+}
+
+/// Whether something was refused because its wallet is on another chain.
+fn is_moved(failure: &Failure) -> bool {
+    failure.code == moved(ChainId(0)).code
+}
+
+/// The refusal of a wallet that is on another chain.
+fn moved(to: ChainId) -> Failure {
+    ApiError::from(NotExecuted::WalletMoved { to }).into()
 }
 
 /// The genesis hash of a file.
@@ -254,13 +355,52 @@ impl Sender {
         Self { terms: Terms { chain, ..self.terms }, ..self }
     }
 
+    /// The same where its wallet is. While shards double, a wallet whose home is a chain that was added may still be with its parent.
+    fn where_it_is(self) -> Answer<Self> {
+        let place = self.network.chain(self.terms.chain);
+        if self.entry.operator.is_some() || place.is_none_or(|place| place.parent.is_none()) {
+            return Ok(self);
+        }
+        let view = self.connection.find_wallet(&self.network, self.entry.wallet_id()?, self.terms.chain)?;
+        Ok(self.on(ChainId(view.chain)))
+    }
+
+    /// The chain that the wallet is on after it has `moved` from the one that was signed for. Nothing is signed anew where the nonce of the
+    /// `dead` transaction is used there: nonces move with the wallet, so it was executed before.
+    fn moved_to(&self, dead: Option<&Transaction>, moved: Failure) -> Answer<ChainId> {
+        // The network anew: the homes of wallets are others than when the command began.
+        let network = self.connection.network(Some(self.terms.genesis))?;
+        let id = self.entry.wallet_id()?;
+        let home = home(&network, self.terms.currency, id, None)?;
+        let view = self.connection.find_wallet(&network, id, home)?;
+        if view.chain == self.terms.chain.0 {
+            return Err(moved);
+        }
+        let nonce = dead.map(|dead| dead.content.nonce);
+        let is_used = |nonce: Nonce| {
+            let lane = view.lanes.iter().find(|lane| lane.lane == nonce.lane);
+            lane.is_none_or(|lane| !lane.state().is_open(nonce.sequence))
+        };
+        match (dead, nonce.is_some_and(is_used)) {
+            (Some(dead), true) => Err(executed_before(dead.id(self.terms.genesis))),
+            _ => Ok(ChainId(view.chain)),
+        }
+    }
+
     /// A transaction with a nonce that is on disk as used.
     ///
     /// # Errors
     /// [`Failure`] when the wallet does not exist on the chain or has no free nonce.
     pub fn build(&self, operation: Operation) -> Answer<TransactionBuilder> {
+        self.build_on(self.terms.chain, operation)
+    }
+
+    fn build_on(&self, chain: ChainId, operation: Operation) -> Answer<TransactionBuilder> {
         let id = self.entry.wallet_id()?;
-        let view = self.connection.wallet(id, Some(self.terms.chain))?;
+        let view = self.connection.wallet(id, Some(chain))?;
+        if let Some(to) = view.moved_to {
+            return Err(moved(ChainId(to)));
+        }
         let chain_time = TimestampMs(view.timestamp_ms);
         let now = TimestampMs(wall_clock_ms().max(chain_time.0));
         let valid_until = TimestampMs(now.0.saturating_add(self.valid_for_ms));
@@ -274,11 +414,11 @@ impl Sender {
         })?;
         let reservation =
             Reservation { lane: self.lane, count: 1, valid_until, on_chain: lane.state(), chain_time };
-        let nonces = self.keystore.nonces(self.terms.chain, id).reserve(reservation)?;
+        let nonces = self.keystore.nonces(chain, id).reserve(reservation)?;
         let nonce =
             nonces.first().copied().ok_or_else(|| Failure::refused("nonce", "no nonce was reserved"))?;
         let policy = self.entry.policy()?;
-        let builder = TransactionBuilder::new(self.terms.genesis, self.terms.chain, id, policy);
+        let builder = TransactionBuilder::new(self.terms.genesis, chain, id, policy);
         Ok(builder.nonce(nonce).valid_until(valid_until).operation(operation))
     }
 
@@ -300,8 +440,12 @@ impl Sender {
     /// # Errors
     /// [`Failure`], also when the policy needs more signatures.
     pub fn sign(&self, operation: Operation, secret: &SecretKey) -> Answer<Transaction> {
+        self.sign_on(self.terms.chain, operation, secret)
+    }
+
+    fn sign_on(&self, chain: ChainId, operation: Operation, secret: &SecretKey) -> Answer<Transaction> {
         self.require_own_signature_alone()?;
-        Ok(self.build(operation)?.sign(&[secret])?)
+        Ok(self.build_on(chain, operation)?.sign(&[secret])?)
     }
 
     /// Submits a transaction and waits as asked.
@@ -317,13 +461,23 @@ impl Sender {
                 nonces.resolve(transaction.content.nonce)?;
                 Err(failure)
             }
-            Ok(sent) if sent.status.is_terminal() => {
-                nonces.resolve(transaction.content.nonce)?;
-                Ok(sent)
+            Ok(sent) => {
+                if sent.status.is_terminal() {
+                    nonces.resolve(transaction.content.nonce)?;
+                }
+                Ok(Sent { chain: Some(transaction.content.chain), ..sent })
             }
             other => other,
         }
     }
+}
+
+/// A transaction whose wallet has moved was executed before it did.
+fn executed_before(id: TransactionId) -> Failure {
+    let message =
+        format!("the wallet has moved, and transaction {id} was executed before: nothing was signed anew");
+    Failure::refused("executed_before_move", message)
+        .mend(format!("see what became of it: jiaozi tx show {id}"))
 }
 
 /// Submits a transaction and waits as asked.
@@ -368,7 +522,12 @@ pub fn wait(connection: &Connection, id: TransactionId, options: &WaitOptions) -
         Wait::Final | Wait::None => WaitFor::Final,
     };
     let timeout = Duration::from_secs(options.timeout.unwrap_or(WAIT_SECONDS));
-    connection.wait(connection.client.wait_for(id, what, timeout))
+    let until = Instant::now() + timeout;
+    let mut status = connection.wait(connection.client.wait_for(id, what, timeout))?;
+    if options.wait == Wait::Settled {
+        options.legs.follow(connection, &mut status, until)?;
+    }
+    Ok(status)
 }
 
 /// Refuses what was not applied.
@@ -430,6 +589,8 @@ pub fn sent(id: TransactionId, wallet: Option<WalletId>, status: TransactionStat
             false => format!("{} {}: {}", outcome.code, outcome.name, outcome.message),
         }),
         legs: status.legs,
+        signed_anew: None,
+        chain: status.chain.map(ChainId),
     }
 }
 
@@ -540,8 +701,11 @@ mod tests {
             status: LegState::Debited,
             is_certified: true,
             receipt: TransactionId([3; 32]),
+            sent_on: Vec::new(),
             refund: None,
+            refund_sent_on: Vec::new(),
             refusal: None,
+            ask: None,
             proof: None,
         };
         let told = |leg: &LegView| {
@@ -552,6 +716,12 @@ mod tests {
         };
         let (failure, text) = told(&leg);
         assert!(failure.is_none() && text.contains("goes on      to chain 1, where jz1"), "{text}");
+        leg.ask = Some("chain 1 (HKD shard 0) is hosted by the nodes 2 (bank-3)".to_owned());
+        let (failure, text) = told(&leg);
+        let asked = format!("under {}: chain 1 (HKD shard 0) is hosted by the nodes 2 (bank-3)", leg.receipt);
+        assert!(failure.is_none() && text.contains("not seen here  2.50 HKD for jz1"), "{text}");
+        assert!(text.contains(&asked), "{text}");
+        leg.ask = None;
         leg.status = LegState::Credited;
         let (failure, text) = told(&leg);
         assert!(failure.is_none() && text.contains("credited     2.50 HKD to jz1"), "{text}");
@@ -560,6 +730,24 @@ mod tests {
         let failure = told(&leg).0.unwrap();
         assert_eq!((failure.code.as_str(), failure.exit), ("refunded", Exit::Refused));
         assert!(failure.message.contains("2.50 HKD") && failure.message.contains("206"), "{failure:?}");
+    }
+
+    #[test]
+    fn what_a_move_has_killed_is_told_from_other_refusals() {
+        assert!(is_moved(&moved(ChainId(2))));
+        let mut status =
+            TransactionStatus::without_position(TransactionId([1; 32]), TransactionState::NotExecuted, None);
+        assert!(!status.is_dead_of_move());
+        status.error = Some(NotExecuted::WalletMoved { to: ChainId(2) }.into());
+        assert!(status.is_dead_of_move() && is_moved(&outcome(&status).unwrap_err()));
+        status.error = Some(NotExecuted::WalletClosed {}.into());
+        assert!(!status.is_dead_of_move() && !is_moved(&outcome(&status).unwrap_err()));
+        let dead = TransactionId([1; 32]).to_string();
+        let signed_anew = SignedAnew { from: 0, to: 2, dead: Some(dead.clone()) };
+        let text = facts(&signed_anew.lines());
+        assert!(text.contains("for chain 2: the wallet has moved there from chain 0"), "{text}");
+        assert!(text.contains(&format!("{dead} can never be executed")), "{text}");
+        assert_eq!(executed_before(TransactionId([1; 32])).exit, Exit::Refused);
     }
 
     #[test]

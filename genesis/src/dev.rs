@@ -5,11 +5,16 @@
 //! fixed one the network, genesis hash included, is the same every time. Real networks use the ceremony
 //! instead, where no machine ever sees all keys.
 
+use ledger::proofs::{CertifiedResult, FinalityProof, RegistryProof, SetChain};
+use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{
-    ChainParams, ChainSpec, GenesisSpec, NodeRecord, OperatorRecord, OperatorRole, Policy, ValidatorRecord,
+    BlockBody, BlockHeader, ChainParams, ChainSpec, Claim, GenesisSpec, NodeRecord, OperatorRecord,
+    OperatorRole, Policy, Registry, ValidatorRecord,
 };
+use ledger::state::{ChainState, GenesisFault};
 use ledger::values::{
-    Canonical as _, ChainId, Currency, Hasher, NodeIndex, OperatorId, SecretKey, TimestampMs, ValidatorIndex,
+    Amount, BlockDigest, Canonical as _, ChainId, Currency, Epoch, Hasher, Height, NodeIndex, OperatorId,
+    ResultHash, SecretKey, TimestampMs, ValidatorIndex, View,
 };
 use zeroize::Zeroizing;
 
@@ -167,6 +172,37 @@ fn key(seed: &[u8; 32], purpose: &str, owner: u16, chain: u32) -> SecretKey {
     let hasher =
         Hasher::new("jiaozi/localnet-key").bytes(seed).number(u64::from(owner)).number(u64::from(chain));
     SecretKey::from_seed(hasher.bytes(purpose.as_bytes()).finish().0)
+}
+
+/// The registry of genesis as a proof that nobody has certified: for tests of what carries and shows one.
+///
+/// # Errors
+/// Of a spec without chain 0.
+pub fn uncertified_registry(spec: &GenesisSpec) -> Result<RegistryProof, GenesisFault> {
+    let (state, _, result) = ChainState::genesis(spec, ROOT_CHAIN)?;
+    let (epoch, view) = (Epoch(0), View(1));
+    let header = BlockHeader {
+        chain: ROOT_CHAIN,
+        epoch,
+        view,
+        height: Height(1),
+        parent: BlockDigest([1; 32]),
+        timestamp: TimestampMs(1),
+        proposer: ValidatorIndex(0),
+        weight: 0,
+        base_fee: Amount::ZERO,
+        claim: Claim { height: Height(0), result: ResultHash([1; 32]) },
+        body: BlockBody::default().hash(),
+    };
+    let (parent_view, digest) = (View(0), BlockDigest([2; 32]));
+    let finality = FinalityProof { chain: ROOT_CHAIN, epoch, view, parent_view, digest, bytes: vec![0] };
+    Ok(RegistryProof {
+        genesis: spec.hash(),
+        sets: SetChain::default(),
+        registry: Registry::from_genesis(spec),
+        parts: state.parts(),
+        certified: CertifiedResult { result, links: Vec::new(), header, finality },
+    })
 }
 
 #[cfg(test)]

@@ -31,6 +31,11 @@ pub(crate) fn operator_key(owner: u8) -> SecretKey {
     secret(1, owner)
 }
 
+/// The network key of a bank's node.
+pub(crate) fn network_key(owner: u8) -> SecretKey {
+    secret(2, owner)
+}
+
 /// A bank with one node and a validator on both chains.
 pub(crate) fn contribution(bank: u8) -> Contribution {
     contribution_with(bank, |_| ())

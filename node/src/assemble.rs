@@ -1,17 +1,21 @@
 //! The composition root: a node from its configuration, part by part, in the order in which each needs the one before.
 //!
 //! keys → genesis → own place → network → for each chain: store, executor, recovery, engine, driver → REST.
+//!
+//! Chain 0 is opened first: it knows what a chain begins with that was added after genesis.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use chain::{Archive, Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault};
+use chain::{Archive, Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault, rows};
 use consensus::Channel;
 use genesis::{GenesisError, GenesisFile};
+use ledger::proofs::{ChainOrigin, OriginFault};
+use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{ChainSpec, GenesisSpec};
 use ledger::values::{BlockDigest, ChainId, Height, NodeIndex, quorum};
 use network::{LaneReceiver, Network, NetworkError};
-use storage::{RocksStore, StorageError, Store, Table};
+use storage::{Reader, RocksStore, StorageError, Store, Table};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -25,11 +29,12 @@ use crate::epochs::{Epochs, SEATS, Supervisor, Turn};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
 use crate::http::{Edge, EdgeParts, RestError, RestServer};
 use crate::keys::{Keys, KeysError};
+use crate::origins::{OriginFileFault, origin_of};
 use crate::rarely::Rarely;
 use crate::relay::{self, Inlet};
 use crate::settings::{
-    LANES_PER_CHAIN, chain_config, chain_directory, identity, network_settings, own_place, peers_of,
-    store_directory, store_options,
+    LANES_PER_CHAIN, chain_config, chain_directory, chain_spec, identity, network_settings, own_place,
+    peers_of, store_directory, store_options,
 };
 use crate::standing::StandingFiles;
 use crate::strategy::Parallel;
@@ -37,8 +42,9 @@ use crate::telemetry::{LogError, Metrics, start_logging};
 use crate::tokens::Tokens;
 use crate::verifier::Verifier;
 
-/// Version of everything a chain keeps in its store. 5: locks and offers among the records, timestamps in the head, registries.
-pub const SCHEMA_VERSION: u32 = 5;
+/// Version of everything a chain keeps in its store. 6: births and growth of chains in the registry, what a parent moves in the head,
+/// origins, refunds with the chain that they came from.
+pub const SCHEMA_VERSION: u32 = 6;
 /// Submissions on their way to a chain's task.
 const SUBMISSIONS: usize = 64;
 /// How long the engine waits for a quorum of connections before it starts all the same.
@@ -61,13 +67,41 @@ pub enum StartError {
         "[keys] network_key: the genesis file knows no node with this key. Mend: use the key that this bank contributed, or the right genesis file; a node that was added later, or has a new key, names its [node] node_index"
     )]
     NotInRegistry,
-    /// A chain is hosted that the network does not have.
+    /// A chain is hosted that genesis does not name, and nothing here says what it begins with.
     #[error(
-        "[node] chains: the network has no chain {chain}. Mend: name chains that `jiaozi genesis show` lists"
+        "[node] chains: genesis has no chain {chain}, and nothing here is its origin. Mend: name chains that `jiaozi chain list` shows; for one that was added later fetch its origin (`jiaozi gov origin --chain {chain} --out FILE`) and name the file in [node] origins"
     )]
     NoSuchChain {
         /// The chain.
         chain: u32,
+    },
+    /// Chain 0 of this node does not know yet what a hosted chain begins with. It will, if operators have added the chain.
+    #[error(
+        "[node] chains: genesis has no chain {chain}, and this node's chain 0 has not executed and certified the height that adds it. Mend: start without chain {chain} until `jiaozi chain list` shows it at this node, then with it; or fetch its origin from another node (`jiaozi gov origin --chain {chain} --out FILE`) and name the file in [node] origins"
+    )]
+    OriginNotYet {
+        /// The chain.
+        chain: u32,
+    },
+    /// A file with an origin cannot be used.
+    #[error(
+        "[node] origins: {path}: {fault}. Mend: fetch it anew, with `jiaozi gov origin --chain ID --out FILE`, and name that file"
+    )]
+    OriginFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        fault: OriginFileFault,
+    },
+    /// An origin is not what a quorum of chain 0 has decided.
+    #[error(
+        "[node] origins: the origin of chain {chain} is not proved: {fault}. Mend: fetch it anew, with `jiaozi gov origin --chain {chain} --out FILE`, and use the genesis file that the network agreed on"
+    )]
+    OriginUnproved {
+        /// The chain.
+        chain: u32,
+        /// Why not.
+        fault: OriginFault,
     },
     /// A consensus key belongs to another node's seat.
     #[error(
@@ -113,7 +147,7 @@ pub enum StartError {
     Rest(#[from] RestError),
     /// There is data already.
     #[error(
-        "[node] data_directory: {directory} is not empty. Mend: `init` is for the network's first start only; to start again, just run the node"
+        "[node] data_directory: {directory} is not empty. Mend: `init` is for a chain's first start only; to start again, just run the node"
     )]
     Initialised {
         /// The chain's directory.
@@ -140,7 +174,8 @@ impl StartError {
             Self::Keys(fault) => fault.field(),
             Self::Genesis(_) => "node.genesis",
             Self::NotInRegistry => "keys.network_key",
-            Self::NoSuchChain { .. } => "node.chains",
+            Self::NoSuchChain { .. } | Self::OriginNotYet { .. } => "node.chains",
+            Self::OriginFile { .. } | Self::OriginUnproved { .. } => "node.origins",
             Self::ForeignSeat { .. } => "keys.consensus_keys",
             Self::Network { fault: NetworkError::Listen { .. } | NetworkError::InvalidAddress { .. } } => {
                 "network.listen"
@@ -228,19 +263,36 @@ pub fn run(config: &NodeConfig) -> Result<Option<HaltCode>, StartError> {
     }
 }
 
-/// Prepares the data directory of a validator that never voted: once, before the network's first start.
+/// Prepares the data directory of a validator that never voted: once, before a chain's first start. Chains that have data are left as
+/// they are: a node may come to host one more.
+///
+/// # Errors
+/// [`StartError::Initialised`] when all of them have data already.
+pub fn init(config: &NodeConfig) -> Result<(), StartError> {
+    let (mut is_prepared, mut with_data) = (false, None);
+    for chain in &config.node.chains {
+        match init_chain(config, ChainId(*chain)) {
+            Ok(()) => is_prepared = true,
+            Err(fault @ StartError::Initialised { .. }) => with_data = with_data.or(Some(fault)),
+            Err(fault) => return Err(fault),
+        }
+    }
+    match with_data {
+        Some(fault) if !is_prepared => Err(fault),
+        _ => Ok(()),
+    }
+}
+
+/// The same for one chain that its validators have not started yet: before it is hosted.
 ///
 /// # Errors
 /// [`StartError::Initialised`] when there is data already.
-pub fn init(config: &NodeConfig) -> Result<(), StartError> {
-    for chain in &config.node.chains {
-        let directory = chain_directory(config, ChainId(*chain));
-        StandingFiles::new(&directory).init().map_err(|fault| match fault.kind() {
-            std::io::ErrorKind::AlreadyExists => StartError::Initialised { directory: directory.clone() },
-            _ => system("data directory", &fault),
-        })?;
-    }
-    Ok(())
+pub fn init_chain(config: &NodeConfig, chain: ChainId) -> Result<(), StartError> {
+    let directory = chain_directory(config, chain);
+    StandingFiles::new(&directory).init().map_err(|fault| match fault.kind() {
+        std::io::ErrorKind::AlreadyExists => StartError::Initialised { directory: directory.clone() },
+        _ => system("data directory", &fault),
+    })
 }
 
 impl Node {
@@ -285,7 +337,6 @@ impl Node {
         // The lane after those of all chains.
         let relays = lanes.pop().map_or_else(Vec::new, |lane| {
             relay::start(relay::Parts {
-                spec: &spec,
                 own_node,
                 network: &network,
                 lane,
@@ -467,10 +518,20 @@ struct Wiring<'a> {
 impl Wiring<'_> {
     /// Opens every chain, and lets in the peers that all their registries name.
     async fn open_chains(&self) -> Result<Vec<Opened>, StartError> {
-        let mut chains = Vec::with_capacity(self.config.node.chains.len());
-        for chain in &self.config.node.chains {
-            chains.push(self.open_chain(ChainId(*chain)).await?);
+        let hosted = &self.config.node.chains;
+        let mut chains: Vec<Opened> = Vec::with_capacity(hosted.len());
+        let mut root: Option<Arc<dyn Store>> = None;
+        let mut order: Vec<ChainId> = hosted.iter().copied().map(ChainId).collect();
+        order.sort_by_key(|chain| *chain != ROOT_CHAIN);
+        for chain in order {
+            let opened = self.open_chain(chain, root.clone()).await?;
+            if chain == ROOT_CHAIN {
+                root = Some(Arc::clone(&opened.store));
+            }
+            chains.push(opened);
         }
+        // The lanes are in the configuration's order.
+        chains.sort_by_key(|opened| hosted.iter().position(|chain| *chain == opened.id.0));
         let registry = |opened: &Opened| Arc::clone(&opened.chain.config().rules.registry);
         let registries: Vec<_> = chains.iter().map(registry).collect();
         if registries.iter().any(|registry| registry.version > 0) {
@@ -580,24 +641,32 @@ impl Wiring<'_> {
         }
     }
 
-    /// Loads the state, which takes seconds with millions of wallets, on a thread that may block.
-    async fn open_chain(&self, id: ChainId) -> Result<Opened, StartError> {
-        let own_spec = self.spec.chain(id).ok_or(StartError::NoSuchChain { chain: id.0 })?.clone();
+    /// Loads the state, which takes seconds with millions of wallets, on a thread that may block. `root` is the database of chain 0, if this
+    /// node hosts it.
+    async fn open_chain(&self, id: ChainId, root: Option<Arc<dyn Store>>) -> Result<Opened, StartError> {
+        let origins = self.config.node.origins.clone();
+        if self.spec.chain(id).is_none() && !store_directory(self.config, id).exists() {
+            // What cannot begin leaves nothing behind: `init` takes an empty directory only.
+            let root = root.as_ref().map(|root| &**root as &dyn Reader);
+            let _found = origin_of(&origins, root, id)?;
+        }
         let store = self.open_store(id)?;
         let (directory, own_node, keys) = (self.directory(id), self.own_node, self.keys.consensus(id));
         let (spec, strategy) = (Arc::clone(self.spec), self.strategy.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let divergences = Divergences::open(&directory, Arc::clone(&store))?;
-            let executor =
-                Executor::open(&spec, id, Arc::clone(&store), strategy).map_err(|fault| match divergences
-                    .open_report()
-                {
-                    Some(report) if matches!(fault, ExecutorFault::Load(_)) => {
-                        StartError::TakenBack { report, fault: Box::new(fault) }
-                    }
-                    _ => fault.into(),
-                })?;
+            let root = root.as_ref().map(|root| &**root as &dyn Reader);
+            let origin = first_origin(&spec, id, store.as_ref(), || origin_of(&origins, root, id))?;
+            let executor = Executor::open_with(&spec, id, origin.as_ref(), Arc::clone(&store), strategy);
+            let executor = executor.map_err(|fault| match (divergences.open_report(), fault) {
+                (Some(report), fault @ ExecutorFault::Load(_)) => {
+                    StartError::TakenBack { report, fault: Box::new(fault) }
+                }
+                (_, ExecutorFault::Origin(fault)) => StartError::OriginUnproved { chain: id.0, fault },
+                (_, fault) => fault.into(),
+            })?;
             let state = executor.state();
+            let own_spec = chain_spec(&spec, state.rules())?;
             let config = chain_config(state.rules().clone(), state.head().height, own_node, keys)?;
             let recovered = Recovered::read(&config.rules, store.as_ref())?;
             let before = Height(config.first_height().0.saturating_sub(1));
@@ -633,6 +702,17 @@ impl Wiring<'_> {
             );
         }
     }
+}
+
+/// What a chain begins with at its first start here, where genesis does not name it; else none is looked for.
+fn first_origin(
+    spec: &GenesisSpec,
+    chain: ChainId,
+    store: &dyn Reader,
+    find: impl FnOnce() -> Result<ChainOrigin, StartError>,
+) -> Result<Option<ChainOrigin>, StartError> {
+    let is_begun = spec.chain(chain).is_some() || store.get(Table::Meta, rows::HEAD)?.is_some();
+    if is_begun { Ok(None) } else { find().map(Some) }
 }
 
 /// How long a start waits for a store that another holds, and an end for those that are still open.

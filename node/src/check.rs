@@ -4,7 +4,8 @@
 //! what needs a part that cannot be read is left out. Nothing is written and nobody is connected to: addresses are taken for
 //! a moment and given back, databases are read as a reader of a stopped node does.
 //!
-//! Whether the node votes is judged by the genesis file: what governance changed since then is in the databases, and the start reads it.
+//! Whether the node votes is judged by what the chain began with, the genesis file or its origin: what governance changed since then is in the
+//! databases, and the start reads it.
 //!
 //! A node that runs with this configuration holds its databases and its addresses. That is no fault of the configuration, so
 //! it is said and passes; an address that somebody else holds does not.
@@ -12,14 +13,17 @@
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use chain::Archive;
 use genesis::GenesisFile;
-use ledger::records::GenesisSpec;
+use ledger::records::registry::ROOT_CHAIN;
+use ledger::records::{GenesisSpec, Registry};
 use ledger::rules::ChainRules;
 use ledger::values::{ChainId, Height, NodeIndex, SecretKey};
 use network::NetworkError;
 use rustix::fs::{Access, access};
-use storage::{RocksReader, StorageError};
+use storage::{Reader, RocksReader, StorageError};
 
 use crate::assemble::StartError;
 use crate::config::{KeysSection, NodeConfig};
@@ -27,6 +31,7 @@ use crate::disk::DiskWatch;
 use crate::engine;
 use crate::http::{RestError, bind};
 use crate::keys::{Keys, consensus_entries, consensus_key, network_key, passphrase, passphrase_field};
+use crate::origins::origin_of;
 use crate::settings::{
     chain_config, chain_directory, identity, network_settings, own_place, store_directory, store_options,
 };
@@ -183,13 +188,22 @@ impl Report {
 
     /// A hosted chain: that it exists, this node's part in it, its timings, its database.
     fn chain(&mut self, config: &NodeConfig, spec: &GenesisSpec, own: Option<&Own>, id: ChainId) {
-        let Some(rules) = ChainRules::at_genesis(spec, id) else {
-            let missing = StartError::NoSuchChain { chain: id.0 };
-            self.note::<(), StartError>("node.chains", Err(missing));
-            return;
+        let rules = match ChainRules::at_genesis(spec, id) {
+            Some(rules) => Some(rules),
+            None => match rules_of_added(config, spec, id) {
+                Ok(rules) => rules,
+                Err(missing) => {
+                    self.note::<(), StartError>("node.chains", Err(missing));
+                    return;
+                }
+            },
         };
+        if rules.is_none() {
+            let running = format!("chain {}: added after genesis, known to the node that runs", id.0);
+            self.note::<(), StartError>("node.chains", Ok(((), running)));
+        }
         // Without its keys nobody knows the node's part in the chain.
-        if let Some(own) = own {
+        if let (Some(own), Some(rules)) = (own, rules) {
             let currency = rules.currency;
             let keys = own.keys.consensus(id);
             let chain = chain_config(rules, Height(0), own.node, keys).map(|chain| {
@@ -287,6 +301,42 @@ impl Report {
             bound => bound.map(Some),
         }
     }
+}
+
+/// The rules that a chain began with which genesis does not name, or begins with: as its own database has them, or its origin. `None`
+/// while the node runs, which holds the databases.
+fn rules_of_added(
+    config: &NodeConfig,
+    spec: &GenesisSpec,
+    id: ChainId,
+) -> Result<Option<ChainRules>, StartError> {
+    let missing = || StartError::NoSuchChain { chain: id.0 };
+    let open = |chain: ChainId| {
+        let (path, identity) = (store_directory(config, chain), identity(spec, chain));
+        RocksReader::open(&path, Some(&identity), store_options(config))
+    };
+    let first: Option<Registry> = match open(id) {
+        Ok(own) => Archive::new(&own).registry_at(Height(0))?,
+        Err(StorageError::Locked { .. }) => return Ok(None),
+        // What is wrong with it is told where databases are looked at.
+        Err(_) => None,
+    };
+    let first = match first {
+        Some(registry) => Arc::new(registry),
+        None => {
+            let is_hosted = config.node.chains.contains(&ROOT_CHAIN.0);
+            let root = match is_hosted.then(|| open(ROOT_CHAIN)) {
+                Some(Ok(root)) => Some(root),
+                Some(Err(StorageError::Locked { .. })) if config.node.origins.is_empty() => return Ok(None),
+                _ => None,
+            };
+            let root = root.as_ref().map(|root| root as &dyn Reader);
+            let origin = origin_of(&config.node.origins, root, id)?;
+            let unproved = |fault| StartError::OriginUnproved { chain: id.0, fault };
+            origin.verify(spec, id).map_err(unproved)?
+        }
+    };
+    ChainRules::new(spec.hash(), first, id).map(Some).ok_or_else(missing)
 }
 
 const fn free_or_held(taken: Option<&TcpListener>) -> &'static str {
@@ -438,6 +488,48 @@ mod tests {
         let found = faults(&config);
         assert_eq!(found[0].0, "keys.network_key");
         assert!(found[0].1.contains("knows no node with this key"), "{found:?}");
+    }
+
+    #[test]
+    fn a_node_that_comes_to_host_a_chain_prepares_that_one_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = bank(folder.path());
+        let never_voted = |chain: u32| config_directory(folder.path(), chain).join("never-voted").exists();
+        crate::init(&config).unwrap();
+        assert!(never_voted(0));
+        let refused = crate::init(&config).unwrap_err();
+        assert!(matches!(refused, StartError::Initialised { .. }), "{refused}");
+        // The chain has voted; another one is added.
+        std::fs::remove_file(config_directory(folder.path(), 0).join("never-voted")).unwrap();
+        std::fs::write(config_directory(folder.path(), 0).join("journal.epoch"), "0\n").unwrap();
+        config.node.chains = vec![0, 2];
+        crate::init(&config).unwrap();
+        assert!(never_voted(2));
+        assert!(!never_voted(0), "it is not told that it never voted");
+        assert!(matches!(crate::init(&config), Err(StartError::Initialised { .. })));
+    }
+
+    fn config_directory(folder: &Path, chain: u32) -> PathBuf {
+        folder.join("data").join(format!("chain-{chain}"))
+    }
+
+    #[test]
+    fn an_origin_that_is_none_is_told_with_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = bank(folder.path());
+        config.node.chains = vec![0, 2];
+        let found = faults(&config);
+        assert!(
+            found[0].0 == "node.chains" && found[0].1.contains("jiaozi gov origin --chain 2"),
+            "{found:?}"
+        );
+        let path = folder.path().join("chain-2.origin");
+        std::fs::write(&path, "nonsense").unwrap();
+        config.node.origins = vec![path];
+        let found = faults(&config);
+        assert!(found[0].0 == "node.origins" && found[0].1.contains("chain-2.origin"), "{found:?}");
+        let documented = include_str!("../../docs/node.toml");
+        assert!(documented.contains("# origins = []"));
     }
 
     /// The same files again, made anew.

@@ -96,6 +96,10 @@ pub struct NodeSection {
     /// The chains it hosts.
     #[serde(default = "root_chain")]
     pub chains: Vec<u32>,
+    /// Origins of chains that were added after genesis: what such a chain begins with at its first start here, unless this node hosts
+    /// chain 0 too, which knows it.
+    #[serde(default)]
+    pub origins: Vec<PathBuf>,
     /// The node's index in the registry: needed where genesis does not have its network key, because it was added or got a new key
     /// later.
     #[serde(default)]
@@ -323,7 +327,8 @@ impl NodeConfig {
         let own = [&mut self.node.genesis, &mut self.node.data_directory, &mut self.keys.network_key];
         let consensus = self.keys.consensus_keys.iter_mut().map(|entry| &mut entry.keystore);
         let tls = self.rest.tls.iter_mut().flat_map(|files| [&mut files.certificate, &mut files.key]);
-        for path in own.into_iter().chain(consensus).chain(tls).chain(&mut self.keys.passphrase_file) {
+        let own = own.into_iter().chain(&mut self.node.origins);
+        for path in own.chain(consensus).chain(tls).chain(&mut self.keys.passphrase_file) {
             *path = folder.join(&*path);
         }
     }
@@ -364,6 +369,7 @@ impl NodeConfig {
         if chains.len() != self.node.chains.len() {
             return Err(fault("node", "chains", FieldProblem::Doubled));
         }
+        in_range("node", "origins", self.node.origins.len() as u64, (0, CHAINS_HOSTED_MAX as u64))?;
         let mut voting = BTreeSet::new();
         for entry in &self.keys.consensus_keys {
             if !chains.contains(&entry.chain) {
@@ -600,7 +606,7 @@ mod tests {
             .replace("sha256 = ", "# ")
             .replace("scopes = ", "# ");
         let shown = NodeConfig::parse(&shown).unwrap();
-        assert_eq!(shown.node.chains, least.node.chains);
+        assert_eq!((shown.node.chains, shown.node.origins), (least.node.chains, least.node.origins));
         assert_eq!((shown.rest, shown.storage, shown.log), (least.rest, least.storage, least.log));
         assert_eq!(shown.consensus.leader_timeout_ms, Some(consensus::Timing::default().leader_timeout_ms));
         assert_eq!(shown.consensus.skip_ms, Some(consensus::Timing::default().skip_ms));
@@ -642,6 +648,9 @@ mod tests {
         }
         let chains = minimal().replace("[keys]", "chains = []\n[keys]");
         assert!(NodeConfig::parse(&chains).unwrap_err().to_string().contains("[node] chains: is empty"));
+        let origins = format!("origins = {:?}\n[keys]", vec!["o"; CHAINS_HOSTED_MAX + 1]);
+        let message = NodeConfig::parse(&minimal().replace("[keys]", &origins)).unwrap_err().to_string();
+        assert!(message.contains("[node] origins: is ") && message.contains(". Mend: "), "{message}");
         let many: Vec<usize> = (0..=CHAINS_HOSTED_MAX).collect();
         let chains = minimal().replace("[keys]", &format!("chains = {many:?}\n[keys]"));
         let message = NodeConfig::parse(&chains).unwrap_err().to_string();
@@ -675,10 +684,12 @@ mod tests {
     fn paths_start_at_the_folder_of_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("node.toml");
-        std::fs::write(&path, minimal().replace("\"d\"", "\"/var/d\"")).unwrap();
+        let text = minimal().replace("\"d\"", "\"/var/d\"\norigins = [\"chain-2.origin\", \"/var/o\"]");
+        std::fs::write(&path, text).unwrap();
         let config = NodeConfig::load(&path).unwrap();
         assert_eq!(config.node.genesis, folder.path().join("g"));
         assert_eq!(config.node.data_directory, Path::new("/var/d"));
+        assert_eq!(config.node.origins, [folder.path().join("chain-2.origin"), PathBuf::from("/var/o")]);
         assert_eq!(config.keys.passphrase_file, Some(folder.path().join("p")));
         std::fs::write(&path, "[node]").unwrap();
         let message = NodeConfig::load(&path).unwrap_err().to_string();

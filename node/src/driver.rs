@@ -306,6 +306,7 @@ impl Driver {
         match done {
             Done::Executed(executed, took) => {
                 self.parts.metrics.executed(took, executed.transactions.len());
+                self.parts.metrics.moved(executed.moved);
                 let skipped = executed.skipped.iter().map(|(id, reason)| (id, Some(*reason)));
                 self.parts.admission.depart(skipped);
                 self.parts.admission.settle(&executed.transactions);

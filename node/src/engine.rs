@@ -138,14 +138,6 @@ fn config(chain: &ChainConfig, last: BlockDigest, standing: &Standing, section: 
         Some(key) => Role::Voter { secret: ConsensusSecret::new(Zeroizing::new(*key.seed())) },
         None => Role::Observer { index: own.map(|ValidatorIndex(index)| index) },
     };
-    let usual = Timing::default();
-    let timing = Timing {
-        leader_timeout_ms: section.leader_timeout_ms.unwrap_or(usual.leader_timeout_ms),
-        certification_timeout_ms: section.certification_timeout_ms.unwrap_or(usual.certification_timeout_ms),
-        retry_ms: section.retry_ms.unwrap_or(usual.retry_ms),
-        skip_ms: section.skip_ms.unwrap_or(usual.skip_ms),
-        ..usual
-    };
     Config {
         chain: rules.chain.0,
         epoch: chain.epoch.0,
@@ -153,8 +145,31 @@ fn config(chain: &ChainConfig, last: BlockDigest, standing: &Standing, section: 
         validators: chain.validators().iter().map(|validator| validator.consensus_key.0).collect(),
         role,
         floor: floor(last, standing),
-        timing,
+        timing: timing(section, rules.params.block_pace_ms),
         partition: "journal".to_owned(),
+    }
+}
+
+/// How many paces of blocks a view waits for its leader at least: the leader holds its proposal for one, and is not late with it on a slow
+/// link.
+const PACES_PER_LEADER_TIMEOUT: u64 = 3;
+const _: () = assert!(2 * chain::config::IDLE_HOLD_MS < 1_000, "nor is an idle leader late");
+
+/// What the section says; else the usual timings, and longer ones where operators let blocks come more slowly. The pace is that of the
+/// epoch's beginning, or of the start.
+fn timing(section: &ConsensusSection, block_pace_ms: u64) -> Timing {
+    let usual = Timing::default();
+    let paced_ms = block_pace_ms.saturating_mul(PACES_PER_LEADER_TIMEOUT);
+    let more_ms = paced_ms.saturating_sub(usual.leader_timeout_ms);
+    let longer = |usual_ms: u64| usual_ms.saturating_add(more_ms);
+    Timing {
+        leader_timeout_ms: section.leader_timeout_ms.unwrap_or(longer(usual.leader_timeout_ms)),
+        certification_timeout_ms: section
+            .certification_timeout_ms
+            .unwrap_or(longer(usual.certification_timeout_ms)),
+        retry_ms: section.retry_ms.unwrap_or(usual.retry_ms),
+        skip_ms: section.skip_ms.unwrap_or(longer(usual.skip_ms)),
+        ..usual
     }
 }
 
@@ -264,5 +279,27 @@ impl Feed {
         if fits && own < EARLY_FRAMES_PER_PEER_MAX && self.early.len() < EARLY_FRAMES_MAX {
             self.early.push_back((from, frame));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_leader_is_late_because_blocks_are_paced_slowly() {
+        let (usual, section) = (Timing::default(), ConsensusSection::default());
+        for pace_ms in [1, 50, 333] {
+            assert_eq!(timing(&section, pace_ms), usual, "{pace_ms}");
+        }
+        // The slowest that the rules allow last.
+        for pace_ms in [334, 450, 1_000, 10_000] {
+            let timing = timing(&section, pace_ms);
+            assert_eq!(timing.leader_timeout_ms, 3 * pace_ms);
+            assert_eq!(timing.validate(), Ok(()), "{pace_ms}");
+            assert_eq!(timing.certification_timeout_ms - timing.leader_timeout_ms, 1_000);
+        }
+        let told = ConsensusSection { leader_timeout_ms: Some(700), ..section };
+        assert_eq!(timing(&told, 450).leader_timeout_ms, 700, "what the operator says is taken");
     }
 }

@@ -11,7 +11,8 @@
 //! | --- | --- |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
 //! | `check.rs`, `settings.rs` | [`check()`]: what a start would refuse; what the parts start with |
-//! | `config.rs`, `keys.rs`, `next_key.rs` | `node.toml`, the node's encrypted keys, and the one that votes next |
+//! | `origins.rs` | what a chain that was added after genesis begins with |
+//! | `config.rs`, `keys.rs`, `next_key.rs`, `first_key.rs` | `node.toml`, the node's encrypted keys, the one that votes next, that of a chain to come |
 //! | `driver.rs` | performs what a chain decides; clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
@@ -48,11 +49,13 @@ mod divergence;
 mod driver;
 mod engine;
 mod epochs;
+mod first_key;
 mod gather;
 mod handle;
 pub mod http;
 mod keys;
 mod next_key;
+mod origins;
 mod questions;
 mod rarely;
 mod relay;
@@ -66,11 +69,13 @@ mod verifier;
 mod workers;
 
 pub use admission::Refused;
-pub use assemble::{Ended, Node, SCHEMA_VERSION, StartError, init, run};
+pub use assemble::{Ended, Node, SCHEMA_VERSION, StartError, init, init_chain, run};
 pub use check::{CheckError, Look, check};
 pub use config::NodeConfig;
 pub use engine::EngineError;
+pub use first_key::{FirstKey, FirstKeyError, first_consensus_key};
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};
+pub use origins::OriginFileFault;
 pub use questions::WalletQuestions;

@@ -7,7 +7,8 @@ use std::sync::mpsc as blocking;
 use std::sync::{Arc, Weak};
 
 use chain::{FinalBlock, RowFault, UncertifiedWallet};
-use ledger::values::RecordId;
+use ledger::state::Pins;
+use ledger::values::{RecordId, Slot, WalletId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Questions that may wait for the executor: each costs it a path of some 50 hashes and two reads, so a full line delays
@@ -20,6 +21,40 @@ pub(crate) enum ExecutorJob {
     Execute(Box<FinalBlock>),
     /// Say what a wallet, a lock or an offer is.
     Wallet(WalletQuestion),
+    /// Say which open locks and offers name a wallet.
+    Locks(LocksQuestion),
+}
+
+/// Open locks and offers that the executor looks at for one question about a wallet's: some milliseconds.
+pub(crate) const LOCKS_LOOKED_MAX: usize = 65_536;
+
+/// Open locks and offers that name a wallet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedLocks {
+    /// Their slots, ascending.
+    pub(crate) slots: Vec<Slot>,
+    /// The slot to go on from, if there may be more.
+    pub(crate) next: Option<Slot>,
+}
+
+/// A question about the locks of a wallet, with its place in the line.
+pub(crate) struct LocksQuestion {
+    wallet: WalletId,
+    from: Slot,
+    found_max: usize,
+    answer: oneshot::Sender<NamedLocks>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl LocksQuestion {
+    /// Answers it, unless whoever asked went away.
+    pub(crate) fn answer(self, pins: &Pins) {
+        if !self.answer.is_closed() {
+            let (slots, next) = pins.naming(&self.wallet, self.from, self.found_max, LOCKS_LOOKED_MAX);
+            // It may still go away in between; nobody is left to tell.
+            let _gone = self.answer.send(NamedLocks { slots, next }).is_err();
+        }
+    }
 }
 
 /// Where blocks and questions wait. The driver holds it; without it the thread ends.
@@ -83,6 +118,22 @@ impl WalletQuestions {
         queue.send(ExecutorJob::Wallet(question)).map_err(|_| Unanswered::Stopping)?;
         drop(queue);
         Ok(answered.await.map_err(|_| Unanswered::Stopping)??)
+    }
+
+    /// At most `found_max` of the open locks and offers that name a wallet, from one slot on.
+    pub(crate) async fn locks(
+        &self,
+        wallet: WalletId,
+        from: Slot,
+        found_max: usize,
+    ) -> Result<NamedLocks, Unanswered> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Unanswered::Full)?;
+        let (answer, answered) = oneshot::channel();
+        let question = LocksQuestion { wallet, from, found_max, answer, _place: place };
+        let queue = self.queue.upgrade().ok_or(Unanswered::Stopping)?;
+        queue.send(ExecutorJob::Locks(question)).map_err(|_| Unanswered::Stopping)?;
+        drop(queue);
+        answered.await.map_err(|_| Unanswered::Stopping)
     }
 }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use chain::{ChainConfig, Lane};
 use consensus::Channel;
-use ledger::records::{GenesisSpec, Registry, ValidatorRecord};
+use ledger::records::genesis::NODES_ACTIVE_MAX;
+use ledger::records::{ChainSpec, GenesisSpec, Registry, ValidatorRecord};
 use ledger::rules::ChainRules;
 use ledger::values::{ChainId, Height, NodeIndex, SecretKey};
+use network::limits::PEERS_MAX;
 use network::{NetworkConfig, NetworkSecret, Peer, Priority};
 use storage::{Identity, RocksOptions};
 
@@ -28,6 +30,9 @@ pub(crate) fn own_place(
     let place = place.and_then(|place| u16::try_from(place).ok()).or(config.node.node_index);
     place.map(NodeIndex).ok_or(StartError::NotInRegistry)
 }
+
+/// As many nodes as governance lets run fit among the peers of the network layer.
+const _: () = assert!(NODES_ACTIVE_MAX <= PEERS_MAX);
 
 /// The peers that registries of one network name, at least one: keys and addresses are those of the newest. Who leaves is a peer to
 /// the end of its epochs, on each chain.
@@ -126,6 +131,21 @@ pub(crate) fn chain_config(
     Ok(ChainConfig::after(config.rules, executed, own_node, keys))
 }
 
+/// A chain as genesis describes it, or, of one that was added later, as its own registry does.
+///
+/// # Errors
+/// [`StartError::NoSuchChain`] where neither has it.
+pub(crate) fn chain_spec(spec: &GenesisSpec, rules: &ChainRules) -> Result<ChainSpec, StartError> {
+    let chain = rules.chain;
+    if let Some(named) = spec.chain(chain) {
+        return Ok(named.clone());
+    }
+    let record = rules.registry.chain(chain).ok_or(StartError::NoSuchChain { chain: chain.0 })?;
+    let first = record.epochs.first().map_or(&record.wanted, |epoch| &epoch.validators);
+    let (params, validators) = (record.params.clone(), first.clone());
+    Ok(ChainSpec { chain, currency: record.currency, shard: record.shard, params, validators })
+}
+
 /// Whose database a chain's is.
 pub(crate) fn identity(spec: &GenesisSpec, id: ChainId) -> Identity {
     Identity { schema_version: SCHEMA_VERSION, genesis: spec.hash().0, chain: id.0 }
@@ -191,6 +211,24 @@ mod tests {
             assert_eq!(listed.foreign_seat(), None, "the key of another seat is gone");
         }
         assert!(matches!(config(vec![key(2)]), Err(StartError::ForeignSeat { chain: 0, node: 2 })));
+    }
+
+    #[test]
+    fn a_chain_that_was_added_later_is_described_by_its_registry() {
+        let spec = localnet(&LocalnetPlan::new(4), &[3; 32]).unwrap().spec;
+        let rules = ChainRules::at_genesis(&spec, ChainId(0)).unwrap();
+        assert_eq!(chain_spec(&spec, &rules).unwrap(), spec.chains[0]);
+        let mut registry = (*rules.registry).clone();
+        let mut child = registry.chains[0].clone();
+        (child.chain, child.shard, child.params.block_pace_ms) = (ChainId(1), 1, 77);
+        registry.chains.push(child);
+        let rules = ChainRules::new(spec.hash(), Arc::new(registry), ChainId(1)).unwrap();
+        let found = chain_spec(&spec, &rules).unwrap();
+        assert_eq!((found.chain, found.shard, found.params.block_pace_ms), (ChainId(1), 1, 77));
+        assert_eq!(
+            (found.currency, found.validators),
+            (spec.chains[0].currency, spec.chains[0].validators.clone())
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use chain::Report;
+use chain::{Moved, Report};
 use ledger::values::ChainId;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
@@ -93,6 +93,12 @@ chain_metrics! {
     epoch_number: Level = Level::default;
     /// Validators of the epoch.
     epoch_validators: Level = Level::default;
+    /// Records that are still to be looked at while wallets move to a child, else 0.
+    moving_slots_left: Level = Level::default;
+    /// Wallets that moved to a child since the start.
+    moved_wallets: Counter = Counter::default;
+    /// Wallets at home on a child that stayed for now, because a lock or an offer names them, since the start.
+    kept_wallets: Counter = Counter::default;
     /// Last height of the epoch once that is scheduled, else 0.
     closing_height: Level = Level::default;
     /// Epochs that ended since the start.
@@ -275,6 +281,13 @@ impl ChainMetrics {
         self.execution_seconds.observe(took.as_secs_f64());
         self.executed_blocks.inc();
         self.ordered_transactions.inc_by(transactions as u64);
+    }
+
+    /// A block was executed that may have moved wallets to a child.
+    pub(crate) fn moved(&self, moved: Moved) {
+        self.moving_slots_left.set(moved.slots_left);
+        self.moved_wallets.inc_by(moved.wallets);
+        self.kept_wallets.inc_by(moved.kept);
     }
 
     /// The chain has news.
@@ -617,6 +630,8 @@ mod tests {
         zero.status(&status(Voting::DiskReserve));
         one.status(&status(Voting::Observer));
         zero.executed(Duration::from_millis(3), 250);
+        zero.moved(Moved { wallets: 512, kept: 2, slots_left: 1_000 });
+        zero.moved(Moved { wallets: 88, kept: 0, slots_left: 0 });
         zero.submitted(&Submitted::Refused(Refused::Unavailable { retry_after_ms: 1 }), 901);
         one.halted(HaltCode::Diverged);
         metrics.host.connected_peers.set(3);
@@ -630,6 +645,9 @@ mod tests {
             "jiaozi_chain_epoch_number{chain=\"1\"} 2",
             "jiaozi_chain_epoch_validators{chain=\"1\"} 5",
             "jiaozi_chain_closing_height{chain=\"0\"} 90",
+            "jiaozi_chain_moving_slots_left{chain=\"0\"} 0",
+            "jiaozi_chain_moved_wallets_total{chain=\"0\"} 600",
+            "jiaozi_chain_kept_wallets_total{chain=\"0\"} 2",
             "jiaozi_chain_voting_state{chain=\"0\",state=\"yes\"} 0",
             "jiaozi_chain_voting_state{chain=\"0\",state=\"disk_reserve\"} 1",
             "jiaozi_chain_voting_state{chain=\"1\",state=\"observer\"} 1",
@@ -670,6 +688,7 @@ mod tests {
         }
         let took = Duration::from_millis(1);
         chain.executed(took, 2);
+        chain.moved(Moved { wallets: 4, kept: 1, slots_left: 9 });
         chain.persisted(took);
         chain.verified(took, 2);
         chain.clock_step();

@@ -119,6 +119,10 @@ pub(crate) fn spawn_executor(
                     question.answer(|record| executor.wallet(record));
                     continue;
                 }
+                ExecutorJob::Locks(question) => {
+                    question.answer(executor.state().pins());
+                    continue;
+                }
             };
             let started = Instant::now();
             match executor.execute(&block) {

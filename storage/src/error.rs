@@ -48,8 +48,8 @@ pub enum StorageError {
         path: PathBuf,
     },
     /// Bytes on disk are not what was written.
-    #[error("corrupt data in table {table}, file {file}: {detail}",
-        table = table.map_or("?", Table::name),
+    #[error("corrupt data in {place}, file {file}: {detail}",
+        place = place_of(table.as_ref(), file.as_deref()),
         file = file.as_deref().unwrap_or_else(|| Path::new("?")).display())]
     Corruption {
         /// The table, where it is known.
@@ -157,5 +157,45 @@ impl StorageError {
             return Self::DiskFull;
         }
         Self::Io { path: path.to_owned(), kind: error.kind(), detail: error.to_string() }
+    }
+}
+
+/// Where damage is: its table, or what a file that belongs to no single one is.
+fn place_of(table: Option<&Table>, file: Option<&Path>) -> String {
+    if let Some(table) = table {
+        return format!("table {table}");
+    }
+    let name = file.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let name = name.unwrap_or_default();
+    let place = if name.ends_with(".log") {
+        "the log of all tables"
+    } else if name.starts_with("MANIFEST") || name == "CURRENT" {
+        "the list of files"
+    } else {
+        "the database"
+    };
+    place.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_placed_without_a_guess() {
+        let told = |table, file: Option<&str>| {
+            let detail = "bad".to_owned();
+            StorageError::Corruption { table, file: file.map(PathBuf::from), detail }.to_string()
+        };
+        for (table, file, expected) in [
+            (Some(Table::Batches), Some("/d/000012.blob"), "in table batches, file /d/000012.blob: bad"),
+            (None, Some("/d/000004.log"), "in the log of all tables, file /d/000004.log: bad"),
+            (None, Some("/d/MANIFEST-000005"), "in the list of files, file /d/MANIFEST-000005: bad"),
+            (None, Some("/d/CURRENT"), "in the list of files, file /d/CURRENT: bad"),
+            (None, Some("/d/000012.sst"), "in the database, file /d/000012.sst: bad"),
+            (None, None, "in the database, file ?: bad"),
+        ] {
+            assert_eq!(told(table, file), format!("corrupt data {expected}"));
+        }
     }
 }

@@ -18,13 +18,20 @@ pub const fn sequence(sequence: u64) -> [u8; 8] {
     sequence.to_be_bytes()
 }
 
-/// Key of `Receipts` and `Refunds`: destination(4) sequence(8).
+/// Key of `Receipts` and `Refunds`, and value of `Refunds`: chain(4) sequence(8).
 #[must_use]
 pub fn receipt(destination: u32, sequence: u64) -> [u8; 12] {
     let mut key = [0; 12];
     key[..4].copy_from_slice(&destination.to_be_bytes());
     key[4..].copy_from_slice(&sequence.to_be_bytes());
     key
+}
+
+/// Splits what [`receipt`] built into chain and sequence; `None` when it has another length.
+#[must_use]
+pub fn split_receipt(value: &[u8]) -> Option<(u32, u64)> {
+    let (chain, sequence) = value.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*chain), u64::from_be_bytes(sequence.try_into().ok()?)))
 }
 
 /// Reads an 8-byte key back; `None` when it has another length.
@@ -123,6 +130,11 @@ mod tests {
         assert_eq!(split_proposal(&[0; 39]), None);
         assert_eq!(split_position(&position(2, 3)), Some((2, 3)));
         assert_eq!(split_position(&[0; 13]), None);
+        assert_eq!(split_receipt(&receipt(2, 3)), Some((2, 3)));
+        assert_eq!(
+            (split_receipt(&[0; 11]), split_receipt(&[0; 13]), split_receipt(&[0; 3])),
+            (None, None, None)
+        );
     }
 
     #[test]

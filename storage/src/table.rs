@@ -18,7 +18,7 @@
 //! | `Bundles` | bundle digest(32) | bundle bytes, 1 KB to 200 KB | with a block that names it, before a vote | blob files |
 //! | `Receipts` | destination(4) sequence(8) | receipt sent, with the height that sent it | once, clustered by destination | clustered |
 //! | `Outboxes` | height(8) | peaks of what was sent to every chain | once for a height that sent something, in order | ascending |
-//! | `Refunds` | destination(4) sequence(8) | number of the refund that answered a credit | rare | clustered |
+//! | `Refunds` | destination(4) sequence(8) of a credit that this chain sent | source(4) sequence(8) of the refund that answered it | rare | clustered |
 //! | `Registries` | height(8) | registry after it, where it changed; genesis at 0 | rare, in order | ascending |
 //! | `Evidence` | sequence(8) | evidence bytes, bounded by its writer | rare, deleted from the front | short-lived |
 //!
@@ -67,7 +67,7 @@ pub enum Table {
     Receipts,
     /// Height(8) to the outboxes after it, where it sent something.
     Outboxes,
-    /// Destination(4) sequence(8) of a credit to the sequence(8) of the refund that came back.
+    /// Destination(4) sequence(8) of a credit to the source(4) sequence(8) of the refund that came back.
     Refunds,
     /// Height(8) to the registry after it, where it changed.
     Registries,

@@ -4,33 +4,39 @@
 //!   loopback only.
 //! - [`Client::submit`] repeats itself when the node cannot be reached or is busy: posting a transaction
 //!   again is harmless.
+//! - [`Client::follow_legs`] asks a second node for what the first one, of fewer chains, does not see of a payment.
+//! - [`Client::find_wallet`] follows a wallet from its home to where it is while shards double.
 //! - [`Client::wait_certified`] waits for the certificate, the point from which an outcome is proved.
 //! - What a node says is not proof: auditors verify what [`feed::FeedReader`] gives them, others check
 //!   proofs.
 
 pub mod error;
 pub mod feed;
+mod legs;
 pub mod token;
 mod transport;
+mod whereabouts;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ledger::proofs::{ProofFile, RegistryProof};
+use ledger::proofs::{ChainOrigin, ProofFile, RegistryProof};
 use ledger::records::{Outcome, Transaction};
 use ledger::values::{Canonical, ChainId, Height, LockId, TransactionId, WalletId};
 
 pub use error::ClientError;
 pub use feed::FeedReader;
+pub use legs::HOPS_MAX;
 pub use token::Token;
 pub use transport::JSON_BYTES_MAX;
+pub use whereabouts::{MOVING_LOOKS_MAX, REDIRECTS_MAX};
 
 use crate::bulk::{BULK_ANSWER_BYTES, BULK_TRANSACTIONS_MAX, BulkAnswer, decode_answers, encode_body};
 use crate::chain::{BlockView, ChainView, ChainsView};
 use crate::evidence::{EvidencePage, EvidenceQuery};
 use crate::feed::{OUTCOMES_BYTES_MAX, decode_outcomes};
 use crate::health::{Health, Ready};
-use crate::lock::LockView;
+use crate::lock::{LockView, LocksPage, LocksQuery};
 use crate::network::NetworkView;
 use crate::path;
 use crate::transaction::{
@@ -43,6 +49,8 @@ use transport::{Body, Transport, json_body, parse};
 pub const PROOF_BYTES_MAX: usize = <ProofFile as Canonical>::BYTES_MAX;
 /// Most bytes of a registry with its proof.
 pub const REGISTRY_BYTES_MAX: usize = <RegistryProof as Canonical>::BYTES_MAX;
+/// Most bytes of the origin of a chain: it grows with the changes of validator set of chain 0.
+pub const ORIGIN_BYTES_MAX: usize = <ChainOrigin as Canonical>::BYTES_MAX;
 /// Most bytes of a page of metrics or of the OpenAPI document.
 pub const TEXT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// Tries of a submission.
@@ -194,7 +202,8 @@ impl Client {
         self.wait_for(id, WaitFor::Certified, timeout).await
     }
 
-    /// Waits until a transaction is final or certified, or certainly never will be: then its status is `Expired`.
+    /// Waits until a transaction is final or certified, or certainly never will be: then its status is `Expired`, or, where its wallet has
+    /// moved to another chain, `NotExecuted`.
     ///
     /// The node is asked to wait, for half of one exchange's bound at a time. Failures to reach it are waited out, and
     /// while it has no place for one that waits, this side looks again and again, [`LOOKS_BEFORE_WAITING_AGAIN`] times.
@@ -268,6 +277,17 @@ impl Client {
         self.transport.get_json(&path::wallet_history(id), &pairs).await
     }
 
+    /// A page of the open locks and offers that name a wallet, oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn wallet_locks(&self, id: WalletId, query: LocksQuery) -> Result<LocksPage, ClientError> {
+        let mut pairs = chain_query(query.chain.map(ChainId));
+        pairs.extend(query.from.map(|from| ("from", from.to_string())));
+        pairs.extend(query.limit.map(|limit| ("limit", limit.to_string())));
+        self.transport.get_json(&path::wallet_locks(id), &pairs).await
+    }
+
     /// A lock, or the offer of an exchange.
     ///
     /// # Errors
@@ -309,6 +329,16 @@ impl Client {
     pub async fn registry(&self, chain: ChainId) -> Result<Vec<u8>, ClientError> {
         let (_, proof) = self.transport.get_bytes(&path::registry(chain), &[], REGISTRY_BYTES_MAX).await?;
         Ok(proof)
+    }
+
+    /// What a chain that was added after genesis began with, as the bytes of a [`ChainOrigin`]: a node that hosts the chain has it, or one
+    /// of chain 0.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with code 1405 where the node hosts neither, 1414 where it has no such origin, or none yet.
+    pub async fn origin(&self, chain: ChainId) -> Result<Vec<u8>, ClientError> {
+        let (_, origin) = self.transport.get_bytes(&path::origin(chain), &[], ORIGIN_BYTES_MAX).await?;
+        Ok(origin)
     }
 
     /// Recorded misbehaviour of validators, oldest first.
@@ -399,7 +429,8 @@ fn millis(time: Duration) -> u64 {
 /// Whether waiting is over.
 fn is_there(answer: &TransactionStatus, what: WaitFor) -> bool {
     match what {
-        WaitFor::Settled if answer.status == TransactionState::Certified => answer.is_settled(),
+        _ if answer.is_dead_of_move() => true,
+        WaitFor::Settled if answer.status == TransactionState::Certified => answer.is_settled_here(),
         WaitFor::Settled | WaitFor::Certified => answer.status.is_terminal(),
         WaitFor::Final => answer.status.is_terminal() || answer.status == TransactionState::Final,
     }

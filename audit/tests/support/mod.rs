@@ -2,7 +2,10 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
+pub mod verdicts;
+
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use audit::{AuditBlock, AuditError, HEAD_ROW, Source};
 use ed25519_dalek::Signer as _;
@@ -10,12 +13,12 @@ use genesis::dev::{Localnet, LocalnetPlan, OperatorSecrets, localnet};
 use ledger::proofs::{CertifiedResult, FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Change, Claim, FeeBid, Nonce, Operation,
-    Payment, Pending, Policy, Proposal, Receipt, Registry, Tier, Transaction, TransactionContent,
-    WalletOpening,
+    Batch, BatchContent, Birth, Block, BlockBody, BlockHeader, Bundle, Change, Claim, Counter, FeeBid,
+    HeightResult, Nonce, Operation, PairCounters, Payment, Pending, Policy, Proposal, Receipt, Record,
+    Registry, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening, WalletRecord,
 };
-use ledger::state::outbox::{RECEIPTS_TAG, receipt_leaf};
-use ledger::state::{ChainState, Execution, MemoryReader, Outbox, StateWrites};
+use ledger::state::outbox::{RECEIPTS_TAG, outbox_root, receipt_leaf};
+use ledger::state::{ChainState, Execution, MemoryReader, Outbox, StateReader as _, StateWrites};
 use ledger::values::{
     Amount, AppendTree, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
     PublicKey, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
@@ -51,6 +54,7 @@ pub struct Forge {
     genesis_result: Vec<u8>,
     genesis_head: Vec<u8>,
     genesis_digest: BlockDigest,
+    genesis_registry: Vec<u8>,
     state: ChainState,
     records: MemoryReader,
     sequences: std::collections::BTreeMap<WalletId, u64>,
@@ -79,10 +83,38 @@ impl Forge {
     }
 
     fn of(network: Localnet, chain: ChainId, wallets: usize) -> Self {
-        let (state, writes, result) = ChainState::genesis(&network.spec, chain).unwrap();
+        let first = ChainState::genesis(&network.spec, chain).unwrap();
+        let mut forge = Self::begin(network, chain, first, Vec::new());
+        forge.fund(wallets);
+        forge
+    }
+
+    /// A chain that `root` has added, before its first block.
+    pub fn child(root: &Self, chain: ChainId) -> Self {
+        let record = root.state.rules().registry.chain(chain).unwrap().clone();
+        let Birth::Child { height, .. } = record.birth else { panic!("{record:?}") };
+        let made = root.blocks.iter().find(|made| made.execution.result.height == height).unwrap();
+        let registry = made.execution.registry.as_ref().unwrap().of_child(chain).unwrap();
+        Self::child_of(root, registry, chain)
+    }
+
+    /// The same with any registry to begin with.
+    pub fn child_of(root: &Self, registry: Registry, chain: ChainId) -> Self {
+        let network = root.network.clone();
+        let timestamp = network.spec.timestamp;
+        let first = ChainState::begin(root.genesis, Arc::new(registry), chain, timestamp).unwrap();
+        Self::begin(network, chain, first, root.later.clone())
+    }
+
+    fn begin(
+        network: Localnet,
+        chain: ChainId,
+        (state, writes, result): (ChainState, StateWrites, HeightResult),
+        later: Vec<SecretKey>,
+    ) -> Self {
         let mut records = MemoryReader::default();
         records.apply(&writes);
-        let mut forge = Self {
+        Self {
             genesis: network.spec.hash(),
             network,
             chain,
@@ -92,17 +124,16 @@ impl Forge {
             genesis_result: result.encode(),
             genesis_head: state.head().encode(),
             genesis_digest: state.head().block,
+            genesis_registry: state.rules().registry.encode(),
             claim: Claim { height: Height(0), result: state.head().result },
             state,
             records,
             sequences: std::collections::BTreeMap::new(),
             batches_sealed: 0,
             false_claim: false,
-            later: Vec::new(),
+            later,
             forced_epoch: None,
-        };
-        forge.fund(wallets);
-        forge
+        }
     }
 
     fn operator_wallet(&self, secrets: &OperatorSecrets) -> WalletId {
@@ -251,6 +282,28 @@ impl Forge {
         self.sign(&bank.wallet_key, wallet, Operation::Govern { proposal, approvals })
     }
 
+    /// A child for a chain, with a validator of each bank.
+    pub fn add_chain(&mut self, parent: ChainId) -> Change {
+        let banks: Vec<_> = self.network.banks.iter().map(|bank| (bank.operator.id, bank.node)).collect();
+        let seat = |(operator, node)| ValidatorRecord { operator, node, consensus_key: self.later_key() };
+        let mut validators: Vec<ValidatorRecord> = banks.into_iter().map(seat).collect();
+        validators.sort_unstable_by_key(|validator| validator.consensus_key);
+        Change::AddChain { parent, validators }
+    }
+
+    /// A wallet's record as the chain has it now.
+    pub fn record(&self, wallet: WalletId) -> Option<WalletRecord> {
+        match self.records.find(&[wallet.into()]).unwrap().pop().flatten() {
+            Some((_, Record::Wallet(record))) => Some(record),
+            _ => None,
+        }
+    }
+
+    /// The registry of the next height.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.state.rules().registry
+    }
+
     /// Goes on without payments up to the last height of the running epoch, which must be scheduled.
     pub fn run_to_close(&mut self) -> Height {
         let close = self.state.rules().epoch_at(self.state.head().height).unwrap().last_height.unwrap();
@@ -340,6 +393,48 @@ impl Forge {
         Bundle::prove(destination, pending, &claimed.execution.head.outboxes, certified, Vec::new()).unwrap()
     }
 
+    /// The whole set lies: after the first `kept` receipts for a chain it has sent these, which the rules never did, and it certifies that
+    /// as the result of the last height.
+    pub fn forged_bundle(&self, destination: ChainId, kept: usize, forged: &[Receipt]) -> Bundle {
+        let last = self.blocks.last().unwrap();
+        let sent = self.blocks.iter().flat_map(|made| &made.execution.sent);
+        let honest = sent.filter(|sent| sent.destination == destination).map(|sent| sent.receipt.clone());
+        let receipts: Vec<Receipt> = honest.take(kept).chain(forged.iter().cloned()).collect();
+        let (mut tree, mut total) = (AppendTree::default(), 0);
+        for receipt in &receipts {
+            assert!(tree.append(RECEIPTS_TAG, receipt_leaf(receipt, total)));
+            total += u128::from(receipt.value().fen());
+        }
+        let (mut result, mut outboxes) =
+            (last.execution.result.clone(), last.execution.head.outboxes.clone());
+        let was = result.supply.pair(destination);
+        result.supply.pairs.retain(|pair| pair.chain != destination);
+        let sent = Counter { count: receipts.len() as u64, total };
+        result.supply.pairs.push(PairCounters { chain: destination, sent, ..was });
+        result.supply.pairs.sort_unstable_by_key(|pair| pair.chain);
+        // Its books must balance, or nobody believes it: what it never had, it says it has issued.
+        let held = u128::from(result.supply.holdings.fen()) + was.sent.total;
+        let issued = u128::from(result.supply.issued.fen());
+        let short = total.saturating_sub(held);
+        result.supply.issued = Amount::from_fen(u64::try_from(issued + short).unwrap());
+        result.supply.holdings = Amount::from_fen(u64::try_from(held + short - total).unwrap());
+        outboxes.retain(|outbox| outbox.chain != destination);
+        outboxes.push(Outbox { chain: destination, tree });
+        outboxes.sort_unstable_by_key(|outbox| outbox.chain);
+        result.outbox = outbox_root(&outboxes, &result.supply.pairs);
+        let header = BlockHeader {
+            height: result.height.next(),
+            view: View(result.height.0 + 1),
+            claim: Claim { height: result.height, result: result.hash(self.genesis) },
+            ..last.block.header.clone()
+        };
+        let finality = FinalityProof::decode(&self.certify(&header)).unwrap();
+        let certified = CertifiedResult { result, links: Vec::new(), header, finality };
+        let before = AppendTree::default();
+        let pending = Pending { before: &before, total_before: 0, receipts: &receipts };
+        Bundle::prove(destination, pending, &outboxes, certified, Vec::new()).unwrap()
+    }
+
     /// What a quorum's engine would hand out for a header.
     pub fn certify(&self, header: &BlockHeader) -> Vec<u8> {
         self.certify_by(header, header.epoch)
@@ -386,7 +481,7 @@ impl Forge {
         set.put(Table::Meta, HEAD_ROW, self.genesis_head.clone());
         set.put(Table::Heights, key::height(0), self.genesis_digest.0);
         set.put(Table::Results, key::height(0), self.genesis_result.clone());
-        set.put(Table::Registries, key::height(0), Registry::from_genesis(&self.network.spec).encode());
+        set.put(Table::Registries, key::height(0), self.genesis_registry.clone());
         put_state(&mut set, &self.genesis_writes);
         store.write(set, Durability::Buffered).unwrap();
         for made in &self.blocks {
@@ -458,9 +553,10 @@ fn put_receipts(set: &mut WriteSet, execution: &Execution) {
         set.put(Table::Outboxes, key::height(height.0), outbox_row(&execution.head.outboxes));
     }
     for received in &execution.received {
-        if let Receipt::Refund { credit, .. } = received.receipt {
-            let place = key::receipt(received.source.0, credit);
-            set.put(Table::Refunds, place, key::sequence(received.sequence));
+        // None of these tests moves a payer whose refund is under way.
+        if let Receipt::Refund { chain, credit, .. } = received.receipt {
+            let came_as = key::receipt(received.source.0, received.sequence);
+            set.put(Table::Refunds, key::receipt(chain.0, credit), came_as);
         }
     }
 }

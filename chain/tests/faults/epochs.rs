@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use chain::frame::FinalBlocks;
-use chain::{Answer, Archive, Frame, Input, Question, Report, Request, Ticket, Turn};
+use chain::{Answer, Archive, Frame, Input, Question, Report, Request, SetLinks, Ticket, Turn};
 use ledger::records::block::{CLAIM_LAG_MAX, SET_CHANGE_MARGIN};
 use ledger::records::{Block, Change, Claim, Operation, Payment, Transaction};
 use ledger::rules::ParentFacts;
 use ledger::values::{Amount, Canonical as _, ChainId, Epoch, Height, NodeIndex, SecretKey, View};
 use mempool::Pooled;
-use storage::Table;
+use storage::{Identity, MemoryStore, Table};
 
 use crate::rig::{Bank, FAULTY, HONEST, Seen};
 
@@ -144,6 +144,13 @@ fn an_epoch_ends_where_it_is_scheduled_and_the_next_set_decides() {
     let spec = &town.bank.localnet.spec;
     assert_eq!(sets.verify(spec, ROOT).unwrap().newest().epoch, SECOND);
     assert_eq!(archive.set_chain(Epoch(2)).unwrap(), None);
+    let known = SetLinks::new(town.bank.genesis());
+    let caching = Archive::with_links(town.bank.store.as_ref(), Some(&known));
+    assert_eq!(caching.set_chain(SECOND).unwrap().as_ref(), Some(&sets));
+    let nothing = MemoryStore::fresh(&Identity { schema_version: 1, genesis: [1; 32], chain: 0 });
+    let remembered = Archive::with_links(&nothing, Some(&known)).set_chain(SECOND).unwrap();
+    assert_eq!(remembered.map(|sets| sets.links), Some(sets.links.clone()), "read once");
+    assert_eq!(caching.set_chain(Epoch(2)).unwrap(), None);
     let certified = archive.certified_result(paid.header.height).unwrap().unwrap();
     assert_eq!((certified.header.epoch, certified.verify(spec, &sets)), (SECOND, Ok(())));
     assert_eq!(town.bank.rows(Table::Registries).len(), 2, "genesis, and the height that scheduled");

@@ -8,6 +8,7 @@
 //! | `durable.rs` | what a loss of power may not leave behind |
 //! | `epochs.rs` | how an epoch ends, and what is said in it or of it too late |
 //! | `relayed.rs` | receipts between two shards: relayed, ordered, refused, sent back |
+//! | `resharded.rs` | a chain that is added, and the wallets that move there |
 //! | `voting.rs` | what is ordered and voted for, and when |
 //! | `flooding.rs` | bounds of what peers can make a bank hold, and of what one liar can make it believe |
 
@@ -18,6 +19,7 @@ mod durable;
 mod epochs;
 mod flooding;
 mod relayed;
+mod resharded;
 mod rig;
 mod smuggled;
 mod voting;

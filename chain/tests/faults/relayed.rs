@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use chain::config::{BUNDLES_PER_SOURCE_MAX, BUNDLES_UNDER_CHECK_MAX};
 use chain::frame::BundleDigests;
-use chain::{Answer, Archive, Effect, Frame, Input, Pace, Question, Turn, next_bundle, reached, sent_counts};
+use chain::{
+    Answer, Archive, Effect, Frame, Input, Pace, Question, Turn, next_bundle, next_bundle_within, reached,
+    sent_counts,
+};
 use ledger::records::receipt::receipt_id;
 use ledger::records::{
     Block, Bundle, Change, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening,
@@ -29,7 +32,12 @@ struct Shards {
 }
 
 /// A block of these transactions becomes final on `bank`.
-fn run(bank: &mut Bank, tip: &mut ParentFacts, sequence: &mut u64, transactions: Vec<Transaction>) {
+pub(crate) fn run(
+    bank: &mut Bank,
+    tip: &mut ParentFacts,
+    sequence: &mut u64,
+    transactions: Vec<Transaction>,
+) {
     *sequence += 1;
     bank.now.wall.0 += 50;
     bank.now.elapsed_ms += 50;
@@ -264,12 +272,12 @@ fn a_refused_credit_comes_back_and_is_found() {
     assert_eq!(legs.len(), 1);
     let (leg, genesis) = (legs[0], shards.here.genesis());
     assert_eq!((leg.part, leg.destination, leg.sequence, leg.payee), (0, THERE, 0, nobody));
-    assert_eq!((leg.credit_id(genesis, HERE), leg.refund), (id, Some(0)));
+    assert_eq!((leg.credit_id(genesis, HERE), leg.refund), (id, Some((THERE, 0))));
     let refund = archive.locate(leg.refund_id(genesis, HERE).unwrap()).unwrap().unwrap();
     assert!(refund.outcome.is_applied());
     assert_eq!(
         shards.here.rows(Table::Refunds),
-        [(key::receipt(THERE.0, 0).to_vec(), key::sequence(0).to_vec())]
+        [(key::receipt(THERE.0, 0).to_vec(), key::receipt(THERE.0, 0).to_vec())]
     );
 }
 
@@ -411,6 +419,33 @@ fn replaced() -> (Shards, WalletId, Bundle, Bundle) {
     shards.run_here(Vec::new());
     let new = shards.bundle(0).unwrap();
     (shards, payee, old, new)
+}
+
+/// A backlog that reaches over a change of set is brought on by the set that certified it: what the next one certifies has all of it in
+/// one piece.
+#[test]
+fn far_behind_each_set_brings_on_what_it_certified() {
+    let (mut shards, payee, _, new) = replaced();
+    assert_eq!((new.sets.len(), new.receipts.len()), (1, 2));
+    let far = |shards: &Shards, first: u64| {
+        let certified = shards.here.chain.status().certified_height;
+        let known = known_epoch(&shards.there, HERE);
+        next_bundle_within(shards.here.store.as_ref(), THERE, first, certified, known, 0).unwrap().unwrap()
+    };
+    let made = |bundle: &Bundle| (bundle.sets.len(), bundle.certified.header.epoch, bundle.receipts.len());
+    for first in [0, 1] {
+        let bundle = far(&shards, first);
+        assert_eq!(made(&bundle), (0, Epoch(0), 1), "receipt {first}");
+        shards.there.give(relayed(&bundle));
+        shards.order(&[bundle]);
+    }
+    assert_eq!(shards.balance_there(payee), 300);
+    let last = far(&shards, 2);
+    assert_eq!(made(&last), (1, Epoch(1), 0), "then the change of set");
+    // Who knows the next set already gets the whole from it.
+    let certified = shards.here.chain.status().certified_height;
+    let whole = next_bundle_within(shards.here.store.as_ref(), THERE, 0, certified, Epoch(1), 0).unwrap();
+    assert_eq!(made(&whole.unwrap()), (0, Epoch(1), 2));
 }
 
 /// A final block waits for a bundle of the set before, while one above it claims the height that knows the next set.

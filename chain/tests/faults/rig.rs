@@ -11,8 +11,8 @@ use chain::{
     Recovered, Report, Request, Ticket, Turn,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
-use genesis::dev::{Localnet, LocalnetPlan, localnet};
-use ledger::proofs::{FinalityProof, consensus_namespace};
+use genesis::dev::{BankSecrets, Localnet, LocalnetPlan, localnet};
+use ledger::proofs::{ChainOrigin, FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
     Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Change, FeeBid, Nonce, Operation, Payment,
@@ -88,8 +88,10 @@ pub(crate) struct Bank {
     pub(crate) executor: Executor<Sequential>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) rules: ChainRules,
-    /// The consensus keys of the honest bank; the others' are those of genesis.
+    /// The consensus keys of the honest bank; the others' are those that the chain began with.
     pub(crate) keys: Vec<SecretKey>,
+    /// Each bank's consensus key when the chain began.
+    first_keys: Vec<SecretKey>,
     pub(crate) now: Now,
     /// Synced writes wait while this is set; `release` lets them through.
     pub(crate) hold_disk: bool,
@@ -115,11 +117,31 @@ impl Bank {
     }
 
     fn of(localnet: Localnet, chain: ChainId) -> Self {
-        let rules = ChainRules::at_genesis(&localnet.spec, chain).unwrap();
+        let key = |bank: &BankSecrets| bank.validators[chain.0 as usize].2.clone();
+        let first_keys = localnet.banks.iter().map(key).collect();
+        Self::begin(localnet, chain, first_keys, None)
+    }
+
+    /// A chain that was added to the network of `root`, which has certified that: every bank has a validator there.
+    pub(crate) fn child(root: &Self, chain: ChainId) -> Self {
+        let origin = Archive::new(root.store.as_ref()).origin(chain).unwrap().unwrap();
+        let mut child = Self::begin(root.localnet.clone(), chain, child_keys(chain), Some(&origin));
+        child.now = root.now;
+        child
+    }
+
+    fn begin(
+        localnet: Localnet,
+        chain: ChainId,
+        first_keys: Vec<SecretKey>,
+        origin: Option<&ChainOrigin>,
+    ) -> Self {
         let identity = Identity { schema_version: 1, genesis: localnet.spec.hash().0, chain: chain.0 };
         let store: Arc<dyn Store> = Arc::new(MemoryStore::fresh(&identity));
-        let executor = Executor::open(&localnet.spec, chain, Arc::clone(&store), Sequential).unwrap();
-        let keys = vec![localnet.banks[HONEST].validators[chain.0 as usize].2.clone()];
+        let executor =
+            Executor::open_with(&localnet.spec, chain, origin, Arc::clone(&store), Sequential).unwrap();
+        let rules = executor.state().rules().clone();
+        let keys = vec![first_keys[HONEST].clone()];
         let (chain, genesis_facts) = started(keys.clone(), &executor, store.as_ref());
         let now = Now { wall: TimestampMs(localnet.spec.timestamp.0 + 1_000_000), elapsed_ms: 10_000 };
         Self {
@@ -129,6 +151,7 @@ impl Bank {
             store,
             rules,
             keys,
+            first_keys,
             now,
             hold_disk: false,
             genesis_facts,
@@ -145,6 +168,13 @@ impl Bank {
         let (spec, store) = (&self.localnet.spec, Arc::clone(&self.store));
         self.executor = Executor::open(spec, self.rules.chain, store, Sequential).unwrap();
         (self.chain, _) = started(self.keys.clone(), &self.executor, self.store.as_ref());
+    }
+
+    /// The process ends, and what waited for the disk is lost.
+    pub(crate) fn lose_power(&mut self) {
+        self.hold_disk = false;
+        self.held.clear();
+        self.restart();
     }
 
     pub(crate) fn genesis(&self) -> GenesisHash {
@@ -165,8 +195,7 @@ impl Bank {
     fn key(&self, bank: usize) -> &SecretKey {
         let seat = self.seat(bank);
         let key = self.chain.config().validators()[usize::from(seat.0)].consensus_key;
-        let genesis = &self.localnet.banks[bank].validators[self.rules.chain.0 as usize].2;
-        self.keys.iter().chain([genesis]).find(|own| own.public_key() == key).unwrap()
+        self.keys.iter().chain([&self.first_keys[bank]]).find(|own| own.public_key() == key).unwrap()
     }
 
     pub(crate) fn pass(&mut self, ms: u64) -> Seen {
@@ -435,6 +464,11 @@ impl Bank {
     pub(crate) fn rows(&self, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
         self.store.scan(table, Page::first(5_000)).unwrap()
     }
+}
+
+/// The keys that the banks vote with on a chain that is added.
+pub(crate) fn child_keys(chain: ChainId) -> Vec<SecretKey> {
+    (0..4_u8).map(|bank| SecretKey::from_seed([100 + 4 * chain.0 as u8 + bank; 32])).collect()
 }
 
 /// A memory that flips a bit: the first payment of the block becomes one fen larger.

@@ -67,7 +67,7 @@ pub fn run(arguments: AuditArguments, output: Output) -> Answer {
 }
 
 /// The spec of a genesis file.
-pub(super) fn load_spec(path: &Path) -> Answer<GenesisSpec> {
+pub(crate) fn load_spec(path: &Path) -> Answer<GenesisSpec> {
     genesis::GenesisFile::load(path)
         .and_then(|file| file.spec())
         .map_err(|fault| super::genesis::failure(fault).at("--genesis"))
@@ -110,7 +110,12 @@ const fn finding_code(difference: &Difference) -> &'static str {
         Finding::Block(_) | Finding::BlockDigest { .. } => "block_differs",
         Finding::Batch { .. } | Finding::BatchTwice { .. } => "batch_differs",
         Finding::Bundle { .. } => "bundle_differs",
-        Finding::OtherReceipts { .. } | Finding::NotSent { .. } | Finding::Pair { .. } => "receipts_differ",
+        Finding::OtherReceipts { .. }
+        | Finding::NotSent { .. }
+        | Finding::Pair { .. }
+        | Finding::Unsettled { .. } => "receipts_differ",
+        Finding::NotParent { .. } | Finding::MovedTwice { .. } | Finding::Moved { .. } => "moves_differ",
+        Finding::Beginning { .. } | Finding::OriginMalformed(_) | Finding::Origin(_) => "beginning_differs",
         Finding::Supply { .. } => "supply_differs",
         Finding::Signature { .. } => "signature_invalid",
         Finding::CertificateMalformed(_) | Finding::Certificate(_) | Finding::CertificateOther { .. } => {
@@ -365,7 +370,7 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
 
 /// A proven lock or offer as it is printed.
 fn lock_view(spec: &GenesisSpec, at: (ChainId, Height), record: &Record) -> Answer<FactView> {
-    let currency = |chain: ChainId| spec.chain(chain).map_or(Currency(*b"XXX"), |chain| chain.currency);
+    let currency = |chain: ChainId| spec.currency(chain);
     let (chain, height) = at;
     // A result does not say its time, and it is not shown.
     let moment = LockMoment { chain, height, timestamp: TimestampMs(0), is_certified: true };
@@ -374,6 +379,10 @@ fn lock_view(spec: &GenesisSpec, at: (ChainId, Height), record: &Record) -> Answ
         Record::Offer(offer) => LockView::of_offer(moment, offer, currency),
         Record::Wallet(_) | Record::FeePool { .. } | Record::Suspense { .. } => return Err(not_a_lock()),
     };
+    let view = view.ok_or_else(|| {
+        let message = "the proof holds, but it names a chain that was added after genesis: the file does not tell its currency";
+        Failure::refused("currency_unknown", message).mend("look at it by a node: jiaozi lock show")
+    })?;
     let mut lines = super::lock_view::terms(&view);
     lines.extend(view.decision.as_ref().map(|decision| ("decision", decision.message.clone())));
     let LockView { id, role, state, locked, asked, deadline_ms, preimage, decision, .. } = view;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use api::lock::{LockMoment, LockRole, LockStateName, LockView};
 use clap::{Args, Subcommand};
 use ledger::proofs::{Fact, ProofFile};
-use ledger::records::{Asked, GenesisSpec, Operation, Record};
+use ledger::records::{Asked, GenesisSpec, Operation, Record, Registry};
 use ledger::rules::lock::{LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN};
 use ledger::values::{
     Amount, Canonical as _, ChainId, Currency, LockId, Money, TimestampMs, TransactionId, WalletId,
@@ -270,7 +270,8 @@ fn offer(arguments: &OfferArguments, output: Output) -> Answer {
     let id = lock_of(&sent)?;
     output.note(&format!("locked {id}\nthe other side answers with: jiaozi exchange accept {id}"));
     if let Some(until) = arguments.act.decision(open_for + DECIDED_AFTER) {
-        let lock = decided(&sender.connection, sender.terms.chain, id, until, output)?;
+        let chain = sent.chain.unwrap_or(sender.terms.chain);
+        let lock = decided(&sender.connection, chain, id, until, output)?;
         require(&lock, true)?;
     }
     result(&sender, sent, id, output)
@@ -316,13 +317,39 @@ fn own_offer(sender: &Sender, id: LockId, act: &ActOptions, output: Output) -> A
     }
     if let Some(path) = &act.send.genesis {
         let proof = sender.connection.wait(sender.connection.client.lock_proof(chain, id))?;
-        check_shown(&proof, &super::audit::load_spec(path)?, chain, &offer)?;
+        let spec = super::audit::load_spec(path)?;
+        let registry = proved_registry(sender, &spec, chain, &offer)?;
+        let currency = |chain: ChainId| {
+            let added = || registry.as_ref().and_then(|registry| registry.currency(chain));
+            spec.currency(chain).or_else(added)
+        };
+        check_shown(&proof, &spec, chain, &offer, currency)?;
     }
     Ok(offer)
 }
 
+/// The registry of a chain with its proof checked, where an offer names a chain that genesis does not: it tells that one's currency.
+fn proved_registry(
+    sender: &Sender,
+    spec: &GenesisSpec,
+    chain: ChainId,
+    offer: &LockView,
+) -> Answer<Option<Registry>> {
+    let mut named = [Some(&offer.locked), offer.asked.as_ref()].into_iter().flatten();
+    if named.all(|side| spec.currency(ChainId(side.chain)).is_some()) {
+        return Ok(None);
+    }
+    Ok(Some(super::gov::registry(&sender.connection, spec, chain)?.registry))
+}
+
 /// Refuses what a node shows of an offer where the proof says something else, or is one of another chain than that which is signed for.
-fn check_shown(proof: &[u8], spec: &GenesisSpec, signed_for: ChainId, shown: &LockView) -> Answer {
+fn check_shown(
+    proof: &[u8],
+    spec: &GenesisSpec,
+    signed_for: ChainId,
+    shown: &LockView,
+    currency: impl Fn(ChainId) -> Option<Currency>,
+) -> Answer {
     let lie = |why: &dyn std::fmt::Display| {
         Failure::refused(
             "offer_unproved",
@@ -341,8 +368,8 @@ fn check_shown(proof: &[u8], spec: &GenesisSpec, signed_for: ChainId, shown: &Lo
         return Err(lie(&"it proves something else"));
     };
     let moment = LockMoment { chain, height, timestamp: TimestampMs(shown.timestamp_ms), is_certified: true };
-    let currency = |chain: ChainId| spec.chain(chain).map_or(Currency(*b"XXX"), |chain| chain.currency);
-    let proven = LockView::of_offer(moment, &offer, currency);
+    let proven = LockView::of_offer(moment, &offer, currency)
+        .ok_or_else(|| lie(&"the offer names a chain that nothing proved tells the currency of"))?;
     let is_same = (proven.id, proven.chain, proven.deadline_ms) == (shown.id, shown.chain, shown.deadline_ms)
         && (&proven.locked, &proven.asked) == (&shown.locked, &shown.asked);
     if is_same { Ok(()) } else { Err(lie(&"the offer of this id says something else")) }
@@ -482,8 +509,8 @@ mod tests {
         };
         let (chain, height, timestamp) = (ChainId(1), Height(7), TimestampMs(1));
         let moment = LockMoment { chain, height, timestamp, is_certified: true };
-        let shown = LockView::of_offer(moment, &offer, |_| Currency(*b"CNY"));
-        let failure = check_shown(&[7; 40], &spec, chain, &shown).unwrap_err();
+        let shown = LockView::of_offer(moment, &offer, |_| Some(Currency(*b"CNY"))).unwrap();
+        let failure = check_shown(&[7; 40], &spec, chain, &shown, |chain| spec.currency(chain)).unwrap_err();
         assert_eq!((failure.code.as_str(), failure.exit), ("offer_unproved", Exit::Refused));
         assert!(failure.mend.starts_with("sign nothing"), "{failure:?}");
         assert_eq!(require(&shown, true), Ok(()), "nothing is decided");
@@ -511,7 +538,7 @@ mod tests {
             timestamp: TimestampMs(1),
             is_certified: true,
         };
-        let shown = LockView::of_offer(moment, &offer, |_| Currency(*b"CNY"));
+        let shown = LockView::of_offer(moment, &offer, |_| Some(Currency(*b"CNY"))).unwrap();
         let failure = receiver(None, &keystore, &shown).unwrap_err();
         assert_eq!((failure.code.as_str(), failure.field.as_deref()), ("receiver_unknown", Some("--to")));
         let failure = receiver(Some(&other.to_string()), &keystore, &shown).unwrap_err();

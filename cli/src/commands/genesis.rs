@@ -331,7 +331,7 @@ fn new(arguments: &NewArguments, output: Output) -> Answer {
 }
 
 /// The cold key in a folder of keys.
-pub(super) const OPERATOR_FILE: &str = "operator.key";
+pub(crate) const OPERATOR_FILE: &str = "operator.key";
 const WALLET_FILE: &str = "wallet.key";
 
 /// The network key of a bank's first node, second, …
@@ -453,7 +453,7 @@ impl KeyRing<'_> {
 ///
 /// # Errors
 /// [`Failure`] when it is of another kind, or the passphrase does not open it.
-pub(super) fn load_key(path: &Path, kind: KeyKind, passphrase: &Passphrase) -> Answer<SecretKey> {
+pub(crate) fn load_key(path: &Path, kind: KeyKind, passphrase: &Passphrase) -> Answer<SecretKey> {
     let file = KeyFile::load(path)?;
     file.require(kind)?;
     match file.open(passphrase)? {

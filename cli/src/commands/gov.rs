@@ -6,13 +6,13 @@
 //!
 //! The registry that a proposal changes comes with its proof, so the genesis file is all that these commands trust.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use api::ErrorCode;
 use clap::{Args, Subcommand};
 use genesis::governance::{GovernanceError, PROPOSAL_FILE_BYTES_MAX, ProposalFile};
-use ledger::proofs::RegistryProof;
+use ledger::proofs::{ChainOrigin, RegistryProof};
 use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{GenesisSpec, Operation};
 use ledger::values::{Canonical as _, ChainId};
@@ -21,7 +21,8 @@ use wallet::{FileError, KeyKind};
 use super::audit::load_spec;
 use super::genesis::{OPERATOR_FILE, load_key};
 use super::gov_propose::{ProposeArguments, propose};
-use super::gov_view::{Applied, ChainStanding, ProposalView, RegistryView, Standing};
+use super::gov_view::{Applied, ChainStanding, OriginView, ProposalView, RegistryView, Standing};
+use super::transaction::refuse_existing;
 use crate::connection::{Connection, NodeOptions};
 use crate::failure::{Answer, Exit, Failure};
 use crate::output::{Output, save_proof};
@@ -70,6 +71,13 @@ enum GovCommand {
         jiaozi gov show --genesis genesis.json\n  \
         jiaozi gov show --chain 1 --genesis genesis.json --proof registry.proof")]
     Show(ShowArguments),
+    /// Fetch why a chain began that operators added: with it a node begins the chain that does not host the root chain.
+    #[command(
+        after_help = "Examples:\n  jiaozi gov origin --chain 2 --out chain-2.origin --genesis genesis.json\n\n\
+        The file holds the registry that the chain begins with, under the certificate of the root chain; it is checked with the\n\
+        genesis file before it is written. It goes into `[node] origins` of node.toml."
+    )]
+    Origin(OriginArguments),
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +148,17 @@ struct ShowArguments {
     node: NodeOptions,
 }
 
+#[derive(Debug, Args)]
+struct OriginArguments {
+    /// New file for the origin.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    genesis: GenesisOption,
+    #[command(flatten)]
+    node: NodeOptions,
+}
+
 impl GenesisOption {
     pub(super) fn spec(&self) -> Answer<GenesisSpec> {
         load_spec(&self.genesis)
@@ -161,6 +180,7 @@ pub fn run(arguments: GovArguments, output: Output) -> Answer {
         GovCommand::Apply(arguments) => apply(&arguments, output),
         GovCommand::Status(arguments) => status(&arguments, output),
         GovCommand::Show(arguments) => show(&arguments, output),
+        GovCommand::Origin(arguments) => origin(&arguments, output),
     }
 }
 
@@ -203,18 +223,22 @@ fn status(arguments: &StatusArguments, output: Output) -> Answer {
         return output.result(&ProposalView::new(&file, arguments.files.first()));
     }
     let connection = arguments.node.connect()?;
-    connection.network(Some(spec.hash()))?;
+    let network = connection.network(Some(spec.hash()))?;
+    // Only the root chain hears how far children are.
+    let root = here(registry(&connection, &spec, ROOT_CHAIN))?;
     let mut chains = Vec::new();
-    for chain in &spec.chains {
-        let is_asked = arguments.node.chain.is_none_or(|asked| asked == chain.chain.0);
+    for place in &network.chains {
+        let is_asked = arguments.node.chain.is_none_or(|asked| asked == place.chain);
         if !is_asked {
             continue;
         }
-        chains.push(match registry(&connection, &spec, chain.chain) {
-            Ok(proof) => ChainStanding::new(&proof),
-            Err(failure) if is_elsewhere(&failure) => ChainStanding::elsewhere(chain),
-            Err(failure) => return Err(failure),
-        });
+        let chain = ChainId(place.chain);
+        let known = match &root {
+            Some(proof) if chain == ROOT_CHAIN => Some(proof.clone()),
+            _ => here(registry(&connection, &spec, chain))?,
+        };
+        let record = root.as_ref().or(known.as_ref()).and_then(|proof| proof.registry.chain(chain));
+        chains.push(ChainStanding::new(place, known.as_ref(), record));
     }
     if chains.is_empty() {
         return Err(Failure::from(api::ApiError::from(ErrorCode::ChainUnknown)).at("--chain"));
@@ -233,13 +257,52 @@ fn show(arguments: &ShowArguments, output: Output) -> Answer {
     output.result(&RegistryView::new(&proof, arguments.proof.clone()))
 }
 
-/// Whether the node that was asked does not host the chain.
-fn is_elsewhere(failure: &Failure) -> bool {
-    failure.code.starts_with(&ErrorCode::ChainElsewhere.code().to_string())
+fn origin(arguments: &OriginArguments, output: Output) -> Answer {
+    let spec = arguments.genesis.spec()?;
+    let chain = arguments.node.chain.map(ChainId).ok_or_else(|| {
+        Failure::usage("chain_needed", "every chain that was added has an origin of its own")
+            .at("--chain")
+            .mend("say which with --chain")
+    })?;
+    refuse_existing(&arguments.out)?;
+    let connection = arguments.node.connect()?;
+    connection.network(Some(spec.hash()))?;
+    let bytes = connection.wait(connection.client.origin(chain))?;
+    let unproved = |fault: &dyn std::fmt::Display| {
+        Failure::refused(
+            "origin_unproved",
+            format_args!("the node's origin of the chain is not proved: {fault}"),
+        )
+        .at("--node")
+        .mend("do not rely on it; ask another node")
+    };
+    let origin = ChainOrigin::decode(&bytes).map_err(|fault| unproved(&fault))?;
+    origin.verify(&spec, chain).map_err(|fault| unproved(&fault))?;
+    let io = |fault: std::io::Error| Failure::io("write", &arguments.out, &fault).at("--out");
+    let mut file = std::fs::File::create_new(&arguments.out).map_err(io)?;
+    file.write_all(&bytes).map_err(io)?;
+    output.result(&OriginView::new(&origin, chain, arguments.out.clone()))
+}
+
+/// What the node has; none of a chain that it does not host, or that has not begun there.
+fn here(found: Answer<RegistryProof>) -> Answer<Option<RegistryProof>> {
+    const NOT_HERE: [ErrorCode; 4] = [
+        ErrorCode::ChainElsewhere,
+        ErrorCode::ChainUnknown,
+        ErrorCode::ChainNotHereYet,
+        ErrorCode::NotCertified,
+    ];
+    match found {
+        Ok(proof) => Ok(Some(proof)),
+        Err(failure) if NOT_HERE.iter().any(|code| failure.code.starts_with(&code.code().to_string())) => {
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// A chain's registry as a node has it, with its proof checked.
-pub(super) fn registry(connection: &Connection, spec: &GenesisSpec, chain: ChainId) -> Answer<RegistryProof> {
+pub(crate) fn registry(connection: &Connection, spec: &GenesisSpec, chain: ChainId) -> Answer<RegistryProof> {
     let bytes = connection.wait(connection.client.registry(chain))?;
     let unproved = |fault: &dyn std::fmt::Display| {
         Failure::refused("registry_unproved", format_args!("the node's registry is not proved: {fault}"))
@@ -255,12 +318,13 @@ pub(super) fn registry(connection: &Connection, spec: &GenesisSpec, chain: Chain
 }
 
 /// A refusal of the governance.
-pub(super) fn failure(fault: GovernanceError) -> Failure {
+pub(crate) fn failure(fault: GovernanceError) -> Failure {
     use GovernanceError as E;
     let (exit, code) = match &fault {
         E::Proof(_) => (Exit::Refused, "registry_unproved"),
         E::OtherWords => (Exit::Refused, "proposal_words"),
-        E::OtherNetwork { .. } => (Exit::Refused, "other_network"),
+        E::OtherNetwork { .. } | E::SeatOfOtherNetwork { .. } => (Exit::Refused, "other_network"),
+        E::SeatOfOtherChain { .. } | E::SeatSignature { .. } => (Exit::Refused, "validator_offer"),
         E::Change { .. } => (Exit::Refused, "change_unfit"),
         E::Stale { .. } => (Exit::Refused, "proposal_stale"),
         E::OtherProposal { .. } => (Exit::Refused, "other_proposal"),

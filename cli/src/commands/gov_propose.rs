@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use genesis::Contribution;
-use genesis::governance::{Draft, GovernanceError, ProposalFile, Terms};
+use genesis::governance::{Draft, GovernanceError, ProposalFile, SeatOffer, Terms};
 use ledger::records::GenesisSpec;
 use ledger::records::registry::ROOT_CHAIN;
-use ledger::values::{ChainId, NodeIndex, PublicKey, TimestampMs};
+use ledger::values::{ChainId, Currency, NodeIndex, PublicKey, TimestampMs};
 
 use super::gov::{GenesisOption, failure, file_failure, load, registry};
 use super::gov_view::ProposalView;
@@ -82,6 +82,17 @@ enum ChangeCommand {
         jiaozi gov propose set-param tiers.four.balance_max_fen 2000000 --chain 1 --out limit.json\n\n\
         `jiaozi gov show` lists the names. A limit in fen may be `none`.")]
     SetParam(ParamArguments),
+    /// A chain gets a child, which is to take half of its wallets: the first step of doubling a currency's shards.
+    #[command(after_help = "Examples:\n  \
+        jiaozi gov propose add-chain 0 --validator chain-2-node-*.json --out add.json\n  \
+        jiaozi gov propose add-chain 1 --validator chain-3-node-*.json --append --out add.json\n\n\
+        Its operators make the files with `jiaozi node add-chain`. The chain has the next free id, the parent's currency and parameters,\n\
+        and no wallets until `gov propose reshard` was applied.")]
+    AddChain(AddChainArguments),
+    /// The shards of a currency double: every chain of it gives half of its wallets to its child.
+    #[command(after_help = "Examples:\n  jiaozi gov propose reshard CNY --out reshard.json\n\n\
+        Every shard has a child that `gov status` shows as ready. Payments go on meanwhile.")]
+    Reshard(ReshardArguments),
 }
 
 /// What every proposal says, and where it goes.
@@ -244,6 +255,27 @@ struct ParamArguments {
     proposal: ProposalOptions,
 }
 
+#[derive(Debug, Args)]
+struct AddChainArguments {
+    /// The chain that is to have a child, by id.
+    #[arg(value_name = "PARENT")]
+    parent: ChainId,
+    /// What each node offers that is to run a validator of the child.
+    #[arg(long = "validator", value_name = "FILE", required = true, num_args = 1..)]
+    validators: Vec<PathBuf>,
+    #[command(flatten)]
+    proposal: ProposalOptions,
+}
+
+#[derive(Debug, Args)]
+struct ReshardArguments {
+    /// The currency, such as CNY.
+    #[arg(value_name = "CURRENCY")]
+    code: Currency,
+    #[command(flatten)]
+    proposal: ProposalOptions,
+}
+
 impl ChangeCommand {
     const fn options(&self) -> &ProposalOptions {
         match self {
@@ -257,7 +289,9 @@ impl ChangeCommand {
             | Self::AddValidator(AddValidatorArguments { proposal, .. })
             | Self::RemoveValidator(SeatArguments { proposal, .. })
             | Self::RotateConsensusKey(RotateArguments { proposal, .. })
-            | Self::SetParam(ParamArguments { proposal, .. }) => proposal,
+            | Self::SetParam(ParamArguments { proposal, .. })
+            | Self::AddChain(AddChainArguments { proposal, .. })
+            | Self::Reshard(ReshardArguments { proposal, .. }) => proposal,
         }
     }
 
@@ -305,6 +339,11 @@ impl ChangeCommand {
             Self::SetParam(ParamArguments { name, value, .. }) => {
                 draft.set_param(named(chain)?, name, value).map_err(failure)
             }
+            Self::AddChain(AddChainArguments { parent, validators, .. }) => {
+                let offers = validators.iter().map(|path| offer(path)).collect::<Answer<Vec<_>>>()?;
+                draft.add_chain(spec.hash(), *parent, &offers).map(drop).map_err(failure)
+            }
+            Self::Reshard(ReshardArguments { code, .. }) => draft.reshard(*code).map_err(failure),
         }
     }
 }
@@ -322,6 +361,10 @@ impl Seat {
             }
         }
     }
+}
+
+fn offer(path: &Path) -> Answer<SeatOffer> {
+    SeatOffer::load(path).map_err(|fault| super::genesis::failure(fault).at("--validator"))
 }
 
 fn at_operator(fault: GovernanceError) -> Failure {

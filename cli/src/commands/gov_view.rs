@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use api::network::ChainPlace;
+use genesis::governance::growth::growth_name;
 use genesis::governance::{ProposalFile, Section, diff, operator_name, params, utc};
-use ledger::proofs::RegistryProof;
-use ledger::records::{ChainRecord, ChainSpec, EpochRecord, Registry};
+use ledger::proofs::{ChainOrigin, RegistryProof};
+use ledger::records::{Birth, ChainRecord, EpochRecord, Growth, Registry};
 use ledger::values::{ChainId, Height};
 use serde::Serialize;
 
@@ -153,6 +155,11 @@ struct NodeRow {
 #[derive(Debug, Serialize)]
 struct ChainRow {
     chain: u32,
+    currency: String,
+    shard: u16,
+    /// Of a chain that operators added: its parent, and how far it is as the shown chain has heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    child: Option<Growing>,
     params: std::collections::BTreeMap<String, String>,
     epochs: Vec<EpochRow>,
     /// The set that the operators want.
@@ -223,6 +230,9 @@ impl From<&ChainRecord> for ChainRow {
         };
         Self {
             chain: record.chain.0,
+            currency: record.currency.to_string(),
+            shard: record.shard,
+            child: Growing::new(record, None),
             params: params::values(&record.params).into_iter().collect(),
             epochs: record.epochs.iter().map(epoch).collect(),
             wanted: seats(&record.wanted),
@@ -244,6 +254,36 @@ impl Show for RegistryView {
     }
 }
 
+/// Why a chain began.
+#[derive(Debug, Serialize)]
+pub(super) struct OriginView {
+    chain: u32,
+    /// The root chain's height that added it.
+    height: u64,
+    /// Version of the registry that it begins with.
+    registry: u64,
+    file: PathBuf,
+}
+
+impl OriginView {
+    pub(super) fn new(origin: &ChainOrigin, chain: ChainId, file: PathBuf) -> Self {
+        let (height, registry) = (origin.certified.result.height.0, origin.registry.version);
+        Self { chain: chain.0, height, registry, file }
+    }
+}
+
+impl Show for OriginView {
+    fn text(&self) -> String {
+        facts(&[
+            ("verdict", "valid: a quorum of the root chain's validators certified this beginning".to_owned()),
+            ("chain", self.chain.to_string()),
+            ("added at", format!("height {} of the root chain", grouped(self.height))),
+            ("registry", format!("version {}", self.registry)),
+            ("file", self.file.display().to_string()),
+        ])
+    }
+}
+
 /// Where the chains stand.
 #[derive(Debug, Serialize)]
 pub(super) struct Standing {
@@ -256,9 +296,27 @@ pub(super) struct ChainStanding {
     chain: u32,
     currency: String,
     shard: u16,
-    /// What the node knows of it; missing where it does not host the chain.
+    /// Of a chain that operators added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    growth: Option<Growing>,
+    /// What the node knows of it; missing where it does not host the chain, and before the chain begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<Known>,
+}
+
+/// How far a child is.
+#[derive(Debug, Serialize)]
+struct Growing {
+    parent: u32,
+    /// The root chain's height that added it.
+    added_at: u64,
+    /// `added`, `ready` (it reported that it runs), `filling` (wallets of the parent are on their way), `grown`.
+    growth: &'static str,
+    /// Receipts that it has executed of its parent, one for each wallet among them, and their value in fen; while it is filled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received_fen: Option<u128>,
 }
 
 /// What a chain's own registry says of it, at a certified height.
@@ -278,13 +336,52 @@ struct Known {
 }
 
 impl ChainStanding {
-    pub(super) fn new(proof: &RegistryProof) -> Self {
+    /// Of a chain in a place of the network: what its own certified registry says, where the node hosts it, and its record in the newest
+    /// registry, the root chain's if possible.
+    pub(super) fn new(place: &ChainPlace, own: Option<&RegistryProof>, record: Option<&ChainRecord>) -> Self {
+        Self {
+            chain: place.chain,
+            currency: place.currency.clone(),
+            shard: place.shard,
+            growth: record.and_then(|record| Growing::new(record, own)),
+            known: own.and_then(Known::new),
+        }
+    }
+}
+
+impl Growing {
+    fn new(record: &ChainRecord, own: Option<&RegistryProof>) -> Option<Self> {
+        let Birth::Child { parent, height, growth } = record.birth else { return None };
+        let received = own.filter(|_| growth == Growth::Filling);
+        let received = received.map(|proof| proof.certified.result.supply.pair(parent).received);
+        Some(Self {
+            parent: parent.0,
+            added_at: height.0,
+            growth: growth_name(growth),
+            received: received.map(|counter| counter.count),
+            received_fen: received.map(|counter| counter.total),
+        })
+    }
+
+    /// What a person watches.
+    fn text(&self, chain: u32) -> String {
+        let Self { parent, added_at, growth, .. } = self;
+        let received =
+            self.received.map(|count| format!(", {} receipts of it executed so far", grouped(count)));
+        let received = received.unwrap_or_default();
+        format!(
+            "chain {chain}, child of chain {parent} since height {} of the root chain: {growth}{received}",
+            grouped(*added_at)
+        )
+    }
+}
+
+impl Known {
+    fn new(proof: &RegistryProof) -> Option<Self> {
         let (registry, result) = (&proof.registry, &proof.certified.result);
-        let Some(record) = registry.chain(result.chain) else {
-            // The root of a state is that of a chain which its registry has.
-            return Self { chain: result.chain.0, currency: String::new(), shard: 0, known: None };
-        };
-        let known = running(registry, result.chain, result.height).map(|epoch| Known {
+        let record = registry.chain(result.chain)?;
+        let epoch = running(registry, result.chain, result.height)?;
+        Some(Self {
             height: result.height.0,
             registry: registry.version,
             epoch: epoch.epoch.0,
@@ -292,14 +389,7 @@ impl ChainStanding {
             closing_height: epoch.last_height.map(|last| last.0),
             validators: epoch.validators.len(),
             next: diff::validators(registry, &epoch.validators, &record.wanted),
-        });
-        let currency = record.currency.to_string();
-        Self { chain: record.chain.0, currency, shard: record.shard, known }
-    }
-
-    pub(super) fn elsewhere(chain: &ChainSpec) -> Self {
-        let currency = chain.currency.to_string();
-        Self { chain: chain.chain.0, currency, shard: chain.shard, known: None }
+        })
     }
 }
 
@@ -327,6 +417,10 @@ impl Show for Standing {
         let header = ["chain", "currency", "shard", "registry", "epoch", "height", "closes at", "validators"];
         let mut text = table(&header, rows, &[0, 2, 3, 4, 5, 6, 7]);
         for chain in &self.chains {
+            let Some(growth) = &chain.growth else { continue };
+            text.push_str(&format!("\n\n{}", growth.text(chain.chain)));
+        }
+        for chain in &self.chains {
             let Some(known) = chain.known.as_ref().filter(|known| !known.next.is_empty()) else { continue };
             let when = match known.closing_height {
                 Some(height) => format!("from height {} on", grouped(height.saturating_add(1))),
@@ -341,61 +435,57 @@ impl Show for Standing {
 
 #[cfg(test)]
 mod tests {
-    use genesis::dev::{LocalnetPlan, localnet};
-    use ledger::proofs::{CertifiedResult, FinalityProof, SetChain};
-    use ledger::records::{BlockBody, BlockHeader, Claim};
-    use ledger::state::ChainState;
-    use ledger::values::{
-        Amount, BlockDigest, Epoch, PublicKey, ResultHash, TimestampMs, ValidatorIndex, View,
-    };
+    use genesis::dev::{LocalnetPlan, localnet, uncertified_registry};
+    use ledger::records::result::{Counter, PairCounters};
+    use ledger::values::{Epoch, PublicKey};
 
     use super::*;
 
     /// The registry of a localnet under a result that nobody has certified: what is shown does not ask.
     fn proof() -> RegistryProof {
         let spec = localnet(&LocalnetPlan::new(4), &[5; 32]).unwrap().spec;
-        let (state, _, result) = ChainState::genesis(&spec, ChainId(0)).unwrap();
-        let header = BlockHeader {
-            chain: ChainId(0),
-            epoch: Epoch(0),
-            view: View(1),
-            height: Height(1),
-            parent: BlockDigest([1; 32]),
-            timestamp: TimestampMs(1),
-            proposer: ValidatorIndex(0),
-            weight: 0,
-            base_fee: Amount::ZERO,
-            claim: Claim { height: Height(0), result: ResultHash([1; 32]) },
-            body: BlockBody::default().hash(),
-        };
-        let finality = FinalityProof {
-            chain: ChainId(0),
-            epoch: Epoch(0),
-            view: View(1),
-            parent_view: View(0),
-            digest: BlockDigest([2; 32]),
-            bytes: vec![0],
-        };
-        RegistryProof {
-            genesis: spec.hash(),
-            sets: SetChain::default(),
-            registry: Registry::from_genesis(&spec),
-            parts: state.parts(),
-            certified: CertifiedResult { result, links: Vec::new(), header, finality },
+        uncertified_registry(&spec).unwrap()
+    }
+
+    fn standing(proof: &RegistryProof) -> String {
+        let record = &proof.registry.chains[0];
+        let chain = ChainStanding::new(&ChainPlace::from(record), Some(proof), Some(record));
+        Standing { chains: vec![chain] }.text()
+    }
+
+    #[test]
+    fn how_far_a_child_is_is_shown_and_what_it_has_of_its_parent_while_it_is_filled() {
+        let (mut proof, parent, height) = (proof(), ChainId(7), Height(1_234));
+        let received = Counter { count: 2_500, total: 99 };
+        let pair = PairCounters { chain: parent, sent: Counter::default(), received };
+        proof.certified.result.supply.pairs.push(pair);
+        for (growth, told) in [
+            (Growth::Added, "chain 0, child of chain 7 since height 1,234 of the root chain: added"),
+            (Growth::Filling, "of the root chain: filling, 2,500 receipts of it executed so far"),
+            (Growth::Grown, "of the root chain: grown"),
+        ] {
+            proof.registry.chains[0].birth = Birth::Child { parent, height, growth };
+            let text = standing(&proof);
+            assert!(text.ends_with(told), "{told}: {text}");
         }
+        let record = &proof.registry.chains[0];
+        let unborn = ChainStanding::new(&ChainPlace::from(record), None, Some(record));
+        let json = serde_json::to_value(&unborn).unwrap();
+        assert_eq!((&json["growth"]["growth"], json.get("known")), (&"grown".into(), None));
+        assert!(json["growth"].get("received").is_none(), "{json}");
     }
 
     #[test]
     fn a_change_of_validators_is_shown_with_its_height() {
         let mut proof = proof();
-        let quiet = Standing { chains: vec![ChainStanding::new(&proof)] }.text();
+        let quiet = standing(&proof);
         let row: Vec<&str> = quiet.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row, ["0", "CNY", "0", "0", "0", "0", "-", "4"]);
         assert_eq!(quiet.lines().count(), 2, "{quiet}");
         let chain = &mut proof.registry.chains[0];
         chain.wanted[0].consensus_key = PublicKey([9; 32]);
         let wanted = chain.wanted.clone();
-        let waiting = Standing { chains: vec![ChainStanding::new(&proof)] }.text();
+        let waiting = standing(&proof);
         assert!(
             waiting.contains("chain 0, once a day has passed since its last change\n  ~ the validator of "),
             "{waiting}"
@@ -404,7 +494,7 @@ mod tests {
         chain.epochs[0].last_height = Some(Height(1_064));
         let (epoch, first_height) = (Epoch(1), Height(1_065));
         chain.epochs.push(EpochRecord { epoch, first_height, last_height: None, validators: wanted });
-        let scheduled = Standing { chains: vec![ChainStanding::new(&proof)] }.text();
+        let scheduled = standing(&proof);
         assert!(
             scheduled.contains("1,064") && scheduled.contains("chain 0, from height 1,065 on"),
             "{scheduled}"

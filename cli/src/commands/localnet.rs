@@ -8,8 +8,8 @@ use api::ChainReady;
 use clap::{Args, Subcommand};
 use genesis::{ChainList, GenesisFile};
 use ledger::records::ChainSpec;
-use ledger::values::Amount;
 use ledger::values::quorum::VALIDATORS_MIN;
+use ledger::values::{Amount, Currency};
 use serde::Serialize;
 
 use super::status::not_ready_name;
@@ -20,6 +20,7 @@ use crate::localnet::layout::{BankEntry, Layout, Manifest};
 use crate::localnet::ports::is_taken;
 use crate::localnet::process::{Found, NodeCommand, Stopped};
 use crate::localnet::ready::{Seen, Watch};
+use crate::localnet::reshard::reshard;
 use crate::output::{Output, Show, facts, table};
 use crate::progress::Progress;
 
@@ -50,6 +51,13 @@ enum LocalnetCommand {
     /// Stop all nodes of a network; its data stays.
     #[command(after_help = "Examples:\n  jiaozi localnet down\n  jiaozi localnet down --directory /tmp/net")]
     Down(DirectoryArguments),
+    /// Double the shards of a currency while the network runs: keys, proposals, approvals, a restart of one bank after the other.
+    #[command(after_help = "Examples:\n  \
+        jiaozi localnet reshard --currency CNY\n  \
+        jiaozi localnet reshard --currency CNY --directory /tmp/net --json\n\n\
+        Does for all banks what operators do on a real network with `node add-chain`, `gov propose add-chain` and `gov propose\n\
+        reshard`, and waits until every wallet is at home. Payments may go on meanwhile. What ended in between is taken up.")]
+    Reshard(ReshardArguments),
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +74,18 @@ struct UpArguments {
     wallets: u32,
     /// How long to wait until all nodes are ready.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+    #[command(flatten)]
+    directory: DirectoryArguments,
+}
+
+#[derive(Debug, Args)]
+struct ReshardArguments {
+    /// The currency.
+    #[arg(long, value_name = "CODE")]
+    currency: Currency,
+    /// How long to wait for each step.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u64,
     #[command(flatten)]
     directory: DirectoryArguments,
@@ -275,7 +295,16 @@ pub fn run(arguments: LocalnetArguments, output: Output) -> Answer {
             output.result(&Down { banks })?;
             refuse_strangers(&strangers)
         }
+        LocalnetCommand::Reshard(arguments) => double(&arguments, output),
     }
+}
+
+fn double(arguments: &ReshardArguments, output: Output) -> Answer {
+    let directory = &arguments.directory.directory;
+    let manifest = Layout::at(directory)?.require()?;
+    let (layout, _held) = Layout::hold(directory)?;
+    let timeout = Duration::from_secs(arguments.timeout);
+    output.result(&reshard(&layout, &manifest, arguments.currency, timeout, output)?)
 }
 
 fn up(arguments: &UpArguments, output: Output) -> Answer {

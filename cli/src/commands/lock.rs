@@ -14,6 +14,7 @@ use ledger::rules::lock::LOCK_TTL_MS_MIN;
 use ledger::values::{Amount, Canonical as _, ChainId, LockId, Money, TimestampMs};
 
 use super::exchange::{ActOptions, OPEN_FOR_SECONDS_MAX, OPEN_FOR_SECONDS_MIN, lock_of, result};
+use super::lock_list::{ListArguments, list};
 use super::lock_view::{ShowArguments, find, lines, show};
 use super::pay::payee;
 use super::transaction::prepare;
@@ -59,6 +60,12 @@ enum LockCommand {
         after_help = "Examples:\n  jiaozi lock show jzl1…\n  jiaozi lock show jzl1… --proof lock.proof"
     )]
     Show(ShowArguments),
+    /// The open locks and offers that name a wallet, oldest first.
+    #[command(after_help = "Examples:\n  \
+        jiaozi lock list --wallet alice\n  \
+        jiaozi lock list --wallet jz1… --limit 500\n\n\
+        What the wallet has locked, what is locked for it, and the offers that ask it to pay or would pay it.")]
+    List(ListArguments),
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +123,7 @@ pub fn run(arguments: LockArguments, output: Output) -> Answer {
         LockCommand::Create(arguments) => create(&arguments, output),
         LockCommand::Claim(arguments) => claim(&arguments, output),
         LockCommand::Show(arguments) => show(&arguments, output),
+        LockCommand::List(arguments) => list(&arguments, output),
     }
 }
 
@@ -319,7 +327,7 @@ mod tests {
         };
         let (chain, height, timestamp) = (ChainId(0), Height(7), TimestampMs(1));
         let moment = LockMoment { chain, height, timestamp, is_certified: true };
-        let shown = LockView::of_lock(moment, &lock, |_| Currency(*b"CNY"));
+        let shown = LockView::of_lock(moment, &lock, |_| Some(Currency(*b"CNY"))).unwrap();
         (lock, shown)
     }
 

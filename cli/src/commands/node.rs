@@ -8,6 +8,7 @@ use node::config::NodeConfig;
 use node::{Look, NextKeyError, StartError};
 use serde::Serialize;
 
+use super::node_chain::{AddChainArguments, add_chain};
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, Show, facts};
 
@@ -41,6 +42,14 @@ enum NodeCommand {
         The key lies in FILE.next.key under the passphrase of the current one. Asked once more, the same key is told again.\n\
         Restart the node before the proposal is applied: it votes with the key that the epoch's validators have.")]
     RotateConsensusKey(RotateArguments),
+    /// Make the consensus key of a chain that is to be added, and the file that the proposal needs; with --host, host the chain.
+    #[command(after_help = "Examples:\n  \
+        jiaozi node add-chain --config node.toml --chain 2\n  \
+        jiaozi gov propose add-chain 0 --validator chain-2-node-*.json --out add.json\n  \
+        jiaozi node add-chain --config node.toml --chain 2 --host\n\n\
+        The key lies beside the others (consensus-2.key), under their passphrase. The file is public; the node signs it. Run it\n\
+        with --host once the proposal was applied, then restart the node: it begins the chain with what the root chain certified.")]
+    AddChain(AddChainArguments),
 }
 
 #[derive(Debug, Args)]
@@ -169,6 +178,7 @@ pub fn run(arguments: NodeArguments, output: Output) -> Answer {
             })
         }
         NodeCommand::Check(ConfigArguments { config }) => check(&load(&config)?, output),
+        NodeCommand::AddChain(arguments) => add_chain(&arguments, output),
         NodeCommand::RotateConsensusKey(RotateArguments { config, chain }) => {
             let made = node::next_consensus_key(&load(&config)?, ChainId(chain));
             let made = made.map_err(|fault| rotation_refusal(&fault))?;
@@ -198,7 +208,7 @@ fn check(config: &NodeConfig, output: Output) -> Answer {
     }
 }
 
-fn refusal(code: &str, fault: &StartError) -> Failure {
+pub(super) fn refusal(code: &str, fault: &StartError) -> Failure {
     let failure = Failure::refused(code, fault);
     match fault.field() {
         Some(field) => failure.at(field),
@@ -206,7 +216,7 @@ fn refusal(code: &str, fault: &StartError) -> Failure {
     }
 }
 
-fn rotation_refusal(fault: &NextKeyError) -> Failure {
+pub(super) fn rotation_refusal(fault: &NextKeyError) -> Failure {
     let failure = Failure::refused("next_key", fault);
     match fault {
         NextKeyError::NoKey { .. } => failure.at("--chain"),
@@ -215,7 +225,7 @@ fn rotation_refusal(fault: &NextKeyError) -> Failure {
     }
 }
 
-fn load(path: &std::path::Path) -> Answer<NodeConfig> {
+pub(super) fn load(path: &std::path::Path) -> Answer<NodeConfig> {
     NodeConfig::load(path).map_err(|fault| {
         let field = fault.field().unwrap_or_else(|| "--config".to_owned());
         Failure::usage("node_config", fault).at(field)

@@ -1,10 +1,15 @@
 //! `jiaozi audit replay`: whole chains again, one after another, and what passed between them.
+//!
+//! Chains go by id, so the root chain is first and a parent comes before its children. What a chain begins with that genesis does not name
+//! comes from the root chain's replay; where that was not replayed, and as a check where it was, from the chain's origin, which is proved.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use api::{ClientError, ErrorCode};
 use audit::{
-    AuditError, DatabaseSource, FeedSource, Replay, Report, StoredRows, THREADS_MAX, compare_across,
+    AuditError, Child, DatabaseSource, FeedSource, Replay, Report, StoredRows, THREADS_MAX, beginning,
+    compare_across, stored_origin,
 };
 use clap::Args;
 use ledger::records::GenesisSpec;
@@ -51,6 +56,15 @@ pub(super) struct ReplayArguments {
     threads: u16,
 }
 
+/// Which chain is to be replayed.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    spec: &'a GenesisSpec,
+    chain: ChainId,
+    /// Where operators added it and the root chain was replayed.
+    child: Option<&'a Child>,
+}
+
 /// A chain that was replayed.
 pub(super) struct ReplayedChain {
     /// What was found.
@@ -76,16 +90,30 @@ pub(super) fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
         require_network(&arguments.connect()?, spec.hash())?;
     }
     let bar = Progress::new("replaying", None, output.is_json());
-    let wanted = match arguments.chain {
-        Some(chain) => vec![ChainId(chain)],
-        None => spec.chains.iter().map(|chain| chain.chain).collect(),
+    let databases = arguments.data.as_deref().map(databases).transpose()?;
+    let mut wanted: BTreeSet<ChainId> = match (arguments.chain, &databases) {
+        (Some(chain), _) => BTreeSet::from([ChainId(chain)]),
+        (None, Some(databases)) => databases.keys().copied().collect(),
+        (None, None) => spec.chains.iter().map(|chain| chain.chain).collect(),
     };
-    let mut chains = Vec::with_capacity(wanted.len());
-    for chain in &wanted {
-        let replayed = match &arguments.data {
-            None => replay_feed(arguments, &spec, *chain, &bar)?,
-            Some(data) => replay_database(arguments, data, &spec, *chain, &bar)?,
+    let mut chains: Vec<ReplayedChain> = Vec::new();
+    let mut looked: BTreeSet<ChainId> = BTreeSet::new();
+    // Each replayed chain names the children that it has heard of, whose ids are above all that there were.
+    while let Some(chain) = wanted.pop_first() {
+        looked.insert(chain);
+        let child = chains.iter().flat_map(|chain| &chain.report.children).find(|child| child.chain == chain);
+        let place = Place { spec: &spec, chain, child };
+        let replayed = match &databases {
+            None => replay_feed(arguments, place, &bar)?,
+            Some(databases) => match databases.get(&chain) {
+                Some(path) => Some(replay_database(arguments, path, place, &bar)?),
+                None => None,
+            },
         };
+        if let (None, Some(replayed)) = (arguments.chain, &replayed) {
+            let known = replayed.report.registry.chains.iter().map(|record| record.chain);
+            wanted.extend(known.filter(|known| !looked.contains(known)));
+        }
         chains.extend(replayed);
     }
     if chains.is_empty() {
@@ -99,12 +127,11 @@ pub(super) fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
 /// Replays with progress; which chain is said where there are several.
 fn run(
     arguments: &ReplayArguments,
-    spec: &GenesisSpec,
-    chain: ChainId,
+    Place { spec, chain, child }: Place<'_>,
     bar: &Progress,
     work: impl FnOnce(&Replay<'_>) -> Result<Report, AuditError>,
 ) -> Result<Report, AuditError> {
-    let of = if spec.chains.len() > 1 { format!("chain {chain} ") } else { String::new() };
+    let of = if spec.chains.len() > 1 || child.is_some() { format!("chain {chain} ") } else { String::new() };
     let progress = |progress: audit::Progress| {
         let end = progress.height_end.map(|end| format!(" of {end}")).unwrap_or_default();
         bar.say(format!("{of}height {}{end}, payments", progress.height));
@@ -116,14 +143,24 @@ fn run(
 /// A chain from a node; `None` where the node does not host it and it was not asked for by name.
 fn replay_feed(
     arguments: &ReplayArguments,
-    spec: &GenesisSpec,
-    chain: ChainId,
+    place: Place<'_>,
     bar: &Progress,
 ) -> Answer<Option<ReplayedChain>> {
+    let Place { spec, chain, child } = place;
+    let is_added = spec.chain(chain).is_none();
+    let shown = if is_added { fetch_origin(&arguments.connect()?, chain)? } else { None };
+    let registry = if is_added { beginning(spec, chain, child, shown.as_deref())? } else { None };
+    if is_added && registry.is_none() {
+        return if arguments.chain.is_none() { Ok(None) } else { Err(no_origin(chain, "--node")) };
+    }
     // The source has a runtime of its own, on which a connection of another one would never move.
     let connection = arguments.connect()?;
-    let source = FeedSource::new(&connection.client, chain)?;
-    match run(arguments, spec, chain, bar, |replay| replay.run(Box::new(source), None)) {
+    let source = Box::new(FeedSource::new(&connection.client, chain)?);
+    let replayed = run(arguments, place, bar, |replay| match registry {
+        None => replay.run(source, None),
+        Some(registry) => replay.run_child(registry, source, None),
+    });
+    match replayed {
         Ok(report) => Ok(Some(ReplayedChain { report, stored: None })),
         Err(AuditError::Feed(ClientError::Refused(refusal)))
             if arguments.chain.is_none() && refusal.code == ErrorCode::ChainElsewhere.code() =>
@@ -134,29 +171,56 @@ fn replay_feed(
     }
 }
 
-/// A chain from a data directory; `None` where it is not there.
+/// What the node shows of how a chain began; `None` where it has nothing to show, or the token opens the feed alone.
+fn fetch_origin(connection: &Connection, chain: ChainId) -> Answer<Option<Vec<u8>>> {
+    let nothing = [ErrorCode::ChainElsewhere, ErrorCode::ChainNotHereYet, ErrorCode::ScopeMissing];
+    connection.wait(async {
+        match connection.client.origin(chain).await {
+            Ok(origin) => Ok(Some(origin)),
+            Err(ClientError::Refused(error)) if nothing.iter().any(|code| code.code() == error.code) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    })
+}
+
+/// A chain from its database.
 fn replay_database(
     arguments: &ReplayArguments,
-    data: &Path,
-    spec: &GenesisSpec,
-    chain: ChainId,
+    path: &Path,
+    place: Place<'_>,
     bar: &Progress,
-) -> Answer<Option<ReplayedChain>> {
-    let Some(path) = find_database(data, chain)? else { return Ok(None) };
-    let found = read_identity(&path).map_err(AuditError::from)?;
+) -> Answer<ReplayedChain> {
+    let Place { spec, chain, child } = place;
+    let found = read_identity(path).map_err(AuditError::from)?;
     if found.genesis != spec.hash().0 {
         return Err(other_network("the data directory", GenesisHash(found.genesis), spec.hash()));
     }
     let identity = Identity { genesis: spec.hash().0, ..found };
     let reader =
-        RocksReader::open(&path, Some(&identity), RocksOptions::default()).map_err(AuditError::from)?;
+        RocksReader::open(path, Some(&identity), RocksOptions::default()).map_err(AuditError::from)?;
     bar.say("checking every byte".to_owned());
     let checked = reader.verify_all().map_err(AuditError::from)?;
     bar.say("replaying".to_owned());
-    let source = DatabaseSource::new(&reader, chain)?;
-    let report = run(arguments, spec, chain, bar, |replay| replay.run(Box::new(source), Some(&reader)))?;
+    let source = Box::new(DatabaseSource::new(&reader, chain)?);
+    let report = if spec.chain(chain).is_some() {
+        run(arguments, place, bar, |replay| replay.run(source, Some(&reader)))?
+    } else {
+        let shown = stored_origin(&reader)?;
+        let registry = beginning(spec, chain, child, shown.as_deref())?;
+        let registry = registry.ok_or_else(|| no_origin(chain, "--data"))?;
+        run(arguments, place, bar, |replay| replay.run_child(registry, source, Some(&reader)))?
+    };
     let stored = report.stored.map(|rows| (checked, rows));
-    Ok(Some(ReplayedChain { report, stored }))
+    Ok(ReplayedChain { report, stored })
+}
+
+fn no_origin(chain: ChainId, option: &'static str) -> Failure {
+    let message = format!("genesis does not name chain {chain}, and nothing proves what it began with");
+    Failure::usage("no_origin", message)
+        .at(option)
+        .mend("have chain 0 replayed as well, or name a node or a data directory that has the chain's origin")
 }
 
 /// Refuses a node of another network, whose blocks would look forged.
@@ -221,17 +285,16 @@ fn genesis_path(arguments: &ReplayArguments, output: Output) -> Answer<PathBuf> 
     Ok(path)
 }
 
-/// The database of `chain` in or below `data`.
-fn find_database(data: &Path, chain: ChainId) -> Answer<Option<PathBuf>> {
+/// The databases in or below `data`, by chain; the first one that is found of each.
+fn databases(data: &Path) -> Answer<BTreeMap<ChainId, PathBuf>> {
+    let mut found = BTreeMap::new();
     let mut folders = vec![(data.to_owned(), 0)];
     let mut looked = 0;
     while let Some((folder, depth)) = folders.pop() {
         looked += 1;
         if folder.join("STORE").is_file() {
             let identity = read_identity(&folder).map_err(AuditError::from)?;
-            if identity.chain == chain.0 {
-                return Ok(Some(folder));
-            }
+            found.entry(ChainId(identity.chain)).or_insert(folder);
             continue;
         }
         if depth == SEARCH_DEPTH || looked > SEARCH_FOLDERS_MAX {
@@ -242,5 +305,5 @@ fn find_database(data: &Path, chain: ChainId) -> Answer<Option<PathBuf>> {
         let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         folders.extend(below.map(|entry| (entry.path(), depth + 1)));
     }
-    Ok(None)
+    Ok(found)
 }

@@ -1,5 +1,7 @@
 //! What `jiaozi audit replay` prints: facts of one chain, or a table of chains and one of currencies.
 
+use std::collections::BTreeSet;
+
 use audit::{Across, CurrencySupply, Pair, Report, StoredRows};
 use ledger::records::{Counter, EpochRecord, GenesisSpec};
 use ledger::values::{Amount, ChainId};
@@ -31,6 +33,9 @@ pub(super) struct Replayed {
 struct ChainReplayed {
     chain: u32,
     currency: String,
+    /// The chain whose wallets it took half of, where operators added it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<u32>,
     height: u64,
     /// The height at which chains were compared with each other.
     cut: u64,
@@ -51,7 +56,10 @@ struct ChainReplayed {
     receipts_sent: u64,
     receipts_executed: u64,
     receipts_refused: u64,
+    receipts_sent_on: u64,
     refunds: u64,
+    /// Wallets that moved here from the parent.
+    wallets_moved_in: u64,
     wallets: u64,
     registry_version: u64,
     /// Who decided which heights: the set of each epoch was certified by the one before.
@@ -124,9 +132,11 @@ struct CurrencyReplayed {
 impl Replayed {
     pub(super) fn new(spec: &GenesisSpec, chains: &[ReplayedChain], across: &Across) -> Self {
         let is_missing = |chain: &ChainId| chains.iter().all(|replayed| replayed.report.chain != *chain);
-        let missing = spec.chains.iter().map(|chain| chain.chain).filter(is_missing).map(|chain| chain.0);
-        let rows: Vec<ChainReplayed> =
-            chains.iter().map(|chain| ChainReplayed::new(spec, chain, across)).collect();
+        // Of chains that were added, those that money reached.
+        let added = across.currencies.iter().flat_map(|supply| supply.missing.iter().copied());
+        let known: BTreeSet<ChainId> = spec.chains.iter().map(|chain| chain.chain).chain(added).collect();
+        let missing = known.into_iter().filter(is_missing).map(|chain| chain.0);
+        let rows: Vec<ChainReplayed> = chains.iter().map(|chain| ChainReplayed::new(chain, across)).collect();
         Self {
             verdict: "equal",
             genesis_hash: spec.hash().to_string(),
@@ -141,13 +151,15 @@ impl Replayed {
 }
 
 impl ChainReplayed {
-    fn new(spec: &GenesisSpec, replayed: &ReplayedChain, across: &Across) -> Self {
+    fn new(replayed: &ReplayedChain, across: &Across) -> Self {
         let report: &Report = &replayed.report;
         let (tally, supply) = (&report.tally, &report.supply);
-        let currency = spec.chain(report.chain).map(|chain| chain.currency.to_string());
+        let record = report.registry.chain(report.chain);
+        let currency = record.map(|record| record.currency.to_string());
         Self {
             chain: report.chain.0,
             currency: currency.unwrap_or_default(),
+            parent: record.and_then(|record| record.parent()).map(|parent| parent.0),
             height: report.height.0,
             cut: across.cut.get(&report.chain).map_or(0, |height| height.0),
             certified_block: report.certified_block.0,
@@ -167,7 +179,9 @@ impl ChainReplayed {
             receipts_sent: tally.sent,
             receipts_executed: tally.receipts,
             receipts_refused: tally.refused,
+            receipts_sent_on: tally.sent_on,
             refunds: tally.refunds,
+            wallets_moved_in: tally.moved,
             wallets: report.wallets,
             registry_version: report.registry_version,
             epochs: report.epochs.iter().map(|epoch| EpochReplayed::new(report.chain, epoch)).collect(),
@@ -212,6 +226,13 @@ impl ChainReplayed {
                 ("  refused", grouped(self.receipts_refused)),
                 ("  refunds", grouped(self.refunds)),
             ]);
+        }
+        if let Some(parent) = self.parent {
+            let moved_in = format!("{} from chain {parent}", grouped(self.wallets_moved_in));
+            lines.push(("moved in", moved_in));
+        }
+        if self.receipts_sent_on > 0 {
+            lines.push(("sent on", grouped(self.receipts_sent_on)));
         }
         lines.extend([
             ("wallets", grouped(self.wallets)),
@@ -392,6 +413,11 @@ impl Show for Replayed {
             return text;
         }
         let mut parts = vec![text, self.chain_table(), self.currency_table()];
+        let added = self.chains.iter().filter_map(|chain| Some((chain, chain.parent?)));
+        parts.extend(added.map(|(chain, parent)| {
+            let moved_in = grouped(chain.wallets_moved_in);
+            format!("chain {} was added, {moved_in} wallets moved there from chain {parent}", chain.chain)
+        }));
         let changed = self.chains.iter().filter(|chain| chain.epochs.len() > 1);
         parts.extend(changed.map(|chain| {
             let lines = chain.epoch_lines().into_iter().map(|line| format!("\n  epoch {line}"));
@@ -467,6 +493,22 @@ mod tests {
         assert!(!text.contains("receipts") && !text.contains("under way"), "{text}");
         one.chains[0].receipts_sent = 7;
         assert!(one.text().contains("receipts sent      7"), "{}", one.text());
+    }
+
+    #[test]
+    fn a_chain_that_was_added_names_its_parent_and_what_moved_there() {
+        let mut child = chain(2, "CNY");
+        (child.parent, child.wallets_moved_in, child.receipts_sent_on) = (Some(0), 1_234, 5);
+        let text = replayed(vec![child], Vec::new()).text();
+        assert!(text.contains("1,234 from chain 0") && text.contains("sent on "), "{text}");
+        let mut child = chain(2, "CNY");
+        (child.parent, child.wallets_moved_in) = (Some(0), 1_234);
+        let text = replayed(vec![chain(0, "CNY"), child], Vec::new()).text();
+        assert!(
+            text.contains("chain 2 was added, 1,234 wallets moved there from chain 0")
+                && !text.contains("chain 0 was"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `jiaozi tx`: transactions that several people sign, and looking transactions up.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use api::{ApiError, ErrorCode, OperationView, TransactionState, TransactionStatus};
 use clap::{Args, Subcommand};
@@ -19,7 +20,9 @@ use crate::failure::{Answer, Failure};
 use crate::keystore::{KeystoreOptions, WalletEntry};
 use crate::output::{Output, Show, facts, save_proof};
 use crate::secret::PassphraseOptions;
-use crate::send::{SendOptions, Sender, WaitOptions, leg_line, outcome, sent, state_name, submit, wait};
+use crate::send::{
+    LegOptions, SendOptions, Sender, WaitOptions, leg_line, outcome, sent, state_name, submit, wait,
+};
 
 /// Arguments of `jiaozi tx`.
 #[derive(Debug, Args)]
@@ -72,6 +75,8 @@ struct ShowArguments {
     proof: Option<PathBuf>,
     #[command(flatten)]
     node: NodeOptions,
+    #[command(flatten)]
+    legs: LegOptions,
 }
 
 #[derive(Debug, Args)]
@@ -321,7 +326,9 @@ pub fn run(arguments: TransactionArguments, output: Output) -> Answer {
 
 fn show(arguments: &ShowArguments, output: Output) -> Answer {
     let connection = arguments.node.connect()?;
-    let status = connection.wait(connection.client.transaction(arguments.id))?;
+    let mut status = connection.wait(connection.client.transaction(arguments.id))?;
+    // One look at the other node: showing does not wait.
+    arguments.legs.follow(&connection, &mut status, Instant::now())?;
     if status.status == TransactionState::Unknown {
         return Err(Failure::from(ApiError::from(ErrorCode::TransactionUnknown)).at("ID"));
     }

@@ -32,22 +32,42 @@ pub(super) struct LookArguments {
 impl LookArguments {
     /// A connection, the wallet's id, and the chain to look on: known where a name or `--currency` tells the currency; else
     /// the node looks where the id may be at home.
-    fn find(&self) -> Answer<(Connection, WalletId, Option<ChainId>)> {
-        let named =
-            named_wallet(&self.wallet, &self.keystore.open()?).map_err(|failure| failure.at("WALLET"))?;
-        let (connection, chain) = (self.node.connect()?, self.node.chain);
-        let (network, id, currency) = match (named, self.currency.currency) {
-            (NamedWallet::Id(id), None) => return Ok((connection, id, chain.map(ChainId))),
-            (NamedWallet::Id(id), Some(currency)) => (connection.network(None)?, id, currency),
-            (NamedWallet::Entry(entry), named) => {
-                let network = connection.network(None)?;
-                let currency = currency_of(&network, &entry, named, chain)?;
-                (network, entry.in_currency(currency)?.wallet_id()?, currency)
-            }
-        };
-        let chain = home(&network, currency, id, chain)?;
-        Ok((connection, id, Some(chain)))
+    pub(super) fn find(&self) -> Answer<(Connection, WalletId, Option<ChainId>)> {
+        locate(&self.wallet, &self.node, self.currency, &self.keystore).map_err(|failure| {
+            if failure.field.as_deref() == Some("--to") { failure.at("WALLET") } else { failure }
+        })
     }
+}
+
+/// A connection, the id of a wallet that a command names, and the chain that it is on, as far as that is known: see
+/// [`LookArguments::find`].
+pub(super) fn locate(
+    wallet: &str,
+    node: &NodeOptions,
+    currency: CurrencyOption,
+    keystore: &KeystoreOptions,
+) -> Answer<(Connection, WalletId, Option<ChainId>)> {
+    let named = named_wallet(wallet, &keystore.open()?)?;
+    let (connection, chain) = (node.connect()?, node.chain);
+    let (network, id, currency) = match (named, currency.currency) {
+        (NamedWallet::Id(id), None) => return Ok((connection, id, chain.map(ChainId))),
+        (NamedWallet::Id(id), Some(currency)) => (connection.network(None)?, id, currency),
+        (NamedWallet::Entry(entry), named) => {
+            let network = connection.network(None)?;
+            let currency = currency_of(&network, &entry, named, chain)?;
+            (network, entry.in_currency(currency)?.wallet_id()?, currency)
+        }
+    };
+    // A chain that is named shows what it has, also the tombstone of a wallet that has moved away.
+    if let Some(chain) = chain.map(ChainId).filter(|chain| network.chain(*chain).is_some()) {
+        return Ok((connection, id, Some(chain)));
+    }
+    let home = home(&network, currency, id, chain)?;
+    let is_child = network.chain(home).is_some_and(|place| place.parent.is_some());
+    // While shards double it may not be at home yet. One that does not exist is shown as missing there.
+    let found = if is_child { connection.find_wallet(&network, id, home).ok() } else { None };
+    let chain = found.map_or(home, |found| ChainId(found.chain));
+    Ok((connection, id, Some(chain)))
 }
 
 /// A wallet, and whether it is to be proved.
@@ -126,17 +146,20 @@ impl Show for Looked {
             return facts(&[("wallet", view.id.to_string()), ("balance", balance), ("height", at)]);
         }
         let state = match view.status {
-            WalletState::Active => "active",
-            WalletState::Frozen => "frozen",
-            WalletState::Closed => "closed",
-            WalletState::Moved => "moved",
+            WalletState::Active => "active".to_owned(),
+            WalletState::Frozen => "frozen".to_owned(),
+            WalletState::Closed => "closed".to_owned(),
+            WalletState::Moved => match view.moved_to {
+                Some(to) => format!("moved to chain {to}"),
+                None => "moved".to_owned(),
+            },
         };
         let lanes: Vec<String> =
             view.lanes.iter().map(|lane| format!("{}: {}", lane.lane, lane.highest)).collect();
         let mut lines = vec![
             ("wallet", view.id.to_string()),
             ("balance", balance),
-            ("status", state.to_owned()),
+            ("status", state),
             ("tier", format!("{:?}", view.tier).to_lowercase()),
             ("operator", view.operator.to_string()),
             ("policy", view.policy.to_string()),
@@ -190,6 +213,8 @@ impl Show for History {
                 MovementName::Locked => ("locked", "-"),
                 MovementName::Settled => ("settled", "+"),
                 MovementName::Returned => ("returned", "+"),
+                MovementName::MovedOut => ("moved out", "-"),
+                MovementName::MovedIn => ("moved in", "+"),
             };
             let certified = if entry.height <= page.certified_height { "yes" } else { "no" };
             let amount = format!("{sign}{}", Amount::from_fen(entry.amount_fen));

@@ -159,6 +159,7 @@ fn write_bank(
             genesis: PathBuf::from("../genesis.json"),
             data_directory: PathBuf::from("data"),
             chains,
+            origins: Vec::new(),
             node_index: None,
         },
         keys: KeysSection {

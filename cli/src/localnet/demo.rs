@@ -84,6 +84,9 @@ pub fn fund(layout: &Layout, bank: &BankEntry, count: usize, output: Output) -> 
     let seed = demo_seed(&keystore, &passphrase)?;
     let mut tasks = Vec::new();
     for (position, place) in network.chains.iter().enumerate() {
+        if !is_home(&network, place)? {
+            continue;
+        }
         let new = new_wallets(&keystore, &network, place, position, count, &seed)?;
         if !new.is_empty() {
             tasks.push(Tasks::of(&connection, place, new, is_resumed)?);
@@ -111,6 +114,12 @@ pub fn fund(layout: &Layout, bank: &BankEntry, count: usize, output: Output) -> 
         }
     }
     Ok(funded)
+}
+
+/// Whether wallets are at home on a chain: not yet on one that was added just now.
+fn is_home(network: &NetworkView, place: &ChainPlace) -> Answer<bool> {
+    let currency: Currency = place.currency.parse().map_err(|fault| Failure::refused("currency", fault))?;
+    Ok(network.shards(currency).contains(&ChainId(place.chain)))
 }
 
 /// The wallets of a chain that the keystore does not have, each at home there. `position` is that of the chain in the network.
@@ -268,7 +277,11 @@ fn send_all(
     for group in operations.chunks(IN_FLIGHT) {
         let transactions: Vec<Transaction> =
             group.iter().map(|operation| sender.sign(operation.clone(), key)).collect::<Answer<_>>()?;
-        let options = WaitOptions { wait: Wait::None, timeout: Some(CERTIFIED_WITHIN.as_secs()) };
+        let options = WaitOptions {
+            wait: Wait::None,
+            timeout: Some(CERTIFIED_WITHIN.as_secs()),
+            legs: crate::send::LegOptions::default(),
+        };
         for transaction in &transactions {
             sender.submit(transaction, &options, Output::new(true))?;
         }

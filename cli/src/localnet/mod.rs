@@ -8,6 +8,7 @@
 //! | [`process`] | starting, recognizing and stopping nodes |
 //! | [`ready`] | waiting until all nodes serve and see each other |
 //! | [`demo`] | opening and funding wallets to play with |
+//! | [`mod@reshard`] | doubling the shards of a currency |
 
 pub mod create;
 pub mod demo;
@@ -15,3 +16,4 @@ pub mod layout;
 pub mod ports;
 pub mod process;
 pub mod ready;
+pub mod reshard;

@@ -4,6 +4,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use api::{Client, ClientConfig, NetworkView, Ready};
+use ledger::values::ChainId;
 use tokio::runtime::Runtime;
 
 use super::layout::{BankEntry, Layout};
@@ -114,6 +115,66 @@ impl Watch {
                     ),
                 };
                 let message = format!("after {} s the node of {} {what}", timeout.as_secs(), bank.name);
+                return Err(self.failed(layout, bank, "localnet_not_ready", &message));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Waits until a bank that was started now serves and votes on these chains again. Other chains of it may still wait for others.
+    ///
+    /// # Errors
+    /// [`Failure`] when it ended or does not in time.
+    pub fn wait_serving(
+        &self,
+        layout: &Layout,
+        (number, bank): (usize, &BankEntry),
+        child: &mut Child,
+        chains: &[u32],
+        timeout: Duration,
+    ) -> Answer {
+        let started = Instant::now();
+        loop {
+            if let Ok(Some(status)) = child.try_wait() {
+                let message = format!("the node of {} ended: {status}", bank.name);
+                return Err(self.failed(layout, bank, "node_ended", &message));
+            }
+            let seen = self.look(number).map(|seen| seen.ready.chains).unwrap_or_default();
+            let serves = |chain: &u32| {
+                seen.iter().any(|ready| ready.chain == *chain && ready.is_ready && ready.is_voting)
+            };
+            if chains.iter().all(serves) {
+                return Ok(());
+            }
+            if started.elapsed() > timeout {
+                let message =
+                    format!("after {} s the node of {} does not serve again", timeout.as_secs(), bank.name);
+                return Err(self.failed(layout, bank, "localnet_not_ready", &message));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Waits until a bank's node can show what a chain begins with that operators have added.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot in time.
+    pub fn wait_origin(
+        &self,
+        layout: &Layout,
+        (number, bank): (usize, &BankEntry),
+        chain: ChainId,
+        timeout: Duration,
+    ) -> Answer {
+        let started = Instant::now();
+        loop {
+            let client = self.clients.get(number);
+            if client.is_some_and(|client| self.runtime.block_on(client.origin(chain)).is_ok()) {
+                return Ok(());
+            }
+            if started.elapsed() > timeout {
+                let (name, seconds) = (&bank.name, timeout.as_secs());
+                let message = format!("after {seconds} s the node of {name} does not know of chain {chain}");
                 return Err(self.failed(layout, bank, "localnet_not_ready", &message));
             }
             std::thread::sleep(LOOK_AGAIN);

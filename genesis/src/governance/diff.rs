@@ -6,6 +6,7 @@ use ledger::records::{ChainRecord, OperatorRecord, OperatorRole, Registry, Valid
 use ledger::values::{NodeIndex, OperatorId, faults_max, quorum};
 use serde::Serialize;
 
+use super::growth::homes;
 use super::params;
 
 /// A part of the registry with what changes in it.
@@ -27,8 +28,12 @@ pub fn differences(before: &Registry, after: &Registry) -> Vec<Section> {
     for chain in &after.chains {
         let earlier = before.chains.iter().find(|earlier| earlier.chain == chain.chain);
         let lines = match earlier {
-            Some(earlier) => chain_lines(after, earlier, chain),
-            None => vec!["+ the chain".to_owned()],
+            Some(earlier) => {
+                let mut lines = growth_lines(before, after, earlier, chain);
+                lines.extend(chain_lines(after, earlier, chain));
+                lines
+            }
+            None => new_chain(after, chain),
         };
         sections.push(Section { title: chain_name(chain), lines });
     }
@@ -132,6 +137,37 @@ fn nodes(before: &Registry, after: &Registry) -> Vec<String> {
         }
     }
     lines
+}
+
+fn new_chain(after: &Registry, chain: &ChainRecord) -> Vec<String> {
+    let parent = chain.parent().map(|parent| format!(", a child of chain {parent} with its parameters"));
+    let mut lines = vec![
+        format!("+ the chain{}; no wallet is at home there yet", parent.unwrap_or_default()),
+        format!("    {}", set_size(chain.wanted.len())),
+    ];
+    let named = |validator: &ValidatorRecord| {
+        format!("      {}, key {}", validator_name(after, validator), validator.consensus_key)
+    };
+    lines.extend(chain.wanted.iter().map(named));
+    lines
+}
+
+/// Wallets get another home.
+fn growth_lines(
+    before: &Registry,
+    after: &Registry,
+    earlier: &ChainRecord,
+    chain: &ChainRecord,
+) -> Vec<String> {
+    let Some(parent) = chain.parent().filter(|_| chain.is_home() && !earlier.is_home()) else {
+        return Vec::new();
+    };
+    let shards = |registry| homes(registry, chain.currency).count();
+    let (now, then) = (shards(before), shards(after));
+    let currency = chain.currency;
+    vec![format!(
+        "~ takes half of the wallets of chain {parent}: {currency} has {then} shards then, not {now}"
+    )]
 }
 
 fn chain_lines(names: &Registry, before: &ChainRecord, after: &ChainRecord) -> Vec<String> {

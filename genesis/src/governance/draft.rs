@@ -3,12 +3,15 @@
 
 use ledger::records::change::CHANGES_MAX;
 use ledger::records::{ChainRecord, Change, GenesisSpec, NodeRecord, Proposal, Registry, ValidatorRecord};
-use ledger::rules::{apply_change, apply_proposed};
-use ledger::values::{Canonical as _, ChainId, NodeIndex, OperatorId, PublicKey, TimestampMs};
+use ledger::rules::{apply_change, apply_proposed, check_on_root};
+use ledger::values::{
+    Canonical as _, ChainId, Currency, GenesisHash, NodeIndex, OperatorId, PublicKey, TimestampMs,
+};
 
 use super::diff::operator_name;
 use super::error::GovernanceError;
-use super::params;
+use super::seat::SeatOffer;
+use super::{growth, params};
 use crate::contribution::Contribution;
 use crate::template::Template;
 use crate::text;
@@ -215,6 +218,33 @@ impl Draft {
         }
     }
 
+    /// A chain is added: the child of `parent`, with the validators that nodes offer for the next free id.
+    ///
+    /// # Errors
+    /// [`GovernanceError`]: an offer is not valid, or the parent may have no child now.
+    pub fn add_chain(
+        &mut self,
+        genesis: GenesisHash,
+        parent: ChainId,
+        offers: &[SeatOffer],
+    ) -> Result<ChainId, GovernanceError> {
+        self.chain(parent)?;
+        let chain = growth::next_chain(&self.registry);
+        let seats = offers.iter().map(|offer| offer.verify(genesis, &self.registry, chain));
+        let mut validators = seats.collect::<Result<Vec<ValidatorRecord>, _>>()?;
+        validators.sort_unstable_by_key(|validator| validator.consensus_key);
+        self.push(Change::AddChain { parent, validators })?;
+        Ok(chain)
+    }
+
+    /// The shards of a currency double: every chain gives its child half of its wallets.
+    ///
+    /// # Errors
+    /// [`GovernanceError`]: a shard has no child that is ready.
+    pub fn reshard(&mut self, currency: Currency) -> Result<(), GovernanceError> {
+        self.push(Change::Reshard { currency })
+    }
+
     /// An operator by its id or its name.
     ///
     /// # Errors
@@ -263,7 +293,9 @@ impl Draft {
 
     fn applied(&self, change: &Change) -> Result<Registry, GovernanceError> {
         let number = self.changes.len() + 1;
-        apply_change(&self.registry, change).map_err(|fault| GovernanceError::Change { number, fault })
+        check_on_root(&self.registry, change)
+            .and_then(|()| apply_change(&self.registry, change))
+            .map_err(|fault| GovernanceError::Change { number, fault })
     }
 }
 
@@ -278,7 +310,8 @@ pub(super) fn applied(registry: &Registry, proposal: &Proposal) -> Result<Regist
     }
     let mut after = registry.clone();
     for (number, change) in (1_usize..).zip(&proposal.changes) {
-        after = apply_proposed(&after, change, proposal.is_urgent)
+        after = check_on_root(&after, change)
+            .and_then(|()| apply_proposed(&after, change, proposal.is_urgent))
             .map_err(|fault| GovernanceError::Change { number, fault })?;
     }
     after.version = after.version.saturating_add(1);
@@ -428,6 +461,80 @@ mod tests {
         for (text, part) in cases {
             assert!(text.contains(&part), "{part}: {text}");
         }
+    }
+
+    /// What the node of a bank offers for a chain; node N is bank N+1's.
+    fn offer(chain: u32, bank: u8) -> SeatOffer {
+        let (network, consensus) =
+            (crate::test_support::network_key(bank), SecretKey::from_seed([0x40 + bank; 32]));
+        let node = NodeIndex(u16::from(bank) - 1);
+        SeatOffer::prove(spec().hash(), ChainId(chain), node, &network, &consensus)
+    }
+
+    fn offers(chain: u32) -> Vec<SeatOffer> {
+        (1..=4).map(|bank| offer(chain, bank)).collect()
+    }
+
+    #[test]
+    fn a_currency_grows_by_a_child_for_each_shard_and_then_by_a_doubling() {
+        use ledger::records::{Birth, Growth};
+        let (cny, mut draft) = (Currency(*b"CNY"), draft());
+        let before = draft.registry().clone();
+        assert_eq!(draft.add_chain(spec().hash(), ChainId(0), &offers(2)).unwrap(), ChainId(2));
+        let added = draft.registry().chain(ChainId(2)).unwrap();
+        assert_eq!(
+            (added.currency, added.shard, added.parent(), added.is_home()),
+            (cny, 1, Some(ChainId(0)), false)
+        );
+        assert_eq!(added.epochs[0].validators.len(), 4);
+        let text = lines(&differences(&before, draft.registry())).join("\n");
+        for part in [
+            "chain 2 (CNY shard 1)\n  + the chain, a child of chain 0 with its parameters",
+            "    4 validators (quorum 3, bears 1 faulty)",
+            "      the validator of bank-3 (operator 3) on node 2, key ",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        // Not before it runs; not beside another child.
+        let refusals = [
+            (draft.reshard(cny).unwrap_err(), "shard 0 of CNY has no child that is ready"),
+            (draft.reshard(Currency(*b"EUR")).unwrap_err(), "EUR has no child"),
+            (draft.add_chain(spec().hash(), ChainId(0), &offers(3)).unwrap_err(), "chain 0 has child 2"),
+            (
+                draft.add_chain(spec().hash(), ChainId(1), &offers(2)).unwrap_err(),
+                "the chain to be added is 3",
+            ),
+            (draft.add_chain(spec().hash(), ChainId(7), &offers(3)).unwrap_err(), "no chain 7"),
+            (draft.add_chain(spec().hash(), ChainId(1), &offers(3)[..3]).unwrap_err(), "validators"),
+            (
+                draft
+                    .add_chain(spec().hash(), ChainId(1), &std::array::from_fn::<_, 4, _>(|_| offer(3, 1)))
+                    .unwrap_err(),
+                "validators",
+            ),
+        ];
+        for (refusal, part) in refusals {
+            assert!(refusal.to_string().contains(part), "{part}: {refusal}");
+        }
+        let with = |growth| {
+            let mut registry = draft.registry().clone();
+            let record = registry.chains.iter_mut().find(|record| record.chain == ChainId(2)).unwrap();
+            record.birth = Birth::Child { parent: ChainId(0), height: ledger::values::Height(7), growth };
+            registry
+        };
+        let ready = with(Growth::Ready);
+        let mut doubling = Draft::new(ready.clone());
+        doubling.reshard(cny).unwrap();
+        let text = lines(&differences(&ready, doubling.registry())).join("\n");
+        assert_eq!(
+            text,
+            "chain 2 (CNY shard 1)\n  ~ takes half of the wallets of chain 0: CNY has 2 shards then, not 1"
+        );
+        let refused = doubling.reshard(cny).unwrap_err().to_string();
+        assert!(refused.contains("has no child that is ready"), "{refused}");
+        let refused = doubling.add_chain(spec().hash(), ChainId(2), &offers(3)).unwrap_err().to_string();
+        assert!(refused.contains("chain 2 has not taken in its wallets yet"), "{refused}");
+        assert!(Draft::new(with(Growth::Grown)).add_chain(spec().hash(), ChainId(0), &offers(3)).is_ok());
     }
 
     #[test]

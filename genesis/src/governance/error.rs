@@ -123,6 +123,39 @@ pub enum GovernanceError {
         /// The operator.
         name: String,
     },
+    /// A validator for a chain of another network.
+    #[error(
+        "node {node} offers a validator for network {found}. Mend: ask its operator to make the file for this network"
+    )]
+    SeatOfOtherNetwork {
+        /// Whose.
+        node: NodeIndex,
+        /// In the file.
+        found: GenesisHash,
+    },
+    /// A validator for another chain than the one that is added.
+    #[error(
+        "node {node} offers a validator for chain {found}, the chain to be added is {expected}. \
+         Mend: ask its operator for: jiaozi node add-chain --chain {expected}"
+    )]
+    SeatOfOtherChain {
+        /// Whose.
+        node: NodeIndex,
+        /// In the file.
+        found: ChainId,
+        /// The next free id.
+        expected: ChainId,
+    },
+    /// A validator that its keys did not offer.
+    #[error(
+        "the offer of node {node} is not signed by the key {key}. Mend: do not use it; ask the node's operator for it again"
+    )]
+    SeatSignature {
+        /// Whose.
+        node: NodeIndex,
+        /// The key that should have signed.
+        key: PublicKey,
+    },
     /// A parameter.
     #[error(transparent)]
     Param(#[from] ParamError),

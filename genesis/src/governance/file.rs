@@ -266,59 +266,19 @@ impl ProposalFile {
 
 #[cfg(test)]
 mod tests {
-    use ledger::proofs::{CertifiedResult, FinalityProof, SetChain};
-    use ledger::records::{BlockBody, BlockHeader, Claim, HeightResult};
-    use ledger::state::ChainState;
-    use ledger::values::{
-        Amount, BlockDigest, ChainId, Epoch, Height, ResultHash, TimestampMs, ValidatorIndex, View,
-    };
+    use ledger::values::{ChainId, TimestampMs};
 
     use super::*;
-    use crate::dev::{Localnet, LocalnetPlan, localnet};
+    use crate::dev::{Localnet, LocalnetPlan, localnet, uncertified_registry};
     use crate::governance::{Draft, Terms};
 
     fn network() -> Localnet {
         localnet(&LocalnetPlan::new(4), &[9; 32]).unwrap()
     }
 
-    /// The registry of genesis under a result that nobody has certified.
-    fn unproved(network: &Localnet) -> RegistryProof {
-        let spec = &network.spec;
-        let (state, _, result): (ChainState, _, HeightResult) =
-            ChainState::genesis(spec, ROOT_CHAIN).unwrap();
-        let header = BlockHeader {
-            chain: ROOT_CHAIN,
-            epoch: Epoch(0),
-            view: View(1),
-            height: Height(1),
-            parent: BlockDigest([1; 32]),
-            timestamp: TimestampMs(1),
-            proposer: ValidatorIndex(0),
-            weight: 0,
-            base_fee: Amount::ZERO,
-            claim: Claim { height: Height(0), result: ResultHash([1; 32]) },
-            body: BlockBody::default().hash(),
-        };
-        let finality = FinalityProof {
-            chain: ROOT_CHAIN,
-            epoch: Epoch(0),
-            view: View(1),
-            parent_view: View(0),
-            digest: BlockDigest([2; 32]),
-            bytes: vec![0],
-        };
-        RegistryProof {
-            genesis: spec.hash(),
-            sets: SetChain::default(),
-            registry: Registry::from_genesis(spec),
-            parts: state.parts(),
-            certified: CertifiedResult { result, links: Vec::new(), header, finality },
-        }
-    }
-
     /// A file as [`ProposalFile::new`] makes it, without the check of the proof.
     fn file(network: &Localnet, pace: &str) -> ProposalFile {
-        let proof = unproved(network);
+        let proof = uncertified_registry(&network.spec).unwrap();
         let mut draft = Draft::new(proof.registry.clone());
         draft.set_param(ChainId(0), "block_pace_ms", pace).unwrap();
         let terms = Terms { reason: "try".to_owned(), valid_until: TimestampMs(9), is_urgent: false };

@@ -8,6 +8,8 @@
 //! | --- | --- |
 //! | [`draft`] | changes as operators ask for them, tried at once |
 //! | [`mod@file`] | a proposal with the registry that it changes and the approvals so far |
+//! | [`seat`] | a validator that a node offers for a chain to be added |
+//! | [`growth`] | how far chains are that operators added |
 //! | [`diff`] | what changes, for people |
 //! | [`show`](mod@show) | a registry as text |
 //! | [`params`] | parameters by name |
@@ -21,7 +23,9 @@ pub mod diff;
 pub mod draft;
 pub mod error;
 pub mod file;
+pub mod growth;
 pub mod params;
+pub mod seat;
 pub mod show;
 pub mod time;
 
@@ -29,5 +33,6 @@ pub use diff::{Section, differences, operator_name};
 pub use draft::{Draft, Terms};
 pub use error::GovernanceError;
 pub use file::{PROPOSAL_FILE_BYTES_MAX, ProposalFile};
+pub use seat::SeatOffer;
 pub use show::show;
 pub use time::utc;

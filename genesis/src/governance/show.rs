@@ -1,9 +1,10 @@
 //! A registry as text: who takes part, and how every chain is set up.
 
-use ledger::records::{ChainRecord, EpochRecord, OperatorRole, Registry, ValidatorRecord};
+use ledger::records::{Birth, ChainRecord, EpochRecord, OperatorRole, Registry, ValidatorRecord};
 use ledger::values::{NodeIndex, OperatorId, faults_max, quorum};
 
 use super::diff::{chain_name, operator_name};
+use super::growth::growth_name;
 use super::params;
 
 /// Everything in the registry, one fact a line.
@@ -34,6 +35,11 @@ pub fn show(registry: &Registry) -> String {
 
 fn show_chain(lines: &mut Vec<String>, registry: &Registry, chain: &ChainRecord) {
     lines.push(format!("\n{}", chain_name(chain)));
+    if let Birth::Child { parent, height, growth } = chain.birth {
+        let growth = growth_name(growth);
+        lines
+            .push(format!("  child of chain {parent}, added at height {height} of the root chain: {growth}"));
+    }
     for (name, value) in params::values(&chain.params) {
         lines.push(format!("  {name} {value}"));
     }
@@ -65,7 +71,7 @@ fn show_set(lines: &mut Vec<String>, registry: &Registry, validators: &[Validato
 #[cfg(test)]
 mod tests {
     use ledger::records::Registry;
-    use ledger::values::{Epoch, Height};
+    use ledger::values::{ChainId, Epoch, Height};
 
     use super::*;
     use crate::dev::{LocalnetPlan, localnet};
@@ -94,9 +100,16 @@ mod tests {
             validators: registry.chains[0].epochs[0].validators.clone(),
         };
         registry.chains[0].epochs.push(next);
+        registry.chains[0].birth =
+            Birth::Child { parent: ChainId(7), height: Height(33), growth: ledger::records::Growth::Ready };
         let text = show(&registry);
-        for part in ["bank-3  (bank, has left)", "(taken away)", "epoch 0, from height 1 to 70", "next, once"]
-        {
+        for part in [
+            "bank-3  (bank, has left)",
+            "(taken away)",
+            "epoch 0, from height 1 to 70",
+            "next, once",
+            "  child of chain 7, added at height 33 of the root chain: ready",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

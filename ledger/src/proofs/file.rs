@@ -1,5 +1,5 @@
 //! The proof file: a few kilobytes that a stranger checks offline with the genesis file alone: the changes of validator sets
-//! since genesis travel with it.
+//! since genesis travel with it, and of a chain that operators added the origin.
 
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -116,7 +116,7 @@ pub enum Proof {
 pub struct ProofFile {
     /// The network.
     pub genesis: GenesisHash,
-    /// The changes of set of its chain, up to the epoch of its certificate.
+    /// The origin of its chain where the genesis spec does not name it, and the changes of set up to the epoch of its certificate.
     pub sets: SetChain,
     /// The proof.
     pub proof: Proof,

@@ -7,6 +7,7 @@
 //! | [`finality`] | that a block is final |
 //! | [`certified`] | that a quorum stands behind the result of a height |
 //! | [`sets`] | which validators decide each epoch of a chain |
+//! | [`origin`] | how a chain began that operators added |
 //! | [`outcomes`] | which outcomes a height had |
 //! | [`mod@file`] | the proof file: outcome, balance, absence, supply |
 //! | [`registry`] | who takes part and how the chains are set up |
@@ -16,6 +17,7 @@ pub mod certificate;
 pub mod certified;
 pub mod file;
 pub mod finality;
+pub mod origin;
 pub mod outcomes;
 pub mod registry;
 pub mod replay;
@@ -27,6 +29,7 @@ pub use file::{
     AbsenceProof, BalanceProof, Fact, LockProof, OutcomeProof, Proof, ProofFile, Proven, ReceiptProof,
 };
 pub use finality::{FinalityFault, FinalityProof, verify_finality, verify_finality_by};
+pub use origin::{ChainOrigin, OriginFault};
 pub use outcomes::{outcome_path, outcomes_root, verify_outcome};
 pub use registry::{RegistryFault, RegistryProof};
 pub use replay::{Difference, HeightRecord, Replay};

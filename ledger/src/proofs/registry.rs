@@ -18,7 +18,7 @@ use crate::values::{Canonical, CodecError, GenesisHash};
 pub struct RegistryProof {
     /// The network.
     pub genesis: GenesisHash,
-    /// The changes of set of its chain, up to the epoch of its certificate.
+    /// The origin of its chain where the genesis spec does not name it, and the changes of set up to the epoch of its certificate.
     pub sets: SetChain,
     /// The registry.
     pub registry: Registry,

@@ -1,15 +1,18 @@
-//! Replay: executes a chain again from genesis with the production rules and compares every claim. It trusts
+//! Replay: executes a chain again from its beginning with the production rules and compares every claim. It trusts
 //! nobody: not the store that the blocks come from, nor the results stored with them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::records::{Batch, Block, Bundle, Claim, GenesisSpec, HeightResult, Outcome, Record, Transaction};
+use crate::records::{
+    Batch, Block, Bundle, Claim, GenesisSpec, HeightResult, Outcome, Record, Registry, Transaction,
+};
 use crate::rules::block_validity::{check_body, check_contents, check_header, check_parent};
 use crate::rules::{
     BatchFacts, BatchFault, BlockFault, BundleFault, ChainRules, ExecutionFault, ParentFacts, check_batch,
     check_bundle, check_signatures,
 };
-use crate::state::{ChainState, Execution, GenesisFault, MemoryReader};
+use crate::state::{ChainState, Execution, GenesisFault, MemoryReader, StateWrites};
 use crate::values::{
     BatchDigest, ChainId, Height, KeyCache, ResultHash, Slot, Strategy, TimestampMs, TransactionId,
 };
@@ -182,12 +185,32 @@ impl Replay {
     /// # Errors
     /// [`GenesisFault`].
     pub fn new(spec: &GenesisSpec, chain: ChainId, secret: [u8; 32]) -> Result<Self, GenesisFault> {
-        let (state, writes, result) = ChainState::genesis(spec, chain)?;
+        Ok(Self::at_beginning(ChainState::genesis(spec, chain)?, secret))
+    }
+
+    /// A replay of a chain that operators added, at its height 0. `registry` is [`Registry::of_child`] of the root chain's after the
+    /// height that added the chain, as the root chain's own replay or a [`super::ChainOrigin`] gives it.
+    ///
+    /// # Errors
+    /// [`GenesisFault`].
+    pub fn of_child(
+        spec: &GenesisSpec,
+        registry: Arc<Registry>,
+        chain: ChainId,
+        secret: [u8; 32],
+    ) -> Result<Self, GenesisFault> {
+        Ok(Self::at_beginning(ChainState::begin(spec.hash(), registry, chain, spec.timestamp)?, secret))
+    }
+
+    fn at_beginning(
+        (state, writes, result): (ChainState, StateWrites, HeightResult),
+        secret: [u8; 32],
+    ) -> Self {
         let mut records = MemoryReader::default();
         records.apply(&writes);
         let hash = result.hash(state.rules().genesis);
-        let parent = ParentFacts::genesis(state.rules(), spec.timestamp, hash);
-        Ok(Self {
+        let parent = ParentFacts::genesis(state.rules(), state.head().timestamp, hash);
+        Self {
             rules: BTreeMap::from([(Height(0), state.rules().clone())]),
             state,
             records,
@@ -196,7 +219,7 @@ impl Replay {
             ordered: BTreeMap::new(),
             keys: KeyCache::default(),
             secret,
-        })
+        }
     }
 
     /// The state reached.

@@ -6,12 +6,14 @@
 //!                        └── hash of {chain, e + 1, C + 1, set} ── the set of e + 1, from C + 1 on
 //! ```
 //!
-//! Only the set of `e` can end `e`; the set of `e + 1` is not believed a word before that.
+//! Only the set of `e` can end `e`; the set of `e + 1` is not believed a word before that. The set of epoch 0 is in the genesis spec;
+//! that of a chain which operators added later is in its origin.
 
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::certified::{CertifiedResult, ProofFault};
 use super::finality::{FinalityFault, FinalityProof};
+use super::origin::{ChainOrigin, OriginFault};
 use crate::records::{BlockHeader, EpochRecord, GenesisSpec, HeightResult, Registry};
 use crate::values::codec::{check_count, check_range};
 use crate::values::{Canonical, ChainId, CodecError, Epoch, GenesisHash, Height};
@@ -28,9 +30,11 @@ pub struct SetLink {
     pub set: EpochRecord,
 }
 
-/// Every change of set of a chain from genesis on.
+/// Every change of set of a chain from its beginning on.
 #[derive(Debug, Clone, PartialEq, Eq, Default, SchemaWrite, SchemaRead)]
 pub struct SetChain {
+    /// Why the chain began with its first set; none of a chain that the genesis spec names.
+    pub origin: Option<Box<ChainOrigin>>,
     /// The links: the first leads to epoch 1.
     pub links: Vec<SetLink>,
 }
@@ -53,6 +57,21 @@ pub enum SetFault {
         /// The chain.
         chain: ChainId,
     },
+    /// A chain that the genesis spec names has no origin besides.
+    #[error("the genesis spec names chain {chain}; nothing else says how it began")]
+    OriginNeedless {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// The genesis spec does not name the chain, and nothing else says how it began.
+    #[error("the genesis spec does not name chain {chain}, and its origin is missing")]
+    OriginMissing {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// The chain did not begin so.
+    #[error("the origin of the chain is not proved: {0}")]
+    Origin(#[from] OriginFault),
     /// Not of this chain.
     #[error("the change of set is of chain {found}, not of chain {chain}")]
     OtherChain {
@@ -139,22 +158,29 @@ impl SetLink {
 
 impl Canonical for SetChain {
     const NAME: &'static str = "set chain";
-    const BYTES_MAX: usize = 8 + SetLink::BYTES_MAX * SET_LINKS_MAX;
+    const BYTES_MAX: usize =
+        1 + <ChainOrigin as Canonical>::BYTES_MAX + 8 + SetLink::BYTES_MAX * SET_LINKS_MAX;
 
     fn check(&self) -> Result<(), CodecError> {
+        self.origin.as_ref().map_or(Ok(()), |origin| origin.check())?;
         check_count("set_chain.links", self.links.len(), 0, SET_LINKS_MAX)?;
         self.links.iter().try_for_each(SetLink::check)
     }
 }
 
 impl SetChain {
-    /// Checks every link with the genesis spec alone and gives the sets.
+    /// Checks the beginning and every link with the genesis spec alone and gives the sets.
     ///
     /// # Errors
     /// The first fault.
     pub fn verify(&self, spec: &GenesisSpec, chain: ChainId) -> Result<Sets, SetFault> {
         let genesis = spec.hash();
-        let mut sets = Sets::genesis(spec, chain)?;
+        let mut sets = match (spec.chain(chain), &self.origin) {
+            (Some(_), None) => Sets::genesis(spec, chain)?,
+            (None, Some(origin)) => Sets::of(&*origin.verify(spec, chain)?, chain)?,
+            (Some(_), Some(_)) => return Err(SetFault::OriginNeedless { chain }),
+            (None, None) => return Err(SetFault::OriginMissing { chain }),
+        };
         self.links.iter().try_for_each(|link| sets.extend(genesis, link))?;
         Ok(sets)
     }

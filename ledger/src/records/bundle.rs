@@ -100,33 +100,41 @@ impl Bundle {
         certified: CertifiedResult,
         sets: Vec<SetLink>,
     ) -> Option<Self> {
+        let nothing = std::iter::empty::<Result<Receipt, std::convert::Infallible>>();
+        let proved = Self::prove_paged(destination, pending, nothing, outboxes, certified, sets);
+        proved.unwrap_or_else(|never| match never {})
+    }
+
+    /// The same where receipts may be too many to hold at once: those of `pending` that fit go into the bundle, and `more` are all after
+    /// them up to the certified count, taken one by one.
+    ///
+    /// # Errors
+    /// The first that `more` gives.
+    pub fn prove_paged<E>(
+        destination: ChainId,
+        pending: Pending<'_>,
+        more: impl IntoIterator<Item = Result<Receipt, E>>,
+        outboxes: &[Outbox],
+        certified: CertifiedResult,
+        sets: Vec<SetLink>,
+    ) -> Result<Option<Self>, E> {
         if pending.receipts.is_empty() {
-            return (!sets.is_empty()).then(|| Self::of_sets(destination, certified, sets));
+            return Ok((!sets.is_empty()).then(|| Self::of_sets(destination, certified, sets)));
         }
         let sent = certified.result.supply.pair(destination).sent.count;
-        let path = outbox_path(outboxes, &certified.result.supply.pairs, destination)?;
-        let (receipts, rest) = pending.receipts.split_at_checked(first_receipts(pending.receipts))?;
-        let from = pending.before.count.checked_add(u64::try_from(receipts.len()).ok()?)?;
-        let until = from.checked_add(u64::try_from(rest.len()).ok()?)?;
-        if until != sent {
-            return None;
-        }
-        let plus = |total: u128, receipt: &Receipt| total.checked_add(u128::from(receipt.value().fen()));
-        let mut total = receipts.iter().try_fold(pending.total_before, plus)?;
-        let mut rest = rest.iter();
-        let subtree = |(_, level): (u64, u32)| {
-            let mut tree = AppendTree::default();
-            for _ in 0..1_u64.checked_shl(level)? {
-                let receipt = rest.next()?;
-                tree.append(RECEIPTS_TAG, receipt_leaf(receipt, total)).then_some(())?;
-                total = plus(total, receipt)?;
-            }
-            tree.peaks.pop()
+        let path = outbox_path(outboxes, &certified.result.supply.pairs, destination);
+        let parts = pending.receipts.split_at_checked(first_receipts(pending.receipts));
+        let (Some(path), Some((receipts, rest))) = (path, parts) else { return Ok(None) };
+        let from =
+            u64::try_from(receipts.len()).ok().and_then(|count| pending.before.count.checked_add(count));
+        let (Some(from), Some(total)) = (from, receipts.iter().try_fold(pending.total_before, plus)) else {
+            return Ok(None);
         };
-        let after = subtrees(from, until).into_iter().map(subtree).collect::<Option<_>>()?;
+        let rest = rest.iter().cloned().map(Ok::<Receipt, E>).chain(more);
+        let Some(after) = subtree_roots(from, sent, total, rest)? else { return Ok(None) };
         let (before, total_before) = (pending.before.clone(), pending.total_before);
         let receipts = receipts.to_vec();
-        Some(Self { destination, before, total_before, receipts, after, path, sets, certified })
+        Ok(Some(Self { destination, before, total_before, receipts, after, path, sets, certified }))
     }
 
     /// A bundle without receipts, which tells of changes of set only.
@@ -140,6 +148,37 @@ impl Bundle {
     pub fn newest_set(&self) -> Option<&crate::records::EpochRecord> {
         self.sets.last().map(|link| &link.set)
     }
+}
+
+/// What receipts add up to with one more.
+fn plus(total: u128, receipt: &Receipt) -> Option<u128> {
+    total.checked_add(u128::from(receipt.value().fen()))
+}
+
+/// Roots of the subtrees over the receipts numbered `from..until`, of which one is in memory at a time; `None` where these are not
+/// just as many. `total` is what all before them add up to.
+fn subtree_roots<E>(
+    from: u64,
+    until: u64,
+    total: u128,
+    mut receipts: impl Iterator<Item = Result<Receipt, E>>,
+) -> Result<Option<Vec<Hash>>, E> {
+    if until < from {
+        return Ok(None);
+    }
+    let (mut total, mut roots) = (total, Vec::new());
+    for (_, level) in subtrees(from, until) {
+        let mut tree = AppendTree::default();
+        for _ in 0..1_u64.checked_shl(level).unwrap_or(0) {
+            let Some(receipt) = receipts.next().transpose()? else { return Ok(None) };
+            let is_appended = tree.append(RECEIPTS_TAG, receipt_leaf(&receipt, total));
+            let Some(sum) = plus(total, &receipt).filter(|_| is_appended) else { return Ok(None) };
+            total = sum;
+        }
+        let Some(root) = tree.peaks.pop() else { return Ok(None) };
+        roots.push(root);
+    }
+    Ok(receipts.next().transpose()?.is_none().then_some(roots))
 }
 
 /// Encoded length of a receipt.
@@ -160,7 +199,7 @@ fn first_receipts(receipts: &[Receipt]) -> usize {
 
 /// Any receipt fits, and as many credits as a bundle may have.
 const _: () = assert!(Receipt::BYTES_MAX < BUNDLE_RECEIPT_BYTES_MAX);
-const _: () = assert!((4 + 32 + 2 + 32 + 32 + 8) * BUNDLE_RECEIPTS_MAX <= BUNDLE_RECEIPT_BYTES_MAX);
+const _: () = assert!((4 + 32 + 2 + 32 + 32 + 8 + 1 + 16) * BUNDLE_RECEIPTS_MAX <= BUNDLE_RECEIPT_BYTES_MAX);
 
 impl Canonical for Bundle {
     const NAME: &'static str = "bundle";

@@ -11,8 +11,8 @@ use super::wallet::TIERS;
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::quorum::VALIDATORS_MAX;
 use crate::values::{
-    Canonical, ChainId, CodecError, Currency, GenesisHash, Hash, Hasher, NodeIndex, OperatorId, PublicKey, SecretKey,
-    Signature, TimestampMs, sign_governance,
+    Canonical, ChainId, CodecError, Currency, GenesisHash, Hash, Hasher, NodeIndex, OperatorId, PublicKey,
+    SecretKey, Signature, TimestampMs, sign_governance,
 };
 
 /// Most changes of a proposal.

@@ -76,6 +76,12 @@ impl GenesisSpec {
         self.chains.iter().find(|spec| spec.chain == chain)
     }
 
+    /// The currency of a chain that genesis names; of one that was added later the registry tells it.
+    #[must_use]
+    pub fn currency(&self, chain: ChainId) -> Option<Currency> {
+        self.chain(chain).map(|spec| spec.currency)
+    }
+
     /// The chains of a currency, by shard.
     #[must_use]
     pub fn shards(&self, currency: Currency) -> Vec<ChainId> {

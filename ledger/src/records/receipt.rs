@@ -143,9 +143,15 @@ impl Receipt {
     /// Adds the names of the records that it reads or changes where it arrives.
     pub fn touched(&self, ids: &mut Vec<RecordId>) {
         match self {
-            Self::Credit { payee, .. } => ids.push((*payee).into()),
+            Self::Credit { payee, origin: None, .. } => ids.push((*payee).into()),
+            // One that was sent on may come back to the payer's chain, and is refused there.
+            Self::Credit { payee, payer, origin: Some(_), .. } => {
+                ids.extend([RecordId::from(*payee), (*payer).into()]);
+            }
             Self::Refund { payer, .. } => ids.push((*payer).into()),
-            Self::Offer { lock, asked, .. } => ids.extend([RecordId::from(*lock), asked.payer.into()]),
+            Self::Offer { lock, asked, .. } => {
+                ids.extend([RecordId::from(*lock), asked.payer.into(), asked.payee.into()]);
+            }
             Self::Decision { lock, payer, payee, .. } => {
                 ids.extend([RecordId::from(*lock), (*payer).into(), (*payee).into()]);
             }

@@ -266,6 +266,21 @@ impl Registry {
         }
     }
 
+    /// The registry that a child begins with, of the root chain's after the height that added the child: its own record as it is, and of
+    /// every other chain the newest epoch alone. None where the network has no such child.
+    #[must_use]
+    pub fn of_child(&self, child: ChainId) -> Option<Self> {
+        self.chain(child)?.parent()?;
+        let mut registry = self.clone();
+        for record in registry.chains.iter_mut().filter(|record| record.chain != child) {
+            let older = record.epochs.len().saturating_sub(1);
+            record.epochs.drain(..older);
+            // Of another chain's epoch no end is known.
+            record.epochs.iter_mut().for_each(|newest| newest.last_height = None);
+        }
+        Some(registry)
+    }
+
     /// A chain's record.
     #[must_use]
     pub fn chain(&self, chain: ChainId) -> Option<&ChainRecord> {
@@ -306,6 +321,12 @@ impl Registry {
     #[must_use]
     pub fn validator(&self, chain: ChainId, epoch: Epoch, index: ValidatorIndex) -> Option<&ValidatorRecord> {
         self.validators(chain, epoch).get(usize::from(index.0))
+    }
+
+    /// The currency of a chain.
+    #[must_use]
+    pub fn currency(&self, chain: ChainId) -> Option<Currency> {
+        self.chain(chain).map(|record| record.currency)
     }
 
     /// An operator, also one that has left.
@@ -432,7 +453,27 @@ impl Canonical for Registry {
             check_count("registry.chains.epochs", record.epochs.len(), 1, EPOCHS_KEPT)?;
             check_ascending("registry.chains.epochs", record.epochs.iter().map(|epoch| epoch.epoch))?;
             record.epochs.iter().try_for_each(EpochRecord::check)?;
+            self.check_birth(record)?;
         }
-        Ok(())
+        let mut shards: Vec<(Currency, u16)> =
+            self.chains.iter().map(|record| (record.currency, record.shard)).collect();
+        shards.sort_unstable();
+        check_ascending("registry.chains.shard (each of a currency once)", shards)
+    }
+}
+
+impl Registry {
+    /// A child is younger than its parent, has its currency, and was added by a block.
+    fn check_birth(&self, record: &ChainRecord) -> Result<(), CodecError> {
+        let Birth::Child { parent, height, .. } = record.birth else { return Ok(()) };
+        check_range("registry.chains.birth.height", height.0, 1, u64::MAX)?;
+        let is_older = |known: &&ChainRecord| known.chain < record.chain && known.currency == record.currency;
+        let is_known = self.chain(parent).filter(is_older).is_some();
+        check_range(
+            "registry.chains.birth.parent (an older chain of the currency)",
+            u64::from(is_known),
+            1,
+            1,
+        )
     }
 }

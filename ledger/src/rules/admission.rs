@@ -1,5 +1,5 @@
 //! The line of PROTOCOL rule 7: whether a transaction consumes its nonce. Guards run in the order of the
-//! codes of [`NotExecuted`]; before they all pass nothing is written.
+//! codes of [`NotExecuted`], but for a wallet that has moved, which is told first; before they all pass nothing is written.
 
 use super::chain_rules::ChainRules;
 use crate::records::transaction::network_tag;
@@ -44,13 +44,15 @@ pub fn admit(
         return Err(NotExecuted::ValidUntilTooFar { valid_until, latest });
     }
     let wallet = wallet.ok_or(NotExecuted::WalletUnknown {})?;
+    // Before the others: of a wallet that is elsewhere this chain may know nothing but that.
+    if let WalletStatus::Moved { to } = wallet.status {
+        return Err(NotExecuted::WalletMoved { to });
+    }
     if wallet.policy != policy {
         return Err(NotExecuted::PolicyMismatch {});
     }
-    match wallet.status {
-        WalletStatus::Active | WalletStatus::Frozen => {}
-        WalletStatus::Closed => return Err(NotExecuted::WalletClosed {}),
-        WalletStatus::Moved { to } => return Err(NotExecuted::WalletMoved { to }),
+    if wallet.status == WalletStatus::Closed {
+        return Err(NotExecuted::WalletClosed {});
     }
     check_nonce(wallet, content.nonce, rules.params.tier(wallet.tier).lanes)?;
     let due = Amount::from_fen(at.base_fee.fen().saturating_mul(weight));

@@ -14,7 +14,7 @@ use crate::records::{
 use crate::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use crate::state::overlay::{Overlay, Place};
 use crate::state::shares::{LOCKS_PER_BLOCK_MAX, Share, Shares};
-use crate::state::{Outbox, SentReceipt};
+use crate::state::{Moving, Outbox, SentReceipt};
 use crate::values::{Amount, AppendTree, ChainId, Height, TimestampMs, TransactionId, WalletId};
 
 /// Most payments to other chains that one block makes: whoever proves a receipt reads all that its block has sent to the same chain.
@@ -42,6 +42,10 @@ pub struct Working<'a> {
     pub sent: Vec<SentReceipt>,
     /// A chain to which a receipt could not be sent: the block is not executed then.
     pub unsent: Option<ChainId>,
+    /// How far the chain's wallets had moved to a child before the block, where they do.
+    pub moving: Option<Moving>,
+    /// Receipts that the block leaves room for, for wallets that move.
+    pub reserved: usize,
     /// What wallets' owners will read.
     pub history: Vec<HistoryEntry>,
     /// The block's timestamp.
@@ -74,7 +78,9 @@ pub struct Acting<'a> {
 /// # Errors
 /// The first guard that does not hold, in the order of the codes.
 pub fn apply(working: &mut Working<'_>, acting: Acting<'_>, operation: &Operation) -> Result<(), Rejection> {
-    if acting.wallet.status == WalletStatus::Frozen {
+    // Freezing stops what leaves a wallet. A claim only brings in what was locked for it, and its preimage is public by now.
+    let is_claim = matches!(operation, Operation::Claim { .. });
+    if acting.wallet.status == WalletStatus::Frozen && !is_claim {
         return Err(Rejection::WalletFrozen);
     }
     match operation {
@@ -118,7 +124,7 @@ impl Working<'_> {
 
     /// Whether this block may send `receipts` more in all.
     pub(super) fn has_room_for(&self, receipts: usize) -> bool {
-        self.sent.len().saturating_add(receipts) <= BLOCK_SENT_MAX
+        self.sent.len().saturating_add(receipts) <= BLOCK_SENT_MAX.saturating_sub(self.reserved)
     }
 
     /// Whether this block may make one more lock or offer.
@@ -153,8 +159,9 @@ impl Working<'_> {
         }
     }
 
-    /// Gives money that is never refused: neither cap nor freeze nor closure does (PROTOCOL rule 23). Records are never deleted, so
-    /// its owner is there; were it not, the money would go to the suspense record.
+    /// Gives money that is never refused: neither cap nor freeze nor closure does (PROTOCOL rule 23). Records are never deleted, and a
+    /// lock pins its owner, so it is there. Were it not, the money would follow it as a refund; without any record it would go to the
+    /// suspense record.
     pub(super) fn give(
         &mut self,
         at: (u32, usize),
@@ -163,6 +170,15 @@ impl Working<'_> {
         counterparty: WalletId,
         amount: Amount,
     ) {
+        let found = self.overlay.find(&owner).and_then(|place| self.overlay.wallet(place));
+        if let Some(WalletStatus::Moved { to }) = found.map(|wallet| wallet.status) {
+            let (chain, code) = (self.rules.chain, Rejection::PayeeMoved.code());
+            self.send(
+                to,
+                Receipt::Refund { chain, credit: 0, payer: owner, payee: counterparty, amount, code },
+            );
+            return;
+        }
         let given = |place: Place| Some((place, self.overlay.wallet(place)?.balance.plus(amount)?));
         match self.overlay.find(&owner).and_then(given) {
             Some((place, balance)) => {
@@ -176,7 +192,7 @@ impl Working<'_> {
     /// Whether this block may send `receipts` more, and a chain take them.
     pub(super) fn has_room(&self, destination: ChainId, receipts: usize) -> bool {
         let sent = self.supply.pair(destination).sent;
-        self.sent.len().saturating_add(receipts) <= BLOCK_SENT_MAX
+        self.has_room_for(receipts)
             && u64::try_from(receipts).is_ok_and(|receipts| sent.count.checked_add(receipts).is_some())
     }
 

@@ -38,7 +38,8 @@ impl ChainRules {
         let mut operator_wallets: Vec<WalletId> =
             operators.filter_map(|(id, _)| registry.operator_wallet(genesis, currency, id)).collect();
         operator_wallets.sort_unstable();
-        let of_currency = registry.chains.iter().filter(|record| record.currency == currency && record.is_home());
+        let of_currency =
+            registry.chains.iter().filter(|record| record.currency == currency && record.is_home());
         let mut shards: Vec<(u16, ChainId)> =
             of_currency.map(|record| (record.shard, record.chain)).collect();
         shards.sort_unstable();
@@ -61,10 +62,11 @@ impl ChainRules {
         Self::new(spec.hash(), Arc::new(Registry::from_genesis(spec)), chain)
     }
 
-    /// The chain where a wallet of this currency is at home: this one for operators' own wallets, else by the wallet's id.
+    /// The chain where a wallet of this currency is at home by now, wherever it is: this one for operators' own wallets, else by the wallet's id.
     #[must_use]
     pub fn home(&self, wallet: &WalletId) -> ChainId {
-        if self.shards.len() <= 1 || self.operator_wallets.binary_search(wallet).is_ok() {
+        let is_alone = self.shards.len() <= 1 && self.shards.first().is_none_or(|only| *only == self.chain);
+        if is_alone || self.operator_wallets.binary_search(wallet).is_ok() {
             return self.chain;
         }
         let shards = u16::try_from(self.shards.len()).ok().and_then(NonZeroU16::new);

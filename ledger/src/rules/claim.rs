@@ -30,7 +30,8 @@ pub fn claim(
     if sha256(&preimage) != hash {
         return Err(Rejection::PreimageWrong);
     }
-    // The secret is public from here on, and with it the payer is paid elsewhere: no tier's limit refuses what belongs to it.
+    // The secret is public from here on, and with it the payer is paid elsewhere: neither a tier's limit nor a freeze, which `apply` lets
+    // pass for a claim alone, refuses what belongs to the payee.
     let balance = acting.wallet.balance.plus(lock.amount).ok_or(Rejection::OwnBalanceOverflow)?;
     let (payer, amount) = (lock.payer, lock.amount);
     // ---- nothing below this line can fail ----

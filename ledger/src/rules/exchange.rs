@@ -38,6 +38,7 @@ pub fn exchange(
     }
     check_free(working, acting)?;
     check_least(amount)?;
+    working.check_stays([acting.wallet.id, payee])?;
     // ---- nothing below this line can fail ----
     open(working, acting, balance, (payee, amount), deadline, LockKind::Exchange { chain, asked });
     let (lock, payer) = (LockId::of(acting.id), acting.wallet.id);

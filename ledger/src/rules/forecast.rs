@@ -86,6 +86,8 @@ pub fn forecast_each<'a>(
             outboxes,
             sent: Vec::new(),
             unsent: None,
+            moving: head.moving,
+            reserved: 0,
             history: Vec::new(),
             overdue_before: head.overdue_before(),
             open: Shares::default(),

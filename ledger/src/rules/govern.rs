@@ -1,18 +1,19 @@
 //! `Govern`: a quorum of the council changes the registry, on the root chain (PROTOCOL rules 1 and 3). Every other chain is told by a
-//! receipt for each change, in order. Registry and parameters hold from the next height on, a new set from the epoch that the
+//! receipt for each change, in order; a chain that is added in this block begins with what the block decides. Registry and parameters hold from the next height on, a new set from the epoch that the
 //! chain schedules.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::apply::{Acting, Working};
-use super::registry_changes::apply_proposed;
+use super::growth::check_on_root;
+use super::registry_changes::apply_decided;
 use crate::records::registry::ROOT_CHAIN;
 use crate::records::{
     Approval, Change, MovementKind, OperatorRecord, Proposal, Receipt, Registry, Rejection,
 };
 use crate::values::quorum::VALIDATORS_MAX;
-use crate::values::{Amount, ChainId, OperatorId, verify_governance};
+use crate::values::{Amount, ChainId, Height, OperatorId, verify_governance};
 
 /// Most approvals whose signatures a block checks: one takes as long as a payment. Eight proposals of the largest council.
 pub const BLOCK_APPROVALS_MAX: usize = 8 * VALIDATORS_MAX;
@@ -37,6 +38,7 @@ pub fn govern(
     proposal: &Proposal,
     approvals: &[Approval],
 ) -> Result<(), Rejection> {
+    // As they were before this block: whoever is added by it begins with the registry after it.
     let chains = working.rules.currencies.iter().map(|(chain, _)| *chain);
     let others: Vec<ChainId> = chains.filter(|chain| *chain != working.rules.chain).collect();
     let receipts = proposal.changes.len();
@@ -67,7 +69,7 @@ pub fn govern(
         return Err(Rejection::ProposalsFull);
     }
     let judged = check_signatures(working, &registry, proposal, approvals)
-        .and_then(|()| registry_after(&registry, proposal));
+        .and_then(|()| registry_after(&registry, proposal, working.height));
     let mut after = match judged {
         Ok(after) => after,
         Err(rejection) => {
@@ -86,8 +88,8 @@ pub fn govern(
             next = next.saturating_add(1);
         }
         for chain in &others {
-            let (is_urgent, change) = (proposal.is_urgent, change.clone());
-            working.send(*chain, Receipt::Change { version, is_urgent, change });
+            let (height, is_urgent, change) = (working.height, proposal.is_urgent, change.clone());
+            working.send(*chain, Receipt::Change { version, height, is_urgent, change });
         }
     }
     Ok(())
@@ -132,10 +134,12 @@ fn check_signatures(
 }
 
 /// Every change in order, on a copy.
-fn registry_after(registry: &Registry, proposal: &Proposal) -> Result<Registry, Rejection> {
+fn registry_after(registry: &Registry, proposal: &Proposal, height: Height) -> Result<Registry, Rejection> {
     let mut after = Registry::clone(registry);
     for change in &proposal.changes {
-        after = apply_proposed(&after, change, proposal.is_urgent).map_err(|fault| fault.rejection())?;
+        after = check_on_root(&after, change)
+            .and_then(|()| apply_decided(&after, change, proposal.is_urgent, height))
+            .map_err(|fault| fault.rejection())?;
     }
     Ok(after)
 }

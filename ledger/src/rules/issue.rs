@@ -25,8 +25,11 @@ pub fn issue(
     }
     let place = working.overlay.find(to).ok_or(Rejection::PayeeUnknown)?;
     let payee = working.overlay.wallet(place).ok_or(Rejection::PayeeUnknown)?;
-    if payee.status != WalletStatus::Active {
-        return Err(Rejection::PayeeNotActive);
+    match payee.status {
+        WalletStatus::Active => {}
+        WalletStatus::Frozen | WalletStatus::Closed => return Err(Rejection::PayeeNotActive),
+        // Operators' own wallets never move.
+        WalletStatus::Moved { .. } => return Err(Rejection::PayeeMoved),
     }
     let balance_max = working.rules.params.tier(payee.tier).balance_max;
     let balance = payee.balance.plus(amount).filter(|balance| *balance <= balance_max);

@@ -33,13 +33,14 @@ pub fn lock(
     }
     check_free(working, acting)?;
     check_least(amount)?;
+    working.check_stays([acting.wallet.id, payee])?;
     // ---- nothing below this line can fail ----
     working.open.add(Share::Locks);
     open(working, acting, balance, (payee, amount), deadline, LockKind::Hash { hash });
     Ok(())
 }
 
-/// The guards on the money and its payee, 201 to 207, in their order; answers what the signer is left with.
+/// The guards on the money and its payee, 201 to 207 and 210, in their order; answers what the signer is left with.
 pub(super) fn afford(
     working: &Working<'_>,
     acting: Acting<'_>,
@@ -59,10 +60,11 @@ pub(super) fn afford(
     let balance = payer.balance.minus(amount).ok_or(Rejection::InsufficientFunds)?;
     let place = working.overlay.find(&payee).ok_or(Rejection::PayeeUnknown)?;
     let wallet = working.overlay.wallet(place).ok_or(Rejection::PayeeUnknown)?;
-    if wallet.status != WalletStatus::Active {
-        return Err(Rejection::PayeeNotActive);
+    match wallet.status {
+        WalletStatus::Active => Ok(balance),
+        WalletStatus::Frozen | WalletStatus::Closed => Err(Rejection::PayeeNotActive),
+        WalletStatus::Moved { .. } => Err(Rejection::PayeeMoved),
     }
-    Ok(balance)
 }
 
 /// The guards on a deadline.

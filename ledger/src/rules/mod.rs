@@ -11,7 +11,9 @@
 //! | [`offers`] | its receipts |
 //! | [`mod@expire`] | deadlines that have passed |
 //! | [`mod@receive`] | receipts from other chains: credit, or refund |
+//! | [`moving`] | wallets that move to a child, and where a wallet is while they do |
 //! | [`registry_changes`] | what a change makes of the registry, when a chain's next set begins |
+//! | [`growth`] | how a currency gets more shards |
 //! | [`mod@forecast`] | the same on a throw-away copy |
 //! | [`invariants`] | what must hold at every height |
 //! | [`batch_validity`], [`bundle_validity`], [`block_validity`] | what voters check before they vote, without state |
@@ -30,9 +32,11 @@ pub mod exchange;
 pub mod expire;
 pub mod forecast;
 pub mod govern;
+pub mod growth;
 pub mod invariants;
 pub mod issue;
 pub mod lock;
+pub mod moving;
 pub mod offers;
 pub mod open_wallets;
 pub mod pay;
@@ -48,6 +52,7 @@ pub use block_validity::{BatchFacts, BlockFault, ParentFacts};
 pub use bundle_validity::{BundleFacts, BundleFault, check_bundle};
 pub use chain_rules::ChainRules;
 pub use forecast::{Forecast, forecast, forecast_each};
+pub use growth::check_on_root;
 pub use invariants::InvariantFault;
 pub use registry_changes::{ChangeFault, apply_change, apply_proposed};
 pub use signatures::check_signatures;

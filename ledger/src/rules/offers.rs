@@ -2,7 +2,7 @@
 //!
 //! | receipt | refused with, by code | otherwise |
 //! | --- | --- | --- |
-//! | offer | 514, 515, 516, 529, 532: no record is made, the decision goes back at once | it waits, open |
+//! | offer | 514, 515, 516, 529, 532, 534: no record is made, the decision goes back at once | it waits, open |
 //! | withdrawal | 525 unknown, 528 decided before: nothing changes | the offer is cancelled, the decision goes back |
 //! | decision | 517, 518, 521, 527: nothing changes, as only a dishonest chain sends such | payee or payer is credited, never refused |
 
@@ -48,8 +48,10 @@ fn refusal(working: &Working<'_>, offer: &OfferRecord) -> Option<Rejection> {
     if working.is_overdue(offer.deadline) {
         return Some(Rejection::OfferExpired);
     }
-    let is_here = working.overlay.find(&offer.asked.payer).is_some();
-    (!is_here).then_some(Rejection::AskedPayerUnknown)
+    if working.overlay.find(&offer.asked.payer).is_none() {
+        return Some(Rejection::AskedPayerUnknown);
+    }
+    working.check_stays([offer.asked.payer, offer.asked.payee]).err()
 }
 
 /// What the lock's chain is told about an offer that is not open.

@@ -35,6 +35,10 @@ pub fn open_wallets(
     if openings.iter().any(|opening| is_operator_salt(&opening.salt)) {
         return Err(Rejection::SaltReserved);
     }
+    // A wallet of this name may be on its way.
+    if working.rules.is_filling() {
+        return Err(Rejection::ChainFilling);
+    }
     // ---- nothing below this line can fail ----
     for (part, (opening, id)) in openings.iter().zip(acting.openings).enumerate() {
         let place = working.overlay.open(Record::Wallet(WalletRecord {

@@ -1,20 +1,14 @@
 //! `Pay`: 1 to 64 payments from the signer, all or none. Each guard looks at every payment before the next
 //! guard runs.
 //!
-//! A payee at home on another chain is paid by a receipt: the debit happens here, with all others or not at all; the credit happens there, or
+//! A payee that is on another chain, at home there or moved, is paid by a receipt: the debit happens here, with all others or not at all; the credit happens there, or
 //! comes back as a refund ([`super::receive`]).
 
 use super::apply::{Acting, Working};
+use super::moving::Whereabouts;
 use crate::records::{MovementKind, Payment, Receipt, Rejection, WalletStatus};
 use crate::state::overlay::Place;
-use crate::values::{Amount, ChainId};
-
-/// Where a payee is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leg {
-    Here(Place),
-    There(ChainId),
-}
+use crate::values::Amount;
 
 /// Applies a `Pay`.
 ///
@@ -35,14 +29,16 @@ pub fn pay(working: &mut Working<'_>, acting: Acting<'_>, payments: &[Payment]) 
     let total = payments.iter().try_fold(Amount::ZERO, |total, payment| total.plus(payment.amount));
     let total = total.ok_or(Rejection::TotalOverflow)?;
     let payer_after = payer.balance.minus(total).ok_or(Rejection::InsufficientFunds)?;
-    let legs: Option<Vec<Leg>> = payments.iter().map(|payment| leg(working, payment)).collect();
-    let legs = legs.ok_or(Rejection::PayeeUnknown)?;
+    let legs: Vec<Whereabouts> = payments.iter().map(|payment| working.whereabouts(&payment.payee)).collect();
+    if legs.contains(&Whereabouts::Nowhere) {
+        return Err(Rejection::PayeeUnknown);
+    }
     let here: Vec<(Place, Amount)> = legs
         .iter()
         .zip(payments)
         .filter_map(|(leg, payment)| match leg {
-            Leg::Here(place) => Some((*place, payment.amount)),
-            Leg::There(_) => None,
+            Whereabouts::Here(place) => Some((*place, payment.amount)),
+            Whereabouts::There(_) | Whereabouts::Nowhere => None,
         })
         .collect();
     let is_active = |(place, _): &(Place, Amount)| {
@@ -52,9 +48,9 @@ pub fn pay(working: &mut Working<'_>, acting: Acting<'_>, payments: &[Payment]) 
         return Err(Rejection::PayeeNotActive);
     }
     let credited = credited(working, here).ok_or(Rejection::PayeeBalanceAboveTierLimit)?;
-    let has_room = |leg: &Leg| match leg {
-        Leg::Here(_) => true,
-        Leg::There(chain) => working.has_room(*chain, payments.len()),
+    let has_room = |leg: &Whereabouts| match leg {
+        Whereabouts::Here(_) | Whereabouts::Nowhere => true,
+        Whereabouts::There(chain) => working.has_room(*chain, payments.len()),
     };
     if !legs.iter().all(has_room) {
         return Err(Rejection::OutboxFull);
@@ -69,24 +65,17 @@ pub fn pay(working: &mut Working<'_>, acting: Acting<'_>, payments: &[Payment]) 
         let at = (acting.index, usize::from(part));
         working.note(at, acting.signer, MovementKind::Paid, payee, amount);
         match leg {
-            Leg::Here(place) => working.note(at, *place, MovementKind::Received, payer.id, amount),
-            Leg::There(chain) => {
+            Whereabouts::Here(place) => working.note(at, *place, MovementKind::Received, payer.id, amount),
+            Whereabouts::There(chain) => {
                 let (transaction, payer) = (acting.id, payer.id);
-                working.send(*chain, Receipt::Credit { transaction, part, payer, payee, amount });
+                working
+                    .send(*chain, Receipt::Credit { transaction, part, payer, payee, amount, origin: None });
             }
+            // A guard has refused it.
+            Whereabouts::Nowhere => {}
         }
     }
     Ok(())
-}
-
-/// Where the payee of a payment is; `None` where a wallet that belongs here does not exist.
-fn leg(working: &Working<'_>, payment: &Payment) -> Option<Leg> {
-    let home = working.rules.home(&payment.payee);
-    if home == working.rules.chain {
-        working.overlay.find(&payment.payee).map(Leg::Here)
-    } else {
-        Some(Leg::There(home))
-    }
 }
 
 /// Each payee once, with its balance after all its payments; `None` when one rises above its tier's limit.

@@ -3,24 +3,29 @@
 //!
 //! | receipt | guards, by code | otherwise |
 //! | --- | --- | --- |
-//! | credit | 206 payee unknown, 207 not active, 208 above its tier's limit | a refund is sent back |
-//! | refund | none: neither cap nor freeze nor closure refuses it | a payer that is not here: suspense |
+//! | credit | 206 payee unknown, 207 not active, 208 above its tier's limit | a refund is sent back; 211 to a payee that is elsewhere it is sent on |
+//! | refund | none: neither cap nor freeze nor closure refuses it | 211 to a payer that is elsewhere it is sent on; suspense where nobody knows it |
+//! | move | 210, 303, 304: its money is suspense, as only a dishonest chain sends such | the wallet is here |
+//! | keep, end | 303, 304, 827: nothing changes | a place is kept free; the chain knows all its wallets |
+//! | report | see [`super::growth`] | |
 //! | change | 801 not from the root chain, 811 to 825 as at the root chain, which has passed them all | it is not made |
 //! | offer, withdrawal, decision | see [`super::offers`] | |
 
 use super::apply::Working;
 use super::govern::open_operator;
+use super::growth;
+use super::moving::{Whereabouts, receive_end, receive_keep, receive_move};
 use super::offers::{receive_decision, receive_offer, receive_withdrawal};
-use super::registry_changes::apply_proposed;
+use super::registry_changes::apply_decided;
 use crate::records::outcome::APPLIED;
 use crate::records::receipt::receipt_id;
 use crate::records::registry::ROOT_CHAIN;
 use crate::records::{
-    Bundle, Change, MovementKind, OfferRecord, OfferState, Outcome, PairCounters, Receipt, Registry,
+    Bundle, Change, MovementKind, OfferRecord, OfferState, Origin, Outcome, PairCounters, Receipt, Registry,
     Rejection, SupplyTerms, WalletStatus,
 };
 use crate::state::{PassedOver, ReceivedReceipt};
-use crate::values::{Amount, ChainId, OperatorId, WalletId};
+use crate::values::{Amount, ChainId, Height, OperatorId, WalletId};
 
 /// At least what all chains of a currency may issue together, and half of what an amount can hold: a chain that would hold more was
 /// sent money that was never issued.
@@ -59,18 +64,35 @@ pub fn receive(
     // `check_next` and the bundle's own check bound both.
     pair.received = pair.received.plus(receipt.value()).unwrap_or(pair.received);
     working.supply.set_pair(pair);
+    let mut sent_on = None;
     let code = match receipt {
-        &Receipt::Credit { payer, payee, amount, .. } => match credit(working, payer, payee, amount, index) {
-            Ok(()) => APPLIED,
-            Err(rejection) => {
-                let code = rejection.code();
-                working.send(source, Receipt::Refund { credit: sequence, payer, payee, amount, code });
-                code
+        &Receipt::Credit { payer, payee, amount, .. } => {
+            match working.whereabouts_of_credit(source, &payee) {
+                Whereabouts::There(chain) => {
+                    sent_on = Some(send_credit_on(working, (source, sequence), chain, receipt));
+                    Rejection::SentOn.code()
+                }
+                found => match credit(working, found, payer, amount, index) {
+                    Ok(()) => APPLIED,
+                    Err(rejection) => {
+                        refuse(working, (source, sequence), receipt, rejection, index);
+                        rejection.code()
+                    }
+                },
             }
-        },
+        }
         &Receipt::Refund { payer, payee, amount, .. } => {
-            working.give((index, 0), payer, MovementKind::Refunded, payee, amount);
-            APPLIED
+            match working.whereabouts_of_refund(source, &payer) {
+                Whereabouts::There(chain) => {
+                    sent_on = Some((chain, working.supply.pair(chain).sent.count));
+                    working.send(chain, receipt.clone());
+                    Rejection::SentOn.code()
+                }
+                _ => {
+                    working.give((index, 0), payer, MovementKind::Refunded, payee, amount);
+                    APPLIED
+                }
+            }
         }
         &Receipt::Offer { lock: id, payer, payee, amount, asked, deadline } => {
             let state = OfferState::Open;
@@ -82,27 +104,31 @@ pub fn receive(
             code_of(receive_decision(working, source, lock, (payer, payee), refused, index))
         }
         &Receipt::Withdrawal { lock } => code_of(receive_withdrawal(working, source, lock)),
-        Receipt::Change { version, is_urgent, change } => code_of(match source == ROOT_CHAIN {
-            true => make_change(working, *version, *is_urgent, change, index),
+        Receipt::Change { version, height, is_urgent, change } => code_of(match source == ROOT_CHAIN {
+            true => make_change(working, (*version, *height), *is_urgent, change, index),
             false => Err(Rejection::GovernElsewhere),
         }),
+        Receipt::Report { is_filled } => code_of(growth::report(working, source, *is_filled)),
+        Receipt::Move { wallet } => receive_move(working, source, wallet, index),
+        Receipt::Keep { wallet } => code_of(receive_keep(working, source, *wallet)),
+        Receipt::End {} => code_of(receive_end(working, source)),
     };
     let id = receipt_id(working.rules.genesis, source, working.rules.chain, sequence);
     let outcome = Outcome { id, transaction: receipt.hash(), index, code, fee: Amount::ZERO };
-    (outcome, ReceivedReceipt { source, sequence, receipt: receipt.clone(), code })
+    (outcome, ReceivedReceipt { source, sequence, receipt: receipt.clone(), code, sent_on })
 }
 
 /// Makes a change that the root chain has decided; it holds from the next height on.
 fn make_change(
     working: &mut Working<'_>,
-    version: u64,
+    (version, height): (u64, Height),
     is_urgent: bool,
     change: &Change,
     index: u32,
 ) -> Result<(), Rejection> {
     let registry = working.registry();
     let next = u16::try_from(registry.operators.len()).unwrap_or(u16::MAX);
-    let after = apply_proposed(registry, change, is_urgent).map_err(|fault| fault.rejection())?;
+    let after = apply_decided(registry, change, is_urgent, height).map_err(|fault| fault.rejection())?;
     // ---- nothing below this line can fail ----
     working.set_registry(Registry { version, ..after });
     if let Change::AddOperator(operator) = change {
@@ -132,18 +158,18 @@ pub(super) fn learn_sets(working: &mut Working<'_>, bundle: &Bundle) -> Result<(
     Ok(())
 }
 
-fn code_of(became: Result<(), Rejection>) -> u16 {
+pub(super) fn code_of(became: Result<(), Rejection>) -> u16 {
     became.map_or_else(Rejection::code, |()| APPLIED)
 }
 
 fn credit(
     working: &mut Working<'_>,
+    payee: Whereabouts,
     payer: WalletId,
-    payee: WalletId,
     amount: Amount,
     index: u32,
 ) -> Result<(), Rejection> {
-    let place = working.overlay.find(&payee).ok_or(Rejection::PayeeUnknown)?;
+    let Whereabouts::Here(place) = payee else { return Err(Rejection::PayeeUnknown) };
     let wallet = working.overlay.wallet(place).ok_or(Rejection::PayeeUnknown)?;
     if wallet.status != WalletStatus::Active {
         return Err(Rejection::PayeeNotActive);
@@ -155,4 +181,44 @@ fn credit(
     working.set_balance(place, balance);
     working.note((index, 0), place, MovementKind::Received, payer, amount);
     Ok(())
+}
+
+/// Sends a credit on to the chain where its payee is, and says under which number. It remembers where it was sent first.
+fn send_credit_on(
+    working: &mut Working<'_>,
+    (source, sequence): (ChainId, u64),
+    to: ChainId,
+    receipt: &Receipt,
+) -> (ChainId, u64) {
+    let number = working.supply.pair(to).sent.count;
+    let mut sent = receipt.clone();
+    if let Receipt::Credit { origin, .. } = &mut sent {
+        let destination = working.rules.chain;
+        *origin = origin.or(Some(Origin { source, destination, sequence }));
+    }
+    working.send(to, sent);
+    (to, number)
+}
+
+/// Sends a credit back to the chain of its payer, wherever it came from last.
+fn refuse(
+    working: &mut Working<'_>,
+    (source, sequence): (ChainId, u64),
+    receipt: &Receipt,
+    reason: Rejection,
+    index: u32,
+) {
+    let &Receipt::Credit { payer, payee, amount, origin, .. } = receipt else { return };
+    let (own, code) = (working.rules.chain, reason.code());
+    let first = origin.unwrap_or(Origin { source, destination: own, sequence });
+    let to = match working.whereabouts(&payer) {
+        Whereabouts::There(to) if first.source == own => to,
+        _ if first.source == own => {
+            working.give((index, 0), payer, MovementKind::Refunded, payee, amount);
+            return;
+        }
+        _ => first.source,
+    };
+    let (chain, credit) = (first.destination, first.sequence);
+    working.send(to, Receipt::Refund { chain, credit, payer, payee, amount, code });
 }

@@ -5,13 +5,15 @@
 //! accepts.
 
 use crate::records::block::{EPOCH_MS_MIN, SET_CHANGE_MARGIN};
-use crate::records::genesis::{NODES_ACTIVE_MAX, OPERATORS_MAX};
+use crate::records::genesis::{CHAINS_MAX, NODES_ACTIVE_MAX, OPERATORS_MAX};
 use crate::records::registry::EPOCHS_KEPT;
 use crate::records::{
-    Change, EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, Rejection, ValidatorRecord,
+    Birth, Change, EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, Rejection,
+    ValidatorRecord,
 };
+use crate::rules::growth;
 use crate::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
-use crate::values::{ChainId, Epoch, Height, NodeIndex, OperatorId, PublicKey, TimestampMs};
+use crate::values::{ChainId, Currency, Epoch, Height, NodeIndex, OperatorId, PublicKey, TimestampMs};
 
 /// Why a change cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,9 +33,10 @@ pub enum ChangeFault {
         /// Whose it is.
         operator: OperatorId,
     },
-    /// As many operators or nodes as a network may have.
+    /// As many operators, nodes or chains as a network may have.
     #[error(
-        "a network has at most {OPERATORS_MAX} operators and as many nodes, {NODES_ACTIVE_MAX} of them at a time"
+        "a network has at most {OPERATORS_MAX} operators and as many nodes, {NODES_ACTIVE_MAX} of them at a time, \
+         and {CHAINS_MAX} chains"
     )]
     Full,
     /// No such node, or it was taken away.
@@ -108,6 +111,34 @@ pub enum ChangeFault {
         /// Found.
         key: PublicKey,
     },
+    /// A child of no chain.
+    #[error("the network has no chain {chain} that could have a child")]
+    ParentUnknown {
+        /// Found.
+        chain: ChainId,
+    },
+    /// A child of a child that no wallet is at home on yet, or of a chain while its currency is resharded.
+    #[error("chain {chain} has not taken in its wallets yet")]
+    ChainNotGrown {
+        /// That child.
+        chain: ChainId,
+    },
+    /// A shard of the currency has no child that could take half of its wallets.
+    #[error("shard {shard} of {currency} has no child that is ready")]
+    ChainNotReady {
+        /// The currency.
+        currency: Currency,
+        /// The first such shard.
+        shard: u16,
+    },
+    /// One child at a time.
+    #[error("chain {chain} has child {child}, which has not taken in its wallets yet")]
+    ChainHasChild {
+        /// The parent.
+        chain: ChainId,
+        /// The child that it has.
+        child: ChainId,
+    },
 }
 
 impl ChangeFault {
@@ -130,6 +161,10 @@ impl ChangeFault {
             Self::TooManyValidators { .. } => Rejection::ChangeTooManyValidators,
             Self::KeyInvalid { .. } => Rejection::ChangeKeyInvalid,
             Self::NodeSeated { .. } => Rejection::ChangeNodeSeated,
+            Self::ParentUnknown { .. } => Rejection::ChangeChainUnknown,
+            Self::ChainNotGrown { .. } => Rejection::ChangeChainNotGrown,
+            Self::ChainNotReady { .. } => Rejection::ChangeChainNotReady,
+            Self::ChainHasChild { .. } => Rejection::ChangeChainHasChild,
         }
     }
 
@@ -158,11 +193,14 @@ impl ChangeFault {
             Self::NotItsNode { .. } | Self::NodeSeated { .. } => "validator.node",
             Self::ConsensusKeyTaken { .. } | Self::ValidatorUnknown { .. } => "consensus_key",
             Self::TooFewValidators { .. } | Self::TooManyValidators { .. } => "validators",
+            Self::ParentUnknown { .. } | Self::ChainNotGrown { .. } | Self::ChainHasChild { .. } => "parent",
+            Self::ChainNotReady { .. } => "currency",
         }
     }
 }
 
-/// The registry after one change. The version stays: a proposal counts it.
+/// The registry after one change. The version stays: a proposal counts it. A chain that it adds is born at height 0, until
+/// [`apply_decided`] names the height that decided it.
 ///
 /// # Errors
 /// [`ChangeFault`].
@@ -217,6 +255,8 @@ pub fn apply_change(registry: &Registry, change: &Change) -> Result<Registry, Ch
             let record = after.chain_mut(*chain).ok_or(ChangeFault::ChainUnknown { chain: *chain })?;
             record.params.clone_from(params);
         }
+        Change::AddChain { parent, validators } => growth::add_chain(&mut after, *parent, validators)?,
+        Change::Reshard { currency } => growth::reshard(&mut after, *currency)?,
     }
     Ok(after)
 }
@@ -235,6 +275,25 @@ pub fn apply_proposed(
     let is_urgent = is_urgent || matches!(change, Change::RetireOperator { .. });
     for (record, before) in after.chains.iter_mut().zip(&registry.chains) {
         record.is_urgent |= is_urgent && record.wanted != before.wanted;
+    }
+    Ok(after)
+}
+
+/// [`apply_proposed`] as the root chain's `height` has decided it.
+///
+/// # Errors
+/// [`ChangeFault`].
+pub(super) fn apply_decided(
+    registry: &Registry,
+    change: &Change,
+    is_urgent: bool,
+    height: Height,
+) -> Result<Registry, ChangeFault> {
+    let mut after = apply_proposed(registry, change, is_urgent)?;
+    for added in after.chains.iter_mut().skip(registry.chains.len()) {
+        if let Birth::Child { height: born, .. } = &mut added.birth {
+            *born = height;
+        }
     }
     Ok(after)
 }
@@ -345,6 +404,13 @@ fn add_validator(
     chain: ChainId,
     validator: &ValidatorRecord,
 ) -> Result<(), ChangeFault> {
+    let is_seated = seat(registry, chain, validator)?;
+    check_size(wanted_mut(registry, chain)?, chain)?;
+    if is_seated { Err(ChangeFault::NodeSeated { node: validator.node, chain }) } else { Ok(()) }
+}
+
+/// Adds a validator to a wanted set of any size; whether its node had a seat there already.
+fn seat(registry: &mut Registry, chain: ChainId, validator: &ValidatorRecord) -> Result<bool, ChangeFault> {
     active(registry, validator.operator)?;
     let operator = node_mut(registry, validator.node)?.operator;
     if operator != validator.operator {
@@ -353,8 +419,21 @@ fn add_validator(
     let wanted = wanted_mut(registry, chain)?;
     let is_seated = wanted.iter().any(|known| known.node == validator.node);
     insert(wanted, chain, *validator)?;
-    check_size(wanted, chain)?;
-    if is_seated { Err(ChangeFault::NodeSeated { node: validator.node, chain }) } else { Ok(()) }
+    Ok(is_seated)
+}
+
+/// Fills the empty wanted set of a chain.
+pub(super) fn seat_all(
+    registry: &mut Registry,
+    chain: ChainId,
+    validators: &[ValidatorRecord],
+) -> Result<(), ChangeFault> {
+    for validator in validators {
+        if seat(registry, chain, validator)? {
+            return Err(ChangeFault::NodeSeated { node: validator.node, chain });
+        }
+    }
+    check_size(wanted_mut(registry, chain)?, chain)
 }
 
 fn check_size(wanted: &[ValidatorRecord], chain: ChainId) -> Result<(), ChangeFault> {

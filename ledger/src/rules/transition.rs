@@ -4,7 +4,7 @@
 //! 2. ids, hashes and policies of all transactions are computed (in parallel where the strategy allows);
 //! 3. every record that they can touch is read at once;
 //! 4. transactions run one after the other on the working copy, in the order of the batches, then the receipts of the bundles, then
-//!    the deadlines that have passed;
+//!    the deadlines that have passed; last, wallets move to a child;
 //! 5. changed records are hashed and both trees brought up to date, once per record;
 //! 6. the new head, state root and result follow, and the invariants are checked.
 //!
@@ -19,6 +19,7 @@ use super::chain_rules::ChainRules;
 use super::expire::expire;
 use super::govern::Checked;
 use super::invariants::{InvariantFault, check_height};
+use super::moving::{MOVES_PER_BLOCK_MAX, Plan, begin_moving, move_wallets, report_start};
 use super::receive::{check_next, learn_sets, receive};
 use super::registry_changes::{calm, is_urgent_in_vain, may_schedule, schedule};
 use crate::proofs::outcomes_root;
@@ -30,6 +31,7 @@ use crate::records::{
 use crate::state::chain_state::{SUSPENSE_SLOT, leaves_of};
 use crate::state::expiries::Pending;
 use crate::state::overlay::Overlay;
+use crate::state::pins::Ground;
 use crate::state::shares::Shares;
 use crate::state::summing_tree::SumNode;
 use crate::state::{
@@ -217,7 +219,9 @@ impl ChainState {
         let bundles: Vec<&Bundle> = bundles.iter().map(Borrow::borrow).collect();
         let overdue_before = self.head.overdue_before();
         let due = self.expiries.due(overdue_before);
-        let overlay = self.read_touched(reader, &transactions, &prepared, (&bundles, &due), strategy)?;
+        let plan = self.plan_moves(reader)?;
+        let overlay =
+            self.read_touched(reader, &transactions, &prepared, (&bundles, &due, &plan), strategy)?;
         let mut working = Working {
             rules: &rules,
             height: block.header.height,
@@ -229,15 +233,19 @@ impl ChainState {
             outboxes: self.head.outboxes.clone(),
             sent: Vec::new(),
             unsent: None,
+            moving: self.head.moving,
+            reserved: if plan.is_empty() { 0 } else { MOVES_PER_BLOCK_MAX },
             history: Vec::new(),
             overdue_before,
             open: self.expiries.shares().clone(),
             made: Shares::default(),
         };
         let at = Circumstances { now: block.header.timestamp, base_fee: block.header.base_fee };
+        report_start(&mut working);
         let mut ran = run_all(&mut working, &transactions, &prepared, at)?;
         let index = receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
-        expire_all(&mut working, &mut ran, index, &due)?;
+        let index = expire_all(&mut working, &mut ran, index, &due)?;
+        let moving = move_wallets(&mut working, &plan, index);
         if let Some(chain) = working.unsent {
             let fault = InvariantFault::Unsent { chain };
             return Err(ExecutionFault::Invariant { height: block.header.height, fault });
@@ -245,12 +253,17 @@ impl ChainState {
         let Working { overlay, supply, outboxes, sent, history, registry, .. } = working;
         let records = overlay.next_slot();
         let changes = overlay.into_changes();
-        let mut head = StateHead { supply, outboxes, records, ..self.head.clone() };
+        let mut head = StateHead { supply, outboxes, records, moving, ..self.head.clone() };
         head.note_timestamp(block.header.timestamp);
         head.height = block.header.height;
         head.block = block.header.digest(rules.genesis);
         head.forget_expired(block.header.timestamp);
         let registry = self.next_registry(&mut head, registry);
+        if let Some(registry) = &registry
+            && let Some(moving) = begin_moving(head.chain, &rules.registry, registry, records)
+        {
+            head.moving = Some(moving);
+        }
         let undo = Undo {
             head: self.head.clone(),
             registry: registry.as_ref().map(|_| Arc::clone(&rules.registry)),
@@ -274,6 +287,8 @@ impl ChainState {
             }
         };
         self.expiries.apply(&writes, &undo);
+        let ground = Ground { rules: &self.rules, moving: self.head.moving };
+        self.pins.apply(&writes, &undo, ground, &self.ids);
         let Ran { outcomes, skipped, received, expired, passed_over } = ran;
         let result_hash = head.result;
         Ok(Execution {
@@ -326,7 +341,7 @@ impl ChainState {
         reader: &impl StateReader,
         transactions: &[&Transaction],
         prepared: &[Prepared],
-        (bundles, due): (&[&Bundle], &[Pending]),
+        (bundles, due, plan): (&[&Bundle], &[Pending], &Plan),
         strategy: &impl Strategy,
     ) -> Result<Overlay, ExecutionFault> {
         let mut ids = Vec::with_capacity(transactions.len().saturating_mul(2));
@@ -339,6 +354,7 @@ impl ChainState {
             ids.push(pending.id.into());
             ids.extend(pending.payer.map(RecordId::from));
         }
+        plan.touched(&mut ids);
         ids.sort_unstable();
         ids.dedup();
         let slots = strategy.map(&ids, TRANSACTIONS_PER_CHUNK, |id| self.ids.slot(id));
@@ -360,7 +376,11 @@ impl ChainState {
         if located.len() != found.iter().flatten().count() {
             return Err(ReadFault::Store.into());
         }
-        let gives = |receipt: &Receipt| matches!(receipt, Receipt::Refund { .. } | Receipt::Decision { .. });
+        let gives = |receipt: &Receipt| match receipt {
+            Receipt::Refund { .. } | Receipt::Decision { .. } | Receipt::Move { .. } => true,
+            Receipt::Credit { origin, .. } => origin.is_some(),
+            _ => false,
+        };
         let suspense = match receipts().any(gives) || due.iter().any(|pending| pending.payer.is_some()) {
             true => Some(suspense_balance(reader)?),
             false => None,
@@ -417,7 +437,10 @@ impl ChainState {
         let leaves = leaves_of(&undo.records, &Sequential);
         self.head = undo.head.clone();
         self.expiries.undo(undo);
-        self.restore_trees(undo, &leaves)
+        self.restore_trees(undo, &leaves)?;
+        let ground = Ground { rules: &self.rules, moving: self.head.moving };
+        self.pins.undo(undo, ground, &self.ids);
+        Ok(())
     }
 
     /// The registry after the height of `head`: as the block has changed it, and with the next epoch where that is due. Notes in
@@ -499,7 +522,11 @@ fn receive_all(
         if bundle.receipts.is_empty() && is_current.is_ok() {
             continue;
         }
-        let next = match is_current.and_then(|()| check_next(&working.supply, bundle)) {
+        let taken = || match working.rules.takes_from(bundle.source()) {
+            true => check_next(&working.supply, bundle),
+            false => Err(PassedOver::Filling {}),
+        };
+        let next = match is_current.and_then(|()| taken()) {
             Ok(next) => next,
             Err(reason) => {
                 ran.passed_over.push((position, reason));
@@ -516,13 +543,13 @@ fn receive_all(
     Ok(index)
 }
 
-/// Ends what is overdue and still open; the first position is `index`.
+/// Ends what is overdue and still open; the first position is `index`. Answers the position after them.
 fn expire_all(
     working: &mut Working<'_>,
     ran: &mut Ran,
     mut index: u32,
     due: &[Pending],
-) -> Result<(), ExecutionFault> {
+) -> Result<u32, ExecutionFault> {
     for pending in due {
         if let Some(outcome) = expire(working, pending, index) {
             ran.outcomes.push(outcome);
@@ -530,7 +557,7 @@ fn expire_all(
             index = index.checked_add(1).ok_or(ExecutionFault::TooManyTransactions)?;
         }
     }
-    Ok(())
+    Ok(index)
 }
 
 fn run_all(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::expiries::Expiries;
 use super::head::StateHead;
 use super::id_tree::{IdLeaf, IdPath, IdTree};
+use super::pins::{Ground, Pins};
 use super::root::StateParts;
 use super::summing_tree::{SumNode, SummingTree};
 use super::writes::StateWrites;
@@ -14,8 +15,8 @@ use crate::records::block::genesis_block_digest;
 use crate::records::{GenesisSpec, HeightResult, Record, Registry, SupplyTerms};
 use crate::rules::ChainRules;
 use crate::values::{
-    Amount, Canonical, ChainId, CodecError, Hash, Height, OperatorId, RecordId, RegistryHash, ResultHash,
-    Sequential, Slot, StateRoot, Strategy, WalletId,
+    Amount, Canonical, ChainId, CodecError, GenesisHash, Hash, Height, OperatorId, RecordId, RegistryHash,
+    ResultHash, Sequential, Slot, StateRoot, Strategy, TimestampMs, WalletId,
 };
 
 /// The fee pool's slot.
@@ -35,6 +36,7 @@ pub struct ChainState {
     pub(crate) ids: IdTree,
     pub(crate) registry: RegistryHash,
     pub(crate) expiries: Expiries,
+    pub(crate) pins: Pins,
 }
 
 /// The genesis state cannot be made.
@@ -113,7 +115,7 @@ fn genesis_writes(rules: &ChainRules) -> StateWrites {
 }
 
 impl ChainState {
-    /// The state of height 0, with what to store for it and its result.
+    /// The state of height 0 of a chain that genesis names, with what to store for it and its result.
     ///
     /// # Errors
     /// [`GenesisFault`].
@@ -122,7 +124,21 @@ impl ChainState {
         chain: ChainId,
     ) -> Result<(Self, StateWrites, HeightResult), GenesisFault> {
         spec.check()?;
-        let rules = ChainRules::at_genesis(spec, chain).ok_or(GenesisFault::ChainUnknown { chain })?;
+        Self::begin(spec.hash(), Arc::new(Registry::from_genesis(spec)), chain, spec.timestamp)
+    }
+
+    /// The state of height 0 of any chain: `registry` is the one that it begins with (for a child [`Registry::of_child`]), `timestamp`
+    /// that of the genesis spec. Every operator of the registry has its own wallet there.
+    ///
+    /// # Errors
+    /// [`GenesisFault`].
+    pub fn begin(
+        genesis: GenesisHash,
+        registry: Arc<Registry>,
+        chain: ChainId,
+        timestamp: TimestampMs,
+    ) -> Result<(Self, StateWrites, HeightResult), GenesisFault> {
+        let rules = ChainRules::new(genesis, registry, chain).ok_or(GenesisFault::ChainUnknown { chain })?;
         let writes = genesis_writes(&rules);
         let leaves = writes.records.iter().map(|(slot, record)| SumNode::leaf(*slot, record)).collect();
         let tree = SummingTree::from_leaves(leaves, &Sequential).map_err(|_| GenesisFault::Trees)?;
@@ -132,19 +148,21 @@ impl ChainState {
             chain,
             height: Height(0),
             block: genesis_block_digest(rules.genesis, chain),
-            timestamp: spec.timestamp,
+            timestamp,
             result: ResultHash::default(),
             state: StateRoot::default(),
             records: tree.len(),
             supply: SupplyTerms::default(),
             outboxes: Vec::new(),
             base_fee: Amount::ZERO,
-            epoch_started: spec.timestamp,
+            epoch_started: timestamp,
             ordered: Vec::new(),
-            recent: vec![spec.timestamp],
+            recent: vec![timestamp],
+            moving: None,
         };
         let registry = rules.registry.hash();
-        let mut state = Self { rules, head, tree, ids, registry, expiries: Expiries::default() };
+        let mut state =
+            Self { rules, head, tree, ids, registry, expiries: Expiries::default(), pins: Pins::default() };
         state.head.state = state.parts().root();
         let result = HeightResult {
             chain,
@@ -179,7 +197,8 @@ impl ChainState {
         let rules = ChainRules::new(spec.hash(), registry, chain).ok_or(LoadFault::ChainUnknown { chain })?;
         let mut leaves: Vec<SumNode> = Vec::new();
         let mut ids: Vec<IdLeaf> = Vec::new();
-        let mut expiries = Expiries::default();
+        let (mut expiries, mut pins) = (Expiries::default(), Pins::default());
+        let ground = Ground { rules: &rules, moving: head.moving };
         let mut chunk: Vec<(Slot, Record)> = Vec::with_capacity(LOAD_RECORDS);
         let mut hash_chunk = |chunk: &mut Vec<(Slot, Record)>| {
             leaves.extend(leaves_of(chunk, strategy).into_iter().map(|(_, leaf)| leaf));
@@ -193,19 +212,21 @@ impl ChainState {
             found = found.saturating_add(1);
             ids.extend(record.id().map(|id| IdLeaf { id, slot }));
             expiries.gather(slot, &record);
+            pins.gather(slot, &record, ground);
             chunk.push((slot, record));
             if chunk.len() == LOAD_RECORDS {
                 hash_chunk(&mut chunk);
             }
         }
         hash_chunk(&mut chunk);
+        pins.gathered();
         if found != head.records {
             return Err(LoadFault::Count { head: head.records, found });
         }
         let tree = SummingTree::from_leaves(leaves, strategy).map_err(|_| LoadFault::Sum)?;
         let ids = IdTree::from_leaves(ids, strategy).ok_or(LoadFault::IdTwice)?;
         let registry = rules.registry.hash();
-        let state = Self { rules, head, tree, ids, registry, expiries };
+        let state = Self { rules, head, tree, ids, registry, expiries, pins };
         let computed = state.parts().root();
         if computed == state.head.state {
             Ok(state)
@@ -236,6 +257,12 @@ impl ChainState {
     #[must_use]
     pub const fn expiries(&self) -> &Expiries {
         &self.expiries
+    }
+
+    /// Which wallets open locks and offers name.
+    #[must_use]
+    pub const fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// What the state root commits to.

@@ -7,7 +7,7 @@ use super::outbox::Outbox;
 use crate::records::SupplyTerms;
 use crate::records::batch::BATCH_LIFE_MS_MAX;
 use crate::records::result::PAIRS_MAX;
-use crate::values::codec::{check_ascending, check_count};
+use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::{
     Amount, BatchDigest, BlockDigest, Canonical, ChainId, CodecError, Hash, Hasher, Height, ResultHash,
     StateRoot, TimestampMs,
@@ -138,7 +138,9 @@ impl Canonical for StateHead {
         + 8
         + 48 * ORDERED_BUCKETS_MAX
         + 8
-        + 8 * RECENT_MAX;
+        + 8 * RECENT_MAX
+        + 1
+        + 20;
 
     fn check(&self) -> Result<(), CodecError> {
         self.supply.check()?;
@@ -149,6 +151,9 @@ impl Canonical for StateHead {
         }
         check_count("head.ordered", self.ordered.len(), 0, ORDERED_BUCKETS_MAX)?;
         check_ascending("head.ordered", self.ordered.iter().map(|bucket| bucket.second))?;
-        check_count("head.recent", self.recent.len(), 1, RECENT_MAX)
+        check_count("head.recent", self.recent.len(), 1, RECENT_MAX)?;
+        let Some(moving) = self.moving else { return Ok(()) };
+        check_range("head.moving.until", moving.until, 0, self.records)?;
+        check_range("head.moving.next", moving.next, 0, moving.until)
     }
 }

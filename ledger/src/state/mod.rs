@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`chain_state`] | [`ChainState`]: the in-memory part of one chain's state, genesis and load |
 //! | [`expiries`] | the open deadlines, in the order in which they come due |
+//! | [`pins`] | which wallets open locks and offers hold where they are |
 //! | [`shares`] | how many locks and offers there may be, of each kind and source |
 //! | [`head`] | [`StateHead`]: the small record stored with every height |
 //! | [`reader`] | [`StateReader`]: point reads of records, and the in-memory reader |
@@ -20,6 +21,7 @@ pub mod head;
 pub mod id_tree;
 pub mod outbox;
 pub mod overlay;
+pub mod pins;
 pub mod reader;
 pub mod root;
 pub mod shares;
@@ -30,6 +32,7 @@ pub use chain_state::{ChainState, GenesisFault, LoadFault, RecordPath};
 pub use expiries::Expiries;
 pub use head::{Moving, OrderedBucket, StateHead};
 pub use outbox::Outbox;
+pub use pins::Pins;
 pub use reader::{MemoryReader, ReadFault, StateReader};
 pub use root::StateParts;
 pub use writes::{Execution, PassedOver, ReceivedReceipt, SentReceipt, Skipped, StateWrites, Undo};

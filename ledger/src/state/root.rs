@@ -29,6 +29,8 @@ pub struct StateParts {
     pub fees: Hash,
     /// Hash of the window of ordered digests.
     pub ordered: Hash,
+    /// Hash of how far wallets have moved to a child.
+    pub moving: Hash,
 }
 
 impl StateParts {
@@ -44,6 +46,10 @@ impl StateParts {
         for timestamp in &head.recent {
             expiries = expiries.number(timestamp.0);
         }
+        let mut moving = Hasher::new("jiaozi/moving").number(u64::from(head.moving.is_some()));
+        if let Some(at) = head.moving {
+            moving = moving.number(u64::from(at.to.0)).number(at.next).number(at.until);
+        }
         Self {
             records: head.records,
             tree,
@@ -54,6 +60,7 @@ impl StateParts {
             expiries: expiries.finish(),
             fees: Hasher::new("jiaozi/fees").number(head.base_fee.fen()).finish(),
             ordered: ordered.finish(),
+            moving: moving.finish(),
         }
     }
 
@@ -66,5 +73,5 @@ impl StateParts {
 
 impl Canonical for StateParts {
     const NAME: &'static str = "state parts";
-    const BYTES_MAX: usize = 8 + 40 + 32 * 7;
+    const BYTES_MAX: usize = 8 + 40 + 32 * 8;
 }

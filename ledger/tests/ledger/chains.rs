@@ -3,6 +3,7 @@
 //! wallet has what a small model says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ledger::proofs::{
     Fact, HeightRecord, Proof, ProofFile, ReceiptProof, Replay, SetChain, SetLink, outcome_path,
@@ -28,12 +29,13 @@ pub(crate) const SHARDS: u32 = 3;
 pub(crate) const FOREIGN: ChainId = ChainId(SHARDS);
 pub(crate) const CUSTOMERS: u64 = 12;
 
-fn chains_spec() -> GenesisSpec {
+/// Shards of one currency, and after them a chain of another.
+pub(crate) fn chains_spec(shards: u32) -> GenesisSpec {
     let mut spec = spec();
     let first = spec.chains[0].clone();
-    spec.chains = (0..SHARDS)
+    spec.chains = (0..shards)
         .map(|shard| ChainSpec { chain: ChainId(shard), shard: shard as u16, ..first.clone() })
-        .chain([ChainSpec { chain: FOREIGN, currency: Currency(*b"HKD"), shard: 0, ..first.clone() }])
+        .chain([ChainSpec { chain: ChainId(shards), currency: Currency(*b"HKD"), shard: 0, ..first.clone() }])
         .collect();
     spec
 }
@@ -58,7 +60,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let spec = chains_spec();
+        Self::of(chains_spec(SHARDS))
+    }
+
+    /// All chains of a network.
+    pub(crate) fn of(spec: GenesisSpec) -> Self {
         let chains: Vec<Network> =
             spec.chains.iter().map(|chain| Network::of(spec.clone(), chain.chain)).collect();
         let outboxes = chains.iter().map(|_| vec![Vec::new()]).collect();
@@ -85,6 +91,15 @@ impl World {
     pub(crate) fn customer(&self, number: u64) -> (usize, Signer) {
         let signer = self.chains[0].customer(number);
         (self.chains[0].state.rules().home(&signer.wallet).0 as usize, signer)
+    }
+
+    /// Starts the chain that the root chain's newest block has added; its place is its id.
+    pub(crate) fn start_child(&mut self) {
+        let (spec, root) = (self.chains[0].spec.clone(), &self.chains[0].state.rules().registry);
+        let chain = ChainId(self.chains.len() as u32);
+        let registry = root.of_child(chain).unwrap();
+        self.chains.push(Network::begun(spec, Arc::new(registry), chain));
+        self.outboxes.push(vec![Vec::new()]);
     }
 
     pub(crate) fn fund(&mut self, chain: usize, wallet: &WalletId, fen: u64) {
@@ -180,7 +195,19 @@ impl World {
         let pending =
             Pending { before, total_before: line.totals[first], receipts: &line.receipts[first..sent] };
         let outboxes = &self.outboxes[source][height as usize];
-        let mut bundle = Bundle::prove(destination, pending, outboxes, certified, sets)?;
+        let mut bundle = Bundle::prove(destination, pending, outboxes, certified.clone(), sets.clone())?;
+        // The same bundle where what it leaves out is read by and by, and none where not all of that is there.
+        let taken = first + bundle.receipts.len();
+        let paged = |until: usize| {
+            let pending = Pending { receipts: &line.receipts[first..taken], ..pending };
+            let more = line.receipts[taken..until].iter().cloned().map(Ok::<_, ()>);
+            Bundle::prove_paged(destination, pending, more, outboxes, certified.clone(), sets.clone())
+                .unwrap()
+        };
+        assert_eq!(paged(sent).as_ref(), Some(&bundle));
+        if taken < sent {
+            assert_eq!(paged(sent - 1), None);
+        }
         // Cut shorter, as a bundle of more than the bound is.
         if most < bundle.receipts.len() {
             bundle.receipts.truncate(most);
@@ -268,7 +295,7 @@ fn a_payment_reaches_a_wallet_of_another_shard() {
     assert_eq!(world.chains[away].balance(&payee.wallet), 100_700);
     let line = &world.lines[&(ChainId(home as u32), ChainId(away as u32))];
     let (payer, payee, amount) = (payer.wallet, payee.wallet, Amount::from_fen(700));
-    assert_eq!(line.receipts, [Receipt::Credit { transaction, part: 0, payer, payee, amount }]);
+    assert_eq!(line.receipts, [Receipt::Credit { transaction, part: 0, payer, payee, amount, origin: None }]);
 }
 
 #[test]
@@ -475,9 +502,9 @@ fn a_forged_bundle_is_refused() {
 
 fn raised(receipt: &Receipt) -> Receipt {
     match receipt {
-        &Receipt::Credit { transaction, part, payer, payee, amount } => {
+        &Receipt::Credit { transaction, part, payer, payee, amount, origin } => {
             let amount = Amount::from_fen(amount.fen() + 1);
-            Receipt::Credit { transaction, part, payer, payee, amount }
+            Receipt::Credit { transaction, part, payer, payee, amount, origin }
         }
         other => other.clone(),
     }

@@ -141,7 +141,7 @@ proptest! {
             );
         }
         for network in &world.chains {
-            let sets = SetChain { links: network.set_links() };
+            let sets = SetChain { origin: None, links: network.set_links() };
             let trusted = sets.verify(&network.spec, network.chain).unwrap();
             // Every certificate there ever was is good, from genesis through the set chain.
             for by in (2..=network.height().0).step_by(29) {

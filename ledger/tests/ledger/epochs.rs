@@ -67,10 +67,14 @@ pub(crate) fn is_closing_next(network: &Network) -> bool {
     is_closing(network.state.rules(), network.height().next())
 }
 
-/// Replays every chain from genesis.
+/// Replays every chain from its beginning.
 pub(crate) fn replay_all(world: &World) {
     for network in &world.chains {
-        let mut replay = Replay::new(&network.spec, network.chain, [1; 32]).unwrap();
+        let mut replay = match network.spec.chain(network.chain) {
+            Some(_) => Replay::new(&network.spec, network.chain, [1; 32]),
+            None => Replay::of_child(&network.spec, network.born.clone(), network.chain, [1; 32]),
+        }
+        .unwrap();
         for ((block, batches, execution), bundles) in network.heights.iter().zip(&network.bundles) {
             let (result, outcomes) = (Some(&execution.result), Some(execution.outcomes.as_slice()));
             let record = HeightRecord { block, batches, bundles, result, outcomes };
@@ -99,7 +103,7 @@ fn a_set_follows_at_the_scheduled_height_and_is_proved_from_genesis() {
         assert_eq!(execution.result.next_set != Hash::default(), is_named, "{height}");
         assert_eq!(block.header.epoch, Epoch(u64::from(height > last)), "{height}");
     }
-    let sets = SetChain { links: network.set_links() };
+    let sets = SetChain { origin: None, links: network.set_links() };
     assert_eq!(SetChain::decode(&sets.encode()), Ok(sets.clone()));
     let (old, new) = (network.certified(scheduled.0, scheduled.0 + 1), network.certified(last.0, last.0 + 2));
     let none = SetChain::default();
@@ -134,11 +138,14 @@ fn a_forged_change_of_set_is_refused() {
     govern(&mut world, true, second);
     finish_epoch(&mut world, ROOT);
     let network = &world.chains[ROOT];
-    let good = SetChain { links: network.set_links() };
+    let good = SetChain { origin: None, links: network.set_links() };
     assert_eq!(good.links.len(), 2);
     assert!(good.verify(&network.spec, ChainId(0)).is_ok());
     let code = |fault: SetFault| match fault {
         SetFault::ChainUnknown { .. } => "chain",
+        SetFault::OriginMissing { .. } => "origin",
+        SetFault::OriginNeedless { .. } => "needless origin",
+        SetFault::Origin(_) => "forged origin",
         SetFault::OtherChain { .. } => "other chain",
         SetFault::NotNext { .. } => "next",
         SetFault::NotClosing { .. } => "closing",
@@ -178,7 +185,7 @@ fn a_forged_change_of_set_is_refused() {
         forge(&mut forged);
         assert_eq!(forged.verify(&network.spec, ChainId(0)).map_err(code).err(), Some(expected));
     }
-    assert_eq!(good.verify(&network.spec, ChainId(9)).map_err(code).err(), Some("chain"));
+    assert_eq!(good.verify(&network.spec, ChainId(9)).map_err(code).err(), Some("origin"));
     let one_form = |change: fn(&mut SetLink)| {
         let mut wrong = good.clone();
         change(&mut wrong.links[0]);
@@ -471,7 +478,7 @@ fn a_fifth_bank_joins_every_chain_and_another_leaves() {
         let operators: Vec<u16> =
             network.epochs[2].validators.iter().map(|validator| validator.operator.0).collect();
         assert!(operators.len() == 4 && !operators.contains(&2), "{operators:?}");
-        let sets = SetChain { links: network.set_links() };
+        let sets = SetChain { origin: None, links: network.set_links() };
         let by = network.height().0;
         assert_eq!(network.certified(by - 1, by).verify(&network.spec, &sets), Ok(()));
     }
@@ -486,11 +493,15 @@ fn parameters_reach_every_chain_at_their_next_height() {
     params.block_weight_max /= 2;
     let change = Change::SetParams { chain: FOREIGN, params: params.clone() };
     assert_eq!(govern(&mut world, false, vec![change.clone()]), Became::Applied);
+    let decided = world.chains[ROOT].height();
     let old = world.chains[chain].state.rules().clone();
     assert_eq!(old.params, ChainParams::default());
     let told = tell(&mut world, ROOT, chain).unwrap();
-    let Receipt::Change { version, is_urgent, change: said } = &told.received[0].receipt else { panic!() };
+    let Receipt::Change { version, height, is_urgent, change: said } = &told.received[0].receipt else {
+        panic!()
+    };
     assert_eq!((*version, *is_urgent, said), (1, false, &change));
+    assert_eq!(*height, decided, "the root chain's height");
     let new = world.chains[chain].state.rules().clone();
     assert_eq!(new.params, params);
     let mut header = world.chains[chain].block(&[]).header;
@@ -511,7 +522,7 @@ fn a_change_comes_from_the_root_chain_only() {
     world.run(1, Vec::new(), Vec::new());
     let mut bundle = world.bundle(1, ChainId(2), 0, 0, 1).unwrap();
     let change = Change::MoveNode { node: ledger::values::NodeIndex(0), address: "evil:1".into() };
-    bundle.receipts = vec![Receipt::Change { version: 1, is_urgent: false, change }];
+    bundle.receipts = vec![Receipt::Change { version: 1, height: Height(1), is_urgent: false, change }];
     let before = world.chains[2].state.rules().clone();
     let execution = world.chains[2].run_with(Vec::new(), vec![bundle]);
     assert_eq!(execution.received[0].code, Rejection::GovernElsewhere.code());

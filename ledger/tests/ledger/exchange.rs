@@ -399,8 +399,12 @@ fn the_name_of_an_offer_is_no_wallets() {
         let Receipt::Offer { lock, .. } = receipt else { panic!("no offer") };
         *lock = name;
     }
-    bundle.receipts[2] =
-        Receipt::Change { version: 1, is_urgent: false, change: Change::AddOperator(fifth_bank()) };
+    bundle.receipts[2] = Receipt::Change {
+        version: 1,
+        height: ledger::values::Height(1),
+        is_urgent: false,
+        change: Change::AddOperator(fifth_bank()),
+    };
     let opening = network.opening(FOREIGNERS, Tier::Three);
     let execution = world.chains[ABROAD].run_with(Vec::new(), vec![bundle]);
     assert!(execution.received.iter().all(|received| received.code == 0), "{:?}", execution.received);

@@ -155,6 +155,30 @@ fn claim_row_by_row() {
     assert_eq!((movement.kind, movement.counterparty), (MovementKind::Settled, payer.wallet));
 }
 
+/// Freezing stops what leaves a wallet: what was locked for it before comes in, as its secret is public; and stays.
+#[test]
+fn a_frozen_payee_claims_and_does_nothing_else() {
+    let mut network = town();
+    let payee = network.customer(1);
+    let lock = locked(&mut network, 1, 600, LOCK_TTL_MS_MIN);
+    network.plant(&payee.wallet, |wallet| wallet.status = WalletStatus::Frozen);
+    let claim = |preimage| Operation::Claim { lock, preimage };
+    let frozen = Became::Rejected(Rejection::WalletFrozen);
+    let rows = [
+        ("a wrong secret", claim([0; 32]), Became::Rejected(Rejection::PreimageWrong)),
+        ("another operation", Operation::Withdraw { lock }, frozen),
+        ("the secret", claim(SECRET), Became::Applied),
+        ("again", claim(SECRET), Became::Rejected(Rejection::LockNotOpen)),
+        ("spending it", lock_of(&network, 0, 600, LOCK_TTL_MS_MIN), frozen),
+    ];
+    for (name, operation, expected) in rows {
+        row(&mut network, name, &payee, operation, expected);
+    }
+    assert_eq!(network.balance(&payee.wallet), 600);
+    let (_, wallet) = network.records.wallets(&[payee.wallet]).unwrap().remove(0).unwrap();
+    assert_eq!(wallet.status, WalletStatus::Frozen, "still");
+}
+
 #[test]
 fn an_exchange_needs_a_chain_of_another_currency() {
     let mut network = town();

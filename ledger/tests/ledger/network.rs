@@ -1,14 +1,16 @@
 //! A small network for tests: a central bank and four banks, and a ledger of one of its chains that executes what it is
 //! given.
 
+use std::sync::Arc;
+
 use ledger::proofs::{CertifiedResult, FinalityProof, SetLink, consensus_namespace};
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::transaction::network_tag;
 use ledger::records::{
     Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, ChainParams, ChainSpec, Claim, EpochRecord,
     FeeBid, GenesisSpec, HeightResult, NodeRecord, Nonce, NotExecuted, Operation, OperatorRecord,
-    OperatorRole, Payment, Policy, Record, Rejection, Tier, Transaction, TransactionContent, ValidatorRecord,
-    WalletOpening, WalletRecord,
+    OperatorRole, Payment, Policy, Record, Registry, Rejection, Tier, Transaction, TransactionContent,
+    ValidatorRecord, WalletOpening, WalletRecord,
 };
 use ledger::rules::{BatchFacts, ParentFacts};
 use ledger::state::{ChainState, Execution, MemoryReader, StateReader as _};
@@ -137,6 +139,8 @@ pub(crate) struct Network {
     pub(crate) genesis_result: HeightResult,
     /// Every epoch that the chain has had or has scheduled.
     pub(crate) epochs: Vec<EpochRecord>,
+    /// The registry that it began with.
+    pub(crate) born: Arc<Registry>,
     sequence: u64,
 }
 
@@ -153,7 +157,14 @@ impl Network {
 
     /// One chain of a network.
     pub(crate) fn of(spec: GenesisSpec, chain: ChainId) -> Self {
-        let (state, writes, genesis_result) = ChainState::genesis(&spec, chain).unwrap();
+        let registry = Arc::new(Registry::from_genesis(&spec));
+        Self::begun(spec, registry, chain)
+    }
+
+    /// One chain that begins with this registry.
+    pub(crate) fn begun(spec: GenesisSpec, born: Arc<Registry>, chain: ChainId) -> Self {
+        let (state, writes, genesis_result) =
+            ChainState::begin(spec.hash(), born.clone(), chain, spec.timestamp).unwrap();
         let mut records = MemoryReader::default();
         records.apply(&writes);
         let parent = ParentFacts::genesis(state.rules(), START, state.head().result);
@@ -171,6 +182,7 @@ impl Network {
             bundles,
             genesis_result,
             epochs,
+            born,
             sequence: 0,
         }
     }

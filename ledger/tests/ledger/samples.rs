@@ -8,7 +8,7 @@ use ledger::state::{OrderedBucket, StateHead, StateParts};
 use ledger::values::*;
 
 use crate::governance::{approved, fifth_bank, fifth_node};
-use crate::network::{Network, customer_key, later_key, operator_key, pay};
+use crate::network::{self, Network, customer_key, later_key, operator_key, pay};
 
 /// A record as bytes, and decoding followed by encoding.
 pub(crate) struct Sample {
@@ -102,6 +102,8 @@ pub(crate) fn every_change() -> Proposal {
         Change::RemoveValidator { chain, consensus_key: one },
         Change::ReplaceConsensusKey { chain, old: one, new: other },
         Change::SetParams { chain, params: ChainParams::default() },
+        Change::AddChain { parent: chain, validators: network::spec().chains[0].validators.clone() },
+        Change::Reshard { currency: Currency(*b"CNY") },
     ];
     let valid_until = TimestampMs(1_700_000_060_000);
     Proposal { version: 3, valid_until, is_urgent: true, reason: "Bank 5 joins".into(), changes }
@@ -113,7 +115,7 @@ fn set_chain() -> SetChain {
     network.run(Vec::new());
     network.run(Vec::new());
     let set = EpochRecord { epoch: Epoch(1), first_height: Height(3), ..network.epochs[0].clone() };
-    SetChain { links: vec![SetLink { certified: network.certified(1, 2), set }] }
+    SetChain { origin: None, links: vec![SetLink { certified: network.certified(1, 2), set }] }
 }
 
 /// One of each.
@@ -245,7 +247,12 @@ pub(crate) fn samples() -> Vec<Sample> {
         sample("operation-govern", &approved(network.genesis, every_change(), &[1, 2])),
         sample(
             "receipt-change",
-            &Receipt::Change { version: 4, is_urgent: true, change: every_change().changes[0].clone() },
+            &Receipt::Change {
+                version: 4,
+                height: Height(53),
+                is_urgent: true,
+                change: every_change().changes[0].clone(),
+            },
         ),
         sample("set-chain", &set_chain()),
         sample("finality-proof", &network.finality(&block.header)),

@@ -1,11 +1,14 @@
 //! `GET /v1/chains` and `GET /v1/chains/{chain}`: which chains there are, and how far this node is on those it hosts.
 
+use std::sync::Arc;
+
 use api::chain::{ChainView, ChainsView, ProgressView, SupplyView};
 use api::error::ApiError;
 use axum::Json;
 use axum::extract::State;
 use chain::RowFault;
-use ledger::records::ChainSpec;
+use ledger::records::registry::ROOT_CHAIN;
+use ledger::records::{ChainRecord, Registry};
 use ledger::values::ChainId;
 use storage::Table;
 
@@ -27,8 +30,9 @@ use crate::handle::{ChainHandle, Voting};
 )]
 pub(crate) async fn chains(State(edge): State<Edge>) -> Result<Json<ChainsView>, Refusal> {
     let mut chains = Vec::new();
-    for spec in &edge.parts().spec.chains {
-        chains.push(view(&edge, spec).await?);
+    let registry = known(&edge);
+    for record in &registry.chains {
+        chains.push(view(&edge, record).await?);
     }
     Ok(Json(ChainsView { chains }))
 }
@@ -47,24 +51,30 @@ pub(crate) async fn chains(State(edge): State<Edge>) -> Result<Json<ChainsView>,
 )]
 pub(crate) async fn chain(State(edge): State<Edge>, place: Place) -> Result<Json<ChainView>, Refusal> {
     let chain: ChainId = place.get("chain")?;
-    let spec = edge.parts().spec.chain(chain).ok_or_else(|| Refusal::from(edge.no_chain(chain)))?;
-    view(&edge, spec).await.map(Json)
+    let registry = known(&edge);
+    let record = registry.chain(chain).ok_or_else(|| Refusal::from(edge.no_chain(chain)))?;
+    view(&edge, record).await.map(Json)
 }
 
-async fn view(edge: &Edge, spec: &ChainSpec) -> Result<ChainView, Refusal> {
-    let progress = match edge.hosted(spec.chain) {
+/// The registry that knows most of how far children are: that of chain 0, where it is here.
+fn known(edge: &Edge) -> Arc<Registry> {
+    edge.hosted(ROOT_CHAIN).map_or_else(|| edge.registry(), ChainHandle::registry)
+}
+
+async fn view(edge: &Edge, record: &ChainRecord) -> Result<ChainView, Refusal> {
+    let chain = record.chain;
+    let progress = match edge.hosted(chain) {
         Some(handle) => Some(progress(edge, handle).await?),
         None => None,
     };
-    let chain = spec.chain;
     // Of a chain that is elsewhere, the newest set that was proved here.
     let (registry, epoch) = match edge.hosted(chain) {
         Some(handle) => (handle.registry(), Some(handle.status.borrow().chain.epoch)),
         None => (edge.registry(), None),
     };
     let epoch = epoch.or_else(|| registry.newest_epoch(chain).map(|record| record.epoch));
-    let validators = epoch.map_or(spec.validators.as_slice(), |epoch| registry.validators(chain, epoch));
-    Ok(ChainView::new(spec, validators, progress))
+    let validators = epoch.map_or(record.wanted.as_slice(), |epoch| registry.validators(chain, epoch));
+    Ok(ChainView::of(record, validators, progress))
 }
 
 async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<ProgressView, Refusal> {

@@ -1,12 +1,13 @@
 //! What every handler shares: the chains, who may come in, the bounds, and the way to the disk.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::code::ErrorCode;
 use api::error::ApiError;
 use api::network::ChainPlace;
-use chain::Archive;
-use ledger::records::{ChainSpec, GenesisSpec, Registry};
+use chain::{Archive, SetLinks};
+use ledger::records::{ChainRecord, ChainSpec, GenesisSpec, Registry};
 use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, WalletId};
 use storage::Reader;
 use tokio::sync::{Semaphore, watch};
@@ -52,6 +53,8 @@ struct Inner {
     /// With the registry that they are of, itself: those of two chains may differ under one version.
     homes: Mutex<(Arc<Registry>, Arc<Homes>)>,
     chain_metrics: Vec<ChainMetrics>,
+    /// Of each chain, the changes of set that proofs have carried.
+    set_links: BTreeMap<ChainId, Arc<SetLinks>>,
     requests: Arc<Semaphore>,
     waits: Arc<Semaphore>,
     reads: Arc<Semaphore>,
@@ -82,6 +85,11 @@ impl Edge {
             genesis,
             homes: Mutex::new((registry, homes)),
             chain_metrics: parts.chains.iter().map(|chain| parts.metrics.chain(chain.chain())).collect(),
+            set_links: parts
+                .chains
+                .iter()
+                .map(|chain| (chain.chain(), Arc::new(SetLinks::new(genesis))))
+                .collect(),
             requests: permits(parts.limits.concurrent_requests),
             waits: permits(parts.limits.concurrent_waits),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
@@ -142,18 +150,17 @@ impl Edge {
 
     /// Why there is nothing of a chain here: no such chain, or who hosts it.
     pub(crate) fn no_chain(&self, chain: ChainId) -> ApiError {
-        match self.parts().spec.chain(chain) {
+        match self.registry().chain(chain) {
             None => ApiError::from(ErrorCode::ChainUnknown).at("chain").because(chain),
-            Some(spec) => ApiError::from(ErrorCode::ChainElsewhere).at("chain").because(self.place(spec)),
+            Some(_) => ApiError::from(ErrorCode::ChainElsewhere).at("chain").because(self.place(chain)),
         }
     }
 
     /// A chain and the nodes that run its validators, for people.
-    fn place(&self, spec: &ChainSpec) -> String {
+    fn place(&self, chain: ChainId) -> String {
         let network = self.registry();
-        // A registry has every chain of its genesis.
-        let Some(place) = network.chain(spec.chain).map(ChainPlace::from) else {
-            return spec.chain.to_string();
+        let Some(place) = network.chain(chain).map(ChainPlace::from) else {
+            return chain.to_string();
         };
         let named = place.nodes.iter().take(NODES_NAMED_MAX).map(|node| {
             let record = network.node(NodeIndex(*node));
@@ -166,32 +173,34 @@ impl Edge {
         format!("chain {chain} ({currency} shard {shard}) is hosted by the nodes {}{more}", named.join(", "))
     }
 
-    /// The hosted chains to look for a wallet on: the one asked for, or where it may be at home.
-    pub(crate) fn wallet_chains(
-        &self,
-        id: &WalletId,
-        asked: Option<u32>,
-    ) -> Result<Vec<&ChainHandle>, Refusal> {
-        if let Some(chain) = asked {
-            return Ok(vec![self.chain(ChainId(chain))?]);
-        }
+    /// The chains where a wallet may be at home, hosted here or not; of an operator's own, which is on several, one must be `asked` for.
+    pub(crate) fn wallet_homes(&self, id: &WalletId, asked: Option<u32>) -> Result<Vec<ChainId>, Refusal> {
         let known = self.homes();
         let homes = known.of(id);
-        if known.is_on_several(id) {
+        if asked.is_none() && known.is_on_several(id) {
             let homes: Vec<String> = homes.iter().map(ToString::to_string).collect();
             let detail = format!("an operator's own, on the chains {}", homes.join(", "));
             return Err(ApiError::from(ErrorCode::ChainNeeded).at("chain").because(detail).into());
         }
-        let hosted: Vec<_> = homes.into_iter().filter_map(|home| self.hosted(home)).collect();
-        if hosted.is_empty() { Err(self.no_wallet(id, asked)) } else { Ok(hosted) }
+        Ok(homes)
     }
 
-    /// Why a wallet was not found on [`Self::wallet_chains`]: there is none, or its home is elsewhere.
+    /// Who hosts a chain, for people.
+    pub(crate) fn hosts(&self, chain: ChainId) -> String {
+        self.place(chain)
+    }
+
+    /// A wallet is, or may be, on a chain that was not looked on.
+    pub(crate) fn wallet_elsewhere(&self, chain: ChainId) -> Refusal {
+        ApiError::from(ErrorCode::WalletElsewhere).at("id").because(self.place(chain)).into()
+    }
+
+    /// Why a wallet was not found where it is at home: there is none, or its home is elsewhere.
     pub(crate) fn no_wallet(&self, id: &WalletId, asked: Option<u32>) -> Refusal {
-        let spec = &self.parts().spec;
+        let registry = self.registry();
         let homes = self.homes().of(id);
-        let homes: Vec<&ChainSpec> = homes.into_iter().filter_map(|home| spec.chain(home)).collect();
-        let elsewhere: Vec<&ChainSpec> = match asked.and_then(|chain| spec.chain(ChainId(chain))) {
+        let homes: Vec<&ChainRecord> = homes.into_iter().filter_map(|home| registry.chain(home)).collect();
+        let elsewhere: Vec<&ChainRecord> = match asked.and_then(|chain| registry.chain(ChainId(chain))) {
             Some(asked) if homes.iter().any(|home| home.chain == asked.chain) => Vec::new(),
             Some(asked) => homes.into_iter().filter(|home| home.currency == asked.currency).collect(),
             None => homes.into_iter().filter(|home| self.hosted(home.chain).is_none()).collect(),
@@ -199,7 +208,7 @@ impl Edge {
         if elsewhere.is_empty() {
             return ApiError::from(ErrorCode::WalletUnknown).at("id").into();
         }
-        let places: Vec<String> = elsewhere.into_iter().map(|home| self.place(home)).collect();
+        let places: Vec<String> = elsewhere.into_iter().map(|home| self.place(home.chain)).collect();
         ApiError::from(ErrorCode::WalletElsewhere).at("id").because(places.join("; ")).into()
     }
 
@@ -217,7 +226,8 @@ impl Edge {
         T: Send + 'static,
         W: FnOnce(&Archive<'_, dyn Reader + '_>) -> Result<T, Refusal> + Send + 'static,
     {
-        self.read_store(chain, |reader| work(&Archive::new(reader))).await
+        let links = self.0.set_links.get(&chain.chain()).cloned();
+        self.read_store(chain, move |reader| work(&Archive::with_links(reader, links.as_deref()))).await
     }
 
     /// Reads chain after chain until `work` finds something.

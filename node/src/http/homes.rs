@@ -1,5 +1,6 @@
 //! Where wallets are at home. An id does not show its currency, so a wallet has one possible home in each currency of the
-//! network; an operator's own wallet is on every shard of its currency since it was admitted.
+//! network; an operator's own wallet is on every shard of its currency since it was admitted. Chains that were added and have no wallets
+//! yet do not count.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
@@ -18,8 +19,8 @@ pub(crate) struct Homes {
 impl Homes {
     /// As a registry says.
     pub(crate) fn new(genesis: GenesisHash, registry: &Registry) -> Self {
-        let mut places: Vec<_> =
-            registry.chains.iter().map(|chain| (chain.currency, chain.shard, chain.chain)).collect();
+        let homes = registry.chains.iter().filter(|chain| chain.is_home());
+        let mut places: Vec<_> = homes.map(|chain| (chain.currency, chain.shard, chain.chain)).collect();
         places.sort_unstable();
         let mut shards: BTreeMap<Currency, Vec<ChainId>> = BTreeMap::new();
         for (currency, _, chain) in places {

@@ -4,13 +4,14 @@
 //! | --- | --- |
 //! | `submit.rs` | `POST /v1/transactions` |
 //! | `transactions.rs`, `proofs.rs` | `GET /v1/transactions/{id}`, with waiting; `…/proof` |
-//! | `wallets.rs`, `proofs.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof` |
+//! | `wallets.rs`, `proofs.rs`, `locks.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof`; `…/locks` |
 //! | `chains.rs`, `blocks.rs`, `locks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes`, `…/locks/{id}`, `…/proof` |
 //! | `registry.rs` | `…/registry`: who takes part and how chains are set up, proved |
+//! | `origin.rs` | `…/origin`: what a chain that was added after genesis began with, proved |
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `…/bundles`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
 //! | `edge.rs` | [`Edge`]: what handlers share; the way to the disk |
-//! | `homes.rs` | on which chains a wallet may be |
+//! | `homes.rs`, `finding.rs` | on which chains a wallet may be; from there to where it is, while shards double |
 //! | `guard.rs` | trace, token, place and deadline of every request |
 //! | `parameters.rs`, `refusal.rs` | what is asked; why it is not answered |
 //! | `server.rs`, `patience.rs` | [`RestServer`]: sockets, TLS, bounds of connections |
@@ -28,6 +29,7 @@ mod chains;
 mod edge;
 mod evidence;
 mod feed;
+mod finding;
 mod guard;
 mod health;
 mod homes;
@@ -36,6 +38,7 @@ mod locks;
 mod metrics;
 mod network;
 mod openapi;
+mod origin;
 mod parameters;
 mod patience;
 mod proofs;
@@ -80,9 +83,11 @@ fn routes() -> Vec<Route> {
         route(path::WALLET, read, get(wallets::wallet)),
         route(path::WALLET_HISTORY, read, get(wallets::history)),
         route(path::WALLET_PROOF, Door::Waiting(Scope::Read), get(proofs::wallet)),
+        route(path::WALLET_LOCKS, read, get(locks::of_wallet)),
         route(path::CHAINS, read, get(chains::chains)),
         route(path::CHAIN, read, get(chains::chain)),
         route(path::REGISTRY, Door::Waiting(Scope::Read), get(registry::registry)),
+        route(path::ORIGIN, read, get(origin::origin)),
         route(path::BLOCK, read, get(blocks::block)),
         route(path::BLOCK_OUTCOMES, audit, get(blocks::outcomes)),
         route(path::LOCK, read, get(locks::lock)),

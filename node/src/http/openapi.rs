@@ -6,8 +6,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    blocks, chains, evidence, feed, health, locks, metrics, network, proofs, registry, submit, transactions,
-    wallets,
+    blocks, chains, evidence, feed, health, locks, metrics, network, origin, proofs, registry, submit,
+    transactions, wallets,
 };
 
 /// The document. A test compares it with the router.
@@ -29,10 +29,12 @@ use super::{
         chains::chains,
         chains::chain,
         registry::registry,
+        origin::origin,
         blocks::block,
         blocks::outcomes,
         locks::lock,
         locks::proof,
+        locks::of_wallet,
         feed::feed,
         feed::batches,
         feed::bundles,

@@ -27,11 +27,14 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use chain::{Archive, Located, RowFault};
 use ledger::proofs::{CertifiedResult, OutcomeProof, Proof, ProofFile, ReceiptProof, outcome_path};
-use ledger::values::{Canonical as _, GenesisHash, Height, RecordId, Sequential, TransactionId, WalletId};
+use ledger::values::{
+    Canonical as _, ChainId, GenesisHash, Height, RecordId, Sequential, TransactionId, WalletId,
+};
 use storage::{Reader, Table};
 use tokio::time::Instant;
 
 use super::edge::Edge;
+use super::finding::find_wallet;
 use super::health::sees_quorum;
 use super::parameters::{Ask, Place};
 use super::refusal::{NOT_READY_RETRY_MS, Refusal};
@@ -94,15 +97,20 @@ pub(crate) async fn wallet(
     Ask(query): Ask<WalletQuery>,
 ) -> Result<Response, Refusal> {
     let id: WalletId = place.get("id")?;
-    let candidates = edge.wallet_chains(&id, query.chain)?;
     let _place = Arc::clone(edge.waits()).try_acquire_owned().map_err(|_| Refusal::busy())?;
     let patience = Duration::from_millis(PROOF_WAIT_MS.min(edge.parts().limits.wait_ms));
     let until = Instant::now() + patience;
-    let found =
-        edge.find(&candidates, move |archive, at| Ok(archive.wallet(id)?.map(|_| at.chain()))).await?;
+    let named = query.chain.map(ChainId);
+    let found = match named {
+        Some(chain) => Some(chain),
+        None => find_wallet(&edge, id, None, move |_, at, _, _| Ok(at.chain())).await?,
+    };
     let chain = match found {
         Some(chain) => edge.chain(chain)?,
-        None => *candidates.first().ok_or(ErrorCode::ChainUnknown)?,
+        None => {
+            let mut homes = edge.wallet_homes(&id, None)?.into_iter().filter_map(|home| edge.hosted(home));
+            homes.next().ok_or_else(|| edge.no_wallet(&id, None))?
+        }
     };
     of_record(&edge, chain, id.into(), until).await
 }

@@ -108,7 +108,7 @@ async fn one(edge: &Edge, body: &[u8]) -> Result<Response, Refusal> {
         .into());
     }
     answer.transaction = transaction.and_then(|found| {
-        let currency = edge.parts().spec.chain(found.content.chain)?.currency;
+        let currency = edge.registry().currency(found.content.chain)?;
         Some(TransactionView::new(&found, edge.genesis(), currency))
     });
     let status = if answer.status == SubmitStatus::Accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
@@ -198,7 +198,7 @@ async fn judge_part(edge: &Edge, chain: &ChainHandle, part: Vec<Vec<u8>>) -> Vec
 /// is wrong; one that is hosted elsewhere is refused with who hosts it.
 fn chain_for<'a>(edge: &'a Edge, bytes: &[u8]) -> Result<&'a ChainHandle, ApiError> {
     let named = named_chain(edge.genesis(), bytes);
-    match named.filter(|chain| edge.parts().spec.chain(*chain).is_some()) {
+    match named.filter(|chain| edge.registry().chain(*chain).is_some()) {
         Some(chain) => edge.hosted(chain).ok_or_else(|| edge.no_chain(chain)),
         None => edge.chains().first().ok_or_else(|| ErrorCode::NotReady.into()),
     }

@@ -17,14 +17,14 @@ use api::transaction::{TransactionQuery, TransactionState, TransactionStatus, Tr
 use axum::Json;
 use axum::extract::State;
 use chain::RowFault;
-use ledger::records::NotExecuted;
+use ledger::records::{NotExecuted, Rejection};
 use ledger::values::{ChainId, Height, LockId, TimestampMs, TransactionId};
 use storage::Table;
 use tokio::time::Instant;
 
 use super::edge::Edge;
 use super::guard::OnDrop;
-use super::legs::legs;
+use super::legs::{legs, sent_on};
 use super::locks;
 use super::parameters::{Ask, Place};
 use super::refusal::Refusal;
@@ -99,7 +99,7 @@ async fn wait_for(
             (TransactionState::Expired | TransactionState::NotExecuted, _) => true,
             (_, WaitFor::Final) => status.height.is_some(),
             (_, WaitFor::Certified) => status.is_certified,
-            (_, WaitFor::Settled) => status.is_settled(),
+            (_, WaitFor::Settled) => status.is_settled_here(),
         });
         // A transaction with a position waits for its certificate and needs no further look until then.
         // Where a leg is under way, any chain's next block may end it.
@@ -169,7 +169,7 @@ async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<
         Some((chain.chain(), known))
     });
     let genesis = edge.genesis();
-    let network = Arc::clone(&edge.parts().spec);
+    let network = edge.registry();
     let hosted: Vec<&ChainHandle> = edge.chains().iter().collect();
     let found = edge.find(&hosted, move |archive, at| {
         let Some(located) = archive.locate(id)? else {
@@ -192,12 +192,16 @@ async fn look(edge: &Edge, id: TransactionId, with_transaction: bool) -> Result<
     });
     let unknown = || TransactionStatus::without_position(id, TransactionState::Unknown, None);
     let mut status = found.await?.unwrap_or_else(unknown);
-    let spec = status.chain.and_then(|chain| edge.parts().spec.chain(ChainId(chain)));
-    status.currency = spec.map(|spec| spec.currency);
+    let registry = edge.registry();
+    status.currency = status.chain.and_then(|chain| registry.currency(ChainId(chain)));
     if let (Some(chain), Some(height)) = (status.chain, status.height)
-        && edge.parts().spec.chains.len() > 1
+        && registry.chains.len() > 1
     {
-        status.legs = legs(edge, ChainId(chain), id, Height(height)).await?;
+        let (chain, height) = (ChainId(chain), Height(height));
+        if status.outcome.as_ref().is_some_and(|outcome| outcome.code == Rejection::SentOn.code()) {
+            status.sent_on = sent_on(edge, chain, id, height).await?;
+        }
+        status.legs = legs(edge, chain, id, height).await?;
     }
     Ok(status)
 }

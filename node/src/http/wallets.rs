@@ -11,11 +11,12 @@ use axum::Json;
 use axum::extract::State;
 use chain::rows::HistoryRow;
 use chain::{Archive, RowFault};
-use ledger::records::{Outcome, Record, WalletRecord};
-use ledger::values::{Height, Slot, TransactionId, WalletId};
+use ledger::records::Outcome;
+use ledger::values::{Height, TransactionId, WalletId};
 use storage::{Reader, Table};
 
 use super::edge::Edge;
+use super::finding::find_wallet;
 use super::parameters::{Ask, Place, limit};
 use super::refusal::Refusal;
 
@@ -23,6 +24,9 @@ use super::refusal::Refusal;
 pub(crate) const HISTORY_OUTCOMES_MAX: usize = 200_000;
 
 /// Shows a wallet.
+///
+/// Without `chain` it is looked for from its home on: while shards double, also with the chain that it has not left yet and on the one
+/// that it has moved to. With `chain`, that chain alone says what it has: of a wallet that has moved away, its tombstone (`moved_to`).
 #[utoipa::path(
     get,
     path = api::path::WALLET,
@@ -30,7 +34,7 @@ pub(crate) const HISTORY_OUTCOMES_MAX: usize = 200_000;
     params(("id" = String, Path, description = "wallet id, bech32m text starting with jz1"), WalletQuery),
     responses(
         (status = 200, description = "the wallet after one height", body = WalletView),
-        (status = "4XX", description = "refused; 1009 when it is on several chains, 1410 when its home is elsewhere", body = ApiError),
+        (status = "4XX", description = "refused; 1009 when it is on several chains, 1410 when it is elsewhere, 1415 between two chains", body = ApiError),
         (status = "5XX", description = "the store cannot be read", body = ApiError),
     )
 )]
@@ -40,19 +44,17 @@ pub(crate) async fn wallet(
     Ask(query): Ask<WalletQuery>,
 ) -> Result<Json<WalletView>, Refusal> {
     let id: WalletId = place.get("id")?;
-    let candidates = edge.wallet_chains(&id, query.chain)?;
-    let found = edge.find(&candidates, move |archive, at| {
-        let Some((_, wallet)) = find(archive, id)? else { return Ok(None) };
+    let found = find_wallet(&edge, id, query.chain, move |archive, at, _, wallet| {
         let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
         let (timestamp_ms, certified_height) = (head.timestamp.0, at.certified_height);
         let moment = WalletMoment { height: head.height, timestamp_ms, certified_height };
         let lanes = at.spec.params.tier(wallet.tier).lanes;
-        Ok(Some(WalletView::new((at.chain(), at.spec.currency), moment, &wallet, lanes)))
+        Ok(WalletView::new((at.chain(), at.spec.currency), moment, wallet, lanes))
     });
     found.await?.map(Json).ok_or_else(|| edge.no_wallet(&id, query.chain))
 }
 
-/// Shows what happened to a wallet, newest first.
+/// Shows what happened to a wallet, newest first, on one chain. What happened before it moved is asked for with `chain`.
 #[utoipa::path(
     get,
     path = api::path::WALLET_HISTORY,
@@ -72,29 +74,14 @@ pub(crate) async fn history(
     let id: WalletId = place.get("id")?;
     let rows = limit(query.limit, HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX)?;
     let before = query.before.map(|cursor| (cursor.height, cursor.index, cursor.part));
-    let candidates = edge.wallet_chains(&id, query.chain)?;
-    let found = edge.find(&candidates, move |archive, at| {
-        let Some((slot, _)) = find(archive, id)? else { return Ok(None) };
+    let found = find_wallet(&edge, id, query.chain, move |archive, at, slot, _| {
         // One more than asked for says whether there is a next page.
         let found = archive.history(slot, before, rows.saturating_add(1))?;
         let (entries, next) = entries(archive, &found, rows)?;
         let (chain, currency, certified_height) = (at.chain().0, at.spec.currency, at.certified_height.0);
-        Ok(Some(HistoryPage { wallet: id, chain, currency, certified_height, entries, next }))
+        Ok(HistoryPage { wallet: id, chain, currency, certified_height, entries, next })
     });
     found.await?.map(Json).ok_or_else(|| edge.no_wallet(&id, query.chain))
-}
-
-fn find<R: Reader + ?Sized>(
-    archive: &Archive<'_, R>,
-    id: WalletId,
-) -> Result<Option<(Slot, WalletRecord)>, RowFault> {
-    match archive.wallet(id)? {
-        None => Ok(None),
-        Some((slot, Record::Wallet(wallet))) => Ok(Some((slot, wallet))),
-        // The bytes of a lock's id name no wallet.
-        Some((_, Record::Lock(_) | Record::Offer(_))) => Ok(None),
-        Some(_) => Err(RowFault::Missing { table: Table::Records }),
-    }
 }
 
 /// The entries of a page and the cursor of the next one.

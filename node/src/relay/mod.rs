@@ -7,6 +7,8 @@
 //! - When what is given, and by which of several nodes, is [`chain::pace`].
 //! - Changes of the source's validator set go along with the receipts; alone, where there are none to send.
 //! - A destination that does not take what it is given, or cannot be read, holds up nobody else.
+//! - Chains are added while nodes run: a relay begins a line to each one when it first hears of it. So the relays run in a network of one
+//!   chain too.
 //!
 //! | file | what it says |
 //! | --- | --- |
@@ -23,7 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chain::pace::STAGGER_MS;
 use chain::{Input, Pace, Reached, RowFault, next_bundle, reached, running_epoch, sent_counts};
-use ledger::records::{Bundle, GenesisSpec};
+use ledger::records::Bundle;
 use ledger::values::{Canonical as _, ChainId, Epoch, Height, NodeIndex};
 use network::{LaneReceiver, Network};
 use storage::Store;
@@ -103,7 +105,6 @@ impl Outlet {
 
 /// What the relays of a node work with.
 pub(crate) struct Parts<'a> {
-    pub(crate) spec: &'a GenesisSpec,
     pub(crate) own_node: NodeIndex,
     pub(crate) network: &'a Network,
     /// The relays' lane and its number.
@@ -118,14 +119,9 @@ pub(crate) struct Parts<'a> {
 
 /// Starts a relay for each chain of this node, and what takes in the others' bundles; they end when the node stops.
 pub(crate) fn start(parts: Parts<'_>) -> Vec<JoinHandle<()>> {
-    let Parts { spec, own_node, network, lane, lane_number, chains, inlets, metrics, stopped } = parts;
-    // One chain has nobody to talk to.
-    if spec.chains.len() < 2 {
-        return Vec::new();
-    }
+    let Parts { own_node, network, lane, lane_number, chains, inlets, metrics, stopped } = parts;
     let rules: Vec<_> = chains.iter().map(|chain| chain.rules.clone()).collect();
-    let seats = Arc::new(Seats::now(&rules));
-    let (seats_now, seats_seen) = watch::channel(Arc::clone(&seats));
+    let (seats_now, seats_seen) = watch::channel(Arc::new(Seats::now(&rules)));
     let hints = Arc::new(Mutex::new(Hints::default()));
     let carrier = Carrier {
         network: network.clone(),
@@ -134,33 +130,14 @@ pub(crate) fn start(parts: Parts<'_>) -> Vec<JoinHandle<()>> {
         seats: seats_seen.clone(),
         hints: Arc::clone(&hints),
     };
-    let relay = |source: &ChainHandle| {
-        let others = seats.chains().filter(|chain| *chain != source.chain());
-        let line = |chain: ChainId| {
-            let inlet = inlets.iter().find(|inlet| inlet.chain == chain).cloned();
-            let (rank, under_way_max) = match inlet {
-                Some(_) => (0, UNDER_WAY_INSIDE_MAX),
-                None => (rank(&seats, own_node, source.chain(), chain), UNDER_WAY_MAX),
-            };
-            Line {
-                chain,
-                inlet,
-                pace: Pace::new(rank, under_way_max, 0),
-                heard: None,
-                running: Epoch(0),
-                tell_ms: None,
-                rank,
-                asked_ms: None,
-            }
-        };
-        Relay {
-            source: source.clone(),
-            lines: others.map(line).collect(),
-            carrier: carrier.clone(),
-            metrics: metrics.chain(source.chain()),
-            started: Instant::now(),
-            rarely: Rarely::default(),
-        }
+    let relay = |source: &ChainHandle| Relay {
+        source: source.clone(),
+        inlets: inlets.to_vec(),
+        lines: Vec::new(),
+        carrier: carrier.clone(),
+        metrics: metrics.chain(source.chain()),
+        started: Instant::now(),
+        rarely: Rarely::default(),
     };
     let relays: Vec<Relay> = chains.iter().map(relay).collect();
     let inbox = Inbox::new((lane, network.clone(), lane_number), (chains, inlets), seats_seen, hints);
@@ -240,6 +217,9 @@ impl Carrier {
 
 struct Relay {
     source: ChainHandle,
+    /// The ways into the chains that this node hosts.
+    inlets: Vec<Inlet>,
+    /// One for each other chain that is known, ascending.
     lines: Vec<Line>,
     carrier: Carrier,
     metrics: ChainMetrics,
@@ -294,6 +274,10 @@ impl Relay {
     async fn round(&mut self, certified: Height) {
         let (source, now_ms) = (self.source.chain(), self.now_ms());
         let seats = self.carrier.seats();
+        begin_lines(&mut self.lines, &seats, (self.carrier.own_node, source), &self.inlets, now_ms);
+        if self.lines.is_empty() {
+            return;
+        }
         for line in self.lines.iter_mut().filter(|line| line.inlet.is_none()) {
             line.rank = rank(&seats, self.carrier.own_node, source, line.chain);
             line.pace.set_rank(line.rank);
@@ -361,7 +345,32 @@ fn make(
     Ok(lines.into_iter().map(one).collect())
 }
 
+/// Begins a line to each chain that is new here.
+fn begin_lines(
+    lines: &mut Vec<Line>,
+    seats: &Seats,
+    (own_node, source): (NodeIndex, ChainId),
+    inlets: &[Inlet],
+    now_ms: u64,
+) {
+    let others: Vec<ChainId> = seats.chains().filter(|chain| *chain != source).collect();
+    for chain in others {
+        if let Err(place) = lines.binary_search_by_key(&chain, |line| line.chain) {
+            let inlet = inlets.iter().find(|inlet| inlet.chain == chain).cloned();
+            let rank = if inlet.is_some() { 0 } else { rank(seats, own_node, source, chain) };
+            lines.insert(place, Line::new(chain, inlet, rank, now_ms));
+        }
+    }
+}
+
 impl Line {
+    /// Nothing was given yet.
+    fn new(chain: ChainId, inlet: Option<Inlet>, rank: usize, now_ms: u64) -> Self {
+        let under_way_max = if inlet.is_some() { UNDER_WAY_INSIDE_MAX } else { UNDER_WAY_MAX };
+        let pace = Pace::new(rank, under_way_max, now_ms);
+        Self { chain, inlet, pace, heard: None, running: Epoch(0), tell_ms: None, rank, asked_ms: None }
+    }
+
     /// Looks how far the destination is, and makes what it is to be given now.
     fn make(
         &mut self,
@@ -478,6 +487,29 @@ mod tests {
         assert_eq!(ranks(&shared, 0..2), [2, 1], "nodes with both chains come first");
         let same = seats(|_| true, |_| true);
         assert_eq!(ranks(&same, 0..1), [1]);
+    }
+
+    #[test]
+    fn a_chain_that_is_added_has_a_line_from_then_on() {
+        let begin = |lines: &mut Vec<Line>, seats: &Seats, now_ms| {
+            begin_lines(lines, seats, (NodeIndex(1), THERE), &[], now_ms);
+            lines.iter().map(|line| line.chain).collect::<Vec<_>>()
+        };
+        let mut lines = Vec::new();
+        let one = Seats::of(&[Arc::new(Registry::from_genesis(
+            &localnet(&LocalnetPlan::new(4), &[1; 32]).unwrap().spec,
+        ))]);
+        begin_lines(&mut lines, &one, (NodeIndex(1), HERE), &[], 0);
+        assert!(lines.is_empty(), "a network of one chain");
+        let two = seats(|node| node < 4, |node| node < 4);
+        assert_eq!(begin(&mut lines, &two, 10), [HERE]);
+        lines[0].asked_ms = Some(11);
+        let mut plan = LocalnetPlan::new(8);
+        plan.chains.extend([(Currency(*b"CNY"), 1), (Currency(*b"CNY"), 2)]);
+        let three = Seats::of(&[Arc::new(Registry::from_genesis(&localnet(&plan, &[1; 32]).unwrap().spec))]);
+        assert_eq!(begin(&mut lines, &three, 20), [HERE, ChainId(2)]);
+        assert_eq!((lines[0].asked_ms, lines[1].asked_ms), (Some(11), None), "the old one goes on");
+        assert_eq!(begin(&mut lines, &three, 30).len(), 2);
     }
 
     #[test]

@@ -4,20 +4,23 @@
 //! Heights are taken in by chain, in order, from whichever node calls one final first; what nobody lived to tell is read from the
 //! store of the next node that tells anything. The comparison across chains is the auditor's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use audit::{Arrival, Journal};
+use audit::{Arrival, Journal, Numbered};
 use chain::Archive;
 use chain::rows::SentRow;
 use consensus::runtime::deterministic::START_MS;
 use ledger::records::outcome::APPLIED;
-use ledger::records::{Bundle, GenesisSpec, HeightResult, Outcome, Receipt, SupplyTerms};
-use ledger::values::{Canonical as _, ChainId, GenesisHash, Height, TransactionHash};
+use ledger::records::{
+    Bundle, GenesisSpec, HeightResult, Outcome, Receipt, Registry, Rejection, SupplyTerms,
+};
+use ledger::values::{Canonical as _, ChainId, GenesisHash, Height, TransactionHash, WalletId};
 use storage::{Store, Table, key};
 
+use crate::machine::Network;
 use crate::outcome::Passed;
-use crate::properties::{self, Passage, Violation};
+use crate::properties::{self, Passage, Property, Verdict, Violation};
 use crate::witness::Noted;
 
 /// What passes between chains. Clones are the same.
@@ -26,9 +29,11 @@ pub(crate) struct Crossing(Arc<Mutex<Between>>);
 
 impl Crossing {
     /// Before the first height of a network.
-    pub(crate) fn new(spec: &Arc<GenesisSpec>) -> Self {
-        let (spec, genesis) = (Arc::clone(spec), spec.hash());
-        let accounts = spec.chains.iter().map(|chain| (chain.chain, Account::default())).collect();
+    pub(crate) fn new(network: &Network) -> Self {
+        let (spec, genesis) = (Arc::clone(&network.spec), network.genesis);
+        let parent = |chain: ChainId| network.children.get(&chain).map(|child| child.parent);
+        let account = |chain| (chain, Account { parent: parent(chain), ..Account::default() });
+        let accounts = network.all().map(account).collect();
         let noted = Noted::default();
         let (sent, given) = (BTreeMap::new(), BTreeMap::new());
         Self(Arc::new(Mutex::new(Between { spec, genesis, accounts, sent, given, noted })))
@@ -54,6 +59,7 @@ pub(crate) struct Between {
 /// One chain as far as it was seen.
 #[derive(Default)]
 struct Account {
+    parent: Option<ChainId>,
     next: Height,
     supply: SupplyTerms,
     journal: Journal,
@@ -61,10 +67,29 @@ struct Account {
 
 struct Sent {
     hash: TransactionHash,
-    is_refund: bool,
+    kind: Kind,
     sent_ms: u64,
     /// When, and what became of it.
     received: Option<(u64, u16)>,
+}
+
+/// What a receipt is about.
+enum Kind {
+    Credit,
+    Refund,
+    Move(WalletId),
+    Other,
+}
+
+impl Kind {
+    const fn of(receipt: &Receipt) -> Self {
+        match receipt {
+            Receipt::Credit { .. } => Self::Credit,
+            Receipt::Refund { .. } => Self::Refund,
+            Receipt::Move { wallet } => Self::Move(wallet.id),
+            _ => Self::Other,
+        }
+    }
 }
 
 /// A height as a store has it.
@@ -73,13 +98,15 @@ struct Page {
     outcomes: Vec<Outcome>,
     bundles: Vec<Bundle>,
     /// With the chains they are for, in order.
-    sent: Vec<(ChainId, Receipt)>,
+    sent: Vec<(ChainId, u64, Receipt)>,
+    /// The registry after it, where it changed.
+    registry: Option<Registry>,
 }
 
 impl Between {
     /// A node called a height final, at this time on the wall clock.
     pub(crate) fn height_final(&mut self, at_ms: u64, chain: ChainId, store: &dyn Store, height: Height) {
-        if self.spec.chains.len() < 2 {
+        if self.accounts.len() < 2 {
             return;
         }
         let mut is_new = false;
@@ -103,10 +130,10 @@ impl Between {
 
     fn take(&mut self, at_ms: u64, chain: ChainId, page: &Page) {
         let Some(account) = self.accounts.get_mut(&chain) else { return };
-        for (destination, receipt) in &page.sent {
+        for (destination, _, receipt) in &page.sent {
             self.sent.entry((chain, *destination)).or_default().push(Sent {
                 hash: receipt.hash(),
-                is_refund: matches!(receipt, Receipt::Refund { .. }),
+                kind: Kind::of(receipt),
                 sent_ms: at_ms.saturating_sub(START_MS),
                 received: None,
             });
@@ -129,7 +156,7 @@ impl Between {
                 }
             }
         }
-        let arrivals = arrivals(page, &account.supply);
+        let (arrivals, received) = arrivals(page, &account.supply);
         for pair in &page.result.supply.pairs {
             let before = account.supply.pair(pair.chain).received;
             let moved = pair.received.count.saturating_sub(before.count);
@@ -141,6 +168,35 @@ impl Between {
         account.next = page.result.height.next();
         account.supply = page.result.supply.clone();
         account.journal.note(&page.result, arrivals);
+        if let Some(registry) = &page.registry {
+            account.journal.note_children(registry);
+        }
+        let sent = page.sent.iter().map(|(to, sequence, receipt)| (*to, *sequence, receipt));
+        let (height, parent) = (page.result.height, account.parent);
+        if let Err(finding) = account.journal.note_moves(height, parent, sent, received) {
+            let detail = format!("chain {chain}, height {height}: {finding}");
+            self.noted.note(at_ms, Err(Violation { property: Property::OnePlace, detail }));
+        }
+    }
+
+    /// Wallets that left a chain and did not arrive yet.
+    pub(crate) fn moving(&self) -> BTreeSet<WalletId> {
+        let waiting = self.sent.values().flatten().filter(|sent| sent.received.is_none());
+        let wallet = |sent: &Sent| match sent.kind {
+            Kind::Move(wallet) => Some(wallet),
+            _ => None,
+        };
+        waiting.filter_map(wallet).collect()
+    }
+
+    /// The height of each chain that was told of last.
+    pub(crate) fn heights(&self) -> impl Iterator<Item = (ChainId, Height)> + '_ {
+        self.accounts.iter().map(|(chain, account)| (*chain, Height(account.next.0.saturating_sub(1))))
+    }
+
+    /// What was looked at elsewhere.
+    pub(crate) fn note(&mut self, at_ms: u64, verdict: Verdict) {
+        self.noted.note(at_ms, verdict);
     }
 
     /// Receipts that were sent and not executed.
@@ -172,11 +228,18 @@ impl Between {
     pub(crate) fn passed(&self) -> Passed {
         let mut passed = Passed { bundles_given: self.given.clone(), ..Passed::default() };
         for sent in self.sent.values().flatten() {
-            match (sent.is_refund, sent.received) {
+            match (&sent.kind, sent.received) {
                 (_, None) => passed.under_way += 1,
-                (true, Some(_)) => passed.refunded += 1,
-                (false, Some((_, APPLIED))) => passed.credited += 1,
-                (false, Some((_, code))) => *passed.refused.entry(code).or_default() += 1,
+                (Kind::Move(_), Some((_, APPLIED))) => passed.moved += 1,
+                (Kind::Credit | Kind::Refund, Some((_, code))) if code == Rejection::SentOn.code() => {
+                    passed.sent_on += 1;
+                }
+                (Kind::Refund, Some(_)) => passed.refunded += 1,
+                (Kind::Credit, Some((_, APPLIED))) => passed.credited += 1,
+                (Kind::Credit | Kind::Move(_), Some((_, code))) => {
+                    *passed.refused.entry(code).or_default() += 1;
+                }
+                (Kind::Other, Some(_)) => {}
             }
             let took_ms = sent.received.map_or(0, |(at_ms, _)| at_ms.saturating_sub(sent.sent_ms));
             passed.longest_ms = passed.longest_ms.max(took_ms);
@@ -198,17 +261,19 @@ impl Page {
         for pair in result.supply.pairs.iter().filter(|pair| pair.chain != chain) {
             for sequence in account.supply.pair(pair.chain).sent.count..pair.sent.count {
                 let row = store.get(Table::Receipts, &key::receipt(pair.chain.0, sequence)).ok()??;
-                sent.push((pair.chain, SentRow::decode(&row).ok()?.receipt));
+                sent.push((pair.chain, sequence, SentRow::decode(&row).ok()?.receipt));
             }
         }
-        Some(Self { result, outcomes, bundles: bundles?, sent })
+        let registry = store.get(Table::Registries, &key::height(height.0)).ok()?;
+        let registry = registry.and_then(|bytes| Registry::decode(&bytes).ok());
+        Some(Self { result, outcomes, bundles: bundles?, sent, registry })
     }
 }
 
-/// The bundles of a height that followed on what was received before, as execution takes them.
-fn arrivals(page: &Page, before: &SupplyTerms) -> Vec<Arrival> {
+/// The bundles of a height that followed on what was received before, as execution takes them, and their receipts.
+fn arrivals<'a>(page: &'a Page, before: &SupplyTerms) -> (Vec<Arrival>, Vec<Numbered<'a>>) {
     let mut received = BTreeMap::new();
-    let mut arrivals = Vec::new();
+    let (mut arrivals, mut receipts) = (Vec::new(), Vec::new());
     for bundle in &page.bundles {
         let (source, result) = (bundle.source(), &bundle.certified.result);
         let next = received.entry(source).or_insert_with(|| before.pair(source).received);
@@ -216,6 +281,7 @@ fn arrivals(page: &Page, before: &SupplyTerms) -> Vec<Arrival> {
             continue;
         }
         for receipt in &bundle.receipts {
+            receipts.push((source, next.count, receipt));
             *next = next.plus(receipt.value()).unwrap_or(*next);
         }
         arrivals.push(Arrival {
@@ -227,5 +293,5 @@ fn arrivals(page: &Page, before: &SupplyTerms) -> Vec<Arrival> {
             outbox: result.outbox,
         });
     }
-    arrivals
+    (arrivals, receipts)
 }

@@ -4,7 +4,7 @@
 //! the bank funds the wallets; then wallets pay each other. On the way transactions are posted again, to other nodes and
 //! after they are final; one nonce is sometimes signed twice and posted to two nodes; some payments exceed the payer's
 //! money; where there are several chains, some go to payees of other chains that cannot be credited. A client that hears of
-//! no outcome posts again elsewhere, until the transaction's time is over.
+//! no outcome posts again elsewhere, until the transaction's time is over. One whose wallet has moved goes after it.
 
 use std::collections::BTreeMap;
 
@@ -65,6 +65,8 @@ pub(crate) struct Client {
     load: Load,
     wallets: Vec<Purse>,
     treasuries: Vec<Treasury>,
+    /// Of every chain, also of those that are added later.
+    currencies: BTreeMap<ChainId, Currency>,
     stage: Stage,
     outstanding: BTreeMap<TransactionId, Posted>,
     answers: Vec<(TransactionId, oneshot::Receiver<Answer>)>,
@@ -81,6 +83,8 @@ pub(crate) struct Told {
     pub(crate) applied: u64,
     pub(crate) rejected: u64,
     pub(crate) replays: u64,
+    /// Wallets that were looked for anew because they had moved.
+    pub(crate) followed: u64,
     pub(crate) answers: BTreeMap<String, u64>,
 }
 
@@ -158,12 +162,14 @@ impl Client {
             wallet(seed, number, of_currency)
         };
         let is_alone = rules.len() == 1;
+        let of_chain = |chain| Some((chain, network.currency(chain)?));
         Self {
             genesis,
             dice: Dice::new(seed, PURPOSE_CLIENT),
             load,
             wallets: (0..load.wallets).map(wallet).collect(),
             treasuries: rules.iter().map(|rules| Treasury::new(seed, rules, localnet, is_alone)).collect(),
+            currencies: network.all().filter_map(of_chain).collect(),
             stage: Stage::Open,
             outstanding: BTreeMap::new(),
             answers: Vec::new(),
@@ -232,9 +238,21 @@ impl Client {
                 );
                 // A customer was faster: the wallet that is to be full holds money already, and a full share is too much.
                 let is_full = refusal == Refusal::Rejected(Rejection::PayeeBalanceAboveTierLimit);
+                // It can never execute where the wallet was. Its owner signs for the chain where it is now; the nonce is free there.
+                let moved_to = match refusal {
+                    Refusal::NotExecuted(NotExecuted::WalletMoved { to }) => Some(to),
+                    _ => None,
+                };
+                if let (Some((wallet, _)), Some(to)) = (posted.payer, moved_to)
+                    && let Some(purse) = self.wallets.get_mut(wallet)
+                    && purse.chain == posted.chain
+                {
+                    purse.chain = to;
+                    self.told.followed += 1;
+                }
                 // What opens and funds wallets is posted until it is final: everything else needs it.
                 let is_dropped = match posted.payer {
-                    Some(_) => is_spent || !posted.was_accepted,
+                    Some(_) => is_spent || !posted.was_accepted || moved_to.is_some(),
                     None => is_full,
                 };
                 if is_dropped && let Some(posted) = self.outstanding.remove(&id) {
@@ -353,8 +371,7 @@ impl Client {
     /// Somebody of the payer's currency; now and then one of another chain who cannot be credited.
     fn draw_payee(&mut self, payer: usize) -> Option<WalletId> {
         let purse = &self.wallets[payer];
-        let currency =
-            |chain: ChainId| self.treasuries.iter().find(|of| of.chain == chain).map(|of| of.currency);
+        let currency = |chain: ChainId| self.currencies.get(&chain).copied();
         let (home, own) = (purse.chain, currency(purse.chain));
         if self.load.returned_per_mille > 0 && self.dice.chance(u64::from(self.load.returned_per_mille)) {
             let elsewhere = self.treasuries.iter().filter(|of| of.chain != home && Some(of.currency) == own);

@@ -1,4 +1,4 @@
-//! The council: proposes the plan's changes of chain 0's validators, one after the other, until each is applied.
+//! The council: proposes the plan's changes of chain 0's validators and its new chains, one after the other, until each is applied.
 //!
 //! Every bank that had a validator at genesis approves; so the plan lets none of those leave.
 
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::client::{Doors, Heard};
 use crate::door::Submission;
-use crate::machine::Network;
+use crate::machine::{Child, Network};
 use crate::plan::{Plan, SetChange};
 
 /// Where operators govern.
@@ -44,6 +44,9 @@ pub(crate) struct Governor {
     council: Vec<(OperatorId, SecretKey)>,
     banks: BTreeMap<u16, (OperatorId, PublicKey)>,
     changes: VecDeque<(u64, SetChange)>,
+    /// What adds the plan's children, and what doubles the shards.
+    add_chains: Vec<Change>,
+    reshard: Change,
     posted: Option<Posted>,
     next: u64,
     /// Proposals that were applied.
@@ -51,6 +54,7 @@ pub(crate) struct Governor {
 }
 
 struct Posted {
+    change: SetChange,
     id: TransactionId,
     bytes: Vec<u8>,
     last_post_ms: u64,
@@ -74,7 +78,20 @@ impl Governor {
             .banks
             .iter()
             .map(|bank| (bank.node.0, (bank.operator.id, bank.validators[0].2.public_key())));
+        let operator = |node: u16| localnet.banks[usize::from(node)].operator.id;
+        let added = |(chain, child): (&ChainId, &Child)| {
+            let seat = |node: &u16| ValidatorRecord {
+                operator: operator(*node),
+                node: NodeIndex(*node),
+                consensus_key: next_key(plan.seed, *node, *chain).public_key(),
+            };
+            let mut validators: Vec<ValidatorRecord> = child.seats.iter().map(seat).collect();
+            validators.sort_unstable_by_key(|validator| validator.consensus_key);
+            Change::AddChain { parent: child.parent, validators }
+        };
         Self {
+            add_chains: network.children.iter().map(added).collect(),
+            reshard: Change::Reshard { currency },
             genesis: network.genesis,
             seed: plan.seed,
             wallet: wallet.expect("the proposer is in the registry"),
@@ -96,6 +113,11 @@ impl Governor {
                     self.applied += 1;
                     self.posted = None;
                 }
+                // A child has not reported yet that it runs.
+                Some(false) if posted.change == SetChange::Reshard => {
+                    self.changes.push_front((now_ms + REPOST_MS, SetChange::Reshard));
+                    self.posted = None;
+                }
                 // Told by the count of what was applied.
                 Some(false) => self.posted = None,
                 None if posted.last_post_ms + REPOST_MS <= wall_ms => posted.post(wall_ms, doors),
@@ -112,26 +134,28 @@ impl Governor {
         }
     }
 
-    fn propose(&mut self, change: SetChange, wall_ms: u64) -> Posted {
-        let change = match change {
+    fn propose(&mut self, planned: SetChange, wall_ms: u64) -> Posted {
+        let changes = match planned {
             SetChange::Rotate { node } => {
                 let (operator, old) = self.banks[&node];
                 let new = next_key(self.seed, node, ROOT).public_key();
                 self.banks.insert(node, (operator, new));
-                Change::ReplaceConsensusKey { chain: ROOT, old, new }
+                vec![Change::ReplaceConsensusKey { chain: ROOT, old, new }]
             }
             SetChange::Join { node } => {
                 let (operator, consensus_key) = self.banks[&node];
                 let validator = ValidatorRecord { operator, node: NodeIndex(node), consensus_key };
-                Change::AddValidator { chain: ROOT, validator }
+                vec![Change::AddValidator { chain: ROOT, validator }]
             }
+            SetChange::AddChains => self.add_chains.clone(),
+            SetChange::Reshard => vec![self.reshard.clone()],
         };
         let proposal = Proposal {
             version: self.applied,
             valid_until: TimestampMs(wall_ms + LIFE_MS),
             is_urgent: true,
             reason: "the plan".into(),
-            changes: vec![change],
+            changes,
         };
         let approve = |(id, key): &(OperatorId, SecretKey)| proposal.approve(self.genesis, *id, key);
         let approvals = self.council.iter().map(approve).collect();
@@ -148,7 +172,7 @@ impl Governor {
         self.next += 1;
         let transaction = content.signed_by(self.genesis, &self.key);
         let (id, bytes) = (transaction.id(self.genesis), transaction.encode());
-        Posted { id, bytes, last_post_ms: 0, attempts: 0 }
+        Posted { change: planned, id, bytes, last_post_ms: 0, attempts: 0 }
     }
 }
 

@@ -59,6 +59,6 @@ mod witness;
 mod world;
 
 pub use outcome::{NodeState, Outcome, Passed, Report};
-pub use plan::{ChainPlan, Fault, LinkModel, Load, Plan, Plant, PowerCut, SetChange};
+pub use plan::{ChainPlan, ChildPlan, Fault, LinkModel, Load, Plan, Plant, PowerCut, SetChange};
 pub use properties::{Property, Violation};
 pub use world::run;

@@ -1,17 +1,21 @@
 //! One node as the world sees it: a disk for each chain that it hosts, and a process that comes and goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chain::rollback::Divergence;
-use chain::{Archive, Chain, ChainConfig, Executor, Recovered};
+use chain::{Archive, Chain, ChainConfig, Executor, ExecutorFault, Recovered};
 use consensus::runtime::deterministic::DeterministicContext;
 use consensus::runtime::{Runtime as _, Task};
 use genesis::dev::{BankSecrets, Localnet, LocalnetPlan, localnet};
+use ledger::proofs::ChainOrigin;
 use ledger::records::GenesisSpec;
+use ledger::records::registry::ROOT_CHAIN;
 use ledger::rules::ChainRules;
-use ledger::values::{ChainId, Epoch, GenesisHash, Hasher, Height, NodeIndex, SecretKey, Sequential};
+use ledger::values::{
+    ChainId, Currency, Epoch, GenesisHash, Hasher, Height, NodeIndex, SecretKey, Sequential,
+};
 use storage::{CrashPlan, Identity, MemoryDisk, Store};
 use tokio::sync::mpsc;
 
@@ -35,6 +39,15 @@ pub(crate) struct Network {
     pub(crate) spec: Arc<GenesisSpec>,
     pub(crate) genesis: GenesisHash,
     pub(crate) chains: BTreeMap<ChainId, ChainNetwork>,
+    /// Chains that operators will add.
+    pub(crate) children: BTreeMap<ChainId, Child>,
+}
+
+/// A chain that operators will add.
+pub(crate) struct Child {
+    pub(crate) parent: ChainId,
+    /// The node of each of its first validators.
+    pub(crate) seats: Vec<u16>,
 }
 
 /// One chain of the network, as it begins.
@@ -53,6 +66,8 @@ pub(crate) struct Site<'a> {
     pub(crate) crossing: &'a Crossing,
     pub(crate) planted: &'a Planted,
     pub(crate) plan: &'a Plan,
+    /// What other machines know of how added chains begin: what operators send each other.
+    pub(crate) origins: &'a BTreeMap<ChainId, ChainOrigin>,
 }
 
 impl Network {
@@ -73,12 +88,33 @@ impl Network {
             (id, ChainNetwork { rules, seats })
         };
         let chains = spec.chains.iter().map(|of_chain| chain(of_chain.chain)).collect();
-        (Self { genesis: spec.hash(), chains, spec }, localnet)
+        let first = u32::try_from(plan.chains.len()).expect("a plan has few chains");
+        let children = (first..).map(ChainId).zip(&plan.children);
+        let children = children
+            .map(|(id, child)| (id, Child { parent: ChainId(child.parent), seats: child.hosts.clone() }));
+        (Self { genesis: spec.hash(), chains, children: children.collect(), spec }, localnet)
+    }
+
+    /// The nodes of a chain's first validators.
+    pub(crate) fn seats(&self, chain: ChainId) -> Option<&[u16]> {
+        let of_child = || self.children.get(&chain).map(|child| child.seats.as_slice());
+        self.chains.get(&chain).map(|network| network.seats.as_slice()).or_else(of_child)
+    }
+
+    /// A chain's currency: a child's is that of its parent.
+    pub(crate) fn currency(&self, chain: ChainId) -> Option<Currency> {
+        let genesis = self.children.get(&chain).map_or(chain, |child| child.parent);
+        self.chains.get(&genesis).map(|network| network.rules.currency)
+    }
+
+    /// All chains, also those that are added later.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ChainId> + '_ {
+        self.chains.keys().chain(self.children.keys()).copied()
     }
 
     /// Pairs of chains between which money may pass.
     pub(crate) fn pairs(&self) -> Vec<(ChainId, ChainId)> {
-        let ids = || self.chains.iter().map(|(id, chain)| (*id, chain.rules.currency));
+        let ids = || self.all().map(|id| (id, self.currency(id)));
         ids()
             .flat_map(|(one, currency)| {
                 ids()
@@ -89,9 +125,9 @@ impl Network {
     }
 }
 
-impl ChainNetwork {
-    fn identity(&self) -> Identity {
-        Identity { schema_version: 1, genesis: self.rules.genesis.0, chain: self.rules.chain.0 }
+impl Site<'_> {
+    fn identity(&self, chain: ChainId) -> Identity {
+        Identity { schema_version: 1, genesis: self.network.genesis.0, chain: chain.0 }
     }
 }
 
@@ -100,6 +136,7 @@ pub(crate) struct Machine {
     pub(crate) index: u16,
     pub(crate) hosted: BTreeMap<ChainId, Hosted>,
     starts: u64,
+    begun: BTreeSet<ChainId>,
 }
 
 /// What a machine has of a chain.
@@ -139,16 +176,26 @@ impl Machine {
             let lying_sync = planted.loses_writes;
             MemoryDisk::new(CrashPlan { seed, survival, lying_sync, ..CrashPlan::default() })
         };
-        let hosted = bank
-            .validators
-            .iter()
-            .filter(|(chain, ..)| hosts(*chain))
+        let of_genesis = bank.validators.iter().filter(|(chain, ..)| hosts(*chain));
+        let mut hosted: BTreeMap<ChainId, Hosted> = of_genesis
             .map(|(chain, _, secret)| {
                 let secrets = vec![secret.clone(), next_key(plan.seed, index, *chain)];
                 (*chain, Hosted { disk: disk(*chain), secrets })
             })
             .collect();
-        Self { index, hosted, starts: 0 }
+        let first = u32::try_from(plan.chains.len()).expect("a plan has few chains");
+        let children = (first..).map(ChainId).zip(&plan.children);
+        let own = children.filter(|(_, child)| child.hosts.contains(&index));
+        hosted.extend(own.map(|(chain, _)| {
+            (chain, Hosted { disk: disk(chain), secrets: vec![next_key(plan.seed, index, chain)] })
+        }));
+        let begun = BTreeSet::new();
+        Self { index, hosted, starts: 0, begun }
+    }
+
+    /// Whether it has begun a chain: one of genesis with its first start, another one with the first after it was added.
+    pub(crate) fn has_begun(&self, chain: ChainId) -> bool {
+        self.begun.contains(&chain)
     }
 
     /// Starts the node from what its disks hold.
@@ -156,12 +203,16 @@ impl Machine {
         self.starts += 1;
         let place = site.context.scope("node", "index", self.index).scope("start", "count", self.starts);
         site.planted.started(self.index);
-        let hosted = self.hosted.iter();
-        let parts: BTreeMap<ChainId, Part> = hosted
-            .map(|(chain, hosted)| {
-                (*chain, start_chain(site, &place, (self.index, self.starts), *chain, hosted))
-            })
-            .collect();
+        let mut parts: BTreeMap<ChainId, Part> = BTreeMap::new();
+        // By id: chain 0, which may know how another one begins, comes first.
+        for (chain, hosted) in &self.hosted {
+            let root = parts.get(&ROOT_CHAIN).map(|root| Arc::clone(&root.store));
+            let of_root = root.and_then(|root| Archive::new(root.as_ref()).origin(*chain).ok().flatten());
+            let origin = of_root.as_ref().or_else(|| site.origins.get(chain));
+            let part = start_chain(site, &place, (self.index, self.starts), (*chain, origin), hosted);
+            parts.extend(part.map(|part| (*chain, part)));
+        }
+        self.begun.extend(parts.keys());
         let shores: Vec<Shore> = parts
             .iter()
             .map(|(chain, part)| Shore::new(*chain, Arc::clone(&part.store), part.bundles.clone()))
@@ -176,20 +227,24 @@ impl Machine {
     }
 }
 
-/// Starts one chain of a node from what its disk holds; `starts` counts this start of the node, too.
+/// Starts one chain of a node from what its disk holds; `starts` counts this start of the node, too. `None` where it was not added yet,
+/// as far as this machine was told.
 fn start_chain(
     site: &Site<'_>,
     place: &DeterministicContext,
     (index, starts): (u16, u64),
-    chain: ChainId,
+    (chain, origin): (ChainId, Option<&ChainOrigin>),
     hosted: &Hosted,
-) -> Part {
+) -> Option<Part> {
     let place = place.scope("chain", "id", chain.0);
-    let network = site.network.chains.get(&chain).expect("machines host chains of the network");
-    let store: Arc<dyn Store> = Arc::new(hosted.disk.open(&network.identity()).expect("the disk is free"));
+    let store: Arc<dyn Store> = Arc::new(hosted.disk.open(&site.identity(chain)).expect("the disk is free"));
     let divergence = Divergence::roll_back(store.as_ref()).expect("the store is whole");
     let spec = &site.network.spec;
-    let executor = Executor::open(spec, chain, Arc::clone(&store), Sequential).expect("the store is whole");
+    let opened = Executor::open_with(spec, chain, origin, Arc::clone(&store), Sequential);
+    let executor = match opened {
+        Err(ExecutorFault::NoOrigin { .. }) => return None,
+        opened => opened.expect("the store is whole"),
+    };
     let (state, keys) = (executor.state(), hosted.secrets.clone());
     let config = ChainConfig::after(state.rules().clone(), state.head().height, NodeIndex(index), keys);
     let recovered = Recovered::read(&config.rules, store.as_ref()).expect("the store is whole");
@@ -225,7 +280,7 @@ fn start_chain(
         gathering: Dice::new(site.plan.seed, 1_000_000_000 + purpose),
     });
     let driver = place.run("drive", driver.run(Mail { requests, frames, submissions, bundles }));
-    Part { engines, driver, submissions: submissions_in, store, bundles: bundles_in }
+    Some(Part { engines, driver, submissions: submissions_in, store, bundles: bundles_in })
 }
 
 impl Process {

@@ -56,7 +56,9 @@ pub struct Report {
     pub unresolved: u64,
     /// Transactions posted once more.
     pub replays: u64,
-    /// Changes of validators that were applied.
+    /// Wallets whose owners went after them to another chain.
+    pub followed: u64,
+    /// Changes of validators and chains that were applied.
     pub governed: u64,
     /// The epoch of the newest final block of chain 0.
     pub epoch: u64,
@@ -88,6 +90,14 @@ pub struct Report {
     pub crashed_after_sending_ms: Vec<u64>,
     /// Receipts that were under way each time all nodes lost power.
     pub under_way_at_power_cuts: Vec<usize>,
+    /// Wallets that were on their way when all nodes lost power because of that.
+    pub moving_at_power_cut: u64,
+    /// How often it was looked where every wallet is.
+    pub looks: u64,
+    /// Whether all children are grown.
+    pub grown: bool,
+    /// Wallets on children at the end.
+    pub wallets_at_children: u64,
     /// What passed between the chains.
     pub passed: Passed,
 }
@@ -101,6 +111,10 @@ pub struct Passed {
     pub refused: BTreeMap<u16, u64>,
     /// Refunds that were credited.
     pub refunded: u64,
+    /// Credits and refunds that were sent on because their wallet is on another chain.
+    pub sent_on: u64,
+    /// Wallets that arrived at a child.
+    pub moved: u64,
     /// Sent and never executed.
     pub under_way: u64,
     /// Longest time from the final height that sent one to the one that executed it.
@@ -151,7 +165,13 @@ impl fmt::Display for Outcome {
         writeln!(formatter, "writes lost       {} sets", report.writes_lost)?;
         writeln!(formatter, "longest stall     {} ms", report.longest_stall_ms)?;
         writeln!(formatter, "distrusted        {:?} {:?}", report.distrusted, report.distrust_reasons)?;
-        let Passed { credited, refused, refunded, under_way, longest_ms, bundles_given } = &report.passed;
+        let Passed { credited, refused, refunded, sent_on, moved, under_way, longest_ms, bundles_given } =
+            &report.passed;
+        let (grown, there) = (report.grown, report.wallets_at_children);
+        writeln!(
+            formatter,
+            "reshard           {moved} wallets moved, {sent_on} receipts sent on, grown {grown}, {there} wallets on children"
+        )?;
         writeln!(
             formatter,
             "receipts          {credited} credited, {refunded} refunded, {under_way} under way, refused {refused:?}"

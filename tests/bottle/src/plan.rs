@@ -14,6 +14,8 @@ pub struct Plan {
     pub nodes: u16,
     /// The chains, by id; chain 0 is the first.
     pub chains: Vec<ChainPlan>,
+    /// Chains that operators add, each to take half of the wallets of its parent; their ids follow on those of [`Self::chains`].
+    pub children: Vec<ChildPlan>,
     /// Virtual time under load. After it the nodes have 20 s to agree on what became final.
     pub duration_ms: u64,
     /// What clients do.
@@ -43,6 +45,15 @@ pub struct ChainPlan {
     pub followers: Vec<u16>,
 }
 
+/// A chain that operators add. Its hosts have the keys for it from the start, and begin it when they start again after it was added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildPlan {
+    /// The chain whose wallets it takes half of.
+    pub parent: u32,
+    /// The machines that host it, each with a validator; at least four.
+    pub hosts: Vec<u16>,
+}
+
 /// A change of validators. Machines have the keys for it from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetChange {
@@ -56,6 +67,10 @@ pub enum SetChange {
         /// Which node.
         node: u16,
     },
+    /// All children are added, by one proposal.
+    AddChains,
+    /// The shards of the currency of chain 0 double. It is proposed again until every child runs.
+    Reshard,
 }
 
 /// What clients do.
@@ -116,6 +131,8 @@ pub enum Fault {
         /// Which.
         node: u16,
     },
+    /// From now on: all running nodes lose power as soon as wallets are on their way to a child, once.
+    PowerCutWhileMoving,
     /// A crashed node starts again.
     Restart {
         /// Which.
@@ -180,6 +197,16 @@ pub enum Plant {
         /// In the first block with a bundle at or above this height.
         height: u64,
     },
+    /// All nodes execute a receipt that moves a wallet twice.
+    MoveTwice {
+        /// On which chain.
+        chain: u32,
+    },
+    /// All nodes execute a credit that was sent on twice.
+    SentOnTwice {
+        /// On which chain.
+        chain: u32,
+    },
     /// All nodes leave out the first receipt of a bundle.
     ReceiptLost {
         /// On which chain.
@@ -202,6 +229,7 @@ impl Plan {
                 hosts: (0..4).collect(),
                 followers: Vec::new(),
             }],
+            children: Vec::new(),
             duration_ms,
             load: Load { payments_per_second: 40, wallets: 24, returned_per_mille: 0 },
             links: LinkModel { delay_ms: 5, jitter_ms: 3, loss_per_mille: 0 },
@@ -223,6 +251,22 @@ impl Plan {
             .collect();
         self.load.returned_per_mille = 100;
         self
+    }
+
+    /// The same with a child for each chain, hosted by these machines, and the doubling of the shards. All machines that host children
+    /// start again one after another in between: then they begin them.
+    #[must_use]
+    pub fn resharded(mut self, hosts: &[u16]) -> Self {
+        let highest = hosts.iter().copied().max().unwrap_or(0);
+        self.nodes = self.nodes.max(highest.saturating_add(1));
+        let parents = (0..).take(self.chains.len());
+        self.children = parents.map(|parent| ChildPlan { parent, hosts: hosts.to_vec() }).collect();
+        self.changes.extend([(CHILDREN_ADDED_MS, SetChange::AddChains), (RESHARD_MS, SetChange::Reshard)]);
+        let restarts = hosts.iter().zip(0_u64..).flat_map(|(node, place)| {
+            let at_ms = CHILDREN_BEGIN_MS + 700 * place;
+            [(at_ms, Fault::Crash { node: *node }), (at_ms + 200, Fault::Restart { node: *node })]
+        });
+        self.with(restarts)
     }
 
     /// The same with faults.
@@ -281,6 +325,12 @@ impl Plan {
 }
 
 const PURPOSE_PLAN: u64 = 1;
+/// When children are proposed: wallets have their money by then.
+pub const CHILDREN_ADDED_MS: u64 = 3_000;
+/// When the first host of the children starts again.
+pub const CHILDREN_BEGIN_MS: u64 = 5_500;
+/// When the doubling of the shards is proposed.
+pub const RESHARD_MS: u64 = 10_500;
 /// Of every chain, unless the plan says otherwise.
 const CURRENCY: Currency = Currency(*b"CNY");
 

@@ -32,12 +32,25 @@ pub(crate) struct Planted {
     genesis: GenesisHash,
 }
 
+/// What all nodes do wrong with a receipt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    /// The first one of a bundle of several is left out.
+    Lost,
+    /// The last one is executed twice.
+    LastTwice,
+    /// One that moves a wallet is executed twice.
+    MoveTwice,
+    /// A credit that was sent on is executed twice.
+    SentOnTwice,
+}
+
 /// A receipt that all nodes execute wrongly, in the same block.
 #[derive(Clone)]
 struct WrongReceipt {
     chain: ChainId,
     from: u64,
-    is_lost: bool,
+    wrong: Wrong,
     /// The height at which it happens: the node that executes it first says.
     height: Arc<Mutex<Option<u64>>>,
 }
@@ -68,10 +81,16 @@ impl Planted {
                     planted.wrong_times.store(times, Ordering::Relaxed);
                 }
                 Plant::ReceiptTwice { chain, height } => {
-                    planted.receipts = Some(WrongReceipt::new(chain, height, false));
+                    planted.receipts = Some(WrongReceipt::new(chain, height, Wrong::LastTwice));
                 }
                 Plant::ReceiptLost { chain, height } => {
-                    planted.receipts = Some(WrongReceipt::new(chain, height, true));
+                    planted.receipts = Some(WrongReceipt::new(chain, height, Wrong::Lost));
+                }
+                Plant::MoveTwice { chain } => {
+                    planted.receipts = Some(WrongReceipt::new(chain, 0, Wrong::MoveTwice));
+                }
+                Plant::SentOnTwice { chain } => {
+                    planted.receipts = Some(WrongReceipt::new(chain, 0, Wrong::SentOnTwice));
                 }
             }
         }
@@ -214,28 +233,40 @@ impl Planted {
 }
 
 impl WrongReceipt {
-    fn new(chain: u32, from: u64, is_lost: bool) -> Self {
-        Self { chain: ChainId(chain), from, is_lost, height: Arc::default() }
+    fn new(chain: u32, from: u64, wrong: Wrong) -> Self {
+        Self { chain: ChainId(chain), from, wrong, height: Arc::default() }
+    }
+
+    /// What is executed instead of these receipts, where there is anything to do wrong.
+    fn spoiled(&self, receipts: &[Receipt]) -> Option<Vec<Receipt>> {
+        let again = match self.wrong {
+            Wrong::Lost => {
+                return receipts.split_first().map(|(_, rest)| rest.to_vec()).filter(|rest| !rest.is_empty());
+            }
+            Wrong::LastTwice => receipts.last(),
+            Wrong::MoveTwice => receipts.iter().find(|receipt| matches!(receipt, Receipt::Move { .. })),
+            Wrong::SentOnTwice => {
+                receipts.iter().find(|receipt| matches!(receipt, Receipt::Credit { origin: Some(_), .. }))
+            }
+        };
+        Some(receipts.iter().chain([again?]).cloned().collect())
     }
 
     /// Changes what a node executes, if this is the block.
     fn spoil(&self, next: &mut FinalBlock) {
         let (chain, height) = (next.block.header.chain, next.block.header.height.0);
-        let least = if self.is_lost { 2 } else { 1 };
-        let Some(bundle) = next.bundles.iter_mut().find(|bundle| bundle.receipts.len() >= least) else {
+        if chain != self.chain || height < self.from {
             return;
-        };
+        }
+        let spoiled = next.bundles.iter_mut().find_map(|bundle| {
+            let receipts = self.spoiled(&bundle.receipts)?;
+            Some((bundle, receipts))
+        });
+        let Some((bundle, receipts)) = spoiled else { return };
         let mut planted = self.height.lock().unwrap_or_else(PoisonError::into_inner);
-        if chain != self.chain || height < self.from || *planted.get_or_insert(height) != height {
-            return;
+        if *planted.get_or_insert(height) == height {
+            *bundle = Arc::new(Bundle { receipts, ..Bundle::clone(bundle) });
         }
-        let mut spoiled = Bundle::clone(bundle);
-        if self.is_lost {
-            spoiled.receipts.remove(0);
-        } else {
-            spoiled.receipts.extend(bundle.receipts.last().cloned());
-        }
-        *bundle = Arc::new(spoiled);
     }
 }
 

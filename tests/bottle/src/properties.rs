@@ -9,8 +9,10 @@
 //! | keeps running | when a node halts |
 //! | conserved, pairs agree, receipts in order | with several chains: whenever a height is called final for the first time |
 //! | receipts settle | with several chains: at the end |
+//! | one place | where chains are added: ten times a second where all that was told of is stored, and at the end |
+//! | at home | where chains were added and filled: at the end |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{ControlFlow, Range};
 
@@ -21,7 +23,7 @@ use ledger::records::receipt::receipt_id;
 use ledger::records::{GenesisSpec, HeightResult, Outcome, Record};
 use ledger::rules::invariants::check_supply;
 use ledger::values::{
-    BlockDigest, Canonical as _, ChainId, GenesisHash, Height, TransactionHash, TransactionId,
+    BlockDigest, Canonical as _, ChainId, GenesisHash, Height, TransactionHash, TransactionId, WalletId,
 };
 use storage::{MemoryDisk, Reader, Store, Table};
 
@@ -57,6 +59,10 @@ pub enum Property {
     /// Every receipt is executed within [`RECEIPT_WITHIN_MS`] once all chains and a relay between them can work: so every debited
     /// payment is credited, or refunded within twice that time.
     ReceiptsSettle,
+    /// Every wallet may act on one chain alone, or is on its way (PROTOCOL rule 25).
+    OnePlace,
+    /// Once all children are grown, every wallet is where its id says: nothing keeps one here.
+    AtHome,
 }
 
 /// Virtual time within which a network that can make progress must make some.
@@ -408,6 +414,38 @@ pub fn receipts_settle(
     Ok(())
 }
 
+/// Every wallet is on one chain, or it is one of those that are on their way and on none.
+///
+/// # Errors
+/// [`Property::OnePlace`].
+pub fn in_one_place(places: &BTreeMap<WalletId, Vec<ChainId>>, moving: &BTreeSet<WalletId>) -> Verdict {
+    let is_lost = |wallet: &WalletId, chains: &[ChainId]| match chains {
+        [] => !moving.contains(wallet),
+        chains => chains.len() > 1,
+    };
+    match places.iter().find(|(wallet, chains)| is_lost(wallet, chains)) {
+        None => Ok(()),
+        Some((wallet, chains)) => {
+            violated(Property::OnePlace, format!("wallet {wallet} is on chains {chains:?}"))
+        }
+    }
+}
+
+/// Every wallet is at home.
+///
+/// # Errors
+/// [`Property::AtHome`].
+pub fn at_home(places: &BTreeMap<WalletId, Vec<ChainId>>, home: impl Fn(&WalletId) -> ChainId) -> Verdict {
+    match places.iter().find(|(wallet, chains)| chains.iter().any(|chain| *chain != home(wallet))) {
+        None => Ok(()),
+        Some((wallet, chains)) => {
+            let detail =
+                format!("wallet {wallet} is on chains {chains:?}, its home is chain {}", home(wallet));
+            violated(Property::AtHome, detail)
+        }
+    }
+}
+
 /// A node halted.
 #[must_use]
 pub fn keeps_running(node: u16, cause: &str) -> Violation {
@@ -476,6 +514,23 @@ mod tests {
         assert!(check(4..5, &[other]).is_err(), "another one in its place");
         assert!(counters_move_with_bundles((pair.0, pair.1, Height(3)), 3, 2).is_err());
         assert_eq!(counters_move_with_bundles((pair.0, pair.1, Height(3)), 2, 2), Ok(()));
+    }
+
+    #[test]
+    fn a_wallet_is_on_one_chain_or_on_its_way() {
+        let (one, other) = (WalletId([1; 32]), WalletId([2; 32]));
+        let check = |chains: &[u32], moving: &[WalletId]| {
+            let chains = chains.iter().copied().map(ChainId).collect();
+            let places = BTreeMap::from([(one, chains), (other, vec![ChainId(0)])]);
+            in_one_place(&places, &moving.iter().copied().collect())
+        };
+        assert_eq!(check(&[2], &[]), Ok(()));
+        assert_eq!(check(&[], &[one]), Ok(()));
+        assert!(check(&[], &[other]).is_err(), "lost");
+        assert!(check(&[0, 2], &[one]).is_err(), "there twice");
+        let places = BTreeMap::from([(one, vec![ChainId(2)]), (other, vec![ChainId(0)])]);
+        assert!(at_home(&places, |_| ChainId(0)).is_err());
+        assert_eq!(at_home(&places, |wallet| if *wallet == one { ChainId(2) } else { ChainId(0) }), Ok(()));
     }
 
     #[test]

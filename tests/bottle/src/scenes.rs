@@ -3,19 +3,25 @@
 //! Money passes between two shards all the time, some of it to payees that cannot be credited: a wallet that nobody opened, and one
 //! that holds all that its tier allows.
 
-use crate::plan::{Fault, Plan, PowerCut};
+use crate::plan::{Fault, Plan, PowerCut, RESHARD_MS};
 
 /// A plan by its name, from a seed.
 pub type Scene = (&'static str, fn(u64) -> Plan);
 
 /// All scenes.
-pub const SCENES: [Scene; 6] = [
+pub const SCENES: [Scene; 12] = [
     ("two-shards", two_shards),
     ("source-dead", source_dead),
     ("destination-stalled", destination_stalled),
     ("relay-killed", relay_killed),
     ("forger", forger),
     ("power-lost", power_lost),
+    ("reshard", reshard),
+    ("reshard-calm", reshard_calm),
+    ("reshard-power-lost", reshard_power_lost),
+    ("reshard-node-dead", reshard_node_dead),
+    ("reshard-loss", reshard_loss),
+    ("reshard-child-stalled", reshard_child_stalled),
 ];
 
 /// The plan of a scene.
@@ -72,6 +78,55 @@ pub fn power_lost(seed: u64) -> Plan {
     let mut plan = Plan::calm(seed, 7_500).sharded([everyone(), everyone()]).with(cuts);
     plan.power_cut = PowerCut::LosesAll;
     plan
+}
+
+/// One of the scenes below, by the seed.
+#[must_use]
+pub fn reshard(seed: u64) -> Plan {
+    let scenes = [reshard_calm, reshard_power_lost, reshard_node_dead, reshard_loss, reshard_child_stalled];
+    let drawn = usize::try_from(seed % scenes.len() as u64).unwrap_or(0);
+    scenes[drawn](seed)
+}
+
+/// Two shards become four while money passes between all wallets: each shard has a child, which takes half of its wallets. Four nodes host
+/// all chains; each starts again to begin the children. Nothing else goes wrong.
+#[must_use]
+pub fn reshard_calm(seed: u64) -> Plan {
+    Plan::calm(seed, 17_000).sharded([everyone(), everyone()]).resharded(&everyone())
+}
+
+/// All nodes lose power while wallets are on their way, and once more soon after.
+#[must_use]
+pub fn reshard_power_lost(seed: u64) -> Plan {
+    let cuts = [(RESHARD_MS, Fault::PowerCutWhileMoving), (RESHARD_MS + 4_000, Fault::CrashAll)];
+    let mut plan = reshard_calm(seed).with(cuts);
+    plan.power_cut = PowerCut::LosesAll;
+    plan
+}
+
+/// A node is dead from before the decision until all wallets have moved.
+#[must_use]
+pub fn reshard_node_dead(seed: u64) -> Plan {
+    let dead =
+        [(RESHARD_MS - 500, Fault::Crash { node: 1 }), (RESHARD_MS + 5_000, Fault::Restart { node: 1 })];
+    reshard_calm(seed).with(dead)
+}
+
+/// Links lose every twentieth frame while wallets move.
+#[must_use]
+pub fn reshard_loss(seed: u64) -> Plan {
+    let loss = [(RESHARD_MS - 500, Fault::Loss { per_mille: 50 }), (RESHARD_MS + 5_000, Fault::Heal)];
+    reshard_calm(seed).with(loss)
+}
+
+/// Children are hosted by two nodes of their parents and two that host nothing else: those two are gone when wallets begin to move, and for
+/// three seconds nobody can certify a child's block.
+#[must_use]
+pub fn reshard_child_stalled(seed: u64) -> Plan {
+    let gone = [4, 5].map(|node| (RESHARD_MS + 50, Fault::Crash { node }));
+    let back = [4, 5].map(|node| (RESHARD_MS + 3_050, Fault::Restart { node }));
+    let plan = Plan::calm(seed, 18_000).sharded([everyone(), everyone()]);
+    plan.resharded(&[2, 3, 4, 5]).with(gone).with(back)
 }
 
 fn everyone() -> Vec<u16> {

@@ -5,13 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use chain::{Archive, running_epoch};
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::{DeterministicContext, START_MS, World};
+use ledger::proofs::ChainOrigin;
 use ledger::records::block::genesis_block_digest;
-use ledger::values::{ChainId, Height, TransactionId, quorum};
-use storage::Store;
+use ledger::records::registry::ROOT_CHAIN;
+use ledger::records::{Record, Registry, WalletStatus};
+use ledger::rules::ChainRules;
+use ledger::values::{Canonical as _, ChainId, GenesisHash, Height, TransactionId, WalletId, quorum};
+use storage::{Store, Table};
 
 use crate::between::Crossing;
 use crate::client::{Client, Doors};
@@ -36,6 +42,8 @@ const TICK_MS: u64 = 10;
 const JOURNAL_KEPT_PERCENT: u8 = 70;
 /// Loss above which nobody can hope for progress in time.
 const HOPEFUL_LOSS_PER_MILLE: u16 = 100;
+/// How often it is looked where wallets are, while chains are added.
+const PLACES_MS: u64 = 100;
 /// Outcome proofs checked for each node.
 const PROOFS_PER_NODE: usize = 24;
 
@@ -75,8 +83,12 @@ struct Estate {
     crossing: Crossing,
     planted: Planted,
     next_fault: usize,
+    /// When it is looked next where wallets are.
+    next_look_ms: u64,
     /// Nodes that lose power once they have sent more receipts than this.
     armed: BTreeMap<u16, u64>,
+    /// All nodes lose power once wallets are on their way.
+    cuts_while_moving: bool,
     hopes: BTreeMap<ChainId, Vec<u64>>,
     /// Since when all chains and a relay between them can work, or cannot.
     turns: Vec<(u64, bool)>,
@@ -111,6 +123,10 @@ async fn segment(context: DeterministicContext, mut estate: Estate) -> (Estate, 
         let now_ms = running.now_ms();
         if estate.meet_faults(&mut running, now_ms).await {
             break false;
+        }
+        if now_ms >= estate.next_look_ms {
+            estate.next_look_ms = now_ms + PLACES_MS;
+            estate.inspect_places(&running, now_ms, false);
         }
         let is_paying = now_ms < estate.plan.duration_ms;
         let doors = running.doors();
@@ -170,12 +186,14 @@ impl Estate {
             cables: Cables::new(Dice::new(plan.seed, PURPOSE_LINKS), plan.links),
             client: Client::new(plan.seed, plan.load, &network, &localnet),
             governor: Governor::new(&plan, &network, &localnet),
-            witnesses: network.chains.keys().copied().map(witness).collect(),
-            crossing: Crossing::new(&network.spec),
+            witnesses: network.all().map(witness).collect(),
+            crossing: Crossing::new(&network),
             network,
             planted,
             next_fault: 0,
+            next_look_ms: 0,
             armed: BTreeMap::new(),
+            cuts_while_moving: false,
             hopes: BTreeMap::new(),
             turns: Vec::new(),
             disturbances: Vec::new(),
@@ -190,8 +208,10 @@ impl Estate {
     }
 
     fn start(&mut self, running: &mut Running, index: u16) {
+        let origins = self.origins(running);
         let Some(machine) = self.machines.get_mut(usize::from(index)) else { return };
         let process = machine.start(&Site {
+            origins: &origins,
             context: &running.context,
             network: &self.network,
             links: &running.links,
@@ -215,10 +235,24 @@ impl Estate {
         self.up.insert(index);
     }
 
+    /// How added chains begin, as far as any running node of chain 0 can prove.
+    fn origins(&self, running: &Running) -> BTreeMap<ChainId, ChainOrigin> {
+        let mut origins = BTreeMap::new();
+        for (_, _, store) in running.stores().filter(|(_, chain, _)| *chain == ROOT_CHAIN) {
+            for child in self.network.children.keys().copied() {
+                if !origins.contains_key(&child) {
+                    let origin = Archive::new(store).origin(child).ok().flatten();
+                    origins.extend(origin.map(|origin| (child, origin)));
+                }
+            }
+        }
+        origins
+    }
+
     /// Time until something is to be done here.
     fn pause_ms(&self, now_ms: u64) -> u64 {
         let next = self.plan.faults.get(self.next_fault).map_or(u64::MAX, |(at_ms, _)| *at_ms);
-        let tick_ms = if self.armed.is_empty() { TICK_MS } else { 1 };
+        let tick_ms = if self.armed.is_empty() && !self.cuts_while_moving { TICK_MS } else { 1 };
         next.saturating_sub(now_ms).clamp(1, tick_ms)
     }
 
@@ -240,7 +274,14 @@ impl Estate {
             }
         }
         self.meet_receipts(running, now_ms).await;
-        false
+        let moving = if self.cuts_while_moving { self.crossing.lock().moving().len() } else { 0 };
+        if moving > 0 {
+            self.cuts_while_moving = false;
+            self.report.moving_at_power_cut = moving as u64;
+            self.disturbances.push(now_ms);
+            self.turned(now_ms);
+        }
+        moving > 0
     }
 
     /// Ends the nodes that have just sent what they were waited for.
@@ -261,7 +302,11 @@ impl Estate {
     fn turned(&mut self, now_ms: u64) {
         let hopeful: Vec<ChainId> =
             self.network.chains.keys().copied().filter(|chain| self.can_hope(*chain)).collect();
-        let is_calm = hopeful.len() == self.network.chains.len() && self.can_relay();
+        // What is for a child waits until a quorum has begun it.
+        let mut children = self.network.children.keys();
+        let is_calm = hopeful.len() == self.network.chains.len()
+            && self.can_relay()
+            && children.all(|child| self.can_hope(*child));
         self.turns.push((now_ms, is_calm));
         for chain in hopeful {
             self.hopes.entry(chain).or_default().push(now_ms);
@@ -287,6 +332,7 @@ impl Estate {
                 let sent = running.processes.get(&node).map_or(0, Process::receipts_sent);
                 self.armed.insert(node, sent);
             }
+            Fault::PowerCutWhileMoving => self.cuts_while_moving = true,
             Fault::Forge { node } => self.planted.forge(node),
             Fault::CrashAll => {}
             Fault::Partition { side } => {
@@ -314,10 +360,14 @@ impl Estate {
 
     /// Whether a quorum of a chain runs on the side of a node that hosts it.
     fn reaches(&self, node: u16, chain: ChainId) -> bool {
-        let Some(network) = self.network.chains.get(&chain) else { return false };
-        let hosts = network.seats.iter().filter(|host| self.up.contains(*host));
+        let Some(seats) = self.network.seats(chain) else { return false };
+        let has_begun = |host: &&u16| {
+            let machine = self.machines.get(usize::from(**host));
+            self.up.contains(*host) && machine.is_some_and(|machine| machine.has_begun(chain))
+        };
+        let hosts = seats.iter().filter(has_begun);
         let same = hosts.filter(|host| self.side.contains(*host) == self.side.contains(&node)).count();
-        network.seats.contains(&node) && same >= quorum(network.seats.len())
+        seats.contains(&node) && same >= quorum(seats.len())
     }
 
     /// Whether, for any two chains between which money passes, a node runs that hosts both and reaches a quorum of each.
@@ -383,6 +433,7 @@ impl Estate {
         }
         self.report.longest_stall_ms = longest_ms;
         self.crossing.lock().end(&self.turns, now_ms);
+        self.inspect_places(running, now_ms, true);
         for machine in &self.machines {
             for chain in machine.hosted.keys() {
                 let Some(witness) = self.witnesses.get(chain) else { continue };
@@ -392,6 +443,48 @@ impl Estate {
             }
         }
         self.digest = digest(self.network.genesis, running.stores());
+    }
+
+    /// Where every wallet is, by the node of each chain that is furthest: on one chain, or on its way; at the end, at home.
+    fn inspect_places(&mut self, running: &Running, now_ms: u64, is_end: bool) {
+        if self.network.children.is_empty() {
+            return;
+        }
+        let mut newest: BTreeMap<ChainId, (Height, &dyn Store)> = BTreeMap::new();
+        for (_, chain, store) in running.stores() {
+            let height = stored_height(store);
+            if newest.get(&chain).is_none_or(|(known, _)| *known < height) {
+                newest.insert(chain, (height, store));
+            }
+        }
+        let root = newest.get(&ROOT_CHAIN).copied();
+        let registry =
+            root.and_then(|(height, store)| Archive::new(store).registry_at(height).ok().flatten());
+        let Some(registry) = registry.map(Arc::new) else { return };
+        let mut crossing = self.crossing.lock();
+        // Only where what is stored is what was told of: after a crash the others may be behind for a moment.
+        let stored = |chain: &ChainId| newest.get(chain).map_or(Height(0), |(height, _)| *height);
+        let is_level = crossing.heights().all(|(chain, height)| stored(&chain) == height);
+        if !is_level && !is_end {
+            return;
+        }
+        let stores = newest.iter().map(|(chain, (_, store))| (*chain, *store));
+        let places = places(self.network.genesis, &registry, stores);
+        let moving = crossing.moving();
+        crossing.note(START_MS + now_ms, properties::in_one_place(&places, &moving));
+        self.report.looks += 1;
+        let is_grown = self.network.children.keys().all(|child| {
+            registry.chain(*child).is_some_and(|record| record.is_home() && !record.is_filling())
+        });
+        self.report.grown = is_grown;
+        if is_end && is_grown {
+            let rules = ChainRules::new(self.network.genesis, Arc::clone(&registry), ROOT_CHAIN);
+            let home = |id: &WalletId| rules.as_ref().map_or(ROOT_CHAIN, |rules| rules.home(id));
+            crossing.note(START_MS + now_ms, properties::at_home(&places, home));
+            self.report.wallets_at_children =
+                places.values().flatten().filter(|chain| self.network.children.contains_key(*chain)).count()
+                    as u64;
+        }
     }
 
     /// Looks at one chain; answers its longest time without a new final height.
@@ -449,6 +542,7 @@ impl Estate {
         self.report.applied = told.applied;
         self.report.rejected = told.rejected;
         self.report.replays = told.replays;
+        self.report.followed = told.followed;
         self.report.governed = self.governor.applied;
         self.report.answers.clone_from(&told.answers);
         self.report.unresolved = self.client.open() as u64;
@@ -480,6 +574,32 @@ impl Estate {
             report: self.report.clone(),
         }
     }
+}
+
+/// The chains on which each wallet may act or holds money, operators' own left out: those are at home everywhere.
+fn places<'a>(
+    genesis: GenesisHash,
+    registry: &Arc<Registry>,
+    stores: impl Iterator<Item = (ChainId, &'a dyn Store)>,
+) -> BTreeMap<WalletId, Vec<ChainId>> {
+    let mut places: BTreeMap<WalletId, Vec<ChainId>> = BTreeMap::new();
+    for (chain, store) in stores {
+        let Some(rules) = ChainRules::new(genesis, Arc::clone(registry), chain) else { continue };
+        let visited = store.for_each(Table::Records, &mut |_, bytes| {
+            if let Ok(Record::Wallet(wallet)) = Record::decode(bytes)
+                && !rules.is_operator(&wallet)
+            {
+                let of_wallet = places.entry(wallet.id).or_default();
+                if !matches!(wallet.status, WalletStatus::Moved { .. }) {
+                    of_wallet.push(chain);
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        // A store that cannot be read halts its driver, which says so.
+        let _unread = visited.is_err();
+    }
+    places
 }
 
 fn stored_height(store: &dyn Store) -> Height {

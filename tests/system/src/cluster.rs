@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use genesis::GenesisFile;
 use genesis::dev::{Localnet, LocalnetPlan, localnet};
+use genesis::governance::SeatOffer;
 use ledger::records::transaction::network_tag;
 use ledger::records::{
     ChainParams, FeeBid, NodeRecord, Nonce, Operation, OperatorRecord, OperatorRole, Policy, Transaction,
@@ -272,6 +273,48 @@ impl Cluster {
         self.nodes[index] = Some(Running::Process(child));
     }
 
+    /// What a bank's node offers for a chain that is to be added, as its operator asks for it: `jiaozi node add-chain`.
+    ///
+    /// # Panics
+    /// When the program refuses: this is a test.
+    #[must_use]
+    pub fn offer_chain(&self, index: usize, chain: ChainId, jiaozi: &Path) -> SeatOffer {
+        let out = self.directory.join(format!("bank-{index}/offer-{chain}.json"));
+        let mut command = self.add_chain(index, chain, jiaozi);
+        let made = command.arg("--out").arg(&out).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        SeatOffer::load(&out).unwrap()
+    }
+
+    /// Writes a chain that was added into a bank's configuration: `jiaozi node add-chain --host`. The node hosts it from its next start on.
+    ///
+    /// # Panics
+    /// When the program refuses: this is a test.
+    pub fn host_chain(&mut self, index: usize, chain: ChainId, jiaozi: &Path) {
+        let made = self.add_chain(index, chain, jiaozi).arg("--host").output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        self.hosted[index].push(chain.0);
+    }
+
+    fn add_chain(&self, index: usize, chain: ChainId, jiaozi: &Path) -> Command {
+        let mut command = Command::new(jiaozi);
+        command.args(["node", "add-chain", "--chain", &chain.to_string(), "--config"]);
+        command.arg(self.directory.join(format!("bank-{index}/node.toml")));
+        command
+    }
+
+    /// Stops a bank's process as an operator would (SIGTERM), waits for its end, and starts it again.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn restart(&mut self, index: usize, jiaozi: &Path) {
+        if let Some(Running::Process(mut child)) = self.nodes[index].take() {
+            ask_to_stop(&child);
+            wait_end(&mut child).await;
+        }
+        self.spawn(index, jiaozi);
+    }
+
     /// Process id of a bank's node, if it is a process.
     #[must_use]
     pub fn process_id(&self, index: usize) -> Option<u32> {
@@ -302,7 +345,15 @@ impl Cluster {
         }
     }
 
-    fn log_tail(&self, index: usize) -> String {
+    /// How many nodes there are, also such as do not run.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The end of a node's log.
+    #[must_use]
+    pub fn log_tail(&self, index: usize) -> String {
         let text = std::fs::read_to_string(self.directory.join(format!("bank-{index}/node.log")))
             .unwrap_or_default();
         let lines: Vec<_> = text.lines().rev().take(20).collect();
@@ -328,6 +379,7 @@ impl Cluster {
                 genesis: self.directory.join("genesis.json"),
                 data_directory: folder.join("data"),
                 chains,
+                origins: Vec::new(),
                 node_index: self.joined.get(&index).map(|_| u16::try_from(index).unwrap()),
             },
             keys: KeysSection {
@@ -407,23 +459,29 @@ impl Cluster {
     pub async fn terminate_all(&mut self) {
         for node in &self.nodes {
             if let Some(Running::Process(child)) = node {
-                let id = child.id().to_string();
-                let _already_gone = Command::new("kill").args(["-TERM", &id]).status().is_err();
+                ask_to_stop(child);
             }
         }
         for slot in &mut self.nodes {
             match slot.take() {
-                Some(Running::Process(mut child)) => {
-                    let end = Instant::now() + Duration::from_secs(30);
-                    while child.try_wait().unwrap().is_none() {
-                        assert!(Instant::now() < end, "a node does not end within 30 s of SIGTERM");
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                    }
-                }
+                Some(Running::Process(mut child)) => wait_end(&mut child).await,
                 Some(Running::Inside(node)) => node.stop().await,
                 None => {}
             }
         }
+    }
+}
+
+fn ask_to_stop(child: &Child) {
+    let id = child.id().to_string();
+    let _already_gone = Command::new("kill").args(["-TERM", &id]).status().is_err();
+}
+
+async fn wait_end(child: &mut Child) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < end, "a node does not end within 30 s of SIGTERM");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -2,19 +2,17 @@
 //! whose deadline passes while a bank is dead; a hash lock that is claimed and one that comes back. Balances are exact on both
 //! chains, and the auditor finds both in order.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use api::lock::{LockRole, LockStateName, LockView};
 use api::transaction::{TransactionStatus, WaitFor};
 use genesis::dev::{LocalnetPlan, OperatorSecrets};
-use ledger::records::{Asked, Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening};
+use ledger::records::{Asked, Operation, Policy, Rejection, Tier, Transaction, WalletOpening};
 use ledger::values::hash::sha256;
 use ledger::values::{
     Amount, ChainId, Currency, GenesisHash, LockId, SecretKey, TimestampMs, TransactionId, WalletId,
 };
-use system::{Cluster, Payer, jiaozi_binary};
+use system::{Cluster, Payer, pay};
 
 const WAIT: Duration = Duration::from_secs(60);
 /// The chains by id; the first holds the locks, the second decides.
@@ -73,12 +71,6 @@ fn now_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap()
 }
 
-fn pay(payments: &[(WalletId, u64)]) -> Operation {
-    let payments =
-        payments.iter().map(|(payee, fen)| Payment { payee: *payee, amount: Amount::from_fen(*fen) });
-    Operation::Pay { payments: payments.collect() }
-}
-
 /// Four banks that all host a CNY chain and an HKD chain; two customers with money in both.
 struct Town {
     cluster: Cluster,
@@ -88,7 +80,7 @@ struct Town {
     bob: Party,
     /// Payments of one fen that keep the chains going.
     ticks: [u64; 2],
-    directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl Town {
@@ -97,40 +89,25 @@ impl Town {
         let mut plan = LocalnetPlan::new(4);
         plan.chains = CURRENCIES.map(|currency| (currency, 0)).to_vec();
         let mut cluster = Cluster::create_of(directory.path(), plan, |_| vec![0, 1]);
-        let jiaozi = jiaozi_binary();
-        for index in 0..4 {
-            cluster.spawn(index, Path::new(&jiaozi));
-        }
-        for index in 0..4 {
-            cluster.wait_ready(index, WAIT).await;
-        }
+        cluster.spawn_ready(0..4).await;
         let genesis = cluster.localnet.spec.hash();
         let central = Party::operator(&cluster, &cluster.localnet.central_bank);
         let bank = Party::operator(&cluster, &cluster.localnet.banks[0].operator);
         let (alice, bob) = (Party::customer(genesis, 10), Party::customer(genesis, 11));
-        let mut town = Self { cluster, central, bank, alice, bob, ticks: [0; 2], directory };
+        let mut town = Self { cluster, central, bank, alice, bob, ticks: [0; 2], _directory: directory };
         for chain in [HERE, THERE] {
             let (to, amount) = (town.bank.wallets[chain], Amount::from_fen(100_000));
             let issue = town.central.sign(chain, Operation::Issue { to, amount });
-            town.certify(0, &issue).await;
+            town.cluster.certify(0, &issue).await;
             let wallets = vec![town.alice.opening(), town.bob.opening()];
             let open = town.bank.sign(chain, Operation::OpenWallets { wallets });
-            town.certify(1, &open).await;
+            town.cluster.certify(1, &open).await;
             let gifts =
                 [town.alice.wallets[chain], town.bob.wallets[chain]].map(|wallet| (wallet, FUNDS_FEN));
             let gift = town.bank.sign(chain, pay(&gifts));
-            town.certify(2, &gift).await;
+            town.cluster.certify(2, &gift).await;
         }
         town
-    }
-
-    async fn certify(&self, node: usize, transaction: &Transaction) -> TransactionId {
-        let (client, id) = (self.cluster.client(node), transaction.id(self.bank.genesis));
-        client.submit(transaction).await.unwrap();
-        let status = client.wait_certified(id, WAIT).await;
-        let status = status.unwrap_or_else(|fault| panic!("node {node}: {fault}\n{}", self.logs()));
-        assert!(status.outcome.as_ref().is_some_and(|outcome| outcome.is_applied), "{status:?}");
-        id
     }
 
     /// Alice offers CNY to Bob for HKD; answers when her money is locked under a certificate.
@@ -144,7 +121,7 @@ impl Town {
         let deadline = TimestampMs(now_ms() + open_for_ms);
         let operation = Operation::Exchange { payee, amount, chain: chain_id(THERE), asked, deadline };
         let offer = self.alice.sign(HERE, operation);
-        LockId::of(self.certify(0, &offer).await)
+        LockId::of(self.cluster.certify(0, &offer).await)
     }
 
     /// Alice locks CNY for Bob under the hash of [`PREIMAGE`].
@@ -153,7 +130,7 @@ impl Town {
         let deadline = TimestampMs(now_ms() + open_for_ms);
         let operation = Operation::Lock { payee, amount, hash: sha256(&PREIMAGE), deadline };
         let lock = self.alice.sign(HERE, operation);
-        LockId::of(self.certify(1, &lock).await)
+        LockId::of(self.cluster.certify(1, &lock).await)
     }
 
     /// What a node has under an id, once it is there and as it is wanted; small payments keep both chains going.
@@ -170,7 +147,7 @@ impl Town {
             {
                 return found;
             }
-            assert!(Instant::now() < end, "{id} on chain {chain} at node {node}\n{}", self.logs());
+            assert!(Instant::now() < end, "{id} on chain {chain} at node {node}\n{}", self.cluster.logs());
             self.tick().await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -211,33 +188,12 @@ impl Town {
         }
     }
 
-    fn logs(&self) -> String {
-        let tail = |index: usize| {
-            let path = self.directory.path().join(format!("bank-{index}/node.log"));
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            format!("--- bank {index}\n{}", lines[lines.len().saturating_sub(15)..].join("\n"))
-        };
-        (0..4).map(tail).collect::<Vec<_>>().join("\n")
-    }
-
     /// Bob answers an offer when it has arrived.
     async fn answer(&mut self, id: LockId, operation: Operation) -> TransactionId {
         let arrived = self.watch(2, (THERE, id), |offer| offer.is_certified).await;
         assert_eq!((arrived.role, arrived.state), (LockRole::Offer, LockStateName::Open));
         let answer = self.bob.sign(THERE, operation);
-        self.certify(2, &answer).await
-    }
-
-    /// The auditor's word on a bank's database: both chains, and across them.
-    fn audit(&self, bank: usize) -> String {
-        let data = self.cluster.data_directory(bank);
-        let genesis = self.directory.path().join("genesis.json");
-        let mut command = Command::new(jiaozi_binary());
-        command.args(["audit", "replay", "--data"]).arg(data).arg("--genesis").arg(genesis);
-        let replayed = command.env_remove("JIAOZI_NODE").output().unwrap();
-        assert!(replayed.status.success(), "{replayed:?}");
-        String::from_utf8(replayed.stdout).unwrap()
+        self.cluster.certify(2, &answer).await
     }
 }
 
@@ -272,14 +228,14 @@ async fn both_sides_or_neither_also_when_a_deadline_passes_with_a_bank_dead() {
     town.cluster.kill(3);
     let withdrawn = town.offer(300, 330, LATER_MS).await;
     let withdraw = town.alice.sign(HERE, Operation::Withdraw { lock: withdrawn });
-    town.certify(1, &withdraw).await;
+    town.cluster.certify(1, &withdraw).await;
     let (lock, offer) = town.decided(withdrawn).await;
     let reason = Some(Rejection::OfferWithdrawn.code());
     assert_eq!((lock.state, code(&lock), code(&offer)), (LockStateName::Returned, reason, reason));
 
     let claimed = town.lock(700, LATER_MS).await;
     let claim = town.bob.sign(HERE, Operation::Claim { lock: claimed, preimage: PREIMAGE });
-    town.certify(2, &claim).await;
+    town.cluster.certify(2, &claim).await;
     let lock = town.watch(0, (HERE, claimed), LockView::is_over).await;
     assert_eq!((lock.state, lock.role), (LockStateName::Settled, LockRole::HashLock));
     assert!(lock.preimage.is_some(), "whoever waits for it elsewhere reads it here");
@@ -315,7 +271,7 @@ async fn everything_adds_up(town: &mut Town) {
     for chain in [HERE, THERE] {
         let payee = town.central.wallets[chain];
         let last = town.bank.sign(chain, pay(&[(payee, 1)]));
-        let id = town.certify(0, &last).await;
+        let id = town.cluster.certify(0, &last).await;
         for node in 0..3 {
             town.cluster.client(node).wait_certified(id, WAIT).await.unwrap();
             for (wallets, balances) in &expected {
@@ -325,7 +281,7 @@ async fn everything_adds_up(town: &mut Town) {
         }
     }
     town.cluster.terminate_all().await;
-    let replayed = town.audit(0);
+    let replayed = town.cluster.audit(0);
     assert!(replayed.starts_with("verdict") && replayed.contains("equal: "), "{replayed}");
     assert!(!replayed.contains("not replayed"), "both chains: {replayed}");
     for currency in CURRENCIES {

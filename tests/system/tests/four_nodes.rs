@@ -71,7 +71,10 @@ const MOVES: [&str; 22] = [
 ];
 
 /// What a short run without faults may leave at nothing. A new metric is put into one of the two lists.
-const MAY_STAND: [&str; 32] = [
+const MAY_STAND: [&str; 35] = [
+    "chain_moving_slots_left",
+    "chain_moved_wallets",
+    "chain_kept_wallets",
     "chain_epoch_number",
     "chain_closing_height",
     "chain_ended_epochs",

@@ -235,3 +235,39 @@ fn operators_change_the_network_with_commands() {
     assert!(status.contains("~ the validator of bank-2 (operator 2)"), "{status}");
     assert!(status.contains("chain 0, from height ") && status.contains(key), "{status}");
 }
+
+#[test]
+fn a_currency_gets_twice_as_many_shards_by_one_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let net = Net { directory: folder.path().join("net") };
+    net.up("24");
+    let reshard = format!("localnet reshard --directory {} --currency", net.text());
+    let printed = net.done(&format!("{reshard} CNY"));
+    assert_eq!(fact(&printed, "shards"), "2, before 1");
+    assert_eq!(fact(&printed, "holds"), "24000.00 in all, before 24000.00");
+    let moved = fact(&printed, "moved");
+    assert!(moved.ends_with(" wallets") && moved != "0 wallets", "{printed}");
+    let status = net.done("gov status");
+    assert!(
+        status.contains("chain 1, child of chain 0 since height ") && status.contains(": grown"),
+        "{status}"
+    );
+    let chains: Vec<String> = (1..=24)
+        .map(|number| {
+            let printed = net.done(&format!("wallet show wallet-{number}"));
+            assert_eq!(net.balance(&format!("wallet-{number}")), "1000.00 CNY");
+            fact(&printed, "chain")
+        })
+        .collect();
+    // Who stayed pays who moved, and the other way round.
+    let on = |chain: &str| chains.iter().position(|found| found == chain).unwrap() + 1;
+    for (payer, payee) in [(on("0"), on("1")), (on("1"), on("0"))] {
+        net.done(&format!("pay --from wallet-{payer} --to wallet-{payee} --amount 1"));
+    }
+    let (exit, printed) = net.jiaozi(&format!("{reshard} USD").split_whitespace().collect::<Vec<_>>());
+    assert!(exit == Some(2) && printed.contains("currency_unknown"), "{printed}");
+    // All of it is there after a stop of everything.
+    net.done(&format!("localnet down --directory {}", net.text()));
+    net.done(&format!("localnet up --directory {}", net.text()));
+    assert_eq!(net.balance(&format!("wallet-{}", on("1"))), "1000.00 CNY");
+}

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use system::jiaozi_binary;
 
 /// Bound of all commands of one page.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(300);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(480);
 /// Separates the outputs of commands; no command prints it.
 const MARK: &str = "=-=-= command";
 const ANY: &str = "…";

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use api::health::{ChainReady, NotReady};
 use ledger::records::{Operation, Payment};
-use ledger::values::Amount;
+use ledger::values::{Amount, ChainId};
 use system::{Cluster, Payer, jiaozi_binary};
 use tokio::task::JoinHandle;
 
@@ -92,18 +92,11 @@ fn chain_folder(cluster: &Cluster) -> PathBuf {
 async fn a_wiped_bank_follows_and_votes_again_only_after_its_proof_of_passage() {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = Cluster::create(directory.path(), 4);
-    for index in 0..4 {
-        cluster.spawn(index, &jiaozi_binary());
-    }
-    for index in 0..4 {
-        cluster.wait_ready(index, WAIT).await;
-    }
+    cluster.spawn_ready(0..4).await;
     let (central, bank) = (&cluster.localnet.central_bank, &cluster.localnet.banks[0].operator);
     let central = Payer::operator(&cluster.localnet, central.id, &central.wallet_key);
     let bank = Payer::operator(&cluster.localnet, bank.id, &bank.wallet_key);
-    let issue = central.sign(1, Operation::Issue { to: bank.wallet, amount: Amount::from_fen(100_000) });
-    cluster.client(0).submit(&issue).await.unwrap();
-    cluster.client(0).wait_certified(issue.id(central.genesis), WAIT).await.unwrap();
+    cluster.issue_first(ChainId(0), bank.wallet, 100_000).await;
     let load = Load::start(&cluster, bank.clone(), &central);
     load.goes_on(5, "while all are well").await;
 
@@ -134,8 +127,7 @@ async fn a_wiped_bank_follows_and_votes_again_only_after_its_proof_of_passage() 
     // With another bank dead the rejoined one is one of the three that a quorum needs.
     cluster.kill(2);
     load.goes_on(10, "with another bank dead: the rejoined one does not vote").await;
-    cluster.spawn(2, &jiaozi_binary());
-    cluster.wait_ready(2, WAIT).await;
+    cluster.spawn_ready(2..3).await;
 
     // An ordinary restart goes on with the journal that the passage permitted.
     assert!(chain_folder(&cluster).join("passage.used").exists());

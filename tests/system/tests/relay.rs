@@ -1,7 +1,6 @@
 //! Two shards on different nodes: receipts find their way between nodes that host one shard each, over real processes, also when the
 //! node that carries them dies and while the destination stands still.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,9 +8,9 @@ use api::transaction::WaitFor;
 use genesis::dev::{Localnet, LocalnetPlan};
 use ledger::proofs::{Fact, ProofFile};
 use ledger::records::receipt::receipt_id;
-use ledger::records::{Operation, Payment, Policy, Tier, Transaction, WalletOpening};
-use ledger::values::{Amount, Canonical as _, ChainId, Currency, OperatorId, SecretKey, WalletId};
-use system::{Cluster, Payer, jiaozi_binary};
+use ledger::records::{Operation, Transaction};
+use ledger::values::{Canonical as _, ChainId, Currency, OperatorId, WalletId};
+use system::{Cluster, Payer, customer, pay};
 
 const WAIT: Duration = Duration::from_secs(60);
 const CNY: Currency = Currency(*b"CNY");
@@ -27,7 +26,7 @@ const FIRST_CARRIER: usize = 1;
 struct Town {
     cluster: Cluster,
     bank: Payer,
-    directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 /// The first four nodes vote on the first shard, the others on the second; a bank has one of each.
@@ -46,21 +45,6 @@ fn two_nodes_each(network: &mut Localnet) {
     spec.check().unwrap();
 }
 
-/// A wallet that is at home on the second shard.
-fn customer(bank: &Payer, number: u8) -> (WalletId, WalletOpening) {
-    let policy = Policy::single(SecretKey::from_seed([number; 32]).public_key()).hash();
-    let two = std::num::NonZeroU16::new(2).unwrap();
-    let id = |salt: u8| WalletId::derive(bank.genesis, CNY, policy, &[salt; 16]);
-    let salt = (0..=u8::MAX).find(|salt| id(*salt).shard(two) == 1).unwrap();
-    (id(salt), WalletOpening { policy, salt: [salt; 16], tier: Tier::One })
-}
-
-fn pay(payments: &[(WalletId, u64)]) -> Operation {
-    let payments =
-        payments.iter().map(|(payee, fen)| Payment { payee: *payee, amount: Amount::from_fen(*fen) });
-    Operation::Pay { payments: payments.collect() }
-}
-
 impl Town {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -68,28 +52,17 @@ impl Town {
         plan.chains.push((CNY, 1));
         let hosted = |node: usize| vec![u32::from(NODES_THERE.contains(&node))];
         let mut cluster = Cluster::create_shaped(directory.path(), plan, hosted, two_nodes_each);
-        start(&mut cluster, 0..8).await;
-        let central = &cluster.localnet.central_bank;
-        let central = Payer::operator_in(CNY, &cluster.localnet, central.id, &central.wallet_key);
+        cluster.spawn_ready(0..8).await;
         let bank = &cluster.localnet.banks[0].operator;
         let bank = Payer::operator_in(CNY, &cluster.localnet, bank.id, &bank.wallet_key);
-        let town = Self { cluster, bank, directory };
-        let issue = Operation::Issue { to: town.bank.wallet, amount: Amount::from_fen(100_000) };
-        town.certify(0, &central.sign_on(HERE, 1, issue)).await;
-        town
-    }
-
-    async fn certify(&self, node: usize, transaction: &Transaction) {
-        let client = self.cluster.client(node);
-        client.submit(transaction).await.unwrap();
-        let status = client.wait_certified(transaction.id(self.bank.genesis), WAIT).await.unwrap();
-        assert!(status.outcome.as_ref().is_some_and(|outcome| outcome.is_applied), "{status:?}");
+        cluster.issue_first(HERE, bank.wallet, 100_000).await;
+        Self { cluster, bank, _directory: directory }
     }
 
     async fn open(&self, number: u8) -> WalletId {
         let (wallet, opening) = customer(&self.bank, number);
         let open = Operation::OpenWallets { wallets: vec![opening] };
-        self.certify(4, &self.bank.sign_on(THERE, 1, open)).await;
+        self.cluster.certify(4, &self.bank.sign_on(THERE, 1, open)).await;
         wallet
     }
 
@@ -114,7 +87,7 @@ impl Town {
             if seen == fen {
                 return;
             }
-            assert!(Instant::now() < end, "node {node} sees {seen}, not {fen}\n{}", self.logs());
+            assert!(Instant::now() < end, "node {node} sees {seen}, not {fen}\n{}", self.cluster.logs());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -129,7 +102,7 @@ impl Town {
     async fn metric_becomes(&self, node: usize, name: &str, is_it: impl Fn(u64) -> bool) {
         let end = Instant::now() + WAIT;
         while !self.metric(node, name).await.is_some_and(&is_it) {
-            assert!(Instant::now() < end, "node {node}: {name}\n{}", self.logs());
+            assert!(Instant::now() < end, "node {node}: {name}\n{}", self.cluster.logs());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -141,26 +114,6 @@ impl Town {
             assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
         }
     }
-
-    fn logs(&self) -> String {
-        let tail = |index: usize| {
-            let path = self.directory.path().join(format!("bank-{index}/node.log"));
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            format!("--- node {index}\n{}", lines[lines.len().saturating_sub(10)..].join("\n"))
-        };
-        (0..8).map(tail).collect::<Vec<_>>().join("\n")
-    }
-}
-
-async fn start(cluster: &mut Cluster, nodes: std::ops::Range<usize>) {
-    let jiaozi = jiaozi_binary();
-    for index in nodes.clone() {
-        cluster.spawn(index, Path::new(&jiaozi));
-    }
-    for index in nodes {
-        cluster.wait_ready(index, WAIT).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +122,7 @@ async fn a_payment_reaches_a_shard_that_no_node_of_its_own_hosts_or_comes_back()
     let payee = town.open(10).await;
     let (nobody, _) = customer(&town.bank, 11);
     let payment = town.bank.sign_on(HERE, 1, pay(&[(payee, 300), (nobody, 200), (payee, 5)]));
-    town.certify(3, &payment).await;
+    town.cluster.certify(3, &payment).await;
     for node in NODES_THERE {
         town.reaches(node, payee, THERE, 305).await;
     }
@@ -214,7 +167,7 @@ async fn another_node_carries_on_and_a_destination_that_stood_still_catches_up()
     town.metric_becomes(2, "waiting_receipts", |receipts| receipts == 0).await;
 
     // The first is back, and all of it was credited once.
-    start(&mut town.cluster, FIRST_CARRIER..FIRST_CARRIER + 1).await;
+    town.cluster.spawn_ready(FIRST_CARRIER..FIRST_CARRIER + 1).await;
     town.pay(FIRST_CARRIER, payee, 31..=35).await;
     let all: u64 = (1..=35).sum();
     for node in NODES_THERE {

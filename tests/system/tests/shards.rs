@@ -1,15 +1,14 @@
 //! Payments between two shards of one currency, over real processes: credited or refunded exactly once, with proofs, also when a
 //! bank is dead and when all of them are killed while money is under way.
 
-use std::path::Path;
 use std::time::Duration;
 
 use api::transaction::{LegState, LegView, TransactionState, WaitFor};
 use genesis::dev::LocalnetPlan;
 use ledger::proofs::{Fact, ProofFile};
-use ledger::records::{Operation, Payment, Policy, Rejection, Tier, Transaction, WalletOpening};
-use ledger::values::{Amount, Canonical as _, ChainId, Currency, SecretKey, WalletId};
-use system::{Cluster, Payer, jiaozi_binary};
+use ledger::records::{Operation, Rejection, Transaction};
+use ledger::values::{Canonical as _, ChainId, Currency, WalletId};
+use system::{Cluster, Payer, customer, pay};
 
 const WAIT: Duration = Duration::from_secs(60);
 const CNY: Currency = Currency(*b"CNY");
@@ -20,22 +19,7 @@ const THERE: ChainId = ChainId(1);
 struct Town {
     cluster: Cluster,
     bank: Payer,
-    directory: tempfile::TempDir,
-}
-
-/// A wallet that is at home on the second shard.
-fn customer(bank: &Payer, number: u8) -> (WalletId, WalletOpening) {
-    let policy = Policy::single(SecretKey::from_seed([number; 32]).public_key()).hash();
-    let two = std::num::NonZeroU16::new(2).unwrap();
-    let id = |salt: u8| WalletId::derive(bank.genesis, CNY, policy, &[salt; 16]);
-    let salt = (0..=u8::MAX).find(|salt| id(*salt).shard(two) == 1).unwrap();
-    (id(salt), WalletOpening { policy, salt: [salt; 16], tier: Tier::One })
-}
-
-fn pay(payments: &[(WalletId, u64)]) -> Operation {
-    let payments =
-        payments.iter().map(|(payee, fen)| Payment { payee: *payee, amount: Amount::from_fen(*fen) });
-    Operation::Pay { payments: payments.collect() }
+    _directory: tempfile::TempDir,
 }
 
 impl Town {
@@ -44,35 +28,24 @@ impl Town {
         let mut plan = LocalnetPlan::new(4);
         plan.chains.push((CNY, 1));
         let mut cluster = Cluster::create_of(directory.path(), plan, |_| vec![0, 1]);
-        start(&mut cluster, 0..4).await;
-        let central = &cluster.localnet.central_bank;
-        let central = Payer::operator_in(CNY, &cluster.localnet, central.id, &central.wallet_key);
+        cluster.spawn_ready(0..4).await;
         let bank = &cluster.localnet.banks[0].operator;
         let bank = Payer::operator_in(CNY, &cluster.localnet, bank.id, &bank.wallet_key);
-        let town = Self { cluster, bank, directory };
-        let issue = Operation::Issue { to: town.bank.wallet, amount: Amount::from_fen(100_000) };
-        town.certify(0, &central.sign_on(HERE, 1, issue)).await;
-        town
-    }
-
-    async fn certify(&self, node: usize, transaction: &Transaction) {
-        let client = self.cluster.client(node);
-        client.submit(transaction).await.unwrap();
-        let status = client.wait_certified(transaction.id(self.bank.genesis), WAIT).await.unwrap();
-        assert!(status.outcome.as_ref().is_some_and(|outcome| outcome.is_applied), "{status:?}");
+        cluster.issue_first(HERE, bank.wallet, 100_000).await;
+        Self { cluster, bank, _directory: directory }
     }
 
     async fn open(&self, sequence: u64, number: u8) -> WalletId {
         let (wallet, opening) = customer(&self.bank, number);
         let open = Operation::OpenWallets { wallets: vec![opening] };
-        self.certify(1, &self.bank.sign_on(THERE, sequence, open)).await;
+        self.cluster.certify(1, &self.bank.sign_on(THERE, sequence, open)).await;
         wallet
     }
 
     async fn settled(&self, node: usize, payment: &Transaction) -> Vec<LegView> {
         let id = payment.id(self.bank.genesis);
         let status = self.cluster.client(node).wait_for(id, WaitFor::Settled, WAIT).await;
-        let status = status.unwrap_or_else(|fault| panic!("node {node}: {fault}\n{}", self.logs()));
+        let status = status.unwrap_or_else(|fault| panic!("node {node}: {fault}\n{}", self.cluster.logs()));
         assert_eq!(status.status, TransactionState::Certified, "{status:?}");
         status.legs
     }
@@ -91,26 +64,6 @@ impl Town {
             other => panic!("{other:?}"),
         }
     }
-
-    fn logs(&self) -> String {
-        let tail = |index: usize| {
-            let path = self.directory.path().join(format!("bank-{index}/node.log"));
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            format!("--- bank {index}\n{}", lines[lines.len().saturating_sub(15)..].join("\n"))
-        };
-        (0..4).map(tail).collect::<Vec<_>>().join("\n")
-    }
-}
-
-async fn start(cluster: &mut Cluster, banks: std::ops::Range<usize>) {
-    let jiaozi = jiaozi_binary();
-    for index in banks.clone() {
-        cluster.spawn(index, Path::new(&jiaozi));
-    }
-    for index in banks {
-        cluster.wait_ready(index, WAIT).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +72,7 @@ async fn a_payment_is_credited_on_another_shard_or_comes_back_with_proofs() {
     let payee = town.open(1, 10).await;
     let (nobody, _) = customer(&town.bank, 11);
     let payment = town.bank.sign_on(HERE, 1, pay(&[(payee, 300), (nobody, 200), (payee, 5)]));
-    town.certify(3, &payment).await;
+    town.cluster.certify(3, &payment).await;
     let legs = town.settled(2, &payment).await;
     let seen: Vec<(u16, u64, LegState, Option<u16>)> = legs
         .iter()
@@ -175,7 +128,7 @@ async fn nothing_under_way_is_lost_or_doubled_when_banks_die() {
     for node in 0..3 {
         town.cluster.kill(node);
     }
-    start(&mut town.cluster, 0..4).await;
+    town.cluster.spawn_ready(0..4).await;
 
     let mut back = 0;
     for (nonce, payment) in (1..).zip(&payments) {

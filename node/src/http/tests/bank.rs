@@ -337,8 +337,12 @@ impl Bank {
     /// Answers the next question about a wallet as the executor's thread does.
     pub(super) async fn answer_question(&self) {
         loop {
-            if let Ok(ExecutorJob::Wallet(question)) = self.questions.try_recv() {
-                return question.answer(|wallet| self.executor.wallet(wallet));
+            match self.questions.try_recv() {
+                Ok(ExecutorJob::Wallet(question)) => {
+                    return question.answer(|wallet| self.executor.wallet(wallet));
+                }
+                Ok(ExecutorJob::Locks(question)) => return question.answer(self.executor.state().pins()),
+                Ok(ExecutorJob::Execute(_)) | Err(_) => {}
             }
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }

@@ -1,12 +1,12 @@
 //! Governance as clients see it: a registry with its proof, and what a change of it changes in the answers.
 
-use api::chain::ChainView;
+use api::chain::{ChainView, GrowthName};
 use api::network::NetworkView;
 use api::transaction::{OperationView, TransactionStatus};
 use genesis::governance::{Draft, GovernanceError, ProposalFile, Terms};
-use ledger::proofs::RegistryProof;
-use ledger::records::{Change, Operation, Proposal, Registry};
-use ledger::values::{Canonical as _, Height, TimestampMs};
+use ledger::proofs::{ChainOrigin, RegistryProof};
+use ledger::records::{Birth, Change, Growth, Operation, Proposal, Registry, ValidatorRecord};
+use ledger::values::{Canonical as _, ChainId, Height, SecretKey, TimestampMs};
 
 use super::bank::{Bank, CHAIN};
 use super::{get, refusal};
@@ -127,4 +127,52 @@ async fn what_operators_decide_is_seen_in_every_answer() {
     let (proof, _) = registry(&mut bank).await;
     proof.verify(&bank.network.spec).unwrap();
     assert_eq!((proof.registry.version, proof.registry.chains[0].params.block_pace_ms), (1, 75));
+}
+
+#[tokio::test]
+async fn the_origin_of_a_chain_that_was_added_is_proved_with_the_genesis_spec_alone() {
+    let mut bank = Bank::new();
+    let (router, child) = (bank.router(), ChainId(2));
+    let path = api::path::origin(child);
+    let none = (1_414, Some("chain".to_owned()));
+    for chain in [CHAIN, ChainId(1), child, ChainId(9)] {
+        assert_eq!(refusal(&router, &api::path::origin(chain)).await, none, "{chain}");
+    }
+    assert_eq!(refusal(&router, "/v1/chains/x/origin").await.0, 1_002);
+
+    let seat = |(seed, bank): (u8, &genesis::dev::BankSecrets)| ValidatorRecord {
+        operator: bank.operator.id,
+        node: bank.node,
+        consensus_key: SecretKey::from_seed([seed; 32]).public_key(),
+    };
+    let mut validators: Vec<ValidatorRecord> = (90..).zip(&bank.network.banks).map(seat).collect();
+    validators.sort_unstable_by_key(|validator| validator.consensus_key);
+    let proposal = Proposal {
+        version: 0,
+        valid_until: terms().valid_until,
+        is_urgent: false,
+        reason: "grow".to_owned(),
+        changes: vec![Change::AddChain { parent: CHAIN, validators: validators.clone() }],
+    };
+    let (carrier, operation) = (bank.bank(), approved(&bank, proposal));
+    let transaction = bank.sign(&carrier, operation);
+    bank.execute(vec![transaction], false);
+    assert_eq!(refusal(&router, &path).await, none, "no certificate covers it yet");
+    bank.execute(Vec::new(), true);
+
+    let answer = get(&router, &path).await;
+    assert_eq!(answer.headers["content-type"], "application/octet-stream");
+    let origin = ChainOrigin::decode(&answer.body).unwrap();
+    let begins_with = origin.verify(&bank.network.spec, child).unwrap();
+    let record = begins_with.chain(child).unwrap();
+    let birth = Birth::Child { parent: CHAIN, height: Height(1), growth: Growth::Added };
+    assert_eq!((record.birth, &record.wanted), (birth, &validators));
+    assert!(origin.verify(&bank.network.spec, ChainId(1)).is_err(), "genesis names it");
+
+    let view: ChainView = get(&router, &api::path::chain(child)).await.json();
+    let shown = view.birth.unwrap();
+    assert_eq!((shown.parent, shown.height, shown.growth), (CHAIN.0, 1, GrowthName::Added));
+    assert_eq!((view.validators.len(), view.progress), (4, None), "this node does not host it");
+    let parent: ChainView = get(&router, &api::path::chain(CHAIN)).await.json();
+    assert_eq!(parent.birth, None);
 }

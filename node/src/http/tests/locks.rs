@@ -1,6 +1,6 @@
 //! Locks and offers: what a chain has of them, when that is certified, and what their transactions say of them.
 
-use api::lock::{LockRole, LockStateName, LockView};
+use api::lock::{LockRole, LockStateName, LockView, LocksPage};
 use api::transaction::{OperationView, SubmitRequest, TransactionState, TransactionStatus};
 use api::wallet::{HistoryPage, MovementName, WalletView};
 use axum::Router;
@@ -109,6 +109,38 @@ async fn a_lock_that_nobody_claims_comes_back_and_says_why() {
     let told: TransactionStatus = get(&router, &path).await.json();
     assert!(told.outcome.is_some_and(|outcome| outcome.is_applied) && told.transaction.is_none());
     assert_eq!(refusal(&router, &format!("{path}/proof")).await.0, 1_413, "the record proves it");
+}
+
+#[tokio::test]
+async fn the_open_locks_of_a_wallet_are_listed_in_pages() {
+    let (mut bank, one, two, deadline) = funded();
+    let router = bank.router();
+    let (first, first_id) = lock(&mut bank, &one, &two, deadline);
+    let (second, second_id) = lock(&mut bank, &one, &two, deadline);
+    bank.execute(vec![first, second], false);
+    let page = async |bank: &Bank, id: WalletId, query: &str| {
+        let path = format!("{}{query}", api::path::wallet_locks(id));
+        let (answer, ()) = tokio::join!(get(&router, &path), bank.answer_question());
+        answer.json::<LocksPage>()
+    };
+    let ids = |page: &LocksPage| page.locks.iter().map(|lock| lock.id).collect::<Vec<_>>();
+    for holder in [&one, &two] {
+        let all = page(&bank, holder.id, "").await;
+        assert_eq!((all.wallet, all.chain, all.next), (holder.id, 0, None));
+        assert_eq!(ids(&all), [first_id, second_id]);
+    }
+    let half = page(&bank, two.id, "?limit=1").await;
+    assert_eq!(ids(&half), [first_id]);
+    let rest = page(&bank, two.id, &format!("?limit=1&from={}", half.next.unwrap())).await;
+    assert_eq!((ids(&rest), rest.next), (vec![second_id], None));
+    let claim = bank.sign(&two, Operation::Claim { lock: first_id, preimage: PREIMAGE });
+    bank.execute(vec![claim], false);
+    assert_eq!(ids(&page(&bank, two.id, "").await), [second_id], "what is over is not listed");
+    let central = bank.central_bank().id;
+    assert!(page(&bank, central, "?chain=0").await.locks.is_empty());
+    let path = api::path::wallet_locks(WalletId([9; 32]));
+    assert_eq!(refusal(&router, &format!("{path}?chain=0")).await.0, 1_403);
+    assert_eq!(refusal(&router, &format!("{path}?limit=201")).await.0, 1_002);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! | `reads.rs` | what was executed is told truly, and every wrong question is refused |
 //! | `auditing.rs` | proofs, feed, evidence |
 //! | `chains.rs` | several chains: homes of wallets, the way of transactions, who hosts what |
+//! | `finding.rs` | wallets while shards double |
 //! | `locks.rs` | locks and offers, and the transactions about them |
 //! | `submission.rs` | what is taken in and what is not, and waiting for it |
 //! | `operation.rs` | health, readiness, metrics, the document |
@@ -18,6 +19,7 @@ mod bank;
 mod chains;
 mod doors;
 mod encryption;
+mod finding;
 mod governing;
 mod locks;
 mod operation;

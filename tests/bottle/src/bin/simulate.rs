@@ -51,6 +51,9 @@ fn main() -> ExitCode {
                 planned.currency, planned.shard, planned.hosts
             );
         }
+        for (child, chain) in plan.children.iter().zip(plan.chains.len()..) {
+            println!("  chain {chain}: child of chain {}, hosts {:?}", child.parent, child.hosts);
+        }
         for (at_ms, fault) in &plan.faults {
             println!("  {at_ms:>7} ms  {fault:?}");
         }

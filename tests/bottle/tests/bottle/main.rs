@@ -6,6 +6,7 @@ mod faults;
 mod healthy;
 mod planted;
 mod repeat;
+mod reshard;
 mod shards;
 
 use bottle::{Outcome, Plan, run};

@@ -1,0 +1,323 @@
+//! `jiaozi node add-chain`: a node's part in a chain that operators add. First its key, which a proposal names; then, once the
+//! proposal was applied, the chain's place in `node.toml`.
+//!
+//! The text of `node.toml` is the operator's: lines are added to it, comments and order stay. What comes out must say what was
+//! meant, or nothing is written.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ledger::values::ChainId;
+use node::config::ConsensusKeyEntry;
+use node::{FirstKey, FirstKeyError, NodeConfig, StartError};
+use serde::Serialize;
+
+use super::node::{load, refusal, rotation_refusal};
+use super::transaction::refuse_existing;
+use crate::failure::{Answer, Failure};
+use crate::output::{Output, Show, facts};
+
+/// Arguments of `jiaozi node add-chain`.
+#[derive(Debug, Args)]
+pub(super) struct AddChainArguments {
+    /// The node's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The chain that is to be added: the next free id.
+    #[arg(long, value_name = "ID")]
+    chain: u32,
+    /// New file for what the proposal needs to know: public, signed by the node; chain-ID-node-N.json unless said.
+    #[arg(long, value_name = "FILE", conflicts_with = "host")]
+    out: Option<PathBuf>,
+    /// The chain was added: write it and its key into the configuration, for the next start.
+    #[arg(long)]
+    host: bool,
+}
+
+/// What `node add-chain` made.
+#[derive(Debug, Serialize)]
+struct Offered {
+    chain: u32,
+    node: u16,
+    key: String,
+    keystore: PathBuf,
+    /// False where it was made before.
+    is_new: bool,
+    offer: PathBuf,
+}
+
+impl Show for Offered {
+    fn text(&self) -> String {
+        let made = if self.is_new { "" } else { " (made before)" };
+        let offer = self.offer.display();
+        facts(&[
+            ("chain", self.chain.to_string()),
+            ("node", self.node.to_string()),
+            ("key", self.key.clone()),
+            ("keystore", format!("{}{made}", self.keystore.display())),
+            ("offer", offer.to_string()),
+            ("next", format!("send {offer} to whoever proposes the chain; it holds nothing secret")),
+        ])
+    }
+}
+
+/// What `node add-chain --host` wrote.
+#[derive(Debug, Serialize)]
+struct Hosted {
+    chain: u32,
+    config: PathBuf,
+    keystore: PathBuf,
+}
+
+impl Show for Hosted {
+    fn text(&self) -> String {
+        facts(&[
+            ("chain", self.chain.to_string()),
+            ("config", self.config.display().to_string()),
+            ("keystore", self.keystore.display().to_string()),
+            ("next", "restart the node".to_owned()),
+        ])
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`]: there is such a chain already, a file cannot be opened or written, or `node.toml` cannot be continued.
+pub(super) fn add_chain(arguments: &AddChainArguments, output: Output) -> Answer {
+    let chain = ChainId(arguments.chain);
+    if arguments.host {
+        let keystore = host_chain(&arguments.config, chain)?;
+        return output.result(&Hosted { chain: chain.0, config: arguments.config.clone(), keystore });
+    }
+    let made = first_key(&load(&arguments.config)?, chain)?;
+    let out = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("chain-{}-node-{}.json", made.chain, made.offer.node)));
+    refuse_existing(&out)?;
+    made.offer.save(&out).map_err(|fault| super::genesis::failure(fault).at("--out"))?;
+    output.result(&Offered {
+        chain: made.chain.0,
+        node: made.offer.node,
+        key: made.key.to_string(),
+        keystore: made.path,
+        is_new: made.is_new,
+        offer: out,
+    })
+}
+
+/// The consensus key of a chain that is to be added, and the node's offer of it; made now, or before.
+///
+/// # Errors
+/// [`Failure`]: there is such a chain already, or a file cannot be opened or written.
+pub(crate) fn first_key(config: &NodeConfig, chain: ChainId) -> Answer<FirstKey> {
+    node::first_consensus_key(config, chain).map_err(|fault| first_refusal(&fault))
+}
+
+/// Writes a chain that was added, and its key, into a node's configuration; gives the keystore.
+///
+/// # Errors
+/// [`Failure`]: the chain has no key yet, or is hosted, or the configuration cannot be continued.
+pub(crate) fn host_chain(path: &Path, chain: ChainId) -> Answer<PathBuf> {
+    let config = load(path)?;
+    let made = first_key(&config, chain)?;
+    if made.is_new {
+        let message = "the key was made just now: no proposal can have named it";
+        return Err(Failure::refused("chain_without_key", message)
+            .at("--host")
+            .mend("offer it first: the same command without --host"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|fault| Failure::io("read", path, &fault))?;
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let keystore = made.path.strip_prefix(folder).unwrap_or(&made.path);
+    let text = continued(&text, chain.0, keystore).ok_or_else(|| by_hand(path, chain.0, keystore))?;
+    match node::init_chain(&config, chain) {
+        // An earlier run that ended here, or a chain that was hosted once: what is there stays.
+        Ok(()) | Err(StartError::Initialised { .. }) => {}
+        Err(fault) => return Err(refusal("node_init", &fault)),
+    }
+    std::fs::write(path, text).map_err(|fault| Failure::io("write", path, &fault))?;
+    Ok(made.path)
+}
+
+fn first_refusal(fault: &FirstKeyError) -> Failure {
+    match fault {
+        FirstKeyError::Node(fault) => refusal("node", fault),
+        FirstKeyError::HasKey { .. } | FirstKeyError::OfGenesis { .. } => {
+            Failure::refused("chain_there", fault).at("--chain")
+        }
+        FirstKeyError::Key(fault) => rotation_refusal(fault),
+    }
+}
+
+fn by_hand(config: &Path, chain: u32, keystore: &Path) -> Failure {
+    let message = format!("{} is written in a way that cannot be continued", config.display());
+    Failure::refused("node_config", message).at("--config").mend(format!(
+        "add by hand: {chain} to [node] chains, and {{ chain = {chain}, keystore = {} }} to [keys] consensus_keys; then run: \
+         jiaozi node check",
+        quoted(keystore)
+    ))
+}
+
+/// The text of a configuration with one more chain and its key; `None` where what comes out would not say that.
+fn continued(text: &str, chain: u32, keystore: &Path) -> Option<String> {
+    let mut meant = NodeConfig::parse(text).ok()?;
+    if !meant.node.chains.contains(&chain) {
+        meant.node.chains.push(chain);
+    }
+    meant.keys.consensus_keys.push(ConsensusKeyEntry { chain, keystore: keystore.to_owned() });
+    let has_chain = NodeConfig::parse(text).is_ok_and(|config| config.node.chains.contains(&chain));
+    let text = if has_chain { text.to_owned() } else { with_chain(text, chain)? };
+    let text = with_key(&text, chain, keystore)?;
+    (NodeConfig::parse(&text).ok()? == meant).then_some(text)
+}
+
+/// `[node] chains` is an array; without it the node hosts the root chain.
+fn with_chain(text: &str, chain: u32) -> Option<String> {
+    with_element(text, "[node]", "chains", &chain.to_string())
+        .or_else(|| after_line(text, "[node]", &format!("chains = [0, {chain}]")))
+}
+
+/// `[keys] consensus_keys` is an array, or a table for each key, or missing.
+fn with_key(text: &str, chain: u32, keystore: &Path) -> Option<String> {
+    const TABLE: &str = "[[keys.consensus_keys]]";
+    let keystore = quoted(keystore);
+    if let Some(last) = line_starts(text).filter(|start| is_header(text, *start, TABLE)).last() {
+        let end = line_starts(text)
+            .find(|start| *start > last && text[*start..].starts_with('['))
+            .unwrap_or(text.len());
+        let (before, after) = text.split_at(end);
+        let gap = if after.is_empty() { "" } else { "\n" };
+        let before = before.trim_end();
+        return Some(format!("{before}\n\n{TABLE}\nchain = {chain}\nkeystore = {keystore}\n{gap}{after}"));
+    }
+    let element = format!("{{ chain = {chain}, keystore = {keystore} }}");
+    with_element(text, "[keys]", "consensus_keys", &element)
+        .or_else(|| after_line(text, "[keys]", &format!("consensus_keys = [{element}]")))
+}
+
+/// One more element at the end of an array of a section.
+fn with_element(text: &str, section: &str, field: &str, element: &str) -> Option<String> {
+    let begins = |start: usize| {
+        let rest = text[start..].strip_prefix(field);
+        rest.is_some_and(|rest| rest.trim_start_matches(' ').starts_with('='))
+    };
+    let section = section_of(text, section)?;
+    let start = line_starts(text).find(|start| section.contains(start) && begins(*start))?;
+    let open = start + text[start..].find('[')?;
+    let close = open + closing(&text[open..])?;
+    let last = text[..close].trim_end().len();
+    let gap = match text[..last].chars().next_back()? {
+        '[' => "",
+        ',' => " ",
+        _ => ", ",
+    };
+    Some(format!("{}{gap}{element}{}", &text[..last], &text[last..]))
+}
+
+/// Where the bracket closes that the text begins with.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (place, character) in text.char_indices() {
+        match character {
+            '[' => depth += 1,
+            ']' if depth == 1 => return Some(place),
+            ']' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A line below the header of a section.
+fn after_line(text: &str, header: &str, line: &str) -> Option<String> {
+    let start = section_of(text, header)?.start;
+    let (before, after) = text.split_at(start);
+    Some(format!("{before}{line}\n{after}"))
+}
+
+/// From below the header to the next one.
+fn section_of(text: &str, header: &str) -> Option<std::ops::Range<usize>> {
+    let line = line_starts(text).find(|start| is_header(text, *start, header))?;
+    let start = line + text[line..].find('\n')? + 1;
+    let end = line_starts(text).find(|next| *next >= start && text[*next..].starts_with('['));
+    Some(start..end.unwrap_or(text.len()))
+}
+
+fn is_header(text: &str, start: usize, header: &str) -> bool {
+    text[start..].lines().next().is_some_and(|line| line.trim_end() == header)
+}
+
+/// Where lines begin.
+fn line_starts(text: &str) -> impl Iterator<Item = usize> {
+    std::iter::once(0).chain(text.match_indices('\n').map(|(place, _)| place + 1))
+}
+
+/// A path as TOML has it.
+fn quoted(path: &Path) -> String {
+    toml::Value::String(path.display().to_string()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(chains: &str, keys: &str) -> String {
+        format!(
+            "# of bank 1\n[node]\ngenesis = \"g\" # the network\n{chains}data_directory = \"d\"\n\n[keys]\nnetwork_key = \"n\"\n\
+             passphrase_file = \"p\"\n{keys}\n[log]\nlevel = \"info\"\n"
+        )
+    }
+
+    #[test]
+    fn a_chain_and_its_key_are_added_however_the_file_is_written() {
+        let inline = "consensus_keys = [{ chain = 0, keystore = \"keys/consensus-0.key\" }]\n";
+        let tables = "[[keys.consensus_keys]]\nchain = 0\nkeystore = \"keys/consensus-0.key\"\n";
+        for (chains, keys) in [
+            ("chains = [0]\n", inline),
+            ("chains = [\n  0,\n]\n", "consensus_keys = [\n  { chain = 0, keystore = \"k\" },\n]\n"),
+            ("", inline),
+            ("chains = [0, 1]\n", tables),
+            ("chains = [0,]\n", ""),
+            ("chains = [0]\n", "consensus_keys = []\n"),
+            ("chains = [0, 2]\n", tables),
+        ] {
+            let before = text(chains, keys);
+            let parsed = NodeConfig::parse(&before).unwrap();
+            let after = continued(&before, 2, Path::new("keys/consensus-2.key"))
+                .unwrap_or_else(|| panic!("not continued: {before}"));
+            let config = NodeConfig::parse(&after).unwrap();
+            assert!(config.node.chains.contains(&2) && config.node.chains.len() >= parsed.node.chains.len());
+            let last = config.keys.consensus_keys.last().unwrap();
+            assert_eq!((last.chain, last.keystore.as_path()), (2, Path::new("keys/consensus-2.key")));
+            assert_eq!(config.keys.consensus_keys.len(), parsed.keys.consensus_keys.len() + 1);
+            assert!(after.starts_with("# of bank 1\n") && after.contains("# the network"), "{after}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_by_a_program_is_continued_too() {
+        let config = NodeConfig::parse(&text(
+            "chains = [0]\n",
+            "consensus_keys = [{ chain = 0, keystore = \"k\" }]\n",
+        ));
+        let written = toml::to_string(&config.unwrap()).unwrap();
+        let after = continued(&written, 1, Path::new("keys/a \"b\".key")).unwrap();
+        let config = NodeConfig::parse(&after).unwrap();
+        assert_eq!(config.node.chains, [0, 1]);
+        assert_eq!(config.keys.consensus_keys[1].keystore, Path::new("keys/a \"b\".key"));
+    }
+
+    #[test]
+    fn what_would_say_something_else_is_not_written() {
+        // The comment would swallow what is added.
+        let commented = text("chains = [0 # the root\n]\n", "");
+        assert!(NodeConfig::parse(&commented).is_ok());
+        assert_eq!(continued(&commented, 2, Path::new("k")), None);
+        let dotted = "node.genesis = \"g\"\nnode.data_directory = \"d\"\nkeys.network_key = \"n\"\nkeys.passphrase_file = \"p\"\n";
+        assert!(NodeConfig::parse(dotted).is_ok());
+        assert_eq!(continued(dotted, 2, Path::new("k")), None);
+        assert!(by_hand(Path::new("node.toml"), 2, Path::new("k")).mend.contains("keystore = \"k\""));
+    }
+}
