@@ -29,12 +29,13 @@ pub(crate) const SHARDS: u32 = 3;
 pub(crate) const FOREIGN: ChainId = ChainId(SHARDS);
 pub(crate) const CUSTOMERS: u64 = 12;
 
-fn chains_spec() -> GenesisSpec {
+/// Shards of one currency, and after them a chain of another.
+pub(crate) fn chains_spec(shards: u32) -> GenesisSpec {
     let mut spec = spec();
     let first = spec.chains[0].clone();
-    spec.chains = (0..SHARDS)
+    spec.chains = (0..shards)
         .map(|shard| ChainSpec { chain: ChainId(shard), shard: shard as u16, ..first.clone() })
-        .chain([ChainSpec { chain: FOREIGN, currency: Currency(*b"HKD"), shard: 0, ..first.clone() }])
+        .chain([ChainSpec { chain: ChainId(shards), currency: Currency(*b"HKD"), shard: 0, ..first.clone() }])
         .collect();
     spec
 }
@@ -59,7 +60,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let spec = chains_spec();
+        Self::of(chains_spec(SHARDS))
+    }
+
+    /// All chains of a network.
+    pub(crate) fn of(spec: GenesisSpec) -> Self {
         let chains: Vec<Network> =
             spec.chains.iter().map(|chain| Network::of(spec.clone(), chain.chain)).collect();
         let outboxes = chains.iter().map(|_| vec![Vec::new()]).collect();

@@ -23,6 +23,8 @@ mod origin;
 mod proofs;
 mod registry_proof;
 mod replay;
+mod resharding;
+mod resharding_schedules;
 mod signatures;
 mod trees;
 mod validity;
