@@ -2,7 +2,7 @@
 //! or refunded to whoever paid, or sent on with the place that it came from; a refund is given, or sent on as it is. Each leads to one
 //! receipt at most, and no two lead to the same one.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use ledger::records::outcome::APPLIED;
 use ledger::records::{Origin, Receipt, Rejection};
@@ -20,27 +20,30 @@ pub(crate) fn check_settled(
     received: &[ReceivedReceipt],
     sent: &[SentReceipt],
 ) -> Result<(), Box<Finding>> {
-    let mut taken: BTreeSet<(ChainId, u64)> = BTreeSet::new();
+    let mut places: BTreeMap<(ChainId, u64), &Receipt> =
+        sent.iter().map(|sent| ((sent.destination, sent.sequence), &sent.receipt)).collect();
+    // Refusals are answered in their order, so what was sent to a chain is looked through once.
+    let mut looked: BTreeMap<ChainId, usize> = BTreeMap::new();
     for receipt in received {
-        let Some((destination, expected)) = successor(chain, receipt) else {
-            if receipt.sent_on.is_some() {
-                return Err(unsettled(receipt, receipt.receipt.value(), None));
+        let successor = successor(chain, receipt);
+        let found = match (&successor, receipt.sent_on) {
+            (None, None) => continue,
+            (None, Some(_)) => return Err(unsettled(receipt, receipt.receipt.value(), None)),
+            (Some(_), Some(place)) => places.remove(&place),
+            (Some((Some(destination), expected)), None) => {
+                let from = looked.entry(*destination).or_default();
+                let is_it =
+                    |sent: &SentReceipt| sent.destination == *destination && sent.receipt == *expected;
+                let rest = sent.get(*from..).unwrap_or_default();
+                let place = rest.iter().position(is_it);
+                *from = place.map_or(sent.len(), |place| from.saturating_add(place).saturating_add(1));
+                place.and_then(|place| rest.get(place)).map(|sent| &sent.receipt)
             }
-            continue;
+            (Some((None, _)), None) => None,
         };
-        // Where a refusal is answered is found; where something was sent on, the height says.
-        let found = sent.iter().find(|sent| match receipt.sent_on {
-            Some(place) => (sent.destination, sent.sequence) == place,
-            None => {
-                Some(sent.destination) == destination
-                    && sent.receipt == expected
-                    && !taken.contains(&(sent.destination, sent.sequence))
-            }
-        });
-        let is_new = found.is_some_and(|found| taken.insert((found.destination, found.sequence)));
-        if !is_new || found.is_some_and(|found| found.receipt != expected) {
-            let found = found.filter(|_| is_new).map(|found| found.receipt.value());
-            return Err(unsettled(receipt, expected.value(), found));
+        let Some((_, expected)) = successor else { continue };
+        if found != Some(&expected) {
+            return Err(unsettled(receipt, expected.value(), found.map(Receipt::value)));
         }
     }
     Ok(())

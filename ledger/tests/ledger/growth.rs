@@ -364,14 +364,15 @@ fn reports_row_by_row() {
     assert_eq!(govern(&mut world, false, vec![add_chain(FOREIGN, CHILD)]), Became::Applied);
     world.start_child();
     let child = CHILD.0 as usize;
-    for source in [1, child, 1, child] {
+    for source in [1, 1, child, child] {
         world.run(source, Vec::new(), Vec::new());
     }
     let report = |world: &mut World, source: usize, destination: usize, is_filled: bool| {
-        let first = world.next(source, destination);
-        let mut bundle = world.bundle(source, ChainId(destination as u32), 0, 0, usize::MAX).unwrap();
-        bundle.before.count = first;
-        bundle.sets.clear();
+        // By a quorum that has gone bad: the receipt alone decides what becomes of it.
+        let mut bundle = world.bundle(child, ChainId(0), 0, 0, usize::MAX).unwrap();
+        bundle.destination = ChainId(destination as u32);
+        bundle.certified = world.chains[source].certified(1, 2);
+        bundle.before.count = world.next(source, destination);
         bundle.receipts = vec![Receipt::Report { is_filled }];
         let before = world.chains[destination].state.rules().registry.clone();
         let execution = world.chains[destination].run_with(Vec::new(), vec![bundle]);
