@@ -665,7 +665,7 @@ fn network() {
         registry_version: 3,
         operators: vec![operator],
         nodes: vec![node],
-        chains: vec![place.clone(), child],
+        chains: vec![place, child],
     };
     check(
         &view,
