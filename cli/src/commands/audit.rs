@@ -110,7 +110,12 @@ const fn finding_code(difference: &Difference) -> &'static str {
         Finding::Block(_) | Finding::BlockDigest { .. } => "block_differs",
         Finding::Batch { .. } | Finding::BatchTwice { .. } => "batch_differs",
         Finding::Bundle { .. } => "bundle_differs",
-        Finding::OtherReceipts { .. } | Finding::NotSent { .. } | Finding::Pair { .. } => "receipts_differ",
+        Finding::OtherReceipts { .. }
+        | Finding::NotSent { .. }
+        | Finding::Pair { .. }
+        | Finding::Unsettled { .. } => "receipts_differ",
+        Finding::NotParent { .. } | Finding::MovedTwice { .. } | Finding::Moved { .. } => "moves_differ",
+        Finding::Beginning { .. } | Finding::OriginMalformed(_) | Finding::Origin(_) => "beginning_differs",
         Finding::Supply { .. } => "supply_differs",
         Finding::Signature { .. } => "signature_invalid",
         Finding::CertificateMalformed(_) | Finding::Certificate(_) | Finding::CertificateOther { .. } => {
