@@ -225,14 +225,15 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         55 => "signatures",
         201 | 203 | 205 | 403 => ANY_AMOUNT,
         204 => "operation.payments.amount",
-        202 | 206..=209 => ANY_PAYEE,
+        202 | 206..=211 => ANY_PAYEE,
         301 | 305 | 401 | 519 | 520 | 524 | 526 | 531 => "wallet",
         302 => "operation.wallets.tier",
         303 | 304 | 306 => "operation.wallets.salt",
+        307 => "operation.wallets",
         402 => "operation.to",
         511 | 512 => "operation.chain",
         513 | 514 => "operation.deadline",
-        515 | 516 => "operation",
+        515 | 516 | 534 => "operation",
         517 | 518 | 521 | 522 => "operation.lock",
         523 => "operation.preimage",
         525 | 527..=529 => "operation.offer",
@@ -243,7 +244,7 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         803 | 804 => "operation.proposal.version",
         805 | 806 | 808 => "operation.approvals",
         807 => "operation.proposal",
-        811..=825 => "operation.proposal.changes",
+        811..=828 => "operation.proposal.changes",
         _ => return None,
     })
 }
@@ -348,7 +349,7 @@ mod tests {
                 Operation::Govern { proposal, approvals: Vec::new() },
                 &[
                     209, 301, 801, 802, 803, 804, 805, 806, 807, 808, 811, 812, 813, 814, 815, 816, 817, 818,
-                    819, 820, 821, 822, 823, 824, 825,
+                    819, 820, 821, 822, 823, 824, 825, 826, 827, 828,
                 ],
                 &[
                     "chain",
@@ -361,34 +362,39 @@ mod tests {
             ),
             (
                 Operation::Pay { payments: Vec::new() },
-                &[101, 201, 202, 203, 204, 205, 206, 207, 208, 209],
+                // 211 is what a chain says of the receipt of a payee that has moved.
+                &[101, 201, 202, 203, 204, 205, 206, 207, 208, 209, 211],
                 &["operation.payments", "operation.payments.payee", "operation.payments.amount"],
             ),
             (
                 Operation::OpenWallets { wallets: Vec::new() },
-                &[101, 301, 302, 303, 304, 305, 306],
+                &[101, 301, 302, 303, 304, 305, 306, 307],
                 &["operation.wallets", "operation.wallets.tier", "operation.wallets.salt"],
             ),
             (
                 Operation::Issue { to, amount },
-                &[101, 201, 206, 207, 208, 401, 402, 403],
+                &[101, 201, 206, 207, 208, 210, 401, 402, 403],
                 &["operation.to", "operation.amount"],
             ),
             (Operation::Redeem { amount }, &[101, 201, 205, 301, 403], &["operation.amount"]),
             (
                 Operation::Lock { payee: to, amount, hash: [1; 32], deadline },
-                &[101, 201, 202, 203, 205, 206, 207, 513, 514, 515, 516, 533],
+                &[101, 201, 202, 203, 205, 206, 207, 210, 513, 514, 515, 516, 533, 534],
                 &["operation", "operation.payee", "operation.amount", "operation.deadline"],
             ),
             (
                 Operation::Claim { lock, preimage: [1; 32] },
-                &[101, 517, 518, 519, 521, 522, 523, 524],
+                // A freeze does not refuse it.
+                &[517, 518, 519, 521, 522, 523, 524],
                 &["operation.lock", "operation.preimage"],
             ),
             (
                 Operation::Exchange { payee: to, amount, chain, asked, deadline },
                 // 530 to 532 are what the deciding chain may answer.
-                &[101, 201, 202, 203, 205, 206, 207, 209, 511, 512, 513, 514, 515, 516, 530, 531, 532, 533],
+                &[
+                    101, 201, 202, 203, 205, 206, 207, 209, 210, 511, 512, 513, 514, 515, 516, 530, 531, 532,
+                    533, 534,
+                ],
                 &[
                     "operation",
                     "operation.payee",

@@ -366,6 +366,67 @@ fn an_offer_is_settled_when_it_is_decided() {
     assert!(is_settled(&hash, true));
 }
 
+/// A leg that was sent on, and one whose end the node does not see.
+#[test]
+fn legs() {
+    let hop = HopView { chain: 2, receipt: TransactionId([2; 32]) };
+    let leg = LegView {
+        part: 0,
+        payee: wallet(2).0,
+        amount_fen: 5,
+        currency: Currency(*b"CNY"),
+        chain: 1,
+        status: LegState::Credited,
+        is_certified: true,
+        receipt: TransactionId([1; 32]),
+        sent_on: vec![hop],
+        refund: None,
+        refund_sent_on: Vec::new(),
+        refusal: None,
+        ask: None,
+        proof: Some("/p".into()),
+    };
+    check(
+        &leg,
+        json!({
+            "part": 0, "payee": wallet(2).1, "amount_fen": 5, "currency": "CNY", "chain": 1, "status": "credited",
+            "is_certified": true, "receipt": ONE, "sent_on": [{ "chain": 2, "receipt": TWO }], "proof": "/p",
+        }),
+    );
+    assert_eq!((leg.is_over(), leg.last()), (true, Some(hop)));
+    let unseen =
+        LegView { status: LegState::Debited, sent_on: Vec::new(), ask: Some("them".into()), ..leg.clone() };
+    let first = HopView { chain: 1, receipt: TransactionId([1; 32]) };
+    assert_eq!((unseen.is_over(), unseen.last()), (false, Some(first)));
+    let outcome = Outcome {
+        id: TransactionId([2; 32]),
+        transaction: TransactionHash([1; 32]),
+        index: 0,
+        code: 0,
+        fee: Amount::ZERO,
+    };
+    let waiting = LegView { ask: None, ..unseen.clone() };
+    for (leg, is_settled, is_settled_here) in
+        [(leg, true, true), (unseen, false, true), (waiting, false, false)]
+    {
+        let mut status = TransactionStatus::executed(ChainId(0), Height(9), &outcome, true);
+        status.legs = vec![leg];
+        assert_eq!((status.is_settled(), status.is_settled_here()), (is_settled, is_settled_here));
+    }
+}
+
+#[test]
+fn the_locks_of_a_wallet() {
+    let open = exchange_lock(LockState::Open);
+    let lock = LockView::of_lock(lock_moment(0, true), &open, currency_of).unwrap();
+    let page = LocksPage { wallet: wallet(1).0, chain: 0, locks: vec![lock.clone()], next: Some(7) };
+    check(
+        &page,
+        json!({ "wallet": wallet(1).1, "chain": 0, "locks": [serde_json::to_value(&lock).unwrap()], "next": 7 }),
+    );
+    check(&LocksQuery { chain: None, from: Some(7), limit: Some(2) }, json!({ "from": 7, "limit": 2 }));
+}
+
 #[test]
 fn transaction_status() {
     let id = TransactionId([2; 32]);
@@ -604,7 +665,7 @@ fn network() {
         registry_version: 3,
         operators: vec![operator],
         nodes: vec![node],
-        chains: vec![place.clone(), child],
+        chains: vec![place, child],
     };
     check(
         &view,
