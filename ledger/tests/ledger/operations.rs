@@ -107,7 +107,7 @@ fn pay_row_by_row() {
         ("nobody, second", &payer, vec![(to_four, 1), (unknown, 1)], rejected(Rejection::PayeeUnknown)),
         ("frozen", &payer, vec![(frozen, 1)], rejected(Rejection::PayeeNotActive)),
         ("closed", &payer, vec![(closed, 1)], rejected(Rejection::PayeeNotActive)),
-        ("moved", &payer, vec![(to_four, 1), (moved, 1)], rejected(Rejection::PayeeNotActive)),
+        ("moved: paid where it is", &payer, vec![(to_four, 1), (moved, 1)], APPLIED),
         ("an almost full purse", &rich_payer, vec![(to_four, 999_598)], APPLIED),
         ("fuller", &payer, vec![(to_four, 2)], rejected(Rejection::PayeeBalanceAboveTierLimit)),
         (

@@ -77,6 +77,7 @@ pub(crate) fn reshard(world: &mut World) -> Became {
 /// The receipts of one chain reach another, as many as one bundle holds; none where there are none.
 pub(crate) fn relay(world: &mut World, source: usize, destination: usize) -> Option<Execution> {
     world.run(source, Vec::new(), Vec::new());
+    world.run(source, Vec::new(), Vec::new());
     let bundle = next_bundle(world, source, destination)?;
     Some(world.run(destination, Vec::new(), vec![bundle]))
 }
@@ -104,6 +105,7 @@ pub(crate) fn settle(world: &mut World) {
     loop {
         let mut is_quiet = true;
         for source in 0..world.chains.len() {
+            world.run(source, Vec::new(), Vec::new());
             world.run(source, Vec::new(), Vec::new());
             is_quiet &= world.chains[source].state.head().moving.is_none();
             is_quiet &= world.chains[source].state.pins().free().next().is_none();
@@ -151,6 +153,14 @@ fn movers(world: &World) -> Vec<Signer> {
         .collect();
     assert!(movers.len() >= 2 && rules.chain == ChainId(3), "{}", movers.len());
     movers
+}
+
+/// Who pays from chain 1 and never moves: a bank.
+fn banker(world: &mut World) -> Signer {
+    let (central, bank) = (world.chains[1].operator(0), world.chains[1].operator(1));
+    let issue = Operation::Issue { to: bank.wallet, amount: Amount::from_fen(1_000) };
+    assert_eq!(world.act(1, &central, issue), Became::Applied);
+    bank
 }
 
 /// Replaces a wallet's record, and makes the state agree.
@@ -241,7 +251,7 @@ fn a_wallet_that_a_lock_holds_stays_until_the_lock_is_over() {
         assert_eq!(became, Became::Skipped(NotExecuted::WalletMoved { to: ChainId(0) }));
     }
     // It pays and is paid where it is, from whichever chain.
-    let (_, other) = (0..CUSTOMERS).map(|n| world.customer(n)).find(|(home, _)| *home == 1).unwrap();
+    let other = banker(&mut world);
     assert_eq!(world.act(1, &other, pay(&[(payee.wallet, 70)])), Became::Applied);
     settle(&mut world);
     assert_eq!(world.chains[0].balance(&payee.wallet), 100_070);
@@ -283,7 +293,8 @@ fn credits_follow_the_wallet_and_refunds_the_payer() {
         .map(|received| (received.code, received.sent_on))
         .collect();
     let sent_on = Rejection::SentOn.code();
-    let number = movers.len() as u64 + 1;
+    // After the change itself, the wallets, and the end.
+    let number = movers.len() as u64 + 2;
     let on = |number: u64| (sent_on, Some((ChainId(3), number)));
     // Every wallet that is at home on the child has a tombstone; of the last one only the child can say.
     assert_eq!(became, [on(number), on(number + 1), on(number + 2)]);
@@ -335,6 +346,7 @@ fn a_child_opens_and_takes_nothing_before_it_is_filled() {
     relay(&mut world, ROOT, 4).unwrap();
     assert!(world.chains[4].state.rules().takes_from(ChainId(1)));
     world.run(0, Vec::new(), Vec::new());
+    world.run(0, Vec::new(), Vec::new());
     // Only the decision reaches it, not yet the wallets.
     let whole = next_bundle(&world, 0, 3).unwrap();
     let one = world.bundle(0, ChainId(3), whole.before.count, 0, 1).unwrap();
@@ -346,7 +358,7 @@ fn a_child_opens_and_takes_nothing_before_it_is_filled() {
     // From elsewhere, it is passed over, and comes again when the child is grown.
     relay(&mut world, ROOT, 1).unwrap();
     let mover = movers(&world)[0].clone();
-    let (_, payer) = (0..CUSTOMERS).map(|n| world.customer(n)).find(|(home, _)| *home == 1).unwrap();
+    let payer = banker(&mut world);
     assert_eq!(world.act(1, &payer, pay(&[(mover.wallet, 5)])), Became::Applied);
     let early = relay(&mut world, 1, 3).unwrap();
     assert_eq!(early.passed_over, [(0, PassedOver::Filling {})]);
@@ -364,7 +376,7 @@ fn wallets_come_from_the_parent_alone() {
     assert_eq!(reshard(&mut world), Became::Applied);
     settle(&mut world);
     let mover = movers(&world)[0].clone();
-    let (_, payer) = (0..CUSTOMERS).map(|n| world.customer(n)).find(|(home, _)| *home == 1).unwrap();
+    let payer = banker(&mut world);
     assert_eq!(world.act(1, &payer, pay(&[(mover.wallet, 5)])), Became::Applied);
     world.run(1, Vec::new(), Vec::new());
     let mut bundle = next_bundle(&world, 1, 3).unwrap();
