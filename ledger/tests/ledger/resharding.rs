@@ -478,8 +478,7 @@ fn a_block_moves_no_more_than_its_bounds() {
     }
     assert_eq!(reshard(&mut world), Became::Applied);
     let mut moved = 0;
-    loop {
-        let Some(before) = world.chains[0].state.head().moving else { break };
+    while let Some(before) = world.chains[0].state.head().moving {
         let execution = world.run(0, Vec::new(), Vec::new());
         let moves = execution.sent.iter().filter(|sent| matches!(sent.receipt, Receipt::Move { .. })).count();
         assert!(moves <= MOVES_PER_BLOCK_MAX);
