@@ -254,6 +254,7 @@ fn bundle(transaction: u8) -> (BundleDigest, Bundle) {
         payer: WalletId([1; 32]),
         payee: WalletId([2; 32]),
         amount: Amount::from_fen(5),
+        origin: None,
     };
     let result = HeightResult {
         chain: ChainId(1),

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use ledger::proofs::{Fact, Proof, ProofFile};
 use ledger::records::outcome::Rejection;
 use ledger::records::{GenesisSpec, Outcome, Receipt, Record};
-use ledger::values::{Canonical as _, ChainId, Currency, Height, LockId, Money, TimestampMs};
+use ledger::values::{Canonical as _, ChainId, Currency, Height, LockId, Money, TimestampMs, WalletId};
 use serde::Serialize;
 
 use super::replay::ReplayArguments;
@@ -211,6 +211,17 @@ enum FactView {
         code: u16,
         outcome: String,
     },
+    /// A receipt between a chain and its child while wallets move.
+    Growth {
+        source: u32,
+        number: u64,
+        /// `move`, `keep`, `end` or `report`.
+        kind: &'static str,
+        wallet: Option<String>,
+        amount_fen: u64,
+        code: u16,
+        outcome: String,
+    },
     Supply {
         issued_fen: u64,
         redeemed_fen: u64,
@@ -242,6 +253,14 @@ impl Show for ProvenFact {
             }
             FactView::Message { source, number, kind, lock, outcome, .. } => {
                 format!("receipt {number} of chain {source}, the {kind} of exchange {lock}, was {outcome}")
+            }
+            FactView::Growth { source, number, kind, wallet, amount_fen, outcome, .. } => {
+                let of = wallet.as_ref().map_or_else(String::new, |wallet| format!(" of wallet {wallet}"));
+                let with = match amount_fen {
+                    0 => String::new(),
+                    fen => format!(" with {}", money(*fen)),
+                };
+                format!("receipt {number} of chain {source}, the {kind}{of}{with}, was {outcome}")
             }
             FactView::Supply { issued_fen, redeemed_fen, holdings_fen } => {
                 let [issued, redeemed, holdings] =
@@ -347,6 +366,16 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
                 Receipt::Withdrawal { lock } => {
                     return Ok(message((source, sequence), "withdrawal", *lock, "taken in", outcome));
                 }
+                Receipt::Move { wallet } => {
+                    return Ok(growth((source, sequence), "move", Some(wallet.id), &receipt, outcome));
+                }
+                Receipt::Keep { wallet } => {
+                    return Ok(growth((source, sequence), "keep", Some(*wallet), &receipt, outcome));
+                }
+                Receipt::End {} => return Ok(growth((source, sequence), "end", None, &receipt, outcome)),
+                Receipt::Report { .. } => {
+                    return Ok(growth((source, sequence), "report", None, &receipt, outcome));
+                }
             };
             FactView::Receipt {
                 source: source.0,
@@ -417,7 +446,30 @@ fn message(
     FactView::Message { source, number, kind, lock, code: outcome.code, outcome: outcome_text }
 }
 
+fn growth(
+    (source, number): (ChainId, u64),
+    kind: &'static str,
+    wallet: Option<WalletId>,
+    receipt: &Receipt,
+    outcome: Outcome,
+) -> FactView {
+    let outcome_text = outcome.rejection().map_or_else(|| "taken in".to_owned(), rejected);
+    let (wallet, amount_fen) = (wallet.map(|wallet| wallet.to_string()), receipt.value().fen());
+    FactView::Growth {
+        source: source.0,
+        number,
+        kind,
+        wallet,
+        amount_fen,
+        code: outcome.code,
+        outcome: outcome_text,
+    }
+}
+
 fn refused_credit(reason: Rejection) -> String {
+    if reason == Rejection::SentOn {
+        return format!("sent on ({} {}: {reason})", reason.code(), reason.name());
+    }
     format!("refused and sent back ({} {}: {reason})", reason.code(), reason.name())
 }
 

@@ -195,6 +195,7 @@ async fn bundles_are_given_by_digest_in_the_order_asked() {
             payer: WalletId([1; 32]),
             payee: WalletId([2; 32]),
             amount: Amount::from_fen(5),
+            origin: None,
         }],
         after: Vec::new(),
         path: Vec::new(),
