@@ -77,7 +77,13 @@ impl Show for Hosted {
             ("chain", self.chain.to_string()),
             ("config", self.config.display().to_string()),
             ("keystore", self.keystore.display().to_string()),
-            ("next", "restart the node".to_owned()),
+            (
+                "next",
+                format!(
+                    "restart the node, once it shows the chain's origin (jiaozi gov origin --chain {}): without it, it does not start",
+                    self.chain
+                ),
+            ),
         ])
     }
 }
