@@ -237,7 +237,7 @@ impl<'a> Ceremony<'a> {
         if let Some((_, silent)) = numbered.find(|(number, _)| watch.look(*number).is_none()) {
             let message = format!("the node of {} does not answer", silent.name);
             return Err(Failure::unreachable("localnet_not_running", message)
-                .mend("start all of them: jiaozi localnet up"));
+                .mend("start all of them, jiaozi localnet up, then run the command again"));
         }
         Ok(Self { layout, banks, spec, passphrase, sender, key, watch, timeout })
     }
