@@ -1,5 +1,7 @@
 //! Locks and offers, as clients ask for them.
 
+use std::collections::BTreeSet;
+
 use ledger::records::Record;
 use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::state::Undo;
@@ -49,16 +51,33 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
     /// # Errors
     /// [`RowFault`].
     pub fn is_unchanged(&self, slot: Slot, certified: Height, head: Height) -> Result<bool, RowFault> {
+        let changed = self.changed(&BTreeSet::from([slot]), certified, head)?;
+        Ok(changed.is_some_and(|changed| changed.is_empty()))
+    }
+
+    /// Which of the records at these slots may be others, after height `head`, than after height `certified`; `None` where it is not known.
+    /// As [`Self::is_unchanged`], with every undo record read once.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn changed(
+        &self,
+        slots: &BTreeSet<Slot>,
+        certified: Height,
+        head: Height,
+    ) -> Result<Option<BTreeSet<Slot>>, RowFault> {
         if head.0.saturating_sub(certified.0) > UNCERTIFIED_MAX {
-            return Ok(false);
+            return Ok(None);
+        }
+        let mut changed = BTreeSet::new();
+        if slots.is_empty() {
+            return Ok(Some(changed));
         }
         for height in certified.next().0..=head.0 {
             let Some(bytes) = self.reader().get(Table::Undo, &key::height(height))? else { continue };
             let damaged = |fault| RowFault::Damaged { table: Table::Undo, fault };
-            if Undo::touches(&bytes, slot).map_err(damaged)? {
-                return Ok(false);
-            }
+            changed.extend(Undo::touched(&bytes, slots).map_err(damaged)?);
         }
-        Ok(true)
+        Ok(Some(changed))
     }
 }

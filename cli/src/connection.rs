@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use api::{ApiError, Client, ClientConfig, ClientError, ErrorCode, NetworkView, Token, WalletView};
 use clap::Args;
@@ -77,6 +78,25 @@ impl Connection {
     /// What the call failed with.
     pub fn wait<T>(&self, call: impl Future<Output = Result<T, ClientError>>) -> Answer<T> {
         Ok(self.runtime.block_on(call)?)
+    }
+
+    /// The same, for so long at most, however often the call asks.
+    ///
+    /// # Errors
+    /// What the call failed with, or that it took too long.
+    pub fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, ClientError>>,
+    ) -> Answer<T> {
+        let answered = self.runtime.block_on(async { tokio::time::timeout(limit, call).await });
+        match answered {
+            Ok(answer) => Ok(answer?),
+            Err(_) => {
+                let message = format!("no answer within {} s", limit.as_secs());
+                Err(Failure::unreachable("node_timeout", message).mend("try again, or name another node"))
+            }
+        }
     }
 
     /// A wallet as its chain knows it; without `chain` the node looks where it may be at home.

@@ -78,23 +78,49 @@ pub struct LegOptions {
 
 impl LegOptions {
     /// Asks the other node, if one is named, for what the first one does not see; again and again until that is over, or it is `until`.
+    /// One that does not answer is asked again too. At least one look is waited for, [`LEGS_LOOK_MAX`] long.
     ///
     /// # Errors
-    /// [`Failure`] when that node cannot be used.
+    /// [`Failure`] when that node cannot be used; it says what is known of the payment all the same.
     pub fn follow(&self, connection: &Connection, status: &mut TransactionStatus, until: Instant) -> Answer {
         let Some(node) = &self.legs_node else { return Ok(()) };
-        let other = connection.other(node, self.legs_token_file.as_deref())?;
+        let is_open =
+            |status: &TransactionStatus| status.legs.iter().any(|leg| leg.ask.is_some() && !leg.is_over());
+        if !is_open(status) {
+            return Ok(());
+        }
+        let other =
+            connection.other(node, self.legs_token_file.as_deref()).map_err(|fault| unseen(status, fault))?;
         loop {
-            connection.wait(other.follow_legs(status)).map_err(|failure| failure.at("--legs-node"))?;
-            let is_open = status.legs.iter().any(|leg| leg.ask.is_some() && !leg.is_over());
-            if !is_open || Instant::now() + LEGS_PAUSE > until {
-                return Ok(());
+            let left = until.saturating_duration_since(Instant::now()).max(LEGS_LOOK_MAX);
+            let looked = connection.within(left, other.follow_legs(status));
+            let is_last = Instant::now() + LEGS_PAUSE > until;
+            match looked {
+                Err(failure) if is_last || failure.exit != Exit::Unreachable => {
+                    return Err(unseen(status, failure));
+                }
+                Ok(()) if is_last || !is_open(status) => return Ok(()),
+                Ok(()) | Err(_) => std::thread::sleep(LEGS_PAUSE),
             }
-            std::thread::sleep(LEGS_PAUSE);
         }
     }
 }
 
+/// The node of the legs is of no use: nothing is wrong with the payment, which must not look as if it were to be made again.
+fn unseen(status: &TransactionStatus, failure: Failure) -> Failure {
+    let id = status.id;
+    let message = format!(
+        "transaction {id} is {}; where its payees' money is was not seen: {}",
+        state_name(status.status),
+        failure.message
+    );
+    let mend =
+        format!("do not send it again; look with `jiaozi tx show {id} --legs-node URL`; {}", failure.mend);
+    Failure { message, ..failure }.at("--legs-node").mend(mend)
+}
+
+/// Longest wait for one look at legs on the other node where no time is left.
+const LEGS_LOOK_MAX: Duration = Duration::from_secs(10);
 /// Pause between two looks at legs on the other node.
 const LEGS_PAUSE: Duration = Duration::from_millis(300);
 
@@ -283,7 +309,8 @@ impl SendOptions {
     }
 
     /// Signs one operation with the wallet's own key, submits it and waits. Where the wallet turns out to have moved, it is signed anew for
-    /// the chain where it is, once.
+    /// the chain where it is, once, and under the same nonce: nonces move with their wallet, so at most one of the two is ever applied,
+    /// also where the node that spoke of a move was wrong.
     ///
     /// # Errors
     /// [`Failure`]: refused at submission, rejected by execution, or not certified in time.
@@ -298,13 +325,14 @@ impl SendOptions {
             Err(failure) => return Err(failure),
         };
         let to = sender.moved_to(dead.as_ref(), moved)?;
+        let nonce = dead.as_ref().map(|dead| dead.content.nonce);
         let signed_anew = SignedAnew {
             from: sender.terms.chain.0,
             to: to.0,
             dead: dead.map(|dead| dead.id(sender.terms.genesis).to_string()),
         };
         output.note(&facts(&signed_anew.lines()));
-        let transaction = sender.sign_on(to, operation, &secret)?;
+        let transaction = sender.sign_on(to, nonce, operation, &secret)?;
         let sent = sender.submit(&transaction, &self.wait, output)?;
         Ok(Sent { signed_anew: Some(signed_anew), ..sent })
     }
@@ -392,10 +420,16 @@ impl Sender {
     /// # Errors
     /// [`Failure`] when the wallet does not exist on the chain or has no free nonce.
     pub fn build(&self, operation: Operation) -> Answer<TransactionBuilder> {
-        self.build_on(self.terms.chain, operation)
+        self.build_on(self.terms.chain, None, operation)
     }
 
-    fn build_on(&self, chain: ChainId, operation: Operation) -> Answer<TransactionBuilder> {
+    /// `again` is the nonce of a transaction that must never be applied beside this one.
+    fn build_on(
+        &self,
+        chain: ChainId,
+        again: Option<Nonce>,
+        operation: Operation,
+    ) -> Answer<TransactionBuilder> {
         let id = self.entry.wallet_id()?;
         let view = self.connection.wallet(id, Some(chain))?;
         if let Some(to) = view.moved_to {
@@ -404,7 +438,8 @@ impl Sender {
         let chain_time = TimestampMs(view.timestamp_ms);
         let now = TimestampMs(wall_clock_ms().max(chain_time.0));
         let valid_until = TimestampMs(now.0.saturating_add(self.valid_for_ms));
-        let lane = view.lanes.iter().find(|view| view.lane == self.lane).ok_or_else(|| {
+        let number = again.map_or(self.lane, |nonce| nonce.lane);
+        let lane = view.lanes.iter().find(|view| view.lane == number).ok_or_else(|| {
             Failure::usage(
                 "lane",
                 format_args!("the wallet has {} nonce lanes, counted from 0", view.lanes.len()),
@@ -413,10 +448,16 @@ impl Sender {
             .mend("use a lower lane")
         })?;
         let reservation =
-            Reservation { lane: self.lane, count: 1, valid_until, on_chain: lane.state(), chain_time };
-        let nonces = self.keystore.nonces(chain, id).reserve(reservation)?;
-        let nonce =
-            nonces.first().copied().ok_or_else(|| Failure::refused("nonce", "no nonce was reserved"))?;
+            Reservation { lane: number, count: 1, valid_until, on_chain: lane.state(), chain_time };
+        let nonces = self.keystore.nonces(chain, id);
+        let nonce = match again {
+            Some(nonce) => nonces.take_over(nonce, reservation).map(|()| nonce)?,
+            None => nonces
+                .reserve(reservation)?
+                .first()
+                .copied()
+                .ok_or_else(|| Failure::refused("nonce", "no nonce was reserved"))?,
+        };
         let policy = self.entry.policy()?;
         let builder = TransactionBuilder::new(self.terms.genesis, chain, id, policy);
         Ok(builder.nonce(nonce).valid_until(valid_until).operation(operation))
@@ -440,12 +481,18 @@ impl Sender {
     /// # Errors
     /// [`Failure`], also when the policy needs more signatures.
     pub fn sign(&self, operation: Operation, secret: &SecretKey) -> Answer<Transaction> {
-        self.sign_on(self.terms.chain, operation, secret)
+        self.sign_on(self.terms.chain, None, operation, secret)
     }
 
-    fn sign_on(&self, chain: ChainId, operation: Operation, secret: &SecretKey) -> Answer<Transaction> {
+    fn sign_on(
+        &self,
+        chain: ChainId,
+        again: Option<Nonce>,
+        operation: Operation,
+        secret: &SecretKey,
+    ) -> Answer<Transaction> {
         self.require_own_signature_alone()?;
-        Ok(self.build_on(chain, operation)?.sign(&[secret])?)
+        Ok(self.build_on(chain, again, operation)?.sign(&[secret])?)
     }
 
     /// Submits a transaction and waits as asked.
@@ -606,6 +653,7 @@ impl From<NonceError> for Failure {
         let (exit, code) = match &fault {
             NonceError::Busy { .. } => (Exit::Unreachable, "nonces_busy"),
             NonceError::WindowFull { .. } => (Exit::Refused, "nonces_full"),
+            NonceError::Used { .. } => (Exit::Refused, "nonce_used"),
             NonceError::Range { .. } => (Exit::Usage, "nonce_range"),
             _ => (Exit::Unreachable, "nonces"),
         };
@@ -730,6 +778,20 @@ mod tests {
         let failure = told(&leg).0.unwrap();
         assert_eq!((failure.code.as_str(), failure.exit), ("refunded", Exit::Refused));
         assert!(failure.message.contains("2.50 HKD") && failure.message.contains("206"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_node_of_legs_that_is_of_no_use_does_not_make_a_payment_look_unpaid() {
+        let mut status =
+            TransactionStatus::without_position(TransactionId([1; 32]), TransactionState::Certified, None);
+        let failure = unseen(&status, Failure::unreachable("node_unreachable", "connection refused"));
+        assert!(failure.message.contains("is certified") && failure.message.contains("connection refused"));
+        assert!(failure.mend.starts_with("do not send it again"), "{failure:?}");
+        // Nothing is open, so nobody is asked.
+        let options =
+            NodeOptions { node: "http://127.0.0.1:1".into(), token_file: None, ca_file: None, chain: None };
+        let legs = LegOptions { legs_node: Some("http://127.0.0.1:1".to_owned()), legs_token_file: None };
+        assert!(legs.follow(&options.connect().unwrap(), &mut status, Instant::now()).is_ok());
     }
 
     #[test]

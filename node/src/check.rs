@@ -199,7 +199,10 @@ impl Report {
             },
         };
         if rules.is_none() {
-            let running = format!("chain {}: added after genesis, known to the node that runs", id.0);
+            let running = format!(
+                "chain {}: added after genesis; not looked up, the node that runs holds the databases",
+                id.0
+            );
             self.note::<(), StartError>("node.chains", Ok(((), running)));
         }
         // Without its keys nobody knows the node's part in the chain.

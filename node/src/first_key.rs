@@ -99,6 +99,12 @@ pub fn first_consensus_key(config: &NodeConfig, chain: ChainId) -> Result<FirstK
     Ok(FirstKey { chain, key: key.public_key(), path, offer, is_new })
 }
 
+/// Whether a key was made for a chain to come.
+#[must_use]
+pub fn has_first_key(config: &NodeConfig, chain: ChainId) -> bool {
+    first_keystore(config, chain).exists()
+}
+
 /// Beside the first consensus key, or the network key of a node that only follows, with its extension.
 fn first_keystore(config: &NodeConfig, chain: ChainId) -> PathBuf {
     let keystores = config.keys.consensus_keys.iter().map(|entry| entry.keystore.as_path());
@@ -139,7 +145,9 @@ mod tests {
             consensus_keys = [{ chain = 0, keystore = \"consensus-0.json\" }]\n";
         std::fs::write(at("node.toml"), text).unwrap();
         let config = NodeConfig::load(&at("node.toml")).unwrap();
+        assert!(!has_first_key(&config, ChainId(1)));
         let made = first_consensus_key(&config, ChainId(1)).unwrap();
+        assert!(has_first_key(&config, ChainId(1)));
         assert_eq!((made.path.clone(), made.is_new), (at("consensus-1.json"), true));
         let registry = Registry::from_genesis(&network.spec);
         let seat = made.offer.verify(network.spec.hash(), &registry, ChainId(1)).unwrap();

@@ -73,7 +73,7 @@ pub use assemble::{Ended, Node, SCHEMA_VERSION, StartError, init, init_chain, ru
 pub use check::{CheckError, Look, check};
 pub use config::NodeConfig;
 pub use engine::EngineError;
-pub use first_key::{FirstKey, FirstKeyError, first_consensus_key};
+pub use first_key::{FirstKey, FirstKeyError, first_consensus_key, has_first_key};
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};

@@ -25,8 +25,9 @@ pub(crate) enum ExecutorJob {
     Locks(LocksQuestion),
 }
 
-/// Open locks and offers that the executor looks at for one question about a wallet's: some milliseconds.
-pub(crate) const LOCKS_LOOKED_MAX: usize = 65_536;
+/// Open locks and offers that the executor looks at for one question about a wallet's. A block waits for a whole line of
+/// [`WALLET_QUESTIONS_MAX`] at worst, so it is few; whoever asks goes on from there.
+pub(crate) const LOCKS_LOOKED_MAX: usize = 8_192;
 
 /// Open locks and offers that name a wallet.
 #[derive(Debug, Clone, PartialEq, Eq)]

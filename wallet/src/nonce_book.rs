@@ -98,6 +98,17 @@ pub enum NonceError {
         /// Its `valid_until`.
         until: TimestampMs,
     },
+    /// A nonce that was to be used again is not free.
+    #[error(
+        "lane {lane}: sequence {sequence} is used, or handed out, on the chain that the wallet has moved to. \
+         Mend: see what became of it in the wallet's history, then send anew"
+    )]
+    Used {
+        /// The lane.
+        lane: u16,
+        /// The sequence.
+        sequence: u64,
+    },
     /// The request itself is out of bounds.
     #[error("{field} is {value}; {min} to {max} is allowed")]
     Range {
@@ -154,6 +165,29 @@ impl NonceBook {
             lane.settle(&request.on_chain, request.chain_time);
             let sequences = (0..request.count).map(|_| lane.take(&request)).collect::<Result<Vec<_>, _>>()?;
             Ok(sequences.into_iter().map(|sequence| Nonce { lane: request.lane, sequence }).collect())
+        })
+    }
+
+    /// Takes over one nonce that another chain's book handed out: that of a transaction which died when its wallet moved to this book's
+    /// chain. Nonces move with a wallet, so what is signed anew under the same one excludes the first for good, whatever a node says
+    /// about it. `count` is not looked at.
+    ///
+    /// # Errors
+    /// [`NonceError::Used`] where it is no longer free here; [`NonceError`].
+    pub fn take_over(&self, nonce: Nonce, request: Reservation) -> Result<(), NonceError> {
+        range("lane", u64::from(nonce.lane), 0, u64::from(LANES_MAX) - 1)?;
+        range("sequence", nonce.sequence, 1, SEQUENCE_MAX)?;
+        self.change(|book| {
+            let lane = book.lanes.entry(nonce.lane).or_default();
+            lane.settle(&request.on_chain, request.chain_time);
+            let is_free =
+                request.on_chain.is_open(nonce.sequence) && !lane.open.contains_key(&nonce.sequence);
+            if !is_free {
+                return Err(NonceError::Used { lane: nonce.lane, sequence: nonce.sequence });
+            }
+            lane.open.insert(nonce.sequence, request.valid_until.0);
+            lane.next = lane.next.max(nonce.sequence.saturating_add(1));
+            Ok(())
         })
     }
 
@@ -352,6 +386,23 @@ mod tests {
         // All expired unused: 179 would be out of the chain's window, so the lane starts over behind the
         // highest.
         assert_eq!(sequences(&book, request(1, elsewhere, 1_001)), [51]);
+    }
+
+    #[test]
+    fn what_moved_is_signed_anew_under_its_own_nonce_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = NonceBook::at(folder.path(), WALLET);
+        let (moved, on_chain) = (Nonce { lane: 0, sequence: 7 }, Lane { highest: 4, used: u128::MAX });
+        book.take_over(moved, request(1, on_chain, 0)).unwrap();
+        assert_eq!(book.unresolved().unwrap(), [(moved, TimestampMs(1_000))]);
+        assert!(matches!(
+            book.take_over(moved, request(1, on_chain, 0)),
+            Err(NonceError::Used { lane: 0, sequence: 7 })
+        ));
+        assert_eq!(sequences(&book, request(1, on_chain, 0)), [8], "nobody else is given it");
+        // It was executed before the wallet moved.
+        let used = Nonce { lane: 0, sequence: 3 };
+        assert!(matches!(book.take_over(used, request(1, on_chain, 0)), Err(NonceError::Used { .. })));
     }
 
     #[test]

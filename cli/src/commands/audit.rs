@@ -6,7 +6,7 @@ use api::lock::{DecisionView, LockMoment, LockRole, LockStateName, LockView, Sid
 use api::{ChangeView, OperationView};
 use audit::{AuditError, Difference};
 use clap::{Args, Subcommand};
-use ledger::proofs::{Fact, Proof, ProofFile};
+use ledger::proofs::{Fact, Proof, ProofFile, SetChain};
 use ledger::records::outcome::Rejection;
 use ledger::records::{GenesisSpec, Outcome, Receipt, Record};
 use ledger::values::{Canonical as _, ChainId, Currency, Height, LockId, Money, TimestampMs, WalletId};
@@ -145,6 +145,9 @@ struct ProvenFact {
     fact: FactView,
     #[serde(skip)]
     money: Currency,
+    /// Whether operators added the chain after genesis.
+    #[serde(skip)]
+    is_added: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -269,6 +272,11 @@ impl Show for ProvenFact {
             }
         };
         let verdict = match self.epoch {
+            epoch if self.is_added => format!(
+                "valid: a quorum of the validators of epoch {epoch} of chain {} certified this; a quorum of chain 0, whom the \
+                 genesis file leads to, certified that it was added with those of epoch 0",
+                self.chain
+            ),
             0 => "valid: a quorum of the validators in the genesis file certified this".to_owned(),
             1 => "valid: a quorum of the validators of epoch 1 certified this, and those in the genesis file certified them"
                 .to_owned(),
@@ -302,23 +310,29 @@ fn verify_proof(arguments: &ProofArguments, output: Output) -> Answer {
     let proven = file.verify(&spec).map_err(|fault| {
         Failure::refused("proof_invalid", fault).mend("do not rely on it; ask another node for the proof")
     })?;
-    let chain = spec.chain(proven.chain).ok_or_else(|| {
-        Failure::refused("proof_invalid", format_args!("the genesis file has no chain {}", proven.chain))
-            .mend("do not rely on it; ask another node for the proof")
+    let currency = currency_of(&spec, &file.sets, proven.chain).ok_or_else(|| {
+        let message = format!("neither genesis nor the proof's origin has chain {}", proven.chain);
+        Failure::refused("proof_invalid", message).mend("do not rely on it; ask another node for the proof")
     })?;
     output.result(&ProvenFact {
         valid: true,
         genesis_hash: spec.hash().to_string(),
         chain: proven.chain.0,
-        currency: chain.currency.to_string(),
-        money: chain.currency,
+        currency: currency.to_string(),
+        money: currency,
+        is_added: file.sets.origin.is_some(),
         height: proven.height.0,
         epoch: file.proof.certified().header.epoch.0,
         fact: match proven.fact {
-            Fact::Lock { record } => lock_view(&spec, (proven.chain, proven.height), &record)?,
+            Fact::Lock { record } => lock_view((&spec, &file.sets), (proven.chain, proven.height), &record)?,
             fact => fact_view(&file.proof, fact)?,
         },
     })
+}
+
+/// The currency of a chain: of genesis, or of the registry in the origin that a proof of an added chain has inside, which is verified with it.
+fn currency_of(spec: &GenesisSpec, sets: &SetChain, chain: ChainId) -> Option<Currency> {
+    spec.currency(chain).or_else(|| sets.origin.as_ref()?.registry.currency(chain))
 }
 
 /// A proven fact as it is printed, with what the transaction of an outcome asked for.
@@ -398,8 +412,12 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
 }
 
 /// A proven lock or offer as it is printed.
-fn lock_view(spec: &GenesisSpec, at: (ChainId, Height), record: &Record) -> Answer<FactView> {
-    let currency = |chain: ChainId| spec.currency(chain);
+fn lock_view(
+    (spec, sets): (&GenesisSpec, &SetChain),
+    at: (ChainId, Height),
+    record: &Record,
+) -> Answer<FactView> {
+    let currency = |chain: ChainId| currency_of(spec, sets, chain);
     let (chain, height) = at;
     // A result does not say its time, and it is not shown.
     let moment = LockMoment { chain, height, timestamp: TimestampMs(0), is_certified: true };

@@ -4,6 +4,8 @@
 //! The text of `node.toml` is the operator's: lines are added to it, comments and order stay. What comes out must say what was
 //! meant, or nothing is written.
 
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -75,7 +77,13 @@ impl Show for Hosted {
             ("chain", self.chain.to_string()),
             ("config", self.config.display().to_string()),
             ("keystore", self.keystore.display().to_string()),
-            ("next", "restart the node".to_owned()),
+            (
+                "next",
+                format!(
+                    "restart the node, once it shows the chain's origin (jiaozi gov origin --chain {}): without it, it does not start",
+                    self.chain
+                ),
+            ),
         ])
     }
 }
@@ -121,13 +129,15 @@ pub(crate) fn first_key(config: &NodeConfig, chain: ChainId) -> Answer<FirstKey>
 /// [`Failure`]: the chain has no key yet, or is hosted, or the configuration cannot be continued.
 pub(crate) fn host_chain(path: &Path, chain: ChainId) -> Answer<PathBuf> {
     let config = load(path)?;
-    let made = first_key(&config, chain)?;
-    if made.is_new {
-        let message = "the key was made just now: no proposal can have named it";
+    // One that was made now would be taken for the right one the next time.
+    let is_hosted = config.keys.consensus_keys.iter().any(|entry| entry.chain == chain.0);
+    if !is_hosted && !node::has_first_key(&config, chain) {
+        let message = "there is no key for the chain: no proposal can have named one of this node";
         return Err(Failure::refused("chain_without_key", message)
             .at("--host")
-            .mend("offer it first: the same command without --host"));
+            .mend("offer one first: the same command without --host; a key that is lost is restored from its backup"));
     }
+    let made = first_key(&config, chain)?;
     let text = std::fs::read_to_string(path).map_err(|fault| Failure::io("read", path, &fault))?;
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let keystore = made.path.strip_prefix(folder).unwrap_or(&made.path);
@@ -137,8 +147,39 @@ pub(crate) fn host_chain(path: &Path, chain: ChainId) -> Answer<PathBuf> {
         Ok(()) | Err(StartError::Initialised { .. }) => {}
         Err(fault) => return Err(refusal("node_init", &fault)),
     }
-    std::fs::write(path, text).map_err(|fault| Failure::io("write", path, &fault))?;
+    replace(path, &text).map_err(|fault| Failure::io("write", path, &fault))?;
     Ok(made.path)
+}
+
+/// Puts another text in a file's place, all of it or nothing, whatever ends in between: with the same owner and mode, and behind the
+/// same link if it is one.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let path = path.canonicalize()?;
+    let before = std::fs::metadata(&path)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = write_like(&temporary, text, &before).and_then(|()| std::fs::rename(&temporary, &path));
+    if let Err(fault) = written {
+        // What is half written must not be taken for a configuration; the fault is what is told.
+        let _gone = std::fs::remove_file(&temporary).is_ok();
+        return Err(fault);
+    }
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+    std::fs::File::open(folder)?.sync_all()
+}
+
+/// A new file, on disk, with the mode and the owner of another one.
+fn write_like(path: &Path, text: &str, like: &std::fs::Metadata) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    let made = file.metadata()?;
+    if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
+        std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
+    }
+    file.set_permissions(like.permissions())?;
+    file.sync_all()
 }
 
 fn first_refusal(fault: &FirstKeyError) -> Failure {
@@ -307,6 +348,23 @@ mod tests {
         let config = NodeConfig::parse(&after).unwrap();
         assert_eq!(config.node.chains, [0, 1]);
         assert_eq!(config.keys.consensus_keys[1].keystore, Path::new("keys/a \"b\".key"));
+    }
+
+    #[test]
+    fn a_configuration_is_replaced_in_one_piece_behind_its_link_and_with_its_mode() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("real.toml"), folder.path().join("node.toml"));
+        std::fs::write(&file, "before").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace(&link, "after").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "after");
+        assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left over");
+        assert!(replace(&folder.path().join("none.toml"), "x").is_err());
     }
 
     #[test]

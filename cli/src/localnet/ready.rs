@@ -1,10 +1,11 @@
 //! Waiting until all nodes serve and see each other. Bounded in time; whoever fails is named with the end of its log.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use api::{Client, ClientConfig, NetworkView, Ready};
-use ledger::values::ChainId;
+use ledger::values::{ChainId, quorum};
 use tokio::runtime::Runtime;
 
 use super::layout::{BankEntry, Layout};
@@ -34,6 +35,21 @@ impl Seen {
     pub fn connected(&self) -> usize {
         self.network.nodes.iter().filter(|node| node.is_connected).count()
     }
+}
+
+/// The chains that fewer nodes host than a quorum of all.
+fn unborn(seen: &[Option<Seen>]) -> BTreeSet<u32> {
+    let mut hosts: BTreeMap<u32, usize> = BTreeMap::new();
+    for ready in seen.iter().flatten().flat_map(|seen| &seen.ready.chains) {
+        *hosts.entry(ready.chain).or_default() += 1;
+    }
+    hosts.into_iter().filter(|(_, count)| *count < quorum(seen.len())).map(|(chain, _)| chain).collect()
+}
+
+/// Whether a node serves, but for these chains.
+fn serves_but(ready: &Ready, unborn: &BTreeSet<u32>) -> bool {
+    let mut awaited = ready.chains.iter().filter(|chain| !unborn.contains(&chain.chain)).peekable();
+    awaited.peek().is_some() && awaited.all(|chain| chain.is_ready)
 }
 
 /// Asks the nodes of a localnet.
@@ -69,7 +85,8 @@ impl Watch {
         })
     }
 
-    /// Waits until every bank is ready and connected to every other. `children` are the processes started now, by bank.
+    /// Waits until every bank is ready and connected to every other. `children` are the processes started now, by bank. A chain that too
+    /// few of them host yet to run is not waited for: a resharding that was interrupted leaves such, and goes on with what runs.
     ///
     /// # Errors
     /// [`Failure`] naming the bank that ended or is not ready in time.
@@ -83,22 +100,22 @@ impl Watch {
     ) -> Answer {
         let started = Instant::now();
         loop {
-            let mut waiting = None;
-            let mut ready = 0;
-            for (number, bank) in banks.iter().enumerate() {
-                if let Some(Some(child)) = children.get_mut(number)
+            for (bank, child) in banks.iter().zip(children.iter_mut()) {
+                if let Some(child) = child
                     && let Ok(Some(status)) = child.try_wait()
                 {
-                    return Err(self.failed(
-                        layout,
-                        bank,
-                        "node_ended",
-                        &format!("the node of {} ended: {status}", bank.name),
-                    ));
+                    let message = format!("the node of {} ended: {status}", bank.name);
+                    return Err(self.failed(layout, bank, "node_ended", &message));
                 }
-                let seen = self.look(number);
+            }
+            let seen: Vec<Option<Seen>> = (0..banks.len()).map(|number| self.look(number)).collect();
+            let unborn = unborn(&seen);
+            let (mut waiting, mut ready) = (None, 0);
+            for (bank, seen) in banks.iter().zip(seen) {
                 match &seen {
-                    Some(seen) if seen.ready.is_ready && seen.connected() == banks.len() => ready += 1,
+                    Some(seen) if serves_but(&seen.ready, &unborn) && seen.connected() == banks.len() => {
+                        ready += 1;
+                    }
                     _ => waiting = waiting.or(Some((bank, seen))),
                 }
             }
@@ -187,5 +204,53 @@ impl Watch {
         let end = if end.is_empty() { "(its log is empty)".to_owned() } else { end };
         Failure::unreachable(code, format_args!("{message}; the end of its log:\n{end}"))
             .mend(format!("read {}", log.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::ChainReady;
+    use ledger::values::GenesisHash;
+
+    use super::*;
+
+    fn seen(chains: &[(u32, bool)]) -> Option<Seen> {
+        let chain = |(chain, is_ready): &(u32, bool)| ChainReady {
+            chain: *chain,
+            is_ready: *is_ready,
+            reason: None,
+            height: 1,
+            certified_height: 1,
+            announced_height: 1,
+            is_voting: true,
+            halt: None,
+        };
+        let network = NetworkView {
+            network: "net".to_owned(),
+            genesis_hash: GenesisHash([1; 32]),
+            version: "0".to_owned(),
+            node: 0,
+            registry_version: 0,
+            operators: Vec::new(),
+            nodes: Vec::new(),
+            chains: Vec::new(),
+        };
+        let chains: Vec<ChainReady> = chains.iter().map(chain).collect();
+        Some(Seen { ready: Ready { is_ready: chains.iter().all(|chain| chain.is_ready), chains }, network })
+    }
+
+    #[test]
+    fn a_chain_that_too_few_host_is_not_waited_for() {
+        let (old, both) = (|| seen(&[(0, true)]), || seen(&[(0, true), (1, false)]));
+        let serves = |banks: &[Option<Seen>], bank: usize| {
+            let seen = banks.get(bank).and_then(Option::as_ref).unwrap();
+            serves_but(&seen.ready, &unborn(banks))
+        };
+        assert!(serves(&[both(), both(), old(), old()], 0), "two of four cannot run it");
+        assert!(!serves(&[both(), both(), both(), old()], 0), "three can");
+        assert!(!serves(&[seen(&[(0, false)]), old(), old(), old()], 0));
+        assert!(!serves(&[seen(&[]), old(), old(), old()], 0), "it serves nothing");
+        // Of who does not answer nothing is known; that one is waited for anyway.
+        assert!(serves(&[both(), None, old(), old()], 0));
     }
 }

@@ -2,7 +2,8 @@
 //! proposal that adds a child for each chain, approvals of all, a restart of one bank after the other, the children's reports, the
 //! proposal that doubles, and the moving of wallets. Payments may go on meanwhile.
 //!
-//! A run that ended in between is taken up: children that are there are not added again, banks that host them are not restarted.
+//! A run that ended in between is taken up: children that are there are not added again, banks that run them are not restarted. Once
+//! wallets move there is nothing to take up: they go on by themselves, and a run is refused until they are done.
 
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -186,7 +187,10 @@ fn require_resting(registry: &Registry, currency: Currency, parents: &[ChainId])
         let message = format!("chain {} still takes in wallets", filling.chain);
         return Err(Failure::refused("not_grown", message)
             .at("--currency")
-            .mend("wait until `jiaozi gov status` shows it grown"));
+            .mend(
+                "wait until `jiaozi gov status` shows it grown; if a run of this command was interrupted, that completes it: \
+                 another one doubles once more",
+            ));
     }
     let others = registry.chains.len().saturating_sub(fellows.count());
     let then = others.saturating_add(parents.len().saturating_mul(2));
@@ -233,7 +237,7 @@ impl<'a> Ceremony<'a> {
         if let Some((_, silent)) = numbered.find(|(number, _)| watch.look(*number).is_none()) {
             let message = format!("the node of {} does not answer", silent.name);
             return Err(Failure::unreachable("localnet_not_running", message)
-                .mend("start all of them: jiaozi localnet up"));
+                .mend("start all of them, jiaozi localnet up, then run the command again"));
         }
         Ok(Self { layout, banks, spec, passphrase, sender, key, watch, timeout })
     }
@@ -325,7 +329,15 @@ impl<'a> Ceremony<'a> {
                 self.watch.wait_origin(self.layout, (number, bank), *chain, self.timeout)?;
                 host_chain(&path, *chain)?;
             }
-            let restarted = if new.is_empty() { None } else { Some(self.restart(number, bank, &hosted)?) };
+            // An earlier run may have ended between the writing and the start.
+            let serves = |chain: &ChainId| {
+                let seen = self.watch.look(number).map(|seen| seen.ready.chains).unwrap_or_default();
+                seen.iter().any(|ready| ready.chain == chain.0)
+            };
+            let is_as_told = new.is_empty() && chains.iter().all(serves);
+            let served: Vec<u32> =
+                hosted.into_iter().filter(|hosted| !chains.iter().any(|chain| chain.0 == *hosted)).collect();
+            let restarted = if is_as_told { None } else { Some(self.restart(number, bank, &served)?) };
             children.push(restarted);
         }
         self.watch.wait_ready(self.layout, self.banks, &mut children, self.timeout, progress)
@@ -354,6 +366,13 @@ impl<'a> Ceremony<'a> {
     /// Waits until all of these chains are as far, as the root chain has heard.
     fn wait_growth(&self, chains: &[ChainId], wanted: Growth) -> Answer {
         let started = Instant::now();
+        // The doubling was decided once wallets move: another run would double once more.
+        let mend = if wanted == Growth::Grown {
+            "look at the logs of the banks; wallets go on moving by themselves until `jiaozi gov status` shows the chain grown: do not run \
+             the command again for that, it would double the shards once more"
+        } else {
+            "look at the logs of the banks and at `jiaozi gov status`; then run the command again"
+        };
         loop {
             let found = match self.registry(ROOT_CHAIN) {
                 Ok(proof) => proof.registry,
@@ -371,9 +390,7 @@ impl<'a> Ceremony<'a> {
                 let is = so_far(behind).map_or("not there", growth_name);
                 let (wanted, seconds) = (growth_name(wanted), self.timeout.as_secs());
                 let message = format!("after {seconds} s chain {behind} is {is}, not {wanted}");
-                return Err(Failure::unreachable("reshard_not_done", message).mend(
-                    "look at the logs of the banks and at `jiaozi gov status`; then run the command again",
-                ));
+                return Err(Failure::unreachable("reshard_not_done", message).mend(mend));
             }
             std::thread::sleep(LOOK_AGAIN);
         }

@@ -1,5 +1,6 @@
 //! What a height makes: its result, what it writes, and how to take it back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::head::StateHead;
@@ -151,23 +152,32 @@ impl Undo {
     ///
     /// # Errors
     /// [`CodecError`] when they are not what [`Self::encode`] wrote.
-    pub fn touches(mut bytes: &[u8], slot: Slot) -> Result<bool, CodecError> {
+    pub fn touches(bytes: &[u8], slot: Slot) -> Result<bool, CodecError> {
+        Ok(!Self::touched(bytes, &BTreeSet::from([slot]))?.is_empty())
+    }
+
+    /// Which of the records at these slots the height has written, or opened: one pass, however many they are.
+    ///
+    /// # Errors
+    /// As [`Self::touches`].
+    pub fn touched(mut bytes: &[u8], slots: &BTreeSet<Slot>) -> Result<BTreeSet<Slot>, CodecError> {
         // The head and the registry.
         for _ in 0..2 {
             part(&mut bytes)?.ok_or(MALFORMED)?;
         }
-        let mut is_ended = false;
+        let (mut found, mut is_ended) = (BTreeSet::new(), false);
         while let Some(entry) = part(&mut bytes)? {
             if entry.is_empty() && !is_ended {
                 is_ended = true;
                 continue;
             }
             let (written, _) = entry.split_first_chunk::<8>().ok_or(MALFORMED)?;
-            if u64::from_le_bytes(*written) == slot.0 {
-                return Ok(true);
+            let slot = Slot(u64::from_le_bytes(*written));
+            if slots.contains(&slot) && found.insert(slot) && found.len() == slots.len() {
+                return Ok(found);
             }
         }
-        if is_ended { Ok(false) } else { Err(MALFORMED) }
+        if is_ended { Ok(found) } else { Err(MALFORMED) }
     }
 
     /// Reads the stored bytes.

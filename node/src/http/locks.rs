@@ -4,6 +4,7 @@
 //! An exchange has a record on each of its two chains, under one id: each is asked for on its own chain. What became of it is proved by
 //! the record: `…/proof`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chain::{Archive, RowFault};
 use ledger::records::{Record, Registry};
+use ledger::state::StateHead;
 use ledger::values::{ChainId, LockId, Slot, WalletId};
 use storage::{Reader, Table};
 use tokio::time::Instant;
@@ -104,10 +106,18 @@ pub(crate) async fn of_wallet(
     let (network, next) = (edge.registry(), named.next.map(|next| next.0));
     let locks = edge
         .find(&[chain], move |archive, at| {
-            let mut locks = Vec::with_capacity(named.slots.len());
+            // The records before the head: what is written meanwhile must be among what the undo records tell.
+            let mut records = Vec::with_capacity(named.slots.len());
             for slot in named.slots.iter().copied() {
-                let Some(record) = archive.lock_at(slot)? else { continue };
-                let view = view_at(archive, at, &network, slot, &record)?;
+                records.extend(archive.lock_at(slot)?.map(|record| (slot, record)));
+            }
+            let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
+            let slots: BTreeSet<Slot> = records.iter().map(|(slot, _)| *slot).collect();
+            let changed = archive.changed(&slots, at.certified_height, head.height)?;
+            let mut locks = Vec::with_capacity(records.len());
+            for (slot, record) in &records {
+                let is_certified = changed.as_ref().is_some_and(|changed| !changed.contains(slot));
+                let view = view_at(at, &head, is_certified, &network, record)?;
                 locks.extend(view.filter(|view| view.state == LockStateName::Open));
             }
             Ok(Some(locks))
@@ -124,24 +134,21 @@ pub(crate) fn view<R: Reader + ?Sized>(
     id: LockId,
 ) -> Result<Option<LockView>, RowFault> {
     let Some((slot, record)) = archive.lock(id)? else { return Ok(None) };
-    view_at(archive, at, network, slot, &record)
+    let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
+    let is_certified = archive.is_unchanged(slot, at.certified_height, head.height)?;
+    view_at(at, &head, is_certified, network, &record)
 }
 
-/// A record as it is at its slot; `None` where it is neither lock nor offer.
-fn view_at<R: Reader + ?Sized>(
-    archive: &Archive<'_, R>,
+/// A record as it is after a height; `None` where it is neither lock nor offer.
+fn view_at(
     at: &Moment,
+    head: &StateHead,
+    is_certified: bool,
     network: &Registry,
-    slot: Slot,
     record: &Record,
 ) -> Result<Option<LockView>, RowFault> {
-    let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
-    let moment = LockMoment {
-        chain: at.chain(),
-        height: head.height,
-        timestamp: head.timestamp,
-        is_certified: archive.is_unchanged(slot, at.certified_height, head.height)?,
-    };
+    let moment =
+        LockMoment { chain: at.chain(), height: head.height, timestamp: head.timestamp, is_certified };
     let currency = |chain: ChainId| network.currency(chain);
     let view = match record {
         Record::Lock(lock) => LockView::of_lock(moment, lock, currency),

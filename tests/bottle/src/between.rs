@@ -270,25 +270,24 @@ impl Page {
     }
 }
 
-/// The bundles of a height that followed on what was received before, as execution takes them, and their receipts.
+/// The bundles of a height that bring the next receipt, as execution takes them, and their receipts from that one on.
 fn arrivals<'a>(page: &'a Page, before: &SupplyTerms) -> (Vec<Arrival>, Vec<Numbered<'a>>) {
     let mut received = BTreeMap::new();
     let (mut arrivals, mut receipts) = (Vec::new(), Vec::new());
     for bundle in &page.bundles {
         let (source, result) = (bundle.source(), &bundle.certified.result);
         let next = received.entry(source).or_insert_with(|| before.pair(source).received);
-        if (bundle.before.count, bundle.total_before) != (next.count, next.total) {
-            continue;
-        }
-        for receipt in &bundle.receipts {
+        let first = next.count;
+        let Some(rest) = bundle.rest(*next) else { continue };
+        for receipt in rest {
             receipts.push((source, next.count, receipt));
             *next = next.plus(receipt.value()).unwrap_or(*next);
         }
         arrivals.push(Arrival {
             height: page.result.height,
             source,
-            first: bundle.before.count,
-            receipts: bundle.receipts.len() as u64,
+            first,
+            receipts: rest.len() as u64,
             source_height: result.height,
             outbox: result.outbox,
         });
