@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ledger::records::genesis::CHAINS_MAX;
 use ledger::records::{Birth, ChainRecord, Change, Growth, Receipt, Registry, Rejection, ValidatorRecord};
 use ledger::rules::{ChangeFault, apply_change, apply_proposed, check_on_root};
-use ledger::values::{Canonical as _, ChainId, Currency, Height, NodeIndex, OperatorId};
+use ledger::values::{Canonical as _, ChainId, Currency, Height, NodeIndex, OperatorId, PublicKey};
 
 use crate::chains::{FOREIGN, SHARDS, World};
 use crate::epochs::{ROOT, govern, tell};
@@ -169,7 +169,7 @@ fn guards_of_a_new_chain_row_by_row() {
     assert_eq!(of_size(101), Err(TooManyValidators { chain: CHILD }));
     assert!(of_size(100).is_ok());
     // As many chains as a network may have.
-    let mut full = before.clone();
+    let mut full = before;
     let template = full.chains[3].clone();
     let chains = (4..CHAINS_MAX).map(|id| ChainRecord { chain: ChainId(id as u32), ..template.clone() });
     full.chains.extend(chains);
@@ -275,6 +275,34 @@ fn resharding_makes_twice_as_many_homes_and_keeps_every_other_byte() {
     // An urgent proposal makes no chain urgent by it: no set changes.
     let urgent = apply_proposed(&after, &add_chain(FOREIGN, ChainId(CHILD.0 + 3)), true).unwrap();
     assert!(urgent.chains.iter().all(|record| !record.is_urgent));
+}
+
+/// The largest set that a chain may begin with reaches every chain.
+#[test]
+fn the_largest_child_fits_a_proposal_and_a_receipt() {
+    let seat = |n: u16| {
+        let mut key = [n as u8; 32];
+        key[0] = 0xA0;
+        ValidatorRecord { operator: OperatorId(n), node: NodeIndex(n), consensus_key: PublicKey(key) }
+    };
+    let of = |count| Change::AddChain { parent: ChainId(0), validators: (0..count).map(seat).collect() };
+    let receipt =
+        |count| Receipt::Change { version: 1, height: Height(1), is_urgent: true, change: of(count) };
+    let proposal = |count| ledger::records::Proposal {
+        changes: vec![of(count)],
+        ..crate::governance::proposal(&World::new().chains[ROOT], Vec::new())
+    };
+    let (largest, carried) = (receipt(100), proposal(100));
+    assert_eq!(Receipt::decode(&largest.encode()), Ok(largest));
+    assert_eq!(ledger::records::Proposal::decode(&carried.encode()), Ok(carried.clone()));
+    let approvals = [1, 2, 4].map(|id| {
+        carried.approve(ledger::values::GenesisHash::default(), OperatorId(id), &crate::network::cold_key(id))
+    });
+    assert_eq!(ledger::records::change::check_govern(&carried, &approvals), Ok(()));
+    for count in [101, 3] {
+        assert!(Receipt::decode(&receipt(count).encode()).is_err(), "{count}");
+        assert!(ledger::records::Proposal::decode(&proposal(count).encode()).is_err(), "{count}");
+    }
 }
 
 /// From the first proposal to the second resharding, over chains that talk.

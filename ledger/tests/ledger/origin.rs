@@ -114,7 +114,7 @@ fn an_origin_is_proved_with_the_genesis_spec_alone() {
     for _height in 0..3 {
         world.run(ROOT, Vec::new(), Vec::new());
     }
-    let mut later = good.clone();
+    let mut later = good;
     later.certified = world.chains[ROOT].certified(height.0, height.0 + 3);
     assert_eq!(later.verify(&spec, CHILD), Ok(born));
 }

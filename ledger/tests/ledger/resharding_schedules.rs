@@ -404,7 +404,7 @@ fn there_and_back(network: &mut Network, floor: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn wallets_move_while_money_flows(schedule in prop::collection::vec(steps(), 1..90), is_harsh in any::<bool>()) {

@@ -1,6 +1,6 @@
 //! One of each record, the same in every run: what the codec tests mangle and the frozen vectors pin.
 
-use ledger::proofs::{SetChain, SetLink};
+use ledger::proofs::{ChainOrigin, SetChain, SetLink};
 use ledger::records::wallet::Lane;
 use ledger::records::*;
 use ledger::state::summing_tree::SumNode;
@@ -116,6 +116,18 @@ fn set_chain() -> SetChain {
     network.run(Vec::new());
     let set = EpochRecord { epoch: Epoch(1), first_height: Height(3), ..network.epochs[0].clone() };
     SetChain { origin: None, links: vec![SetLink { certified: network.certified(1, 2), set }] }
+}
+
+/// An origin; what it proves does not matter here.
+fn chain_origin() -> ChainOrigin {
+    let mut network = Network::new();
+    network.run(Vec::new());
+    let parts = network.state.parts();
+    network.run(Vec::new());
+    let mut registry = Registry::from_genesis(&network.spec);
+    let birth = Birth::Child { parent: ChainId(0), height: Height(1), growth: Growth::Added };
+    registry.chains.push(ChainRecord { chain: ChainId(1), shard: 1, birth, ..registry.chains[0].clone() });
+    ChainOrigin { sets: set_chain().links, registry, parts, certified: network.certified(1, 2) }
 }
 
 /// One of each.
@@ -281,6 +293,8 @@ pub(crate) fn samples() -> Vec<Sample> {
             },
         ),
         sample("set-chain", &set_chain()),
+        sample("set-chain-of-child", &SetChain { origin: Some(Box::new(chain_origin())), ..set_chain() }),
+        sample("chain-origin", &chain_origin()),
         sample("finality-proof", &network.finality(&block.header)),
     ]
 }
