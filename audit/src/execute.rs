@@ -136,12 +136,14 @@ impl Executor {
         verified.judge_by(self.rules_at(claim.height), &cores).map_err(|finding| found(*finding))?;
         self.check_claim(height, claim).map_err(|finding| found(*finding))?;
         let (batches, bundles) = (&verified.batches, &verified.bundles);
+        let rules = self.state.rules().clone();
         let executed =
             self.state.execute(&self.records, &verified.block, batches, bundles, self.cores.as_ref());
         let execution = executed.map_err(|fault| found(Finding::Execution(Box::new(fault))))?;
         let arrivals = self.arrive(height, bundles, &execution.passed_over);
         let arrivals = arrivals.map_err(|finding| found(*finding))?;
-        let settled = check_settled(chain, &execution.received, &execution.sent);
+        let is_sibling = |chain| rules.currency_of(chain) == Some(rules.currency);
+        let settled = check_settled(chain, &is_sibling, &execution.received, &execution.sent);
         settled.map_err(|finding| found(*finding))?;
         let tally = tally(&verified, &execution);
         if execution.registry.is_some() {

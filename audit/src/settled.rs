@@ -11,12 +11,13 @@ use ledger::values::{Amount, ChainId};
 
 use crate::difference::Finding;
 
-/// Checks what a height of `chain` executed against what it sent.
+/// Checks what a height of `chain` executed against what it sent; `is_sibling` says of the state before it which chains had its currency.
 ///
 /// # Errors
 /// [`Finding::Unsettled`] of the first receipt that did not become what it must.
 pub(crate) fn check_settled(
     chain: ChainId,
+    is_sibling: &dyn Fn(ChainId) -> bool,
     received: &[ReceivedReceipt],
     sent: &[SentReceipt],
 ) -> Result<(), Box<Finding>> {
@@ -25,7 +26,7 @@ pub(crate) fn check_settled(
     // Refusals are answered in their order, so what was sent to a chain is looked through once.
     let mut looked: BTreeMap<ChainId, usize> = BTreeMap::new();
     for receipt in received {
-        let successor = successor(chain, receipt);
+        let successor = successor(chain, is_sibling, receipt);
         let found = match (&successor, receipt.sent_on) {
             (None, None) => continue,
             (None, Some(_)) => return Err(unsettled(receipt, receipt.receipt.value(), None)),
@@ -55,7 +56,11 @@ fn unsettled(received: &ReceivedReceipt, expected: Amount, found: Option<Amount>
 }
 
 /// The receipt that must follow, and to which chain, where the rules leave no choice.
-fn successor(chain: ChainId, received: &ReceivedReceipt) -> Option<(Option<ChainId>, Receipt)> {
+fn successor(
+    chain: ChainId,
+    is_sibling: &dyn Fn(ChainId) -> bool,
+    received: &ReceivedReceipt,
+) -> Option<(Option<ChainId>, Receipt)> {
     let is_sent_on = received.sent_on.is_some() || received.code == Rejection::SentOn.code();
     let here = Origin { source: received.source, destination: chain, sequence: received.sequence };
     match &received.receipt {
@@ -74,6 +79,8 @@ fn successor(chain: ChainId, received: &ReceivedReceipt) -> Option<(Option<Chain
                 amount: *amount,
                 code: received.code,
             };
+            // Nobody pays on a chain of another currency: whoever sent the credit on has it back.
+            let source = if is_sibling(source) { source } else { received.source };
             // What came from here is given at once.
             (source != chain).then_some((Some(source), refund))
         }
@@ -121,7 +128,7 @@ mod tests {
     }
 
     fn finding(received: &[ReceivedReceipt], sent: &[SentReceipt]) -> (u64, Option<u64>) {
-        match check_settled(HERE, received, sent).map_err(|finding| *finding) {
+        match check_settled(HERE, &|_| true, received, sent).map_err(|finding| *finding) {
             Err(Finding::Unsettled { expected, found, .. }) => (expected.fen(), found.map(Amount::fen)),
             other => panic!("expected a finding, found {other:?}"),
         }
@@ -132,7 +139,7 @@ mod tests {
         let (code, first) = (Rejection::SentOn.code(), (ChainId(2), 4));
         let here = Origin { source: ChainId(0), destination: HERE, sequence: 7 };
         let arrived = [received(credit(50, None), code, Some(first))];
-        assert_eq!(check_settled(HERE, &arrived, &[sent(2, 4, credit(50, Some(here)))]), Ok(()));
+        assert_eq!(check_settled(HERE, &|_| true, &arrived, &[sent(2, 4, credit(50, Some(here)))]), Ok(()));
         // Somebody else's place, another amount, none at all.
         let other = Origin { sequence: 8, ..here };
         assert_eq!(finding(&arrived, &[sent(2, 4, credit(50, Some(other)))]), (50, Some(50)));
@@ -140,7 +147,7 @@ mod tests {
         assert_eq!(finding(&arrived, &[sent(2, 5, credit(50, Some(here)))]), (50, None));
         // On the second leg the first place stays.
         let twice = [received(credit(50, Some(other)), code, Some(first))];
-        assert_eq!(check_settled(HERE, &twice, &[sent(2, 4, credit(50, Some(other)))]), Ok(()));
+        assert_eq!(check_settled(HERE, &|_| true, &twice, &[sent(2, 4, credit(50, Some(other)))]), Ok(()));
         assert_eq!(finding(&twice, &[sent(2, 4, credit(50, Some(here)))]), (50, Some(50)));
     }
 
@@ -148,16 +155,23 @@ mod tests {
     fn a_refused_credit_comes_back_to_where_it_was_paid_and_once() {
         let code = Rejection::PayeeUnknown.code();
         let arrived = [received(credit(50, None), code, None)];
-        assert_eq!(check_settled(HERE, &arrived, &[sent(0, 3, refund(1, 7, 50))]), Ok(()));
+        assert_eq!(check_settled(HERE, &|_| true, &arrived, &[sent(0, 3, refund(1, 7, 50))]), Ok(()));
         assert_eq!(finding(&arrived, &[sent(0, 3, refund(1, 7, 49))]), (50, None));
         assert_eq!(finding(&arrived, &[]), (50, None));
         let origin = Origin { source: ChainId(5), destination: ChainId(6), sequence: 9 };
         let passed = [received(credit(50, Some(origin)), code, None)];
-        assert_eq!(check_settled(HERE, &passed, &[sent(5, 0, refund(6, 9, 50))]), Ok(()));
+        assert_eq!(check_settled(HERE, &|_| true, &passed, &[sent(5, 0, refund(6, 9, 50))]), Ok(()));
         assert_eq!(finding(&passed, &[sent(0, 0, refund(6, 9, 50))]), (50, None));
+        // No chain of the currency: back to whoever sent it on.
+        let settle = |sent: &[SentReceipt]| check_settled(HERE, &|chain| chain != ChainId(5), &passed, sent);
+        assert_eq!(settle(&[sent(0, 0, refund(6, 9, 50))]), Ok(()));
+        assert!(settle(&[sent(5, 0, refund(6, 9, 50))]).is_err());
         // One of this chain's own that came around is given at once.
         let own = Origin { source: HERE, ..origin };
-        assert_eq!(check_settled(HERE, &[received(credit(50, Some(own)), code, None)], &[]), Ok(()));
+        assert_eq!(
+            check_settled(HERE, &|_| true, &[received(credit(50, Some(own)), code, None)], &[]),
+            Ok(())
+        );
         // Two that were refused need two refunds.
         let both = [arrived[0].clone(), arrived[0].clone()];
         assert_eq!(finding(&both, &[sent(0, 3, refund(1, 7, 50))]), (50, None));
@@ -167,10 +181,10 @@ mod tests {
     fn a_refund_is_sent_on_as_it_is() {
         let code = Rejection::SentOn.code();
         let arrived = [received(refund(2, 4, 30), code, Some((ChainId(3), 0)))];
-        assert_eq!(check_settled(HERE, &arrived, &[sent(3, 0, refund(2, 4, 30))]), Ok(()));
+        assert_eq!(check_settled(HERE, &|_| true, &arrived, &[sent(3, 0, refund(2, 4, 30))]), Ok(()));
         assert_eq!(finding(&arrived, &[sent(3, 0, refund(2, 5, 30))]), (30, Some(30)));
         let taken = [arrived[0].clone(), arrived[0].clone()];
         assert_eq!(finding(&taken, &[sent(3, 0, refund(2, 4, 30))]), (30, None));
-        assert_eq!(check_settled(HERE, &[received(refund(2, 4, 30), APPLIED, None)], &[]), Ok(()));
+        assert_eq!(check_settled(HERE, &|_| true, &[received(refund(2, 4, 30), APPLIED, None)], &[]), Ok(()));
     }
 }

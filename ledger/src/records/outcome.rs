@@ -130,7 +130,7 @@ rejections! {
     401 SignerNotCentralBank false "only the central bank issues money" "sign with the central bank's wallet";
     402 PayeeNotOperator false "money is issued to operators' own wallets only" "name an operator's wallet";
     403 SupplyOverflow false "more money would be issued than a chain may issue (2^55 fen)" "issue less";
-    511 ChainUnknown false "the network has no such chain" "name a chain of the network";
+    511 ChainUnknown false "the network has no such chain, or no wallet is at home there yet" "name a chain of the network";
     512 SameCurrency false "the other chain has the same currency" "pay the wallet there; an exchange is between currencies";
     513 DeadlineTooNear false "the deadline is too near to be kept" "name a later deadline";
     514 DeadlineTooFar true "the deadline is more than 30 days ahead" "name an earlier deadline";

@@ -11,6 +11,7 @@ use crate::records::{
     HistoryEntry, LockState, Movement, MovementKind, OfferState, Operation, Receipt, Record, Registry,
     Rejection, SupplyTerms, WalletRecord, WalletStatus,
 };
+use crate::state::id_tree::IdTree;
 use crate::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use crate::state::overlay::{Overlay, Place};
 use crate::state::shares::{LOCKS_PER_BLOCK_MAX, Share, Shares};
@@ -34,6 +35,8 @@ pub struct Working<'a> {
     pub approvals: govern::Checked,
     /// The touched records.
     pub overlay: Overlay,
+    /// The names of all records before the block; none in a forecast.
+    pub names: Option<&'a IdTree>,
     /// The supply terms; holdings follow from the tree at the end.
     pub supply: SupplyTerms,
     /// What was sent to other chains.

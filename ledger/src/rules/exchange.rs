@@ -28,7 +28,9 @@ pub fn exchange(
     if !working.has_room(chain, 1) {
         return Err(Rejection::OutboxFull);
     }
-    let currency = working.rules.currency_of(chain).ok_or(Rejection::ChainUnknown)?;
+    // A child without wallets takes no offers, so it would decide nothing, perhaps for ever.
+    let decides = working.rules.registry.chain(chain).filter(|record| record.is_home());
+    let currency = decides.ok_or(Rejection::ChainUnknown)?.currency;
     if currency == working.rules.currency {
         return Err(Rejection::SameCurrency);
     }

@@ -82,6 +82,7 @@ pub fn forecast_each<'a>(
             registry: None,
             approvals: Checked::default(),
             overlay,
+            names: None,
             supply,
             outboxes,
             sent: Vec::new(),

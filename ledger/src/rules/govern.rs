@@ -144,7 +144,8 @@ fn registry_after(registry: &Registry, proposal: &Proposal, height: Height) -> R
     Ok(after)
 }
 
-/// Opens the own wallet of an operator that was admitted under this id.
+/// Opens the own wallet of an operator that was admitted under this id. Only a dishonest parent can have sent a wallet of that name before:
+/// it stays what it is, and the operator has none on this chain.
 pub(super) fn open_operator(
     working: &mut Working<'_>,
     id: OperatorId,
@@ -153,6 +154,9 @@ pub(super) fn open_operator(
 ) {
     let wallet = operator.own_wallet(working.rules.genesis, working.rules.currency, id);
     let own = wallet.id;
+    if working.names.is_some_and(|names| names.slot(&own.into()).is_some()) {
+        return;
+    }
     if let Some(place) = working.overlay.open_unread(wallet) {
         working.note((index, 0), place, MovementKind::Opened, own, Amount::ZERO);
     }

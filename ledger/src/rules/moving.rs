@@ -93,7 +93,9 @@ pub(super) fn move_wallets(working: &mut Working<'_>, plan: &Plan, index: u32) -
             break;
         };
         left = left.saturating_sub(1);
-        if let Some(place) = working.overlay.find(wallet) {
+        let place = working.overlay.find(wallet);
+        let is_wallet_here = |place: &Place| working.overlay.wallet(*place).is_some_and(is_here);
+        if let Some(place) = place.filter(is_wallet_here) {
             move_wallet(working, place, child, index);
         }
     }
@@ -175,6 +177,10 @@ fn open_moved(working: &mut Working<'_>, source: ChainId, moved: &WalletRecord) 
     }
     if !is_here(moved) {
         return Err(Rejection::PayeeMoved);
+    }
+    // Governance alone opens them, on every chain: one that came so could issue money.
+    if moved.tier == Tier::Operator {
+        return Err(Rejection::TierNotAllowed);
     }
     let Some(place) = working.overlay.find(&moved.id) else {
         return working.overlay.open(Record::Wallet(moved.clone())).ok_or(Rejection::WalletExists);
@@ -273,11 +279,12 @@ impl Working<'_> {
         }
     }
 
-    /// The guard of every new lock and offer: a wallet that is at home elsewhere leaves, and is not held up.
+    /// The guard of every new lock and offer: a wallet that is at home elsewhere leaves, and is not held up. One that a child does not
+    /// know before it is grown may be its parent's: an offer would pin the place that is kept free for it.
     pub(super) fn check_stays(&self, parties: [WalletId; 2]) -> Result<(), Rejection> {
         let stays = |wallet: &WalletId| {
             let record = self.overlay.find(wallet).and_then(|place| self.overlay.wallet(place));
-            self.rules.home(wallet) == self.rules.chain && record.is_none_or(is_here)
+            self.rules.home(wallet) == self.rules.chain && record.map_or(!self.rules.is_filling(), is_here)
         };
         if parties.iter().all(stays) { Ok(()) } else { Err(Rejection::PartyMoving) }
     }

@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | credit | 206 payee unknown, 207 not active, 208 above its tier's limit | a refund is sent back; 211 to a payee that is elsewhere it is sent on |
 //! | refund | none: neither cap nor freeze nor closure refuses it | 211 to a payer that is elsewhere it is sent on; suspense where nobody knows it |
-//! | move | 210, 303, 304: its money is suspense, as only a dishonest chain sends such | the wallet is here |
+//! | move | 210, 302, 303, 304: its money is suspense, as only a dishonest chain sends such | the wallet is here |
 //! | keep, end | 303, 304, 827: nothing changes | a place is kept free; the chain knows all its wallets |
 //! | report | see [`super::growth`] | |
 //! | change | 801 not from the root chain, 811 to 825 as at the root chain, which has passed them all | it is not made |
@@ -200,7 +200,8 @@ fn send_credit_on(
     (to, number)
 }
 
-/// Sends a credit back to the chain of its payer, wherever it came from last.
+/// Sends a credit back to the chain of its payer, wherever it came from last. Where that cannot be, or this chain has not heard of it yet,
+/// whoever sent the credit on gets the refund, and sends that on in turn: only chains of the currency are ever sent money.
 fn refuse(
     working: &mut Working<'_>,
     (source, sequence): (ChainId, u64),
@@ -210,7 +211,11 @@ fn refuse(
 ) {
     let &Receipt::Credit { payer, payee, amount, origin, .. } = receipt else { return };
     let (own, code) = (working.rules.chain, reason.code());
-    let first = origin.unwrap_or(Origin { source, destination: own, sequence });
+    let here = Origin { source, destination: own, sequence };
+    let mut first = origin.unwrap_or(here);
+    if working.rules.currency_of(first.source) != Some(working.rules.currency) {
+        first.source = source;
+    }
     let to = match working.whereabouts(&payer) {
         Whereabouts::There(to) if first.source == own => to,
         _ if first.source == own => {

@@ -229,6 +229,7 @@ impl ChainState {
             registry: None,
             approvals: Checked::default(),
             overlay,
+            names: Some(&self.ids),
             supply: self.head.supply.clone(),
             outboxes: self.head.outboxes.clone(),
             sent: Vec::new(),

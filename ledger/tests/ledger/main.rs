@@ -24,6 +24,7 @@ mod proofs;
 mod registry_proof;
 mod replay;
 mod resharding;
+mod resharding_hostile;
 mod resharding_schedules;
 mod signatures;
 mod trees;

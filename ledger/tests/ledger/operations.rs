@@ -127,7 +127,7 @@ fn pay_row_by_row() {
     let frozen = network.customer(3);
     row(&mut network, "a frozen payer", &frozen, pay(&[(bank, 0)]), rejected(Rejection::WalletFrozen));
     assert_eq!(network.balance(&payer.wallet), 0);
-    assert_eq!(network.balance(&to_four), 401 + 999_598);
+    assert_eq!(network.balance(&to_four), 402 + 999_598);
     assert_eq!(network.balance(&to_three), 10_002);
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn next_bundle(world: &World, source: usize, destination: usize) -> O
 }
 
 /// With both children ready, and the other shard knowing of them.
-fn grown_up() -> World {
+pub(crate) fn grown_up() -> World {
     let mut world = city();
     add_children(&mut world);
     relay(&mut world, ROOT, 1).unwrap();
@@ -142,7 +142,7 @@ pub(crate) fn places(world: &World, wallet: &WalletId) -> Vec<usize> {
 }
 
 /// Customers of chain 0 whose wallets its child takes.
-fn movers(world: &World) -> Vec<Signer> {
+pub(crate) fn movers(world: &World) -> Vec<Signer> {
     let rules = world.chains[CHILDREN[0].1].state.rules();
     let all = (0..CUSTOMERS).map(|number| world.chains[0].customer(number));
     let movers: Vec<Signer> = all
@@ -156,7 +156,7 @@ fn movers(world: &World) -> Vec<Signer> {
 }
 
 /// Who pays from chain 1 and never moves: a bank.
-fn banker(world: &mut World) -> Signer {
+pub(crate) fn banker(world: &mut World) -> Signer {
     let (central, bank) = (world.chains[1].operator(0), world.chains[1].operator(1));
     let issue = Operation::Issue { to: bank.wallet, amount: Amount::from_fen(1_000) };
     assert_eq!(world.act(1, &central, issue), Became::Applied);
