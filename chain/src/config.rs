@@ -7,7 +7,7 @@ use ledger::values::{Epoch, Height, NodeIndex, SecretKey, ValidatorIndex, faults
 /// Age at which a transaction is sealed after a pause: long enough to share a batch with its neighbours on the wire.
 pub const BATCH_AGE_MS: u64 = 5;
 /// Least time between two batches of one sealer that are not full, so that signature checks draw large groups; where blocks come more
-/// slowly than twice as fast, half a block's time: a batch costs every node some work whatever is in it, and no block orders it earlier.
+/// slowly, a block's time: a batch costs every node some work whatever is in it, so with many chains as many batches a second as with one.
 pub const BATCH_PACE_MS: u64 = 50;
 /// How long after sealing a batch may still be ordered.
 pub const BATCH_TTL_MS: u64 = 30_000;
@@ -132,8 +132,8 @@ impl ChainConfig {
     /// Least time between two batches of this node that are not full.
     #[must_use]
     pub const fn batch_pace_ms(&self) -> u64 {
-        let half_a_block = self.rules.params.block_pace_ms / 2;
-        if half_a_block > BATCH_PACE_MS { half_a_block } else { BATCH_PACE_MS }
+        let block_pace_ms = self.rules.params.block_pace_ms;
+        if block_pace_ms > BATCH_PACE_MS { block_pace_ms } else { BATCH_PACE_MS }
     }
 
     /// The last height of the epoch, once it is scheduled.
@@ -180,5 +180,24 @@ impl ChainConfig {
         (0..u16::try_from(registry.nodes.len()).unwrap_or(u16::MAX))
             .map(NodeIndex)
             .filter(|node| *node != self.own_node && registry.is_peer(*node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use genesis::dev::{LocalnetPlan, localnet};
+    use ledger::values::ChainId;
+
+    use super::*;
+
+    #[test]
+    fn batches_come_no_faster_than_blocks_and_never_faster_than_their_pace() {
+        let spec = localnet(&LocalnetPlan::new(4), &[3; 32]).unwrap().spec;
+        let mut rules = ChainRules::at_genesis(&spec, ChainId(0)).unwrap();
+        let mut batch_pace_ms = |block_pace_ms: u64| {
+            rules.params.block_pace_ms = block_pace_ms;
+            ChainConfig::first_epoch(rules.clone(), NodeIndex(0), None).batch_pace_ms()
+        };
+        assert_eq!([1, 50, 51, 400].map(&mut batch_pace_ms), [50, 50, 51, 400]);
     }
 }

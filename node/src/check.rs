@@ -25,7 +25,6 @@ use network::NetworkError;
 use rustix::fs::{Access, access};
 use storage::{Reader, RocksReader, StorageError};
 
-use crate::assemble::StartError;
 use crate::config::{KeysSection, NodeConfig};
 use crate::disk::DiskWatch;
 use crate::engine;
@@ -35,6 +34,7 @@ use crate::origins::origin_of;
 use crate::settings::{
     chain_config, chain_directory, identity, network_settings, own_place, store_directory, store_options,
 };
+use crate::start_error::StartError;
 use crate::tls::TlsServer;
 
 /// One thing that was looked at.

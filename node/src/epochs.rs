@@ -21,10 +21,11 @@ use storage::Store;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::assemble::{StartError, random_secret, system};
+use crate::assemble::random_secret;
 use crate::config::ConsensusSection;
 use crate::engine::{self, Door, EngineThread, Links, RunningEngine};
 use crate::standing::{Standing, StandingFiles};
+use crate::start_error::{StartError, system};
 
 /// Seats on their way to the driver.
 pub(crate) const SEATS: usize = 2;

@@ -15,11 +15,11 @@ use genesis::governance::SeatOffer;
 use ledger::values::{ChainId, PublicKey, SecretKey};
 use wallet::{KdfParams, KeyFile, KeyFileError, Secret};
 
-use crate::assemble::StartError;
 use crate::config::{ConsensusKeyEntry, NodeConfig};
 use crate::keys;
 use crate::next_key::NextKeyError;
 use crate::settings::own_place;
+use crate::start_error::StartError;
 
 /// The key of a chain to come, and what the operators need to know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

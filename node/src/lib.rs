@@ -9,6 +9,7 @@
 //!
 //! | file | what it says |
 //! | --- | --- |
+//! | `start_error.rs` | [`StartError`]: why a node does not start, with field and mend |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
 //! | `check.rs`, `settings.rs` | [`check()`]: what a start would refuse; what the parts start with |
 //! | `origins.rs` | what a chain that was added after genesis begins with |
@@ -61,6 +62,7 @@ mod rarely;
 mod relay;
 mod settings;
 mod standing;
+mod start_error;
 mod strategy;
 pub mod telemetry;
 pub mod tls;
@@ -69,7 +71,7 @@ mod verifier;
 mod workers;
 
 pub use admission::Refused;
-pub use assemble::{Ended, Node, SCHEMA_VERSION, StartError, init, init_chain, run};
+pub use assemble::{Ended, Node, SCHEMA_VERSION, init, init_chain, run};
 pub use check::{CheckError, Look, check};
 pub use config::NodeConfig;
 pub use engine::EngineError;
@@ -79,3 +81,4 @@ pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};
 pub use origins::OriginFileFault;
 pub use questions::WalletQuestions;
+pub use start_error::StartError;

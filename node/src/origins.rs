@@ -11,7 +11,7 @@ use ledger::records::Birth;
 use ledger::values::{Canonical as _, ChainId, CodecError};
 use storage::Reader;
 
-use crate::assemble::StartError;
+use crate::start_error::StartError;
 
 /// Largest file that is read.
 const ORIGIN_BYTES_MAX: u64 = ChainOrigin::BYTES_MAX as u64;

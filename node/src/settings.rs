@@ -14,9 +14,10 @@ use network::limits::PEERS_MAX;
 use network::{NetworkConfig, NetworkSecret, Peer, Priority};
 use storage::{Identity, RocksOptions};
 
-use crate::assemble::{SCHEMA_VERSION, StartError};
+use crate::assemble::SCHEMA_VERSION;
 use crate::config::{MEMORY_BYTES_BOUNDS, NodeConfig};
 use crate::relay;
+use crate::start_error::StartError;
 
 /// The node's place in the registry: by its network key where genesis has it, else what the configuration says. A node that was added
 /// later knows the registry only when it has caught up.

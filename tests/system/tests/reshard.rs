@@ -30,7 +30,7 @@ const CLIENTS: usize = 8;
 /// What a bank's own wallet gets on each shard.
 const ISSUED_FEN: u64 = 1_000_000;
 /// The longest time without a certified payment, on a machine that does many things at a time; the goal on one that does not is 2 s.
-const GAP_MAX: Duration = Duration::from_secs(10);
+const GAP_MAX: Duration = Duration::from_secs(5);
 
 /// The shard of a wallet among so many.
 fn home(wallet: WalletId, shards: u16) -> ChainId {
