@@ -78,7 +78,7 @@ pub struct LegOptions {
 
 impl LegOptions {
     /// Asks the other node, if one is named, for what the first one does not see; again and again until that is over, or it is `until`.
-    /// One that does not answer is asked again too. At least one look is waited for, [`LEGS_LOOK_MAX`] long.
+    /// One that does not answer is asked again too. At least one look is waited for, `LEGS_LOOK_MAX` long.
     ///
     /// # Errors
     /// [`Failure`] when that node cannot be used; it says what is known of the payment all the same.

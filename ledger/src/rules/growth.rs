@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Reports go to the root chain alone, which so knows more than the others: [`check_on_root`] holds back there what is too early,
-//! and what passed it, every chain accepts ([`add_chain`], [`reshard`]). The child itself goes from `Filling` to `Grown` by what its
+//! and what passed it, every chain accepts (`add_chain`, `reshard`). The child itself goes from `Filling` to `Grown` by what its
 //! parent tells it. A chain that has not heard of a report treats `Added` as `Ready` and `Filling` as `Grown`.
 //!
 //! Invariant: on every chain the chains of a currency where wallets are at home are its shards from 0 on, without a gap.

@@ -200,7 +200,7 @@ impl ChangeFault {
 }
 
 /// The registry after one change. The version stays: a proposal counts it. A chain that it adds is born at height 0, until
-/// [`apply_decided`] names the height that decided it.
+/// `apply_decided` names the height that decided it.
 ///
 /// # Errors
 /// [`ChangeFault`].

@@ -3,7 +3,7 @@
 //! them anew.
 //!
 //! Invariants: `counts` is what `open` says. `free` holds exactly the wallets that are here, belong to a child, were passed
-//! ([`has_passed`]) and have no count. A wallet that something pins is here: only what is free, or what the cursor finds unpinned,
+//! (`has_passed`) and have no count. A wallet that something pins is here: only what is free, or what the cursor finds unpinned,
 //! moves.
 
 use std::collections::{BTreeMap, BTreeSet};
