@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 JIAOZI := $(CARGO_TARGET_DIR)/debug/jiaozi
 LOCALNET ?= localnet
 
-.PHONY: help setup build demo test lint up down bench bench-scaling simulate clean
+.PHONY: help setup build demo test lint up down bench bench-scaling simulate schedules clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,10 @@ bench-scaling: build ## Measure the same load on 1, 2, 4 and 8 chains, with 0, 1
 
 simulate: build ## Replay one seed in the bottle: make simulate SEED=7
 	$(CARGO_TARGET_DIR)/debug/simulate --seed $(SEED) $(if $(SCENE),--scene $(SCENE))
+
+schedules: build ## Run COUNT random schedules of each kind over pure ledgers; what fails is kept with its seed: make schedules COUNT=1000
+	JIAOZI_SCHEDULES=$(or $(COUNT),1000) cargo test --workspace --test ledger -- \
+		money_is_conserved_over_any both_halves_of_an_exchange sets_change_while wallets_move_while
 
 clean: ## Remove what `make up` and `make demo` left behind
 	rm -rf $(LOCALNET)

@@ -79,6 +79,8 @@ pub enum GrowthName {
     Filling,
     /// It has them.
     Grown,
+    /// It was given up before it ever reported.
+    Removed,
 }
 
 impl BirthView {
@@ -91,6 +93,7 @@ impl BirthView {
                     Growth::Ready => GrowthName::Ready,
                     Growth::Filling => GrowthName::Filling,
                     Growth::Grown => GrowthName::Grown,
+                    Growth::Removed => GrowthName::Removed,
                 };
                 Some(Self { parent: parent.0, height: height.0, growth })
             }

@@ -244,7 +244,7 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         803 | 804 => "operation.proposal.version",
         805 | 806 | 808 => "operation.approvals",
         807 => "operation.proposal",
-        811..=828 => "operation.proposal.changes",
+        811..=830 => "operation.proposal.changes",
         _ => return None,
     })
 }
@@ -349,7 +349,7 @@ mod tests {
                 Operation::Govern { proposal, approvals: Vec::new() },
                 &[
                     209, 301, 801, 802, 803, 804, 805, 806, 807, 808, 811, 812, 813, 814, 815, 816, 817, 818,
-                    819, 820, 821, 822, 823, 824, 825, 826, 827, 828,
+                    819, 820, 821, 822, 823, 824, 825, 826, 827, 828, 829, 830,
                 ],
                 &[
                     "chain",

@@ -2,12 +2,12 @@
 //! (`GET /v1/chains/{chain}/registry`) to say: this is what was asked for.
 
 use ledger::records::{ChainParams, Change, OperatorRole, Proposal, ValidatorRecord};
-use ledger::values::{Currency, PublicKey};
+use ledger::values::{Currency, PublicKey, TransactionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::network::RoleName;
-use crate::text::{as_text, as_text_list};
+use crate::text::{as_text, as_text_list, as_text_option};
 
 /// What operators have decided on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -22,6 +22,34 @@ pub struct ProposalView {
     pub reason: String,
     /// The changes, applied in order, all or none.
     pub changes: Vec<ChangeView>,
+}
+
+/// Answer of `GET /v1/proposals/{version}`: what became of a version of the registry, and so of the proposals that name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VersionView {
+    /// The version that was asked for.
+    pub version: u64,
+    /// The version on chain 0 now, as this node has executed it: how many proposals were applied.
+    pub registry_version: u64,
+    /// The proposal that changed it; missing while none has, as this node knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<AppliedView>,
+}
+
+/// A proposal that was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppliedView {
+    /// The height of chain 0 that applied it.
+    pub height: u64,
+    /// Whether that height is under a quorum's certificate.
+    pub is_certified: bool,
+    /// Its hash, which operators approved; missing where this node no longer has the block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<String>,
+    /// The transaction that carried it; missing where this node no longer has the block. The proof of its outcome proves all of this.
+    #[serde(default, with = "as_text_option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub transaction: Option<TransactionId>,
 }
 
 /// One change of the registry.
@@ -147,6 +175,11 @@ pub enum ChangeView {
         #[schema(value_type = String, example = "CNY")]
         currency: Currency,
     },
+    /// A chain that was added and never reported is given up: its parent may have another child.
+    RemoveChain {
+        /// The chain.
+        chain: u32,
+    },
 }
 
 /// A validator that is asked for.
@@ -259,6 +292,7 @@ impl From<&Change> for ChangeView {
                 validators: validators.iter().map(SeatView::from).collect(),
             },
             Change::Reshard { currency } => Self::Reshard { currency: *currency },
+            Change::RemoveChain { chain } => Self::RemoveChain { chain: chain.0 },
         }
     }
 }

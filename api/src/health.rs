@@ -15,10 +15,14 @@ pub struct Health {
 /// Answer of `GET /readyz`: with HTTP status 200 when ready, else 503.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ready {
-    /// Whether every chain of this node is ready.
+    /// Whether every chain of this node is ready that wallets are at home on. A child that still waits for its first wallets does not
+    /// count beside others.
     pub is_ready: bool,
-    /// The chains.
+    /// The chains that the node's configuration names.
     pub chains: Vec<ChainReady>,
+    /// Chains on which this node has a validator and that its configuration does not name: there its vote is missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_hosted: Vec<u32>,
 }
 
 /// Whether one chain of a node serves.
@@ -37,6 +41,13 @@ pub struct ChainReady {
     pub certified_height: u64,
     /// Highest height that some honest validator announced.
     pub announced_height: u64,
+    /// Validators of the running epoch.
+    pub validators: u32,
+    /// How many of them this node has heard a moment ago, its own included.
+    pub validators_heard: u32,
+    /// The nodes of those that it has not, once it has listened for long enough: they are down, out of reach, or do not host the chain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent_nodes: Vec<u16>,
     /// Whether this node votes.
     pub is_voting: bool,
     /// What stopped the chain for good.
@@ -52,6 +63,10 @@ pub enum NotReady {
     Starting,
     /// It is behind and catching up.
     CatchingUp,
+    /// A child that no wallet is at home on yet: too few of its validators host it.
+    WaitingForValidators,
+    /// A child that cannot begin here: nothing that this node has says yet what it begins with.
+    WaitingForOrigin,
     /// It sees too few other validators.
     TooFewPeers,
     /// Its disk is below its reserve.

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`path`] | where everything is |
 //! | [`code`], [`error`] | the numbered refusals: what happened, which field, what to do next |
-//! | [`transaction`] | submitting one, asking what became of it |
+//! | [`transaction`], [`leg`] | submitting one, asking what became of it; its payees on other chains |
 //! | [`bulk`] | submitting many in a binary body |
 //! | [`wallet`] | wallets and their history |
 //! | [`lock`] | locks, and offers of exchanges between two currencies |
@@ -32,6 +32,7 @@ pub mod evidence;
 pub mod feed;
 pub mod governance;
 pub mod health;
+pub mod leg;
 pub mod lock;
 pub mod network;
 pub mod path;
@@ -46,17 +47,20 @@ pub use chain::{
 pub use client::{Client, ClientConfig, ClientError, Token};
 pub use code::ErrorCode;
 pub use error::ApiError;
-pub use governance::{ChangeView, ParamsView, ProposalView, SeatView, TierLimitsView};
+pub use governance::{
+    AppliedView, ChangeView, ParamsView, ProposalView, SeatView, TierLimitsView, VersionView,
+};
 pub use health::{ChainReady, HaltView, Health, NotReady, Ready};
+pub use leg::{HopView, LegState, LegView};
 pub use lock::{
     DecisionView, LockMoment, LockRole, LockStateName, LockView, LocksPage, LocksQuery, SideView,
 };
 pub use network::{ChainPlace, NetworkView, NodeView, OperatorView, RoleName};
 pub use transaction::{
-    AskedView, HopView, LegState, LegView, OperationView, OutcomeView, PaymentView, SubmitAnswer,
-    SubmitRequest, SubmitStatus, TransactionState, TransactionStatus, TransactionView, WalletOpeningView,
+    AskedView, OperationView, OutcomeView, PaymentView, SubmitAnswer, SubmitRequest, SubmitStatus,
+    TransactionState, TransactionStatus, TransactionView, WalletOpeningView,
 };
 pub use wallet::{
-    Cursor, HistoryEntry, HistoryPage, HistoryQuery, LaneView, MovementName, TierName, WalletMoment,
+    Between, Cursor, HistoryEntry, HistoryPage, HistoryQuery, LaneView, MovementName, TierName, WalletMoment,
     WalletQuery, WalletState, WalletView,
 };

@@ -24,6 +24,8 @@ pub const CHAIN: &str = "/v1/chains/{chain}";
 pub const REGISTRY: &str = "/v1/chains/{chain}/registry";
 /// `GET`: what a chain that was added after genesis began with, and why, binary.
 pub const ORIGIN: &str = "/v1/chains/{chain}/origin";
+/// `GET`: which proposal changed a version of the registry, if one did.
+pub const PROPOSAL: &str = "/v1/proposals/{version}";
 /// `GET`: a block.
 pub const BLOCK: &str = "/v1/chains/{chain}/blocks/{height}";
 /// `GET`: the outcomes of a block, binary.
@@ -105,6 +107,12 @@ pub fn origin(chain: ChainId) -> String {
     format!("{CHAINS}/{chain}/origin")
 }
 
+/// [`PROPOSAL`] of `version`.
+#[must_use]
+pub fn proposal(version: u64) -> String {
+    format!("/v1/proposals/{version}")
+}
+
 /// [`BLOCK`] at `height`.
 #[must_use]
 pub fn block(chain: ChainId, height: Height) -> String {
@@ -168,6 +176,7 @@ mod tests {
         assert_eq!(chain(in_chain), fill(CHAIN, ""));
         assert_eq!(registry(in_chain), fill(REGISTRY, ""));
         assert_eq!(origin(in_chain), fill(ORIGIN, ""));
+        assert_eq!(proposal(5), PROPOSAL.replace("{version}", "5"));
         assert_eq!(block(in_chain, height), fill(BLOCK, ""));
         assert_eq!(block_outcomes(in_chain, height), fill(BLOCK_OUTCOMES, ""));
         assert_eq!(feed(in_chain), fill(FEED, ""));

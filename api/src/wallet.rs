@@ -69,12 +69,7 @@ impl WalletView {
         record: &WalletRecord,
         lanes: u16,
     ) -> Self {
-        let (status, moved_to) = match record.status {
-            WalletStatus::Active => (WalletState::Active, None),
-            WalletStatus::Frozen => (WalletState::Frozen, None),
-            WalletStatus::Closed => (WalletState::Closed, None),
-            WalletStatus::Moved { to } => (WalletState::Moved, Some(to.0)),
-        };
+        let (status, moved_to) = WalletState::of(record.status);
         let lane = |index: u16| record.lanes.get(usize::from(index)).copied().unwrap_or_default();
         Self {
             id: record.id,
@@ -117,6 +112,19 @@ pub enum WalletState {
     Closed,
     /// Moved to another chain.
     Moved,
+}
+
+impl WalletState {
+    /// A record's status, with the chain that it moved to.
+    #[must_use]
+    pub const fn of(status: WalletStatus) -> (Self, Option<u32>) {
+        match status {
+            WalletStatus::Active => (Self::Active, None),
+            WalletStatus::Frozen => (Self::Frozen, None),
+            WalletStatus::Closed => (Self::Closed, None),
+            WalletStatus::Moved { to } => (Self::Moved, Some(to.0)),
+        }
+    }
 }
 
 /// A tier by name.
@@ -313,20 +321,29 @@ pub struct HistoryEntry {
     #[serde(with = "as_text")]
     #[schema(value_type = String)]
     pub counterparty: WalletId,
+    /// The chain that the wallet moved to, or came from; of `moved_out` and `moved_in` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_chain: Option<u32>,
     /// How much, in fen.
     pub amount_fen: u64,
 }
 
 impl HistoryEntry {
-    /// The view of a movement.
+    /// The view of a movement of a wallet that stands between these chains.
     #[must_use]
     pub fn new(
         cursor: Cursor,
         timestamp_ms: u64,
         transaction: Option<TransactionId>,
         movement: &Movement,
+        between: Between,
     ) -> Self {
         let is_lock = movement.kind == MovementKind::Locked;
+        let other = match movement.kind {
+            MovementKind::MovedOut => between.to,
+            MovementKind::MovedIn => between.from,
+            _ => None,
+        };
         Self {
             cursor,
             height: cursor.height.0,
@@ -335,9 +352,20 @@ impl HistoryEntry {
             lock: transaction.filter(|_| is_lock).map(LockId::of),
             kind: MovementName::of(movement.kind),
             counterparty: movement.counterparty,
+            other_chain: other.map(|chain| chain.0),
             amount_fen: movement.amount.fen(),
         }
     }
+}
+
+/// Where a wallet moves to from a chain, and where from it comes there. A wallet moves away from a chain once at most, and comes from
+/// that chain's parent alone (PROTOCOL rule 25), so both are known without asking the movement.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Between {
+    /// The parent of the chain that is looked on.
+    pub from: Option<ChainId>,
+    /// The chain that the wallet's record there says it has moved to.
+    pub to: Option<ChainId>,
 }
 
 /// What a movement was.

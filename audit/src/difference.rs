@@ -362,6 +362,9 @@ pub enum Place {
     /// Who takes part.
     #[error("the registry")]
     Registry,
+    /// What the origin of a chain is made of that operators added.
+    #[error("the origin of chain {0}")]
+    Origin(ChainId),
     /// A wallet.
     #[error("wallet {0}")]
     Wallet(WalletId),

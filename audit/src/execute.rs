@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::records::outcome::APPLIED;
+use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{
     Bundle, Claim, EpochRecord, GenesisSpec, HeightResult, HistoryEntry, Operation, Outcome, Receipt, Record,
     Registry,
@@ -24,7 +25,7 @@ use crate::difference::{Difference, Finding};
 use crate::error::AuditError;
 use crate::journal::Arrival;
 use crate::records::Records;
-use crate::report::Tally;
+use crate::report::{Child, Tally};
 use crate::settled::check_settled;
 use crate::verify::{NewestRules, VerifiedBlock};
 
@@ -48,6 +49,8 @@ pub(crate) struct ExecutedBlock {
     pub(crate) received: Vec<ReceivedReceipt>,
     /// The registry after it, where this height changed it.
     pub(crate) registry: Option<Arc<Registry>>,
+    /// The chains that this height of the root chain added, and the parts of the state after it, encoded: what their origins are made of.
+    pub(crate) origins: Option<(Vec<ChainId>, Vec<u8>)>,
     /// Where the executed bundles came from.
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) tally: Tally,
@@ -165,10 +168,18 @@ impl Executor {
             outboxes: (!execution.sent.is_empty()).then_some(execution.head.outboxes),
             sent: execution.sent,
             received: execution.received,
+            origins: self.origins(height, execution.registry.as_deref()),
             registry: execution.registry,
             arrivals,
             tally,
         })
+    }
+
+    /// What the origins of chains are made of that `height` has added; `changed` is the registry after it, where it changed.
+    fn origins(&self, height: Height, changed: Option<&Registry>) -> Option<(Vec<ChainId>, Vec<u8>)> {
+        let registry = changed.filter(|_| self.state.rules().chain == ROOT_CHAIN)?;
+        let added: Vec<ChainId> = Child::added(registry, height).map(|child| child.chain).collect();
+        (!added.is_empty()).then(|| (added, self.state.parts().encode()))
     }
 
     /// Whoever shows receipts shows all that came before them: here the same must have been executed. (Execution itself

@@ -72,4 +72,5 @@ pub use journal::{Arrival, Journal, Numbered, Relocation};
 pub use replay::{PAGES_WAITING, Replay};
 pub use report::{Child, Progress, Report, StoredRows, Tally};
 pub use source::{AuditBlock, PAGE_BLOCKS_MAX, PAGE_BYTES, Source};
+pub use stored::origin_parts_row;
 pub use stored_state::HEAD_ROW;

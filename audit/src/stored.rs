@@ -20,6 +20,12 @@ use crate::report::StoredRows;
 /// Keys of one bulk read: enough to make it cheap, few enough to share a page among cores.
 const KEYS_PER_READ: usize = 2_048;
 
+/// Name of the row of the root chain's table `Meta` that holds what the origin of a chain is made of that operators added.
+#[must_use]
+pub fn origin_parts_row(chain: ChainId) -> Vec<u8> {
+    format!("origin-parts/{chain}").into_bytes()
+}
+
 /// Tables whose rows are compared height by height, in this order. Results last: where an outcome was changed, its row names
 /// the transaction and the result only a root.
 pub(crate) const COMPARED: [Table; 9] = [
@@ -61,6 +67,7 @@ enum Subject {
     Outboxes,
     Refund { destination: ChainId, sequence: u64, refund: Receipt },
     Registry(Arc<Registry>),
+    Origin(ChainId),
 }
 
 impl<'a> StoredHeights<'a> {
@@ -109,7 +116,7 @@ impl<'a> StoredHeights<'a> {
             }
             self.compare(table, expected)?;
         }
-        Ok(())
+        self.compare(Table::Meta, rows.0.remove(&Table::Meta).unwrap_or_default())
     }
 
     /// Keeps the refunds of credits that this chain sent itself: one that passes by, to where its payer has moved, names a credit of the
@@ -174,6 +181,12 @@ impl Rows {
         if let Some(registry) = &block.registry {
             self.add_registry(height, registry);
         }
+        if let Some((added, parts)) = block.origins {
+            for chain in added {
+                let row = origin_parts_row(chain);
+                self.add(Table::Meta, height, row, parts.clone(), Subject::Origin(chain));
+            }
+        }
         let value = block.result.encode();
         self.add(Table::Results, height, row(), value, Subject::Result(Box::new(block.result)));
     }
@@ -235,6 +248,7 @@ impl Expected {
             }
             Subject::Sent(sent) => self.explain_sent(sent, stored),
             Subject::Outboxes => self.bytes(Place::Outboxes, "trees", stored),
+            Subject::Origin(chain) => self.bytes(Place::Origin(*chain), "parts of the state", stored),
             Subject::Refund { destination, sequence, .. } => {
                 let place = Place::Refund { destination: *destination, sequence: *sequence };
                 let stored = stored.map_or(Value::Absent, receipt);

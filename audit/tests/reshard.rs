@@ -5,11 +5,12 @@ mod support;
 use std::sync::Arc;
 
 use audit::{
-    AuditError, DatabaseSource, Difference, Finding, Place, Replay, Report, beginning, compare_across,
+    AuditError, DatabaseSource, Difference, Finding, Place, Replay, Report, Value, beginning, compare_across,
+    origin_parts_row,
 };
 use ledger::records::{Change, Receipt, Registry, WalletRecord, WalletStatus};
 use ledger::values::{Amount, Canonical as _, ChainId, Currency, Height};
-use storage::{MemoryStore, Table};
+use storage::{MemoryStore, Table, WriteSet};
 use support::Forge;
 
 const ZERO: ChainId = ChainId(0);
@@ -258,7 +259,7 @@ fn a_stored_first_registry_is_compared() {
     let registry = begins_with(&replay_root(&root), ONE);
     let store = MemoryStore::fresh(&child.identity());
     child.store(&store);
-    let mut set = storage::WriteSet::new();
+    let mut set = WriteSet::new();
     let genesis = Registry::from_genesis(&root.network.spec);
     set.put(Table::Registries, storage::key::height(0), genesis.encode());
     storage::Store::write(&store, set, storage::Durability::Synced).unwrap();
@@ -266,4 +267,32 @@ fn a_stored_first_registry_is_compared() {
     let found = difference(replay(&child).run_child(registry, Box::new(source), Some(&store)));
     assert_eq!((found.chain, found.height), (ONE, Height(0)));
     assert!(matches!(found.finding, Finding::Value { place: Place::Registry, .. }), "{found}");
+}
+
+/// What the origins of children are made of, as the root chain keeps it, is what its replay computes; a child's own rows have none.
+#[test]
+fn stored_parts_of_origins_are_compared() {
+    let [root, _] = with_child();
+    let row = origin_parts_row(ONE);
+    let stored = |change: &dyn Fn(&mut WriteSet)| {
+        let store = MemoryStore::fresh(&root.identity());
+        root.store(&store);
+        let mut set = WriteSet::new();
+        change(&mut set);
+        storage::Store::write(&store, set, storage::Durability::Synced).unwrap();
+        let source = DatabaseSource::new(&store, ZERO).unwrap();
+        replay(&root).run(Box::new(source), Some(&store))
+    };
+    let honest = stored(&|_| {}).unwrap();
+    let added = honest.children[0].height;
+    let before = root.blocks[added.0 as usize - 2].parts.clone();
+    assert_ne!(before, root.blocks[added.0 as usize - 1].parts);
+    let older: &dyn Fn(&mut WriteSet) = &|set| set.put(Table::Meta, row.clone(), before.clone());
+    let none: &dyn Fn(&mut WriteSet) = &|set| set.delete(Table::Meta, row.clone());
+    for (shown, change) in [(Value::Bytes(before.clone()), older), (Value::Absent, none)] {
+        let found = difference(stored(change));
+        assert_eq!((found.chain, found.height), (ZERO, added));
+        let Finding::Value { place, stored, .. } = found.finding else { panic!("a value") };
+        assert_eq!((place, stored), (Place::Origin(ONE), shown));
+    }
 }

@@ -10,8 +10,9 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use api::bulk::encode_body;
+use api::leg::LegState;
 use api::lock::LockStateName;
-use api::transaction::{LegState, WaitFor};
+use api::transaction::WaitFor;
 use clap::Args;
 use genesis::dev::LocalnetPlan;
 use ledger::records::ChainParams;

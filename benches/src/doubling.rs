@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use api::transaction::{LegState, WaitFor};
+use api::leg::LegState;
+use api::transaction::WaitFor;
 use ledger::records::{Growth, Operation, Payment};
 use ledger::values::{Amount, ChainId, Currency, TransactionId, WalletId};
 use system::growing::{Pair, add_children, double, wait_growth};

@@ -3,6 +3,7 @@
 //! Every answer comes from one reader, so with a snapshot several answers belong to one height.
 
 use bytes::Bytes;
+use ledger::records::block::SET_CHANGE_MARGIN;
 use ledger::records::receipt::receipt_id;
 use ledger::records::{Batch, Block, Bundle, HeightResult, Movement, Outcome, Receipt, Record, Transaction};
 use ledger::state::StateHead;
@@ -17,6 +18,9 @@ use crate::frame::{FinalBlocks, Frame};
 use crate::rows::{self, HistoryRow, Outcomes, RowFault};
 use crate::set_links::SetLinks;
 use crate::step::Request;
+
+/// Certificates that may be stored before their blocks are executed: as many as blocks may run ahead of a claim.
+const CERTIFICATES_AHEAD_MAX: usize = SET_CHANGE_MARGIN as usize;
 
 /// Reads a chain's tables.
 pub struct Archive<'a, R: Reader + ?Sized> {
@@ -138,6 +142,22 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
         let page = Page { from: std::ops::Bound::Included(&from), ..Page::first(1) };
         let row = self.reader.scan(Table::Certificates, page)?.into_iter().next();
         Ok(row.and_then(|(place, certificate)| Some((Height(key::number(&place)?), certificate))))
+    }
+
+    /// The highest height whose result can be proved with what is stored: the claim of the newest executed block that has a certificate. The
+    /// chain itself may know of a later one, whose block is not executed here yet.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn newest_certified(&self) -> Result<Option<Height>, RowFault> {
+        let page = Page { order: Order::Backward, ..Page::first(CERTIFICATES_AHEAD_MAX) };
+        for (place, _) in self.reader.scan(Table::Certificates, page)? {
+            let height = key::number(&place).ok_or(RowFault::Missing { table: Table::Certificates })?;
+            if let Some(block) = self.block_at(Height(height))? {
+                return Ok(Some(block.header.claim.height));
+            }
+        }
+        Ok(None)
     }
 
     /// The result of a height.

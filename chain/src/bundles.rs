@@ -7,7 +7,8 @@
 //!   for an epoch not known yet, or over, is nobody's fault: it is passed by.
 //! - It reaches the disk with a block: in the write that a vote waits for, or in the executor's.
 //! - What waits of one source is bounded, the own relay's and the peers' apart. Of those that begin at one receipt the longest is kept. Full,
-//!   the one that begins furthest away leaves, so one that begins at the next receipt always finds room.
+//!   the furthest of whoever brought most leaves, so nobody crowds others out. Those that begin at the next receipt or before it are near
+//!   alike, and of them the furthest is the one that brings least: so the longest of them always finds room.
 //! - A child that is being filled takes receipts of its parent and of the root chain only ([`ChainRules::takes_from`]): a leader orders no
 //!   others, and those of others are not checked.
 //! - A leader orders what follows from the executed receipts on; what a bundle shows of the receipts before them is skipped. Whether the next
@@ -16,6 +17,7 @@
 //!   brings garbage takes nobody's place.
 //! - A bundle leaves memory when its block is executed, or when its receipts came in another one, unless an open block names it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -35,11 +37,26 @@ pub(crate) struct KnownBundle {
     pub(crate) bundle: Arc<Bundle>,
     pub(crate) facts: BundleFacts,
     pub(crate) bytes: Bytes,
-    /// Made by this node's own relay.
-    is_own: bool,
+    /// Who brought it; `None` for this node's own relay.
+    from: Option<NodeIndex>,
+}
+
+/// How far away a bundle is: from which receipt on it is of use, then how little it brings.
+type Remoteness = (u64, Reverse<u64>);
+
+/// A bundle among those that share the room of a source.
+struct Rival {
+    from: Option<NodeIndex>,
+    remoteness: Remoteness,
+    digest: BundleDigest,
 }
 
 impl KnownBundle {
+    /// Whether this node's own relay made it.
+    const fn is_own(&self) -> bool {
+        self.from.is_none()
+    }
+
     /// What has been received after its last receipt.
     fn until(&self) -> Counter {
         let start = Counter { count: self.bundle.before.count, total: self.bundle.total_before };
@@ -102,36 +119,65 @@ impl Bundles {
         self.received.get(&source).copied().unwrap_or_default()
     }
 
-    /// Whether a bundle that nobody asked for brings anything new, also beside those that begin at the same receipt, and begins nearer than one of
-    /// those that wait. Asked before its proof is checked.
-    fn is_welcome(&self, bundle: &Bundle, is_own: bool) -> bool {
+    /// Whether a bundle that nobody asked for brings anything new, also beside those that begin at the same receipt, and finds room. Asked before
+    /// its proof is checked.
+    fn is_welcome(&self, bundle: &Bundle, from: Option<NodeIndex>) -> bool {
         if bundle.receipts.is_empty() {
             // Changes of set alone.
-            return self.waiting(bundle.source(), is_own) < BUNDLES_PER_SOURCE_MAX;
+            return self.has_place(bundle, from);
         }
         let received = self.received(bundle.source());
         let first = bundle.before.count;
         let until = first.saturating_add(bundle.receipts.len() as u64);
         let is_useless =
             until <= received.count || (first <= received.count && bundle.rest(received).is_none());
-        let there = self.beginning_at(bundle.source(), first, is_own);
+        let there = self.beginning_at(bundle.source(), first, from.is_none());
         let longest = there.map(|known| brings(&known.bundle)).max();
         if is_useless || longest.is_some_and(|longest| longest >= brings(bundle)) {
             return false;
         }
         // A longer one takes the place of those that begin with it.
-        longest.is_some()
-            || self.waiting(bundle.source(), is_own) < BUNDLES_PER_SOURCE_MAX
-            || self.furthest(bundle.source(), is_own, &BTreeSet::new()).is_some_and(|(at, _)| first < at)
+        longest.is_some() || self.has_place(bundle, from)
     }
 
-    fn of(&self, source: ChainId, is_own: bool) -> impl DoubleEndedIterator<Item = (u64, BundleDigest)> + '_ {
+    /// Whether there is room for a bundle, or somebody who brought more than its bringer makes some, or one of those who brought most has one that
+    /// is further away.
+    fn has_place(&self, bundle: &Bundle, from: Option<NodeIndex>) -> bool {
+        let rivals = self.rivals(bundle.source(), from.is_none(), &BTreeSet::new());
+        if rivals.len() < BUNDLES_PER_SOURCE_MAX {
+            return true;
+        }
+        let (source, first) = (bundle.source(), bundle.before.count);
+        let remoteness = self.remoteness(source, first, bundle.receipts.len() as u64);
+        let mut shares = shares(&rivals);
+        let own = shares.entry(from).or_default();
+        *own = own.saturating_add(1);
+        let own = *own;
+        let most = shares.values().copied().max().unwrap_or(own);
+        let is_greedy = |rival: &Rival| shares.get(&rival.from) == Some(&most);
+        own < most || rivals.iter().any(|rival| is_greedy(rival) && remoteness < rival.remoteness)
+    }
+
+    /// How far away a bundle of so many receipts is that begins at one. Changes of set alone are needed before all else.
+    fn remoteness(&self, source: ChainId, first: u64, receipts: u64) -> Remoteness {
+        if receipts == 0 {
+            return (0, Reverse(u64::MAX));
+        }
+        (first.max(self.received(source).count), Reverse(first.saturating_add(receipts)))
+    }
+
+    /// What waits of a source, of this node's own relay or of the peers, and no block names.
+    fn rivals(&self, source: ChainId, is_own: bool, named: &BTreeSet<BundleDigest>) -> Vec<Rival> {
         let from = (source, 0, BundleDigest([0; 32]));
         let until = (source, u64::MAX, BundleDigest([0xFF; 32]));
-        self.places
-            .range(from..=until)
-            .filter(move |(.., digest)| self.known.get(digest).is_some_and(|known| known.is_own == is_own))
-            .map(|(_, first, digest)| (*first, *digest))
+        let here = self.places.range(from..=until).filter_map(|(.., digest)| self.known.get(digest));
+        let unnamed = here.filter(|known| known.is_own() == is_own && !named.contains(&known.facts.digest));
+        let rival = |known: &KnownBundle| Rival {
+            from: known.from,
+            remoteness: self.remoteness(source, known.facts.first, u64::from(known.facts.receipts)),
+            digest: known.facts.digest,
+        };
+        unnamed.map(rival).collect()
     }
 
     /// Those with receipts that begin at one.
@@ -144,26 +190,12 @@ impl Bundles {
         let from = (source, first, BundleDigest([0; 32]));
         let until = (source, first, BundleDigest([0xFF; 32]));
         let here = self.places.range(from..=until).filter_map(|(.., digest)| self.known.get(digest));
-        here.filter(move |known| known.is_own == is_own && !known.bundle.receipts.is_empty())
-    }
-
-    fn waiting(&self, source: ChainId, is_own: bool) -> usize {
-        self.of(source, is_own).count()
-    }
-
-    /// The one that begins furthest away, of those that no block names.
-    fn furthest(
-        &self,
-        source: ChainId,
-        is_own: bool,
-        named: &BTreeSet<BundleDigest>,
-    ) -> Option<(u64, BundleDigest)> {
-        self.of(source, is_own).rev().find(|(_, digest)| !named.contains(digest))
+        here.filter(move |known| known.is_own() == is_own && !known.bundle.receipts.is_empty())
     }
 
     /// Takes a bundle in; what begins with it and brings less, or is then too much of its source, leaves unless a block names it.
     fn insert(&mut self, known: KnownBundle, named: &BTreeSet<BundleDigest>) {
-        let (source, is_own) = (known.facts.source, known.is_own);
+        let (source, is_own) = (known.facts.source, known.is_own());
         let beside = self.beginning_at(source, known.facts.first, is_own);
         let shorter: Vec<BundleDigest> = beside
             .filter(|other| brings(&other.bundle) < brings(&known.bundle))
@@ -179,11 +211,11 @@ impl Bundles {
     }
 
     fn make_room(&mut self, source: ChainId, is_own: bool, named: &BTreeSet<BundleDigest>) {
-        while self.of(source, is_own).filter(|(_, digest)| !named.contains(digest)).count()
-            > BUNDLES_PER_SOURCE_MAX
-        {
-            let Some((_, digest)) = self.furthest(source, is_own, named) else { return };
-            self.remove(&digest);
+        let mut rivals = self.rivals(source, is_own, named);
+        while rivals.len() > BUNDLES_PER_SOURCE_MAX {
+            let Some(place) = leaving(&rivals) else { return };
+            let rival = rivals.swap_remove(place);
+            self.remove(&rival.digest);
         }
     }
 
@@ -344,6 +376,24 @@ impl Bundles {
     }
 }
 
+/// How many each has brought.
+fn shares(rivals: &[Rival]) -> BTreeMap<Option<NodeIndex>, usize> {
+    let mut shares: BTreeMap<Option<NodeIndex>, usize> = BTreeMap::new();
+    for rival in rivals {
+        let share = shares.entry(rival.from).or_default();
+        *share = share.saturating_add(1);
+    }
+    shares
+}
+
+/// The place of the one that leaves first: the furthest of those who brought most.
+fn leaving(rivals: &[Rival]) -> Option<usize> {
+    let shares = shares(rivals);
+    let most = shares.values().copied().max()?;
+    let greedy = rivals.iter().enumerate().filter(|(_, rival)| shares.get(&rival.from) == Some(&most));
+    greedy.max_by_key(|(_, rival)| (rival.remoteness, rival.digest)).map(|(place, _)| place)
+}
+
 /// How much a bundle brings, of those that begin at one receipt: receipts, then changes of set.
 fn brings(bundle: &Bundle) -> (usize, usize) {
     (bundle.receipts.len(), bundle.sets.len())
@@ -362,7 +412,7 @@ impl Chain {
         }
         // The proof is checked for what is of use only: it costs a quorum of signatures.
         let is_of_use = self.config.rules.takes_from(bundle.source())
-            && self.bundles.is_welcome(&bundle, from.is_none())
+            && self.bundles.is_welcome(&bundle, from)
             && self.bundles.may_check(bundle.source(), from);
         if !(is_of_use || self.named_bundles().contains(&digest)) {
             return;
@@ -383,13 +433,13 @@ impl Chain {
             self.blame(now, from, "a bundle whose proof does not hold");
             return;
         };
-        let (named, is_own) = (self.named_bundles(), from.is_none());
+        let named = self.named_bundles();
         // Meanwhile another may have brought the same receipts, or the source's set may have changed.
         let is_of_use = named.contains(digest)
-            || (facts.stands(&self.config.rules) && self.bundles.is_welcome(&bundle, is_own));
+            || (facts.stands(&self.config.rules) && self.bundles.is_welcome(&bundle, from));
         // It would have to be written with a block.
         if is_of_use && self.room != Room::None {
-            self.bundles.insert(KnownBundle { bundle, facts, bytes, is_own }, &named);
+            self.bundles.insert(KnownBundle { bundle, facts, bytes, from }, &named);
         }
     }
 
@@ -398,8 +448,9 @@ impl Chain {
         let facts = self.rules_for(&bundle).and_then(|rules| check_bundle(&rules, &bundle).ok());
         if let Some(facts) = facts {
             let named = self.named_bundles();
-            self.bundles
-                .insert(KnownBundle { bundle: Arc::new(bundle), facts, bytes, is_own: false }, &named);
+            // Nobody's share is meant: a block names it.
+            let from = Some(self.config.own_node);
+            self.bundles.insert(KnownBundle { bundle: Arc::new(bundle), facts, bytes, from }, &named);
         }
     }
 

@@ -178,6 +178,22 @@ mod tests {
     }
 
     #[test]
+    fn what_can_be_proved_ends_at_the_claim_of_the_newest_executed_block() {
+        let claims = |at: u64| at - 1;
+        let newest = |store: &MemoryStore| Archive::new(store).newest_certified().unwrap();
+        assert_eq!(newest(&store(0, claims, |_| true)), None);
+        assert_eq!(newest(&store(9, claims, |_| true)), Some(Height(8)));
+        assert_eq!(newest(&store(9, claims, |at| at < 6)), Some(Height(4)));
+        // The certificate of a block that is not executed yet proves nothing here.
+        let early = store(9, claims, |_| true);
+        let mut set = WriteSet::new();
+        set.delete(Table::Heights, key::height(9));
+        early.write(set, Durability::Synced).unwrap();
+        assert_eq!(newest(&early), Some(Height(7)));
+        assert_eq!((found(&early, 7), found(&early, 8)), (Some((8, 0)), None));
+    }
+
+    #[test]
     fn every_height_has_the_first_certificate_that_covers_it() {
         let claims = |at: u64| (at - 1) / 3 * 2;
         let store = store(90, claims, |at| at % 4 != 1);

@@ -31,6 +31,7 @@ use crate::claims::Claims;
 use crate::config::{ChainConfig, QUESTIONS_MAX, REPEAT_MS};
 use crate::evidence::{EvidenceLog, Misdeed};
 use crate::frame::{Frame, Lane};
+use crate::heard::{Heard, SeatSet};
 use crate::recovery::Recovered;
 use crate::rules::RulesByHeight;
 use crate::step::{Answer, Effect, Input, Now, Question, Report, Room, Ticket};
@@ -55,6 +56,7 @@ pub struct Chain {
     pub(crate) content_height: Height,
     pub(crate) fetches: Fetches,
     pub(crate) peers: Peers,
+    heard: Heard,
     /// A page of final blocks came whose set is in a result that is not executed yet.
     pub(crate) awaited_epoch: Option<Epoch>,
     /// Answers under way.
@@ -128,6 +130,7 @@ impl Chain {
             content_height,
             fetches: Fetches::default(),
             peers: Peers::new(&config),
+            heard: Heard::default(),
             awaited_epoch: None,
             serving: BTreeSet::new(),
             next_sequence: recovered.next_sequence,
@@ -156,6 +159,7 @@ impl Chain {
 
     /// Takes what came together and looks once at what follows: under load that is most of the work.
     pub fn step_all(&mut self, now: Now, inputs: impl IntoIterator<Item = Input>) -> Vec<Effect> {
+        self.heard.tick(now.elapsed_ms);
         for input in inputs {
             if !self.halted {
                 self.take(now, input);
@@ -232,6 +236,7 @@ impl Chain {
             Frame::Acknowledge(digests) => self.acknowledged(from, &digests.batches),
             Frame::Announce(claim) => {
                 if let Some(validator) = self.config.validator_of(from) {
+                    self.heard.note(from, now.elapsed_ms);
                     self.claims.announce(validator, claim);
                 }
             }
@@ -384,10 +389,13 @@ impl Chain {
     /// What operators watch.
     #[must_use]
     pub fn status(&self) -> ChainStatus {
+        let (heard, silent) = self.heard.seats(&self.config);
         ChainStatus {
             epoch: self.config.epoch,
             last_height: self.config.last_height(),
             validators: self.config.validators().len(),
+            heard: heard.count(),
+            silent,
             is_validator: self.config.own_validator.is_some(),
             final_height: self.tree.tip().height,
             executed_height: self.claims.newest().height,
@@ -415,6 +423,10 @@ pub struct ChainStatus {
     pub last_height: Option<Height>,
     /// How many validators it has.
     pub validators: usize,
+    /// How many of them were heard a moment ago, this node's own included.
+    pub heard: usize,
+    /// Those that were not, once this node has listened for long enough.
+    pub silent: SeatSet,
     /// Whether this node is one of them.
     pub is_validator: bool,
     /// Highest block that is final and complete here.

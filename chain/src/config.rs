@@ -32,7 +32,7 @@ pub const OPEN_BLOCKS_MAX: usize = 512;
 /// Digests of final blocks that are remembered: the engine asks again for views of its retention (256) at most.
 pub const RECENT_FINAL_MAX: usize = 1_024;
 /// An idle leader holds its proposal this long: below half the engine's leader timeout of 1 s.
-pub const IDLE_HOLD_MS: u64 = 450;
+pub const IDLE_HOLD_MS: u64 = 490;
 /// Pause before something that was asked of one peer is asked of another.
 pub const FETCH_RETRY_MS: u64 = 250;
 /// Grace before a missing batch or block is asked for: usually it is on its way.
@@ -41,6 +41,9 @@ pub const FETCH_GRACE_MS: u64 = 30;
 pub const FETCHES_MAX: usize = 256;
 /// Interval at which acknowledgements and results are repeated, because frames may be lost.
 pub const REPEAT_MS: u64 = 500;
+/// How long a validator that said something counts as heard.
+pub const HEARD_WITHIN_MS: u64 = 10_000;
+const _: () = assert!(HEARD_WITHIN_MS >= 10 * REPEAT_MS, "a few lost frames silence nobody");
 /// Heights for which a validator's announced results are remembered.
 pub const ANNOUNCEMENTS_PER_VALIDATOR_MAX: usize = 64;
 /// Questions of the consensus engine that may be open.

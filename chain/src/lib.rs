@@ -16,6 +16,7 @@
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
 //! | `rules.rs`, `epochs.rs` | the rules by height; one set of validators after another |
 //! | `catch_up.rs` | what is missing, whom to ask, whom not to trust |
+//! | `heard.rs` | which validators were heard a moment ago, for people |
 //! | `executor.rs`, `wallet_state.rs` | [`Executor`]: final blocks into the store, one atomic write each; wallets with their paths |
 //! | `record_cache.rs` | [`RecordCache`]: wallets that were written lately |
 //! | `recovery.rs` | [`Recovered`]: where a chain goes on after a start |
@@ -47,6 +48,7 @@ mod evidence;
 mod executor;
 mod finality;
 pub mod frame;
+mod heard;
 mod legs;
 mod locks;
 mod ordering;
@@ -70,6 +72,7 @@ pub use config::ChainConfig;
 pub use evidence::{EvidenceLog, EvidenceRow};
 pub use executor::{Executor, ExecutorFault, RecordReader};
 pub use frame::{Frame, Lane};
+pub use heard::SeatSet;
 pub use legs::Leg;
 pub use pace::Pace;
 pub use record_cache::RecordCache;

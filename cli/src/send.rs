@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use api::transaction::{LegState, LegView, WaitFor};
+use api::leg::{LegState, LegView};
+use api::transaction::WaitFor;
 use api::{ApiError, NetworkView, SubmitStatus, TransactionState, TransactionStatus};
 use clap::{Args, ValueEnum};
 use ledger::records::{Nonce, NotExecuted, Operation, Transaction};
@@ -740,22 +741,9 @@ mod tests {
     #[test]
     fn payments_that_leave_the_chain_are_told_and_a_refund_is_a_failure() {
         let id = TransactionId([1; 32]);
-        let mut leg = LegView {
-            part: 0,
-            payee: WalletId([2; 32]),
-            amount_fen: 250,
-            currency: Currency(*b"HKD"),
-            chain: 1,
-            status: LegState::Debited,
-            is_certified: true,
-            receipt: TransactionId([3; 32]),
-            sent_on: Vec::new(),
-            refund: None,
-            refund_sent_on: Vec::new(),
-            refusal: None,
-            ask: None,
-            proof: None,
-        };
+        let money = Money::from_fen(250, Currency(*b"HKD"));
+        let mut leg = LegView::debited(0, WalletId([2; 32]), money, ChainId(1), TransactionId([3; 32]));
+        leg.is_certified = true;
         let told = |leg: &LegView| {
             let mut status = TransactionStatus::without_position(id, TransactionState::Certified, None);
             status.outcome = Some(OutcomeView::from_code(0));

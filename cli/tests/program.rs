@@ -356,8 +356,38 @@ fn proposals_are_judged_offline() {
     let paths = ["genesis.json", "proposal.json", "new.json", "keys"].map(|name| desk.path(name));
     let [genesis, out, new, keys] = paths.each_ref().map(String::as_str);
     let refused = jiaozi(&["gov", "diff", out, "--genesis", genesis, "--json"]);
-    assert_eq!((refused.status.code(), &error(&refused)["code"]), (Some(2), &"file".into()));
+    let failed = error(&refused);
+    assert_eq!(
+        (refused.status.code(), &failed["code"], &failed["field"]),
+        (Some(2), &"file".into(), &out.into())
+    );
+    // Files that a change names, too: no node is there to be asked.
+    let rest = ["--out", new, "--genesis", genesis, "--node", "http://127.0.0.1:1", "--json"];
+    for change in [&["add-chain", "0", "--validator", out][..], &["add-operator", "--contribution", out][..]]
+    {
+        let failed = error(&jiaozi(&[&["gov", "propose"][..], change, &rest[..]].concat()));
+        assert_eq!((&failed["code"], &failed["field"]), (&"file".into(), &change[change.len() - 2].into()));
+    }
     std::fs::write(out, "{}").unwrap();
+    let line = [
+        "gov",
+        "propose",
+        "add-chain",
+        "0",
+        "--validator",
+        out,
+        "--out",
+        new,
+        "--genesis",
+        genesis,
+        "--json",
+    ];
+    let failed = error(&jiaozi(&line));
+    assert_eq!(
+        (&failed["code"], &failed["field"]),
+        (&"validator_offer".into(), &"--validator".into()),
+        "{failed}"
+    );
     for line in [
         &["gov", "diff", out][..],
         &["gov", "status", out],
@@ -404,6 +434,39 @@ fn the_next_consensus_key_is_made_beside_the_current_one() {
     assert_eq!((&told["new_key"], &told["is_new"]), (&made["new_key"], &false.into()));
     let failed = error(&rotate("3"));
     assert_eq!((&failed["code"], &failed["field"]), (&"next_key".into(), &"--chain".into()));
+}
+
+/// Where it cannot be done the key of a chain to come is not left behind.
+#[test]
+fn the_first_key_of_a_chain_is_made_last() {
+    use wallet::{KdfParams, KeyFile, Secret};
+    let desk = Desk::new(8);
+    let bank = genesis::dev::localnet(&genesis::dev::LocalnetPlan::new(4), &[8; 32]).unwrap().banks.remove(1);
+    let passphrase = wallet::Passphrase::load(desk.folder.path().join("passphrase").as_path()).unwrap();
+    let file = KeyFile::seal(&Secret::NetworkKey(bank.network_key), "net", &passphrase, KdfParams::FAST);
+    file.unwrap().save(&desk.folder.path().join("network.key")).unwrap();
+    let [config, taken, offer, key] =
+        ["node.toml", "taken.json", "offer.json", "consensus-1.key"].map(|name| desk.path(name));
+    let text = "[node]\ngenesis = \"genesis.json\"\ndata_directory = \"data\"\n\
+        [keys]\nnetwork_key = \"network.key\"\npassphrase_file = \"passphrase\"\n\
+        [rest]\nlisten = \"127.0.0.1:1\"\n";
+    std::fs::write(&config, text).unwrap();
+    std::fs::write(&taken, "").unwrap();
+    let add = |options: &[&str]| {
+        jiaozi(&[&["node", "add-chain", "--config", &config, "--chain", "1", "--json"][..], options].concat())
+    };
+    let failed = error(&add(&["--out", &taken]));
+    assert_eq!((&failed["code"], &failed["field"]), (&"file_exists".into(), &"--out".into()), "{failed}");
+    let failed = error(&add(&["--out", &offer, "--node", "http://127.0.0.1:1"]));
+    assert_eq!(
+        (&failed["code"], &failed["field"]),
+        (&"node_unreachable".into(), &"--node".into()),
+        "{failed}"
+    );
+    assert!(!std::path::Path::new(&key).exists(), "a key without an offer");
+    let made = done(&add(&["--out", &offer]));
+    assert!(made["note"].as_str().is_some_and(|note| note.contains("not compared")), "{made}");
+    assert!(std::path::Path::new(&key).exists() && made["node"] == 1, "{made}");
 }
 
 /// The node in the environment is for the other commands; one that is typed contradicts the directory.

@@ -1,10 +1,11 @@
 //! Contributions made of small numbers, for the tests of this crate.
 
-use ledger::records::{ChainParams, OperatorRole, Policy};
+use ledger::records::{ChainParams, GenesisSpec, OperatorRole, Policy, Registry};
 use ledger::values::{ChainId, Currency, SecretKey, TimestampMs};
 
 use crate::contribution::{Contribution, NodeOffer, OperatorOffer};
 use crate::error::GenesisError;
+use crate::governance::Draft;
 use crate::template::Template;
 
 /// Two chains.
@@ -72,4 +73,15 @@ fn offer(bank: u8, name: String) -> OperatorOffer {
         role: OperatorRole::Bank,
         wallet_policy: Policy::single(secret(3, bank).public_key()),
     }
+}
+
+/// Four banks and a central bank; every bank votes on both chains.
+pub(crate) fn spec() -> GenesisSpec {
+    let everybody: Vec<_> = std::iter::once(central_bank()).chain((1..=4).map(contribution)).collect();
+    crate::merge(&template(), &everybody).unwrap().spec().unwrap()
+}
+
+/// A proposal without changes for that network.
+pub(crate) fn draft() -> Draft {
+    Draft::new(Registry::from_genesis(&spec()))
 }

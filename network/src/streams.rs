@@ -1,4 +1,8 @@
-//! The libp2p behaviour that opens and accepts lane streams: one protocol per lane, nothing else.
+//! The libp2p behaviour that opens and accepts lane streams: one protocol, nothing else.
+//!
+//! Whoever opens a stream says which lane it is: a byte of length and the lane's name. The other side answers with a byte, [`ACCEPTED`] or
+//! [`UNSUPPORTED`]. Lanes are not protocols of their own, because libp2p compares the whole list of protocols each time it looks at a connection: with
+//! eight chains that was 4 % of a node's work.
 //!
 //! It does what `libp2p-stream` 0.5.0-alpha does and differs where that one breaks our rules: it forgets a
 //! connection when it closes, it never drops a negotiated stream because its receiver was busy, and the
@@ -8,11 +12,13 @@
 //! swarm's per-connection event buffer and [`STREAMS_UNACCEPTED_MAX`] here.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::io;
+use std::iter::{Once, once};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures::future::BoxFuture;
+use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
 use libp2p::core::{Endpoint, Multiaddr};
@@ -27,11 +33,18 @@ use libp2p::swarm::{
 use libp2p::{PeerId, Stream, StreamProtocol};
 use tokio::sync::oneshot;
 
-use crate::limits::{OPEN_TIMEOUT, STREAMS_UNACCEPTED_MAX};
+use crate::limits::{LANE_NAME_BYTES_MAX, OPEN_TIMEOUT, STREAMS_UNACCEPTED_MAX};
+
+/// The lane is ours too: frames follow.
+const ACCEPTED: u8 = 1;
+/// We have no such lane.
+const UNSUPPORTED: u8 = 0;
+const _: () = assert!(LANE_NAME_BYTES_MAX <= u8::MAX as usize, "the length of a name is one byte");
 
 /// Opens lane streams on request and reports those that peers opened.
 pub(crate) struct Streams {
-    protocols: Arc<[StreamProtocol]>,
+    protocol: StreamProtocol,
+    lanes: Arc<[Arc<str>]>,
     pending: VecDeque<ToSwarm<Accepted, OpenStream>>,
 }
 
@@ -42,7 +55,7 @@ pub(crate) struct Accepted {
     pub(crate) peer: PeerId,
     /// On which connection.
     pub(crate) connection: ConnectionId,
-    /// Place in the list of protocols.
+    /// Place in the list of lanes.
     pub(crate) lane: usize,
     /// Only they write, only we read.
     pub(crate) stream: Stream,
@@ -63,27 +76,28 @@ pub(crate) type Opened = oneshot::Sender<Result<Stream, OpenFailure>>;
 /// A request to a connection's handler.
 #[derive(Debug)]
 pub(crate) struct OpenStream {
-    protocol: StreamProtocol,
+    lane: Arc<str>,
     reply: Opened,
 }
 
 impl Streams {
-    /// Accepts exactly these protocols; their places are the lanes' numbers.
-    pub(crate) fn new(protocols: Arc<[StreamProtocol]>) -> Self {
-        Self { protocols, pending: VecDeque::new() }
+    /// Speaks this protocol and accepts exactly these lanes; their places are their numbers.
+    pub(crate) fn new(protocol: StreamProtocol, lanes: Arc<[Arc<str>]>) -> Self {
+        Self { protocol, lanes, pending: VecDeque::new() }
     }
 
     /// Asks for a stream. If the connection or the lane is gone the reply is dropped. The swarm must be
     /// polled afterwards. Callers bound the number of requests.
     pub(crate) fn open(&mut self, peer_id: PeerId, connection: ConnectionId, lane: usize, reply: Opened) {
-        let Some(protocol) = self.protocols.get(lane).cloned() else { return };
+        let Some(lane) = self.lanes.get(lane).cloned() else { return };
         let handler = NotifyHandler::One(connection);
-        let event = OpenStream { protocol, reply };
+        let event = OpenStream { lane, reply };
         self.pending.push_back(ToSwarm::NotifyHandler { peer_id, handler, event });
     }
 
     fn handler(&self) -> Handler {
-        Handler { protocols: self.protocols.clone(), requests: VecDeque::new(), accepted: VecDeque::new() }
+        let (protocol, lanes) = (self.protocol.clone(), self.lanes.clone());
+        Handler { protocol, lanes, requests: VecDeque::new(), accepted: VecDeque::new() }
     }
 }
 
@@ -132,7 +146,8 @@ impl NetworkBehaviour for Streams {
 
 /// The part of [`Streams`] that lives with one connection.
 pub(crate) struct Handler {
-    protocols: Arc<[StreamProtocol]>,
+    protocol: StreamProtocol,
+    lanes: Arc<[Arc<str>]>,
     requests: VecDeque<OpenStream>,
     accepted: VecDeque<(usize, Stream)>,
 }
@@ -140,29 +155,27 @@ pub(crate) struct Handler {
 impl ConnectionHandler for Handler {
     type FromBehaviour = OpenStream;
     type ToBehaviour = (usize, Stream);
-    type InboundProtocol = LaneUpgrade;
-    type OutboundProtocol = LaneUpgrade;
+    type InboundProtocol = Accept;
+    type OutboundProtocol = Open;
     type InboundOpenInfo = ();
     type OutboundOpenInfo = Opened;
 
-    fn listen_protocol(&self) -> SubstreamProtocol<LaneUpgrade> {
-        SubstreamProtocol::new(LaneUpgrade(self.protocols.clone()), ()).with_timeout(OPEN_TIMEOUT)
+    fn listen_protocol(&self) -> SubstreamProtocol<Accept> {
+        let accept = Accept { protocol: self.protocol.clone(), lanes: self.lanes.clone() };
+        SubstreamProtocol::new(accept, ()).with_timeout(OPEN_TIMEOUT)
     }
 
     fn connection_keep_alive(&self) -> bool {
         true
     }
 
-    fn poll(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<LaneUpgrade, Opened, Self::ToBehaviour>> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Open, Opened, Self::ToBehaviour>> {
         if let Some(stream) = self.accepted.pop_front() {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(stream));
         }
-        if let Some(OpenStream { protocol, reply }) = self.requests.pop_front() {
-            let upgrade = LaneUpgrade(Arc::from([protocol]));
-            let protocol = SubstreamProtocol::new(upgrade, reply).with_timeout(OPEN_TIMEOUT);
+        if let Some(OpenStream { lane, reply }) = self.requests.pop_front() {
+            let open = Open { protocol: self.protocol.clone(), lane };
+            let protocol = SubstreamProtocol::new(open, reply).with_timeout(OPEN_TIMEOUT);
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
         }
         Poll::Pending
@@ -172,27 +185,27 @@ impl ConnectionHandler for Handler {
         self.requests.push_back(request);
     }
 
-    fn on_connection_event(&mut self, event: ConnectionEvent<'_, LaneUpgrade, LaneUpgrade, (), Opened>) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Accept, Open, (), Opened>) {
         match event {
+            // What is beyond the bound is reset by being dropped, like any other event's.
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
-                protocol: (stream, protocol),
-                ..
-            }) => {
-                let lane = self.protocols.iter().position(|known| *known == protocol);
-                if let Some(lane) = lane.filter(|_| self.accepted.len() < STREAMS_UNACCEPTED_MAX) {
-                    self.accepted.push_back((lane, stream));
-                }
+                protocol: accepted, ..
+            }) if self.accepted.len() < STREAMS_UNACCEPTED_MAX => {
+                self.accepted.push_back(accepted);
             }
             // A writer that gave up dropped its receiver; the stream is then reset by being dropped.
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
-                protocol: (stream, _),
-                info,
-            }) => drop(info.send(Ok(stream))),
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, info }) => {
+                drop(info.send(Ok(stream)))
+            }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => {
                 let failure = match error {
                     StreamUpgradeError::NegotiationFailed => OpenFailure::Unsupported,
-                    StreamUpgradeError::Timeout | StreamUpgradeError::Io(_) => OpenFailure::Broken,
-                    StreamUpgradeError::Apply(never) => match never {},
+                    StreamUpgradeError::Apply(fault) if fault.kind() == io::ErrorKind::Unsupported => {
+                        OpenFailure::Unsupported
+                    }
+                    StreamUpgradeError::Timeout
+                    | StreamUpgradeError::Io(_)
+                    | StreamUpgradeError::Apply(_) => OpenFailure::Broken,
                 };
                 drop(info.send(Err(failure)));
             }
@@ -201,35 +214,73 @@ impl ConnectionHandler for Handler {
     }
 }
 
-/// Negotiates one of the protocols and hands out the stream untouched.
+/// Hears which lane a peer opens, and hands out the stream with its place.
 #[derive(Debug, Clone)]
-pub(crate) struct LaneUpgrade(Arc<[StreamProtocol]>);
+pub(crate) struct Accept {
+    protocol: StreamProtocol,
+    lanes: Arc<[Arc<str>]>,
+}
 
-impl UpgradeInfo for LaneUpgrade {
+/// Says which lane is opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Open {
+    protocol: StreamProtocol,
+    lane: Arc<str>,
+}
+
+impl UpgradeInfo for Accept {
     type Info = StreamProtocol;
-    type InfoIter = Vec<StreamProtocol>;
+    type InfoIter = Once<StreamProtocol>;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        self.0.to_vec()
+        once(self.protocol.clone())
     }
 }
 
-impl InboundUpgrade<Stream> for LaneUpgrade {
-    type Output = (Stream, StreamProtocol);
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Output, Self::Error>>;
+impl UpgradeInfo for Open {
+    type Info = StreamProtocol;
+    type InfoIter = Once<StreamProtocol>;
 
-    fn upgrade_inbound(self, stream: Stream, protocol: Self::Info) -> Self::Future {
-        ready(Ok((stream, protocol)))
+    fn protocol_info(&self) -> Self::InfoIter {
+        once(self.protocol.clone())
     }
 }
 
-impl OutboundUpgrade<Stream> for LaneUpgrade {
-    type Output = (Stream, StreamProtocol);
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Output, Self::Error>>;
+impl InboundUpgrade<Stream> for Accept {
+    type Output = (usize, Stream);
+    type Error = io::Error;
+    type Future = BoxFuture<'static, Result<Self::Output, Self::Error>>;
 
-    fn upgrade_outbound(self, stream: Stream, protocol: Self::Info) -> Self::Future {
-        ready(Ok((stream, protocol)))
+    fn upgrade_inbound(self, mut stream: Stream, _: Self::Info) -> Self::Future {
+        Box::pin(async move {
+            let mut length = [0];
+            stream.read_exact(&mut length).await?;
+            let mut name = [0; u8::MAX as usize];
+            let name = name.get_mut(..usize::from(length[0])).ok_or(io::ErrorKind::InvalidData)?;
+            stream.read_exact(name).await?;
+            let lane = self.lanes.iter().position(|known| known.as_bytes() == name);
+            stream.write_all(&[if lane.is_some() { ACCEPTED } else { UNSUPPORTED }]).await?;
+            stream.flush().await?;
+            Ok((lane.ok_or(io::ErrorKind::Unsupported)?, stream))
+        })
+    }
+}
+
+impl OutboundUpgrade<Stream> for Open {
+    type Output = Stream;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, Result<Self::Output, Self::Error>>;
+
+    fn upgrade_outbound(self, mut stream: Stream, _: Self::Info) -> Self::Future {
+        Box::pin(async move {
+            // The configuration bounds the names of lanes.
+            let length = u8::try_from(self.lane.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+            stream.write_all(&[length]).await?;
+            stream.write_all(self.lane.as_bytes()).await?;
+            stream.flush().await?;
+            let mut answer = [UNSUPPORTED];
+            stream.read_exact(&mut answer).await?;
+            if answer == [ACCEPTED] { Ok(stream) } else { Err(io::ErrorKind::Unsupported.into()) }
+        })
     }
 }

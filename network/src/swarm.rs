@@ -47,8 +47,7 @@ pub(crate) fn build(
     network: &[u8; 32],
     lanes: &[Lane],
 ) -> Result<Swarm<Behaviour>, NetworkError> {
-    let protocols: Arc<[StreamProtocol]> =
-        lanes.iter().map(|lane| protocol(network, lane)).collect::<Result<_, _>>()?;
+    let names: Arc<[Arc<str>]> = lanes.iter().map(|lane| Arc::from(lane.name.as_str())).collect();
     let count = lanes.len();
     let limits = ConnectionLimits::default()
         .with_max_pending_incoming(Some(PENDING_INCOMING_MAX))
@@ -57,7 +56,7 @@ pub(crate) fn build(
     let behaviour = Behaviour {
         allowed: allow_block_list::Behaviour::default(),
         limits: connection_limits::Behaviour::new(limits),
-        streams: Streams::new(protocols),
+        streams: Streams::new(protocol(network)?, names),
     };
     let builder = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
@@ -76,11 +75,11 @@ pub(crate) fn build(
         .build())
 }
 
-/// `/jiaozi/<genesis hash>/<lane>/1`.
-fn protocol(network: &[u8; 32], lane: &Lane) -> Result<StreamProtocol, NetworkError> {
+/// `/jiaozi/<genesis hash>/lanes/1`; nothing in it can be refused.
+fn protocol(network: &[u8; 32]) -> Result<StreamProtocol, NetworkError> {
     let network = network.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    StreamProtocol::try_from_owned(format!("/jiaozi/{network}/{}/1", lane.name))
-        .map_err(|_| NetworkError::InvalidLaneName { name: lane.name.clone() })
+    StreamProtocol::try_from_owned(format!("/jiaozi/{network}/lanes/1"))
+        .map_err(|_| NetworkError::InvalidLaneName { name: network })
 }
 
 /// From a socket address to libp2p's.

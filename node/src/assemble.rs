@@ -2,7 +2,8 @@
 //!
 //! keys → genesis → own place → network → for each chain: store, executor, recovery, engine, driver → REST.
 //!
-//! Chain 0 is opened first: it knows what a chain begins with that was added after genesis.
+//! Chain 0 is opened first: it knows what a chain begins with that was added after genesis. A chain of which nobody here knows that yet
+//! waits, and stops none of the others.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,20 +17,22 @@ use ledger::records::{ChainSpec, GenesisSpec};
 use ledger::values::{BlockDigest, ChainId, Height, NodeIndex, quorum};
 use network::{LaneReceiver, Network};
 use storage::{Reader, RocksStore, Store, Table};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::admission::Admission;
 use crate::allowed;
+use crate::awaited::{self, Awaited, AwaitedChain};
 use crate::config::NodeConfig;
 use crate::divergence::Divergences;
 use crate::driver::{Driver, End, Parts};
 use crate::engine;
 use crate::epochs::{Epochs, SEATS, Supervisor, Turn};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
+use crate::hosting;
 use crate::http::{Edge, EdgeParts, RestServer};
 use crate::keys::Keys;
-use crate::origins::origin_of;
+use crate::origins::{OriginFiles, origin_of};
 use crate::rarely::Rarely;
 use crate::relay::{self, Inlet};
 use crate::settings::{
@@ -57,7 +60,9 @@ pub struct Node {
     rest: RestServer,
     chains: Vec<RunningChain>,
     relays: Vec<JoinHandle<()>>,
-    allowed: JoinHandle<()>,
+    watchers: Vec<JoinHandle<()>>,
+    /// Says that a chain can begin which could not when the node started.
+    anew: oneshot::Receiver<()>,
     stop: watch::Sender<bool>,
 }
 
@@ -75,7 +80,7 @@ pub enum Ended {
     Stopped,
     /// A chain halted.
     Halted(HaltCode),
-    /// It must be started anew: to vote after it rejoined, or to execute once more after it diverged.
+    /// It must be started anew: to vote after it rejoined, to execute once more after it diverged, or to begin a chain.
     StartsAnew,
 }
 
@@ -158,6 +163,7 @@ impl Node {
         let mut chains = Vec::new();
         let mut handles = Vec::new();
         let mut inlets = Vec::new();
+        let mut idle = Vec::new();
         let wiring = Wiring {
             config,
             spec: &spec,
@@ -169,8 +175,14 @@ impl Node {
             stopped: &stopped,
             stores,
         };
-        for (place, opened) in wiring.open_chains().await?.into_iter().enumerate() {
+        let Opening { opened, awaited } = wiring.open_chains().await?;
+        let mut opened = opened.into_iter().peekable();
+        for (place, chain) in config.node.chains.iter().enumerate() {
             let chain_lanes: Vec<_> = lanes.drain(..LANES_PER_CHAIN.min(lanes.len())).collect();
+            let Some(opened) = opened.next_if(|opened| opened.id.0 == *chain) else {
+                idle.extend(chain_lanes);
+                continue;
+            };
             let (running, handle, inlet) =
                 wiring.start_chain(opened, place * LANES_PER_CHAIN, chain_lanes).await?;
             inlets.push(inlet);
@@ -190,12 +202,14 @@ impl Node {
                 stopped: &stopped,
             })
         });
-        let rules = handles.iter().map(|handle| handle.rules.clone()).collect();
-        let allowed = tokio::spawn(allowed::follow(network.clone(), own_node, rules));
+        let waits = awaited.chains.iter().map(|awaited| awaited.chain).collect();
+        let (mut watchers, anew) = watch_registries(config, &network, awaited, &handles);
+        watchers.push(tokio::spawn(awaited::drain(idle)));
         let edge = Edge::new(EdgeParts {
             spec: Arc::clone(&spec),
             own_node,
             chains: handles,
+            awaited: waits,
             connections: network.connections_watch(),
             metrics,
             tokens: Tokens::new(&config.rest.tokens),
@@ -203,7 +217,7 @@ impl Node {
         });
         let rest = RestServer::start(&edge, &config.rest)?;
         tracing::info!(network = %spec.hash(), node = own_node.0, "node started");
-        Ok(Self { network, rest, chains, relays, allowed, stop })
+        Ok(Self { network, rest, chains, relays, watchers, anew, stop })
     }
 
     /// Where REST listens.
@@ -217,6 +231,7 @@ impl Node {
         let ended = tokio::select! {
             () = signal() => Ended::Stopped,
             ended = first_end(&mut self.chains) => ended,
+            Ok(()) = &mut self.anew => Ended::StartsAnew,
         };
         if let Ended::Halted(code) = ended {
             tracing::error!(code = code as u16, "the node stops: {code}");
@@ -227,10 +242,9 @@ impl Node {
 
     /// Stops every part, the engines first: none must ask a driver that is gone.
     pub async fn stop(self) {
-        let Self { network, rest, chains, relays, allowed, stop } = self;
-        allowed.abort();
-        for relay in relays {
-            relay.abort();
+        let Self { network, rest, chains, relays, watchers, anew: _, stop } = self;
+        for task in watchers.into_iter().chain(relays) {
+            task.abort();
         }
         let stopped = chains.into_iter().map(|RunningChain { chain, epochs, driver, feeds }| async move {
             epochs.stop().await;
@@ -294,6 +308,26 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// What follows the registries: who may connect, which chains are missed here, which can begin now.
+fn watch_registries(
+    config: &NodeConfig,
+    network: &Network,
+    awaited: Awaited,
+    handles: &[ChainHandle],
+) -> (Vec<JoinHandle<()>>, oneshot::Receiver<()>) {
+    let rules = || handles.iter().map(|handle| handle.rules.clone()).collect();
+    let own_node = awaited.own_node;
+    let (anew, asked) = oneshot::channel();
+    let mut watchers = vec![
+        tokio::spawn(allowed::follow(network.clone(), own_node, rules())),
+        tokio::spawn(hosting::follow(own_node, config.node.chains.clone(), rules())),
+    ];
+    if !awaited.chains.is_empty() {
+        watchers.push(tokio::spawn(awaited.follow(handles.to_vec(), anew)));
+    }
+    (watchers, asked)
+}
+
 async fn start_network(
     config: &NodeConfig,
     spec: &GenesisSpec,
@@ -314,6 +348,12 @@ struct Opened {
     divergences: Divergences,
     /// The last block before the running epoch.
     last: BlockDigest,
+}
+
+/// What of the configuration's chains has begun, in its order, and what waits.
+struct Opening {
+    opened: Vec<Opened>,
+    awaited: Awaited,
 }
 
 /// The databases of a node. Its end is not over before they are closed: what holds one may be a thread that ends a moment
@@ -355,19 +395,33 @@ struct Wiring<'a> {
 }
 
 impl Wiring<'_> {
-    /// Opens every chain, and lets in the peers that all their registries name.
-    async fn open_chains(&self) -> Result<Vec<Opened>, StartError> {
+    /// Opens every chain that has begun or can begin, and lets in the peers that all their registries name.
+    async fn open_chains(&self) -> Result<Opening, StartError> {
         let hosted = &self.config.node.chains;
         let mut chains: Vec<Opened> = Vec::with_capacity(hosted.len());
         let mut root: Option<Arc<dyn Store>> = None;
+        let (mut awaited, mut first_fault) = (Vec::new(), None);
         let mut order: Vec<ChainId> = hosted.iter().copied().map(ChainId).collect();
         order.sort_by_key(|chain| *chain != ROOT_CHAIN);
         for chain in order {
-            let opened = self.open_chain(chain, root.clone()).await?;
+            let opened = match self.open_chain(chain, root.clone()).await {
+                Err(fault) if fault.waits_for_origin() => {
+                    tracing::warn!(chain = chain.0, %fault, "a chain waits for its origin; the others go on");
+                    let files = OriginFiles::of(self.config, chain);
+                    awaited.push(AwaitedChain { chain, files, keys: self.keys.consensus(chain) });
+                    first_fault.get_or_insert(fault);
+                    continue;
+                }
+                opened => opened?,
+            };
             if chain == ROOT_CHAIN {
                 root = Some(Arc::clone(&opened.store));
             }
             chains.push(opened);
+        }
+        if let (true, Some(fault)) = (chains.is_empty(), first_fault) {
+            // There is nothing to run.
+            return Err(fault);
         }
         // The lanes are in the configuration's order.
         chains.sort_by_key(|opened| hosted.iter().position(|chain| *chain == opened.id.0));
@@ -378,7 +432,8 @@ impl Wiring<'_> {
             let peers = peers_of(&registries);
             allowed::apply(self.network, self.own_node, peers, &mut Rarely::default());
         }
-        Ok(chains)
+        let (spec, own_node) = (Arc::clone(self.spec), self.own_node);
+        Ok(Opening { opened: chains, awaited: Awaited { spec, own_node, root, chains: awaited } })
     }
 
     async fn start_chain(
@@ -483,11 +538,11 @@ impl Wiring<'_> {
     /// Loads the state, which takes seconds with millions of wallets, on a thread that may block. `root` is the database of chain 0, if this
     /// node hosts it.
     async fn open_chain(&self, id: ChainId, root: Option<Arc<dyn Store>>) -> Result<Opened, StartError> {
-        let origins = self.config.node.origins.clone();
+        let files = OriginFiles::of(self.config, id);
         if self.spec.chain(id).is_none() && !store_directory(self.config, id).exists() {
             // What cannot begin leaves nothing behind: `init` takes an empty directory only.
             let root = root.as_ref().map(|root| &**root as &dyn Reader);
-            let _found = origin_of(&origins, root, id)?;
+            let _found = origin_of(&files, root, id)?;
         }
         let store = self.open_store(id)?;
         let (directory, own_node, keys) = (self.directory(id), self.own_node, self.keys.consensus(id));
@@ -495,7 +550,7 @@ impl Wiring<'_> {
         let opened = tokio::task::spawn_blocking(move || {
             let divergences = Divergences::open(&directory, Arc::clone(&store))?;
             let root = root.as_ref().map(|root| &**root as &dyn Reader);
-            let origin = first_origin(&spec, id, store.as_ref(), || origin_of(&origins, root, id))?;
+            let origin = first_origin(&spec, id, store.as_ref(), || origin_of(&files, root, id))?;
             let executor = Executor::open_with(&spec, id, origin.as_ref(), Arc::clone(&store), strategy);
             let executor = executor.map_err(|fault| match (divergences.open_report(), fault) {
                 (Some(report), fault @ ExecutorFault::Load(_)) => {

@@ -13,24 +13,21 @@
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use chain::Archive;
 use genesis::GenesisFile;
-use ledger::records::registry::ROOT_CHAIN;
-use ledger::records::{GenesisSpec, Registry};
+use ledger::records::GenesisSpec;
 use ledger::rules::ChainRules;
 use ledger::values::{ChainId, Height, NodeIndex, SecretKey};
 use network::NetworkError;
 use rustix::fs::{Access, access};
-use storage::{Reader, RocksReader, StorageError};
+use storage::{RocksReader, StorageError};
 
 use crate::config::{KeysSection, NodeConfig};
 use crate::disk::DiskWatch;
 use crate::engine;
 use crate::http::{RestError, bind};
 use crate::keys::{Keys, consensus_entries, consensus_key, network_key, passphrase, passphrase_field};
-use crate::origins::origin_of;
+use crate::origins::{FirstRegistry, first_registry};
 use crate::settings::{
     chain_config, chain_directory, identity, network_settings, own_place, store_directory, store_options,
 };
@@ -62,6 +59,14 @@ pub enum CheckError {
         /// What the system says.
         fault: io::Error,
     },
+    /// A chain was added after genesis, as the configuration says, and nothing that can be read says with what it begins.
+    #[error(
+        "[node] chains: genesis has no chain {chain}, and its origin could not be looked up: the node that runs holds the database of chain 0. Mend: fetch it from that node (`jiaozi gov origin --chain {chain} --out FILE`) and name the file in [node] origins; or stop the node, then check again"
+    )]
+    OriginUnseen {
+        /// The chain.
+        chain: u32,
+    },
     /// The node would start and not vote.
     #[error(
         "[storage] disk_reserve_bytes: {free_bytes} bytes are free, {reserve_bytes} are reserved: the node would not vote. Mend: free space on the device of the data directory"
@@ -79,6 +84,7 @@ impl CheckError {
         match self {
             Self::Start(fault) => fault.field(),
             Self::NotWritable { .. } => Some(DATA_DIRECTORY),
+            Self::OriginUnseen { .. } => Some(CHAINS),
             Self::BelowReserve { .. } => Some(RESERVE),
         }
     }
@@ -91,6 +97,7 @@ impl From<StartError> for CheckError {
 }
 
 const DATA_DIRECTORY: &str = "node.data_directory";
+const CHAINS: &str = "node.chains";
 const RESERVE: &str = "storage.disk_reserve_bytes";
 
 /// Looks at everything that `config` names; the configuration itself has been checked when it was loaded.
@@ -193,17 +200,14 @@ impl Report {
             None => match rules_of_added(config, spec, id) {
                 Ok(rules) => rules,
                 Err(missing) => {
-                    self.note::<(), StartError>("node.chains", Err(missing));
+                    self.note::<(), CheckError>(CHAINS, Err(missing));
                     return;
                 }
             },
         };
         if rules.is_none() {
-            let running = format!(
-                "chain {}: added after genesis; not looked up, the node that runs holds the databases",
-                id.0
-            );
-            self.note::<(), StartError>("node.chains", Ok(((), running)));
+            let running = format!("chain {}: added after genesis; it has begun, the node runs it", id.0);
+            self.note::<(), CheckError>(CHAINS, Ok(((), running)));
         }
         // Without its keys nobody knows the node's part in the chain.
         if let (Some(own), Some(rules)) = (own, rules) {
@@ -213,7 +217,7 @@ impl Report {
                 let part = if chain.own_validator.is_some() { "votes" } else { "follows, without a vote" };
                 (chain, format!("chain {} ({currency}): {part}", id.0))
             });
-            if let Some(chain) = self.note("node.chains", chain) {
+            if let Some(chain) = self.note(CHAINS, chain) {
                 let timings = engine::check(&chain, &config.consensus).map_err(StartError::from);
                 self.note("consensus", timings.map(|()| ((), format!("chain {}: timings fit", id.0))));
             }
@@ -306,40 +310,19 @@ impl Report {
     }
 }
 
-/// The rules that a chain began with which genesis does not name, or begins with: as its own database has them, or its origin. `None`
-/// while the node runs, which holds the databases.
+/// The rules that a chain began with which genesis does not name, or begins with; `None` while the node runs it, and so holds its database.
 fn rules_of_added(
     config: &NodeConfig,
     spec: &GenesisSpec,
     id: ChainId,
-) -> Result<Option<ChainRules>, StartError> {
+) -> Result<Option<ChainRules>, CheckError> {
+    let first = match first_registry(config, spec, id)? {
+        FirstRegistry::Proved(registry) => registry,
+        FirstRegistry::Runs => return Ok(None),
+        FirstRegistry::Unseen => return Err(CheckError::OriginUnseen { chain: id.0 }),
+    };
     let missing = || StartError::NoSuchChain { chain: id.0 };
-    let open = |chain: ChainId| {
-        let (path, identity) = (store_directory(config, chain), identity(spec, chain));
-        RocksReader::open(&path, Some(&identity), store_options(config))
-    };
-    let first: Option<Registry> = match open(id) {
-        Ok(own) => Archive::new(&own).registry_at(Height(0))?,
-        Err(StorageError::Locked { .. }) => return Ok(None),
-        // What is wrong with it is told where databases are looked at.
-        Err(_) => None,
-    };
-    let first = match first {
-        Some(registry) => Arc::new(registry),
-        None => {
-            let is_hosted = config.node.chains.contains(&ROOT_CHAIN.0);
-            let root = match is_hosted.then(|| open(ROOT_CHAIN)) {
-                Some(Ok(root)) => Some(root),
-                Some(Err(StorageError::Locked { .. })) if config.node.origins.is_empty() => return Ok(None),
-                _ => None,
-            };
-            let root = root.as_ref().map(|root| root as &dyn Reader);
-            let origin = origin_of(&config.node.origins, root, id)?;
-            let unproved = |fault| StartError::OriginUnproved { chain: id.0, fault };
-            origin.verify(spec, id).map_err(unproved)?
-        }
-    };
-    ChainRules::new(spec.hash(), first, id).map(Some).ok_or_else(missing)
+    Ok(Some(ChainRules::new(spec.hash(), first, id).ok_or_else(missing)?))
 }
 
 const fn free_or_held(taken: Option<&TcpListener>) -> &'static str {
@@ -464,7 +447,7 @@ mod tests {
         let expected = [
             "keys.consensus_keys",
             "node.data_directory",
-            "node.chains",
+            "node.origins",
             "network.listen",
             "rest.listen",
             "rest.tls",
@@ -533,6 +516,43 @@ mod tests {
         assert!(found[0].0 == "node.origins" && found[0].1.contains("chain-2.origin"), "{found:?}");
         let documented = include_str!("../../docs/node.toml");
         assert!(documented.contains("# origins = []"));
+    }
+
+    #[test]
+    fn a_chain_that_cannot_be_looked_up_while_the_node_runs_is_not_approved() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = bank(folder.path());
+        let spec = GenesisFile::load(&config.node.genesis).unwrap().spec().unwrap();
+        let open = |config: &NodeConfig, chain: u32| {
+            let path = store_directory(config, ChainId(chain));
+            std::fs::create_dir_all(&path).unwrap();
+            RocksStore::open(&path, &identity(&spec, ChainId(chain)), store_options(config)).unwrap()
+        };
+        let _root = open(&config, 0);
+        assert!(faults(&config).is_empty());
+        assert_eq!(crate::find_origin(&config, ChainId(2)).unwrap(), crate::OriginPlace::WithRunningNode);
+        config.node.chains = vec![0, 2];
+        let found = faults(&config);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].0 == "node.chains" && found[0].1.contains("could not be looked up"), "{found:?}");
+        assert!(found[0].1.contains(". Mend: ") && found[0].1.contains("jiaozi gov origin --chain 2"));
+        // A file that is named and not there yet says no more.
+        config.node.origins = vec![folder.path().join("chain-2.origin")];
+        assert!(faults(&config)[0].1.contains("could not be looked up"));
+        // One that the node runs has begun.
+        config.node.origins.clear();
+        let _child = open(&config, 2);
+        assert!(faults(&config).is_empty());
+        assert_eq!(crate::find_origin(&config, ChainId(2)).unwrap(), crate::OriginPlace::Here);
+    }
+
+    #[test]
+    fn an_origin_is_kept_only_if_it_is_proved() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = bank(folder.path());
+        let refused = crate::keep_origin(&config, ChainId(2), b"no origin").unwrap_err();
+        assert_eq!(refused.field(), Some("node.origins"), "{refused}");
+        assert!(!config_directory(folder.path(), 2).exists(), "nothing is written");
     }
 
     /// The same files again, made anew.

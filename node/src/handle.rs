@@ -55,6 +55,12 @@ impl ChainHandle {
         Arc::clone(&self.rules.borrow().registry)
     }
 
+    /// How the chain is now: a copy. Whoever borrowed the status twice, with the driver waiting in between to write it, would wait for ever.
+    #[must_use]
+    pub fn now(&self) -> Status {
+        *self.status.borrow()
+    }
+
     /// The chain's id.
     #[must_use]
     pub fn chain(&self) -> ChainId {

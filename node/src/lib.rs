@@ -12,14 +12,14 @@
 //! | `start_error.rs` | [`StartError`]: why a node does not start, with field and mend |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
 //! | `check.rs`, `settings.rs` | [`check()`]: what a start would refuse; what the parts start with |
-//! | `origins.rs` | what a chain that was added after genesis begins with |
+//! | `origins.rs`, `awaited.rs` | what a chain that was added after genesis begins with; chains of which that is not known yet |
 //! | `config.rs`, `keys.rs`, `next_key.rs`, `first_key.rs` | `node.toml`, the node's encrypted keys, the one that votes next, that of a chain to come |
 //! | `driver.rs` | performs what a chain decides; clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
 //! | `engine.rs`, `epochs.rs` | the consensus engine's thread and its frames; an engine for each epoch |
 //! | `standing.rs` | may this node vote in an epoch: its journal, its first start, or a proof of passage |
-//! | `allowed.rs` | who may connect follows the registry |
+//! | `allowed.rs`, `hosting.rs` | who may connect follows the registry; chains that miss this node's vote |
 //! | `admission.rs`, `departed.rs` | the only door for transactions; those that left without an outcome |
 //! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
 //! | `http/` | REST, one file per resource |
@@ -42,6 +42,7 @@
 mod admission;
 mod allowed;
 mod assemble;
+mod awaited;
 mod check;
 pub mod config;
 mod departed;
@@ -53,6 +54,7 @@ mod epochs;
 mod first_key;
 mod gather;
 mod handle;
+mod hosting;
 pub mod http;
 mod keys;
 mod next_key;
@@ -79,6 +81,6 @@ pub use first_key::{FirstKey, FirstKeyError, first_consensus_key, has_first_key}
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};
-pub use origins::OriginFileFault;
+pub use origins::{OriginFileFault, OriginPlace, find_origin, keep_origin};
 pub use questions::WalletQuestions;
 pub use start_error::StartError;

@@ -41,7 +41,7 @@ pub enum StartError {
     },
     /// Chain 0 of this node does not know yet what a hosted chain begins with. It will, if operators have added the chain.
     #[error(
-        "[node] chains: genesis has no chain {chain}, and this node's chain 0 has not executed and certified the height that adds it. Mend: start without chain {chain} until `jiaozi chain list` shows it at this node, then with it; or fetch its origin from another node (`jiaozi gov origin --chain {chain} --out FILE`) and name the file in [node] origins"
+        "[node] chains: genesis has no chain {chain}, and this node's chain 0 has not executed and certified the height that adds it. Mend: wait until `jiaozi chain list` shows chain {chain} at this node; or fetch its origin from another node (`jiaozi gov origin --chain {chain} --out FILE`) and name the file in [node] origins"
     )]
     OriginNotYet {
         /// The chain.
@@ -130,6 +130,15 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// Whether a chain cannot begin only because what it begins with is not here yet: a node with other chains runs these and waits.
+    pub(crate) fn waits_for_origin(&self) -> bool {
+        match self {
+            Self::OriginNotYet { .. } => true,
+            Self::OriginFile { fault, .. } => fault.is_missing(),
+            _ => false,
+        }
+    }
+
     /// The field of the configuration that it is about, if it is about one.
     #[must_use]
     pub const fn field(&self) -> Option<&'static str> {

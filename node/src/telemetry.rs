@@ -176,6 +176,7 @@ struct LabelledFamilies {
     evidence_dropped: Family<KindLabel, Counter>,
     waiting_receipts: Family<PairLabel, Level>,
     relay_age: Family<PairLabel, Level>,
+    heard: Family<ChainLabel, Level>,
     voting: Family<VotingLabel, Level>,
     halted: Family<HaltLabel, Level>,
 }
@@ -258,6 +259,8 @@ impl ChainMetrics {
         self.announced_height.set(chain.highest_announced.unwrap_or_default().0);
         self.epoch_number.set(chain.epoch.0);
         self.epoch_validators.set(chain.validators as u64);
+        let label = ChainLabel { chain: self.chain.0 };
+        self.labelled.heard.get_or_create(&label).set(chain.heard as u64);
         self.closing_height.set(chain.last_height.unwrap_or_default().0);
         self.pooled_transactions.set(chain.pooled_transactions as u64);
         self.pooled_bytes.set(chain.pooled_bytes as u64);
@@ -448,6 +451,8 @@ pub struct Metrics {
     registry: Registry,
     chains: ChainFamilies,
     labelled: LabelledFamilies,
+    /// Chains on which this node has a validator and that it does not host.
+    pub not_hosted: Gauge<u64, AtomicU64>,
     /// The node among others.
     pub host: HostMetrics,
     /// The REST edge.
@@ -478,9 +483,15 @@ impl Metrics {
         chain.register("relay_age_milliseconds", age, labelled.relay_age.clone());
         chain.register("voting_state", "1 for the state the node's vote is in", labelled.voting.clone());
         chain.register("halt_state", "1 for the code that ended the chain", labelled.halted.clone());
+        // Of the network's chains, not of the node's.
+        let heard = "Validators of the epoch that this node has heard a moment ago, its own included";
+        registry.register("validators_heard", heard, labelled.heard.clone());
+        let not_hosted = Level::default();
+        let missed = "Chains on which this node has a validator and that it does not host";
+        registry.register("chains_not_hosted", missed, not_hosted.clone());
         let host = HostMetrics::register(registry.sub_registry_with_prefix("node"));
         let rest = RestMetrics::register(registry.sub_registry_with_prefix("rest"));
-        Self { registry, chains, labelled, host, rest }
+        Self { registry, chains, labelled, not_hosted, host, rest }
     }
 
     /// The metrics of a chain.
@@ -593,7 +604,7 @@ pub enum FilterError {
 
 #[cfg(test)]
 mod tests {
-    use chain::ChainStatus;
+    use chain::{ChainStatus, SeatSet};
     use ledger::values::{BlockDigest, Epoch, Height, NodeIndex, TransactionId, ValidatorIndex};
 
     use super::*;
@@ -604,6 +615,8 @@ mod tests {
             epoch: Epoch(2),
             last_height: Some(Height(90)),
             validators: 5,
+            heard: 5,
+            silent: SeatSet::default(),
             is_validator: true,
             final_height: Height(7),
             executed_height: Height(6),
@@ -635,6 +648,7 @@ mod tests {
         zero.submitted(&Submitted::Refused(Refused::Unavailable { retry_after_ms: 1 }), 901);
         one.halted(HaltCode::Diverged);
         metrics.host.connected_peers.set(3);
+        metrics.not_hosted.set(2);
         zero.clock_step();
         zero.relay(ChainId(1), 12, 340);
         let page = metrics.encode().unwrap();
@@ -645,6 +659,8 @@ mod tests {
             "jiaozi_chain_epoch_number{chain=\"1\"} 2",
             "jiaozi_chain_epoch_validators{chain=\"1\"} 5",
             "jiaozi_chain_closing_height{chain=\"0\"} 90",
+            "jiaozi_validators_heard{chain=\"1\"} 5",
+            "jiaozi_chains_not_hosted 2",
             "jiaozi_chain_moving_slots_left{chain=\"0\"} 0",
             "jiaozi_chain_moved_wallets_total{chain=\"0\"} 600",
             "jiaozi_chain_kept_wallets_total{chain=\"0\"} 2",
@@ -715,6 +731,7 @@ mod tests {
         chain.store(&statistics, Some(1));
         metrics.host.connected_peers.set(3);
         metrics.host.registered_peers.set(3);
+        metrics.not_hosted.set(1);
         let rest = &metrics.rest;
         rest.request_seconds.observe(0.1);
         rest.requests.get_or_create(&RequestLabel { status: StatusClass::Success }).inc();

@@ -3,7 +3,8 @@
 //! What it says is that node's word, as everything that is not a proof: the proof is under the path that the leg then has, on that node.
 
 use super::{Client, ClientError};
-use crate::transaction::{HopView, LegState, LegView, TransactionState, TransactionStatus};
+use crate::leg::{HopView, LegState, LegView};
+use crate::transaction::{TransactionState, TransactionStatus};
 
 /// Chains that a receipt is followed to.
 pub const HOPS_MAX: usize = 8;
@@ -52,28 +53,15 @@ fn follow(leg: &mut LegView, receipt: &TransactionStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use ledger::records::Rejection;
-    use ledger::values::{Currency, TransactionId, WalletId};
+    use ledger::values::{ChainId, Currency, Money, TransactionId, WalletId};
 
     use super::*;
     use crate::transaction::OutcomeView;
 
     fn leg() -> LegView {
-        LegView {
-            part: 0,
-            payee: WalletId([2; 32]),
-            amount_fen: 250,
-            currency: Currency(*b"CNY"),
-            chain: 1,
-            status: LegState::Debited,
-            is_certified: true,
-            receipt: TransactionId([3; 32]),
-            sent_on: Vec::new(),
-            refund: None,
-            refund_sent_on: Vec::new(),
-            refusal: None,
-            ask: Some("chain 1 is hosted by others".to_owned()),
-            proof: None,
-        }
+        let money = Money::from_fen(250, Currency(*b"CNY"));
+        let leg = LegView::debited(0, WalletId([2; 32]), money, ChainId(1), TransactionId([3; 32]));
+        LegView { is_certified: true, ask: Some("chain 1 is hosted by others".to_owned()), ..leg }
     }
 
     fn told(code: u16, is_certified: bool) -> TransactionStatus {

@@ -35,6 +35,7 @@ use crate::bulk::{BULK_ANSWER_BYTES, BULK_TRANSACTIONS_MAX, BulkAnswer, decode_a
 use crate::chain::{BlockView, ChainView, ChainsView};
 use crate::evidence::{EvidencePage, EvidenceQuery};
 use crate::feed::{OUTCOMES_BYTES_MAX, decode_outcomes};
+use crate::governance::VersionView;
 use crate::health::{Health, Ready};
 use crate::lock::{LockView, LocksPage, LocksQuery};
 use crate::network::NetworkView;
@@ -339,6 +340,14 @@ impl Client {
     pub async fn origin(&self, chain: ChainId) -> Result<Vec<u8>, ClientError> {
         let (_, origin) = self.transport.get_bytes(&path::origin(chain), &[], ORIGIN_BYTES_MAX).await?;
         Ok(origin)
+    }
+
+    /// Which proposal changed a version of the registry, if one did.
+    ///
+    /// # Errors
+    /// [`ClientError`]; refused with code 1405 where the node does not host chain 0.
+    pub async fn proposal(&self, version: u64) -> Result<VersionView, ClientError> {
+        self.transport.get_json(&path::proposal(version), &[]).await
     }
 
     /// Recorded misbehaviour of validators, oldest first.

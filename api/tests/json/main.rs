@@ -12,8 +12,8 @@ use ledger::records::{
 use ledger::records::{Block, BlockBody, BlockHeader};
 use ledger::values::{
     Amount, BatchDigest, BlockDigest, BundleDigest, ChainId, Currency, Epoch, GenesisHash, Height, LockId,
-    NodeIndex, OperatorId, OutboxRoot, OutcomesRoot, PolicyHash, PublicKey, ResultHash, SecretKey, StateRoot,
-    TimestampMs, TransactionHash, TransactionId, ValidatorIndex, View, WalletId,
+    Money, NodeIndex, OperatorId, OutboxRoot, OutcomesRoot, PolicyHash, PublicKey, ResultHash, SecretKey,
+    StateRoot, TimestampMs, TransactionHash, TransactionId, ValidatorIndex, View, WalletId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -173,6 +173,7 @@ fn changes_of_the_registry() {
         Change::SetParams { chain, params },
         Change::AddChain { parent: chain, validators: vec![validator] },
         Change::Reshard { currency: Currency(*b"CNY") },
+        Change::RemoveChain { chain },
     ];
     let valid_until = TimestampMs(9);
     let proposal = Proposal { version: 7, valid_until, is_urgent: true, reason: "join".into(), changes };
@@ -213,6 +214,7 @@ fn changes_of_the_registry() {
                         "validators": [{ "operator": 3, "node": 4, "consensus_key": ONE }],
                     },
                     { "change": "reshard", "currency": "CNY" },
+                    { "change": "remove_chain", "chain": 5 },
                 ],
             },
         }),
@@ -221,23 +223,34 @@ fn changes_of_the_registry() {
 
 /// What locks and exchanges ask for, out and in again.
 #[test]
+fn versions_of_the_registry() {
+    let open = VersionView { version: 3, registry_version: 3, applied: None };
+    check(&open, json!({ "version": 3, "registry_version": 3 }));
+    let applied = AppliedView {
+        height: 9,
+        is_certified: true,
+        proposal: Some(ONE.to_owned()),
+        transaction: Some(TransactionId([2; 32])),
+    };
+    check(
+        &VersionView { registry_version: 4, applied: Some(applied), ..open },
+        json!({
+            "version": 3, "registry_version": 4,
+            "applied": { "height": 9, "is_certified": true, "proposal": ONE, "transaction": TWO },
+        }),
+    );
+}
+
+#[test]
 fn legs() {
     let hop = HopView { chain: 2, receipt: TransactionId([2; 32]) };
+    let money = Money::from_fen(5, Currency(*b"CNY"));
     let leg = LegView {
-        part: 0,
-        payee: wallet(2).0,
-        amount_fen: 5,
-        currency: Currency(*b"CNY"),
-        chain: 1,
         status: LegState::Credited,
         is_certified: true,
-        receipt: TransactionId([1; 32]),
         sent_on: vec![hop],
-        refund: None,
-        refund_sent_on: Vec::new(),
-        refusal: None,
-        ask: None,
         proof: Some("/p".into()),
+        ..LegView::debited(0, wallet(2).0, money, ChainId(1), TransactionId([1; 32]))
     };
     check(
         &leg,
@@ -334,7 +347,8 @@ fn wallets() {
     );
     let movement =
         Movement { kind: MovementKind::Received, counterparty: wallet(2).0, amount: Amount::from_fen(5) };
-    let entry = HistoryEntry::new(before, 1_000, Some(TransactionId([2; 32])), &movement);
+    let between = Between { from: Some(ChainId(4)), to: Some(ChainId(6)) };
+    let entry = HistoryEntry::new(before, 1_000, Some(TransactionId([2; 32])), &movement, between);
     let page = HistoryPage {
         wallet: wallet(1).0,
         chain: 0,
@@ -354,12 +368,16 @@ fn wallets() {
         }),
     );
     let locked = Movement { kind: MovementKind::Locked, ..movement };
-    let entry = HistoryEntry::new(before, 1_000, Some(TransactionId([2; 32])), &locked);
+    let entry = HistoryEntry::new(before, 1_000, Some(TransactionId([2; 32])), &locked, between);
     assert_eq!(entry.lock, Some(LockId::of(TransactionId([2; 32]))), "the lock that the transaction made");
     assert_eq!(serde_json::to_value(&entry).unwrap()["kind"], "locked");
-    for (kind, name) in [(MovementKind::MovedOut, "moved_out"), (MovementKind::MovedIn, "moved_in")] {
-        let entry = HistoryEntry::new(before, 1_000, None, &Movement { kind, ..movement });
-        assert_eq!((serde_json::to_value(&entry).unwrap()["kind"].as_str(), entry.lock), (Some(name), None));
+    for (kind, name, other) in
+        [(MovementKind::MovedOut, "moved_out", 6), (MovementKind::MovedIn, "moved_in", 4)]
+    {
+        let entry = HistoryEntry::new(before, 1_000, None, &Movement { kind, ..movement }, between);
+        let json = serde_json::to_value(&entry).unwrap();
+        assert_eq!((json["kind"].as_str(), entry.lock), (Some(name), None));
+        assert_eq!(json["other_chain"], other, "{name}");
     }
 }
 
@@ -409,6 +427,7 @@ fn chains_and_blocks() {
         (Growth::Ready, "ready"),
         (Growth::Filling, "filling"),
         (Growth::Grown, "grown"),
+        (Growth::Removed, "removed"),
     ] {
         let birth = Birth::Child { parent: ChainId(0), height: Height(41), growth };
         let child = ledger::records::ChainRecord { chain: ChainId(2), shard: 1, birth, ..record.clone() };
@@ -549,17 +568,22 @@ fn health_and_readiness() {
         height: 5,
         certified_height: 4,
         announced_height: 900,
+        validators: 4,
+        validators_heard: 2,
+        silent_nodes: vec![1, 3],
         is_voting: false,
         halt: Some(HaltView { code: 1, message: "stopped".into() }),
     };
     check(
-        &Ready { is_ready: false, chains: vec![chain] },
+        &Ready { is_ready: false, chains: vec![chain], not_hosted: vec![2] },
         json!({
             "is_ready": false,
             "chains": [{
                 "chain": 0, "is_ready": false, "reason": "catching_up", "height": 5, "certified_height": 4,
-                "announced_height": 900, "is_voting": false, "halt": { "code": 1, "message": "stopped" },
+                "announced_height": 900, "validators": 4, "validators_heard": 2, "silent_nodes": [1, 3],
+                "is_voting": false, "halt": { "code": 1, "message": "stopped" },
             }],
+            "not_hosted": [2],
         }),
     );
 }

@@ -7,7 +7,7 @@ pub mod verdicts;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use audit::{AuditBlock, AuditError, HEAD_ROW, Source};
+use audit::{AuditBlock, AuditError, HEAD_ROW, Source, origin_parts_row};
 use ed25519_dalek::Signer as _;
 use genesis::dev::{Localnet, LocalnetPlan, OperatorSecrets, localnet};
 use ledger::proofs::{CertifiedResult, FinalityProof, consensus_namespace};
@@ -40,6 +40,8 @@ pub struct Made {
     pub bundles: Vec<Bundle>,
     pub certificate: Vec<u8>,
     pub execution: Execution,
+    /// The parts of the state after it, encoded.
+    pub parts: Vec<u8>,
 }
 
 /// Makes a chain.
@@ -368,7 +370,8 @@ impl Forge {
         let execution = self.state.execute(&self.records, &block, &batches, &bundles, &Sequential).unwrap();
         self.records.apply(&execution.writes);
         self.claim = Claim { height: execution.result.height, result: execution.result_hash };
-        self.blocks.push(Made { block, digest, batches, bundles, certificate, execution });
+        let parts = self.state.parts().encode();
+        self.blocks.push(Made { block, digest, batches, bundles, certificate, execution, parts });
     }
 
     /// The receipts for a chain from number `first` on, up to the height that the last block claims.
@@ -525,6 +528,11 @@ impl Made {
         set.put(Table::Results, row, execution.result.encode());
         if let Some(registry) = &execution.registry {
             set.put(Table::Registries, row, registry.encode());
+            for record in registry.chains.iter().filter(|_| execution.result.chain == CHAIN) {
+                if matches!(record.birth, Birth::Child { height: born, .. } if born == height) {
+                    set.put(Table::Meta, origin_parts_row(record.chain), self.parts.clone());
+                }
+            }
         }
         let mut outcomes = (execution.outcomes.len() as u64).to_le_bytes().to_vec();
         outcomes.extend(execution.outcomes.iter().flat_map(|outcome| outcome.encode()));

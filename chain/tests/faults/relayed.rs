@@ -592,6 +592,42 @@ fn bundles_that_are_not_next_keep_nobody_out() {
     }
 }
 
+/// Eight valid bundles that begin before the next receipt, and bring that one alone: a longer one finds a place beside them, and is the
+/// one that is ordered.
+#[test]
+fn a_peer_that_brings_much_that_is_next_keeps_nobody_out() {
+    let mut shards = Shards::new();
+    let payee = shards.payee(true);
+    let count = BUNDLES_PER_SOURCE_MAX as u64;
+    for nonce in 1..=count {
+        shards.pay(nonce, payee, 1);
+    }
+    let executed = shards.bundle(0).unwrap();
+    shards.pay(count + 1, payee, 1);
+    let short: Vec<Bundle> = (0..count).map(|first| shards.bundle(first).unwrap()).collect();
+    for nonce in count + 2..=count + 4 {
+        shards.pay(nonce, payee, 1);
+    }
+    let long = shards.bundle(count).unwrap();
+    shards.there.give(relayed(&executed));
+    shards.order(std::slice::from_ref(&executed));
+    assert_eq!(shards.balance_there(payee), count);
+    for bundle in &short {
+        shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
+    }
+    assert_eq!(shards.there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX);
+    shards.there.frame(2, &Frame::Bundle(Bytes::from(long.encode())));
+    assert_eq!(shards.there.chain.status().bundles, BUNDLES_PER_SOURCE_MAX);
+    // Once more does not bring back what left.
+    for bundle in &short {
+        shards.there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
+    }
+    let block = shards.proposed();
+    assert_eq!(block.body.bundles, [long.digest(shards.there.genesis())]);
+    shards.there.finalize(&block);
+    assert_eq!(shards.balance_there(payee), count + 4);
+}
+
 /// A block that is final may name a bundle that brought nothing: whoever catches up needs it.
 #[test]
 fn a_bundle_that_a_final_block_names_stays_on_disk() {

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use api::lock::{DecisionView, LockMoment, LockRole, LockStateName, LockView, SideView};
-use api::{ChangeView, OperationView};
+use api::{ChangeView, OperationView, WalletState};
 use audit::{AuditError, Difference};
 use clap::{Args, Subcommand};
 use ledger::proofs::{Fact, Proof, ProofFile, SetChain};
 use ledger::records::outcome::Rejection;
-use ledger::records::{GenesisSpec, Outcome, Receipt, Record};
+use ledger::records::{GenesisSpec, Outcome, Receipt, Record, WalletRecord};
 use ledger::values::{Canonical as _, ChainId, Currency, Height, LockId, Money, TimestampMs, WalletId};
 use serde::Serialize;
 
@@ -166,6 +166,10 @@ enum FactView {
     Wallet {
         wallet: String,
         balance_fen: u64,
+        status: WalletState,
+        /// The chain that it had moved to: its money is there, not here.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        moved_to: Option<u32>,
     },
     NoWallet {
         wallet: String,
@@ -239,8 +243,8 @@ impl Show for ProvenFact {
             FactView::Outcome { transaction, outcome, .. } => {
                 format!("transaction {transaction} was {outcome}")
             }
-            FactView::Wallet { wallet, balance_fen } => {
-                format!("wallet {wallet} held {}", money(*balance_fen))
+            FactView::Wallet { wallet, balance_fen, status, moved_to } => {
+                format!("wallet {wallet} held {}{}", money(*balance_fen), standing(*status, *moved_to))
             }
             FactView::NoWallet { wallet } => format!("wallet {wallet} did not exist"),
             FactView::Receipt { source, number, payer, payee, amount_fen, outcome, .. } => format!(
@@ -351,9 +355,7 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             return Err(Failure::refused("proof_invalid", "a proof of something else proves an outcome")
                 .mend("report it with the proof; this is a defect of the program"));
         }
-        (Fact::Wallet { wallet }, _) => {
-            FactView::Wallet { wallet: wallet.id.to_string(), balance_fen: wallet.balance.fen() }
-        }
+        (Fact::Wallet { wallet }, _) => wallet_view(&wallet),
         (Fact::Receipt { source, sequence, receipt, outcome }, _) => {
             let (payer, payee, done) = match &receipt {
                 Receipt::Credit { payer, payee, .. } => (payer, payee, "credited"),
@@ -409,6 +411,25 @@ fn fact_view(proof: &Proof, fact: Fact) -> Answer<FactView> {
             holdings_fen: terms.holdings.fen(),
         },
     })
+}
+
+/// A proven wallet as it is printed.
+fn wallet_view(wallet: &WalletRecord) -> FactView {
+    let (status, moved_to) = WalletState::of(wallet.status);
+    FactView::Wallet { wallet: wallet.id.to_string(), balance_fen: wallet.balance.fen(), status, moved_to }
+}
+
+/// What else is to be known of a wallet that is not simply active: a balance of zero means something else where it has moved.
+fn standing(status: WalletState, moved_to: Option<u32>) -> String {
+    match (status, moved_to) {
+        (WalletState::Active, _) => String::new(),
+        (WalletState::Frozen, _) => ", and was frozen".to_owned(),
+        (WalletState::Closed, _) => ", and was closed".to_owned(),
+        (WalletState::Moved, Some(to)) => {
+            format!(" here, and had moved to chain {to}: ask there for its balance")
+        }
+        (WalletState::Moved, None) => " here, and had moved to another chain".to_owned(),
+    }
 }
 
 /// A proven lock or offer as it is printed.
@@ -508,4 +529,51 @@ fn read_bounded(path: &Path, bytes_max: usize) -> Answer<Vec<u8>> {
         .mend("name a proof file"));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::records::{Tier, WalletStatus};
+    use ledger::values::{Amount, OperatorId, PolicyHash};
+
+    use super::*;
+
+    fn proven(status: WalletStatus, fen: u64) -> ProvenFact {
+        let wallet = WalletRecord {
+            id: WalletId([7; 32]),
+            policy: PolicyHash([1; 32]),
+            operator: OperatorId(1),
+            tier: Tier::Two,
+            status,
+            balance: Amount::from_fen(fen),
+            lanes: Vec::new(),
+        };
+        let money = Currency(*b"CNY");
+        ProvenFact {
+            valid: true,
+            genesis_hash: "00".to_owned(),
+            chain: 0,
+            currency: money.to_string(),
+            height: 9,
+            epoch: 0,
+            fact: wallet_view(&wallet),
+            money,
+            is_added: false,
+        }
+    }
+
+    #[test]
+    fn a_wallet_that_has_moved_is_not_shown_as_merely_empty() {
+        let id = WalletId([7; 32]);
+        let moved = proven(WalletStatus::Moved { to: ChainId(2) }, 0);
+        let told = format!("fact     wallet {id} held 0.00 CNY here, and had moved to chain 2: ask there");
+        assert!(moved.text().contains(&told), "{}", moved.text());
+        let json = serde_json::to_value(&moved).unwrap();
+        assert_eq!((&json["status"], &json["moved_to"]), (&"moved".into(), &2.into()));
+        let frozen = proven(WalletStatus::Frozen, 5).text();
+        assert!(frozen.contains("held 0.05 CNY, and was frozen\n"), "{frozen}");
+        let active = proven(WalletStatus::Active, 1_234);
+        assert!(active.text().contains(&format!("wallet {id} held 12.34 CNY\n")), "{}", active.text());
+        assert_eq!(serde_json::to_value(&active).unwrap().get("moved_to"), None);
+    }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use genesis::Contribution;
+use genesis::error::{FileError, GenesisError};
 use genesis::governance::{Draft, GovernanceError, ProposalFile, SeatOffer, Terms};
 use ledger::records::GenesisSpec;
 use ledger::records::registry::ROOT_CHAIN;
@@ -42,12 +43,12 @@ enum ChangeCommand {
     RetireOperator(OperatorArguments),
     /// An operator's cold key becomes another.
     #[command(
-        after_help = "Examples:\n  jiaozi gov propose replace-operator-key Birch --new-key 5f0c… --out key.json"
+        after_help = "Examples:\n  jiaozi gov propose replace-operator-key Birch --new-key 5f0c… --possession 9a71… --out key.json"
     )]
     ReplaceOperatorKey(OperatorKeyArguments),
     /// An operator gets one more node.
     #[command(after_help = "Examples:\n  \
-        jiaozi gov propose add-node Birch --network-key 5f0c… --address b.birch.example:7000 --out node.json")]
+        jiaozi gov propose add-node Birch --network-key 5f0c… --possession 9a71… --address b.birch.example:7000 --out node.json")]
     AddNode(AddNodeArguments),
     /// A node is reached elsewhere.
     #[command(
@@ -59,12 +60,12 @@ enum ChangeCommand {
     RetireNode(NodeArguments),
     /// A node's network key becomes another.
     #[command(
-        after_help = "Examples:\n  jiaozi gov propose rotate-network-key 2 --new-key 5f0c… --out network.json"
+        after_help = "Examples:\n  jiaozi gov propose rotate-network-key 2 --new-key 5f0c… --possession 9a71… --out network.json"
     )]
     RotateNetworkKey(NodeKeyArguments),
     /// A node of an operator votes on a chain.
     #[command(after_help = "Examples:\n  \
-        jiaozi gov propose add-validator --chain 1 --on-node 2 --new-key 5f0c… --out validator.json")]
+        jiaozi gov propose add-validator --chain 1 --on-node 2 --new-key 5f0c… --possession 9a71… --out validator.json")]
     AddValidator(AddValidatorArguments),
     /// A validator leaves a chain.
     #[command(after_help = "Examples:\n  \
@@ -73,8 +74,8 @@ enum ChangeCommand {
     RemoveValidator(SeatArguments),
     /// A validator votes with another key: the one that `jiaozi node rotate-consensus-key` made.
     #[command(after_help = "Examples:\n  \
-        jiaozi gov propose rotate-consensus-key --chain 0 --operator Birch --new-key 5f0c… --out rotate.json\n  \
-        jiaozi gov propose rotate-consensus-key --chain 0 --key 77aa… --new-key 5f0c… --out rotate.json")]
+        jiaozi gov propose rotate-consensus-key --chain 0 --operator Birch --new-key 5f0c… --possession 9a71… --out rotate.json\n  \
+        jiaozi gov propose rotate-consensus-key --chain 0 --key 77aa… --new-key 5f0c… --possession 9a71… --out rotate.json")]
     RotateConsensusKey(RotateArguments),
     /// A parameter of a chain gets another value.
     #[command(after_help = "Examples:\n  \
@@ -93,6 +94,10 @@ enum ChangeCommand {
     #[command(after_help = "Examples:\n  jiaozi gov propose reshard CNY --out reshard.json\n\n\
         Every shard has a child that `gov status` shows as ready. Payments go on meanwhile.")]
     Reshard(ReshardArguments),
+    /// A child that never started is given up: its parent may have another one.
+    #[command(after_help = "Examples:\n  jiaozi gov propose remove-chain --chain 2 --out remove.json\n\n\
+        Only while `gov status` shows the chain as added. Its id is never given again; the next child has the next free one.")]
+    RemoveChain(RemoveChainArguments),
 }
 
 /// What every proposal says, and where it goes.
@@ -148,6 +153,9 @@ struct OperatorKeyArguments {
     /// The public key that is to follow.
     #[arg(long, value_name = "KEY")]
     new_key: PublicKey,
+    /// What `jiaozi gov prove-key` says of that key.
+    #[arg(long, value_name = "SIGNATURE")]
+    possession: String,
     #[command(flatten)]
     proposal: ProposalOptions,
 }
@@ -160,6 +168,9 @@ struct AddNodeArguments {
     /// The node's public network key.
     #[arg(long, value_name = "KEY")]
     network_key: PublicKey,
+    /// What `jiaozi gov prove-key` says of that key.
+    #[arg(long, value_name = "SIGNATURE")]
+    possession: String,
     /// Where peers reach it, host:port.
     #[arg(long, value_name = "ADDRESS")]
     address: String,
@@ -196,6 +207,9 @@ struct NodeKeyArguments {
     /// The public key that is to follow.
     #[arg(long, value_name = "KEY")]
     new_key: PublicKey,
+    /// What `jiaozi gov prove-key` says of that key.
+    #[arg(long, value_name = "SIGNATURE")]
+    possession: String,
     #[command(flatten)]
     proposal: ProposalOptions,
 }
@@ -208,6 +222,9 @@ struct AddValidatorArguments {
     /// The public key that it votes with.
     #[arg(long, value_name = "KEY")]
     new_key: PublicKey,
+    /// What `jiaozi gov prove-key` says of that key.
+    #[arg(long, value_name = "SIGNATURE")]
+    possession: String,
     #[command(flatten)]
     proposal: ProposalOptions,
 }
@@ -227,6 +244,9 @@ struct RotateArguments {
     /// The public key that is to follow.
     #[arg(long, value_name = "KEY")]
     new_key: PublicKey,
+    /// What `jiaozi gov prove-key` says of that key.
+    #[arg(long, value_name = "SIGNATURE")]
+    possession: String,
     #[command(flatten)]
     proposal: ProposalOptions,
 }
@@ -276,6 +296,12 @@ struct ReshardArguments {
     proposal: ProposalOptions,
 }
 
+#[derive(Debug, Args)]
+struct RemoveChainArguments {
+    #[command(flatten)]
+    proposal: ProposalOptions,
+}
+
 impl ChangeCommand {
     const fn options(&self) -> &ProposalOptions {
         match self {
@@ -291,7 +317,8 @@ impl ChangeCommand {
             | Self::RotateConsensusKey(RotateArguments { proposal, .. })
             | Self::SetParam(ParamArguments { proposal, .. })
             | Self::AddChain(AddChainArguments { proposal, .. })
-            | Self::Reshard(ReshardArguments { proposal, .. }) => proposal,
+            | Self::Reshard(ReshardArguments { proposal, .. })
+            | Self::RemoveChain(RemoveChainArguments { proposal }) => proposal,
         }
     }
 
@@ -300,50 +327,65 @@ impl ChangeCommand {
         let chain = self.options().node.chain.map(ChainId);
         match self {
             Self::AddOperator(AddOperatorArguments { contribution, follow_first, .. }) => {
-                let contribution = Contribution::load(contribution)
-                    .map_err(|fault| super::genesis::failure(fault).at("--contribution"))?;
-                let added = draft.add_operator(spec, &contribution, *follow_first);
+                let added = draft.add_operator(spec, &brought(contribution)?, *follow_first);
                 added.map(drop).map_err(|fault| failure(fault).at("--contribution"))
             }
             Self::RetireOperator(OperatorArguments { operator, .. }) => {
                 let operator = draft.operator(operator).map_err(at_operator)?;
                 draft.retire_operator(operator).map_err(at_operator)
             }
-            Self::ReplaceOperatorKey(OperatorKeyArguments { operator, new_key, .. }) => {
+            Self::ReplaceOperatorKey(OperatorKeyArguments { operator, new_key, possession, .. }) => {
                 let operator = draft.operator(operator).map_err(at_operator)?;
-                draft.replace_operator_key(operator, *new_key).map_err(failure)
+                draft.replace_operator_key(operator, *new_key).map_err(failure)?;
+                held(draft, *new_key, possession)
             }
-            Self::AddNode(AddNodeArguments { operator, network_key, address, .. }) => {
+            Self::AddNode(AddNodeArguments { operator, network_key, possession, address, .. }) => {
                 let operator = draft.operator(operator).map_err(at_operator)?;
-                draft.add_node(operator, *network_key, address).map(drop).map_err(failure)
+                draft.add_node(operator, *network_key, address).map(drop).map_err(failure)?;
+                held(draft, *network_key, possession)
             }
             Self::MoveNode(MoveNodeArguments { index, address, .. }) => {
                 draft.move_node(*index, address).map_err(failure)
             }
             Self::RetireNode(NodeArguments { index, .. }) => draft.retire_node(*index).map_err(failure),
-            Self::RotateNetworkKey(NodeKeyArguments { index, new_key, .. }) => {
-                draft.replace_network_key(*index, *new_key).map_err(failure)
+            Self::RotateNetworkKey(NodeKeyArguments { index, new_key, possession, .. }) => {
+                draft.replace_network_key(*index, *new_key).map_err(failure)?;
+                held(draft, *new_key, possession)
             }
-            Self::AddValidator(AddValidatorArguments { on_node, new_key, .. }) => {
-                draft.add_validator(named(chain)?, *on_node, *new_key).map_err(failure)
+            Self::AddValidator(AddValidatorArguments { on_node, new_key, possession, .. }) => {
+                draft.add_validator(named(chain)?, *on_node, *new_key).map_err(failure)?;
+                held(draft, *new_key, possession)
             }
             Self::RemoveValidator(SeatArguments { seat, .. }) => {
                 let chain = named(chain)?;
                 draft.remove_validator(chain, seat.key(draft, chain)?).map_err(failure)
             }
-            Self::RotateConsensusKey(RotateArguments { seat, new_key, .. }) => {
+            Self::RotateConsensusKey(RotateArguments { seat, new_key, possession, .. }) => {
                 let chain = named(chain)?;
                 let old = seat.key(draft, chain)?;
-                draft.replace_consensus_key(chain, old, *new_key).map_err(failure)
+                draft.replace_consensus_key(chain, old, *new_key).map_err(failure)?;
+                held(draft, *new_key, possession)
             }
             Self::SetParam(ParamArguments { name, value, .. }) => {
                 draft.set_param(named(chain)?, name, value).map_err(failure)
             }
             Self::AddChain(AddChainArguments { parent, validators, .. }) => {
                 let offers = validators.iter().map(|path| offer(path)).collect::<Answer<Vec<_>>>()?;
-                draft.add_chain(spec.hash(), *parent, &offers).map(drop).map_err(failure)
+                draft.add_chain(spec.hash(), *parent, &offers).map(drop).map_err(at_chain)
             }
-            Self::Reshard(ReshardArguments { code, .. }) => draft.reshard(*code).map_err(failure),
+            Self::Reshard(ReshardArguments { code, .. }) => draft.reshard(*code).map_err(at_currency),
+            Self::RemoveChain(_) => draft.remove_chain(named(chain)?).map_err(failure),
+        }
+    }
+
+    /// Reads the files that it names: a wrong one is told before a node is asked.
+    fn read(&self) -> Answer {
+        match self {
+            Self::AddOperator(AddOperatorArguments { contribution, .. }) => brought(contribution).map(drop),
+            Self::AddChain(AddChainArguments { validators, .. }) => {
+                validators.iter().try_for_each(|path| offer(path).map(drop))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -364,7 +406,44 @@ impl Seat {
 }
 
 fn offer(path: &Path) -> Answer<SeatOffer> {
-    SeatOffer::load(path).map_err(|fault| super::genesis::failure(fault).at("--validator"))
+    SeatOffer::load(path).map_err(|fault| named_file(fault, "validator_offer").at("--validator"))
+}
+
+fn brought(path: &Path) -> Answer<Contribution> {
+    Contribution::load(path).map_err(|fault| named_file(fault, "contribution").at("--contribution"))
+}
+
+/// A file that the change names: it is missing, as any file may be, or it is something else than its option wants.
+fn named_file(fault: GenesisError, kind: &str) -> Failure {
+    match fault {
+        GenesisError::File(FileError::Io { path, action, source }) => Failure::io(action, &path, &source),
+        GenesisError::File(fault) => Failure::usage(kind, fault),
+        fault => super::genesis::failure(fault),
+    }
+}
+
+/// What is wrong with a chain to be added: the parent, or one of the offers.
+fn at_chain(fault: GovernanceError) -> Failure {
+    use GovernanceError as E;
+    let is_parent = matches!(fault, E::ChainUnknown { .. });
+    // A change that does not fit names its own field.
+    let is_change = matches!(fault, E::Change { .. } | E::TooManyChanges);
+    match failure(fault) {
+        refusal if is_change => refusal,
+        refusal if is_parent => refusal.at("PARENT"),
+        refusal => refusal.at("--validator"),
+    }
+}
+
+fn at_currency(fault: GovernanceError) -> Failure {
+    let is_currency = matches!(fault, GovernanceError::CurrencyUnknown { .. });
+    let refusal = failure(fault);
+    if is_currency { refusal.at("CURRENCY") } else { refusal }
+}
+
+/// The key's own word goes with the proposal.
+fn held(draft: &mut Draft, key: PublicKey, possession: &str) -> Answer {
+    draft.prove(key, possession).map_err(|fault| failure(fault).at("--possession"))
 }
 
 fn at_operator(fault: GovernanceError) -> Failure {
@@ -387,6 +466,7 @@ fn named(chain: Option<ChainId>) -> Answer<ChainId> {
 pub(super) fn propose(arguments: ProposeArguments, output: Output) -> Answer {
     let ProposeArguments { change } = arguments;
     let options = change.options();
+    change.read()?;
     let spec = options.genesis.spec()?;
     let begun = if options.append { Some(unapproved(&options.out, &spec)?) } else { None };
     if begun.is_none() {
@@ -397,11 +477,12 @@ pub(super) fn propose(arguments: ProposeArguments, output: Output) -> Answer {
     let proof = registry(&connection, &spec, ROOT_CHAIN)?;
     let mut draft = Draft::new(proof.registry.clone());
     if let Some(begun) = &begun {
-        draft = draft.with(&begun.proposal().changes).map_err(failure)?;
+        draft = draft.with(&begun.proposal().changes, begun.proofs()).map_err(failure)?;
     }
     change.draw(&mut draft, &spec)?;
+    let proofs = draft.proofs().clone();
     let proposal = draft.proposal(options.terms(begun.as_ref())).map_err(failure)?;
-    let file = ProposalFile::new(&spec, proof, proposal).map_err(failure)?;
+    let file = ProposalFile::new(&spec, proof, proposal, proofs).map_err(failure)?;
     let json = file.to_json().map_err(failure)?;
     let written = if options.append {
         wallet::files::replace_private(&options.out, json.as_bytes())
@@ -433,4 +514,56 @@ fn unapproved(path: &Path, spec: &GenesisSpec) -> Answer<ProposalFile> {
             .mend("write the change into another file; both can be applied, one after the other"));
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use genesis::dev::{LocalnetPlan, localnet};
+    use ledger::records::Registry;
+    use ledger::values::SecretKey;
+
+    use super::*;
+
+    /// Each refusal names its own cause, its field and what to do.
+    #[test]
+    fn a_chain_or_a_doubling_that_cannot_be_is_refused_by_its_cause() {
+        let network = localnet(&LocalnetPlan::new(4), &[6; 32]).unwrap();
+        let genesis = network.spec.hash();
+        let offer = |(node, bank): (u16, &genesis::dev::BankSecrets)| {
+            let key = SecretKey::from_seed([90 + node as u8; 32]);
+            SeatOffer::prove(genesis, ChainId(1), NodeIndex(node), &bank.network_key, &key)
+        };
+        let offers: Vec<SeatOffer> = (0..).zip(&network.banks).map(offer).collect();
+        let registry = Registry::from_genesis(&network.spec);
+        let adds = |parent: u32, offers: &[SeatOffer]| {
+            let added = Draft::new(registry.clone()).add_chain(genesis, ChainId(parent), offers);
+            at_chain(added.unwrap_err())
+        };
+        let doubles =
+            |code: &[u8; 3]| at_currency(Draft::new(registry.clone()).reshard(Currency(*code)).unwrap_err());
+        let twice: Vec<SeatOffer> = offers.iter().chain(&offers[..1]).cloned().collect();
+        for (refusal, code, field, message, mend) in [
+            (
+                adds(0, &offers[..3]),
+                "validator_offer",
+                "--validator",
+                "3 validators are offered",
+                "name one file",
+            ),
+            (
+                adds(0, &twice),
+                "validator_offer",
+                "--validator",
+                "node 0 offers two",
+                "name each node's file once",
+            ),
+            (adds(7, &offers), "proposal", "PARENT", "the network has no chain 7", "see `jiaozi chain list`"),
+            (doubles(b"USD"), "currency_unknown", "CURRENCY", "the network has no USD", "name one of: CNY"),
+            (doubles(b"CNY"), "11827 change_chain_not_ready", "changes[0].currency", "shard 0 of CNY", ""),
+        ] {
+            let told = (refusal.code.as_str(), refusal.field.as_deref());
+            assert_eq!(told, (code, Some(field)), "{refusal:?}");
+            assert!(refusal.message.contains(message) && refusal.mend.starts_with(mend), "{refusal:?}");
+        }
+    }
 }

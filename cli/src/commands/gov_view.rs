@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use api::network::ChainPlace;
+use api::network::{ChainPlace, NetworkView};
+use api::{ChainReady, NotReady};
 use genesis::governance::growth::growth_name;
 use genesis::governance::{ProposalFile, Section, diff, operator_name, params, utc};
 use ledger::proofs::{ChainOrigin, RegistryProof};
@@ -10,6 +11,7 @@ use ledger::records::{Birth, ChainRecord, EpochRecord, Growth, Registry};
 use ledger::values::{ChainId, Height};
 use serde::Serialize;
 
+use super::gov_fate::Fate;
 use crate::output::{Show, facts, grouped, table};
 use crate::send::Sent;
 
@@ -30,6 +32,9 @@ pub(super) struct ProposalView {
     quorum: usize,
     /// Approvals that are still needed.
     missing: usize,
+    /// Whether it was applied, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fate: Option<Fate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<PathBuf>,
 }
@@ -65,8 +70,14 @@ impl ProposalView {
             quorum: file.quorum(),
             council,
             missing: file.missing(),
+            fate: None,
             file: path.cloned(),
         }
+    }
+
+    /// The same with what became of it.
+    pub(super) fn with(self, fate: Fate) -> Self {
+        Self { fate: Some(fate), ..self }
     }
 }
 
@@ -93,6 +104,7 @@ impl Show for ProposalView {
             ("not yet by", names(false)),
             ("missing", format!("{} of {} approvals", self.missing, self.quorum)),
         ]);
+        lines.extend(self.fate.as_ref().map(|fate| ("applied", fate.text())));
         lines.extend(self.file.as_ref().map(|file| ("file", file.display().to_string())));
         format!("{}\n\n{}", facts(&lines), diff::lines(&self.changes).join("\n"))
     }
@@ -101,6 +113,23 @@ impl Show for ProposalView {
 /// A reason is anybody's text: nothing in it fakes a line.
 fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
+/// What a new key says.
+#[derive(Debug, Serialize)]
+pub(super) struct ProvedKey {
+    pub(super) key: String,
+    pub(super) possession: String,
+}
+
+impl Show for ProvedKey {
+    fn text(&self) -> String {
+        facts(&[
+            ("key", self.key.clone()),
+            ("possession", self.possession.clone()),
+            ("next", "name both where the change is proposed: --possession is for this key alone".to_owned()),
+        ])
+    }
 }
 
 /// A proposal that was applied.
@@ -288,6 +317,9 @@ impl Show for OriginView {
 #[derive(Debug, Serialize)]
 pub(super) struct Standing {
     pub(super) chains: Vec<ChainStanding>,
+    /// Chains on which the asked node has a validator and that it does not host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) not_hosted: Vec<u32>,
 }
 
 /// Where a chain stands.
@@ -302,6 +334,48 @@ pub(super) struct ChainStanding {
     /// What the node knows of it; missing where it does not host the chain, and before the chain begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<Known>,
+    /// Whom the node hears there; missing where it does not host the chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard: Option<Heard>,
+}
+
+/// The validators of a chain as the asked node hears them.
+#[derive(Debug, Serialize)]
+pub(super) struct Heard {
+    validators: u32,
+    heard: u32,
+    /// The nodes of the others, with their operators.
+    silent: Vec<String>,
+    /// The chain cannot begin there yet: the node does not know what with.
+    waits_for_origin: bool,
+}
+
+impl Heard {
+    pub(super) fn new(ready: &ChainReady, network: &NetworkView) -> Self {
+        let named = |node: &u16| {
+            let operator = network.nodes.iter().find(|view| view.node == *node).map(|view| view.operator);
+            let operator = network.operators.iter().find(|view| Some(view.operator) == operator);
+            format!("node {node} ({})", operator.map_or("?", |view| view.name.as_str()))
+        };
+        Self {
+            validators: ready.validators,
+            heard: ready.validators_heard,
+            silent: ready.silent_nodes.iter().map(named).collect(),
+            waits_for_origin: ready.reason == Some(NotReady::WaitingForOrigin),
+        }
+    }
+
+    /// What is wrong, if something is.
+    fn text(&self, chain: u32) -> Option<String> {
+        let Self { validators, heard, silent, waits_for_origin } = self;
+        if *waits_for_origin {
+            return Some(format!("chain {chain}: the asked node waits for what it begins with"));
+        }
+        (!silent.is_empty()).then(|| {
+            let silent = silent.join(", ");
+            format!("chain {chain}: validators heard {heard} of {validators}; not heard: {silent}")
+        })
+    }
 }
 
 /// How far a child is.
@@ -345,7 +419,13 @@ impl ChainStanding {
             shard: place.shard,
             growth: record.and_then(|record| Growing::new(record, own)),
             known: own.and_then(Known::new),
+            heard: None,
         }
+    }
+
+    /// The same with whom the asked node hears.
+    pub(super) fn hearing(self, heard: Option<Heard>) -> Self {
+        Self { heard, ..self }
     }
 }
 
@@ -429,6 +509,14 @@ impl Show for Standing {
             text.push_str(&format!("\n\nchain {}, {when}", chain.chain));
             known.next.iter().for_each(|line| text.push_str(&format!("\n  {line}")));
         }
+        let heard = self.chains.iter().filter_map(|chain| chain.heard.as_ref()?.text(chain.chain));
+        let missed = self.not_hosted.iter().map(|chain| {
+            format!(
+                "chain {chain}: the asked node has a validator there and does not host it: jiaozi node add-chain --config node.toml \
+                 --chain {chain} --host, then a restart"
+            )
+        });
+        heard.chain(missed).for_each(|line| text.push_str(&format!("\n\n{line}")));
         text
     }
 }
@@ -450,7 +538,7 @@ mod tests {
     fn standing(proof: &RegistryProof) -> String {
         let record = &proof.registry.chains[0];
         let chain = ChainStanding::new(&ChainPlace::from(record), Some(proof), Some(record));
-        Standing { chains: vec![chain] }.text()
+        Standing { chains: vec![chain], not_hosted: Vec::new() }.text()
     }
 
     #[test]
@@ -473,6 +561,49 @@ mod tests {
         let json = serde_json::to_value(&unborn).unwrap();
         assert_eq!((&json["growth"]["growth"], json.get("known")), (&"grown".into(), None));
         assert!(json["growth"].get("received").is_none(), "{json}");
+    }
+
+    #[test]
+    fn who_is_not_heard_and_what_is_not_hosted_is_shown() {
+        let proof = proof();
+        let record = &proof.registry.chains[0];
+        let network = NetworkView {
+            network: "net".to_owned(),
+            genesis_hash: ledger::values::GenesisHash([1; 32]),
+            version: "0".to_owned(),
+            node: 0,
+            registry_version: 0,
+            operators: Vec::new(),
+            nodes: Vec::new(),
+            chains: Vec::new(),
+        };
+        let mut ready = ChainReady {
+            chain: 0,
+            is_ready: true,
+            reason: None,
+            height: 1,
+            certified_height: 1,
+            announced_height: 1,
+            validators: 4,
+            validators_heard: 4,
+            silent_nodes: Vec::new(),
+            is_voting: true,
+            halt: None,
+        };
+        let shown = |ready: &ChainReady, not_hosted: &[u32]| {
+            let chain = ChainStanding::new(&ChainPlace::from(record), Some(&proof), Some(record));
+            let chain = chain.hearing(Some(Heard::new(ready, &network)));
+            Standing { chains: vec![chain], not_hosted: not_hosted.to_vec() }.text()
+        };
+        assert_eq!(shown(&ready, &[]), standing(&proof), "nothing is said while all is well");
+        (ready.validators_heard, ready.silent_nodes) = (3, vec![3]);
+        let text = shown(&ready, &[2]);
+        assert!(text.contains("\n\nchain 0: validators heard 3 of 4; not heard: node 3 (?)"), "{text}");
+        assert!(
+            text.contains("chain 2: the asked node has a validator there") && text.ends_with("a restart")
+        );
+        ready.reason = Some(NotReady::WaitingForOrigin);
+        assert!(shown(&ready, &[]).ends_with("chain 0: the asked node waits for what it begins with"));
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! `jiaozi localnet`: a network of real nodes on this machine.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
-use api::ChainReady;
+use api::{ChainPlace, ChainReady, NotReady};
 use clap::{Args, Subcommand};
 use genesis::{ChainList, GenesisFile};
-use ledger::records::ChainSpec;
 use ledger::values::quorum::VALIDATORS_MIN;
 use ledger::values::{Amount, Currency};
 use serde::Serialize;
 
 use super::status::not_ready_name;
+use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
 use crate::localnet::create::{BANKS_MAX, create};
 use crate::localnet::demo::{DEMO_WALLETS_MAX, Funded, fund};
@@ -113,16 +114,32 @@ struct Up {
     wallets: Vec<Funded>,
 }
 
+/// A chain of the registry: of genesis, or added since.
 #[derive(Debug, Serialize)]
 struct ChainUp {
     chain: u32,
     currency: String,
     shard: u16,
+    /// Of one that was added: the chain whose wallets it takes half of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<u32>,
+    /// Whether wallets are at home there.
+    is_home: bool,
 }
 
-impl From<&ChainSpec> for ChainUp {
-    fn from(spec: &ChainSpec) -> Self {
-        Self { chain: spec.chain.0, currency: spec.currency.to_string(), shard: spec.shard }
+impl From<&ChainPlace> for ChainUp {
+    fn from(place: &ChainPlace) -> Self {
+        let ChainPlace { chain, shard, parent, is_home, .. } = *place;
+        Self { chain, currency: place.currency.clone(), shard, parent, is_home }
+    }
+}
+
+impl ChainUp {
+    fn text(&self) -> String {
+        let Self { chain, currency, shard, .. } = self;
+        let child = self.parent.map(|parent| format!(", child of chain {parent}")).unwrap_or_default();
+        let empty = if self.is_home { "" } else { ", no wallets yet" };
+        format!("{chain} ({currency} shard {shard}{child}{empty})")
     }
 }
 
@@ -141,8 +158,7 @@ impl Show for Up {
         let mut lines =
             vec![("directory", self.directory.display().to_string()), ("genesis", self.genesis_hash.clone())];
         if self.chains.len() > 1 {
-            let chain = |up: &ChainUp| format!("{} ({} shard {})", up.chain, up.currency, up.shard);
-            lines.push(("chains", self.chains.iter().map(chain).collect::<Vec<_>>().join(", ")));
+            lines.push(("chains", self.chains.iter().map(ChainUp::text).collect::<Vec<_>>().join(", ")));
         }
         for funded in &self.wallets {
             let funds = Amount::from_fen(funded.funds_fen);
@@ -174,6 +190,9 @@ struct BankStatus {
     is_ready: bool,
     /// Of every chain that the node hosts; none while it does not answer.
     chains: Vec<ChainStatus>,
+    /// Chains on which the node has a validator and that it does not host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_hosted: Vec<u32>,
     connected: Option<usize>,
 }
 
@@ -184,6 +203,8 @@ struct ChainStatus {
     reason: Option<&'static str>,
     height: u64,
     certified_height: u64,
+    validators: u32,
+    validators_heard: u32,
 }
 
 impl From<&ChainReady> for ChainStatus {
@@ -194,7 +215,20 @@ impl From<&ChainReady> for ChainStatus {
             reason: ready.reason.map(not_ready_name),
             height: ready.height,
             certified_height: ready.certified_height,
+            validators: ready.validators,
+            validators_heard: ready.validators_heard,
         }
+    }
+}
+
+impl ChainStatus {
+    fn waits_for_origin(&self) -> bool {
+        self.reason == Some(not_ready_name(NotReady::WaitingForOrigin))
+    }
+
+    /// It has not begun, and nobody's money depends on it: that alone keeps no bank from being ready.
+    fn waits(&self) -> bool {
+        self.waits_for_origin() || self.reason == Some(not_ready_name(NotReady::WaitingForValidators))
     }
 }
 
@@ -209,6 +243,7 @@ impl BankStatus {
             answers: seen.is_some(),
             is_ready: seen.is_some_and(|seen| seen.ready.is_ready),
             chains: chains.unwrap_or_default(),
+            not_hosted: seen.map(|seen| seen.ready.not_hosted.clone()).unwrap_or_default(),
             connected: seen.map(Seen::connected),
         }
     }
@@ -217,7 +252,9 @@ impl BankStatus {
         if let Some(pid) = self.stranger_pid {
             return format!("unknown: process {pid} is not recognized");
         }
-        let reason = self.chains.iter().find_map(|chain| chain.reason);
+        let mut chains: Vec<&ChainStatus> = self.chains.iter().collect();
+        chains.sort_by_key(|chain| chain.waits());
+        let reason = chains.into_iter().find_map(|chain| chain.reason);
         match (self.pid, self.answers, self.is_ready, reason) {
             (None, ..) => "stopped".to_owned(),
             (Some(_), false, ..) => "starting".to_owned(),
@@ -249,8 +286,48 @@ impl Show for Status {
                 bank.url.clone(),
             ]
         });
-        table(&["bank", "state", "height", "certified", "connected", "process", "REST"], rows, &[2, 3, 5])
+        let header = ["bank", "state", "height", "certified", "connected", "process", "REST"];
+        let mut text = table(&header, rows, &[2, 3, 5]);
+        let missed = missed(&self.banks);
+        if !missed.is_empty() {
+            text.push_str(&format!("\n\n{}", missed.join("\n")));
+        }
+        text
     }
+}
+
+/// The chains that not every bank runs which should, a line each.
+fn missed(banks: &[BankStatus]) -> Vec<String> {
+    let waiting = banks.iter().flat_map(|bank| &bank.chains).filter(|chain| chain.waits());
+    let not_hosted = banks.iter().flat_map(|bank| &bank.not_hosted).copied();
+    let chains: BTreeSet<u32> = waiting.map(|chain| chain.chain).chain(not_hosted).collect();
+    chains.into_iter().map(|chain| missed_on(banks, chain)).collect()
+}
+
+fn missed_on(banks: &[BankStatus], chain: u32) -> String {
+    let here =
+        |bank: &BankStatus| bank.chains.iter().any(|seen| seen.chain == chain && seen.waits_for_origin());
+    let names = |is_meant: &dyn Fn(&BankStatus) -> bool| {
+        let meant = banks.iter().filter(|bank| is_meant(bank));
+        meant.map(|bank| bank.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let seen = banks.iter().flat_map(|bank| &bank.chains).filter(|seen| seen.chain == chain);
+    let mut text = match seen.max_by_key(|seen| seen.validators_heard) {
+        Some(seen) => {
+            format!("chain {chain}: validators heard {} of {}", seen.validators_heard, seen.validators)
+        }
+        None => format!("chain {chain}: no bank runs it"),
+    };
+    let (waiting, missing) = (names(&here), names(&|bank: &BankStatus| bank.not_hosted.contains(&chain)));
+    if !waiting.is_empty() {
+        text.push_str(&format!("; what it begins with is not known yet to {waiting}"));
+    }
+    if !missing.is_empty() {
+        text.push_str(&format!(
+            "; not hosted by {missing}: jiaozi node add-chain --config node.toml --chain {chain} --host, then a restart"
+        ));
+    }
+    text
 }
 
 /// How the nodes ended.
@@ -326,7 +403,7 @@ fn up(arguments: &UpArguments, output: Output) -> Answer {
             create(&layout, arguments.banks.map_or(VALIDATORS_MIN, usize::from), &chains)?
         }
     };
-    let chains = chains(&layout, arguments.chains.as_ref())?;
+    require_chains(&layout, arguments.chains.as_ref())?;
     let banks = start_all(&layout, &manifest, Duration::from_secs(arguments.timeout), output)?;
     let first = manifest
         .banks
@@ -336,6 +413,9 @@ fn up(arguments: &UpArguments, output: Output) -> Answer {
         0 => Vec::new(),
         count => fund(&layout, first, count, output)?,
     };
+    let node = NodeOptions { node: first.url(), token_file: None, ca_file: None, chain: None };
+    // Operators may have added chains since genesis.
+    let chains = node.connect()?.network(None)?.chains.iter().map(ChainUp::from).collect();
     output.result(&Up {
         directory: layout.root.clone(),
         genesis_hash: manifest.genesis_hash,
@@ -349,8 +429,8 @@ fn up(arguments: &UpArguments, output: Output) -> Answer {
     })
 }
 
-/// The chains of the network, which must be those asked for.
-fn chains(layout: &Layout, asked: Option<&ChainList>) -> Answer<Vec<ChainUp>> {
+/// The chains that the network began with must be those asked for.
+fn require_chains(layout: &Layout, asked: Option<&ChainList>) -> Answer {
     let spec = GenesisFile::load(&layout.genesis()).and_then(|file| file.spec());
     let spec = spec.map_err(super::genesis::failure)?;
     let places: Vec<_> = spec.chains.iter().map(|chain| (chain.currency, chain.shard)).collect();
@@ -360,7 +440,7 @@ fn chains(layout: &Layout, asked: Option<&ChainList>) -> Answer<Vec<ChainUp>> {
             .at("--chains")
             .mend("leave --chains out, or name another directory"));
     }
-    Ok(spec.chains.iter().map(ChainUp::from).collect())
+    Ok(())
 }
 
 /// Starts what does not run and waits for all; what was started is stopped again if that fails.
@@ -502,4 +582,78 @@ fn refuse_strangers(strangers: &[Stranger]) -> Answer {
     Err(Failure::refused("process_not_recognized", message).mend(
         "look at each with ps; stop it yourself if it is a node, or remove the pid file if it is something else",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bank(name: &str, chains: &[(u32, Option<&'static str>, u32)], not_hosted: &[u32]) -> BankStatus {
+        let chain = |(chain, reason, validators_heard): &(u32, Option<&'static str>, u32)| ChainStatus {
+            chain: *chain,
+            is_ready: reason.is_none(),
+            reason: *reason,
+            height: 1,
+            certified_height: 1,
+            validators: 4,
+            validators_heard: *validators_heard,
+        };
+        BankStatus {
+            name: name.to_owned(),
+            url: "http://127.0.0.1:1".to_owned(),
+            pid: Some(1),
+            stranger_pid: None,
+            answers: true,
+            is_ready: true,
+            chains: chains.iter().map(chain).collect(),
+            not_hosted: not_hosted.to_vec(),
+            connected: Some(4),
+        }
+    }
+
+    #[test]
+    fn who_does_not_host_a_chain_is_named_below_the_table() {
+        let well = [bank("bank-1", &[(0, None, 3)], &[]), bank("bank-2", &[(0, None, 4)], &[])];
+        assert!(missed(&well).is_empty(), "a bank that is down is in the table");
+        let waits = Some(not_ready_name(NotReady::WaitingForValidators));
+        let origin = Some(not_ready_name(NotReady::WaitingForOrigin));
+        let banks = [
+            bank("bank-1", &[(0, None, 4), (2, waits, 2)], &[3]),
+            bank("bank-2", &[(0, None, 4), (2, waits, 1)], &[3]),
+            bank("bank-3", &[(0, None, 4), (2, origin, 0)], &[3]),
+            bank("bank-4", &[(0, None, 4)], &[2, 3]),
+        ];
+        let lines = missed(&banks);
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("chain 2: validators heard 2 of 4; what it begins with"), "{lines:?}");
+        assert!(lines[0].contains("not known yet to bank-3; not hosted by bank-4: "), "{lines:?}");
+        assert!(
+            lines[1].starts_with("chain 3: no bank runs it; not hosted by bank-1, bank-2, bank-3, bank-4")
+        );
+        assert!(lines[1].ends_with("--chain 3 --host, then a restart"), "{lines:?}");
+        assert_eq!(banks[0].state(), "ready");
+        let unready =
+            BankStatus { is_ready: false, ..bank("b", &[(2, waits, 1), (0, Some("rejoining"), 4)], &[]) };
+        assert_eq!(unready.state(), "not ready: rejoining", "the reason that counts");
+    }
+
+    #[test]
+    fn chains_that_were_added_are_listed_as_such() {
+        let place = |chain, shard, parent, is_home| ChainPlace {
+            chain,
+            currency: "CNY".to_owned(),
+            shard,
+            parent,
+            is_home,
+            is_filling: false,
+            nodes: Vec::new(),
+        };
+        for (place, told) in [
+            (place(0, 0, None, true), "0 (CNY shard 0)"),
+            (place(1, 1, Some(0), true), "1 (CNY shard 1, child of chain 0)"),
+            (place(2, 2, Some(0), false), "2 (CNY shard 2, child of chain 0, no wallets yet)"),
+        ] {
+            assert_eq!(ChainUp::from(&place).text(), told);
+        }
+    }
 }

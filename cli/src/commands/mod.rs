@@ -4,6 +4,7 @@ pub mod audit;
 pub mod exchange;
 pub mod genesis;
 pub mod gov;
+mod gov_fate;
 mod gov_propose;
 mod gov_view;
 pub mod localnet;

@@ -38,7 +38,8 @@ enum NodeCommand {
     /// Make the next consensus key of a chain, beside the current one: the first step of a rotation.
     #[command(after_help = "Examples:\n  \
         jiaozi node rotate-consensus-key --config node.toml --chain 0\n  \
-        jiaozi gov propose rotate-consensus-key --chain 0 --key OLD --new-key NEW --out proposal.json\n\n\
+        jiaozi gov prove-key --key keys/consensus-0.next.key --operator 2 --chain 0\n  \
+        jiaozi gov propose rotate-consensus-key --chain 0 --key OLD --new-key NEW --possession SIGNATURE --out proposal.json\n\n\
         The key lies in FILE.next.key under the passphrase of the current one. Asked once more, the same key is told again.\n\
         Restart the node before the proposal is applied: it votes with the key that the epoch's validators have.")]
     RotateConsensusKey(RotateArguments),
@@ -76,8 +77,11 @@ struct Rotated {
 impl Show for Rotated {
     fn text(&self) -> String {
         let Self { chain, key, new_key, .. } = self;
+        let prove =
+            format!("jiaozi gov prove-key --key {} --operator OPERATOR --chain {chain}", self.file.display());
         let next = format!(
-            "jiaozi gov propose rotate-consensus-key --chain {chain} --key {key} --new-key {new_key} --out FILE"
+            "jiaozi gov propose rotate-consensus-key --chain {chain} --key {key} --new-key {new_key} \
+             --possession … --out FILE"
         );
         let made = if self.is_new { "" } else { " (made before)" };
         facts(&[
@@ -85,7 +89,8 @@ impl Show for Rotated {
             ("key", key.clone()),
             ("new key", new_key.clone()),
             ("file", format!("{}{made}", self.file.display())),
-            ("next", next),
+            ("next", prove),
+            ("then", next),
         ])
     }
 }

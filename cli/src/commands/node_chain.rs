@@ -1,6 +1,9 @@
 //! `jiaozi node add-chain`: a node's part in a chain that operators add. First its key, which a proposal names; then, once the
 //! proposal was applied, the chain's place in `node.toml`.
 //!
+//! A chain is hosted only with what it begins with, its origin: in a file, in chain 0's database, or asked of a node, which keeps it beside the
+//! chain's data. So the start that follows finds it.
+//!
 //! The text of `node.toml` is the operator's: lines are added to it, comments and order stay. What comes out must say what was
 //! meant, or nothing is written.
 
@@ -8,14 +11,17 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use api::NetworkView;
 use clap::Args;
 use ledger::values::ChainId;
 use node::config::ConsensusKeyEntry;
-use node::{FirstKey, FirstKeyError, NodeConfig, StartError};
+use node::{FirstKey, FirstKeyError, NodeConfig, OriginPlace, StartError};
 use serde::Serialize;
 
+use super::gov::is_not_here_yet;
 use super::node::{load, refusal, rotation_refusal};
 use super::transaction::refuse_existing;
+use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, Show, facts};
 
@@ -31,9 +37,19 @@ pub(super) struct AddChainArguments {
     /// New file for what the proposal needs to know: public, signed by the node; chain-ID-node-N.json unless said.
     #[arg(long, value_name = "FILE", conflicts_with = "host")]
     out: Option<PathBuf>,
+    /// The node that is asked whether the id is one of the next free ones, and with --host what the chain begins with: this one itself
+    /// unless said.
+    #[arg(long, value_name = "URL")]
+    node: Option<String>,
     /// The chain was added: write it and its key into the configuration, for the next start.
     #[arg(long)]
     host: bool,
+    /// File with the client token, where that node asks for one.
+    #[arg(long, value_name = "FILE", env = "JIAOZI_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// PEM file of the only certificate authority to trust.
+    #[arg(long, value_name = "FILE", env = "JIAOZI_CA_FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 /// What `node add-chain` made.
@@ -46,20 +62,25 @@ struct Offered {
     /// False where it was made before.
     is_new: bool,
     offer: PathBuf,
+    /// What is to be known of the id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 impl Show for Offered {
     fn text(&self) -> String {
         let made = if self.is_new { "" } else { " (made before)" };
         let offer = self.offer.display();
-        facts(&[
+        let mut lines = vec![
             ("chain", self.chain.to_string()),
             ("node", self.node.to_string()),
             ("key", self.key.clone()),
             ("keystore", format!("{}{made}", self.keystore.display())),
             ("offer", offer.to_string()),
-            ("next", format!("send {offer} to whoever proposes the chain; it holds nothing secret")),
-        ])
+        ];
+        lines.extend(self.note.clone().map(|note| ("note", note)));
+        lines.push(("next", format!("send {offer} to whoever proposes the chain; it holds nothing secret")));
+        facts(&lines)
     }
 }
 
@@ -77,13 +98,7 @@ impl Show for Hosted {
             ("chain", self.chain.to_string()),
             ("config", self.config.display().to_string()),
             ("keystore", self.keystore.display().to_string()),
-            (
-                "next",
-                format!(
-                    "restart the node, once it shows the chain's origin (jiaozi gov origin --chain {}): without it, it does not start",
-                    self.chain
-                ),
-            ),
+            ("next", "restart the node; what the chain begins with is there".to_owned()),
         ])
     }
 }
@@ -95,10 +110,14 @@ impl Show for Hosted {
 pub(super) fn add_chain(arguments: &AddChainArguments, output: Output) -> Answer {
     let chain = ChainId(arguments.chain);
     if arguments.host {
-        let keystore = host_chain(&arguments.config, chain)?;
+        let keystore = host_chain(&arguments.config, chain, |config| origin(arguments, config, chain))?;
         return output.result(&Hosted { chain: chain.0, config: arguments.config.clone(), keystore });
     }
-    let made = first_key(&load(&arguments.config)?, chain)?;
+    let config = load(&arguments.config)?;
+    // A key is not made for a number that no chain can get, nor where the offer cannot be written.
+    let note = compared(&config, arguments, chain)?;
+    arguments.out.as_deref().map_or(Ok(()), refuse_existing)?;
+    let made = first_key(&config, chain)?;
     let out = arguments
         .out
         .clone()
@@ -112,7 +131,49 @@ pub(super) fn add_chain(arguments: &AddChainArguments, output: Output) -> Answer
         keystore: made.path,
         is_new: made.is_new,
         offer: out,
+        note,
     })
+}
+
+/// Compares the id of a chain to come with those that a node knows; gives what is to be known of it.
+fn compared(config: &NodeConfig, arguments: &AddChainArguments, chain: ChainId) -> Answer<Option<String>> {
+    let asked = arguments.node.as_deref();
+    let scheme = if config.rest.tls.is_some() { "https" } else { "http" };
+    let own = || format!("{scheme}://{}", config.rest.listen);
+    let node = asked.map_or_else(own, str::to_owned);
+    let (token_file, ca_file) = (arguments.token_file.clone(), arguments.ca_file.clone());
+    let options = NodeOptions { node, token_file, ca_file, chain: None };
+    // A faulty genesis file is told by whoever makes the key.
+    let genesis = genesis::GenesisFile::load(&config.node.genesis).and_then(|file| file.hash()).ok();
+    match (options.connect().and_then(|connection| connection.network(genesis)), asked) {
+        (Ok(network), _) => judged(&network, chain),
+        (Err(failure), Some(_)) => Err(failure.at("--node")),
+        (Err(failure), None) => Ok(Some(format!(
+            "the id was not compared with those of the network ({}): see `jiaozi chain list`",
+            failure.message
+        ))),
+    }
+}
+
+/// One proposal adds a child for each chain at most.
+fn judged(network: &NetworkView, chain: ChainId) -> Answer<Option<String>> {
+    if network.chain(chain).is_some() {
+        return Ok(Some(
+            "the network has the chain: its validators take in the key by `gov propose add-validator`, not by add-chain".to_owned(),
+        ));
+    }
+    let next =
+        network.chains.iter().map(|place| place.chain).max().map_or(0, |newest| newest.saturating_add(1));
+    let added = usize::try_from(chain.0.saturating_sub(next)).unwrap_or(usize::MAX);
+    if added < network.chains.len() {
+        return Ok(None);
+    }
+    let message = format!(
+        "the next chain that is added has the id {next}; {chain} cannot be the id of one of the next"
+    );
+    Err(Failure::refused("chain_number", message).at("--chain").mend(format!(
+        "name {next}, or the ids after it without a gap where one proposal adds several chains"
+    )))
 }
 
 /// The consensus key of a chain that is to be added, and the node's offer of it; made now, or before.
@@ -123,11 +184,62 @@ pub(crate) fn first_key(config: &NodeConfig, chain: ChainId) -> Answer<FirstKey>
     node::first_consensus_key(config, chain).map_err(|fault| first_refusal(&fault))
 }
 
-/// Writes a chain that was added, and its key, into a node's configuration; gives the keystore.
+/// What the chain begins with, of a node, where a start would not find it by itself.
+fn origin(arguments: &AddChainArguments, config: &NodeConfig, chain: ChainId) -> Answer<Option<Vec<u8>>> {
+    let asks = arguments.node.is_some();
+    match node::find_origin(config, chain) {
+        Ok(OriginPlace::Here) => Ok(None),
+        Ok(OriginPlace::WithRunningNode) => asked(arguments, config, chain).map(Some),
+        Err(StartError::OriginNotYet { .. } | StartError::NoSuchChain { .. }) if asks => {
+            asked(arguments, config, chain).map(Some)
+        }
+        Err(fault @ (StartError::OriginNotYet { .. } | StartError::NoSuchChain { .. })) => {
+            let message = format!("nothing here says what chain {chain} begins with");
+            Err(Failure::refused("origin_missing", message).at(fault.field().unwrap_or("--host")).mend(format!(
+                "once the height of chain 0 that adds the chain is certified, name a node that hosts chain 0 with --node; or fetch it there, \
+                 jiaozi gov origin --chain {chain} --out FILE, and name the file in [node] origins"
+            )))
+        }
+        Err(fault) => Err(refusal("origin", &fault)),
+    }
+}
+
+fn asked(arguments: &AddChainArguments, config: &NodeConfig, chain: ChainId) -> Answer<Vec<u8>> {
+    let own = || config.rest.tls.is_none().then(|| format!("http://{}", config.rest.listen));
+    let node = arguments.node.clone().or_else(own).ok_or_else(|| {
+        Failure::usage(
+            "node_url",
+            "the node that runs holds chain 0, and its certificate's name is not known here",
+        )
+        .at("--node")
+        .mend("name the node with --node, as clients do")
+    })?;
+    let (token_file, ca_file) = (arguments.token_file.clone(), arguments.ca_file.clone());
+    let connection = NodeOptions { node: node.clone(), token_file, ca_file, chain: None }.connect()?;
+    connection.wait(connection.client.origin(chain)).map_err(|failure| not_yet(failure, &node, chain))
+}
+
+/// A node that has no origin yet will have it: it says when.
+fn not_yet(failure: Failure, node: &str, chain: ChainId) -> Failure {
+    if !is_not_here_yet(&failure) {
+        return failure.at("--node");
+    }
+    let message = format!("{node} does not show yet what chain {chain} begins with: {}", failure.message);
+    Failure::refused("origin_not_yet", message).at("--node").mend(
+        "it comes from chain 0, once the height that adds the chain is executed and certified there; run the command again in a moment",
+    )
+}
+
+/// Writes a chain that was added, and its key, into a node's configuration; gives the keystore. `origin` gives what the chain begins with
+/// where a start would not find it by itself.
 ///
 /// # Errors
-/// [`Failure`]: the chain has no key yet, or is hosted, or the configuration cannot be continued.
-pub(crate) fn host_chain(path: &Path, chain: ChainId) -> Answer<PathBuf> {
+/// [`Failure`]: the chain has no key yet, or is hosted, there is no origin, or the configuration cannot be continued.
+pub(crate) fn host_chain(
+    path: &Path,
+    chain: ChainId,
+    origin: impl FnOnce(&NodeConfig) -> Answer<Option<Vec<u8>>>,
+) -> Answer<PathBuf> {
     let config = load(path)?;
     // One that was made now would be taken for the right one the next time.
     let is_hosted = config.keys.consensus_keys.iter().any(|entry| entry.chain == chain.0);
@@ -142,10 +254,14 @@ pub(crate) fn host_chain(path: &Path, chain: ChainId) -> Answer<PathBuf> {
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let keystore = made.path.strip_prefix(folder).unwrap_or(&made.path);
     let text = continued(&text, chain.0, keystore).ok_or_else(|| by_hand(path, chain.0, keystore))?;
+    let origin = origin(&config)?;
     match node::init_chain(&config, chain) {
         // An earlier run that ended here, or a chain that was hosted once: what is there stays.
         Ok(()) | Err(StartError::Initialised { .. }) => {}
         Err(fault) => return Err(refusal("node_init", &fault)),
+    }
+    if let Some(bytes) = origin {
+        node::keep_origin(&config, chain, &bytes).map_err(|fault| refusal("origin", &fault))?;
     }
     replace(path, &text).map_err(|fault| Failure::io("write", path, &fault))?;
     Ok(made.path)
@@ -365,6 +481,32 @@ mod tests {
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left over");
         assert!(replace(&folder.path().join("none.toml"), "x").is_err());
+    }
+
+    #[test]
+    fn a_node_without_the_origin_says_where_it_will_come_from() {
+        let refused = api::ApiError::from(api::ErrorCode::ChainNotHereYet).because("not yet");
+        let failure = not_yet(refused.into(), "http://127.0.0.1:1", ChainId(2));
+        assert_eq!((failure.code.as_str(), failure.field.as_deref()), ("origin_not_yet", Some("--node")));
+        assert!(failure.message.contains("chain 2 begins with") && failure.message.contains("not yet"));
+        assert!(failure.mend.contains("it comes from chain 0"), "{failure:?}");
+        let other = not_yet(Failure::unreachable("node_unreachable", "nobody"), "n", ChainId(2));
+        assert_eq!((other.code.as_str(), other.field.as_deref()), ("node_unreachable", Some("--node")));
+    }
+
+    #[test]
+    fn an_id_that_no_chain_can_get_is_refused_before_a_key_is_made() {
+        let spec = genesis::dev::localnet(&genesis::dev::LocalnetPlan::new(4), &[1; 32]).unwrap().spec;
+        let mut network = NetworkView::new(&spec, ledger::values::NodeIndex(0), "0", |_| true);
+        let mut second = network.chains[0].clone();
+        second.chain = 1;
+        network.chains.push(second);
+        for (chain, is_noted) in [(0, true), (1, true), (2, false), (3, false)] {
+            assert_eq!(judged(&network, ChainId(chain)).unwrap().is_some(), is_noted, "{chain}");
+        }
+        let refused = judged(&network, ChainId(4)).unwrap_err();
+        assert_eq!((refused.code.as_str(), refused.field.as_deref()), ("chain_number", Some("--chain")));
+        assert!(refused.mend.starts_with("name 2, or the ids after it"), "{refused:?}");
     }
 
     #[test]

@@ -97,6 +97,11 @@ impl Show for ChainStatus {
             let reason =
                 ready.reason.map(|reason| format!(" ({})", not_ready_name(reason))).unwrap_or_default();
             lines.push(("ready", yes_no(ready.is_ready) + &reason));
+            if !ready.silent_nodes.is_empty() {
+                let (heard, all) = (ready.validators_heard, ready.validators);
+                let silent = listed(ready.silent_nodes.iter().copied());
+                lines.push(("heard", format!("{heard} of {all} validators; not heard: the nodes {silent}")));
+            }
             if let Some(halt) = &ready.halt {
                 lines.push(("halted", halt.message.clone()));
             }
@@ -178,6 +183,8 @@ pub(super) const fn not_ready_name(reason: NotReady) -> &'static str {
     match reason {
         NotReady::Starting => "starting",
         NotReady::CatchingUp => "catching_up",
+        NotReady::WaitingForValidators => "waiting_for_validators",
+        NotReady::WaitingForOrigin => "waiting_for_origin",
         NotReady::TooFewPeers => "too_few_peers",
         NotReady::DiskReserve => "disk_reserve",
         NotReady::Rejoining => "rejoining",
@@ -230,6 +237,8 @@ mod tests {
         for reason in [
             NotReady::Starting,
             NotReady::CatchingUp,
+            NotReady::WaitingForValidators,
+            NotReady::WaitingForOrigin,
             NotReady::TooFewPeers,
             NotReady::DiskReserve,
             NotReady::Rejoining,

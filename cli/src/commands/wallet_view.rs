@@ -220,7 +220,7 @@ impl Show for History {
             let amount = format!("{sign}{}", Amount::from_fen(entry.amount_fen));
             vec![
                 entry.cursor.to_string(),
-                kind.to_owned(),
+                entry.other_chain.map_or_else(|| kind.to_owned(), |chain| moved(entry.kind, chain)),
                 amount,
                 entry.counterparty.to_string(),
                 certified.to_owned(),
@@ -233,10 +233,58 @@ impl Show for History {
     }
 }
 
+/// A move with the chain at its other end.
+fn moved(kind: MovementName, chain: u32) -> String {
+    match kind {
+        MovementName::MovedOut => format!("moved out to chain {chain}"),
+        _ => format!("moved in from chain {chain}"),
+    }
+}
+
 /// Shows a page of a wallet's history.
 pub(super) fn history(arguments: &HistoryArguments, output: Output) -> Answer {
     let (connection, id, chain) = arguments.look.find()?;
     let chain = chain.map(|chain| chain.0);
     let query = HistoryQuery { chain, before: arguments.before, limit: Some(arguments.limit) };
     output.result(&History(connection.wait(connection.client.history(id, query))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::values::{Currency, Height};
+
+    use super::*;
+
+    #[test]
+    fn a_move_is_shown_with_the_chain_at_its_other_end() {
+        let entry = |kind, other_chain| api::HistoryEntry {
+            cursor: Cursor { height: Height(3), index: 0, part: 0 },
+            height: 3,
+            timestamp_ms: 1,
+            transaction: None,
+            lock: None,
+            kind,
+            counterparty: WalletId([7; 32]),
+            other_chain,
+            amount_fen: 500,
+        };
+        let page = HistoryPage {
+            wallet: WalletId([7; 32]),
+            chain: 2,
+            currency: Currency(*b"CNY"),
+            certified_height: 3,
+            entries: vec![
+                entry(MovementName::MovedOut, Some(4)),
+                entry(MovementName::Received, None),
+                entry(MovementName::MovedIn, Some(0)),
+            ],
+            next: None,
+        };
+        let text = History(page).text();
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        for (line, told) in lines.iter().zip(["moved out to chain 4 ", "received ", "moved in from chain 0 "])
+        {
+            assert!(line.contains(told), "{told}: {text}");
+        }
+    }
 }

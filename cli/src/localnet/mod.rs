@@ -8,9 +8,11 @@
 //! | [`process`] | starting, recognizing and stopping nodes |
 //! | [`ready`] | waiting until all nodes serve and see each other |
 //! | [`demo`] | opening and funding wallets to play with |
+//! | [`cut`] | the money of several chains at heights that fit each other |
 //! | [`mod@reshard`] | doubling the shards of a currency |
 
 pub mod create;
+pub mod cut;
 pub mod demo;
 pub mod layout;
 pub mod ports;

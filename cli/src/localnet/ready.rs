@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use api::{Client, ClientConfig, NetworkView, Ready};
+use api::{Client, ClientConfig, NetworkView, NotReady, Ready};
 use ledger::values::{ChainId, quorum};
 use tokio::runtime::Runtime;
 
@@ -41,7 +41,8 @@ impl Seen {
 fn unborn(seen: &[Option<Seen>]) -> BTreeSet<u32> {
     let mut hosts: BTreeMap<u32, usize> = BTreeMap::new();
     for ready in seen.iter().flatten().flat_map(|seen| &seen.ready.chains) {
-        *hosts.entry(ready.chain).or_default() += 1;
+        let runs = ready.reason != Some(NotReady::WaitingForOrigin);
+        *hosts.entry(ready.chain).or_default() += usize::from(runs);
     }
     hosts.into_iter().filter(|(_, count)| *count < quorum(seen.len())).map(|(chain, _)| chain).collect()
 }
@@ -172,7 +173,7 @@ impl Watch {
         }
     }
 
-    /// Waits until a bank's node can show what a chain begins with that operators have added.
+    /// Waits until a bank's node can show what a chain begins with that operators have added; gives that, not verified.
     ///
     /// # Errors
     /// [`Failure`] when it cannot in time.
@@ -182,12 +183,12 @@ impl Watch {
         (number, bank): (usize, &BankEntry),
         chain: ChainId,
         timeout: Duration,
-    ) -> Answer {
+    ) -> Answer<Vec<u8>> {
         let started = Instant::now();
         loop {
             let client = self.clients.get(number);
-            if client.is_some_and(|client| self.runtime.block_on(client.origin(chain)).is_ok()) {
-                return Ok(());
+            if let Some(Ok(origin)) = client.map(|client| self.runtime.block_on(client.origin(chain))) {
+                return Ok(origin);
             }
             if started.elapsed() > timeout {
                 let (name, seconds) = (&bank.name, timeout.as_secs());
@@ -222,6 +223,9 @@ mod tests {
             height: 1,
             certified_height: 1,
             announced_height: 1,
+            validators: 4,
+            validators_heard: 4,
+            silent_nodes: Vec::new(),
             is_voting: true,
             halt: None,
         };
@@ -236,7 +240,8 @@ mod tests {
             chains: Vec::new(),
         };
         let chains: Vec<ChainReady> = chains.iter().map(chain).collect();
-        Some(Seen { ready: Ready { is_ready: chains.iter().all(|chain| chain.is_ready), chains }, network })
+        let is_ready = chains.iter().all(|chain| chain.is_ready);
+        Some(Seen { ready: Ready { is_ready, chains, not_hosted: Vec::new() }, network })
     }
 
     #[test]
@@ -250,6 +255,9 @@ mod tests {
         assert!(!serves(&[both(), both(), both(), old()], 0), "three can");
         assert!(!serves(&[seen(&[(0, false)]), old(), old(), old()], 0));
         assert!(!serves(&[seen(&[]), old(), old(), old()], 0), "it serves nothing");
+        let mut waits = both();
+        waits.as_mut().unwrap().ready.chains[1].reason = Some(NotReady::WaitingForOrigin);
+        assert!(serves(&[both(), both(), waits, old()], 0), "who waits for its origin does not run it");
         // Of who does not answer nothing is known; that one is waited for anyway.
         assert!(serves(&[both(), None, old(), old()], 0));
     }

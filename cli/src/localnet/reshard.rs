@@ -14,11 +14,12 @@ use genesis::governance::{Draft, ProposalFile, Terms};
 use ledger::proofs::RegistryProof;
 use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{GenesisSpec, Growth, Operation, Registry};
-use ledger::values::{Amount, ChainId, Currency, SecretKey, TimestampMs};
+use ledger::values::{Amount, ChainId, Currency, Height, SecretKey, TimestampMs};
 use node::config::{CHAINS_HOSTED_MAX, NodeConfig};
 use serde::Serialize;
 use wallet::{KeyKind, Passphrase};
 
+use super::cut::Cut;
 use super::layout::{BankEntry, Layout, Manifest};
 use super::process::NodeCommand;
 use super::ready::Watch;
@@ -51,6 +52,9 @@ pub struct Resharded {
     /// Wallets that the children were told of.
     moved: u64,
     took_ms: u64,
+    /// All money of the currency just before the doubling, and after.
+    money_before: Cut,
+    money: Cut,
     /// The currency's chains by id.
     chains: Vec<Shard>,
 }
@@ -66,7 +70,7 @@ struct Shard {
     after: Look,
 }
 
-/// A certified state of a chain.
+/// A certified state of a chain. Chains are looked at one after the other, so what they hold is not to be added up: see [`Cut`].
 #[derive(Debug, Clone, Serialize)]
 struct Look {
     height: u64,
@@ -92,31 +96,40 @@ impl Show for Resharded {
     fn text(&self) -> String {
         let money = |fen: u64| Amount::from_fen(fen).to_string();
         let root = |look: &Look| look.state_root.chars().take(ROOT_DIGITS).collect::<String>();
-        let rows = self.chains.iter().map(|shard| {
-            let (before, after) = (&shard.before, &shard.after);
+        let row = |shard: &Shard, when: &str, look: &Look| {
             vec![
                 shard.chain.to_string(),
                 shard.shard.to_string(),
                 shard.parent.map_or_else(|| "-".to_owned(), |parent| parent.to_string()),
-                grouped(before.records),
-                grouped(after.records),
-                money(before.holds_fen),
-                money(after.holds_fen),
-                root(before),
-                root(after),
+                when.to_owned(),
+                grouped(look.height),
+                grouped(look.records),
+                money(look.holds_fen),
+                root(look),
             ]
-        });
-        let header = ["chain", "shard", "parent", "records", "then", "holds", "then", "state root", "then"];
-        let sum =
-            |look: fn(&Shard) -> &Look| money(self.chains.iter().map(|shard| look(shard).holds_fen).sum());
+        };
+        let rows = self
+            .chains
+            .iter()
+            .flat_map(|shard| [row(shard, "before", &shard.before), row(shard, "after", &shard.after)]);
+        let header = ["chain", "shard", "parent", "when", "height", "records", "holds", "state root"];
+        let all = |cut: &Cut| {
+            let under_way = match cut.under_way_fen {
+                0 => String::new(),
+                fen => format!(", {} of it under way,", money(fen)),
+            };
+            format!("{}{under_way} at heights {}", money(cut.sum_fen()), cut.told())
+        };
+        let wallets = if self.moved == 1 { "wallet" } else { "wallets" };
         let lines = [
             ("currency", self.currency.clone()),
             ("shards", format!("{}, before {}", self.shards, self.shards_before)),
-            ("moved", format!("{} wallets", grouped(self.moved))),
-            ("holds", format!("{} in all, before {}", sum(|shard| &shard.after), sum(|shard| &shard.before))),
+            ("moved", format!("{} {wallets}", grouped(self.moved))),
+            ("before", all(&self.money_before)),
+            ("money", all(&self.money)),
             ("took", format!("{:.1} s", Duration::from_millis(self.took_ms).as_secs_f64())),
         ];
-        format!("{}\n\n{}", table(&header, rows, &[0, 1, 2, 3, 4, 5, 6]), facts(&lines))
+        format!("{}\n\n{}", table(&header, rows, &[0, 1, 2, 4, 5, 6]), facts(&lines))
     }
 }
 
@@ -140,28 +153,26 @@ pub fn reshard(
     let registry = ceremony.registry(ROOT_CHAIN)?.registry;
     let parents: Vec<ChainId> = homes(&registry, currency).map(|record| record.chain).collect();
     require_resting(&registry, currency, &parents)?;
-    let before_parents = ceremony.looks(&parents)?;
     step("proposing and approving a child for each chain");
     let children = ceremony.add_children(&registry, currency, &parents)?;
     step("restarting the banks, one after the other");
     ceremony.host(&children, &progress)?;
     step("waiting until the children report that they run");
     ceremony.wait_growth(&children, Growth::Ready)?;
-    let before_children = ceremony.looks(&children)?;
+    let chains: Vec<ChainId> = parents.iter().chain(&children).copied().collect();
+    let (before, money_before) = ceremony.looks(&chains)?;
     step("proposing and approving the doubling");
     let reason = format!("twice as many shards of {currency}");
     ceremony.govern(&reason, |draft| draft.reshard(currency).map_err(failure))?;
     step("waiting until all wallets have moved");
     ceremony.wait_growth(&children, Growth::Grown)?;
     let registry = ceremony.registry(ROOT_CHAIN)?.registry;
-    let chains: Vec<ChainId> = parents.iter().chain(&children).copied().collect();
-    let before = before_parents.into_iter().chain(before_children);
-    let shards =
-        chains.iter().zip(before).zip(ceremony.looks(&chains)?).filter_map(|((chain, before), after)| {
-            let record = registry.chain(*chain)?;
-            let parent = record.parent().filter(|_| children.contains(chain)).map(|parent| parent.0);
-            Some(Shard { chain: chain.0, shard: record.shard, parent, before, after })
-        });
+    let (after, money) = ceremony.looks(&chains)?;
+    let shards = chains.iter().zip(before).zip(after).filter_map(|((chain, before), after)| {
+        let record = registry.chain(*chain)?;
+        let parent = record.parent().filter(|_| children.contains(chain)).map(|parent| parent.0);
+        Some(Shard { chain: chain.0, shard: record.shard, parent, before, after })
+    });
     let chains: Vec<Shard> = shards.collect();
     let gained = chains.iter().filter(|shard| shard.parent.is_some());
     Ok(Resharded {
@@ -170,6 +181,8 @@ pub fn reshard(
         shards: chains.len(),
         moved: gained.map(|shard| shard.after.records.saturating_sub(shard.before.records)).sum(),
         took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        money_before,
+        money,
         chains,
     })
 }
@@ -247,8 +260,20 @@ impl<'a> Ceremony<'a> {
         registry(&self.sender.connection, &self.spec, chain)
     }
 
-    fn looks(&self, chains: &[ChainId]) -> Answer<Vec<Look>> {
-        chains.iter().map(|chain| self.registry(*chain).map(|proof| Look::from(&proof))).collect()
+    /// What each of these chains is now, and their money at the newest cut at or below the heights of that.
+    fn looks(&self, chains: &[ChainId]) -> Answer<(Vec<Look>, Cut)> {
+        let looks = chains.iter().map(|chain| self.registry(*chain).map(|proof| Look::from(&proof)));
+        let looks: Vec<Look> = looks.collect::<Answer<_>>()?;
+        let newest = chains.iter().zip(&looks).map(|(chain, look)| (*chain, Height(look.height)));
+        let connection = &self.sender.connection;
+        let cut = Cut::below(&newest.collect::<Vec<_>>(), |chain, height| {
+            let block = connection.wait(connection.client.block(chain, height))?;
+            block.result.map(|result| result.supply).ok_or_else(|| {
+                let message = format!("the node has not executed height {height} of chain {chain}");
+                Failure::unreachable("no_result", message).mend("look at the logs of the first bank")
+            })
+        })?;
+        Ok((looks, cut))
     }
 
     /// The children of these chains, by id; what is missing is added by one proposal.
@@ -296,8 +321,9 @@ impl<'a> Ceremony<'a> {
         draw(&mut draft)?;
         let valid_until = TimestampMs(wall_clock_ms().saturating_add(VALID_FOR_MS));
         let terms = Terms { reason: reason.to_owned(), valid_until, is_urgent: false };
+        let proofs = draft.proofs().clone();
         let proposal = draft.proposal(terms).map_err(failure)?;
-        let mut file = ProposalFile::new(&self.spec, proof, proposal).map_err(failure)?;
+        let mut file = ProposalFile::new(&self.spec, proof, proposal, proofs).map_err(failure)?;
         for bank in self.banks {
             let path = self.layout.bank(&bank.name).join("keys").join(OPERATOR_FILE);
             let key = load_key(&path, KeyKind::OperatorKey, &self.passphrase)?;
@@ -325,9 +351,9 @@ impl<'a> Ceremony<'a> {
             let new: Vec<ChainId> =
                 chains.iter().filter(|chain| !hosted.contains(&chain.0)).copied().collect();
             for chain in &new {
-                // A node that does not know yet why the chain begins would refuse to start with it.
-                self.watch.wait_origin(self.layout, (number, bank), *chain, self.timeout)?;
-                host_chain(&path, *chain)?;
+                // A node that does not know yet what the chain begins with would start without it, and wait.
+                let origin = self.watch.wait_origin(self.layout, (number, bank), *chain, self.timeout)?;
+                host_chain(&path, *chain, |_| Ok(Some(origin)))?;
             }
             // An earlier run may have ended between the writing and the start.
             let serves = |chain: &ChainId| {
@@ -406,9 +432,9 @@ fn is_passing(failure: &Failure) -> bool {
 mod tests {
     use genesis::dev::{LocalnetPlan, localnet};
     use ledger::records::Birth;
-    use ledger::values::Height;
 
     use super::*;
+    use crate::localnet::cut::PlaceInTime;
 
     fn registry() -> Registry {
         let (cny, hkd) = (Currency(*b"CNY"), Currency(*b"HKD"));
@@ -440,12 +466,19 @@ mod tests {
             state_root: digit.to_string().repeat(64),
         };
         let shard = |chain, parent, before, after| Shard { chain, shard: 0, parent, before, after };
+        let cut = |heights: [u64; 2], held_fen, under_way_fen| {
+            let places = [0, 3].into_iter().zip(heights);
+            let heights = places.map(|(chain, height)| PlaceInTime { chain, height }).collect();
+            Cut { heights, held_fen, under_way_fen }
+        };
         let shown = Resharded {
             currency: "CNY".to_owned(),
             shards_before: 1,
             shards: 2,
             moved: 1_500,
             took_ms: 2_340,
+            money_before: cut([6, 2], 90_000, 0),
+            money: cut([7, 5], 89_000, 1_000),
             chains: vec![
                 shard(0, None, look(3_007, 90_000, 'a'), look(3_007, 50_000, 'b')),
                 shard(3, Some(0), look(7, 0, 'c'), look(1_507, 40_000, 'd')),
@@ -455,7 +488,8 @@ mod tests {
         for part in [
             "shards    2, before 1",
             "moved     1,500 wallets",
-            "holds     900.00 in all, before 900.00",
+            "before    900.00 at heights 6 of chain 0, 2 of chain 3",
+            "money     900.00, 10.00 of it under way, at heights 7 of chain 0, 5 of chain 3",
             "2.3 s",
         ] {
             assert!(text.contains(part), "{part}: {text}");
@@ -464,6 +498,13 @@ mod tests {
             text.contains(&"d".repeat(ROOT_DIGITS)) && !text.contains(&"d".repeat(ROOT_DIGITS + 1)),
             "{text}"
         );
-        assert_eq!(serde_json::to_value(&shown).unwrap()["chains"][1]["parent"], 0);
+        let header = text.lines().next().unwrap();
+        let columns: std::collections::BTreeSet<&str> = header.split_whitespace().collect();
+        assert_eq!(columns.len(), header.split_whitespace().count(), "no heading stands twice: {header}");
+        let json = serde_json::to_value(&shown).unwrap();
+        assert_eq!(
+            (&json["chains"][1]["parent"], &json["money"]["under_way_fen"]),
+            (&0.into(), &1_000.into())
+        );
     }
 }

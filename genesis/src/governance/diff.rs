@@ -140,6 +140,9 @@ fn nodes(before: &Registry, after: &Registry) -> Vec<String> {
 }
 
 fn new_chain(after: &Registry, chain: &ChainRecord) -> Vec<String> {
+    if chain.is_removed() {
+        return vec!["+ the chain, given up with the same proposal".to_owned()];
+    }
     let parent = chain.parent().map(|parent| format!(", a child of chain {parent} with its parameters"));
     let mut lines = vec![
         format!("+ the chain{}; no wallet is at home there yet", parent.unwrap_or_default()),
@@ -152,13 +155,16 @@ fn new_chain(after: &Registry, chain: &ChainRecord) -> Vec<String> {
     lines
 }
 
-/// Wallets get another home.
+/// Wallets get another home; or a child is given up.
 fn growth_lines(
     before: &Registry,
     after: &Registry,
     earlier: &ChainRecord,
     chain: &ChainRecord,
 ) -> Vec<String> {
+    if let Some(parent) = chain.parent().filter(|_| chain.is_removed() && !earlier.is_removed()) {
+        return vec![format!("- given up before it ever ran; chain {parent} may have another child")];
+    }
     let Some(parent) = chain.parent().filter(|_| chain.is_home() && !earlier.is_home()) else {
         return Vec::new();
     };

@@ -4,12 +4,14 @@
 use ledger::records::change::CHANGES_MAX;
 use ledger::records::{ChainRecord, Change, GenesisSpec, NodeRecord, Proposal, Registry, ValidatorRecord};
 use ledger::rules::{apply_change, apply_proposed, check_on_root};
+use ledger::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
 use ledger::values::{
     Canonical as _, ChainId, Currency, GenesisHash, NodeIndex, OperatorId, PublicKey, TimestampMs,
 };
 
 use super::diff::operator_name;
 use super::error::GovernanceError;
+use super::key_proofs::{KeyProofs, Possession};
 use super::seat::SeatOffer;
 use super::{growth, params};
 use crate::contribution::Contribution;
@@ -22,6 +24,7 @@ pub struct Draft {
     version: u64,
     registry: Registry,
     changes: Vec<Change>,
+    proofs: KeyProofs,
 }
 
 /// What a proposal says besides its changes.
@@ -39,16 +42,34 @@ impl Draft {
     /// Nothing changes yet.
     #[must_use]
     pub const fn new(registry: Registry) -> Self {
-        Self { version: registry.version, registry, changes: Vec::new() }
+        let proofs = KeyProofs { contributions: Vec::new(), seats: Vec::new(), possessions: Vec::new() };
+        Self { version: registry.version, registry, changes: Vec::new(), proofs }
     }
 
-    /// Goes on with the changes of a proposal.
+    /// Goes on with the changes of a proposal and the proofs of its keys.
     ///
     /// # Errors
     /// [`GovernanceError::Change`] when they do not fit the registry.
-    pub fn with(mut self, changes: &[Change]) -> Result<Self, GovernanceError> {
+    pub fn with(mut self, changes: &[Change], proofs: &KeyProofs) -> Result<Self, GovernanceError> {
         changes.iter().try_for_each(|change| self.push(change.clone()))?;
+        self.proofs.clone_from(proofs);
         Ok(self)
+    }
+
+    /// What proves the keys of the changes so far.
+    #[must_use]
+    pub const fn proofs(&self) -> &KeyProofs {
+        &self.proofs
+    }
+
+    /// Takes a key's word for what it is for ([`super::possession::prove`]); whether it is right, the proposal's file asks.
+    ///
+    /// # Errors
+    /// [`GovernanceError::Text`] when it is no signature.
+    pub fn prove(&mut self, key: PublicKey, possession: &str) -> Result<(), GovernanceError> {
+        let signature = text::signature_text(text::signature("possession", possession)?);
+        self.proofs.possessions.push(Possession { key: key.to_string(), signature });
+        Ok(())
     }
 
     /// The registry with the changes so far.
@@ -96,6 +117,7 @@ impl Draft {
                 self.push(Change::AddValidator { chain: chain.chain, validator })?;
             }
         }
+        self.proofs.contributions.push(contribution.clone());
         Ok(id)
     }
 
@@ -232,17 +254,34 @@ impl Draft {
         let chain = growth::next_chain(&self.registry);
         let seats = offers.iter().map(|offer| offer.verify(genesis, &self.registry, chain));
         let mut validators = seats.collect::<Result<Vec<ValidatorRecord>, _>>()?;
+        check_offered(&validators)?;
         validators.sort_unstable_by_key(|validator| validator.consensus_key);
         self.push(Change::AddChain { parent, validators })?;
+        self.proofs.seats.extend(offers.iter().cloned());
         Ok(chain)
     }
 
     /// The shards of a currency double: every chain gives its child half of its wallets.
     ///
     /// # Errors
-    /// [`GovernanceError`]: a shard has no child that is ready.
+    /// [`GovernanceError`]: the network does not have it, or a shard has no child that is ready.
     pub fn reshard(&mut self, currency: Currency) -> Result<(), GovernanceError> {
+        if growth::homes(&self.registry, currency).next().is_none() {
+            let mut known: Vec<String> =
+                self.registry.chains.iter().map(|record| record.currency.to_string()).collect();
+            known.sort_unstable();
+            known.dedup();
+            return Err(GovernanceError::CurrencyUnknown { currency, known });
+        }
         self.push(Change::Reshard { currency })
+    }
+
+    /// A child that never reported is given up; its parent may have another one.
+    ///
+    /// # Errors
+    /// [`GovernanceError`]: there is no such child, or it runs.
+    pub fn remove_chain(&mut self, chain: ChainId) -> Result<(), GovernanceError> {
+        self.push(Change::RemoveChain { chain })
     }
 
     /// An operator by its id or its name.
@@ -318,6 +357,19 @@ pub(super) fn applied(registry: &Registry, proposal: &Proposal) -> Result<Regist
     Ok(after)
 }
 
+/// What the ledger would refuse of a set without saying what to do about files.
+fn check_offered(validators: &[ValidatorRecord]) -> Result<(), GovernanceError> {
+    let mut nodes: Vec<NodeIndex> = validators.iter().map(|validator| validator.node).collect();
+    nodes.sort_unstable();
+    if let Some([node, ..]) = nodes.windows(2).find(|pair| pair.first() == pair.last()) {
+        return Err(GovernanceError::OfferTwice { node: *node });
+    }
+    if !(VALIDATORS_MIN..=VALIDATORS_MAX).contains(&validators.len()) {
+        return Err(GovernanceError::OffersCount { count: validators.len() });
+    }
+    Ok(())
+}
+
 /// Ids are places: the next free one. The ledger refuses more than 16 bits hold.
 fn next_place(taken: usize) -> u16 {
     u16::try_from(taken).unwrap_or(u16::MAX)
@@ -329,17 +381,7 @@ mod tests {
 
     use super::*;
     use crate::governance::diff::{differences, lines};
-    use crate::test_support::{central_bank, contribution, contribution_with, template};
-
-    /// Four banks and a central bank; every bank votes on both chains.
-    fn spec() -> GenesisSpec {
-        let everybody: Vec<_> = std::iter::once(central_bank()).chain((1..=4).map(contribution)).collect();
-        crate::merge(&template(), &everybody).unwrap().spec().unwrap()
-    }
-
-    fn draft() -> Draft {
-        Draft::new(Registry::from_genesis(&spec()))
-    }
+    use crate::test_support::{central_bank, contribution, contribution_with, draft, spec};
 
     fn key(number: u8) -> PublicKey {
         SecretKey::from_seed([number; 32]).public_key()
@@ -498,24 +540,47 @@ mod tests {
         // Not before it runs; not beside another child.
         let refusals = [
             (draft.reshard(cny).unwrap_err(), "shard 0 of CNY has no child that is ready"),
-            (draft.reshard(Currency(*b"EUR")).unwrap_err(), "EUR has no child"),
+            (
+                draft.reshard(Currency(*b"EUR")).unwrap_err(),
+                "the network has no EUR. Mend: name one of: CNY, USD",
+            ),
             (draft.add_chain(spec().hash(), ChainId(0), &offers(3)).unwrap_err(), "chain 0 has child 2"),
             (
                 draft.add_chain(spec().hash(), ChainId(1), &offers(2)).unwrap_err(),
                 "the chain to be added is 3",
             ),
             (draft.add_chain(spec().hash(), ChainId(7), &offers(3)).unwrap_err(), "no chain 7"),
-            (draft.add_chain(spec().hash(), ChainId(1), &offers(3)[..3]).unwrap_err(), "validators"),
+            (
+                draft.add_chain(spec().hash(), ChainId(1), &offers(3)[..3]).unwrap_err(),
+                "3 validators are offered, and a chain has 4 to 100. Mend: name one file",
+            ),
             (
                 draft
                     .add_chain(spec().hash(), ChainId(1), &std::array::from_fn::<_, 4, _>(|_| offer(3, 1)))
                     .unwrap_err(),
-                "validators",
+                "node 0 offers two validators: a node runs one on each chain. Mend: name each",
             ),
         ];
         for (refusal, part) in refusals {
             assert!(refusal.to_string().contains(part), "{part}: {refusal}");
         }
+        // One that never starts is given up, and another one takes its place.
+        let added = draft.registry().clone();
+        let mut given_up = draft.clone();
+        given_up.remove_chain(ChainId(2)).unwrap();
+        let text = lines(&differences(&added, given_up.registry())).join("\n");
+        assert_eq!(
+            text,
+            "chain 2 (CNY shard 1)\n  - given up before it ever ran; chain 0 may have another child"
+        );
+        assert!(growth::child(given_up.registry(), ChainId(0)).is_none());
+        let text = lines(&differences(&before, given_up.registry())).join("\n");
+        assert!(text.contains("+ the chain, given up with the same proposal"), "{text}");
+        for (chain, part) in [(2, "no chain 2"), (1, "chain 1 is of genesis"), (9, "no chain 9")] {
+            let refused = given_up.remove_chain(ChainId(chain)).unwrap_err().to_string();
+            assert!(refused.contains(part) && refused.contains(". Mend: "), "{part}: {refused}");
+        }
+        assert_eq!(given_up.add_chain(spec().hash(), ChainId(0), &offers(3)).unwrap(), ChainId(3));
         let with = |growth| {
             let mut registry = draft.registry().clone();
             let record = registry.chains.iter_mut().find(|record| record.chain == ChainId(2)).unwrap();
@@ -523,6 +588,8 @@ mod tests {
             registry
         };
         let ready = with(Growth::Ready);
+        let refused = Draft::new(ready.clone()).remove_chain(ChainId(2)).unwrap_err().to_string();
+        assert!(refused.contains("chain 2 has reported that it runs"), "{refused}");
         let mut doubling = Draft::new(ready.clone());
         doubling.reshard(cny).unwrap();
         let text = lines(&differences(&ready, doubling.registry())).join("\n");

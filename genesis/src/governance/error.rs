@@ -3,7 +3,8 @@
 use ledger::proofs::RegistryFault;
 use ledger::records::change::CHANGES_MAX;
 use ledger::rules::ChangeFault;
-use ledger::values::{ChainId, CodecError, GenesisHash, Hash, NodeIndex, PublicKey};
+use ledger::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
+use ledger::values::{ChainId, CodecError, Currency, GenesisHash, Hash, NodeIndex, PublicKey};
 
 use super::file::PROPOSAL_FILE_BYTES_MAX;
 use super::params::ParamError;
@@ -156,6 +157,42 @@ pub enum GovernanceError {
         /// The key that should have signed.
         key: PublicKey,
     },
+    /// As many validators as no chain has.
+    #[error(
+        "{count} validators are offered, and a chain has {VALIDATORS_MIN} to {VALIDATORS_MAX}. \
+         Mend: name one file of `jiaozi node add-chain` for each node that is to run a validator of it"
+    )]
+    OffersCount {
+        /// How many.
+        count: usize,
+    },
+    /// Two validators on one node, or one file twice.
+    #[error(
+        "node {node} offers two validators: a node runs one on each chain. Mend: name each node's file once"
+    )]
+    OfferTwice {
+        /// Whose.
+        node: NodeIndex,
+    },
+    /// A currency without a chain.
+    #[error("the network has no {currency}. Mend: name one of: {}", .known.join(", "))]
+    CurrencyUnknown {
+        /// What was asked for.
+        currency: Currency,
+        /// Those of the network.
+        known: Vec<String>,
+    },
+    /// A key that nobody has shown to hold.
+    #[error(
+        "change {number} brings in the key {key}, and nothing proves that it is held by whom it is meant for. \
+         Mend: `jiaozi gov prove-key` where the key lives, then --possession"
+    )]
+    KeyUnproved {
+        /// The change's place, from 1.
+        number: usize,
+        /// The key.
+        key: PublicKey,
+    },
     /// A parameter.
     #[error(transparent)]
     Param(#[from] ParamError),
@@ -194,11 +231,15 @@ pub enum GovernanceError {
         name: String,
     },
     /// Too few approvals.
-    #[error("{missing} approvals are missing. Mend: ask, of those who have not approved, as many: {}", .names.join(", "))]
+    #[error("{} missing. Mend: ask, of those who have not approved, as many: {}", approvals(.missing), .names.join(", "))]
     Incomplete {
         /// How many.
         missing: usize,
         /// Who could.
         names: Vec<String>,
     },
+}
+
+fn approvals(missing: &usize) -> String {
+    if *missing == 1 { "1 approval is".to_owned() } else { format!("{missing} approvals are") }
 }

@@ -5,6 +5,7 @@
 //!   on the machine of a cold key, without a network and without trust in whoever made the file.
 //! - The words are made from the bytes; a file whose words say something else is refused.
 //! - The proposal is applied to that registry as the root chain will do it, so a file that loads is a change that fits.
+//! - Every key that the proposal brings into the registry comes with a proof that it is held ([`super::key_proofs`]).
 //! - Files of one proposal merge: each may hold other approvals. What is not approved by enough of the council does not leave.
 
 use std::collections::BTreeMap;
@@ -19,11 +20,12 @@ use serde::{Deserialize, Serialize};
 
 use super::diff::{Section, differences, lines, operator_name};
 use super::error::GovernanceError;
+use super::key_proofs::KeyProofs;
 use crate::file::FORMAT;
 use crate::text;
 
-/// Most bytes of a proposal's file: the registry and its proof in hexadecimal, and the words.
-pub const PROPOSAL_FILE_BYTES_MAX: usize = 2 * <RegistryProof as Canonical>::BYTES_MAX + 1_024 * 1_024;
+/// Most bytes of a proposal's file: the registry and its proof in hexadecimal, the words, and the proofs of keys.
+pub const PROPOSAL_FILE_BYTES_MAX: usize = 2 * <RegistryProof as Canonical>::BYTES_MAX + 2 * 1_024 * 1_024;
 
 /// A proposal that fits the registry which it changes, with the valid approvals so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,7 @@ pub struct ProposalFile {
     genesis: GenesisHash,
     proof: RegistryProof,
     proposal: Proposal,
+    proofs: KeyProofs,
     after: Registry,
     approvals: BTreeMap<OperatorId, Signature>,
 }
@@ -48,6 +51,7 @@ struct Json {
     is_urgent: bool,
     changes: Vec<String>,
     proposal: String,
+    proofs: KeyProofs,
     registry: String,
     approvals: Vec<JsonApproval>,
 }
@@ -64,11 +68,13 @@ impl ProposalFile {
     /// A proposal that changes the registry of `proof`. Nobody has approved it.
     ///
     /// # Errors
-    /// [`GovernanceError`]: the proof proves nothing, is not of the root chain, or the proposal does not fit its registry.
+    /// [`GovernanceError`]: the proof proves nothing, is not of the root chain, the proposal does not fit its registry, or `proofs` do not
+    /// prove one of its keys.
     pub fn new(
         spec: &GenesisSpec,
         proof: RegistryProof,
         proposal: Proposal,
+        proofs: KeyProofs,
     ) -> Result<Self, GovernanceError> {
         proof.verify(spec)?;
         let chain = proof.certified.result.chain;
@@ -77,7 +83,8 @@ impl ProposalFile {
         }
         proposal.check()?;
         let after = super::draft::applied(&proof.registry, &proposal)?;
-        Ok(Self { genesis: spec.hash(), proof, proposal, after, approvals: BTreeMap::new() })
+        proofs.check(spec, &proof.registry, &proposal)?;
+        Ok(Self { genesis: spec.hash(), proof, proposal, proofs, after, approvals: BTreeMap::new() })
     }
 
     /// Reads a file and judges all of it.
@@ -100,7 +107,7 @@ impl ProposalFile {
         let bytes = |field, hex: &str| const_hex::decode(hex).map_err(|_| GovernanceError::Field { field });
         let proposal = Proposal::decode(&bytes("proposal", &written.proposal)?)?;
         let proof = RegistryProof::decode(&bytes("registry", &written.registry)?)?;
-        let mut file = Self::new(spec, proof, proposal)?;
+        let mut file = Self::new(spec, proof, proposal, written.proofs.clone())?;
         for approval in &written.approvals {
             let signature = text::signature("approvals.signature", &approval.signature)?;
             file.add(OperatorId(approval.operator), signature)?;
@@ -137,6 +144,7 @@ impl ProposalFile {
             is_urgent: self.proposal.is_urgent,
             changes: lines(&self.differences()),
             proposal: const_hex::encode(self.proposal.encode()),
+            proofs: self.proofs.clone(),
             registry: const_hex::encode(self.proof.encode()),
             approvals: approvals.collect(),
         }
@@ -152,6 +160,12 @@ impl ProposalFile {
     #[must_use]
     pub const fn proposal(&self) -> &Proposal {
         &self.proposal
+    }
+
+    /// What proves the keys that it brings into the registry.
+    #[must_use]
+    pub const fn proofs(&self) -> &KeyProofs {
+        &self.proofs
     }
 
     /// The registry that it changes.
@@ -284,7 +298,8 @@ mod tests {
         let terms = Terms { reason: "try".to_owned(), valid_until: TimestampMs(9), is_urgent: false };
         let proposal = draft.proposal(terms).unwrap();
         let after = crate::governance::draft::applied(&proof.registry, &proposal).unwrap();
-        ProposalFile { genesis: network.spec.hash(), proof, proposal, after, approvals: BTreeMap::new() }
+        let (genesis, proofs) = (network.spec.hash(), KeyProofs::default());
+        ProposalFile { genesis, proof, proposal, proofs, after, approvals: BTreeMap::new() }
     }
 
     #[test]
@@ -304,6 +319,8 @@ mod tests {
             "{refused}"
         );
         first.merge(&second).unwrap();
+        let refused = first.complete().unwrap_err().to_string();
+        assert!(refused.starts_with("1 approval is missing"), "{refused}");
         first.merge(&third).unwrap();
         let approvals = first.complete().unwrap();
         ledger::records::change::check_govern(first.proposal(), &approvals).unwrap();

@@ -27,6 +27,7 @@ pub const fn growth_name(growth: Growth) -> &'static str {
         Growth::Ready => "ready",
         Growth::Filling => "filling",
         Growth::Grown => "grown",
+        Growth::Removed => "removed",
     }
 }
 
@@ -35,9 +36,11 @@ pub fn homes(registry: &Registry, currency: Currency) -> impl Iterator<Item = &C
     registry.chains.iter().filter(move |record| record.currency == currency && record.is_home())
 }
 
-/// The child of a chain that has not taken in its wallets yet.
+/// The child of a chain that has not taken in its wallets yet and was not given up.
 #[must_use]
 pub fn child(registry: &Registry, parent: ChainId) -> Option<&ChainRecord> {
-    let is_young = |record: &&ChainRecord| growth(record).is_some_and(|growth| growth != Growth::Grown);
+    let is_young = |record: &&ChainRecord| {
+        growth(record).is_some_and(|growth| !matches!(growth, Growth::Grown | Growth::Removed))
+    };
     registry.chains.iter().filter(|record| record.parent() == Some(parent)).find(is_young)
 }

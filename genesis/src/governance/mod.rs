@@ -8,6 +8,8 @@
 //! | --- | --- |
 //! | [`draft`] | changes as operators ask for them, tried at once |
 //! | [`mod@file`] | a proposal with the registry that it changes and the approvals so far |
+//! | [`key_proofs`] | what a file brings for every key that its proposal brings into the registry |
+//! | [`possession`] | a key says what it is for |
 //! | [`seat`] | a validator that a node offers for a chain to be added |
 //! | [`growth`] | how far chains are that operators added |
 //! | [`diff`] | what changes, for people |
@@ -17,14 +19,16 @@
 //! | [`error`] | refusals, with the mend |
 //!
 //! Invariants: what is shown is computed from the registries before and after, never taken from a file's words; a file that
-//! loads holds a proved registry, a proposal that fits it, and valid approvals only.
+//! loads holds a proved registry, a proposal that fits it, a proof of every key in it, and valid approvals only.
 
 pub mod diff;
 pub mod draft;
 pub mod error;
 pub mod file;
 pub mod growth;
+pub mod key_proofs;
 pub mod params;
+pub mod possession;
 pub mod seat;
 pub mod show;
 pub mod time;
@@ -33,6 +37,8 @@ pub use diff::{Section, differences, operator_name};
 pub use draft::{Draft, Terms};
 pub use error::GovernanceError;
 pub use file::{PROPOSAL_FILE_BYTES_MAX, ProposalFile};
+pub use key_proofs::KeyProofs;
+pub use possession::KeyRole;
 pub use seat::SeatOffer;
 pub use show::show;
 pub use time::utc;

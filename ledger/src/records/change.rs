@@ -105,6 +105,11 @@ pub enum Change {
         /// The currency.
         currency: Currency,
     },
+    /// Gives up a child that has never reported that it runs. Its record and id stay; its parent may have another child.
+    RemoveChain {
+        /// The child.
+        chain: ChainId,
+    },
 }
 
 /// What operators decide on.
@@ -159,7 +164,8 @@ impl Change {
             | Self::AddValidator { .. }
             | Self::RemoveValidator { .. }
             | Self::ReplaceConsensusKey { .. }
-            | Self::Reshard { .. } => Ok(()),
+            | Self::Reshard { .. }
+            | Self::RemoveChain { .. } => Ok(()),
         }
     }
 }

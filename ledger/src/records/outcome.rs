@@ -199,5 +199,9 @@ rejections! {
         "wait until its growth is grown, or reshard first";
     827 ChangeChainNotReady true "a shard of the currency has no child that reported that it runs"
         "add a chain for every shard, start its validators, and wait for their report";
-    828 ChangeChainHasChild false "the chain has a child that was not filled yet" "one child for each shard";
+    828 ChangeChainHasChild false "the chain has a child that was not filled yet"
+        "one child for each shard; one that never started is removed first";
+    829 ChangeChainNoChild false "only a chain that was added later can be removed"
+        "name a chain that `gov status` shows as added";
+    830 ChangeChainRuns false "the chain has reported that it runs, and stays" "reshard the currency when all children run";
 }

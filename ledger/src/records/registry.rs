@@ -118,7 +118,7 @@ pub enum Birth {
 }
 
 /// How far a child is. The root chain goes through all of them, the child itself from `Filling` to `Grown`; other chains hear of
-/// `Added` and `Filling` only, and treat what comes later alike.
+/// `Added`, `Filling` and `Removed` only, and treat what lies between alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, SchemaWrite, SchemaRead)]
 pub enum Growth {
     /// No wallet is at home there; its validators may not run yet.
@@ -129,6 +129,8 @@ pub enum Growth {
     Filling,
     /// It was told of all of them.
     Grown,
+    /// It was given up before it ever reported: no wallet was or will be at home there. Only `Added` leads here, and nothing on.
+    Removed,
 }
 
 impl ChainRecord {
@@ -137,8 +139,14 @@ impl ChainRecord {
     pub const fn is_home(&self) -> bool {
         match self.birth {
             Birth::Genesis | Birth::Child { growth: Growth::Filling | Growth::Grown, .. } => true,
-            Birth::Child { growth: Growth::Added | Growth::Ready, .. } => false,
+            Birth::Child { growth: Growth::Added | Growth::Ready | Growth::Removed, .. } => false,
         }
+    }
+
+    /// Whether operators gave it up before it ever ran: nobody sends to it or takes anything from it.
+    #[must_use]
+    pub const fn is_removed(&self) -> bool {
+        matches!(self.birth, Birth::Child { growth: Growth::Removed, .. })
     }
 
     /// The chain whose wallets it takes half of; none of a chain of genesis.
@@ -358,7 +366,7 @@ impl Registry {
     #[must_use]
     pub fn is_peer(&self, index: NodeIndex) -> bool {
         let runs = |epoch: &EpochRecord| epoch.validators.iter().any(|validator| validator.node == index);
-        let serves = |chain: &ChainRecord| chain.epochs.iter().rev().take(2).any(runs);
+        let serves = |chain: &ChainRecord| !chain.is_removed() && chain.epochs.iter().rev().take(2).any(runs);
         self.is_node_active(index) || self.chains.iter().any(serves)
     }
 
@@ -455,8 +463,9 @@ impl Canonical for Registry {
             record.epochs.iter().try_for_each(EpochRecord::check)?;
             self.check_birth(record)?;
         }
-        let mut shards: Vec<(Currency, u16)> =
-            self.chains.iter().map(|record| (record.currency, record.shard)).collect();
+        // The shard of one that was removed is its successor's.
+        let kept = self.chains.iter().filter(|record| !record.is_removed());
+        let mut shards: Vec<(Currency, u16)> = kept.map(|record| (record.currency, record.shard)).collect();
         shards.sort_unstable();
         check_ascending("registry.chains.shard (each of a currency once)", shards)
     }

@@ -4,7 +4,12 @@
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use crate::records::{ChainParams, EpochRecord, GenesisSpec, OperatorRole, Registry, Tier, WalletRecord};
+use crate::records::registry::ROOT_CHAIN;
+use crate::records::{
+    Birth, ChainParams, ChainRecord, EpochRecord, GenesisSpec, Growth, OperatorRole, Registry, Tier,
+    WalletRecord,
+};
+use crate::state::PassedOver;
 use crate::values::{ChainId, Currency, GenesisHash, Height, OperatorId, WalletId};
 
 /// A chain's rules at a height.
@@ -104,5 +109,81 @@ impl ChainRules {
     pub fn is_central_bank(&self, wallet: &WalletRecord) -> bool {
         let role = self.registry.operator(wallet.operator).map(|operator| operator.role);
         self.is_operator(wallet) && role == Some(OperatorRole::CentralBank)
+    }
+
+    /// The chain whose wallets this one takes half of; none of a chain of genesis.
+    #[must_use]
+    pub fn parent(&self) -> Option<ChainId> {
+        self.registry.chain(self.chain)?.parent()
+    }
+
+    /// Whether this chain may not know all wallets yet that are at home here.
+    #[must_use]
+    pub fn is_filling(&self) -> bool {
+        self.registry.chain(self.chain).is_some_and(ChainRecord::is_filling)
+    }
+
+    /// Whether receipts from `source` are executed now: a bundle of others would be passed over, for the reason that
+    /// [`Self::check_heard`] gives.
+    #[must_use]
+    pub fn takes_from(&self, source: ChainId) -> bool {
+        self.check_heard(source).is_ok()
+    }
+
+    /// Whether receipts from `source` are executed now. A child hears the root chain alone until wallets are at home there, and then
+    /// its parent too, until it knows all its wallets. And until wallets are at home there, a child is heard by the root chain alone:
+    /// so whoever is removed without a report has brought nothing to anybody.
+    ///
+    /// # Errors
+    /// Why they are not.
+    pub fn check_heard(&self, source: ChainId) -> Result<(), PassedOver> {
+        let birth = |chain| self.registry.chain(chain).map(|record| record.birth);
+        let is_taken = match birth(self.chain) {
+            Some(Birth::Child { growth: Growth::Added | Growth::Ready | Growth::Removed, .. }) => {
+                source == ROOT_CHAIN
+            }
+            Some(Birth::Child { parent, growth: Growth::Filling, .. }) => {
+                source == ROOT_CHAIN || source == parent
+            }
+            Some(Birth::Child { growth: Growth::Grown, .. } | Birth::Genesis) | None => true,
+        };
+        let is_heard = match birth(source) {
+            Some(Birth::Child { growth: Growth::Added | Growth::Ready, .. }) => self.chain == ROOT_CHAIN,
+            Some(Birth::Child { growth: Growth::Removed, .. }) => false,
+            Some(Birth::Child { growth: Growth::Filling | Growth::Grown, .. } | Birth::Genesis) | None => {
+                true
+            }
+        };
+        match (is_taken, is_heard) {
+            (true, true) => Ok(()),
+            (false, _) => Err(PassedOver::Filling {}),
+            (true, false) => Err(PassedOver::NotHome {}),
+        }
+    }
+
+    /// Whether wallets have moved from here, or do.
+    #[must_use]
+    pub fn has_children(&self) -> bool {
+        let is_child = |record: &ChainRecord| record.parent() == Some(self.chain) && record.is_home();
+        self.registry.chains.iter().any(is_child)
+    }
+
+    /// The child to which a wallet of this chain moves or has moved, though it may be at home on a child of that one by now; none
+    /// where it stays.
+    #[must_use]
+    pub fn child_of(&self, wallet: &WalletId) -> Option<ChainId> {
+        if self.home(wallet) == self.chain {
+            return None;
+        }
+        let own = self.registry.chain(self.chain)?.shard;
+        let is_its = |record: &&ChainRecord| {
+            // The shards that there were before.
+            let shards = record.shard.saturating_sub(own);
+            let doubled = NonZeroU16::new(shards.saturating_mul(2));
+            record.parent() == Some(self.chain)
+                && record.is_home()
+                && doubled.is_some_and(|shards| wallet.shard(shards) == record.shard)
+        };
+        self.registry.chains.iter().find(is_its).map(|record| record.chain)
     }
 }

@@ -1,5 +1,5 @@
 //! `Govern`: a quorum of the council changes the registry, on the root chain (PROTOCOL rules 1 and 3). Every other chain is told by a
-//! receipt for each change, in order; a chain that is added in this block begins with what the block decides. Registry and parameters hold from the next height on, a new set from the epoch that the
+//! receipt for each change, in order; a chain that is added in this block begins with what the block decides, and one that is removed hears nothing more. Registry and parameters hold from the next height on, a new set from the epoch that the
 //! chain schedules.
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use super::growth::check_on_root;
 use super::registry_changes::apply_decided;
 use crate::records::registry::ROOT_CHAIN;
 use crate::records::{
-    Approval, Change, MovementKind, OperatorRecord, Proposal, Receipt, Registry, Rejection,
+    Approval, ChainRecord, Change, MovementKind, OperatorRecord, Proposal, Receipt, Registry, Rejection,
 };
 use crate::values::quorum::VALIDATORS_MAX;
 use crate::values::{Amount, ChainId, Height, OperatorId, verify_governance};
@@ -39,8 +39,9 @@ pub fn govern(
     approvals: &[Approval],
 ) -> Result<(), Rejection> {
     // As they were before this block: whoever is added by it begins with the registry after it.
-    let chains = working.rules.currencies.iter().map(|(chain, _)| *chain);
-    let others: Vec<ChainId> = chains.filter(|chain| *chain != working.rules.chain).collect();
+    let kept = working.rules.registry.chains.iter().filter(|record| !record.is_removed());
+    let others: Vec<ChainId> =
+        kept.map(|record| record.chain).filter(|chain| *chain != working.rules.chain).collect();
     let receipts = proposal.changes.len();
     let total = receipts.saturating_mul(others.len());
     if others.iter().any(|chain| !working.has_room(*chain, receipts)) || !working.has_room_for(total) {
@@ -81,13 +82,15 @@ pub fn govern(
     let version = registry.version.saturating_add(1);
     after.version = version;
     let mut next = u16::try_from(registry.operators.len()).unwrap_or(u16::MAX);
+    let is_told = |chain: &&ChainId| !after.chain(**chain).is_some_and(ChainRecord::is_removed);
+    let told: Vec<ChainId> = others.iter().filter(is_told).copied().collect();
     working.set_registry(after);
     for change in &proposal.changes {
         if let Change::AddOperator(operator) = change {
             open_operator(working, OperatorId(next), operator, acting.index);
             next = next.saturating_add(1);
         }
-        for chain in &others {
+        for chain in &told {
             let (height, is_urgent, change) = (working.height, proposal.is_urgent, change.clone());
             working.send(*chain, Receipt::Change { version, height, is_urgent, change });
         }

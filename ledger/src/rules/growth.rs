@@ -2,11 +2,16 @@
 //!
 //! ```text
 //! AddChain ─ Added ── report ─ Ready ── Reshard ─ Filling ── END of its parent, report ─ Grown
+//!               └──── RemoveChain ─ Removed
 //! ```
 //!
 //! Reports go to the root chain alone, which so knows more than the others: [`check_on_root`] holds back there what is too early,
 //! and what passed it, every chain accepts (`add_chain`, `reshard`). The child itself goes from `Filling` to `Grown` by what its
 //! parent tells it. A chain that has not heard of a report treats `Added` as `Ready` and `Filling` as `Grown`.
+//!
+//! A child that never reports is removed: a report and its removal are both decided on the root chain, so one of them comes first. It
+//! holds nothing that anybody took: until wallets are at home there, the root chain alone hears it, and the report comes before
+//! all else ([`super::ChainRules::takes_from`]).
 //!
 //! Invariant: on every chain the chains of a currency where wallets are at home are its shards from 0 on, without a gap.
 
@@ -31,7 +36,7 @@ pub fn check_on_root(registry: &Registry, change: &Change) -> Result<(), ChangeF
                 return Err(ChangeFault::ChainNotGrown { chain: record.chain });
             }
             let chain = parent.chain;
-            let is_child = |record: &&ChainRecord| record.parent() == Some(chain);
+            let is_child = |record: &&ChainRecord| record.parent() == Some(chain) && !record.is_removed();
             let mut children = registry.chains.iter().filter(is_child);
             let not_grown = children.find(|record| growth_of(record) != Some(Growth::Grown));
             not_grown.map_or(Ok(()), |child| Err(ChangeFault::ChainHasChild { chain, child: child.chain }))
@@ -39,6 +44,10 @@ pub fn check_on_root(registry: &Registry, change: &Change) -> Result<(), ChangeF
         Change::Reshard { currency } => {
             children_for_all(registry, *currency, |growth| growth == Growth::Ready)
         }
+        Change::RemoveChain { chain } => match registry.chain(*chain).and_then(growth_of) {
+            Some(Growth::Ready) => Err(ChangeFault::ChainRuns { chain: *chain }),
+            _ => Ok(()),
+        },
         _ => Ok(()),
     }
 }
@@ -97,6 +106,24 @@ pub(super) fn reshard(registry: &mut Registry, currency: Currency) -> Result<(),
     Ok(())
 }
 
+/// Gives a child up. Whether it has reported, only the root chain knows.
+///
+/// # Errors
+/// [`ChangeFault`].
+pub(super) fn remove_chain(registry: &mut Registry, chain: ChainId) -> Result<(), ChangeFault> {
+    let record = registry.chain_mut(chain).filter(|record| !record.is_removed());
+    let record = record.ok_or(ChangeFault::ChainUnknown { chain })?;
+    let Birth::Child { growth, .. } = &mut record.birth else {
+        return Err(ChangeFault::ChainNoChild { chain });
+    };
+    if matches!(growth, Growth::Filling | Growth::Grown) {
+        return Err(ChangeFault::ChainRuns { chain });
+    }
+    // Nothing will follow from what was wanted of it.
+    (*growth, record.is_urgent) = (Growth::Removed, false);
+    Ok(())
+}
+
 /// A child tells the root chain how far it is.
 ///
 /// # Errors
@@ -146,7 +173,8 @@ fn of_currency(registry: &Registry, currency: Currency) -> impl Iterator<Item = 
 
 /// A chain that may have a child: wallets are at home there.
 fn parent_of(registry: &Registry, parent: ChainId) -> Result<&ChainRecord, ChangeFault> {
-    let record = registry.chain(parent).ok_or(ChangeFault::ParentUnknown { chain: parent })?;
+    let record = registry.chain(parent).filter(|record| !record.is_removed());
+    let record = record.ok_or(ChangeFault::ParentUnknown { chain: parent })?;
     if record.is_home() { Ok(record) } else { Err(ChangeFault::ChainNotGrown { chain: parent }) }
 }
 

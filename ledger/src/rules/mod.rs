@@ -11,7 +11,8 @@
 //! | [`offers`] | its receipts |
 //! | [`mod@expire`] | deadlines that have passed |
 //! | [`mod@receive`] | receipts from other chains: credit, or refund |
-//! | [`moving`] | wallets that move to a child, and where a wallet is while they do |
+//! | [`moving`] | wallets that move to a child |
+//! | [`whereabouts`] | where a wallet is while they do |
 //! | [`registry_changes`] | what a change makes of the registry, when a chain's next set begins |
 //! | [`growth`] | how a currency gets more shards |
 //! | [`mod@forecast`] | the same on a throw-away copy |
@@ -45,6 +46,7 @@ pub mod redeem;
 pub mod registry_changes;
 pub mod signatures;
 pub mod transition;
+pub mod whereabouts;
 pub mod withdraw;
 
 pub use batch_validity::{BatchFault, TransactionFault, check_batch, check_transaction};

@@ -1,5 +1,5 @@
 //! Wallets move from a chain to its child (PROTOCOL rule 25): in slot order, some with each block, after everything else that the block
-//! does. And where a wallet is while they do.
+//! does. Where a wallet is while they do, [`super::whereabouts`] says.
 //!
 //! | of a wallet that belongs to the child | what the child is sent | what stays here |
 //! | --- | --- | --- |
@@ -7,15 +7,18 @@
 //! | one does | keep | the wallet, as it was; it moves in a block after the last of them has ended |
 //! | this chain's own parent keeps it | keep | the place that is kept free, as it was |
 //!
-//! After the last slot the child is sent the end. What a lock or an offer held when the block began counts: a wallet that the block
-//! itself sets free is kept, and moves with the next.
+//! After the last slot the child is sent the end. Children follow one another in the order of their ids: where one is to be filled while
+//! wallets still move to another (whose validators have said too early that it has them all), it waits, and no wallet is passed by.
+//!
+//! What a lock or an offer held when the block began counts: a wallet that the block itself sets free is kept, and moves with the next.
 
 use super::apply::{BLOCK_SENT_MAX, Working};
 use super::chain_rules::ChainRules;
 use super::receive::code_of;
 use crate::records::registry::ROOT_CHAIN;
 use crate::records::{
-    Birth, Growth, MovementKind, Receipt, Record, Registry, Rejection, Tier, WalletRecord, WalletStatus,
+    Birth, ChainRecord, Growth, MovementKind, Receipt, Record, Registry, Rejection, Tier, WalletRecord,
+    WalletStatus,
 };
 use crate::rules::growth;
 use crate::state::chain_state::SUSPENSE_SLOT;
@@ -30,17 +33,6 @@ pub const SCAN_PER_BLOCK_MAX: u64 = 2_048;
 pub const MOVES_PER_BLOCK_MAX: usize = 512;
 /// Payments have most of a block's room, whatever moves.
 const _: () = assert!(MOVES_PER_BLOCK_MAX <= BLOCK_SENT_MAX / 8);
-
-/// Where a wallet is, as far as this chain knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whereabouts {
-    /// Here.
-    Here(Place),
-    /// On another chain, or that one knows.
-    There(ChainId),
-    /// It does not exist.
-    Nowhere,
-}
 
 /// What a block may move: known before it runs, so that the records are read with all others.
 #[derive(Debug, Default)]
@@ -121,7 +113,7 @@ pub(super) fn move_wallets(working: &mut Working<'_>, plan: &Plan, index: u32) -
         return Some(moving);
     }
     working.send(moving.to, Receipt::End {});
-    None
+    follow_on(working.rules, moving.to, working.overlay.next_slot())
 }
 
 fn move_wallet(working: &mut Working<'_>, place: Place, to: ChainId, index: u32) {
@@ -133,20 +125,33 @@ fn move_wallet(working: &mut Working<'_>, place: Place, to: ChainId, index: u32)
     working.send(to, Receipt::Move { wallet: before });
 }
 
-/// The chain to which the wallets of `chain` begin to move where its registry changes so, in a state of so many records.
+/// How a chain that moves so, or not at all, goes on where its registry changes so, in a state of so many records. None: as before.
 pub(super) fn begin_moving(
-    chain: ChainId,
+    (chain, moving): (ChainId, Option<Moving>),
     before: &Registry,
     after: &Registry,
     records: u64,
 ) -> Option<Moving> {
-    let is_filling = |registry: &Registry, child: ChainId| {
-        let birth = registry.chain(child).map(|record| record.birth);
-        matches!(birth, Some(Birth::Child { parent, growth: Growth::Filling, .. }) if parent == chain)
+    let is_new = |child: &ChainId| !is_filled_by(before, *child, chain) && is_filled_by(after, *child, chain);
+    let to = after.chains.iter().map(|record| record.chain).find(is_new)?;
+    // One that is moved to already comes first, and this one after it.
+    if moving.is_some() { None } else { Some(from_first_slot(to, records)) }
+}
+
+/// Where a chain goes on that has passed all wallets of `child`: to the next of its children that wallets are at home on.
+fn follow_on(rules: &ChainRules, child: ChainId, records: u64) -> Option<Moving> {
+    let is_next = |record: &&ChainRecord| {
+        record.chain > child && record.parent() == Some(rules.chain) && record.is_home()
     };
-    let mut chains = after.chains.iter().map(|record| record.chain);
-    let to = chains.find(|child| is_filling(after, *child) && !is_filling(before, *child))?;
-    Some(Moving { to, next: SUSPENSE_SLOT.0.saturating_add(1), until: records })
+    rules.registry.chains.iter().find(is_next).map(|record| from_first_slot(record.chain, records))
+}
+
+const fn from_first_slot(to: ChainId, records: u64) -> Moving {
+    Moving { to, next: SUSPENSE_SLOT.0.saturating_add(1), until: records }
+}
+
+fn is_filled_by(registry: &Registry, child: ChainId, parent: ChainId) -> bool {
+    registry.chain(child).is_some_and(|record| record.parent() == Some(parent) && record.is_home())
 }
 
 /// A child's first block tells the root chain that it runs.
@@ -236,115 +241,8 @@ pub(super) fn receive_end(working: &mut Working<'_>, source: ChainId) -> Result<
 }
 
 impl Working<'_> {
-    /// Where to pay a wallet.
-    pub(super) fn whereabouts(&self, wallet: &WalletId) -> Whereabouts {
-        let place = self.overlay.find(wallet);
-        let status = place.and_then(|place| self.overlay.wallet(place)).map(|wallet| wallet.status);
-        match (place, status) {
-            (_, Some(WalletStatus::Moved { to })) => Whereabouts::There(to),
-            (Some(place), _) => Whereabouts::Here(place),
-            (None, _) => self.unknown(wallet),
-        }
-    }
-
-    /// Where a wallet may be that has no record here.
-    fn unknown(&self, wallet: &WalletId) -> Whereabouts {
-        let home = self.rules.home(wallet);
-        if home != self.rules.chain {
-            return Whereabouts::There(home);
-        }
-        let parent = self.rules.parent().filter(|_| self.rules.is_filling());
-        parent.map_or(Whereabouts::Nowhere, Whereabouts::There)
-    }
-
-    /// Where a credit from `source` belongs. A chain whose wallets move knows all of them; and nothing goes back to where it came
-    /// from.
-    pub(super) fn whereabouts_of_credit(&self, source: ChainId, wallet: &WalletId) -> Whereabouts {
-        let found = self.whereabouts(wallet);
-        let Whereabouts::There(chain) = found else { return found };
-        if self.overlay.find(wallet).is_some() {
-            return found;
-        }
-        let is_known_here = self.moving.is_some() && self.rules.home(wallet) != self.rules.chain;
-        if is_known_here || chain == source { Whereabouts::Nowhere } else { found }
-    }
-
-    /// Where a refund from `source` belongs: it is given here where the payer is here, or nobody knows it.
-    pub(super) fn whereabouts_of_refund(&self, source: ChainId, wallet: &WalletId) -> Whereabouts {
-        match self.whereabouts(wallet) {
-            Whereabouts::There(chain) if chain == source && self.overlay.find(wallet).is_none() => {
-                Whereabouts::Nowhere
-            }
-            found => found,
-        }
-    }
-
-    /// The guard of every new lock and offer: a wallet that is at home elsewhere leaves, and is not held up. One that a child does not
-    /// know before it is grown may be its parent's: an offer would pin the place that is kept free for it.
-    pub(super) fn check_stays(&self, parties: [WalletId; 2]) -> Result<(), Rejection> {
-        let stays = |wallet: &WalletId| {
-            let record = self.overlay.find(wallet).and_then(|place| self.overlay.wallet(place));
-            self.rules.home(wallet) == self.rules.chain && record.map_or(!self.rules.is_filling(), is_here)
-        };
-        if parties.iter().all(stays) { Ok(()) } else { Err(Rejection::PartyMoving) }
-    }
-
     /// Whether what moves last in a block may send one receipt more.
     fn has_last_room(&self, destination: ChainId) -> bool {
         self.sent.len() < BLOCK_SENT_MAX && self.supply.pair(destination).sent.count < u64::MAX
-    }
-}
-
-impl ChainRules {
-    /// The chain whose wallets this one takes half of; none of a chain of genesis.
-    #[must_use]
-    pub fn parent(&self) -> Option<ChainId> {
-        self.registry.chain(self.chain)?.parent()
-    }
-
-    /// Whether this chain may not know all wallets yet that are at home here.
-    #[must_use]
-    pub fn is_filling(&self) -> bool {
-        self.registry.chain(self.chain).is_some_and(crate::records::ChainRecord::is_filling)
-    }
-
-    /// Whether receipts from `source` are executed now. A child hears the root chain alone until wallets are at home there, and then
-    /// its parent too, until it knows all its wallets: a bundle of others would be passed over ([`crate::state::PassedOver`]).
-    #[must_use]
-    pub fn takes_from(&self, source: ChainId) -> bool {
-        match self.registry.chain(self.chain).map(|record| record.birth) {
-            Some(Birth::Child { growth: Growth::Added | Growth::Ready, .. }) => source == ROOT_CHAIN,
-            Some(Birth::Child { parent, growth: Growth::Filling, .. }) => {
-                source == ROOT_CHAIN || source == parent
-            }
-            Some(Birth::Child { growth: Growth::Grown, .. } | Birth::Genesis) | None => true,
-        }
-    }
-
-    /// Whether wallets have moved from here, or do.
-    #[must_use]
-    pub fn has_children(&self) -> bool {
-        let is_child =
-            |record: &crate::records::ChainRecord| record.parent() == Some(self.chain) && record.is_home();
-        self.registry.chains.iter().any(is_child)
-    }
-
-    /// The child to which a wallet of this chain moves or has moved, though it may be at home on a child of that one by now; none
-    /// where it stays.
-    #[must_use]
-    pub fn child_of(&self, wallet: &WalletId) -> Option<ChainId> {
-        if self.home(wallet) == self.chain {
-            return None;
-        }
-        let own = self.registry.chain(self.chain)?.shard;
-        let is_its = |record: &&crate::records::ChainRecord| {
-            // The shards that there were before.
-            let shards = record.shard.saturating_sub(own);
-            let doubled = std::num::NonZeroU16::new(shards.saturating_mul(2));
-            record.parent() == Some(self.chain)
-                && record.is_home()
-                && doubled.is_some_and(|shards| wallet.shard(shards) == record.shard)
-        };
-        self.registry.chains.iter().find(is_its).map(|record| record.chain)
     }
 }

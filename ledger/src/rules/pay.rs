@@ -5,7 +5,7 @@
 //! comes back as a refund ([`super::receive`]).
 
 use super::apply::{Acting, Working};
-use super::moving::Whereabouts;
+use super::whereabouts::Whereabouts;
 use crate::records::{MovementKind, Payment, Receipt, Rejection, WalletStatus};
 use crate::state::overlay::Place;
 use crate::values::Amount;

@@ -14,9 +14,10 @@
 use super::apply::Working;
 use super::govern::open_operator;
 use super::growth;
-use super::moving::{Whereabouts, receive_end, receive_keep, receive_move};
+use super::moving::{receive_end, receive_keep, receive_move};
 use super::offers::{receive_decision, receive_offer, receive_withdrawal};
 use super::registry_changes::apply_decided;
+use super::whereabouts::Whereabouts;
 use crate::records::outcome::APPLIED;
 use crate::records::receipt::receipt_id;
 use crate::records::registry::ROOT_CHAIN;

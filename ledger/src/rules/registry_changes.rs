@@ -8,7 +8,7 @@ use crate::records::block::{EPOCH_MS_MIN, SET_CHANGE_MARGIN};
 use crate::records::genesis::{CHAINS_MAX, NODES_ACTIVE_MAX, OPERATORS_MAX};
 use crate::records::registry::EPOCHS_KEPT;
 use crate::records::{
-    Birth, Change, EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, Rejection,
+    Birth, ChainRecord, Change, EpochRecord, NodeRecord, OperatorRecord, OperatorRole, Registry, Rejection,
     ValidatorRecord,
 };
 use crate::rules::growth;
@@ -139,6 +139,18 @@ pub enum ChangeFault {
         /// The child that it has.
         child: ChainId,
     },
+    /// What genesis names stays.
+    #[error("chain {chain} is of genesis, and stays")]
+    ChainNoChild {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// What has reported that it runs stays.
+    #[error("chain {chain} has reported that it runs")]
+    ChainRuns {
+        /// The child.
+        chain: ChainId,
+    },
 }
 
 impl ChangeFault {
@@ -165,6 +177,8 @@ impl ChangeFault {
             Self::ChainNotGrown { .. } => Rejection::ChangeChainNotGrown,
             Self::ChainNotReady { .. } => Rejection::ChangeChainNotReady,
             Self::ChainHasChild { .. } => Rejection::ChangeChainHasChild,
+            Self::ChainNoChild { .. } => Rejection::ChangeChainNoChild,
+            Self::ChainRuns { .. } => Rejection::ChangeChainRuns,
         }
     }
 
@@ -189,7 +203,7 @@ impl ChangeFault {
             Self::OperatorKeyTaken { .. } | Self::NetworkKeyTaken { .. } | Self::KeyInvalid { .. } => "key",
             Self::Full => "change",
             Self::NodeUnknown { .. } | Self::NodeInUse { .. } => "node",
-            Self::ChainUnknown { .. } => "chain",
+            Self::ChainUnknown { .. } | Self::ChainNoChild { .. } | Self::ChainRuns { .. } => "chain",
             Self::NotItsNode { .. } | Self::NodeSeated { .. } => "validator.node",
             Self::ConsensusKeyTaken { .. } | Self::ValidatorUnknown { .. } => "consensus_key",
             Self::TooFewValidators { .. } | Self::TooManyValidators { .. } => "validators",
@@ -227,8 +241,8 @@ pub fn apply_change(registry: &Registry, change: &Change) -> Result<Registry, Ch
         }
         Change::RetireNode { node } => {
             node_mut(&mut after, *node)?;
-            let wants = |record: &&crate::records::ChainRecord| {
-                record.wanted.iter().any(|validator| validator.node == *node)
+            let wants = |record: &&ChainRecord| {
+                !record.is_removed() && record.wanted.iter().any(|validator| validator.node == *node)
             };
             if let Some(record) = after.chains.iter().find(wants) {
                 return Err(ChangeFault::NodeInUse { node: *node, chain: record.chain });
@@ -252,11 +266,11 @@ pub fn apply_change(registry: &Registry, change: &Change) -> Result<Registry, Ch
             insert(wanted, *chain, ValidatorRecord { consensus_key: *new, ..before })?;
         }
         Change::SetParams { chain, params } => {
-            let record = after.chain_mut(*chain).ok_or(ChangeFault::ChainUnknown { chain: *chain })?;
-            record.params.clone_from(params);
+            chain_mut(&mut after, *chain)?.params.clone_from(params);
         }
         Change::AddChain { parent, validators } => growth::add_chain(&mut after, *parent, validators)?,
         Change::Reshard { currency } => growth::reshard(&mut after, *currency)?,
+        Change::RemoveChain { chain } => growth::remove_chain(&mut after, *chain)?,
     }
     Ok(after)
 }
@@ -338,7 +352,7 @@ fn retire_operator(registry: &mut Registry, operator: OperatorId) -> Result<(), 
     if registry.operator(operator).is_some_and(|record| record.role == OperatorRole::CentralBank) {
         return Err(ChangeFault::CentralBank);
     }
-    for record in &mut registry.chains {
+    for record in registry.chains.iter_mut().filter(|record| !record.is_removed()) {
         record.wanted.retain(|validator| validator.operator != operator);
         check_size(&record.wanted, record.chain)?;
     }
@@ -375,8 +389,13 @@ fn node_mut(registry: &mut Registry, node: NodeIndex) -> Result<&mut NodeRecord,
 }
 
 fn wanted_mut(registry: &mut Registry, chain: ChainId) -> Result<&mut Vec<ValidatorRecord>, ChangeFault> {
-    let record = registry.chain_mut(chain).ok_or(ChangeFault::ChainUnknown { chain })?;
-    Ok(&mut record.wanted)
+    Ok(&mut chain_mut(registry, chain)?.wanted)
+}
+
+/// A chain that changes: not one that was removed.
+fn chain_mut(registry: &mut Registry, chain: ChainId) -> Result<&mut ChainRecord, ChangeFault> {
+    let record = registry.chain_mut(chain).filter(|record| !record.is_removed());
+    record.ok_or(ChangeFault::ChainUnknown { chain })
 }
 
 fn place_of(wanted: &[ValidatorRecord], chain: ChainId, key: PublicKey) -> Result<usize, ChangeFault> {

@@ -261,7 +261,7 @@ impl ChainState {
         head.forget_expired(block.header.timestamp);
         let registry = self.next_registry(&mut head, registry);
         if let Some(registry) = &registry
-            && let Some(moving) = begin_moving(head.chain, &rules.registry, registry, records)
+            && let Some(moving) = begin_moving((head.chain, head.moving), &rules.registry, registry, records)
         {
             head.moving = Some(moving);
         }
@@ -523,11 +523,8 @@ fn receive_all(
         if bundle.receipts.is_empty() && is_current.is_ok() {
             continue;
         }
-        let taken = || match working.rules.takes_from(bundle.source()) {
-            true => check_next(&working.supply, bundle),
-            false => Err(PassedOver::Filling {}),
-        };
-        let next = match is_current.and_then(|()| taken()) {
+        let heard = is_current.and_then(|()| working.rules.check_heard(bundle.source()));
+        let next = match heard.and_then(|()| check_next(&working.supply, bundle)) {
             Ok(next) => next,
             Err(reason) => {
                 ran.passed_over.push((position, reason));

@@ -6,6 +6,7 @@
 //! (`has_passed`) and have no count. A wallet that something pins is here: only what is free, or what the cursor finds unpinned,
 //! moves.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::head::Moving;
@@ -61,7 +62,12 @@ impl Ground<'_> {
     /// Whether the cursor that moves wallets will not come to this one (again), though it belongs to a child.
     fn has_passed(&self, slot: Slot, wallet: &WalletId) -> bool {
         let Some(child) = self.rules.child_of(wallet) else { return false };
-        self.moving.is_none_or(|moving| moving.to != child || slot.0 < moving.next || slot.0 >= moving.until)
+        // Older children have been passed all of theirs; a younger one waits for its turn.
+        self.moving.is_none_or(|moving| match child.cmp(&moving.to) {
+            Ordering::Less => true,
+            Ordering::Equal => slot.0 < moving.next || slot.0 >= moving.until,
+            Ordering::Greater => false,
+        })
     }
 }
 
@@ -171,6 +177,10 @@ impl Pins {
     }
 
     /// Says anew which are free, of the wallets among `records` and of those whose pins have `changed`.
+    ///
+    /// The records of the latter are not read. One that is not among `records` is where it was before the height, and something pins it
+    /// before or after the height, so it is here: no lock or offer is made that names a wallet elsewhere
+    /// (`Working::check_stays`), and what is pinned does not move.
     fn judge(
         &mut self,
         records: &[(Slot, Record)],

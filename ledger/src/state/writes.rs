@@ -81,6 +81,9 @@ pub enum PassedOver {
     /// 25).
     #[error("this chain is being filled; receipts of other chains wait")]
     Filling {},
+    /// No wallet is at home at its source (yet): that is a child of which only the root chain takes anything, or one that was removed.
+    #[error("no wallet is at home at the bundle's source")]
+    NotHome {},
 }
 
 /// What executing a height made.

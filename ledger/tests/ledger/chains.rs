@@ -550,7 +550,7 @@ fn steps() -> impl proptest::strategy::Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(crate::network::schedules(48)))]
 
     #[test]
     fn money_is_conserved_over_any_schedule(schedule in prop::collection::vec(steps(), 1..60)) {

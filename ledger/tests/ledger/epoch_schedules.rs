@@ -119,7 +119,7 @@ fn back_and_forth(network: &mut Network) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(crate::network::schedules(24)))]
 
     #[test]
     fn sets_change_while_money_flows(schedule in prop::collection::vec(steps(), 1..50)) {

@@ -154,7 +154,7 @@ fn finish(world: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(crate::network::schedules(32)))]
 
     #[test]
     fn both_halves_of_an_exchange_happen_or_neither(schedule in prop::collection::vec(steps(), 1..50)) {

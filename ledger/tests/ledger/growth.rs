@@ -181,7 +181,7 @@ fn guards_of_a_new_chain_row_by_row() {
 
 #[test]
 fn what_only_the_root_chain_asks_row_by_row() {
-    use Growth::{Added, Filling, Grown, Ready};
+    use Growth::{Added, Filling, Grown, Ready, Removed};
     let grandchild = |parent: ChainId| add_chain(parent, ChainId(CHILD.0 + 3));
     let child = |place: u32| ChainId(CHILD.0 + place);
     let has_child =
@@ -201,6 +201,9 @@ fn what_only_the_root_chain_asks_row_by_row() {
         ([Ready; 3], grandchild(child(1)), not_grown(1)),
         ([Grown, Filling, Grown], grandchild(child(0)), not_grown(1)),
         ([Grown; 3], grandchild(child(1)), None),
+        // One that was removed is no child any more, and no parent.
+        ([Removed; 3], grandchild(first), None),
+        ([Removed; 3], Change::Reshard { currency: CNY }, not_ready(0)),
         // Another currency's chains do not matter.
         ([Filling; 3], grandchild(FOREIGN), None),
         ([Ready; 3], Change::Reshard { currency: CNY }, None),
@@ -236,6 +239,7 @@ fn what_only_the_root_chain_asks_row_by_row() {
         let unheard = with_children(growths.map(|growth| match growth {
             Added | Ready => Added,
             Filling | Grown => Filling,
+            Removed => Removed,
         }));
         if expected.is_none() {
             let (heard, unheard) =

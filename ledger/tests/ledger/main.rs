@@ -22,6 +22,7 @@ mod operations;
 mod origin;
 mod proofs;
 mod registry_proof;
+mod removal;
 mod replay;
 mod resharding;
 mod resharding_hostile;

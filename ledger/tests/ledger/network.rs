@@ -19,6 +19,12 @@ use ledger::values::{
     PublicKey, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
 };
 
+/// How many random schedules of a kind are run: as many as `JIAOZI_SCHEDULES` asks for (`make schedules COUNT=1000`), else the usual share
+/// of CI.
+pub(crate) fn schedules(usual: u32) -> u32 {
+    std::env::var("JIAOZI_SCHEDULES").ok().and_then(|asked| asked.parse().ok()).unwrap_or(usual)
+}
+
 /// The chain of most tests.
 pub(crate) const CHAIN: ChainId = ChainId(0);
 /// For blocks without any.

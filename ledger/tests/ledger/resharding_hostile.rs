@@ -5,7 +5,7 @@ use ledger::records::{
     Asked, Change, Operation, Origin, Receipt, Record, Rejection, Tier, WalletRecord, WalletStatus,
 };
 use ledger::rules::lock::LOCK_TTL_MS_MAX;
-use ledger::state::StateReader as _;
+use ledger::state::{Moving, SentReceipt, StateReader as _};
 use ledger::values::hash::sha256;
 use ledger::values::{
     Amount, ChainId, Currency, LockId, OperatorId, PolicyHash, Slot, TimestampMs, TransactionId, WalletId,
@@ -15,7 +15,7 @@ use crate::chains::{FOREIGN, SHARDS, World};
 use crate::epochs::govern;
 use crate::governance::fifth_bank;
 use crate::growth::add_chain;
-use crate::network::{Became, Signer, pay};
+use crate::network::{Became, Network, Signer, pay};
 use crate::resharding::{
     ABROAD, ROOT, add_children, banker, city, grown_up, movers, next_bundle, open, places, relay, reshard,
     same_when_loaded, settle,
@@ -209,4 +209,93 @@ fn nothing_is_locked_for_a_chain_without_wallets() {
     settle(&mut world);
     let later = exchange(&world);
     assert_eq!(world.act(ABROAD, &payer, later), Became::Applied);
+}
+
+/// The receipts that tell chain 1 of a second resharding: every shard has a child, and they are filled.
+fn second_resharding(world: &World) -> Vec<Receipt> {
+    let registry = &world.chains[ROOT].state.rules().registry;
+    let parents = [0, 1, 3, 4].map(ChainId).into_iter().zip((5..).map(ChainId));
+    let added = parents.map(|(parent, child)| add_chain(parent, child));
+    let reshard = Change::Reshard { currency: Currency(*b"CNY") };
+    let receipt = |change| Receipt::Change {
+        version: registry.version,
+        height: world.chains[ROOT].height(),
+        is_urgent: false,
+        change,
+    };
+    added.chain([reshard]).map(receipt).collect()
+}
+
+/// A child says that it has all wallets before its parent has sent them, and so a second resharding is decided. The parent hears of it
+/// while wallets still move to the first child, or even with the first resharding: it goes on with the first, and then begins with
+/// the second. Nobody is passed by.
+#[test]
+fn a_child_that_is_said_to_be_filled_too_early_costs_its_parent_no_wallet() {
+    for is_at_once in [true, false] {
+        let mut world = grown_up();
+        let bank = world.chains[1].operator(1);
+        let of_chain_1 = |number: &u64| world.chains[0].customer(*number).wallet.shard(shards(2)) == 1;
+        let fresh: Vec<u64> = (100..).filter(of_chain_1).take(1_408).collect();
+        for numbers in fresh.chunks(64) {
+            let opening = |number: &u64| world.chains[1].opening(*number, Tier::Four);
+            let wallets = numbers.iter().map(opening).collect();
+            assert_eq!(world.act(1, &bank, Operation::OpenWallets { wallets }), Became::Applied);
+        }
+        let ids: Vec<WalletId> =
+            fresh.iter().map(|number| world.chains[1].customer(*number).wallet).collect();
+        let shard = |wallet: &WalletId| wallet.shard(shards(8));
+        let second = ids.iter().position(|wallet| shard(wallet) == 5).unwrap();
+        let payer = world.chains[1].customer(fresh[second]);
+        world.fund(1, &payer.wallet, 1_000);
+        assert_eq!(reshard(&mut world), Became::Applied);
+        world.run(ROOT, Vec::new(), Vec::new());
+        world.run(ROOT, Vec::new(), Vec::new());
+        // Execution alone is asked: what the root chain would decide on a false report.
+        let whole = next_bundle(&world, ROOT, 1).unwrap();
+        let (mut first, mut then) = (whole.clone(), whole);
+        let later = second_resharding(&world);
+        let network: &mut Network = &mut world.chains[1];
+        let mut sent = Vec::new();
+        if is_at_once {
+            first.receipts.extend(later);
+            network.run_with(Vec::new(), vec![first]);
+        } else {
+            then.before.count += first.receipts.len() as u64;
+            network.run_with(Vec::new(), vec![first]);
+            let until = network.state.head().moving.unwrap().until;
+            then.receipts = later;
+            sent.extend(network.run_with(Vec::new(), vec![then]).sent);
+            let moving = network.state.head().moving.unwrap();
+            assert_eq!((moving.to, moving.until), (ChainId(4), until), "the cursor is not lost");
+        }
+        assert_eq!(network.state.head().moving.map(|moving| moving.to), Some(ChainId(4)));
+        // Who is touched meanwhile waits for its turn as well.
+        assert_eq!(network.act(&payer, pay(&[(bank.wallet, 1)])), Became::Applied);
+        sent.extend(network.heights.last().unwrap().2.sent.clone());
+        while let Some(Moving { to, .. }) = network.state.head().moving {
+            assert!([4, 6].contains(&to.0), "{to}");
+            same_when_loaded(network);
+            sent.extend(network.run_with(Vec::new(), Vec::new()).sent);
+        }
+        same_when_loaded(network);
+        let moved = |child: u32| -> Vec<WalletId> {
+            let of_child = sent.iter().filter(|sent| sent.destination == ChainId(child));
+            let wallet = |sent: &SentReceipt| match &sent.receipt {
+                Receipt::Move { wallet } => Some(wallet.id),
+                _ => None,
+            };
+            of_child.filter_map(wallet).filter(|wallet| ids.contains(wallet)).collect()
+        };
+        let belong = |homes: [u16; 2]| -> Vec<WalletId> {
+            ids.iter().filter(|wallet| homes.contains(&shard(wallet))).copied().collect()
+        };
+        assert_eq!(moved(4), belong([3, 7]));
+        assert_eq!(moved(6), belong([5, 5]));
+        let ends = sent.iter().filter(|sent| sent.receipt == Receipt::End {}).map(|sent| sent.destination);
+        assert_eq!(ends.collect::<Vec<_>>(), [ChainId(4), ChainId(6)], "each after the last of its wallets");
+    }
+}
+
+fn shards(count: u16) -> std::num::NonZeroU16 {
+    count.try_into().unwrap()
 }

@@ -1,4 +1,4 @@
-//! Random schedules over pure ledgers while a currency gets twice its shards: payments, openings, issues, locks, exchanges, frozen and full
+//! Random schedules over pure ledgers while a currency gets twice its shards, and then twice as many again: payments, openings, issues, locks, exchanges, frozen and full
 //! wallets, receipts in any order. After every block money is conserved (`chains.rs`) and no wallet is in two places; at rest every
 //! payment was credited or refused once, every wallet is at home or held by a lock, and every height is taken back and executed
 //! again exactly. proptest prints the seed of a schedule that fails, and replays it.
@@ -17,8 +17,9 @@ use ledger::values::{Amount, ChainId, LockId, Sequential, Slot, TimestampMs, Tra
 use proptest::prelude::*;
 
 use crate::chains::{CUSTOMERS, World};
-use crate::epochs::replay_all;
+use crate::epochs::{govern, replay_all};
 use crate::exchange::later;
+use crate::growth::add_chain;
 use crate::network::{Became, Network, Signer, pay};
 use crate::resharding::{
     ABROAD, CHILDREN, ROOT, add_children, city, growth, next_bundle, open, places, plant, relay, reshard,
@@ -83,8 +84,9 @@ enum Step {
     Grow,
 }
 
-fn steps() -> impl Strategy<Value = Step> {
-    let chain = || 0..ABROAD + 1 + CHILDREN.len();
+/// Steps over so many chains.
+fn steps(chains: usize) -> impl Strategy<Value = Step> {
+    let chain = move || 0..chains;
     let who = || 0..CUSTOMERS + FRESH;
     let to = prop::collection::vec((who(), 1_u64..20_000), 1..4);
     let ttl = prop_oneof![LOCK_TTL_MS_MIN..LOCK_TTL_MS_MIN + 5_000, Just(LOCK_TTL_MS_MAX)];
@@ -117,6 +119,12 @@ struct Made {
 }
 
 const SECRET: [u8; 32] = [3; 32];
+/// Chains with the first children, and with the children of all of them.
+const CHAINS: [usize; 2] = [ABROAD + 1 + CHILDREN.len(), ABROAD + 1 + 3 * CHILDREN.len()];
+/// The second children, of every shard, by their parents.
+const GRANDCHILDREN: [(usize, usize); 4] = [(0, 5), (1, 6), (3, 7), (4, 8)];
+/// The stage at which the first children are filled, and the one at which the second are.
+const FILLED: [u8; 2] = [4, 10];
 
 /// A customer, and where its wallet is; none while it is on its way, or was never opened.
 fn customer(world: &World, number: u64) -> (Option<usize>, Signer) {
@@ -195,30 +203,48 @@ fn bring(world: &mut World, source: usize, destination: usize, most: usize, copi
         let is_taken = world.chains[destination].state.rules().takes_from(bundle.source());
         let execution = world.run(destination, Vec::new(), vec![bundle]);
         if !is_taken {
-            assert_eq!(execution.passed_over, [(0, PassedOver::Filling {})]);
+            let is_refused = matches!(
+                execution.passed_over.as_slice(),
+                [(0, PassedOver::Filling {} | PassedOver::NotHome {})]
+            );
+            assert!(is_refused, "{:?}", execution.passed_over);
         } else {
             assert_eq!(execution.passed_over.is_empty(), copy == 0, "{:?}", execution.passed_over);
         }
     }
 }
 
-/// Adds the children, has them report, reshards.
+/// The next step: adds the children, has them report, reshards; and once more, where all that are there have their wallets.
 fn grow(world: &mut World, made: &mut Made) {
     match made.stage {
         0 => add_children(world),
-        1..=3 => {
-            let became = reshard(world);
-            if became == Became::Applied {
-                made.stage = 4;
+        4 => {
+            let add =
+                |(parent, child): (usize, usize)| add_chain(ChainId(parent as u32), ChainId(child as u32));
+            let became = govern(world, false, GRANDCHILDREN.map(add).to_vec());
+            if became == Became::Rejected(Rejection::ChangeChainNotGrown) {
                 return;
             }
-            assert!(made.stage < 3, "both have reported");
-            assert_eq!(became, Became::Rejected(Rejection::ChangeChainNotReady));
-            let (_, child) = CHILDREN[usize::from(made.stage) - 1];
-            relay(world, child, ROOT);
+            assert_eq!(became, Became::Applied);
+            GRANDCHILDREN.iter().for_each(|_| world.start_child());
         }
+        1..=3 => return double(world, made, (1, &CHILDREN), FILLED[0]),
+        5..=9 => return double(world, made, (5, &GRANDCHILDREN), FILLED[1]),
         _ => return,
     }
+    made.stage += 1;
+}
+
+/// Reshards; where a child has not reported, it does.
+fn double(world: &mut World, made: &mut Made, (first, added): (u8, &[(usize, usize)]), filled: u8) {
+    let became = reshard(world);
+    if became == Became::Applied {
+        made.stage = filled;
+        return;
+    }
+    assert_eq!(became, Became::Rejected(Rejection::ChangeChainNotReady));
+    let (_, child) = *added.get(usize::from(made.stage - first)).expect("all have reported");
+    relay(world, child, ROOT);
     made.stage += 1;
 }
 
@@ -404,10 +430,14 @@ fn there_and_back(network: &mut Network, floor: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(crate::network::schedules(16)))]
 
     #[test]
-    fn wallets_move_while_money_flows(schedule in prop::collection::vec(steps(), 1..90), is_harsh in any::<bool>()) {
+    fn wallets_move_while_money_flows(
+        schedule in prop::collection::vec(steps(CHAINS[0]), 1..60),
+        second in prop::collection::vec(steps(CHAINS[1]), 1..60),
+        is_harsh in any::<bool>(),
+    ) {
         let (mut world, mut made) = (city(), Made::default());
         if is_harsh {
             for number in [0, 1, 2, 3] {
@@ -424,18 +454,21 @@ proptest! {
         }
         let floors: Vec<usize> = world.chains.iter().map(|network| network.heights.len()).collect();
         let mut known = (0..CUSTOMERS).map(|number| world.chains[0].customer(number).wallet).collect();
-        for step in schedule {
-            take(&mut world, &mut made, step);
+        // Twice: the children have children.
+        for (schedule, filled) in [schedule, second].into_iter().zip(FILLED) {
+            for step in schedule {
+                take(&mut world, &mut made, step);
+                check_places(&world, &mut known);
+                world.chains.iter().for_each(same_when_loaded);
+            }
+            while made.stage < filled {
+                grow(&mut world, &mut made);
+                check_places(&world, &mut known);
+            }
+            settle(&mut world);
             check_places(&world, &mut known);
-            world.chains.iter().for_each(same_when_loaded);
+            check_homes(&world, true);
         }
-        while made.stage < 4 {
-            grow(&mut world, &mut made);
-            check_places(&world, &mut known);
-        }
-        settle(&mut world);
-        check_places(&world, &mut known);
-        check_homes(&world, true);
         for round in 0..2 {
             for chain in 0..world.chains.len() {
                 later(&mut world, chain, (2 - round) * 2 * LOCK_TTL_MS_MAX);
@@ -446,7 +479,7 @@ proptest! {
         check_homes(&world, false);
         check_payments(&world, &made);
         check_balances(&world);
-        for (_, child) in CHILDREN {
+        for (_, child) in CHILDREN.into_iter().chain(GRANDCHILDREN) {
             let root = &world.chains[ROOT];
             prop_assert_eq!((growth(root, child), growth(&world.chains[child], child)), (Growth::Grown, Growth::Grown));
             prop_assert!(world.chains[child].state.rules().takes_from(ROOT_CHAIN));

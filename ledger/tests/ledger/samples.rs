@@ -104,6 +104,7 @@ pub(crate) fn every_change() -> Proposal {
         Change::SetParams { chain, params: ChainParams::default() },
         Change::AddChain { parent: chain, validators: network::spec().chains[0].validators.clone() },
         Change::Reshard { currency: Currency(*b"CNY") },
+        Change::RemoveChain { chain },
     ];
     let valid_until = TimestampMs(1_700_000_060_000);
     Proposal { version: 3, valid_until, is_urgent: true, reason: "Bank 5 joins".into(), changes }

@@ -29,7 +29,7 @@ use super::refusal::Refusal;
 )]
 pub(crate) async fn block(State(edge): State<Edge>, place: Place) -> Result<Json<BlockView>, Refusal> {
     let (chain, height) = (edge.chain(place.get::<ChainId>("chain")?)?, place.get::<Height>("height")?);
-    let certified = chain.status.borrow().chain.certified_height;
+    let certified = chain.now().chain.certified_height;
     let (genesis, currency) = (edge.genesis(), chain.spec.currency);
     let read = edge.read(chain, move |archive| {
         let block = archive.block_at(height)?.ok_or_else(|| unknown(height))?;

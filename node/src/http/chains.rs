@@ -69,7 +69,7 @@ async fn view(edge: &Edge, record: &ChainRecord) -> Result<ChainView, Refusal> {
     };
     // Of a chain that is elsewhere, the newest set that was proved here.
     let (registry, epoch) = match edge.hosted(chain) {
-        Some(handle) => (handle.registry(), Some(handle.status.borrow().chain.epoch)),
+        Some(handle) => (handle.registry(), Some(handle.now().chain.epoch)),
         None => (edge.registry(), None),
     };
     let epoch = epoch.or_else(|| registry.newest_epoch(chain).map(|record| record.epoch));
@@ -78,7 +78,7 @@ async fn view(edge: &Edge, record: &ChainRecord) -> Result<ChainView, Refusal> {
 }
 
 async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<ProgressView, Refusal> {
-    let (status, id) = (*chain.status.borrow(), chain.chain());
+    let (status, id) = (chain.now(), chain.chain());
     edge.read(chain, move |archive| {
         let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
         let registry = archive.registry_at(head.height)?;

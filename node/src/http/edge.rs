@@ -1,6 +1,6 @@
 //! What every handler shares: the chains, who may come in, the bounds, and the way to the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::code::ErrorCode;
@@ -8,7 +8,7 @@ use api::error::ApiError;
 use api::network::ChainPlace;
 use chain::{Archive, SetLinks};
 use ledger::records::{ChainRecord, ChainSpec, GenesisSpec, Registry};
-use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, WalletId};
+use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, ValidatorIndex, WalletId};
 use storage::Reader;
 use tokio::sync::{Semaphore, watch};
 
@@ -16,6 +16,7 @@ use super::homes::Homes;
 use super::refusal::Refusal;
 use crate::config::RestLimits;
 use crate::handle::{ChainHandle, Voting};
+use crate::hosting::unhosted;
 use crate::telemetry::{ChainMetrics, Metrics};
 use crate::tokens::Tokens;
 
@@ -33,6 +34,8 @@ pub struct EdgeParts {
     pub own_node: NodeIndex,
     /// The chains it hosts.
     pub chains: Vec<ChainHandle>,
+    /// Those of its configuration that cannot begin yet: nothing here says what they begin with.
+    pub awaited: Vec<ChainId>,
     /// Nodes with an open connection, by index.
     pub connections: watch::Receiver<Vec<u16>>,
     /// All metrics.
@@ -148,6 +151,44 @@ impl Edge {
         self.chains().iter().find(|handle| handle.chain() == chain)
     }
 
+    /// Chains of the configuration that cannot begin here yet.
+    pub(crate) fn awaited(&self) -> &[ChainId] {
+        &self.parts().awaited
+    }
+
+    /// Chains on which this node has a validator and that its configuration does not name.
+    pub(crate) fn not_hosted(&self) -> Vec<ChainId> {
+        let is_named = |chain| self.hosted(chain).is_some() || self.awaited().contains(&chain);
+        unhosted(&self.registry(), self.parts().own_node, is_named)
+    }
+
+    /// Whether wallets are at home on a chain, as far as a chain of this node has heard.
+    pub(crate) fn is_home(&self, chain: ChainId) -> bool {
+        let is_home = |handle: &ChainHandle| handle.registry().chain(chain).is_some_and(ChainRecord::is_home);
+        self.chains().iter().any(is_home)
+    }
+
+    /// The nodes of a hosted chain's validators that this node does not hear.
+    pub(crate) fn silent(&self, chain: &ChainHandle) -> Vec<NodeIndex> {
+        let (registry, status) = (chain.registry(), chain.now().chain);
+        let seats =
+            registry.validators(chain.chain(), status.epoch).iter().zip((0_u16..).map(ValidatorIndex));
+        let silent = seats.filter(|(_, seat)| status.silent.contains(*seat));
+        let nodes: BTreeSet<NodeIndex> = silent.map(|(validator, _)| validator.node).collect();
+        nodes.into_iter().collect()
+    }
+
+    /// Nodes with their operators' names, the first few, for people.
+    pub(crate) fn named(&self, nodes: &[NodeIndex]) -> String {
+        let network = self.registry();
+        let named = nodes.iter().take(NODES_NAMED_MAX).map(|node| {
+            let operator = network.node(*node).and_then(|record| network.operator(record.operator));
+            format!("{node} ({})", operator.map_or("?", |operator| operator.name.as_str()))
+        });
+        let named: Vec<String> = named.collect();
+        named.join(", ") + if nodes.len() > NODES_NAMED_MAX { ", …" } else { "" }
+    }
+
     /// Why there is nothing of a chain here: no such chain, or who hosts it.
     pub(crate) fn no_chain(&self, chain: ChainId) -> ApiError {
         match self.registry().chain(chain) {
@@ -162,15 +203,19 @@ impl Edge {
         let Some(place) = network.chain(chain).map(ChainPlace::from) else {
             return chain.to_string();
         };
-        let named = place.nodes.iter().take(NODES_NAMED_MAX).map(|node| {
-            let record = network.node(NodeIndex(*node));
-            let operator = record.and_then(|record| network.operator(record.operator));
-            format!("{node} ({})", operator.map_or("?", |operator| operator.name.as_str()))
-        });
-        let named: Vec<String> = named.collect();
-        let more = if place.nodes.len() > NODES_NAMED_MAX { ", …" } else { "" };
+        let own_node = self.parts().own_node;
+        // What this node does not host it does not name itself for.
+        let (is_here, is_awaited) = (self.hosted(chain).is_some(), self.awaited().contains(&chain));
+        let nodes = place.nodes.iter().copied().map(NodeIndex);
+        let others: Vec<NodeIndex> = nodes.filter(|node| is_here || *node != own_node).collect();
+        let missed = match (is_here, is_awaited, place.nodes.contains(&own_node.0)) {
+            (false, true, _) => "; this node waits for what it begins with",
+            (false, false, true) => "; not by this one, whose vote is missing there",
+            _ => "",
+        };
         let (chain, currency, shard) = (place.chain, &place.currency, place.shard);
-        format!("chain {chain} ({currency} shard {shard}) is hosted by the nodes {}{more}", named.join(", "))
+        let named = self.named(&others);
+        format!("chain {chain} ({currency} shard {shard}) is hosted by the nodes {named}{missed}")
     }
 
     /// The chains where a wallet may be at home, hosted here or not; of an operator's own, which is on several, one must be `asked` for.
@@ -237,7 +282,7 @@ impl Edge {
         W: Fn(&Archive<'_, dyn Reader + '_>, &Moment) -> Result<Option<T>, Refusal> + Clone + Send + 'static,
     {
         for chain in chains {
-            let certified_height = chain.status.borrow().chain.certified_height;
+            let certified_height = chain.now().chain.certified_height;
             let moment = Moment { spec: Arc::clone(&chain.spec), certified_height };
             let work = work.clone();
             if let Some(found) = self.read(chain, move |archive| work(archive, &moment)).await? {
@@ -253,7 +298,7 @@ impl Edge {
         T: Send + 'static,
         W: FnOnce(&(dyn Reader + '_)) -> Result<T, Refusal> + Send + 'static,
     {
-        if chain.status.borrow().voting == Voting::Halted {
+        if chain.now().voting == Voting::Halted {
             return Err(ErrorCode::Halted.into());
         }
         let place = Arc::clone(&self.0.reads).acquire_owned().await.map_err(|_| Refusal::stopping())?;

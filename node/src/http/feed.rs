@@ -45,7 +45,7 @@ pub(crate) async fn feed(
     if query.from == 0 {
         return Err(Refusal::parameter("from", "heights of blocks start at 1"));
     }
-    let status = chain.status.borrow().chain;
+    let status = chain.now().chain;
     let from = Height(query.from);
     let writer = FeedPageWriter::new(chain.chain(), from, status.final_height, status.certified_height);
     let page = edge.read(chain, move |archive| Ok(fill(archive, writer, from, blocks)?)).await?;

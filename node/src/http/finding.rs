@@ -23,6 +23,20 @@ use super::edge::{Edge, Moment};
 use super::refusal::{BUSY_RETRY_MS, Refusal};
 use crate::handle::ChainHandle;
 
+/// What is read of a wallet on the chain that has it: asked of one chain after another, each on a thread of its own.
+pub(crate) trait Work<T>:
+    Fn(&Archive<'_, dyn Reader + '_>, &Moment, Slot, &WalletRecord) -> Result<T, Refusal> + Clone + Send + 'static
+{
+}
+
+impl<T, W> Work<T> for W where
+    W: Fn(&Archive<'_, dyn Reader + '_>, &Moment, Slot, &WalletRecord) -> Result<T, Refusal>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// What one chain says of a wallet.
 enum Said<T> {
     /// It has it.
@@ -55,10 +69,7 @@ pub(crate) async fn find_wallet<T, W>(
 ) -> Result<Option<T>, Refusal>
 where
     T: Send + 'static,
-    W: Fn(&Archive<'_, dyn Reader + '_>, &Moment, Slot, &WalletRecord) -> Result<T, Refusal>
-        + Clone
-        + Send
-        + 'static,
+    W: Work<T>,
 {
     if let Some(asked) = asked {
         let chain = edge.chain(ChainId(asked))?;
@@ -96,10 +107,7 @@ where
 async fn follow<T, W>(edge: &Edge, home: ChainId, id: WalletId, work: W) -> Result<End<T>, Refusal>
 where
     T: Send + 'static,
-    W: Fn(&Archive<'_, dyn Reader + '_>, &Moment, Slot, &WalletRecord) -> Result<T, Refusal>
-        + Clone
-        + Send
-        + 'static,
+    W: Work<T>,
 {
     let mut looked: Vec<ChainId> = Vec::new();
     let (mut at, mut is_certain) = (home, false);
@@ -141,10 +149,7 @@ async fn look<T, W>(
 ) -> Result<Said<T>, Refusal>
 where
     T: Send + 'static,
-    W: Fn(&Archive<'_, dyn Reader + '_>, &Moment, Slot, &WalletRecord) -> Result<T, Refusal>
-        + Clone
-        + Send
-        + 'static,
+    W: Work<T>,
 {
     let said = edge
         .find(&[chain], move |archive, at| {

@@ -4,11 +4,12 @@
 //! under its id (`GET /v1/transactions/{id}`), whose answer says in turn where it was sent on.
 
 use api::client::HOPS_MAX;
-use api::transaction::{HopView, LegState, LegView, OutcomeView};
+use api::leg::{HopView, LegState, LegView};
+use api::transaction::OutcomeView;
 use chain::Leg;
 use ledger::records::Rejection;
 use ledger::records::receipt::receipt_id;
-use ledger::values::{ChainId, Currency, Height, TransactionId};
+use ledger::values::{ChainId, Currency, Height, Money, TransactionId};
 
 use super::edge::Edge;
 use super::refusal::Refusal;
@@ -54,7 +55,7 @@ pub(crate) async fn legs(
 ) -> Result<Vec<LegView>, Refusal> {
     let chain = edge.chain(source)?;
     let legs = edge.read(chain, move |archive| Ok(archive.legs(id, height)?)).await?;
-    let is_debit_certified = chain.status.borrow().chain.certified_height >= height;
+    let is_debit_certified = chain.now().chain.certified_height >= height;
     let mut views = Vec::with_capacity(legs.len());
     for leg in legs {
         views.push(view(edge, (source, chain.spec.currency), leg, is_debit_certified).await?);
@@ -108,21 +109,17 @@ async fn view(
     let is_over = is_certified && status != LegState::Debited;
     let proof = is_over.then(|| api::path::transaction_proof(followed.last(first)));
     let ask = followed.elsewhere().map(|chain| edge.hosts(chain));
+    let money = Money { amount: leg.amount, currency };
     Ok(LegView {
-        part: leg.part,
-        payee: leg.payee,
-        amount_fen: leg.amount.fen(),
-        currency,
-        chain: leg.destination.0,
         status,
         is_certified,
-        receipt,
         sent_on: there.hops,
         refund,
         refund_sent_on: back.map(|(_, back)| back.hops).unwrap_or_default(),
         refusal,
         ask,
         proof,
+        ..LegView::debited(leg.part, leg.payee, money, leg.destination, receipt)
     })
 }
 
@@ -131,7 +128,7 @@ async fn follow(edge: &Edge, first: ChainId, receipt: TransactionId) -> Result<W
     let (mut at, mut id, mut hops) = (first, receipt, Vec::new());
     loop {
         let Some(chain) = edge.hosted(at) else { return Ok(Way { hops, end: End::Elsewhere(at) }) };
-        let certified = chain.status.borrow().chain.certified_height;
+        let certified = chain.now().chain.certified_height;
         let located = edge.read(chain, move |archive| Ok(archive.locate(id)?)).await?;
         let Some(located) = located else { return Ok(Way { hops, end: End::UnderWay }) };
         let (code, height) = (located.outcome.code, located.height);

@@ -25,9 +25,10 @@ pub(crate) async fn metrics(State(edge): State<Edge>) -> Result<Response, Refusa
     let parts = edge.parts();
     parts.metrics.host.connected_peers.set(parts.connections.borrow().len() as u64);
     parts.metrics.host.registered_peers.set(edge.registry().nodes.len().saturating_sub(1) as u64);
+    parts.metrics.not_hosted.set(edge.not_hosted().len() as u64);
     for chain in edge.chains() {
         if let Some(metrics) = edge.chain_metrics(chain.chain()) {
-            metrics.status(&chain.status.borrow());
+            metrics.status(&chain.now());
         }
     }
     let page = parts.metrics.encode().map_err(Refusal::metrics)?;

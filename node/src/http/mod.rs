@@ -7,6 +7,7 @@
 //! | `wallets.rs`, `proofs.rs`, `locks.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof`; `…/locks` |
 //! | `chains.rs`, `blocks.rs`, `locks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes`, `…/locks/{id}`, `…/proof` |
 //! | `registry.rs` | `…/registry`: who takes part and how chains are set up, proved |
+//! | `proposals.rs` | `GET /v1/proposals/{version}`: which proposal changed a version of the registry |
 //! | `origin.rs` | `…/origin`: what a chain that was added after genesis began with, proved |
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `…/bundles`, `GET /v1/evidence` |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
@@ -42,6 +43,7 @@ mod origin;
 mod parameters;
 mod patience;
 mod proofs;
+mod proposals;
 mod refusal;
 mod registry;
 mod server;
@@ -88,6 +90,7 @@ fn routes() -> Vec<Route> {
         route(path::CHAIN, read, get(chains::chain)),
         route(path::REGISTRY, Door::Waiting(Scope::Read), get(registry::registry)),
         route(path::ORIGIN, read, get(origin::origin)),
+        route(path::PROPOSAL, read, get(proposals::proposal)),
         route(path::BLOCK, read, get(blocks::block)),
         route(path::BLOCK_OUTCOMES, audit, get(blocks::outcomes)),
         route(path::LOCK, read, get(locks::lock)),

@@ -6,8 +6,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    blocks, chains, evidence, feed, health, locks, metrics, network, origin, proofs, registry, submit,
-    transactions, wallets,
+    blocks, chains, evidence, feed, health, locks, metrics, network, origin, proofs, proposals, registry,
+    submit, transactions, wallets,
 };
 
 /// The document. A test compares it with the router.
@@ -30,6 +30,7 @@ use super::{
         chains::chain,
         registry::registry,
         origin::origin,
+        proposals::proposal,
         blocks::block,
         blocks::outcomes,
         locks::lock,

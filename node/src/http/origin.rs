@@ -7,12 +7,13 @@ use api::error::ApiError;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
+use ledger::records::Birth;
 use ledger::records::registry::ROOT_CHAIN;
 use ledger::values::{Canonical as _, ChainId};
 
 use super::edge::Edge;
 use super::parameters::Place;
-use super::refusal::Refusal;
+use super::refusal::{NOT_READY_RETRY_MS, Refusal};
 use crate::handle::ChainHandle;
 
 /// Gives the origin of a chain.
@@ -38,6 +39,25 @@ pub(crate) async fn origin(State(edge): State<Edge>, place: Place) -> Result<Res
     let found = edge.find(&known, move |archive, _| Ok(archive.origin(id)?.map(|origin| origin.encode())));
     match found.await? {
         Some(origin) => Ok(([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], origin).into_response()),
-        None => Err(ApiError::from(ErrorCode::ChainNotHereYet).at("chain").because(id).into()),
+        None => Err(not_here_yet(&edge, id).into()),
+    }
+}
+
+/// Why there is no origin, and whether it may come: then with the time after which to ask again.
+fn not_here_yet(edge: &Edge, chain: ChainId) -> ApiError {
+    let error = ApiError::from(ErrorCode::ChainNotHereYet).at("chain");
+    if edge.parts().spec.chain(chain).is_some() {
+        return error.because(format_args!("genesis names chain {chain}: it begins with the genesis file"));
+    }
+    let known = |handle: &ChainHandle| handle.registry().chain(chain).map(|record| record.birth);
+    match edge.chains().iter().find_map(known) {
+        Some(Birth::Child { height, .. }) => error
+            .because(format_args!(
+                "height {height} of chain 0 added chain {chain}, and no certificate that is stored here covers that height yet"
+            ))
+            .retry_after_ms(NOT_READY_RETRY_MS),
+        _ => error
+            .because(format_args!("no height of chain 0 that was executed here has added chain {chain}"))
+            .retry_after_ms(NOT_READY_RETRY_MS),
     }
 }

@@ -35,7 +35,7 @@ use tokio::time::Instant;
 
 use super::edge::Edge;
 use super::finding::find_wallet;
-use super::health::sees_quorum;
+use super::health::{not_heard, sees_quorum};
 use super::parameters::{Ask, Place};
 use super::refusal::{NOT_READY_RETRY_MS, Refusal};
 use crate::handle::{ChainHandle, Status};
@@ -160,7 +160,7 @@ pub(super) async fn certificate_over(
 
 /// No certificate covers a height: why, and what helps.
 pub(super) fn not_certified(edge: &Edge, chain: &ChainHandle, height: Height) -> Refusal {
-    let certified = chain.status.borrow().chain.certified_height;
+    let certified = chain.now().chain.certified_height;
     let (cause, mend) = if sees_quorum(edge, chain) {
         (
             "no quorum has certified it yet",
@@ -172,8 +172,10 @@ pub(super) fn not_certified(edge: &Edge, chain: &ChainHandle, height: Height) ->
             "ask another bank's node, or this one again when its /readyz no longer says too_few_peers",
         )
     };
-    let error = ApiError::from(ErrorCode::NotCertified)
-        .because(format_args!("height {height}: {cause}; results are certified up to height {certified}"));
+    let error = ApiError::from(ErrorCode::NotCertified).because(format_args!(
+        "height {height}: {cause}; results are certified up to height {certified}{}",
+        not_heard(edge, chain)
+    ));
     ApiError { mend: mend.to_owned(), ..error }.retry_after_ms(NOT_READY_RETRY_MS).into()
 }
 

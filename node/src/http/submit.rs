@@ -19,6 +19,7 @@ use ledger::records::transaction::{TRANSACTION_BYTES_MAX, network_tag};
 use ledger::values::{Canonical as _, ChainId, GenesisHash, TransactionId};
 
 use super::edge::Edge;
+use super::health::not_begun;
 use super::refusal::Refusal;
 use crate::admission::Refused;
 use crate::handle::{ChainHandle, Submitted};
@@ -178,7 +179,7 @@ async fn judge(edge: &Edge, transactions: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
 }
 
 async fn judge_part(edge: &Edge, chain: &ChainHandle, part: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
-    let closed = Refusal::of_status(&chain.status.borrow());
+    let closed = Refusal::of_status(&chain.now()).or_else(|| not_begun(edge, chain));
     if let Some(error) = closed {
         return part.iter().map(|_| refused(error.clone())).collect();
     }

@@ -130,7 +130,7 @@ impl Heights {
     }
 
     fn of_chain(chain: &ChainHandle) -> (Height, Height) {
-        let status = chain.status.borrow();
+        let status = chain.now();
         (status.chain.executed_height, status.chain.certified_height)
     }
 

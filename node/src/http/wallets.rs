@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use api::error::ApiError;
 use api::wallet::{
-    Cursor, HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX, HistoryEntry, HistoryPage, HistoryQuery, WalletMoment,
-    WalletQuery, WalletView,
+    Between, Cursor, HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX, HistoryEntry, HistoryPage, HistoryQuery,
+    WalletMoment, WalletQuery, WalletState, WalletView,
 };
 use axum::Json;
 use axum::extract::State;
 use chain::rows::HistoryRow;
 use chain::{Archive, RowFault};
-use ledger::records::Outcome;
-use ledger::values::{Height, TransactionId, WalletId};
+use ledger::records::{ChainRecord, Outcome};
+use ledger::values::{ChainId, Height, TransactionId, WalletId};
 use storage::{Reader, Table};
 
 use super::edge::Edge;
@@ -54,7 +54,8 @@ pub(crate) async fn wallet(
     found.await?.map(Json).ok_or_else(|| edge.no_wallet(&id, query.chain))
 }
 
-/// Shows what happened to a wallet, newest first, on one chain. What happened before it moved is asked for with `chain`.
+/// Shows what happened to a wallet, newest first, on one chain. What happened before it moved is asked for with `chain`: an entry
+/// `moved_in` names the chain that it came from, `moved_out` the one that it went to (`other_chain`).
 #[utoipa::path(
     get,
     path = api::path::WALLET_HISTORY,
@@ -74,10 +75,14 @@ pub(crate) async fn history(
     let id: WalletId = place.get("id")?;
     let rows = limit(query.limit, HISTORY_PAGE_DEFAULT, HISTORY_PAGE_MAX)?;
     let before = query.before.map(|cursor| (cursor.height, cursor.index, cursor.part));
-    let found = find_wallet(&edge, id, query.chain, move |archive, at, slot, _| {
+    let registry = edge.registry();
+    let found = find_wallet(&edge, id, query.chain, move |archive, at, slot, wallet| {
         // One more than asked for says whether there is a next page.
         let found = archive.history(slot, before, rows.saturating_add(1))?;
-        let (entries, next) = entries(archive, &found, rows)?;
+        let from = registry.chain(at.chain()).and_then(ChainRecord::parent);
+        let (_, to) = WalletState::of(wallet.status);
+        let between = Between { from, to: to.map(ChainId) };
+        let (entries, next) = entries(archive, &found, rows, between)?;
         let (chain, currency, certified_height) = (at.chain().0, at.spec.currency, at.certified_height.0);
         Ok(HistoryPage { wallet: id, chain, currency, certified_height, entries, next })
     });
@@ -89,6 +94,7 @@ fn entries<R: Reader + ?Sized>(
     archive: &Archive<'_, R>,
     found: &[HistoryRow],
     rows: usize,
+    between: Between,
 ) -> Result<(Vec<HistoryEntry>, Option<Cursor>), RowFault> {
     let mut blocks: BTreeMap<Height, BlockFacts> = BTreeMap::new();
     let (mut entries, mut outcomes_read) = (Vec::new(), 0_usize);
@@ -108,7 +114,7 @@ fn entries<R: Reader + ?Sized>(
         let facts = blocks.get(&row.height);
         let timestamp_ms = facts.map_or(0, |facts| facts.timestamp_ms);
         let transaction = facts.and_then(|facts| facts.transaction(row.index));
-        entries.push(HistoryEntry::new(cursor, timestamp_ms, transaction, &row.movement));
+        entries.push(HistoryEntry::new(cursor, timestamp_ms, transaction, &row.movement, between));
         last = Some(cursor);
     }
     Ok((entries, None))

@@ -19,10 +19,13 @@ use tokio::sync::watch;
 pub(super) struct Seats(BTreeMap<ChainId, Vec<NodeIndex>>);
 
 impl Seats {
-    /// Those of every chain's newest epoch that one of these registries knows.
+    /// Those of every chain's newest epoch that one of these registries knows; none of a chain that one of them says was removed.
     pub(super) fn of(registries: &[Arc<Registry>]) -> Self {
+        let records = || registries.iter().flat_map(|registry| &registry.chains);
+        let removed: BTreeSet<ChainId> =
+            records().filter(|record| record.is_removed()).map(|record| record.chain).collect();
         let mut newest: BTreeMap<ChainId, &EpochRecord> = BTreeMap::new();
-        for record in registries.iter().flat_map(|registry| &registry.chains) {
+        for record in records().filter(|record| !removed.contains(&record.chain)) {
             if let Some(set) = record.epochs.last() {
                 let known = newest.entry(record.chain).or_insert(set);
                 if known.epoch < set.epoch {

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chain::pace::STAGGER_MS;
-use chain::{Input, Pace, Reached, RowFault, next_bundle, reached, running_epoch, sent_counts};
+use chain::{Archive, Input, Pace, Reached, RowFault, next_bundle, reached, running_epoch, sent_counts};
 use ledger::records::Bundle;
 use ledger::values::{Canonical as _, ChainId, Epoch, Height, NodeIndex};
 use network::{LaneReceiver, Network};
@@ -250,14 +250,14 @@ impl Relay {
         let mut status = self.source.status.clone();
         let mut seen = None;
         loop {
-            let certified = status.borrow_and_update().chain.certified_height;
-            if seen != Some(certified) || self.lines.iter().any(|line| line.pace.is_waiting()) {
-                seen = Some(certified);
-                self.round(certified).await;
+            let executed = status.borrow_and_update().chain.executed_height;
+            if seen != Some(executed) || self.lines.iter().any(|line| line.pace.is_waiting()) {
+                seen = Some(executed);
+                self.round().await;
             }
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => return,
-                moved = status.wait_for(|status| Some(status.chain.certified_height) != seen) => {
+                moved = status.wait_for(|status| Some(status.chain.executed_height) != seen) => {
                     if moved.is_err() {
                         return;
                     }
@@ -271,9 +271,12 @@ impl Relay {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    async fn round(&mut self, certified: Height) {
+    async fn round(&mut self) {
         let (source, now_ms) = (self.source.chain(), self.now_ms());
         let seats = self.carrier.seats();
+        for ended in end_lines(&mut self.lines, &seats, source) {
+            self.metrics.relay(ended, 0, 0);
+        }
         begin_lines(&mut self.lines, &seats, (self.carrier.own_node, source), &self.inlets, now_ms);
         if self.lines.is_empty() {
             return;
@@ -293,8 +296,7 @@ impl Relay {
             }
         }
         let (store, lines) = (Arc::clone(&self.source.store), self.lines.clone());
-        let made =
-            tokio::task::spawn_blocking(move || make(source, store.as_ref(), lines, certified, now_ms)).await;
+        let made = tokio::task::spawn_blocking(move || make(source, store.as_ref(), lines, now_ms)).await;
         match made {
             Ok(Ok(made)) => {
                 let mut faults = Vec::new();
@@ -327,14 +329,15 @@ impl Relay {
 /// A bundle, encoded, and how far it leads, unless it has no receipts.
 type Made = (Option<u64>, Bytes);
 
-/// The next bundles for each destination.
+/// The next bundles for each destination: up to the newest height that the store can prove. The chain knows of a later one as soon as a
+/// final block claims it, which is before that block is executed and stored.
 fn make(
     source: ChainId,
     store: &dyn Store,
     lines: Vec<Line>,
-    certified: Height,
     now_ms: u64,
 ) -> Result<Vec<Result<(Line, Vec<Made>), RowFault>>, RowFault> {
+    let certified = Archive::new(store).newest_certified()?.unwrap_or(Height(0));
     let (sent, running) = (sent_counts(store, certified)?, running_epoch(store, certified)?);
     let one = |mut line: Line| {
         line.running = running;
@@ -345,6 +348,15 @@ fn make(
     Ok(lines.into_iter().map(one).collect())
 }
 
+/// Ends the lines to chains that were removed, and all of one that was removed itself: nobody would take anything. Says which.
+fn end_lines(lines: &mut Vec<Line>, seats: &Seats, source: ChainId) -> Vec<ChainId> {
+    let is_there = |chain: ChainId| !seats.seats(chain).is_empty();
+    let is_kept = |line: &Line| is_there(source) && is_there(line.chain);
+    let ended = lines.iter().filter(|line| !is_kept(line)).map(|line| line.chain).collect();
+    lines.retain(is_kept);
+    ended
+}
+
 /// Begins a line to each chain that is new here.
 fn begin_lines(
     lines: &mut Vec<Line>,
@@ -353,6 +365,9 @@ fn begin_lines(
     inlets: &[Inlet],
     now_ms: u64,
 ) {
+    if seats.seats(source).is_empty() {
+        return;
+    }
     let others: Vec<ChainId> = seats.chains().filter(|chain| *chain != source).collect();
     for chain in others {
         if let Err(place) = lines.binary_search_by_key(&chain, |line| line.chain) {
@@ -510,6 +525,40 @@ mod tests {
         assert_eq!(begin(&mut lines, &three, 20), [HERE, ChainId(2)]);
         assert_eq!((lines[0].asked_ms, lines[1].asked_ms), (Some(11), None), "the old one goes on");
         assert_eq!(begin(&mut lines, &three, 30).len(), 2);
+    }
+
+    /// One registry that says so is enough: the removed chain's own does not hear of it.
+    #[test]
+    fn a_chain_that_is_removed_has_no_line_from_then_on() {
+        use ledger::records::{Birth, Growth};
+        use ledger::values::Height;
+        let mut plan = LocalnetPlan::new(4);
+        plan.chains.extend([(Currency(*b"CNY"), 1), (Currency(*b"CNY"), 2)]);
+        let with = |growth| {
+            let spec = localnet(&plan, &[1; 32]).unwrap().spec;
+            let mut registry = Registry::from_genesis(&spec);
+            registry.chains[2].birth = Birth::Child { parent: HERE, height: Height(3), growth };
+            Arc::new(registry)
+        };
+        let (added, removed, child) = (with(Growth::Added), with(Growth::Removed), ChainId(2));
+        let mut lines = Vec::new();
+        let seats = Seats::of(&[Arc::clone(&added)]);
+        assert!(end_lines(&mut lines, &seats, HERE).is_empty());
+        begin_lines(&mut lines, &seats, (NodeIndex(1), HERE), &[], 0);
+        assert_eq!(lines.iter().map(|line| line.chain).collect::<Vec<_>>(), [THERE, child]);
+        let mut own = Vec::new();
+        begin_lines(&mut own, &seats, (NodeIndex(1), child), &[], 0);
+        assert_eq!(own.len(), 2);
+        for registries in [[Arc::clone(&added), Arc::clone(&removed)], [removed, added]] {
+            let seats = Seats::of(&registries);
+            let (mut lines, mut own) = (lines.clone(), own.clone());
+            assert_eq!(end_lines(&mut lines, &seats, HERE), [child]);
+            begin_lines(&mut lines, &seats, (NodeIndex(1), HERE), &[], 10);
+            assert_eq!(lines.iter().map(|line| line.chain).collect::<Vec<_>>(), [THERE]);
+            assert_eq!(end_lines(&mut own, &seats, child), [HERE, THERE]);
+            begin_lines(&mut own, &seats, (NodeIndex(1), child), &[], 10);
+            assert!(own.is_empty());
+        }
     }
 
     #[test]

@@ -296,6 +296,29 @@ impl Cluster {
         self.hosted[index].push(chain.0);
     }
 
+    /// What the program says where it must not host a chain: `jiaozi node add-chain --host`, refused.
+    ///
+    /// # Panics
+    /// When it does not refuse: this is a test.
+    #[must_use]
+    pub fn refused_to_host(&self, index: usize, chain: ChainId, jiaozi: &Path) -> String {
+        let refused = self.add_chain(index, chain, jiaozi).arg("--host").output().unwrap();
+        assert!(!refused.status.success(), "{refused:?}");
+        String::from_utf8(refused.stderr).unwrap()
+    }
+
+    /// Writes a chain into a bank's configuration by hand, whether it can begin or not. Its key must have been offered.
+    ///
+    /// # Panics
+    /// When a file cannot be written: this is a test.
+    pub fn name_chain(&mut self, index: usize, chain: ChainId) {
+        self.hosted[index].push(chain.0);
+        let config = self.config(index);
+        let path = self.directory.join(format!("bank-{index}/node.toml"));
+        std::fs::write(path, toml::to_string(&config).unwrap()).unwrap();
+        node::init_chain(&config, chain).unwrap();
+    }
+
     fn add_chain(&self, index: usize, chain: ChainId, jiaozi: &Path) -> Command {
         let mut command = Command::new(jiaozi);
         command.args(["node", "add-chain", "--chain", &chain.to_string(), "--config"]);

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a harness fails loudly")]
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -57,6 +58,22 @@ pub async fn registry(cluster: &Cluster, bank: usize) -> Registry {
 /// # Panics
 /// When a step is refused or takes too long: this is a test.
 pub async fn add_children(cluster: &mut Cluster, currency: Currency, jiaozi: &Path) -> Vec<Pair> {
+    let (draft, pairs) = draft_children(cluster, currency, jiaozi).await;
+    govern(cluster, draft, WaitFor::Certified).await;
+    let banks = 0..cluster.nodes();
+    host_children(cluster, banks.clone(), &pairs, jiaozi).await;
+    for bank in banks {
+        cluster.wait_ready(bank, WAIT).await;
+    }
+    wait_growth(cluster, PROPOSER, &pairs, Growth::Ready).await;
+    pairs
+}
+
+/// The change that adds a child to every chain of a currency, with the offers of all banks.
+///
+/// # Panics
+/// When a step is refused or takes too long: this is a test.
+pub async fn draft_children(cluster: &Cluster, currency: Currency, jiaozi: &Path) -> (Draft, Vec<Pair>) {
     let known = registry(cluster, PROPOSER).await;
     let (genesis, mut draft, mut pairs) =
         (cluster.localnet.spec.hash(), Draft::new(known.clone()), Vec::new());
@@ -67,22 +84,24 @@ pub async fn add_children(cluster: &mut Cluster, currency: Currency, jiaozi: &Pa
         assert_eq!(draft.add_chain(genesis, parent, &offers).unwrap(), child);
         pairs.push(Pair { parent, child });
     }
-    govern(cluster, draft, WaitFor::Certified).await;
-    for bank in 0..cluster.nodes() {
+    (draft, pairs)
+}
+
+/// Has these banks host children that were added, one bank after the other: the next one when the last one serves again.
+///
+/// # Panics
+/// When a step is refused or takes too long: this is a test.
+pub async fn host_children(cluster: &mut Cluster, banks: Range<usize>, pairs: &[Pair], jiaozi: &Path) {
+    for bank in banks {
         let served: Vec<u32> =
             cluster.client(bank).ready().await.unwrap().chains.iter().map(|chain| chain.chain).collect();
-        for pair in &pairs {
+        for pair in pairs {
             wait_origin(cluster, bank, pair.child).await;
             cluster.host_chain(bank, pair.child, jiaozi);
         }
         cluster.restart(bank, jiaozi).await;
         wait_serving(cluster, bank, &served).await;
     }
-    for bank in 0..cluster.nodes() {
-        cluster.wait_ready(bank, WAIT).await;
-    }
-    wait_growth(cluster, PROPOSER, &pairs, Growth::Ready).await;
-    pairs
 }
 
 /// Doubles the shards of a currency whose children are ready; the wallets are on their way when this returns.
@@ -116,7 +135,10 @@ pub async fn wait_growth(cluster: &Cluster, bank: usize, pairs: &[Pair], wanted:
 }
 
 /// All banks approve; the second one's own wallet carries it to the root chain.
-async fn govern(cluster: &Cluster, draft: Draft, what: WaitFor) {
+///
+/// # Panics
+/// When it is refused: this is a test.
+pub async fn govern(cluster: &Cluster, draft: Draft, what: WaitFor) {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let valid_until = TimestampMs(u64::try_from(now_ms).unwrap() + 300_000);
     let terms = Terms { reason: "twice as many shards".to_owned(), valid_until, is_urgent: false };
@@ -137,7 +159,7 @@ async fn govern(cluster: &Cluster, draft: Draft, what: WaitFor) {
     assert!(status.outcome.as_ref().is_some_and(|outcome| outcome.is_applied), "{status:?}");
 }
 
-/// Waits until a bank can show what a chain begins with: else its node would refuse to start with it.
+/// Waits until a bank can show what a chain begins with: else the program refuses to host it.
 async fn wait_origin(cluster: &Cluster, bank: usize, chain: ChainId) {
     let (client, end) = (cluster.client(bank), Instant::now() + WAIT);
     while let Err(fault) = client.origin(chain).await {

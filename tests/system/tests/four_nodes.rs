@@ -45,7 +45,8 @@ async fn a_payment_is_certified_at_every_bank() {
 }
 
 /// What payments move at some bank, without `jiaozi_`.
-const MOVES: [&str; 22] = [
+const MOVES: [&str; 23] = [
+    "validators_heard",
     "chain_epoch_validators",
     "chain_final_height",
     "chain_executed_height",
@@ -71,7 +72,8 @@ const MOVES: [&str; 22] = [
 ];
 
 /// What a short run without faults may leave at nothing. A new metric is put into one of the two lists.
-const MAY_STAND: [&str; 35] = [
+const MAY_STAND: [&str; 36] = [
+    "chains_not_hosted",
     "chain_moving_slots_left",
     "chain_moved_wallets",
     "chain_kept_wallets",

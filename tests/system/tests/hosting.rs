@@ -64,5 +64,22 @@ async fn a_node_hosts_some_chains_and_names_who_hosts_the_others() {
     }
     let ready = cluster.client(2).ready().await.unwrap();
     assert_eq!(ready.chains.iter().map(|chain| chain.chain).collect::<Vec<_>>(), [1, 0]);
+    assert!(ready.is_ready && ready.not_hosted.is_empty());
+    // The fourth bank's chain is well, and the other one misses its vote: both sides say so.
+    let away = cluster.client(3).ready().await.unwrap();
+    assert!(away.is_ready && away.not_hosted == [1], "{away:?}");
+    let metrics = cluster.client(3).metrics().await.unwrap();
+    assert!(metrics.lines().any(|line| line == "jiaozi_chains_not_hosted 1"), "{metrics}");
+    let end = std::time::Instant::now() + WAIT;
+    loop {
+        let ready = cluster.client(0).ready().await.unwrap();
+        let other = ready.chains.iter().find(|chain| chain.chain == 1).unwrap();
+        if (other.validators, other.validators_heard, other.silent_nodes.as_slice()) == (4, 3, [3].as_slice())
+        {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{other:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
     cluster.stop_all().await;
 }

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use api::transaction::{LegState, LegView, TransactionState, WaitFor};
+use api::leg::{LegState, LegView};
+use api::transaction::{TransactionState, WaitFor};
 use genesis::dev::LocalnetPlan;
 use ledger::proofs::{Fact, ProofFile};
 use ledger::records::{Operation, Rejection, Transaction};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use bytes::Bytes;
-use chain::{ChainStatus, Executor, FinalBlock};
+use chain::{ChainStatus, Executor, FinalBlock, SeatSet};
 use genesis::dev::{Localnet, LocalnetPlan, localnet};
 use ledger::proofs::{FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
@@ -112,6 +112,7 @@ impl Bank {
             spec,
             own_node: NodeIndex(0),
             chains: vec![handle.clone()],
+            awaited: Vec::new(),
             connections: connections_seen,
             metrics: Arc::new(Metrics::new()),
             tokens,
@@ -366,10 +367,16 @@ pub(super) fn network_of(chains: &[(Currency, u16)]) -> Localnet {
 
 /// The edge of one node that hosts the chains of these banks, which are of one network.
 pub(super) fn edge_over(banks: &[&Bank]) -> Edge {
+    edge_awaiting(banks, &[])
+}
+
+/// The same of one whose configuration names chains that cannot begin yet.
+pub(super) fn edge_awaiting(banks: &[&Bank], awaited: &[ChainId]) -> Edge {
     Edge::new(EdgeParts {
         spec: Arc::new(banks[0].network.spec.clone()),
         own_node: NodeIndex(0),
         chains: banks.iter().map(|bank| bank.handle.clone()).collect(),
+        awaited: awaited.to_vec(),
         connections: banks[0].connections.subscribe(),
         metrics: Arc::new(Metrics::new()),
         tokens: Tokens::default(),
@@ -390,6 +397,8 @@ fn first_status() -> Status {
         epoch: Epoch(0),
         last_height: None,
         validators: 4,
+        heard: 4,
+        silent: SeatSet::default(),
         is_validator: true,
         final_height: Height(0),
         executed_height: Height(0),

@@ -4,18 +4,20 @@
 use std::sync::Arc;
 
 use api::chain::ChainsView;
-use api::health::Ready;
+use api::health::{NotReady, Ready};
 use api::network::NetworkView;
 use api::transaction::SubmitRequest;
 use api::wallet::{HistoryPage, WalletView};
 use axum::Router;
-use ledger::records::{Operation, Registry, Tier, Transaction, WalletOpening};
+use chain::SeatSet;
+use ledger::records::{Birth, Growth, Operation, Registry, Tier, Transaction, WalletOpening};
 use ledger::rules::ChainRules;
-use ledger::values::{ChainId, Currency, OperatorId, WalletId};
+use ledger::values::{ChainId, Currency, Height, OperatorId, ValidatorIndex, WalletId};
 
-use super::bank::{Bank, Holder, edge_over, network_of};
+use super::bank::{Bank, Holder, edge_awaiting, edge_over, network_of};
 use super::{get, post, refusal};
 use crate::config::RestLimits;
+use crate::handle::HaltCode;
 use crate::http::router;
 use crate::tokens::Tokens;
 
@@ -75,7 +77,8 @@ async fn wallets_are_found_on_the_shard_where_they_are_at_home() {
     // One that is nowhere here may be on the chain that this node does not host.
     let error = get(&three.router, &api::path::wallet(WalletId([9; 32]))).await.error();
     assert_eq!(error.code, 1_410, "{error}");
-    assert!(error.message.contains("chain 2 (HKD shard 0) is hosted by the nodes 0 (bank-1)"), "{error}");
+    assert!(error.message.contains("chain 2 (HKD shard 0) is hosted by the nodes 1 (bank-2)"), "{error}");
+    assert!(error.message.contains("; not by this one, whose vote is missing there"), "{error}");
 }
 
 #[tokio::test]
@@ -116,7 +119,7 @@ async fn a_transaction_goes_to_the_chain_that_it_names() {
         transaction.content.chain = ChainId(chain);
         let error = post(&three.router, "application/json", body(&transaction)).await.error();
         assert_eq!((error.code, error.field.as_deref()), (code, Some("chain")), "{error}");
-        let names_hosts = error.message.contains("chain 2 (HKD shard 0) is hosted by the nodes 0 (bank-1)");
+        let names_hosts = error.message.contains("chain 2 (HKD shard 0) is hosted by the nodes 1 (bank-2)");
         assert_eq!(names_hosts, code == 1_405, "{error}");
     }
     // A wallet is opened where it is at home only.
@@ -165,9 +168,99 @@ async fn every_chain_is_shown_with_its_place_and_its_hosts() {
     // A node is ready when all of its chains are.
     let ready: Ready = get(&three.router, api::path::READY).await.json();
     assert!(ready.is_ready && ready.chains.iter().map(|chain| chain.height).eq([0_u64, 1]));
+    assert_eq!(ready.not_hosted, [2], "this node has a validator there");
+    let page = get(&three.router, api::path::METRICS).await;
+    let page = String::from_utf8(page.body.to_vec()).unwrap();
+    for line in ["jiaozi_chains_not_hosted 1", "jiaozi_validators_heard{chain=\"1\"} 4"] {
+        assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+    }
     three.one.status.send_modify(|status| status.voting = crate::handle::Voting::Rejoining);
     let ready: Ready = get(&three.router, api::path::READY).await.json();
     assert_eq!((ready.is_ready, ready.chains[0].is_ready, ready.chains[1].is_ready), (false, true, false));
+}
+
+/// Chain 1 is a child of chain 0, so far, as both have heard.
+fn set_growth(three: &Three, growth: Growth) {
+    let mut registry = (*three.rules.registry).clone();
+    registry.chains[1].birth = Birth::Child { parent: ChainId(0), height: Height(5), growth };
+    let registry = Arc::new(registry);
+    for bank in [&three.zero, &three.one] {
+        let mut rules = three.rules.clone();
+        (rules.chain, rules.registry) = (bank.chain, Arc::clone(&registry));
+        bank.rules.send_replace(rules);
+    }
+}
+
+async fn ready(three: &Three) -> Ready {
+    let answer = get(&three.router, api::path::READY).await;
+    let ready: Ready = answer.json();
+    assert_eq!(answer.status.is_success(), ready.is_ready);
+    ready
+}
+
+#[tokio::test]
+async fn a_child_that_has_no_wallets_yet_makes_no_node_unready() {
+    let mut three = Three::new();
+    set_growth(&three, Growth::Added);
+    let seats = [ValidatorIndex(0), ValidatorIndex(3)];
+    three.one.status.send_modify(|status| {
+        status.chain.highest_announced = None;
+        status.chain.heard = 2;
+        status.chain.silent = SeatSet::default().with(seats[0]).with(seats[1]);
+    });
+    let shown = ready(&three).await;
+    let child = &shown.chains[1];
+    assert!(shown.is_ready && shown.chains[0].is_ready && !child.is_ready);
+    assert_eq!(child.reason, Some(NotReady::WaitingForValidators));
+    assert_eq!((child.validators, child.validators_heard), (4, 2));
+    let set = &three.rules.registry.chains[1].wanted;
+    let mut missing: Vec<u16> = [0, 3].map(|seat: usize| set[seat].node.0).to_vec();
+    missing.sort_unstable();
+    assert_eq!(child.silent_nodes, missing);
+    // Who sends it something is told who is missing.
+    let issue = SubmitRequest::new(&three.one.issue(5));
+    let error = post(&three.router, "application/json", serde_json::to_vec(&issue).unwrap()).await.error();
+    assert!(error.code == 1_501 && error.retry_after_ms.is_some(), "{error}");
+    assert!(error.message.contains("chain 1 has not begun"), "{error}");
+    assert!(error.message.contains("hears 2 of its 4 validators, 3 are needed"), "{error}");
+    let bank = format!("{} (bank-{})", missing[0], missing[0] + 1);
+    assert!(error.message.contains("; not heard: the nodes ") && error.message.contains(&bank), "{error}");
+
+    // It runs, and this node is behind: that is no matter for money either.
+    three.one.status.send_modify(|status| status.chain.heard = 4);
+    let shown = ready(&three).await;
+    assert_eq!((shown.is_ready, shown.chains[1].reason), (true, Some(NotReady::CatchingUp)));
+    // Wallets are at home there.
+    set_growth(&three, Growth::Filling);
+    assert!(!ready(&three).await.is_ready);
+    three.one.status.send_modify(|status| status.chain.heard = 2);
+    assert_eq!(ready(&three).await.chains[1].reason, Some(NotReady::CatchingUp), "it must not be lost");
+    // A halt is the operator's matter, whatever the chain is for.
+    set_growth(&three, Growth::Ready);
+    assert!(ready(&three).await.is_ready);
+    three.one.status.send_modify(|status| status.halt = Some(HaltCode::Store));
+    assert!(!ready(&three).await.is_ready);
+}
+
+#[tokio::test]
+async fn a_chain_that_waits_for_its_origin_is_shown_and_stops_nothing() {
+    let mut three = Three::new();
+    let mut registry = (*three.rules.registry).clone();
+    registry.chains[2].birth = Birth::Child { parent: ChainId(0), height: Height(5), growth: Growth::Added };
+    let mut rules = three.rules.clone();
+    rules.registry = Arc::new(registry);
+    three.zero.rules.send_replace(rules);
+    three.router = router(&edge_awaiting(&[&three.zero], &[ChainId(2)]));
+    let shown = ready(&three).await;
+    assert!(shown.is_ready);
+    let chains: Vec<_> = shown.chains.iter().map(|chain| (chain.chain, chain.reason)).collect();
+    assert_eq!(chains, [(0, None), (2, Some(NotReady::WaitingForOrigin))]);
+    assert_eq!(shown.not_hosted, [1], "the configuration names the one that waits");
+    let error = get(&three.router, &api::path::block(ChainId(2), Height(1))).await.error();
+    assert!(
+        error.code == 1_405 && error.message.contains("; this node waits for what it begins with"),
+        "{error}"
+    );
 }
 
 /// Clients and nodes find homes where the ledger's rules say, also where shards are not in the order of chains.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use api::wallet::{WalletState, WalletView};
+use api::wallet::{MovementName, WalletState, WalletView};
 use axum::Router;
-use ledger::records::{Birth, Growth, Record, Registry, Tier, WalletRecord, WalletStatus};
+use ledger::records::{
+    Birth, Growth, Movement, MovementKind, Record, Registry, Tier, WalletRecord, WalletStatus,
+};
 use ledger::rules::ChainRules;
 use ledger::values::{Amount, Canonical as _, ChainId, Currency, Height, OperatorId, WalletId};
 use storage::{Durability, Table, WriteSet, key};
@@ -151,4 +153,28 @@ async fn a_chain_that_was_only_added_is_nobody_s_home() {
     }
     let unknown = WalletId([0xfe; 32]);
     assert_eq!(refusal(&family.both(), &api::path::wallet(unknown)).await.0, 1_403);
+}
+
+#[tokio::test]
+async fn a_history_names_the_chain_at_the_other_end_of_a_move() {
+    let mut family = Family::new();
+    family.parent.execute(Vec::new(), false);
+    family.child.execute(Vec::new(), false);
+    family.grows(Growth::Grown);
+    for (bank, status, kind) in [
+        (&family.parent, WalletStatus::Moved { to: ChainId(1) }, MovementKind::MovedOut),
+        (&family.child, WalletStatus::Active, MovementKind::MovedIn),
+    ] {
+        family.plant(bank, status);
+        let movement = Movement { kind, counterparty: family.id, amount: Amount::from_fen(500) };
+        let mut set = WriteSet::new();
+        set.put(Table::History, key::history(SLOT, 1, 0, 0), movement.encode());
+        bank.store.write(set, Durability::Buffered).unwrap();
+    }
+    for (chain, kind, other) in [(0, MovementName::MovedOut, 1), (1, MovementName::MovedIn, 0)] {
+        let path = format!("{}?chain={chain}", api::path::wallet_history(family.id));
+        let page: api::HistoryPage = get(&family.both(), &path).await.json();
+        let entry = &page.entries[0];
+        assert_eq!((entry.kind, entry.other_chain), (kind, Some(other)), "chain {chain}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Governance as clients see it: a registry with its proof, and what a change of it changes in the answers.
 
 use api::chain::{ChainView, GrowthName};
+use api::governance::VersionView;
 use api::network::NetworkView;
 use api::transaction::{OperationView, TransactionStatus};
 use genesis::governance::{Draft, GovernanceError, ProposalFile, Terms};
@@ -57,7 +58,8 @@ async fn a_registry_is_proved_with_the_genesis_spec_alone_and_proposals_are_made
 
     let mut draft = Draft::new(proof.registry.clone());
     draft.set_param(CHAIN, "block_pace_ms", "75").unwrap();
-    let mut file = ProposalFile::new(&spec, proof, draft.proposal(terms()).unwrap()).unwrap();
+    let proofs = draft.proofs().clone();
+    let mut file = ProposalFile::new(&spec, proof, draft.proposal(terms()).unwrap(), proofs).unwrap();
     file.approve(&bank.network.banks[0].operator.operator_key).unwrap();
     let json = file.to_json().unwrap();
     assert_eq!(ProposalFile::from_json(&json, &spec).unwrap(), file);
@@ -175,4 +177,45 @@ async fn the_origin_of_a_chain_that_was_added_is_proved_with_the_genesis_spec_al
     assert_eq!((view.validators.len(), view.progress), (4, None), "this node does not host it");
     let parent: ChainView = get(&router, &api::path::chain(CHAIN)).await.json();
     assert_eq!(parent.birth, None);
+}
+
+/// A proposal that gives the chain another pace.
+fn pace(bank: &Bank, version: u64, block_pace_ms: u64) -> Proposal {
+    let mut params = Registry::from_genesis(&bank.network.spec).chains[0].params.clone();
+    params.block_pace_ms = block_pace_ms;
+    let changes = vec![Change::SetParams { chain: CHAIN, params }];
+    let valid_until = terms().valid_until;
+    Proposal { version, valid_until, is_urgent: false, reason: String::new(), changes }
+}
+
+#[tokio::test]
+async fn what_became_of_a_proposal_is_told_by_the_version_that_it_changes() {
+    let mut bank = Bank::new();
+    let (router, carrier) = (bank.router(), bank.bank());
+    let none = VersionView { version: 0, registry_version: 0, applied: None };
+    assert_eq!(get(&router, &api::path::proposal(0)).await.json::<VersionView>(), none);
+
+    let proposals = [pace(&bank, 0, 75), pace(&bank, 0, 80), pace(&bank, 1, 90)];
+    let hashes = proposals.each_ref().map(|proposal| proposal.hash(bank.genesis).to_string());
+    let [first, late, second] = proposals.map(|proposal| {
+        let operation = approved(&bank, proposal);
+        bank.sign(&carrier, operation)
+    });
+    let ids = [first.id(bank.genesis), second.id(bank.genesis)];
+    // The late one names a version that is gone when its turn comes: it is rejected.
+    bank.execute(vec![first, late], false);
+    bank.execute(Vec::new(), true);
+    bank.execute(vec![second], false);
+    for (version, height, is_certified, hash, id) in
+        [(0, 1, true, &hashes[0], ids[0]), (1, 3, false, &hashes[2], ids[1])]
+    {
+        let view: VersionView = get(&router, &api::path::proposal(version)).await.json();
+        let applied = view.applied.unwrap();
+        assert_eq!((view.registry_version, applied.height, applied.is_certified), (2, height, is_certified));
+        assert_eq!((applied.proposal.as_ref(), applied.transaction), (Some(hash), Some(id)), "{version}");
+    }
+    let open: VersionView = get(&router, &api::path::proposal(2)).await.json();
+    assert_eq!((open.registry_version, open.applied), (2, None));
+    let path = api::path::PROPOSAL.replace("{version}", "x");
+    assert_eq!(refusal(&router, &path).await, (1_002, Some("version".to_owned())));
 }

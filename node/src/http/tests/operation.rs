@@ -210,6 +210,7 @@ async fn described_methods_are_routed() {
         // The registry of a hosted chain waits for the executor's thread, which is not here.
         let chain = if route.path == api::path::REGISTRY { "7" } else { "0" };
         let path = route.path.replace("{chain}", chain).replace("{height}", "1").replace("{id}", "0");
+        let path = path.replace("{version}", "1");
         let answer = if route.path == api::path::TRANSACTIONS {
             super::post(&router, "application/json", "{}").await
         } else {
