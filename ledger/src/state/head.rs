@@ -3,9 +3,11 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::operator_quota::{OperatorQuota, check_quotas};
 use super::outbox::Outbox;
 use crate::records::SupplyTerms;
 use crate::records::batch::BATCH_LIFE_MS_MAX;
+use crate::records::genesis::OPERATORS_MAX;
 use crate::records::result::PAIRS_MAX;
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::{
@@ -59,6 +61,8 @@ pub struct StateHead {
     pub outboxes: Vec<Outbox>,
     /// Fee state (reserved): the base fee of the next block; zero in this format.
     pub base_fee: Amount,
+    /// What operators have left unpaid, ascending by operator.
+    pub quotas: Vec<OperatorQuota>,
     /// The timestamp of the first block of the running epoch; genesis's before height 1.
     pub epoch_started: TimestampMs,
     /// Unexpired ordered digests, ascending by second.
@@ -121,6 +125,7 @@ impl StateHead {
 
 const SUPPLY_BYTES_MAX: usize = <SupplyTerms as Canonical>::BYTES_MAX;
 const OUTBOXES_BYTES_MAX: usize = 8 + Outbox::BYTES_MAX * PAIRS_MAX;
+const QUOTAS_BYTES_MAX: usize = 8 + OperatorQuota::BYTES * OPERATORS_MAX;
 
 impl Canonical for StateHead {
     const NAME: &'static str = "state head";
@@ -134,6 +139,7 @@ impl Canonical for StateHead {
         + SUPPLY_BYTES_MAX
         + OUTBOXES_BYTES_MAX
         + 8
+        + QUOTAS_BYTES_MAX
         + 8
         + 8
         + 48 * ORDERED_BUCKETS_MAX
@@ -149,6 +155,7 @@ impl Canonical for StateHead {
         for outbox in &self.outboxes {
             outbox.tree.check("head.outboxes.tree.peaks")?;
         }
+        check_quotas(&self.quotas)?;
         check_count("head.ordered", self.ordered.len(), 0, ORDERED_BUCKETS_MAX)?;
         check_ascending("head.ordered", self.ordered.iter().map(|bucket| bucket.second))?;
         check_count("head.recent", self.recent.len(), 1, RECENT_MAX)?;
