@@ -18,10 +18,11 @@
 
 use super::apply::Working;
 use super::chain_rules::ChainRules;
+use super::transition::Prepared;
 use crate::records::{MovementKind, Registry, Tier, WalletStatus};
 use crate::state::OperatorQuota;
 use crate::state::operator_quota::day_of;
-use crate::values::{Amount, OperatorId, RecordId};
+use crate::values::{Amount, FeeRate, OperatorId, RecordId};
 
 /// Charges `amount`, which is due at the base fee and paid by nobody, to the operator of the batch's sealer.
 pub(super) fn charge(working: &mut Working<'_>, operator: OperatorId, amount: Amount) {
@@ -42,16 +43,21 @@ pub(super) fn charge(working: &mut Working<'_>, operator: OperatorId, amount: Am
     quota.debt = plus(quota.debt, amount.minus(free).unwrap_or(Amount::ZERO));
 }
 
-/// Names of the own wallets that [`settle`] may take from: of those that owe (`quotas`), and of the operators of the block's sealers
-/// where its base fee is not zero.
+/// Whether somebody owes.
+pub(super) fn has_debtor(quotas: &[OperatorQuota]) -> bool {
+    debtors(quotas).next().is_some()
+}
+
+/// Names of the own wallets that [`settle`] may take from: of those that owe before the block, and where it has a base fee, of those
+/// that its transactions may be charged to.
 pub(super) fn touched(
     rules: &ChainRules,
     quotas: &[OperatorQuota],
-    sealers: impl IntoIterator<Item = OperatorId>,
+    (prepared, base_fee): (&[Prepared], FeeRate),
     ids: &mut Vec<RecordId>,
 ) {
-    let owing = quotas.iter().filter(|quota| !quota.debt.is_zero()).map(|quota| quota.operator);
-    let mut operators: Vec<OperatorId> = owing.chain(sealers).collect();
+    let sealers = prepared.iter().filter(|_| !base_fee.is_zero()).filter_map(|prepared| prepared.sealer);
+    let mut operators: Vec<OperatorId> = debtors(quotas).chain(sealers).collect();
     operators.sort_unstable();
     operators.dedup();
     let wallet = |operator| rules.registry.operator_wallet(rules.genesis, rules.currency, operator);
@@ -67,9 +73,13 @@ pub(super) fn settle(working: &mut Working<'_>, index: u32) {
         quota.debt = quota.debt.minus(paid).unwrap_or(Amount::ZERO);
     }
     quotas.retain(OperatorQuota::says_something);
-    let owing = quotas.iter().filter(|quota| !quota.debt.is_zero());
-    bar(working, owing.map(|quota| quota.operator).collect());
+    bar(working, debtors(&quotas).collect());
     working.quotas = quotas;
+}
+
+/// Who owes, ascending.
+fn debtors(quotas: &[OperatorQuota]) -> impl Iterator<Item = OperatorId> {
+    quotas.iter().filter(|quota| !quota.debt.is_zero()).map(|quota| quota.operator)
 }
 
 /// Moves up to `debt` from an operator's own wallet to the fee pool; gives how much.

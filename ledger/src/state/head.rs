@@ -11,7 +11,7 @@ use crate::records::genesis::OPERATORS_MAX;
 use crate::records::result::PAIRS_MAX;
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::{
-    Amount, BatchDigest, BlockDigest, Canonical, ChainId, CodecError, Hash, Hasher, Height, ResultHash,
+    BatchDigest, BlockDigest, Canonical, ChainId, CodecError, FeeRate, Hash, Hasher, Height, ResultHash,
     StateRoot, TimestampMs,
 };
 
@@ -59,8 +59,9 @@ pub struct StateHead {
     pub supply: SupplyTerms,
     /// What was sent to other chains, ascending by chain.
     pub outboxes: Vec<Outbox>,
-    /// Fee state (reserved): the base fee of the next block; zero in this format.
-    pub base_fee: Amount,
+    /// The base fee of the next block, as the parameters of this state make it. A header is judged by those of the state that it
+    /// claims: the two differ for some blocks after parameters have changed.
+    pub base_fee: FeeRate,
     /// What operators have left unpaid, ascending by operator.
     pub quotas: Vec<OperatorQuota>,
     /// The timestamp of the first block of the running epoch; genesis's before height 1.
