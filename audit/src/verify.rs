@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::proofs::{FinalityProof, verify_finality};
 use ledger::records::{Batch, Block, Bundle, Registry, Transaction};
-use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
+use ledger::rules::block_validity::{
+    check_body, check_contents, check_header, check_parent, check_sealers,
+};
 use ledger::rules::{
     BatchFacts, BatchFault, BundleFacts, BundleFault, ChainRules, ParentFacts, check_batch, check_bundle,
     check_signatures,
@@ -175,6 +177,10 @@ impl Verifier {
         }
         check_contents(header, body, &facts, &bundle_facts)
             .map_err(|fault| first_of(&judgement, Finding::Block(fault)))?;
+        if judgement.is_ok() {
+            judgement =
+                check_sealers(&self.rules, header, &facts).map_err(|fault| Box::new(Finding::Block(fault)));
+        }
         self.ordered.retain(|_, expires| *expires >= header.timestamp);
         for batch in &facts {
             if self.ordered.insert(batch.digest, batch.expires).is_some() {
@@ -271,6 +277,9 @@ impl VerifiedBlock {
         for (judged, position) in bundles.into_iter().zip(0_u32..) {
             judged.map_err(|fault| Finding::Bundle { position, fault })?;
         }
+        let ordered = self.block.body.batches.iter().zip(&self.batches);
+        let facts: Vec<BatchFacts> = ordered.map(|(digest, batch)| BatchFacts::of(*digest, batch)).collect();
+        check_sealers(rules, &self.block.header, &facts).map_err(Finding::Block)?;
         self.check_certificate(rules)
     }
 

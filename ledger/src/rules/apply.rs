@@ -15,7 +15,7 @@ use crate::state::id_tree::IdTree;
 use crate::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use crate::state::overlay::{Overlay, Place};
 use crate::state::shares::{LOCKS_PER_BLOCK_MAX, Share, Shares};
-use crate::state::{Moving, Outbox, SentReceipt};
+use crate::state::{Moving, OperatorQuota, Outbox, SentReceipt};
 use crate::values::{Amount, AppendTree, ChainId, Height, TimestampMs, TransactionId, WalletId};
 
 /// Most payments to other chains that one block makes: whoever proves a receipt reads all that its block has sent to the same chain.
@@ -59,6 +59,8 @@ pub struct Working<'a> {
     pub open: Shares,
     /// Locks and offers that it has made.
     pub made: Shares,
+    /// What operators have left unpaid, ascending by operator.
+    pub quotas: Vec<OperatorQuota>,
 }
 
 /// The transaction that is applied, as its operation sees it.

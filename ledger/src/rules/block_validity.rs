@@ -7,6 +7,7 @@
 //! | [`check_parent`] | the parent's header, and the same rules |
 //! | [`check_body`] | the body |
 //! | [`check_contents`] | its batches' weights and expiries, its bundles' weights |
+//! | [`check_sealers`] | who sealed its batches, and the rules of the state that it claims |
 //!
 //! **By which rules.** A header is judged by the registry of the state at the height that it claims, never by what a voter knows since:
 //! so all judge alike (PROTOCOL rule 2). That state is recent enough to know of every closing height at or above which the block
@@ -29,7 +30,7 @@ use crate::records::{Batch, BlockBody, BlockHeader, Claim};
 use crate::values::codec::check_count;
 use crate::values::{
     BatchDigest, BlockDigest, BodyHash, BundleDigest, Canonical, ChainId, CodecError, Epoch, FeeRate,
-    GenesisHash, Height, ResultHash, TimestampMs, ValidatorIndex, View,
+    GenesisHash, Height, OperatorId, ResultHash, TimestampMs, ValidatorIndex, View,
 };
 
 /// Why a block is invalid: for ever, at every honest validator.
@@ -230,6 +231,17 @@ pub enum BlockFault {
         /// Counted.
         counted: u64,
     },
+    /// A batch was sealed for an operator that owes the network (PROTOCOL rule 17).
+    #[error(
+        "batch {digest} is sealed for operator {operator}, which owes for earlier ones; it may seal again once its own wallet on this \
+         chain has paid, or in a block whose base fee is zero"
+    )]
+    SealerBarred {
+        /// The batch.
+        digest: BatchDigest,
+        /// The operator.
+        operator: OperatorId,
+    },
 }
 
 impl BlockFault {
@@ -263,6 +275,7 @@ impl BlockFault {
             Self::Weight { .. } => 634,
             Self::BundleMismatch { .. } => 635,
             Self::TooManyReceipts { .. } => 636,
+            Self::SealerBarred { .. } => 637,
         }
     }
 }
@@ -343,6 +356,8 @@ pub struct BatchFacts {
     pub weight: u64,
     /// Its epoch.
     pub epoch: Epoch,
+    /// Who sealed it.
+    pub sealer: ValidatorIndex,
     /// When it expires.
     pub expires: TimestampMs,
 }
@@ -351,7 +366,9 @@ impl BatchFacts {
     /// Of a batch with this digest.
     #[must_use]
     pub fn of(digest: BatchDigest, batch: &Batch) -> Self {
-        Self { digest, weight: batch.weight(), epoch: batch.content.epoch, expires: batch.content.expires }
+        let content = &batch.content;
+        let (epoch, sealer, expires) = (content.epoch, content.sealer, content.expires);
+        Self { digest, weight: batch.weight(), epoch, sealer, expires }
     }
 }
 
@@ -505,6 +522,27 @@ pub fn check_contents(
     }
     if counted != header.weight {
         return Err(BlockFault::Weight { claimed: header.weight, counted });
+    }
+    Ok(())
+}
+
+/// Checks that no batch is of an operator that is barred, by the rules of the state at the height that the header claims. In a block
+/// whose base fee is zero nobody is: what costs nothing, whoever owes may order too, its own payment first of all.
+///
+/// # Errors
+/// [`BlockFault::SealerBarred`] of the first such batch.
+pub fn check_sealers(
+    rules: &ChainRules,
+    header: &BlockHeader,
+    batches: &[BatchFacts],
+) -> Result<(), BlockFault> {
+    if header.base_fee.is_zero() {
+        return Ok(());
+    }
+    for batch in batches {
+        if let Some(operator) = rules.barred_operator(batch.epoch, batch.sealer) {
+            return Err(BlockFault::SealerBarred { digest: batch.digest, operator });
+        }
     }
     Ok(())
 }

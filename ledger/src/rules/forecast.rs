@@ -110,6 +110,7 @@ pub fn forecast_each<'a>(
             overdue_before: head.overdue_before(),
             open: Shares::default(),
             made: Shares::default(),
+            quotas: Vec::new(),
         };
         let signer = working.overlay.find(&transaction.content.wallet);
         let signer = signer.and_then(|place| working.overlay.wallet(place));

@@ -4,7 +4,7 @@
 //! 2. ids, hashes and policies of all transactions are computed (in parallel where the strategy allows);
 //! 3. every record that they can touch is read at once;
 //! 4. transactions run one after the other on the working copy, in the order of the batches, then the receipts of the bundles, then
-//!    the deadlines that have passed; last, wallets move to a child;
+//!    the deadlines that have passed; then wallets move to a child, and last, operators pay what they owe;
 //! 5. changed records are hashed and both trees brought up to date, once per record;
 //! 6. the new head, state root and result follow, and the invariants are checked.
 //!
@@ -22,6 +22,7 @@ use super::fee::{charge, leave_unpaid};
 use super::govern::Checked;
 use super::invariants::{InvariantFault, check_height};
 use super::moving::{MOVES_PER_BLOCK_MAX, Plan, begin_moving, move_wallets, report_start};
+use super::quota::{self, has_debtor, settle};
 use super::receive::{check_next, learn_sets, receive};
 use super::registry_changes::{calm, is_urgent_in_vain, may_schedule, schedule};
 use super::weight::weight_of;
@@ -33,6 +34,7 @@ use crate::records::{
 };
 use crate::state::chain_state::{FEE_POOL_SLOT, SUSPENSE_SLOT, leaves_of};
 use crate::state::expiries::Pending;
+use crate::state::operator_quota::quotas_at;
 use crate::state::overlay::{Overlay, Place, Pots};
 use crate::state::pins::Ground;
 use crate::state::shares::Shares;
@@ -312,20 +314,22 @@ impl ChainState {
             overdue_before,
             open: self.expiries.shares().clone(),
             made: Shares::default(),
+            quotas: quotas_at(&self.head.quotas, block.header.timestamp),
         };
         report_start(&mut working);
         let mut ran = run_all(&mut working, &transactions, &prepared, at)?;
         let index = receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
         let index = expire_all(&mut working, &mut ran, index, &due)?;
         let moving = move_wallets(&mut working, &plan, index);
+        settle(&mut working, index);
         if let Some(chain) = working.unsent {
             let fault = InvariantFault::Unsent { chain };
             return Err(ExecutionFault::Invariant { height: block.header.height, fault });
         }
-        let Working { overlay, supply, outboxes, sent, history, registry, .. } = working;
+        let Working { overlay, supply, outboxes, sent, history, registry, quotas, .. } = working;
         let records = overlay.next_slot();
         let changes = overlay.into_changes();
-        let mut head = StateHead { supply, outboxes, records, moving, ..self.head.clone() };
+        let mut head = StateHead { supply, outboxes, quotas, records, moving, ..self.head.clone() };
         head.note_timestamp(block.header.timestamp);
         head.height = block.header.height;
         head.block = block.header.digest(rules.genesis);
@@ -414,7 +418,8 @@ impl ChainState {
         strategy: &impl Strategy,
     ) -> Result<Overlay, ExecutionFault> {
         let mut ids = Vec::with_capacity(transactions.len().saturating_mul(2));
-        let mut takes_fees = false;
+        let mut takes_fees = has_debtor(&self.head.quotas);
+        quota::touched(&self.rules, &self.head.quotas, (prepared, at.base_fee), &mut ids);
         for (transaction, prepared) in transactions.iter().zip(prepared) {
             prepared.touched(transaction, &mut ids);
             takes_fees |= prepared.touches_fee_pool(transaction, at.base_fee);

@@ -155,6 +155,7 @@ impl ChainState {
             supply: SupplyTerms::default(),
             outboxes: Vec::new(),
             base_fee: FeeRate::ZERO,
+            quotas: Vec::new(),
             epoch_started: timestamp,
             ordered: Vec::new(),
             recent: vec![timestamp],

@@ -3,9 +3,11 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::operator_quota::{OperatorQuota, check_quotas};
 use super::outbox::Outbox;
 use crate::records::SupplyTerms;
 use crate::records::batch::BATCH_LIFE_MS_MAX;
+use crate::records::genesis::OPERATORS_MAX;
 use crate::records::result::PAIRS_MAX;
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::{
@@ -60,6 +62,8 @@ pub struct StateHead {
     /// The base fee of the next block, as the parameters of this state make it. A header is judged by those of the state that it
     /// claims: the two differ for some blocks after parameters have changed.
     pub base_fee: FeeRate,
+    /// What operators have left unpaid, ascending by operator.
+    pub quotas: Vec<OperatorQuota>,
     /// The timestamp of the first block of the running epoch; genesis's before height 1.
     pub epoch_started: TimestampMs,
     /// Unexpired ordered digests, ascending by second.
@@ -122,6 +126,7 @@ impl StateHead {
 
 const SUPPLY_BYTES_MAX: usize = <SupplyTerms as Canonical>::BYTES_MAX;
 const OUTBOXES_BYTES_MAX: usize = 8 + Outbox::BYTES_MAX * PAIRS_MAX;
+const QUOTAS_BYTES_MAX: usize = 8 + OperatorQuota::BYTES * OPERATORS_MAX;
 
 impl Canonical for StateHead {
     const NAME: &'static str = "state head";
@@ -135,6 +140,7 @@ impl Canonical for StateHead {
         + SUPPLY_BYTES_MAX
         + OUTBOXES_BYTES_MAX
         + 8
+        + QUOTAS_BYTES_MAX
         + 8
         + 8
         + 48 * ORDERED_BUCKETS_MAX
@@ -150,6 +156,7 @@ impl Canonical for StateHead {
         for outbox in &self.outboxes {
             outbox.tree.check("head.outboxes.tree.peaks")?;
         }
+        check_quotas(&self.quotas)?;
         check_count("head.ordered", self.ordered.len(), 0, ORDERED_BUCKETS_MAX)?;
         check_ascending("head.ordered", self.ordered.iter().map(|bucket| bucket.second))?;
         check_count("head.recent", self.recent.len(), 1, RECENT_MAX)?;

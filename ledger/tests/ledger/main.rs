@@ -23,6 +23,7 @@ mod model;
 mod operations;
 mod origin;
 mod proofs;
+mod quotas;
 mod registry_proof;
 mod removal;
 mod replay;

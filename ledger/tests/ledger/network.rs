@@ -264,17 +264,27 @@ impl Network {
 
     /// Seals transactions into a batch of validator 0.
     pub(crate) fn seal(&mut self, transactions: Vec<Transaction>) -> (BatchDigest, Batch) {
+        self.seal_by(ValidatorIndex(0), transactions)
+    }
+
+    /// Seals transactions into a batch of a validator.
+    pub(crate) fn seal_by(
+        &mut self,
+        sealer: ValidatorIndex,
+        transactions: Vec<Transaction>,
+    ) -> (BatchDigest, Batch) {
         self.sequence += 1;
-        let (epoch, sealer) = (self.next_epoch().epoch, secret_of(self.next_epoch().keys()[0]));
+        let epoch = self.next_epoch();
+        let (epoch, secret) = (epoch.epoch, secret_of(epoch.keys()[usize::from(sealer.0)]));
         let content = BatchContent {
             chain: self.chain,
             epoch,
-            sealer: ValidatorIndex(0),
+            sealer,
             sequence: self.sequence,
             expires: TimestampMs(self.next_timestamp().0 + BATCH_LIFE_MS),
             transactions,
         };
-        content.seal(self.genesis, &sealer)
+        content.seal(self.genesis, &secret)
     }
 
     /// A valid next block of these batches, claiming the result of the height before.
@@ -312,6 +322,15 @@ impl Network {
     /// Executes one block with these transactions and these bundles.
     pub(crate) fn run_with(&mut self, transactions: Vec<Transaction>, bundles: Vec<Bundle>) -> Execution {
         let batches = if transactions.is_empty() { Vec::new() } else { vec![self.seal(transactions)] };
+        self.run_batches(batches, bundles)
+    }
+
+    /// Executes one block with these batches and these bundles.
+    pub(crate) fn run_batches(
+        &mut self,
+        batches: Vec<(BatchDigest, Batch)>,
+        bundles: Vec<Bundle>,
+    ) -> Execution {
         let block = self.block_of(&batches, &bundles);
         let batches: Vec<Batch> = batches.into_iter().map(|(_, batch)| batch).collect();
         let execution = self.state.execute(&self.records, &block, &batches, &bundles, &Sequential).unwrap();
