@@ -106,6 +106,7 @@ impl StoredState<'_> {
                 ("issued", Value::Money(head.supply.issued)),
                 ("redeemed", Value::Money(head.supply.redeemed)),
                 ("holdings", Value::Money(head.supply.holdings)),
+                ("base fee", Value::Rate(head.base_fee)),
                 ("records", Value::Number(head.records)),
                 ("encoding", Value::Bytes(head.encode())),
             ]

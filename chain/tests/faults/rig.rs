@@ -15,10 +15,10 @@ use genesis::dev::{BankSecrets, Localnet, LocalnetPlan, localnet};
 use ledger::proofs::{ChainOrigin, FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Change, FeeBid, Nonce, Operation, Payment,
-    Policy, Proposal, Registry, Transaction, TransactionContent,
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, ChainParams, Change, FeeBid, FeeParams,
+    Nonce, Operation, Payment, Policy, Proposal, Registry, Transaction, TransactionContent,
 };
-use ledger::rules::{ChainRules, ParentFacts, check_bundle, check_signatures};
+use ledger::rules::{ChainRules, ParentFacts, bundle_weight, check_bundle, check_signatures};
 use ledger::values::{
     Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
     KeyCache, NodeIndex, OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
@@ -107,6 +107,13 @@ pub(crate) struct Bank {
 impl Bank {
     pub(crate) fn new() -> Self {
         Self::of(localnet(&LocalnetPlan::new(4), &[5; 32]).unwrap(), ChainId(0))
+    }
+
+    /// The only chain of a network, with these parameters of fees.
+    pub(crate) fn priced(fees: FeeParams) -> Self {
+        let params = ChainParams { fees, ..ChainParams::default() };
+        let plan = LocalnetPlan { params, ..LocalnetPlan::new(4) };
+        Self::of(localnet(&plan, &[5; 32]).unwrap(), ChainId(0))
     }
 
     /// A shard of a network with two: the same banks with the same keys.
@@ -349,7 +356,7 @@ impl Bank {
             timestamp: TimestampMs((parent.timestamp.0 + 1).max(self.now.wall.0)),
             proposer: self.seat(FAULTY),
             weight: batches.iter().map(|(_, weight)| weight).sum(),
-            base_fee: Amount::ZERO,
+            base_fee: parent.next_base_fee(&self.rules),
             claim: parent.claim,
             body: body.hash(),
         };
@@ -360,7 +367,7 @@ impl Bank {
     pub(crate) fn block_of_bundles(&self, parent: &ParentFacts, bundles: &[Bundle]) -> Block {
         let mut block = self.block(parent, &[]);
         block.body.bundles = bundles.iter().map(|bundle| bundle.digest(self.genesis())).collect();
-        block.header.weight = bundles.iter().map(|bundle| bundle.encode().len() as u64).sum();
+        block.header.weight = bundles.iter().map(bundle_weight).sum();
         block.header.body = block.body.hash();
         block
     }
