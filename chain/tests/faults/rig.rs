@@ -18,11 +18,14 @@ use ledger::records::{
     Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, ChainParams, Change, FeeBid, FeeParams,
     Nonce, Operation, Payment, Policy, Proposal, Registry, Transaction, TransactionContent,
 };
-use ledger::rules::{ChainRules, ParentFacts, bundle_weight, check_bundle, check_signatures};
+use ledger::rules::{
+    ChainRules, ParentFacts, bundle_weight, check_bundle, check_signatures, transaction_weight,
+};
 use ledger::values::{
     Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
     KeyCache, NodeIndex, OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
 };
+use mempool::Pooled;
 use storage::{Identity, MemoryStore, Page, Store, Table};
 
 /// The bank under test, and the one that is faulty.
@@ -451,6 +454,17 @@ impl Bank {
         };
         let approvals = (0..3).map(approve).collect();
         self.sign(1, self.unsigned(1, sequence, Operation::Govern { proposal, approvals }))
+    }
+
+    /// A transaction of operator 1's as a door hands it on.
+    pub(crate) fn pooled(&self, transaction: Transaction) -> Pooled {
+        Pooled {
+            id: transaction.id(self.genesis()),
+            bytes: transaction.encode().len(),
+            weight: transaction_weight(&transaction),
+            operator: OperatorId(1),
+            transaction,
+        }
     }
 
     /// A payment of operator 1 to operator 2.
