@@ -16,7 +16,9 @@ use std::sync::Arc;
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::block::{BLOCK_BATCHES_MAX, BLOCK_BUNDLES_MAX, BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX};
 use ledger::records::{Block, BlockBody, BlockHeader, Claim};
-use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
+use ledger::rules::block_validity::{
+    check_body, check_contents, check_header, check_parent, check_sealers,
+};
 use ledger::rules::{ChainRules, ParentFacts};
 use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, Height, NodeIndex, TimestampMs, View};
 use storage::{Durability, Table, WriteSet, key};
@@ -369,11 +371,9 @@ impl Chain {
         if batches.len() < block.body.batches.len() || bundles.len() < block.body.bundles.len() {
             return Verdict::NotYet;
         }
-        if check_contents(&block.header, &block.body, &batches, &bundles).is_ok() {
-            Verdict::Valid
-        } else {
-            Verdict::Invalid
-        }
+        let checked = check_contents(&block.header, &block.body, &batches, &bundles)
+            .and_then(|()| check_sealers(rules, &block.header, &batches));
+        if checked.is_ok() { Verdict::Valid } else { Verdict::Invalid }
     }
 
     // ---- available -----------------------------------------------------------------------------------------------
