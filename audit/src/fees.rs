@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn nobody_is_charged_more_than_due_and_tip_or_than_bid() {
-        let weight = transaction_weight(&bid(1, 0));
+        let weight = transaction_weight(&bid(1, 1));
         let due = RATE.due(weight).fen();
         assert_eq!(due, weight, "a fen for each unit");
         let all = [bid(due + 5, 5), bid(due + 5, 50), bid(due + 500, 5)];

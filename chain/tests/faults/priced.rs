@@ -42,7 +42,10 @@ fn risen() -> (Bank, ParentFacts, u64) {
 fn proposed(bank: &mut Bank, tip: &ParentFacts) -> Block {
     bank.pass(1_000);
     let turn = own_turn(bank, tip);
-    let (ticket, seen) = bank.ask(Question::Propose { turn });
+    let (ticket, mut seen) = bank.ask(Question::Propose { turn });
+    if seen.answer(ticket).is_none() {
+        seen = bank.pass(500);
+    }
     let Some(Answer::Proposal(digest)) = seen.answer(ticket) else { panic!("no proposal: {seen:?}") };
     Archive::new(bank.store.as_ref()).block(digest).unwrap().expect("a proposal is durable")
 }
