@@ -32,6 +32,10 @@ pub struct ChainView {
     /// How it came to be, where it was added after genesis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub birth: Option<BirthView>,
+    /// Operators that owe for what their validators sealed, ascending: while the base fee is above zero, no block orders their batches.
+    /// Known of chains that this node hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub barred_operators: Vec<u16>,
     /// The validators of the current epoch, by seat; of the newest epoch that is known where the chain is hosted elsewhere.
     pub validators: Vec<ValidatorView>,
     /// How far this node is; missing where it does not host the chain.
@@ -50,6 +54,7 @@ impl ChainView {
             currency: record.currency.to_string(),
             shard: record.shard,
             birth: BirthView::of(record.birth),
+            barred_operators: record.barred.iter().map(|operator| operator.0).collect(),
             validators: validators.collect(),
             progress,
         }
@@ -119,6 +124,9 @@ pub struct ProgressView {
     pub height: u64,
     /// That block's timestamp.
     pub timestamp_ms: u64,
+    /// Fee per unit of weight in the next block, in millionths of a fen.
+    #[serde(default)]
+    pub base_fee_micro_fen: u64,
     /// Highest height under a quorum's certificate.
     pub certified_height: u64,
     /// Root of the state after `height`.
@@ -246,10 +254,10 @@ pub struct BlockView {
     pub proposer: u16,
     /// Its timestamp.
     pub timestamp_ms: u64,
-    /// All ordered bytes.
+    /// What its batches and bundles weigh together, in units of about the work of one byte of a payment.
     pub weight: u64,
-    /// Fee per unit of weight, in fen.
-    pub base_fee_fen: u64,
+    /// Fee per unit of weight, in millionths of a fen.
+    pub base_fee_micro_fen: u64,
     /// The earlier height whose result it certifies.
     pub claimed_height: u64,
     /// That result.
@@ -285,7 +293,7 @@ impl BlockView {
             proposer: header.proposer.0,
             timestamp_ms: header.timestamp.0,
             weight: header.weight,
-            base_fee_fen: header.base_fee.fen(),
+            base_fee_micro_fen: header.base_fee.micro_fen(),
             claimed_height: header.claim.height.0,
             claimed_result: header.claim.result,
             batches: block.body.batches.clone(),

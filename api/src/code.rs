@@ -101,9 +101,9 @@ codes! {
     1009 ChainNeeded "chain_needed" 400 false
         "the wallet is on several chains" "say which with the parameter chain";
     1101 TransactionNotHex "transaction_not_hex" 400 false
-        "the field transaction is not hexadecimal text" "write the canonical bytes as hexadecimal digits";
+        "the transaction is not hexadecimal text" "write the canonical bytes as hexadecimal digits";
     1102 TransactionTooLarge "transaction_too_large" 413 false
-        "the transaction is larger than 8192 bytes" "split its operation";
+        "the transaction is larger than 10240 bytes" "split its operation";
     1103 TransactionNotCanonical "transaction_not_canonical" 400 false
         "the bytes are not the canonical encoding of a transaction"
         "encode it as docs/protocol.md says, without trailing bytes";
@@ -111,7 +111,10 @@ codes! {
         "a count or a number in the transaction is outside its bounds" "correct the named field";
     1105 NonceWaiting "nonce_waiting" 409 false
         "another transaction with this nonce is waiting"
-        "look that one up by its id; for a new one take a new nonce";
+        "look that one up by its id; to replace it, bid at least a tenth more in fee_max or tip and not less in either; for a new one take a new nonce";
+    1106 Outbid "outbid" 409 true
+        "the transaction was taken in and lost its place to another while it waited: the node's pool was full, or another with its nonce bids more"
+        "look up the other one with its nonce, if you signed one; else send it again, or sign anew with a higher fee_max or tip";
     1201 TokenMissing "token_missing" 401 false
         "this path needs a client token" "send it in the Authorization header as Bearer";
     1202 TokenUnknown "token_unknown" 401 false
@@ -127,6 +130,9 @@ codes! {
         "send again after retry_after_ms, or to another bank";
     1303 TooManyRequests "too_many_requests" 429 true
         "the node serves as many requests as it can" "send again after retry_after_ms";
+    1304 OperatorQueueFull "operator_queue_full" 429 true
+        "the wallets of one operator have as many transactions waiting here as they may have together, and none of them bids less"
+        "send again after retry_after_ms, bid more, or send to another bank";
     1401 PathUnknown "path_unknown" 404 false
         "this path does not exist" "look it up in /openapi.json";
     1402 TransactionUnknown "transaction_unknown" 404 true

@@ -178,7 +178,6 @@ impl From<&TransactionFault> for ApiError {
             TransactionFault::Malformed(codec) => return codec.into(),
             TransactionFault::WrongNetwork => "wrong_network",
             TransactionFault::WrongChain { .. } => "wrong_chain",
-            TransactionFault::TipNotOpen { .. } => "tip_not_open",
             TransactionFault::SignatureInvalid => "signature_invalid",
         };
         Self::ledger(fault.code(), name.to_owned(), fault.to_string(), fault.mend(), false)
@@ -216,13 +215,15 @@ const fn ledger_field(code: u16) -> Option<&'static str> {
         1 | 52 => "network",
         2 | 53 => "chain",
         3 | 4 => "valid_until",
-        5 | 7 | 8 | 101..=103 => "wallet",
+        5 | 7 | 8 | 101 => "wallet",
         6 => "policy",
         9 => "nonce.lane",
         10..=12 => "nonce.sequence",
         13 => "fee.fee_max",
-        54 => "fee.tip",
+        14 | 16 => "fee.sponsor.wallet",
+        15 => "fee.sponsor.policy",
         55 => "signatures",
+        102 => "fee",
         201 | 203 | 205 | 403 => ANY_AMOUNT,
         204 => "operation.payments.amount",
         202 | 206..=211 => ANY_PAYEE,
@@ -266,18 +267,20 @@ fn example_not_executed(code: u16) -> Option<NotExecuted> {
         11 => NotExecuted::NonceTooOld { lane },
         12 => NotExecuted::NonceTooFarAhead { lane },
         13 => NotExecuted::FeeMaxTooLow { due: Amount::ZERO },
+        14 => NotExecuted::SponsorUnknown {},
+        15 => NotExecuted::SponsorPolicyMismatch {},
+        16 => NotExecuted::SponsorNotActive {},
         _ => return None,
     })
 }
 
-/// Codes of [`TransactionFault`]; 51, a transaction that does not decode, has codes of the API's own.
-const FAULTS: std::ops::RangeInclusive<u16> = 52..=55;
+/// Codes of [`TransactionFault`]; 51, a transaction that does not decode, has codes of the API's own. 54 was a tip before the fee market.
+const FAULTS: [u16; 3] = [52, 53, 55];
 
 fn example_fault(code: u16) -> Option<TransactionFault> {
     Some(match code {
         52 => TransactionFault::WrongNetwork,
         53 => TransactionFault::WrongChain { chain: ChainId(0) },
-        54 => TransactionFault::TipNotOpen { tip: Amount::ZERO },
         55 => TransactionFault::SignatureInvalid,
         _ => return None,
     })
@@ -334,7 +337,8 @@ mod tests {
     #[test]
     fn rejections_name_fields_of_their_operation() {
         let (to, amount) = (ledger::values::WalletId([1; 32]), Amount::from_fen(1));
-        let envelope = ["wallet", "policy", "nonce.lane", "nonce.sequence", "valid_until", "fee.fee_max"];
+        let envelope =
+            ["wallet", "policy", "nonce.lane", "nonce.sequence", "valid_until", "fee", "fee.fee_max"];
         let proposal = ledger::records::Proposal {
             version: 0,
             valid_until: TimestampMs(1),
@@ -348,8 +352,8 @@ mod tests {
             (
                 Operation::Govern { proposal, approvals: Vec::new() },
                 &[
-                    209, 301, 801, 802, 803, 804, 805, 806, 807, 808, 811, 812, 813, 814, 815, 816, 817, 818,
-                    819, 820, 821, 822, 823, 824, 825, 826, 827, 828, 829, 830,
+                    102, 209, 301, 801, 802, 803, 804, 805, 806, 807, 808, 811, 812, 813, 814, 815, 816, 817,
+                    818, 819, 820, 821, 822, 823, 824, 825, 826, 827, 828, 829, 830,
                 ],
                 &[
                     "chain",
@@ -363,7 +367,7 @@ mod tests {
             (
                 Operation::Pay { payments: Vec::new() },
                 // 211 is what a chain says of the receipt of a payee that has moved.
-                &[101, 201, 202, 203, 204, 205, 206, 207, 208, 209, 211],
+                &[101, 102, 201, 202, 203, 204, 205, 206, 207, 208, 209, 211],
                 &["operation.payments", "operation.payments.payee", "operation.payments.amount"],
             ),
             (
@@ -439,7 +443,7 @@ mod tests {
     #[test]
     fn decoding_faults_are_told_apart() {
         let codes = [
-            CodecError::TooLong { value: "transaction", bytes: 9_000, bytes_max: 8_192 },
+            CodecError::TooLong { value: "transaction", bytes: 11_000, bytes_max: 10_240 },
             CodecError::Malformed { value: "transaction" },
             CodecError::Count { field: "signatures", count: 2, min: 1, max: 1 },
         ]

@@ -1,8 +1,9 @@
 //! Changes of the registry as programs read them. What a proposal makes of the registry is for the proof of the registry
 //! (`GET /v1/chains/{chain}/registry`) to say: this is what was asked for.
 
-use ledger::records::{ChainParams, Change, OperatorRole, Proposal, ValidatorRecord};
-use ledger::values::{Currency, PublicKey, TransactionId};
+use ledger::records::params::UNLIMITED;
+use ledger::records::{ChainParams, Change, FeeParams, OperatorRole, Proposal, ValidatorRecord};
+use ledger::values::{Amount, Currency, PublicKey, TransactionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -180,6 +181,15 @@ pub enum ChangeView {
         /// The chain.
         chain: u32,
     },
+    /// An operator is given, in its own wallet, what a chain has collected in fees.
+    SpendFees {
+        /// The chain.
+        chain: u32,
+        /// Who gets it.
+        operator: u16,
+        /// At most so much, in fen: as far as the chain's fee pool holds it.
+        amount_fen: u64,
+    },
 }
 
 /// A validator that is asked for.
@@ -204,7 +214,7 @@ impl From<&ValidatorRecord> for SeatView {
 /// A chain's parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ParamsView {
-    /// Most bytes of batches and bundles in a block.
+    /// Most weight of a block.
     pub block_weight_max: u64,
     /// Least time between blocks.
     pub block_pace_ms: u64,
@@ -212,8 +222,37 @@ pub struct ParamsView {
     pub transaction_ttl_ms_max: u64,
     /// How far a leader's clock may run ahead.
     pub clock_drift_ms_max: u64,
+    /// How the base fee moves, and what operators may leave unpaid.
+    pub fees: FeeParamsView,
     /// The limits of the tiers: operator, one, two, three, four.
     pub tiers: Vec<TierLimitsView>,
+}
+
+/// How a chain's base fee moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FeeParamsView {
+    /// Weight of a block up to which the base fee falls; above it rises.
+    pub weight_target: u64,
+    /// A block of twice the target or more raises the base fee by one part in so many.
+    pub step_denominator: u64,
+    /// Least rise and least fall, in millionths of a fen.
+    pub step_min_micro_fen: u64,
+    /// The base fee is never above this, in millionths of a fen.
+    pub rate_max_micro_fen: u64,
+    /// What an operator may leave unpaid a day (UTC+8), in fen; more is taken from its own wallet.
+    pub quota_fen: u64,
+}
+
+impl From<&FeeParams> for FeeParamsView {
+    fn from(params: &FeeParams) -> Self {
+        Self {
+            weight_target: params.weight_target,
+            step_denominator: params.step_denominator,
+            step_min_micro_fen: params.step_min.micro_fen(),
+            rate_max_micro_fen: params.rate_max.micro_fen(),
+            quota_fen: params.quota.fen(),
+        }
+    }
 }
 
 /// Limits of a tier.
@@ -227,6 +266,9 @@ pub struct TierLimitsView {
     /// Most that a wallet may hold after being paid, in fen; missing where there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance_max_fen: Option<u64>,
+    /// Whether its wallets owe no base fee; missing where they do.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_fee_exempt: bool,
 }
 
 impl From<&Proposal> for ProposalView {
@@ -293,26 +335,38 @@ impl From<&Change> for ChangeView {
             },
             Change::Reshard { currency } => Self::Reshard { currency: *currency },
             Change::RemoveChain { chain } => Self::RemoveChain { chain: chain.0 },
+            Change::SpendFees { chain, operator, amount } => {
+                Self::SpendFees { chain: chain.0, operator: operator.0, amount_fen: amount.fen() }
+            }
         }
     }
 }
 
 impl From<&ChainParams> for ParamsView {
     fn from(params: &ChainParams) -> Self {
-        let limit = |limit: ledger::values::Amount| {
-            (limit != ledger::records::params::UNLIMITED).then_some(limit.fen())
-        };
         let tiers = params.tiers.iter().map(|tier| TierLimitsView {
             lanes: tier.lanes,
-            payment_max_fen: limit(tier.payment_max),
-            balance_max_fen: limit(tier.balance_max),
+            payment_max_fen: limit_fen(tier.payment_max),
+            balance_max_fen: limit_fen(tier.balance_max),
+            is_fee_exempt: tier.is_fee_exempt,
         });
         Self {
             block_weight_max: params.block_weight_max,
             block_pace_ms: params.block_pace_ms,
             transaction_ttl_ms_max: params.transaction_ttl_ms_max,
             clock_drift_ms_max: params.clock_drift_ms_max,
+            fees: FeeParamsView::from(&params.fees),
             tiers: tiers.collect(),
         }
     }
+}
+
+/// A limit of a tier in fen; none where there is none.
+#[must_use]
+pub fn limit_fen(limit: Amount) -> Option<u64> {
+    (limit != UNLIMITED).then_some(limit.fen())
+}
+
+const fn is_false(value: &bool) -> bool {
+    !*value
 }

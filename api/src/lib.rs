@@ -9,14 +9,16 @@
 //! | [`bulk`] | submitting many in a binary body |
 //! | [`wallet`] | wallets and their history |
 //! | [`lock`] | locks, and offers of exchanges between two currencies |
+//! | [`fees`] | what a transaction should bid, what blocks cost, what one would become and cost |
 //! | [`chain`], [`network`], [`health`] | chains and blocks, operators and nodes, readiness |
 //! | [`governance`] | changes of the registry |
 //! | [`feed`], [`evidence`] | for auditors: binary pages; misbehaviour on record |
 //! | [`client`] | the client |
 //!
 //! Rules:
-//! - JSON is snake_case; amounts are integer fen in fields that end in `_fen`, times milliseconds in fields
-//!   that end in `_ms`; wallet ids are bech32m, hashes and keys hexadecimal text.
+//! - JSON is snake_case; amounts are integer fen in fields that end in `_fen`, prices of weight integer millionths of a fen in fields
+//!   that end in `_micro_fen`, times milliseconds in fields that end in `_ms`; expected times are seconds in fields with `_s`. Wallet
+//!   ids are bech32m, hashes and keys hexadecimal text.
 //! - Requests refuse unknown fields; answers may grow new ones, which clients ignore.
 //! - Every body, page, list and answer is bounded by a named constant, on both sides.
 //! - Only a *certified* outcome is proved; a *final* one is the node's word.
@@ -30,6 +32,7 @@ pub mod code;
 pub mod error;
 pub mod evidence;
 pub mod feed;
+pub mod fees;
 pub mod governance;
 pub mod health;
 pub mod leg;
@@ -47,8 +50,12 @@ pub use chain::{
 pub use client::{Client, ClientConfig, ClientError, Token};
 pub use code::ErrorCode;
 pub use error::ApiError;
+pub use fees::{
+    CrossChainView, EstimateView, ExpectedTimes, FeeBlock, FeeEstimates, FeeHistory, FeeHistoryQuery,
+    FeeQuery, OperationName, SimulateRequest, Simulation, WalletLimits, WhyName, Would,
+};
 pub use governance::{
-    AppliedView, ChangeView, ParamsView, ProposalView, SeatView, TierLimitsView, VersionView,
+    AppliedView, ChangeView, FeeParamsView, ParamsView, ProposalView, SeatView, TierLimitsView, VersionView,
 };
 pub use health::{ChainReady, HaltView, Health, NotReady, Ready};
 pub use leg::{HopView, LegState, LegView};

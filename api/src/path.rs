@@ -4,6 +4,8 @@ use ledger::values::{ChainId, Height, LockId, TransactionId, WalletId};
 
 /// `POST`: submit one (JSON) or many (binary).
 pub const TRANSACTIONS: &str = "/v1/transactions";
+/// `POST`: what a transaction would become and cost now; nothing is taken in.
+pub const SIMULATE: &str = "/v1/transactions/simulate";
 /// `GET`: what became of a transaction.
 pub const TRANSACTION: &str = "/v1/transactions/{id}";
 /// `GET`: the proof of its outcome, binary.
@@ -20,6 +22,8 @@ pub const WALLET_LOCKS: &str = "/v1/wallets/{id}/locks";
 pub const CHAINS: &str = "/v1/chains";
 /// `GET`: one chain.
 pub const CHAIN: &str = "/v1/chains/{chain}";
+/// `GET`: weights and base fees of a chain's blocks.
+pub const FEE_HISTORY: &str = "/v1/chains/{chain}/fees/history";
 /// `GET`: a chain's registry with its proof, binary.
 pub const REGISTRY: &str = "/v1/chains/{chain}/registry";
 /// `GET`: what a chain that was added after genesis began with, and why, binary.
@@ -40,6 +44,8 @@ pub const BUNDLES: &str = "/v1/chains/{chain}/bundles";
 pub const LOCK: &str = "/v1/chains/{chain}/locks/{id}";
 /// `GET`: the proof of what a lock or an offer is, binary.
 pub const LOCK_PROOF: &str = "/v1/chains/{chain}/locks/{id}/proof";
+/// `GET`: what a transaction should bid.
+pub const FEE_ESTIMATE: &str = "/v1/fees/estimate";
 /// `GET`: recorded misbehaviour of validators.
 pub const EVIDENCE: &str = "/v1/evidence";
 /// `GET`: operators and nodes.
@@ -93,6 +99,12 @@ pub fn wallet_locks(id: WalletId) -> String {
 #[must_use]
 pub fn chain(chain: ChainId) -> String {
     format!("{CHAINS}/{chain}")
+}
+
+/// [`FEE_HISTORY`] of `chain`.
+#[must_use]
+pub fn fee_history(chain: ChainId) -> String {
+    format!("{CHAINS}/{chain}/fees/history")
 }
 
 /// [`REGISTRY`] of `chain`.
@@ -174,6 +186,7 @@ mod tests {
         assert_eq!(wallet_proof(wallet_id), fill(WALLET_PROOF, &wallet_id.to_string()));
         assert_eq!(wallet_locks(wallet_id), fill(WALLET_LOCKS, &wallet_id.to_string()));
         assert_eq!(chain(in_chain), fill(CHAIN, ""));
+        assert_eq!(fee_history(in_chain), fill(FEE_HISTORY, ""));
         assert_eq!(registry(in_chain), fill(REGISTRY, ""));
         assert_eq!(origin(in_chain), fill(ORIGIN, ""));
         assert_eq!(proposal(5), PROPOSAL.replace("{version}", "5"));

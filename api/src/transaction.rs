@@ -23,7 +23,7 @@ use crate::wallet::TierName;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitRequest {
-    /// The canonical bytes of the signed transaction, hexadecimal, at most 8192 bytes.
+    /// The canonical bytes of the signed transaction, hexadecimal, at most 10240 bytes.
     pub transaction: String,
 }
 
@@ -165,7 +165,7 @@ pub struct TransactionStatus {
     pub outcome: Option<OutcomeView>,
     /// Whether the outcome is under a certificate. Until then it is this node's word only.
     pub is_certified: bool,
-    /// What was charged, in fen; from `final` on.
+    /// What was charged, in fen, base fee and tip; from `final` on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fee_fen: Option<u64>,
     /// Path of the proof on this node; from `certified` on.
@@ -310,7 +310,7 @@ pub struct TransactionView {
     #[serde(with = "as_text")]
     #[schema(value_type = String, example = "CNY")]
     pub currency: Currency,
-    /// The wallet that acts and pays.
+    /// The wallet that acts, and pays unless there is a sponsor.
     #[serde(with = "as_text")]
     #[schema(value_type = String)]
     pub wallet: WalletId,
@@ -324,8 +324,12 @@ pub struct TransactionView {
     pub fee_max_fen: u64,
     /// Extra for the operator, in fen; part of `fee_max_fen`.
     pub tip_fen: u64,
-    /// The operator that may earn the tip.
+    /// The operator that earns the tip, in its own wallet on the chain.
     pub tip_operator: u16,
+    /// The wallet that pays base fee and tip, where that is not `wallet`.
+    #[serde(default, with = "as_text_option")]
+    #[schema(value_type = Option<String>)]
+    pub sponsor: Option<WalletId>,
     /// Signatures needed by the policy it carries.
     pub threshold: u8,
     /// Keys of that policy.
@@ -358,6 +362,7 @@ impl TransactionView {
             fee_max_fen: content.fee.fee_max.fen(),
             tip_fen: content.fee.tip.fen(),
             tip_operator: content.fee.operator.0,
+            sponsor: content.fee.sponsor.as_ref().map(|sponsor| sponsor.wallet),
             threshold: content.policy.threshold,
             keys: content.policy.keys.clone(),
             signed_by: transaction.signatures.iter().map(|signature| signature.key).collect(),

@@ -394,6 +394,13 @@ pub enum MovementName {
     MovedOut,
     /// The wallet arrived from another chain with this balance; the counterparty is the wallet itself.
     MovedIn,
+    /// The wallet paid a fee, base fee and tip; the counterparty is the wallet whose transaction it is, or the operator's own where the
+    /// fee is what that left unpaid.
+    FeePaid,
+    /// The operator's own wallet earned a tip of the counterparty.
+    TipReceived,
+    /// Operators gave the operator's own wallet collected fees; the counterparty is the wallet itself.
+    FeesSpent,
 }
 
 impl MovementName {
@@ -410,6 +417,9 @@ impl MovementName {
             MovementKind::Returned => Self::Returned,
             MovementKind::MovedOut => Self::MovedOut,
             MovementKind::MovedIn => Self::MovedIn,
+            MovementKind::FeePaid => Self::FeePaid,
+            MovementKind::TipReceived => Self::TipReceived,
+            MovementKind::FeesSpent => Self::FeesSpent,
         }
     }
 }

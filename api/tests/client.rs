@@ -12,7 +12,8 @@ use api::client::error::ClientError;
 use api::feed::{ContentsPageWriter, FeedPage, FeedPageWriter, PageError, decode_batches, decode_bundles};
 use api::transaction::WaitFor;
 use api::{
-    ApiError, Client, ClientConfig, ErrorCode, SubmitStatus, Token, TransactionState, TransactionStatus,
+    ApiError, Client, ClientConfig, ErrorCode, FeeHistory, FeeQuery, OperationName, SimulateRequest,
+    SubmitStatus, Token, TransactionState, TransactionStatus, WhyName, Would,
 };
 use ledger::proofs::{CertifiedResult, FinalityProof};
 use ledger::records::{
@@ -20,8 +21,8 @@ use ledger::records::{
     Operation, Outcome, Policy, Receipt, SupplyTerms, Transaction, TransactionContent,
 };
 use ledger::values::{
-    Amount, AppendTree, BatchDigest, BlockDigest, BundleDigest, Canonical as _, ChainId, Epoch, GenesisHash,
-    Height, OperatorId, OutboxRoot, OutcomesRoot, ResultHash, SecretKey, StateRoot, TimestampMs,
+    Amount, AppendTree, BatchDigest, BlockDigest, BundleDigest, Canonical as _, ChainId, Epoch, FeeRate,
+    GenesisHash, Height, OutboxRoot, OutcomesRoot, ResultHash, SecretKey, StateRoot, TimestampMs,
     TransactionHash, TransactionId, ValidatorIndex, View, WalletId,
 };
 use proptest::prelude::*;
@@ -107,7 +108,7 @@ fn transaction(sequence: u64) -> Transaction {
         wallet: WalletId([1; 32]),
         nonce: Nonce { lane: 0, sequence },
         valid_until: TimestampMs(1_000),
-        fee: FeeBid { fee_max: Amount::ZERO, tip: Amount::ZERO, operator: OperatorId(0) },
+        fee: FeeBid::default(),
         policy: Policy::single(secret.public_key()),
         operation: Operation::Redeem { amount: Amount::from_fen(1) },
     };
@@ -215,6 +216,70 @@ async fn waiting_ends_with_the_certificate_the_expiry_or_the_timeout() {
 }
 
 #[tokio::test]
+async fn fees_are_asked_for_and_transactions_tried_out() {
+    let estimate = serde_json::json!({
+        "fee_max_fen": 9, "tip_fen": 0, "expected_fee_fen": 0, "probability": 0.99, "final_s_p50": 0.3,
+        "final_s_p95": 0.9, "why": "free", "explanation": "Blocks have room.", "later": "ignored",
+    });
+    let estimates = serde_json::json!({
+        "chain": 1, "weight": 700, "height": 5, "base_fee_micro_fen": 0, "economy": &estimate, "normal": &estimate,
+        "urgent": &estimate, "cross_chain": null,
+    });
+    let history = FeeHistory {
+        chain: 1,
+        blocks: Vec::new(),
+        weight_target: 5,
+        weight_max: 9,
+        next_base_fee_micro_fen: 3,
+    };
+    let simulation = serde_json::json!({
+        "chain": 0, "id": TransactionId([2; 32]).to_string(), "weight": 700, "would": "applied", "fee_fen": 0,
+        "refusal": null, "limits": null, "expected": { "final_s_p50": 0.3, "final_s_p95": 0.9 },
+    });
+    let forged = ApiError::from(&ledger::rules::TransactionFault::SignatureInvalid);
+    let script = Script::start(vec![
+        (200, json(&estimates)),
+        (200, json(&estimates)),
+        (200, json(&history)),
+        (200, json(&simulation)),
+        (200, json(&simulation)),
+        (422, json(&forged)),
+    ])
+    .await;
+    let client = script.client();
+    let answer = client.fee_estimate(ChainId(1), 700).await.unwrap();
+    assert_eq!((answer.weight, answer.normal.fee_max_fen, answer.normal.why), (700, 9, WhyName::Free));
+    let query = FeeQuery {
+        operation: Some(OperationName::Pay),
+        payments: Some(3),
+        confidence: Some(0.9),
+        within_s: Some(1.5),
+        ..FeeQuery::default()
+    };
+    client.fee_estimate_with(&query).await.unwrap();
+    assert_eq!(client.fee_history(ChainId(1), Some(Height(7)), Some(2)).await.unwrap(), history);
+    let signed = transaction(1);
+    assert_eq!(client.simulate(&signed).await.unwrap().would, Would::Applied);
+    assert_eq!(client.simulate_content(&signed.content).await.unwrap().weight, 700);
+    let refused = client.simulate(&signed).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Refused(error) if error == forged));
+    let seen = script.seen();
+    for (request, line) in seen.iter().zip([
+        "get /v1/fees/estimate?chain=1&weight=700 http",
+        "get /v1/fees/estimate?operation=pay&payments=3&confidence=0.9&within_s=1.5 http",
+        "get /v1/chains/1/fees/history?from=7&limit=2 http",
+        "post /v1/transactions/simulate http",
+    ]) {
+        assert!(request.head.starts_with(line), "{}", request.head);
+    }
+    let read = |place: usize| serde_json::from_slice::<SimulateRequest>(&seen[place].body).unwrap();
+    assert_eq!(
+        (read(3), read(4)),
+        (SimulateRequest::signed(&signed), SimulateRequest::unsigned(&signed.content))
+    );
+}
+
+#[tokio::test]
 async fn hostile_answers_are_bounded_and_named() {
     let script = Script::start(vec![
         (200, vec![b' '; api::client::JSON_BYTES_MAX + 1]),
@@ -306,7 +371,7 @@ fn block_with(height: u64, batches: &[BatchDigest], bundles: &[BundleDigest]) ->
         timestamp: TimestampMs(height),
         proposer: ValidatorIndex(0),
         weight: 0,
-        base_fee: Amount::ZERO,
+        base_fee: FeeRate::ZERO,
         claim: Claim { height: Height(0), result: ResultHash([0; 32]) },
         body: body.hash(),
     };

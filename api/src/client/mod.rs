@@ -7,11 +7,13 @@
 //! - [`Client::follow_legs`] asks a second node for what the first one, of fewer chains, does not see of a payment.
 //! - [`Client::find_wallet`] follows a wallet from its home to where it is while shards double.
 //! - [`Client::wait_certified`] waits for the certificate, the point from which an outcome is proved.
+//! - [`Client::fee_estimate`] says what to bid, [`Client::simulate`] and [`Client::simulate_content`] what a bid would do.
 //! - What a node says is not proof: auditors verify what [`feed::FeedReader`] gives them, others check
 //!   proofs.
 
 pub mod error;
 pub mod feed;
+mod fees;
 mod legs;
 pub mod token;
 mod transport;

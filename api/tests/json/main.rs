@@ -1,24 +1,26 @@
 //! The JSON of every type of the contract, written out: a change here is a change for every client.
 
 use api::evidence::{EvidencePage, EvidenceQuery, EvidenceView};
+use api::fees::Simulated;
 use api::transaction::{TransactionQuery, WaitFor};
 use api::*;
 use ledger::records::{
     Asked, Birth, Claim, Counter, FeeBid, Growth, HeightResult, Lane, LockKind, LockRecord, LockState,
     Movement, MovementKind, Nonce, OfferRecord, OfferState, Operation, Outcome, PairCounters, Payment,
-    Policy, Rejection, SupplyTerms, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening,
-    WalletRecord, WalletStatus,
+    Policy, Rejection, Sponsor, SupplyTerms, Tier, Transaction, TransactionContent, ValidatorRecord,
+    WalletOpening, WalletRecord, WalletStatus,
 };
 use ledger::records::{Block, BlockBody, BlockHeader};
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, BundleDigest, ChainId, Currency, Epoch, GenesisHash, Height, LockId,
-    Money, NodeIndex, OperatorId, OutboxRoot, OutcomesRoot, PolicyHash, PublicKey, ResultHash, SecretKey,
-    StateRoot, TimestampMs, TransactionHash, TransactionId, ValidatorIndex, View, WalletId,
+    Amount, BatchDigest, BlockDigest, BundleDigest, ChainId, Currency, Epoch, FeeRate, GenesisHash, Height,
+    LockId, Money, NodeIndex, OperatorId, OutboxRoot, OutcomesRoot, PolicyHash, PublicKey, ResultHash,
+    SecretKey, StateRoot, TimestampMs, TransactionHash, TransactionId, ValidatorIndex, View, WalletId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+mod fees;
 mod locks;
 
 const GENESIS: GenesisHash = GenesisHash([1; 32]);
@@ -44,7 +46,12 @@ fn transaction(operation: Operation) -> Transaction {
         wallet: wallet(1).0,
         nonce: Nonce { lane: 1, sequence: 9 },
         valid_until: TimestampMs(1_000),
-        fee: FeeBid { fee_max: Amount::from_fen(3), tip: Amount::ZERO, operator: OperatorId(2) },
+        fee: FeeBid {
+            fee_max: Amount::from_fen(3),
+            tip: Amount::ZERO,
+            operator: OperatorId(2),
+            sponsor: None,
+        },
         policy: Policy::single(secret.public_key()),
         operation,
     };
@@ -117,11 +124,18 @@ fn transactions() {
         &view,
         json!({
             "id": pay.id(GENESIS).to_string(), "chain": 0, "currency": "HKD", "wallet": wallet(1).1, "lane": 1, "sequence": 9,
-            "valid_until_ms": 1_000, "fee_max_fen": 3, "tip_fen": 0, "tip_operator": 2, "threshold": 1,
+            "valid_until_ms": 1_000, "fee_max_fen": 3, "tip_fen": 0, "tip_operator": 2, "sponsor": null, "threshold": 1,
             "keys": [SecretKey::from_seed([7; 32]).public_key().to_string()], "signed_by": [0],
             "operation": { "kind": "pay", "payments": [{ "payee": wallet(2).1, "amount_fen": 5 }] }, "bytes": bytes,
         }),
     );
+    let mut sponsored = pay.clone();
+    let sponsor = Sponsor { wallet: wallet(3).0, policy: sponsored.content.policy.clone() };
+    sponsored.content.fee =
+        FeeBid { tip: Amount::from_fen(1), sponsor: Some(sponsor), ..sponsored.content.fee };
+    let view = TransactionView::new(&sponsored, GENESIS, Currency(*b"HKD"));
+    assert_eq!((view.fee_max_fen, view.tip_fen, view.sponsor), (3, 1, Some(wallet(3).0)));
+    assert_eq!(serde_json::to_value(&view).unwrap()["sponsor"], wallet(3).1);
     let opening = WalletOpening { policy: PolicyHash([1; 32]), salt: [3; 16], tier: Tier::Three };
     check(
         &OperationView::new(&Operation::OpenWallets { wallets: vec![opening] }),
@@ -158,7 +172,9 @@ fn changes_of_the_registry() {
     };
     let validator = ValidatorRecord { operator, node, consensus_key: one };
     let address = "a:1".to_owned();
-    let params = ChainParams { tiers: ChainParams::default().tiers[1..3].to_vec(), ..ChainParams::default() };
+    let mut params =
+        ChainParams { tiers: ChainParams::default().tiers[1..3].to_vec(), ..ChainParams::default() };
+    params.tiers[1].is_fee_exempt = true;
     let changes = vec![
         Change::AddOperator(record),
         Change::RetireOperator { operator },
@@ -174,6 +190,7 @@ fn changes_of_the_registry() {
         Change::AddChain { parent: chain, validators: vec![validator] },
         Change::Reshard { currency: Currency(*b"CNY") },
         Change::RemoveChain { chain },
+        Change::SpendFees { chain, operator, amount: Amount::from_fen(500) },
     ];
     let valid_until = TimestampMs(9);
     let proposal = Proposal { version: 7, valid_until, is_urgent: true, reason: "join".into(), changes };
@@ -203,9 +220,16 @@ fn changes_of_the_registry() {
                         "params": {
                             "block_weight_max": 8_388_608, "block_pace_ms": 50, "transaction_ttl_ms_max": 3_600_000,
                             "clock_drift_ms_max": 500,
+                            "fees": {
+                                "weight_target": 1_048_576, "step_denominator": 8, "step_min_micro_fen": 100,
+                                "rate_max_micro_fen": 10_000_000, "quota_fen": 1_000_000,
+                            },
                             "tiers": [
                                 { "lanes": 4 },
-                                { "lanes": 2, "payment_max_fen": 5_000_000, "balance_max_fen": 50_000_000 },
+                                {
+                                    "lanes": 2, "payment_max_fen": 5_000_000, "balance_max_fen": 50_000_000,
+                                    "is_fee_exempt": true,
+                                },
                             ],
                         },
                     },
@@ -215,6 +239,7 @@ fn changes_of_the_registry() {
                     },
                     { "change": "reshard", "currency": "CNY" },
                     { "change": "remove_chain", "chain": 5 },
+                    { "change": "spend_fees", "chain": 5, "operator": 3, "amount_fen": 500 },
                 ],
             },
         }),
@@ -379,6 +404,15 @@ fn wallets() {
         assert_eq!((json["kind"].as_str(), entry.lock), (Some(name), None));
         assert_eq!(json["other_chain"], other, "{name}");
     }
+    for (kind, name) in [
+        (MovementKind::FeePaid, "fee_paid"),
+        (MovementKind::TipReceived, "tip_received"),
+        (MovementKind::FeesSpent, "fees_spent"),
+    ] {
+        let entry = HistoryEntry::new(before, 1_000, None, &Movement { kind, ..movement }, between);
+        assert_eq!(serde_json::to_value(&entry).unwrap()["kind"], name);
+        assert_eq!(entry.other_chain, None, "{name}");
+    }
 }
 
 #[test]
@@ -394,6 +428,7 @@ fn chains_and_blocks() {
         wanted: vec![validator],
         is_urgent: false,
         epochs: Vec::new(),
+        barred: vec![OperatorId(2)],
     };
     let progress = ProgressView {
         epoch: 2,
@@ -402,6 +437,7 @@ fn chains_and_blocks() {
         registry_version: 3,
         height: 9,
         timestamp_ms: 1_000,
+        base_fee_micro_fen: 250,
         certified_height: 7,
         state_root: StateRoot([1; 32]),
         result: ResultHash([2; 32]),
@@ -414,10 +450,11 @@ fn chains_and_blocks() {
     check(
         &view,
         json!({ "chains": [{
-        "chain": 0, "currency": "CNY", "shard": 0,
+        "chain": 0, "currency": "CNY", "shard": 0, "barred_operators": [2],
         "validators": [{ "seat": 0, "operator": 1, "node": 0, "consensus_key": ONE }],
         "progress": {
-            "epoch": 2, "epoch_first_height": 5, "closing_height": 70, "registry_version": 3, "height": 9, "timestamp_ms": 1_000, "certified_height": 7, "state_root": ONE, "result": TWO,
+            "epoch": 2, "epoch_first_height": 5, "closing_height": 70, "registry_version": 3, "height": 9, "timestamp_ms": 1_000, "base_fee_micro_fen": 250,
+            "certified_height": 7, "state_root": ONE, "result": TWO,
             "records": 12, "supply": supply_json(), "pooled_transactions": 3, "is_voting": true,
         },
     }] }),
@@ -430,7 +467,8 @@ fn chains_and_blocks() {
         (Growth::Removed, "removed"),
     ] {
         let birth = Birth::Child { parent: ChainId(0), height: Height(41), growth };
-        let child = ledger::records::ChainRecord { chain: ChainId(2), shard: 1, birth, ..record.clone() };
+        let mut child = ledger::records::ChainRecord { chain: ChainId(2), shard: 1, birth, ..record.clone() };
+        child.barred.clear();
         check(
             &ChainView::of(&child, &[], None),
             json!({
@@ -444,7 +482,7 @@ fn chains_and_blocks() {
         &BlockView::new(&block, Currency(*b"HKD"), GENESIS, Some(ResultView::new(&result, GENESIS, true))),
         json!({
             "chain": 0, "currency": "HKD", "height": 9, "digest": block.header.digest(GENESIS).to_string(), "parent": ONE, "epoch": 0,
-            "view": 11, "proposer": 2, "timestamp_ms": 1_000, "weight": 500, "base_fee_fen": 0, "claimed_height": 7,
+            "view": 11, "proposer": 2, "timestamp_ms": 1_000, "weight": 500, "base_fee_micro_fen": 250, "claimed_height": 7,
             "claimed_result": TWO, "batches": [ONE], "bundles": [TWO],
             "result": {
                 "hash": result.hash(GENESIS).to_string(), "state_root": ONE, "outcomes_root": TWO, "outbox_root": THREE, "executed": 4,
@@ -465,7 +503,7 @@ fn block() -> Block {
         timestamp: TimestampMs(1_000),
         proposer: ValidatorIndex(2),
         weight: 500,
-        base_fee: Amount::ZERO,
+        base_fee: FeeRate::from_micro_fen(250),
         claim: Claim { height: Height(7), result: ResultHash([2; 32]) },
         body: body.hash(),
     };
