@@ -13,6 +13,7 @@ use api::{ApiError, NetworkView};
 use clap::Args;
 use ledger::records::{FeeBid, NotExecuted, Operation, TransactionContent};
 use ledger::rules::content_weight;
+use ledger::rules::weight::RECORD_WEIGHT;
 use ledger::values::{Amount, Currency, Money, OperatorId};
 
 use crate::amount::{WrittenAmount, WrittenAmountError};
@@ -150,7 +151,9 @@ impl Fee {
         trial: Trial,
         output: Output,
     ) -> Answer<TransactionContent> {
-        let quote = self.quote(connection, terms, content_weight(&content), output)?;
+        // A tip touches a record more.
+        let weight = content_weight(&content).saturating_add(RECORD_WEIGHT);
+        let quote = self.quote(connection, terms, weight, output)?;
         let operator = asked_operator(network);
         let sponsor = content.fee.sponsor.clone();
         let fee = FeeBid { fee_max: quote.fee_max, tip: quote.tip, operator, sponsor };
