@@ -204,6 +204,23 @@ impl NonceBook {
         })
     }
 
+    /// Takes a nonce back whose transaction was not executed, so that what is signed next has the same one: of the two at most one is ever
+    /// applied, whatever becomes of the first. Where later nonces were handed out meanwhile it is only no longer waited for.
+    ///
+    /// # Errors
+    /// [`NonceError`].
+    pub fn give_back(&self, nonce: Nonce) -> Result<(), NonceError> {
+        self.change(|book| {
+            if let Some(lane) = book.lanes.get_mut(&nonce.lane) {
+                let is_newest = lane.next == nonce.sequence.saturating_add(1);
+                if lane.open.remove(&nonce.sequence).is_some() && is_newest {
+                    lane.next = nonce.sequence;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Unresolved nonces with the `valid_until` of their transactions.
     ///
     /// # Errors
