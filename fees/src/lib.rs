@@ -1,0 +1,30 @@
+//! The fee estimator: what a transaction should bid to be final in the asked time, and what it will probably cost.
+//!
+//! | file | what it says |
+//! | --- | --- |
+//! | `estimate.rs` | [`estimate`]: the three bids, and why |
+//! | `market.rs` | [`Market`]: what the estimator is told |
+//!
+//! # Rules
+//!
+//! 1. Pure: no clock, no randomness, no floats, no hash order. The same market gives the same estimates.
+//! 2. A bid's ceiling (`fee_max`) is not charged; the tip is. So ceilings are generous and tips are not.
+//! 3. An estimate below the asked confidence is not a promise, and says so by its probability.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::float_arithmetic
+    )
+)]
+
+mod estimate;
+mod market;
+
+pub use estimate::{Ask, Estimate, Estimates, Why, estimate};
+pub use market::{BACKLOG_BUCKETS_MAX, BLOCKS_MAX, Backlog, BlockFacts, FINALITY_MAX, Market, Waiting};
