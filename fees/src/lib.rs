@@ -25,9 +25,15 @@
 )]
 
 mod backlog;
+mod bid;
+mod demand;
 mod estimate;
 mod market;
+mod paths;
+mod timing;
+mod tuning;
 
 pub use backlog::{BACKLOG_BUCKETS_MAX, Backlog, Waiting};
-pub use estimate::{Ask, Estimate, Estimates, Why, estimate};
+pub use estimate::{Ask, Estimate, Estimates, Why, estimate, estimate_with};
 pub use market::{BLOCKS_MAX, BlockFacts, FINALITY_MAX, Market};
+pub use tuning::Tuning;
