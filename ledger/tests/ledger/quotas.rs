@@ -17,6 +17,7 @@ use ledger::values::{
 };
 use proptest::prelude::*;
 
+use crate::governance::{approved, proposal};
 use crate::network::{Became, CHAIN, NO_BUNDLES, Network, Signer, became, pay, schedules, spec};
 
 /// One fen per unit of weight: what is due is the weight.
@@ -256,6 +257,38 @@ fn a_debt_is_taken_by_a_block_that_does_not_touch_the_wallet() {
     network.run(Vec::new());
     assert_eq!((account(&network), network.balance(&own)), ((1_000, 0), 90_000 - (due - 1_000)));
     assert_eq!(barred(&network), []);
+}
+
+#[test]
+fn the_council_pays_a_debt_out_of_the_pool() {
+    let mut network = town(1_000);
+    let debt = owing(&mut network, 10);
+    let pool = network.fee_pool();
+    assert_eq!(pool, 100);
+    network.base_fee = Some(FeeRate::ZERO);
+    let spend = Change::SpendFees { chain: CHAIN, operator: BANK, amount: Amount::from_fen(60) };
+    let operation = approved(network.genesis, proposal(&network, vec![spend]), &[1, 2, 4]);
+    assert_eq!(network.act(&network.operator(1), operation), Became::Applied);
+    // Given to its wallet, and taken from there by the same block.
+    assert_eq!((network.fee_pool(), account(&network)), (pool, (1_000, debt - 60)));
+    assert_eq!(network.balance(&network.operator(BANK.0).wallet), 0);
+    let slot = network.state.slot(&network.operator(BANK.0).wallet).unwrap();
+    let history = &network.heights.last().unwrap().2.history;
+    let kinds: Vec<_> =
+        history.iter().filter(|entry| entry.slot == slot).map(|entry| entry.movement.kind).collect();
+    assert_eq!(kinds, [MovementKind::FeesSpent, MovementKind::FeePaid]);
+    assert_eq!(barred(&network), [BANK]);
+    // A block in which a proposal and the end of a bar change the registry keeps both.
+    let spend = Change::SpendFees { chain: CHAIN, operator: OperatorId(3), amount: Amount::from_fen(1) };
+    let (bank, central_bank) = (network.operator(1), network.operator(0));
+    let operation = approved(network.genesis, proposal(&network, vec![spend]), &[1, 2, 4]);
+    let decided = network.transaction(&bank, network.next_sequence(&bank.wallet), operation);
+    let (to, amount) = (network.operator(BANK.0).wallet, Amount::from_fen(debt));
+    let sequence = network.next_sequence(&central_bank.wallet);
+    let issued = network.transaction(&central_bank, sequence, Operation::Issue { to, amount });
+    let execution = network.run(vec![decided, issued]);
+    assert_eq!((became(&execution, 0), became(&execution, 1)), (Became::Applied, Became::Applied));
+    assert_eq!((network.state.rules().registry.version, barred(&network)), (2, vec![]));
 }
 
 #[test]
