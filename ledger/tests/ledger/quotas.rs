@@ -30,14 +30,14 @@ const MIDNIGHT: u64 = 1_700_064_000_000;
 
 /// Two customers with money, one exempt with money; nothing was charged yet.
 fn town(quota: u64) -> Network {
-    let mut params = ChainParams::default();
-    params.fees = FeeParams {
+    let fees = FeeParams {
         weight_target: 10_000,
         step_denominator: 1_024,
         step_min: RATE,
         rate_max: FeeRate::from_micro_fen(1_000_000_000),
         quota: Amount::from_fen(quota),
     };
+    let mut params = ChainParams { fees, ..ChainParams::default() };
     params.tiers[Tier::Two as usize].is_fee_exempt = true;
     let mut network = Network::with_params(params);
     network.base_fee = Some(FeeRate::ZERO);
@@ -104,7 +104,7 @@ fn what_nobody_pays_is_charged_to_the_operator_that_sealed_it() {
     let above = payment(&network, &payer, at(0, 2), 60_000);
     let unpaid = {
         // Base fee and tip are more than it has.
-        let mut content = above.content.clone();
+        let mut content = above.content;
         content.fee.tip = Amount::from_fen(55_000);
         content.signed_by(network.genesis, &payer.key)
     };
@@ -212,10 +212,10 @@ fn who_owes_is_barred_until_its_wallet_has_paid() {
         check_contents(&block.header, &block.body, &facts, &[]).unwrap();
         check_sealers(rules, &block.header, &facts)
     };
-    let refused: Result<(), BlockFault> = Err(BlockFault::SealerBarred { digest: mine.0, operator: BANK });
-    assert_eq!(refused.unwrap_err().code(), 637);
-    let both = [other.clone(), mine.clone()];
-    assert_eq!(check(&after, &both, RATE), refused);
+    let fault = BlockFault::SealerBarred { digest: mine.0, operator: BANK };
+    assert_eq!(fault.code(), 637);
+    let both = [other.clone(), mine];
+    assert_eq!(check(&after, &both, RATE), Err(fault));
     assert_eq!(check(&before, &both, RATE), Ok(()), "the claimed state did not know yet");
     assert_eq!(check(&after, &[other], RATE), Ok(()), "others are not barred");
     assert_eq!(check(&after, &both, FeeRate::ZERO), Ok(()), "without a base fee nobody is");
@@ -422,7 +422,7 @@ fn a_chain_bars_for_itself_alone() {
     assert_eq!(registry.chain(CHAIN).unwrap().barred, [BANK]);
     let child = registry.of_child(ChainId(1)).unwrap();
     assert!(child.chains.iter().all(|record| record.barred.is_empty()));
-    let rules = ChainRules::new(spec().hash(), Arc::new(registry.clone()), ChainId(1)).unwrap();
+    let rules = ChainRules::new(spec().hash(), Arc::new(registry), ChainId(1)).unwrap();
     assert!(!rules.is_barred(Epoch(0), SEALER));
 }
 
