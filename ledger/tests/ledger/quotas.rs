@@ -17,6 +17,7 @@ use ledger::values::{
 };
 use proptest::prelude::*;
 
+use crate::governance::{approved, proposal};
 use crate::network::{Became, CHAIN, NO_BUNDLES, Network, Signer, became, pay, schedules, spec};
 
 /// One fen per unit of weight: what is due is the weight.
@@ -29,14 +30,14 @@ const MIDNIGHT: u64 = 1_700_064_000_000;
 
 /// Two customers with money, one exempt with money; nothing was charged yet.
 fn town(quota: u64) -> Network {
-    let mut params = ChainParams::default();
-    params.fees = FeeParams {
+    let fees = FeeParams {
         weight_target: 10_000,
         step_denominator: 1_024,
         step_min: RATE,
         rate_max: FeeRate::from_micro_fen(1_000_000_000),
         quota: Amount::from_fen(quota),
     };
+    let mut params = ChainParams { fees, ..ChainParams::default() };
     params.tiers[Tier::Two as usize].is_fee_exempt = true;
     let mut network = Network::with_params(params);
     network.base_fee = Some(FeeRate::ZERO);
@@ -103,7 +104,7 @@ fn what_nobody_pays_is_charged_to_the_operator_that_sealed_it() {
     let above = payment(&network, &payer, at(0, 2), 60_000);
     let unpaid = {
         // Base fee and tip are more than it has.
-        let mut content = above.content.clone();
+        let mut content = above.content;
         content.fee.tip = Amount::from_fen(55_000);
         content.signed_by(network.genesis, &payer.key)
     };
@@ -211,10 +212,10 @@ fn who_owes_is_barred_until_its_wallet_has_paid() {
         check_contents(&block.header, &block.body, &facts, &[]).unwrap();
         check_sealers(rules, &block.header, &facts)
     };
-    let refused: Result<(), BlockFault> = Err(BlockFault::SealerBarred { digest: mine.0, operator: BANK });
-    assert_eq!(refused.unwrap_err().code(), 637);
-    let both = [other.clone(), mine.clone()];
-    assert_eq!(check(&after, &both, RATE), refused);
+    let fault = BlockFault::SealerBarred { digest: mine.0, operator: BANK };
+    assert_eq!(fault.code(), 637);
+    let both = [other.clone(), mine];
+    assert_eq!(check(&after, &both, RATE), Err(fault));
     assert_eq!(check(&before, &both, RATE), Ok(()), "the claimed state did not know yet");
     assert_eq!(check(&after, &[other], RATE), Ok(()), "others are not barred");
     assert_eq!(check(&after, &both, FeeRate::ZERO), Ok(()), "without a base fee nobody is");
@@ -256,6 +257,38 @@ fn a_debt_is_taken_by_a_block_that_does_not_touch_the_wallet() {
     network.run(Vec::new());
     assert_eq!((account(&network), network.balance(&own)), ((1_000, 0), 90_000 - (due - 1_000)));
     assert_eq!(barred(&network), []);
+}
+
+#[test]
+fn the_council_pays_a_debt_out_of_the_pool() {
+    let mut network = town(1_000);
+    let debt = owing(&mut network, 10);
+    let pool = network.fee_pool();
+    assert_eq!(pool, 100);
+    network.base_fee = Some(FeeRate::ZERO);
+    let spend = Change::SpendFees { chain: CHAIN, operator: BANK, amount: Amount::from_fen(60) };
+    let operation = approved(network.genesis, proposal(&network, vec![spend]), &[1, 2, 4]);
+    assert_eq!(network.act(&network.operator(1), operation), Became::Applied);
+    // Given to its wallet, and taken from there by the same block.
+    assert_eq!((network.fee_pool(), account(&network)), (pool, (1_000, debt - 60)));
+    assert_eq!(network.balance(&network.operator(BANK.0).wallet), 0);
+    let slot = network.state.slot(&network.operator(BANK.0).wallet).unwrap();
+    let history = &network.heights.last().unwrap().2.history;
+    let kinds: Vec<_> =
+        history.iter().filter(|entry| entry.slot == slot).map(|entry| entry.movement.kind).collect();
+    assert_eq!(kinds, [MovementKind::FeesSpent, MovementKind::FeePaid]);
+    assert_eq!(barred(&network), [BANK]);
+    // A block in which a proposal and the end of a bar change the registry keeps both.
+    let spend = Change::SpendFees { chain: CHAIN, operator: OperatorId(3), amount: Amount::from_fen(1) };
+    let (bank, central_bank) = (network.operator(1), network.operator(0));
+    let operation = approved(network.genesis, proposal(&network, vec![spend]), &[1, 2, 4]);
+    let decided = network.transaction(&bank, network.next_sequence(&bank.wallet), operation);
+    let (to, amount) = (network.operator(BANK.0).wallet, Amount::from_fen(debt));
+    let sequence = network.next_sequence(&central_bank.wallet);
+    let issued = network.transaction(&central_bank, sequence, Operation::Issue { to, amount });
+    let execution = network.run(vec![decided, issued]);
+    assert_eq!((became(&execution, 0), became(&execution, 1)), (Became::Applied, Became::Applied));
+    assert_eq!((network.state.rules().registry.version, barred(&network)), (2, vec![]));
 }
 
 #[test]
@@ -389,7 +422,7 @@ fn a_chain_bars_for_itself_alone() {
     assert_eq!(registry.chain(CHAIN).unwrap().barred, [BANK]);
     let child = registry.of_child(ChainId(1)).unwrap();
     assert!(child.chains.iter().all(|record| record.barred.is_empty()));
-    let rules = ChainRules::new(spec().hash(), Arc::new(registry.clone()), ChainId(1)).unwrap();
+    let rules = ChainRules::new(spec().hash(), Arc::new(registry), ChainId(1)).unwrap();
     assert!(!rules.is_barred(Epoch(0), SEALER));
 }
 

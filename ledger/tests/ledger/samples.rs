@@ -4,7 +4,7 @@ use ledger::proofs::{ChainOrigin, SetChain, SetLink};
 use ledger::records::wallet::Lane;
 use ledger::records::*;
 use ledger::state::summing_tree::SumNode;
-use ledger::state::{OrderedBucket, StateHead, StateParts};
+use ledger::state::{OperatorQuota, OrderedBucket, StateHead, StateParts};
 use ledger::values::*;
 
 use crate::governance::{approved, fifth_bank, fifth_node};
@@ -169,12 +169,16 @@ pub(crate) fn samples() -> Vec<Sample> {
     registry.retired_nodes = vec![NodeIndex(1), NodeIndex(2)];
     registry.chains[0].is_urgent = true;
     registry.chains[0].epochs[0].last_height = Some(Height(9));
+    registry.chains[0].barred = vec![OperatorId(1), OperatorId(4)];
     let result = HeightResult { supply: supply(), executed: 4, skipped: 1, ..network.genesis_result.clone() };
     let ordered = vec![OrderedBucket { second: 1, count: 2, chain: Hash([3; 32]) }];
+    let (used, debt) = (Amount::from_fen(1_000), Amount::from_fen(7));
+    let quota = OperatorQuota { operator: OperatorId(4), day: 19_676, used, debt };
     let head = StateHead {
         supply: supply(),
         ordered,
         base_fee: FeeRate::from_micro_fen(55),
+        quotas: vec![quota],
         ..network.state.head().clone()
     };
     let outcome = Outcome {
