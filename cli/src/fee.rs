@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use api::code::LEDGER_CODES;
 use api::fees::{FeeEstimates, Simulation};
-use api::{ApiError, NetworkView};
+use api::{ErrorCode, NetworkView};
 use clap::Args;
 use ledger::records::{FeeBid, NotExecuted, Operation, TransactionContent};
 use ledger::rules::content_weight;
@@ -211,11 +211,12 @@ impl Fee {
     }
 }
 
-/// Whether something was refused because it bids less than the base fee.
+/// Whether something was refused because it bids less than the base fee, or less than others who wait.
 #[must_use]
 pub fn is_for_fee(failure: &Failure) -> bool {
-    let refusal = LEDGER_CODES + u32::from(NotExecuted::FeeMaxTooLow { due: Amount::ZERO }.code());
-    failure.code.split(' ').next().and_then(|code| code.parse().ok()) == Some(refusal)
+    let too_low = LEDGER_CODES + u32::from(NotExecuted::FeeMaxTooLow { due: Amount::ZERO }.code());
+    let code: Option<u32> = failure.code.split(' ').next().and_then(|code| code.parse().ok());
+    code == Some(too_low) || code == Some(ErrorCode::Outbid.code())
 }
 
 /// Nothing is bid while the base fee is zero.
@@ -267,6 +268,8 @@ pub fn operator_name(network: &NetworkView, operator: OperatorId) -> String {
 
 #[cfg(test)]
 mod tests {
+    use api::ApiError;
+
     use super::*;
     use crate::failure::Exit;
 
@@ -329,6 +332,7 @@ mod tests {
             assert!(mended.mend.contains(told), "{mended:?}");
             assert_eq!((mended.field.as_deref(), mended.exit), (Some("--fee"), Exit::Refused));
         }
+        assert!(is_for_fee(&Failure::from(ApiError::from(ErrorCode::Outbid))));
         let other = Failure::from(ApiError::from(ledger::records::Rejection::InsufficientFunds));
         assert_eq!(FeeOption::AUTO.fee.mended(other.clone()), other);
     }

@@ -203,7 +203,7 @@ fn a_wallet_of_two_people_signs_with_both_keys() {
         let keys: [&str; 4] = ["--keystore", &home, "--passphrase-file", &passphrase];
         let line: [&str; 7] = ["tx", "sign", &file, "--with", "treasury", "--yes", "--json"];
         let signed = done(&jiaozi(&[&line[..], &keys[..]].concat()));
-        assert_eq!((&signed["missing"], &signed["fee_max_fen"]), (&missing.into(), &0.into()));
+        assert_eq!((&signed["missing"], &signed["fee_max_fen"]), (&missing.into(), &0_u64.into()));
     }
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(wallet::PartialTransaction::from_json(&text).unwrap().complete().unwrap().signatures.len(), 2);
@@ -247,7 +247,11 @@ fn a_sponsor_signs_the_file_of_a_payment() {
         assert!(text.contains(part), "{part}\n{text}");
     }
     let signed = done(&jiaozi(&[&line[..], &keys[..], &["--yes", "--json"]].concat()));
-    assert_eq!((&signed["missing"], &signed["sponsor"]["missing"]), (&0.into(), &0.into()), "{signed}");
+    assert_eq!(
+        (&signed["missing"], &signed["sponsor"]["missing"]),
+        (&0_u64.into(), &0_u64.into()),
+        "{signed}"
+    );
     let text = std::fs::read_to_string(&file).unwrap();
     let complete = wallet::PartialTransaction::from_json(&text).unwrap().complete().unwrap();
     assert_eq!((complete.signatures.len(), complete.sponsor_signatures.len()), (1, 1));
