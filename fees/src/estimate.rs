@@ -146,11 +146,9 @@ impl<'a> Outlook<'a> {
         let stride = blocks.div_ceil(STEPS_MAX).clamp(1, STRIDE_MAX);
         let steps = (blocks / stride).clamp(1, STEPS_MAX);
         let waiting = paths::in_order(market);
-        let levels = demand::levels(market, steps.saturating_mul(stride), tuning);
-        let paths: Vec<Path> = levels
-            .into_iter()
-            .map(|level| paths::play(market, &waiting, level, steps, stride, tuning))
-            .collect();
+        let courses = demand::courses(market, steps, stride, tuning);
+        let paths: Vec<Path> =
+            courses.iter().map(|course| paths::play(market, &waiting, course, steps, stride)).collect();
         let is_crowded = paths.iter().flat_map(|path| &path.steps).any(|step| step.margin.is_some());
         let reach = steps.saturating_mul(stride).min(HEADROOM_BLOCKS_MAX);
         // In a full block the higher ceiling goes first, at equal tips.
@@ -158,12 +156,11 @@ impl<'a> Outlook<'a> {
         Self { market, ask, tuning, timing, stride, paths, headroom: headroom.micro_fen() }
     }
 
-    /// Paths that a bid may miss and still be as sure as asked.
+    /// Most paths that a bid may miss and still be as sure as asked.
     fn misses(&self) -> usize {
         let unsure = 1_000u64.saturating_sub(u64::from(self.ask.confidence_permille));
-        let share = unsure.saturating_mul(self.tuning.misses_permille) / 1_000;
-        let misses = (self.paths.len() as u64).saturating_mul(share) / 1_000;
-        usize::try_from(misses).unwrap_or(0)
+        let share = unsure.saturating_mul(self.tuning.rarer).min(500);
+        usize::try_from((self.paths.len() as u64).saturating_mul(share) / 1_000).unwrap_or(0)
     }
 
     /// With room for what the paths do not know.
@@ -171,17 +168,17 @@ impl<'a> Outlook<'a> {
         limit.saturating_add(limit.saturating_mul(self.tuning.ceiling_extra_permille) / 1_000)
     }
 
+    /// Of each tip the lowest limit that is sure enough; of these the cheapest. Where none is, the surest.
     fn normal(&self) -> Estimate {
+        let confidence = u64::from(self.ask.confidence_permille);
         let mut best: Option<(Bid, Fates)> = None;
         for tip_rate in bid::tips(&self.paths, self.headroom) {
-            let Some(limit) = Bid::lowest_limit(&self.paths, tip_rate, self.headroom, self.misses()) else {
-                continue;
-            };
-            let limit = self.with_extra(limit);
-            // What the next block asks for already needs no limit.
-            let limit = (limit < self.market.base_fee.micro_fen()).then_some(limit);
-            let bid = Bid { tip_rate, limit };
-            let fates = bid.fates(&self.paths, self.headroom);
+            let sure = (0..=self.misses()).rev().find_map(|misses| {
+                let bid = self.waiting_bid(tip_rate, misses)?;
+                let fates = bid.fates(&self.paths, self.headroom);
+                (self.probability_permille(&fates) >= confidence).then_some((bid, fates))
+            });
+            let Some((bid, fates)) = sure else { continue };
             if best.as_ref().is_none_or(|(_, least)| fates.cost_rate < least.cost_rate) {
                 best = Some((bid, fates));
             }
@@ -192,11 +189,16 @@ impl<'a> Outlook<'a> {
         }
     }
 
+    /// The bid with this tip that waits for the lowest base fee that all but `misses` paths come down to. Nothing if more paths have
+    /// no room for such a tip.
+    fn waiting_bid(&self, tip_rate: u64, misses: usize) -> Option<Bid> {
+        let limit = self.with_extra(Bid::lowest_limit(&self.paths, tip_rate, self.headroom, misses)?);
+        // What the next block asks for already needs no limit.
+        Some(Bid { tip_rate, limit: (limit < self.market.base_fee.micro_fen()).then_some(limit) })
+    }
+
     fn economy(&self) -> Estimate {
-        let half = self.paths.len() / 2;
-        let limit = Bid::lowest_limit(&self.paths, 0, self.headroom, half).map(|limit| self.with_extra(limit));
-        let limit = limit.filter(|limit| *limit < self.market.base_fee.micro_fen());
-        let bid = Bid { tip_rate: 0, limit };
+        let bid = self.waiting_bid(0, self.paths.len() / 2).unwrap_or(Bid { tip_rate: 0, limit: None });
         self.estimate(bid, &bid.fates(&self.paths, self.headroom))
     }
 
@@ -246,11 +248,23 @@ impl<'a> Outlook<'a> {
     }
 
     fn probability_permille(&self, fates: &Fates) -> u64 {
+        let paths = self.paths.len() as u64;
+        let included = fates.steps.len() as u64;
         let in_time = fates.steps.iter().fold(0u64, |sum, step| {
             let blocks = step.saturating_mul(self.stride);
             sum.saturating_add(self.timing.in_time_permille(blocks, self.ask.within_ms))
         });
-        let permille = in_time.checked_div(self.paths.len() as u64).unwrap_or(0);
+        let in_time = in_time.checked_div(included).unwrap_or(0);
+        let missed = paths.saturating_sub(included).saturating_mul(1_000).checked_div(paths).unwrap_or(1_000);
+        // Up to half of the paths misses are rarer than there; from there on down to never.
+        let half = 500u64.checked_div(self.tuning.rarer).unwrap_or(500);
+        let unsure = if missed <= 500 {
+            missed.checked_div(self.tuning.rarer).unwrap_or(missed)
+        } else {
+            let beyond = missed.saturating_sub(500).saturating_mul(1_000u64.saturating_sub(half)) / 500;
+            half.saturating_add(beyond)
+        };
+        let permille = in_time.saturating_mul(1_000u64.saturating_sub(unsure)) / 1_000;
         let is_known = self.market.blocks.len() >= demand::BLOCKS_MIN;
         permille.min(if is_known { PROBABILITY_MAX_PERMILLE } else { UNKNOWN_MAX_PERMILLE })
     }

@@ -4,9 +4,7 @@ use ledger::rules::base_fee::next_base_fee;
 use ledger::values::FeeRate;
 
 use crate::backlog::{BACKLOG_BUCKETS_MAX, Waiting};
-use crate::demand::elastic;
 use crate::market::Market;
-use crate::tuning::Tuning;
 
 /// Most steps that a path is played for. Longer questions take several blocks in a step.
 pub(crate) const STEPS_MAX: u64 = 64;
@@ -46,30 +44,26 @@ impl Path {
     }
 }
 
-/// What waits, best bid first.
+/// What waits and can pay the base fee of now, best bid first. What waits for a lower one is not counted: recent blocks show
+/// already how it comes in as the base fee falls.
 pub(crate) fn in_order(market: &Market) -> Vec<Waiting> {
-    let mut waiting: Vec<Waiting> =
-        market.backlog.waiting.iter().take(BACKLOG_BUCKETS_MAX).copied().collect();
+    let could_pay = |bucket: &&Waiting| bucket.fee_rate >= market.base_fee;
+    let known = market.backlog.waiting.iter().take(BACKLOG_BUCKETS_MAX);
+    let mut waiting: Vec<Waiting> = known.filter(could_pay).copied().collect();
     waiting.sort_unstable_by_key(|bucket| std::cmp::Reverse((bucket.tip_rate, bucket.fee_rate)));
     waiting
 }
 
-/// Plays one path: `level` is the weight that arrives per block at the base fee of now; a step is `stride` blocks.
-pub(crate) fn play(
-    market: &Market,
-    waiting: &[Waiting],
-    level: u64,
-    steps: u64,
-    stride: u64,
-    tuning: &Tuning,
-) -> Path {
+/// Plays one path: `course` is the weight that arrives per block, step by step; a step is `stride` blocks.
+pub(crate) fn play(market: &Market, waiting: &[Waiting], course: &[u64], steps: u64, stride: u64) -> Path {
     let mut queue = Queue::new(waiting);
-    let now = market.base_fee.micro_fen();
     let room = market.block_weight_max.saturating_mul(stride);
     let mut base_fee = market.base_fee;
     let mut path = Path { steps: Vec::new() };
+    // A course that is shorter begins again.
+    let mut levels = course.iter().cycle();
     for _ in 0..steps {
-        let arriving = elastic(level, now, base_fee.micro_fen(), tuning.elasticity_permille);
+        let arriving = levels.next().copied().unwrap_or(0);
         let (taken, margin) = queue.serve(base_fee, arriving.saturating_mul(stride), room);
         path.steps.push(Step { base_fee: base_fee.micro_fen(), margin });
         let weight = taken.checked_div(stride).unwrap_or(0);

@@ -43,7 +43,7 @@ impl Timing {
         // Who waited for room or price is in the samples too. Those that did not are the quickest.
         let quick_ms = at(25);
         let settle_ms_p50 = at(50).min(quick_ms.saturating_add(block_ms));
-        let patient_ms = quick_ms.saturating_mul(2).saturating_add(block_ms.saturating_mul(2));
+        let patient_ms = quick_ms.saturating_add(quick_ms / 2).saturating_add(block_ms);
         Self { block_ms, settle_ms_p50, settle_ms_p95: at(95).min(patient_ms).max(settle_ms_p50) }
     }
 

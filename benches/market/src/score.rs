@@ -9,7 +9,7 @@ use crate::buckets::Buckets;
 use crate::demand::{FAMILIES, Family};
 use crate::hindsight::{fate, least};
 use crate::percentile;
-use crate::world::{BLOCKS, PACE_MS, Question, World};
+use crate::world::{ASK_WITHIN_MS, BLOCKS, PACE_MS, Question, World};
 
 /// Seeds of the table. Odd: a block holds eight targets; even: two.
 pub(crate) const SCORING_SEEDS: [u64; 8] = [9_001, 9_002, 9_003, 9_004, 9_005, 9_006, 9_007, 9_008];
@@ -61,7 +61,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.asked += other.asked;
         self.promised += other.promised;
         self.kept += other.kept;
@@ -87,8 +87,8 @@ impl Tally {
     }
 }
 
-/// Tallies by family and method.
-pub(crate) type Table = BTreeMap<(Family, Method), Tally>;
+/// Tallies by family, method and asked time.
+pub(crate) type Table = BTreeMap<(Family, Method, u64), Tally>;
 
 /// An answer that waits for the end of the run.
 struct Answer {
@@ -103,8 +103,8 @@ pub(crate) fn play(seeds: &[u64], tuning: &Tuning, with_others: bool) -> Table {
     let mut table = Table::new();
     for family in FAMILIES {
         for seed in seeds {
-            for (method, tally) in play_one(family, *seed, tuning, with_others) {
-                table.entry((family, method)).or_default().add(&tally);
+            for ((method, within_ms), tally) in play_one(family, *seed, tuning, with_others) {
+                table.entry((family, method, within_ms)).or_default().add(&tally);
             }
         }
     }
@@ -115,7 +115,7 @@ fn promise(estimate: &Estimate) -> Option<(Amount, Amount)> {
     (estimate.probability_permille >= CONFIDENCE_PERMILLE).then_some((estimate.fee_max, estimate.tip))
 }
 
-fn play_one(family: Family, seed: u64, tuning: &Tuning, with_others: bool) -> BTreeMap<Method, Tally> {
+fn play_one(family: Family, seed: u64, tuning: &Tuning, with_others: bool) -> BTreeMap<(Method, u64), Tally> {
     let mut world = World::new(family, seed);
     let mut buckets = Buckets::new();
     let mut answers = Vec::new();
@@ -146,11 +146,11 @@ fn play_one(family: Family, seed: u64, tuning: &Tuning, with_others: bool) -> BT
             buckets.observe(block, &taken);
         }
     }
-    let mut tallies: BTreeMap<Method, Tally> = BTreeMap::new();
+    let mut tallies: BTreeMap<(Method, u64), Tally> = BTreeMap::new();
     for answer in answers {
         // Where no bid at all could have been in time there is nothing to promise, and nothing to compare to.
         let best = least(&world.made, &answer.question);
-        let tally = tallies.entry(answer.method).or_default();
+        let tally = tallies.entry((answer.method, answer.question.within_ms)).or_default();
         tally.asked += 1;
         let Some((fee_max, tip)) = answer.bid else { continue };
         tally.promised += 1;
@@ -171,15 +171,28 @@ fn play_one(family: Family, seed: u64, tuning: &Tuning, with_others: bool) -> BT
 /// Plays the scoring seeds and prints the table.
 pub(crate) fn score() {
     let table = play(&SCORING_SEEDS, &Tuning::default(), true);
-    println!("| family | method | asked | promised % | kept % | over, median % | over, p90 % | charged / least |");
+    println!(
+        "| demand | method | asked | promised % | kept % | over, median % | over, p90 % | charged / least |"
+    );
     println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for family in FAMILIES {
+        print_rows(family.name(), &table, |(of, ..)| *of == family);
+    }
+    for within_ms in ASK_WITHIN_MS {
+        print_rows(&format!("all, {} s", within_ms / 1_000), &table, |(.., asked_ms)| *asked_ms == within_ms);
+    }
+    print_rows("spike, 1 and 2 s", &table, |(of, _, asked_ms)| *of == Family::Spike && *asked_ms <= 2_000);
+    print_rows("**all**", &table, |_| true);
+}
+
+/// One row per method over the tallies that are chosen.
+fn print_rows(name: &str, table: &Table, is_chosen: impl Fn(&(Family, Method, u64)) -> bool) {
     let mut totals: BTreeMap<Method, Tally> = BTreeMap::new();
-    for ((family, method), tally) in &table {
-        print_row(family.name(), *method, tally);
-        totals.entry(*method).or_default().add(tally);
+    for (key, tally) in table.iter().filter(|(key, _)| is_chosen(key)) {
+        totals.entry(key.1).or_default().add(tally);
     }
     for (method, tally) in &totals {
-        print_row("**all**", *method, tally);
+        print_row(name, *method, tally);
     }
 }
 

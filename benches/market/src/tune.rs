@@ -2,45 +2,57 @@
 
 use fees::Tuning;
 
+use crate::demand::{FAMILIES, Family};
 use crate::score::{Method, Tally, play};
+use crate::world::ASK_WITHIN_MS;
 
 /// Seeds for tuning. Others than those of the table.
 const TUNING_SEEDS: [u64; 4] = [11, 12, 13, 14];
 
-/// Prints what the defaults come to, and each number changed alone.
+/// Prints, of each choice, promised %, kept %, and the overpayment's median and 90th percentile in %. First what the defaults come to,
+/// then each number changed alone.
 pub(crate) fn tune() {
     let base = Tuning::default();
     row("default", &base);
-    for recent in [4, 16] {
+    for recent in [2, 4, 6] {
         row(&format!("recent {recent}"), &Tuning { recent, ..base });
     }
-    for ahead in [16, 96] {
-        row(&format!("ahead {ahead}"), &Tuning { ahead, ..base });
+    for alike in [12, 24] {
+        row(&format!("alike {alike}"), &Tuning { alike, ..base });
     }
-    for elasticity_permille in [0, 40, 160] {
-        row(&format!("elasticity {elasticity_permille}"), &Tuning { elasticity_permille, ..base });
+    for rarer in [4, 6, 8, 10] {
+        row(&format!("rarer {rarer}"), &Tuning { rarer, ..base });
     }
-    for misses_permille in [0, 1_000, 2_000] {
-        row(&format!("misses {misses_permille}"), &Tuning { misses_permille, ..base });
-    }
-    for ceiling_extra_permille in [0, 50, 100] {
+    for ceiling_extra_permille in [0, 50] {
         row(&format!("extra {ceiling_extra_permille}"), &Tuning { ceiling_extra_permille, ..base });
     }
     for overload_permille in [0, 2_000] {
         row(&format!("overload {overload_permille}"), &Tuning { overload_permille, ..base });
     }
-    for window_permille in [700, 950] {
+    for window_permille in [800, 900] {
         row(&format!("window {window_permille}"), &Tuning { window_permille, ..base });
     }
 }
 
 fn row(name: &str, tuning: &Tuning) {
     let table = play(&TUNING_SEEDS, tuning, false);
-    let cells: Vec<String> = table
-        .iter()
-        .filter(|((_, method), _)| *method == Method::Normal)
-        .map(|((family, _), tally)| format!("{} {}", family.name(), cell(tally)))
-        .collect();
+    let sum = |is_chosen: &dyn Fn(Family, u64) -> bool| {
+        let mut sum = Tally::default();
+        for ((family, method, within_ms), tally) in &table {
+            if *method == Method::Normal && is_chosen(*family, *within_ms) {
+                sum.add(tally);
+            }
+        }
+        cell(&sum)
+    };
+    let mut cells = vec![format!("all {}", sum(&|_, _| true))];
+    for within_ms in ASK_WITHIN_MS {
+        cells.push(format!("{within_ms} {}", sum(&|_, asked_ms| asked_ms == within_ms)));
+    }
+    for family in FAMILIES {
+        cells.push(format!("{} {}", family.name(), sum(&|of, _| of == family)));
+    }
+    cells.push(format!("short spike {}", sum(&|of, asked_ms| of == Family::Spike && asked_ms <= 2_000)));
     println!("{name:>16}: {}", cells.join("  "));
 }
 

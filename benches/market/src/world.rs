@@ -23,7 +23,7 @@ pub(crate) const PACE_MS: u64 = 50;
 /// Weights that are asked about: a payment, three, a dozen, the opening of many wallets.
 const ASK_WEIGHTS: [u64; 4] = [700, 1_200, 5_000, 30_000];
 /// Times that are asked for.
-const ASK_WITHIN_MS: [u64; 4] = [1_000, 2_000, 5_000, 15_000];
+pub(crate) const ASK_WITHIN_MS: [u64; 4] = [1_000, 2_000, 5_000, 15_000];
 
 /// A block as it became.
 #[derive(Debug, Clone, Copy)]
@@ -125,8 +125,11 @@ impl World {
         // Of each block some payments are watched: from admission, somewhere in the interval before `entered`, to certified.
         let block = self.made.len() as u32;
         for bid in taken.included.iter().step_by(taken.included.len() / 8 + 1) {
-            let opened_ms =
-                bid.entered.checked_sub(1).and_then(|before| self.made.get(before as usize)).map_or(0, |made| made.at_ms);
+            let opened_ms = bid
+                .entered
+                .checked_sub(1)
+                .and_then(|before| self.made.get(before as usize))
+                .map_or(0, |made| made.at_ms);
             let closed_ms = if bid.entered == block { at_ms } else { self.made[bid.entered as usize].at_ms };
             let admitted_ms = self.random.whole(opened_ms, closed_ms);
             self.finality.push((certified_ms, certified_ms - admitted_ms));
@@ -175,11 +178,8 @@ impl World {
 
 /// What was tipped per weight at this share of a block's weight, lowest first, as `eth_feeHistory` counts it.
 fn tip_percentile(taken: &Taken, base_fee: u64, percent: u64) -> u64 {
-    let mut tips: Vec<(u64, u64)> = taken
-        .included
-        .iter()
-        .map(|bid| (bid.tip_rate.min(bid.fee_rate - base_fee), bid.weight))
-        .collect();
+    let mut tips: Vec<(u64, u64)> =
+        taken.included.iter().map(|bid| (bid.tip_rate.min(bid.fee_rate - base_fee), bid.weight)).collect();
     tips.sort_unstable();
     let mut left = taken.weight * percent / 100;
     for (tip, weight) in tips {
