@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use chain::{Moved, Report};
-use ledger::values::ChainId;
+use ledger::values::{ChainId, FeeRate};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -117,6 +117,8 @@ chain_metrics! {
     open_fetches: Level = Level::default;
     /// Free bytes on the data device.
     disk_free_bytes: Level = Level::default;
+    /// Base fee of the next block, in millionths of a fen per unit of weight.
+    base_fee_micro_fen: Level = Level::default;
     /// Bytes that the database takes on its device.
     database_bytes: Level = Level::default;
     /// Time to execute a block and to prepare its writes.
@@ -139,6 +141,8 @@ chain_metrics! {
     known_transactions: Counter = Counter::default;
     /// Pooled transactions that ran out of time.
     expired_transactions: Counter = Counter::default;
+    /// Pooled transactions that lost their place to higher bids.
+    outbid_transactions: Counter = Counter::default;
     /// Misbehaviour of validators recorded since the start.
     evidence_records: Counter = Counter::default;
     /// Times a peer sent something provably wrong.
@@ -286,6 +290,11 @@ impl ChainMetrics {
         self.ordered_transactions.inc_by(transactions as u64);
     }
 
+    /// What weight costs in the next block.
+    pub(crate) fn base_fee(&self, base_fee: FeeRate) {
+        self.base_fee_micro_fen.set(base_fee.micro_fen());
+    }
+
     /// A block was executed that may have moved wallets to a child.
     pub(crate) fn moved(&self, moved: Moved) {
         self.moving_slots_left.set(moved.slots_left);
@@ -301,6 +310,9 @@ impl ChainMetrics {
             }
             Report::Expired { transactions } => {
                 self.expired_transactions.inc_by(transactions.len() as u64);
+            }
+            Report::Outbid { transactions } => {
+                self.outbid_transactions.inc_by(transactions.len() as u64);
             }
             Report::Evidence { .. } => {
                 self.evidence_records.inc();
@@ -695,6 +707,7 @@ mod tests {
         for report in [
             Report::Sealed { transactions: 3 },
             Report::Expired { transactions: vec![TransactionId([1; 32])] },
+            Report::Outbid { transactions: vec![TransactionId([2; 32])] },
             Report::Evidence { validator, kind: "invalid_batch" },
             Report::EvidenceDropped { validator, kind: "invalid_batch" },
             Report::Distrusted { node: NodeIndex(1), reason: "noise" },

@@ -34,6 +34,8 @@ pub struct Forecasted {
     pub weight: u64,
     /// The operator of the signer's wallet; none where that does not exist.
     pub operator: Option<OperatorId>,
+    /// Whether that wallet's tier owes no base fee.
+    pub is_exempt: bool,
 }
 
 /// Runs `transaction` at `now` on a throw-away copy of the records that `reader` holds, which are those after
@@ -115,11 +117,12 @@ pub fn forecast_each<'a>(
         let signer = working.overlay.find(&transaction.content.wallet);
         let signer = signer.and_then(|place| working.overlay.wallet(place));
         let (operator, weight) = (signer.map(|wallet| wallet.operator), prepared.weight);
+        let is_exempt = signer.is_some_and(|wallet| rules.params.tier(wallet.tier).is_fee_exempt);
         let (becomes, fee) = match run(&mut working, transaction, prepared, 0, at) {
             Err(reason) => (Forecast::NotExecuted(reason), Amount::ZERO),
             Ok(outcome) => (outcome.rejection().map_or(Forecast::Applied, Forecast::Rejected), outcome.fee),
         };
-        Ok(Forecasted { becomes, fee, weight, operator })
+        Ok(Forecasted { becomes, fee, weight, operator, is_exempt })
     };
     strategy.map(&prepared, TRANSACTIONS_PER_CHUNK, one).into_iter().collect()
 }

@@ -29,7 +29,7 @@ use super::locks;
 use super::parameters::{Ask, Place};
 use super::refusal::Refusal;
 use crate::admission::wall_clock;
-use crate::departed::{DEPARTED_MAX, WithoutOutcome};
+use crate::departed::{DEPARTED_MAX, Reason, WithoutOutcome};
 use crate::handle::ChainHandle;
 
 /// Says where a transaction stands.
@@ -223,5 +223,9 @@ fn no_outcome(
         None => (TransactionState::Pending, None),
     };
     let status = TransactionStatus::without_position(id, state, Some(chain));
-    TransactionStatus { error: reason.map(ApiError::from), ..status }
+    let error = reason.map(|reason| match reason {
+        Reason::NotExecuted(reason) => ApiError::from(reason),
+        Reason::Outbid => ApiError::from(ErrorCode::Outbid),
+    });
+    TransactionStatus { error, ..status }
 }

@@ -25,6 +25,7 @@ use crate::admission::{Admission, Submission, wall_clock};
 use crate::config::RestLimits;
 use crate::handle::{ChainHandle, Status, Voting};
 use crate::http::{Edge, EdgeParts, router};
+use crate::market::MarketBoard;
 use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions, executor_queue};
 use crate::strategy::Parallel;
 use crate::telemetry::Metrics;
@@ -107,6 +108,7 @@ impl Bank {
             rules: rules_seen,
             admission: Arc::clone(&admission),
             wallets: WalletQuestions::new(&queue),
+            market: MarketBoard::default(),
         };
         let edge = Edge::new(EdgeParts {
             spec,
