@@ -11,9 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::proofs::{FinalityProof, verify_finality};
 use ledger::records::{Batch, Block, Bundle, Registry, Transaction};
-use ledger::rules::block_validity::{
-    check_body, check_contents, check_header, check_parent, check_sealers,
-};
+use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent, check_sealers};
 use ledger::rules::{
     BatchFacts, BatchFault, BundleFacts, BundleFault, ChainRules, ParentFacts, check_batch, check_bundle,
     check_signatures,
