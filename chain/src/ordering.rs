@@ -16,9 +16,7 @@ use std::sync::Arc;
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::block::{BLOCK_BATCHES_MAX, BLOCK_BUNDLES_MAX, BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX};
 use ledger::records::{Block, BlockBody, BlockHeader, Claim};
-use ledger::rules::block_validity::{
-    check_body, check_contents, check_header, check_parent, check_sealers,
-};
+use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent, check_sealers};
 use ledger::rules::{ChainRules, ParentFacts};
 use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, Height, NodeIndex, TimestampMs, View};
 use storage::{Durability, Table, WriteSet, key};

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use crate::records::{
     Batch, Block, Bundle, Claim, GenesisSpec, HeightResult, Outcome, Record, Registry, Transaction,
 };
-use crate::rules::block_validity::{
-    check_body, check_contents, check_header, check_parent, check_sealers,
-};
+use crate::rules::block_validity::{check_body, check_contents, check_header, check_parent, check_sealers};
 use crate::rules::{
     BatchFacts, BatchFault, BlockFault, BundleFault, ChainRules, ExecutionFault, ParentFacts, check_batch,
     check_bundle, check_signatures,
