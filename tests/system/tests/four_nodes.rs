@@ -72,7 +72,7 @@ const MOVES: [&str; 23] = [
 ];
 
 /// What a short run without faults may leave at nothing. A new metric is put into one of the two lists.
-const MAY_STAND: [&str; 36] = [
+const MAY_STAND: [&str; 39] = [
     "chains_not_hosted",
     "chain_moving_slots_left",
     "chain_moved_wallets",
@@ -82,6 +82,9 @@ const MAY_STAND: [&str; 36] = [
     "chain_ended_epochs",
     "chain_pooled_transactions",
     "chain_pooled_bytes",
+    "chain_pooled_weight",
+    "chain_base_fee_micro_fen",
+    "chain_block_weight",
     "chain_waiting_batches",
     "chain_open_questions",
     "chain_waiting_final_blocks",
