@@ -10,6 +10,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chain::RowFault;
+use ledger::state::ReadFault;
 use mempool::PoolRefusal;
 use storage::StorageError;
 
@@ -43,6 +44,13 @@ impl From<ErrorCode> for Refusal {
 impl From<RowFault> for Refusal {
     fn from(fault: RowFault) -> Self {
         tracing::error!(%fault, "the store could not be read");
+        ErrorCode::Internal.into()
+    }
+}
+
+impl From<ReadFault> for Refusal {
+    fn from(fault: ReadFault) -> Self {
+        tracing::error!(%fault, "the state could not be read");
         ErrorCode::Internal.into()
     }
 }

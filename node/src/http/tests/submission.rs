@@ -6,6 +6,7 @@ use api::bulk::{BULK_BYTES_MAX, BULK_CONTENT_TYPE, decode_answers, encode_body};
 use api::transaction::{SubmitAnswer, SubmitRequest, SubmitStatus, TransactionState, TransactionStatus};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use ledger::records::transaction::TRANSACTION_BYTES_MAX;
 use ledger::records::{Nonce, NotExecuted, Operation, Payment, Transaction};
 use ledger::values::{Amount, Canonical as _, TimestampMs, WalletId};
 
@@ -13,6 +14,7 @@ use super::bank::Bank;
 use super::{Answer, get, post, send};
 use crate::admission::wall_clock;
 use crate::handle::{HaltCode, Voting};
+use crate::http::submit::JSON_BYTES_MAX;
 
 const JSON: &str = "application/json";
 
@@ -124,8 +126,8 @@ async fn bodies_that_are_no_transaction_are_refused() {
         (JSON, "{\"transaction\":\"00\",\"fee\":1}".to_owned(), 1_001, 400),
         (JSON, "{\"transaction\":\"xy\"}".to_owned(), 1_101, 400),
         (JSON, hex(&longer), 1_103, 400),
-        (JSON, hex(&[0; 8_193]), 1_102, 413),
-        (JSON, " ".repeat(20_000), 1_003, 413),
+        (JSON, hex(&[0; TRANSACTION_BYTES_MAX + 1]), 1_102, 413),
+        (JSON, " ".repeat(JSON_BYTES_MAX + 1), 1_003, 413),
         ("text/plain", hex(&transaction.encode()), 1_004, 415),
         (BULK_CONTENT_TYPE, String::new(), 1_005, 400),
         (BULK_CONTENT_TYPE, "abcdefgh".to_owned(), 1_005, 400),
