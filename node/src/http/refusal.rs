@@ -77,6 +77,9 @@ impl From<&Refused> for ApiError {
                 PoolRefusal::WalletFull => {
                     Self::from(ErrorCode::WalletQueueFull).retry_after_ms(BUSY_RETRY_MS)
                 }
+                PoolRefusal::OperatorFull => {
+                    Self::from(ErrorCode::OperatorQueueFull).retry_after_ms(BUSY_RETRY_MS)
+                }
                 // Known is answered as known before it comes here.
                 PoolRefusal::Known | PoolRefusal::Full => {
                     Self::from(ErrorCode::PoolFull).retry_after_ms(BUSY_RETRY_MS)
