@@ -17,7 +17,7 @@ setup: ## Install system packages and the Rust toolchain where they are missing
 build: setup ## Build everything (RocksDB alone takes about 15 minutes the first time)
 	cargo build --workspace --all-targets
 
-demo: build ## Four banks, three chains, 20,000 payments, a crash, a refund, a reshard, a replay, two forgeries; then stop
+demo: build ## Four banks, three chains, 20,000 payments, a crash, a refund, a reshard, a flood that costs, a replay, two forgeries; then stop
 	scripts/demo $(JIAOZI)
 
 up: build ## Start four banks and leave them running

@@ -6,8 +6,8 @@ use ledger::proofs::{FinalityFault, OriginFault};
 use ledger::records::Counter;
 use ledger::rules::{BatchFault, BlockFault, BundleFault, ExecutionFault};
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Currency, Epoch, Hash, Height, LockId, OutboxRoot,
-    RegistryHash, ResultHash, Slot, TransactionId, WalletId,
+    Amount, BatchDigest, BlockDigest, ChainId, CodecError, Currency, Epoch, FeeRate, Hash, Height, LockId,
+    OutboxRoot, RegistryHash, ResultHash, Slot, TransactionId, WalletId,
 };
 use storage::Table;
 
@@ -136,6 +136,21 @@ pub enum Finding {
         expected: Amount,
         /// What was; none where nothing was, or where it answers another receipt already.
         found: Option<Amount>,
+    },
+    /// A transaction paid more than it may be charged in its block.
+    #[error(
+        "transaction {transaction} was charged {} fen; by its bid and the base fee of {base_fee} it is {} fen at most",
+        charged.fen(), most.fen()
+    )]
+    Overcharged {
+        /// The transaction.
+        transaction: TransactionId,
+        /// The block's base fee.
+        base_fee: FeeRate,
+        /// What it was charged.
+        charged: Amount,
+        /// The most that it may be.
+        most: Amount,
     },
     /// Something that a chain takes from its parent only came from another one.
     #[error(
@@ -395,6 +410,8 @@ pub enum Value {
     Absent,
     /// Money, in the currency of the chain; shown in fen, as it is stored.
     Money(Amount),
+    /// A fee per unit of weight.
+    Rate(FeeRate),
     /// A count, code or position.
     Number(u64),
     /// A position in the chain.
@@ -412,6 +429,7 @@ impl fmt::Display for Value {
         match self {
             Self::Absent => f.write_str("nothing"),
             Self::Money(amount) => write!(f, "{} fen", amount.fen()),
+            Self::Rate(rate) => write!(f, "{rate}"),
             Self::Number(number) => write!(f, "{number}"),
             Self::Position(height, index) => write!(f, "height {height} index {index}"),
             Self::Receipt(chain, sequence) => write!(f, "receipt {sequence} of chain {chain}"),

@@ -23,6 +23,7 @@ use ledger::values::{AppendTree, BlockDigest, Canonical as _, ChainId, Epoch, He
 use crate::cores::Cores;
 use crate::difference::{Difference, Finding};
 use crate::error::AuditError;
+use crate::fees::check_fees;
 use crate::journal::Arrival;
 use crate::records::Records;
 use crate::report::{Child, Tally};
@@ -148,6 +149,8 @@ impl Executor {
         let is_sibling = |chain| rules.currency_of(chain) == Some(rules.currency);
         let settled = check_settled(chain, &is_sibling, &execution.received, &execution.sent);
         settled.map_err(|finding| found(*finding))?;
+        check_fees(verified.block.header.base_fee, verified.transactions(), &execution.outcomes)
+            .map_err(|finding| found(*finding))?;
         let tally = tally(&verified, &execution);
         if execution.registry.is_some() {
             self.note_rules(height);
@@ -273,8 +276,10 @@ fn tally(verified: &VerifiedBlock, execution: &Execution) -> Tally {
     let mut outcomes = execution.outcomes.iter().peekable();
     for (transaction, index) in verified.transactions().zip(0_u32..) {
         tally.transactions = tally.transactions.saturating_add(1);
-        tally.signatures = tally.signatures.saturating_add(transaction.signatures.len() as u64);
+        let signatures = transaction.signatures.len().saturating_add(transaction.sponsor_signatures.len());
+        tally.signatures = tally.signatures.saturating_add(signatures as u64);
         let Some(outcome) = outcomes.next_if(|outcome| outcome.index == index) else { continue };
+        tally.fees = tally.fees.saturating_add(outcome.fee.fen());
         if !outcome.is_applied() {
             tally.rejected = tally.rejected.saturating_add(1);
             continue;

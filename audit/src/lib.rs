@@ -20,6 +20,7 @@
 //! | `verify.rs` | what is judged without state: links, bodies, seals, bundles, signatures, certificates |
 //! | `execute.rs` | the ledger again, the claims of blocks, and the last word on who may decide them |
 //! | `settled.rs` | what becomes of each receipt that a height executed |
+//! | `fees.rs` | what each transaction is charged |
 //! | `beginning.rs` | [`beginning()`]: what a chain begins with that operators added |
 //! | `records.rs` | the replay's own records in memory |
 //! | `journal.rs` | what is kept of a replayed chain for the comparison across chains |
@@ -50,6 +51,7 @@ mod difference;
 mod error;
 mod execute;
 mod feed;
+mod fees;
 mod journal;
 mod records;
 mod replay;

@@ -28,6 +28,8 @@ pub struct Tally {
     pub skipped: u64,
     /// Payments made by applied transactions, one per payee.
     pub payments: u64,
+    /// What transactions were charged, tips included, in fen.
+    pub fees: u64,
     /// Certificates verified.
     pub certificates: u64,
     /// Bundles from other chains.
@@ -57,6 +59,7 @@ impl Tally {
         self.rejected = self.rejected.saturating_add(other.rejected);
         self.skipped = self.skipped.saturating_add(other.skipped);
         self.payments = self.payments.saturating_add(other.payments);
+        self.fees = self.fees.saturating_add(other.fees);
         self.certificates = self.certificates.saturating_add(other.certificates);
         self.bundles = self.bundles.saturating_add(other.bundles);
         self.receipts = self.receipts.saturating_add(other.receipts);

@@ -353,6 +353,9 @@ fn explain_outcomes(stored: &[Outcome], computed: &[Outcome]) -> Finding {
             (Some(left), Some(right)) if left.code != right.code => {
                 ("code", Value::Number(u64::from(left.code)), Value::Number(u64::from(right.code)))
             }
+            (Some(left), Some(right)) if left.fee != right.fee => {
+                ("fee", Value::Money(left.fee), Value::Money(right.fee))
+            }
             _ => ("outcome", encoded(left), encoded(right)),
         };
         return Finding::Value { place: Place::Outcome(id), field, stored, computed };

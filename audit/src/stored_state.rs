@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use ledger::records::{Record, WalletRecord};
 use ledger::state::StateHead;
-use ledger::values::{Canonical, ChainId, Hash, Height, RecordId, Slot, WalletId};
+use ledger::values::{Amount, Canonical, ChainId, Hash, Height, RecordId, Slot, WalletId};
 use storage::{Reader, Table, key};
 
 use crate::difference::{Difference, Finding, Place, Value};
@@ -106,6 +106,8 @@ impl StoredState<'_> {
                 ("issued", Value::Money(head.supply.issued)),
                 ("redeemed", Value::Money(head.supply.redeemed)),
                 ("holdings", Value::Money(head.supply.holdings)),
+                ("base fee", Value::Rate(head.base_fee)),
+                ("owed by operators", Value::Money(owed(head))),
                 ("records", Value::Number(head.records)),
                 ("encoding", Value::Bytes(head.encode())),
             ]
@@ -196,6 +198,11 @@ impl StoredState<'_> {
     const fn height(&self) -> Height {
         self.head.height
     }
+}
+
+/// What all operators owe beyond their quotas.
+fn owed(head: &StateHead) -> Amount {
+    Amount::from_fen(head.quotas.iter().fold(0, |owed, quota| owed.saturating_add(quota.debt.fen())))
 }
 
 fn wallet_difference(stored: &WalletRecord, own: &WalletRecord) -> (&'static str, Value, Value) {

@@ -1,9 +1,9 @@
 //! The second stage: everything that can be judged without state. Headers and their links, bodies, batches and their
 //! seals, bundles and their proofs, every transaction signature, every certificate.
 //!
-//! What depends on the registry (who may propose, seal and certify, and by which parameters) is judged by the newest rules that the
-//! next stage has reached ([`NewestRules`]), which lie a few pages behind. They are almost always the right ones; where they are
-//! not those of the height that a block claims, the next stage judges the block again ([`VerifiedBlock::judge_by`]). So the verdict
+//! What depends on the registry (who may propose, seal and certify, which base fee follows, and by which parameters) is judged by the newest
+//! rules that the next stage has reached ([`NewestRules`]), which lie a few pages behind. They are almost always the right ones; where they
+//! are not those of the height that a block claims, the next stage judges the block again ([`VerifiedBlock::judge_by`]). So the verdict
 //! does not depend on which stage is how far.
 
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::proofs::{FinalityProof, verify_finality};
 use ledger::records::{Batch, Block, Bundle, Registry, Transaction};
-use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
+use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent, check_sealers};
 use ledger::rules::{
-    BatchFacts, BatchFault, BundleFacts, BundleFault, ChainRules, ParentFacts, check_batch, check_bundle,
-    check_signatures,
+    BatchFacts, BatchFault, BlockFault, BundleFacts, BundleFault, ChainRules, ParentFacts, bundle_weight,
+    check_batch, check_bundle, check_signatures,
 };
 use ledger::values::{BatchDigest, BlockDigest, Canonical, Height, KeyCache, Strategy as _, TimestampMs};
 
@@ -50,6 +50,10 @@ pub(crate) struct VerifiedBlock {
     pub(crate) block: Block,
     pub(crate) batches: Vec<Batch>,
     pub(crate) bundles: Vec<Bundle>,
+    /// What it stands on.
+    parent: ParentFacts,
+    /// Of its batches.
+    facts: Vec<BatchFacts>,
     /// The certificate for exactly this block.
     certificate: Option<Vec<u8>>,
     /// The registry that it was judged by.
@@ -150,7 +154,13 @@ impl Verifier {
         }
         let mut judgement =
             check_header(&self.rules, header).map_err(|fault| Box::new(Finding::Block(fault)));
-        check_parent(header, &self.parent).map_err(|fault| first_of(&judgement, Finding::Block(fault)))?;
+        match check_parent(&self.rules, header, &self.parent) {
+            // By the parameters of another registry it may be the right one. It is checked last, so nothing else is wrong there.
+            Err(fault @ BlockFault::BaseFee { .. }) => {
+                judgement = judgement.and(Err(Finding::Block(fault).into()))
+            }
+            checked => checked.map_err(|fault| first_of(&judgement, Finding::Block(fault)))?,
+        }
         check_body(header, body).map_err(|fault| first_of(&judgement, Finding::Block(fault)))?;
         let (mut batches, mut facts) = (Vec::new(), Vec::new());
         for (decoded, position) in contents.batches.into_iter().zip(0_u32..) {
@@ -175,15 +185,27 @@ impl Verifier {
         }
         check_contents(header, body, &facts, &bundle_facts)
             .map_err(|fault| first_of(&judgement, Finding::Block(fault)))?;
+        let sealers = check_sealers(&self.rules, header, &facts);
+        judgement = judgement.and(sealers.map_err(|fault| Finding::Block(fault).into()));
         self.ordered.retain(|_, expires| *expires >= header.timestamp);
         for batch in &facts {
             if self.ordered.insert(batch.digest, batch.expires).is_some() {
                 return Err(first_of(&judgement, Finding::BatchTwice { digest: batch.digest }));
             }
         }
-        self.parent = ParentFacts::of(header, self.rules.genesis);
+        let parent = std::mem::replace(&mut self.parent, ParentFacts::of(header, self.rules.genesis));
         let judged_by = Arc::clone(&self.rules.registry);
-        Ok(VerifiedBlock { digest, block, batches, bundles, certificate, judged_by, judgement })
+        Ok(VerifiedBlock {
+            digest,
+            block,
+            batches,
+            bundles,
+            parent,
+            facts,
+            certificate,
+            judged_by,
+            judgement,
+        })
     }
 
     fn bad_signature(&mut self, blocks: &[VerifiedBlock]) -> Option<(usize, Height, Finding)> {
@@ -225,7 +247,7 @@ fn first_of(judgement: &Result<(), Box<Finding>>, finding: Finding) -> Box<Findi
 fn unjudged(rules: &ChainRules, bundle: &Bundle) -> BundleFacts {
     BundleFacts {
         digest: bundle.digest(rules.genesis),
-        weight: bundle.encode().len() as u64,
+        weight: bundle_weight(bundle),
         source: bundle.source(),
         first: bundle.before.count,
         receipts: u32::try_from(bundle.receipts.len()).unwrap_or(u32::MAX),
@@ -262,7 +284,9 @@ impl VerifiedBlock {
         if Arc::ptr_eq(&self.judged_by, &rules.registry) || self.judged_by == rules.registry {
             return self.judgement.clone();
         }
-        check_header(rules, &self.block.header).map_err(Finding::Block)?;
+        let header = &self.block.header;
+        check_header(rules, header).map_err(Finding::Block)?;
+        check_parent(rules, header, &self.parent).map_err(Finding::Block)?;
         let batches = cores.map(&self.batches, 1, |batch| check_batch(rules, batch));
         for (judged, position) in batches.into_iter().zip(0_u32..) {
             judged.map_err(|fault| Finding::Batch { position, fault })?;
@@ -271,6 +295,7 @@ impl VerifiedBlock {
         for (judged, position) in bundles.into_iter().zip(0_u32..) {
             judged.map_err(|fault| Finding::Bundle { position, fault })?;
         }
+        check_sealers(rules, header, &self.facts).map_err(Finding::Block)?;
         self.check_certificate(rules)
     }
 

@@ -1,8 +1,9 @@
-//! `bench demo`: the main job on real input, once, in well under a minute. Exits 0 only if everything held.
+//! `bench demo`: the main job on real input, once, in some 90 seconds at most. Exits 0 only if everything held.
 //!
 //! Four banks as processes, each with three chains: two shards of CNY and one of HKD. 1,000 wallets; 20,000 signed payments, some
 //! from shard to shard; one bank killed and restarted under that load; the latency of payments between shards; a payment that
-//! comes back, with its proof; an exchange of CNY for HKD, with its proof; two shards of CNY that become four under payments; equal state
+//! comes back, with its proof; an exchange of CNY for HKD, with its proof; two shards of CNY that become four under payments; a flood by
+//! one bank's customers on the chain of HKD, which makes the base fee rise while others pay urgently; equal state
 //! roots; a replay of all chains as auditor; proofs checked offline; two forged databases refused.
 
 use std::path::{Path, PathBuf};
@@ -16,12 +17,13 @@ use api::transaction::WaitFor;
 use clap::Args;
 use genesis::dev::LocalnetPlan;
 use ledger::records::ChainParams;
-use ledger::values::{Amount, ChainId, Currency, TransactionId};
+use ledger::values::{Amount, ChainId, Currency, Money, TransactionId};
 use system::growing::Pair;
 use system::{Cluster, Paid, jiaozi_binary};
 
 use crate::doubling::{Look, doubling, look};
 use crate::fates::Fates;
+use crate::flood::{Flooded, flood};
 use crate::forgeries::Forgeries;
 use crate::open_loop::OpenLoop;
 use crate::population::{Population, Signed};
@@ -52,6 +54,9 @@ const CROSS_PERCENT: u64 = 20;
 /// Payments of the latency measurement, and how many a second. Those of CNY all go to the other shard.
 const MEASURED: usize = 3_000;
 const MEASURED_PER_SECOND: u64 = 600;
+/// The chain that is flooded, and rows that are shown of its fees.
+const FLOODED: ChainId = ChainId(2);
+const FEE_ROWS: usize = 16;
 /// Longest wait for anything.
 const WAIT: Duration = Duration::from_secs(90);
 
@@ -95,6 +100,8 @@ impl Demo {
         town.exchange(&mut happened).await;
         println!("CNY gets twice as many shards while payments flow");
         town.reshard(&mut happened).await;
+        println!("customers of bank 1 flood the chain of HKD, customers of bank 2 pay urgently");
+        town.flood(&mut happened).await;
         for (chain, height, root) in town.equal_roots().await {
             happened
                 .add("equal state root at all four banks", format!("chain {chain} height {height}, {root}"));
@@ -277,6 +284,44 @@ impl Town {
         let (bytes, said) = self.proved(credit, "moved.proof").await;
         let text = format!("credited on chain {chain}; proof of {bytes} bytes, {}", line(&said, "verdict"));
         happened.add("payment to a moved wallet", text);
+    }
+
+    /// One bank's customers pay about twice what a small target takes, another's pay urgently: the base fee rises, they are in time, and
+    /// it is zero again.
+    async fn flood(&mut self, happened: &mut Happened) {
+        let done = flood(&self.cluster, &mut self.population, FLOODED).await;
+        let (offered, rate) = (Flooded::offered(), Flooded::per_second());
+        let (accepted, target) = (done.accepted, done.target);
+        let text = format!(
+            "{accepted} of {offered} payments taken in, {rate} a second; a block's target is {target}"
+        );
+        happened.add("flood by one bank's customers", text);
+        self.show_fees(&done);
+        let most = Money { amount: done.highest_due, currency: Currency(CHAINS[2].0) };
+        happened.add("base fee", format!("from zero up to {}: {most} a payment", done.highest));
+        let (count, p95) = (done.urgent.len(), done.p95().as_secs_f64());
+        let slowest = done.urgent.last().unwrap().as_secs_f64();
+        let paid = Money { amount: done.urgent_fee_max, currency: most.currency };
+        let text = format!(
+            "{count} certified, 95 of 100 within {p95:.2} s, the slowest in {slowest:.2} s; they paid at most {paid}"
+        );
+        happened.add("urgent payments of another's customers", text);
+        happened.add("base fee zero again after", format!("{:.1} s", done.to_zero.as_secs_f64()));
+    }
+
+    /// What `jiaozi fee history` shows of the flood: its first lines, and some of the others.
+    fn show_fees(&self, done: &Flooded) {
+        let (from, limit) = (done.from.to_string(), (done.to - done.from + 1).min(1_024).to_string());
+        let (url, chain) = (self.cluster.url(0), done.chain.to_string());
+        let line = ["fee", "history", "--node", &url, "--chain", &chain, "--from", &from, "--limit", &limit];
+        let shown = self.jiaozi(&line);
+        let said = text(&shown);
+        assert!(shown.status.success(), "{said}");
+        let rows: Vec<&str> = said.lines().take_while(|line| !line.is_empty()).collect();
+        let step = rows.len().div_ceil(FEE_ROWS).max(1);
+        let kept = rows.iter().take(1).chain(rows.iter().skip(1).step_by(step));
+        println!("  jiaozi {}, every {step}. block:", line.join(" "));
+        kept.for_each(|row| println!("    {row}"));
     }
 
     /// Fetches a proof and checks it with the genesis file alone; gives its length and what the check said.

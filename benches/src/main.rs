@@ -2,8 +2,9 @@
 //!
 //! | file | what it says |
 //! | --- | --- |
-//! | `demo.rs` | the demonstration: 20,000 payments on three chains, a crash, a refund, a reshard, a replay |
+//! | `demo.rs` | the demonstration: 20,000 payments on three chains, a crash, a refund, a reshard, a flood, a replay |
 //! | `doubling.rs` | its reshard, under payments |
+//! | `flood.rs` | its flood: one bank's customers pay too much at once, another's pay urgently |
 //! | `forgeries.rs` | its forged databases, which the auditor must refuse |
 //! | `load.rs` | the load: what a network carries, and what it costs |
 //! | `scaling.rs` | the same load on 1 to 8 chains; the table, the goals |
@@ -22,6 +23,7 @@ mod catch_up;
 mod demo;
 mod doubling;
 mod fates;
+mod flood;
 mod forgeries;
 mod load;
 mod model;
@@ -44,7 +46,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The main job on real input, on three chains, with a crash, a refund, a reshard to five chains, a replay and two forgeries.
+    /// The main job on real input, on three chains, with a crash, a refund, a reshard to five chains, a flood that costs, a replay and
+    /// two forgeries.
     Demo(demo::Demo),
     /// A bank ten thousand blocks behind catches up, with one source that lies; prints one JSON object.
     CatchUp(catch_up::CatchUp),

@@ -26,6 +26,8 @@ const LANES: u64 = 16;
 /// Transactions that one bank has on their way on one chain during set-up.
 const WAVE: usize = 128;
 const _: () = assert!(WAVE as u64 <= LANES * NONCE_WINDOW / 2);
+/// What anybody bids where the fee is not the matter: more than a payment can cost under the default parameters.
+const FEE_MAX: Amount = Amount::from_fen(10_000);
 /// What each wallet starts with.
 const START_FEN: u64 = 1_000_000;
 /// Longest wait for a set-up transaction.
@@ -104,15 +106,24 @@ struct Signer<'a> {
     key: &'a SecretKey,
 }
 
+/// A bid that no base fee outruns.
+fn plenty() -> FeeBid {
+    FeeBid { fee_max: FEE_MAX, ..FeeBid::default() }
+}
+
 impl Signer<'_> {
     fn sign(&self, nonce: Nonce, operation: Operation) -> Transaction {
+        self.sign_for(nonce, operation, plenty())
+    }
+
+    fn sign_for(&self, nonce: Nonce, operation: Operation, fee: FeeBid) -> Transaction {
         let content = TransactionContent {
             network: network_tag(self.genesis),
             chain: self.chain,
             wallet: self.wallet,
             nonce,
             valid_until: TimestampMs(now_ms() + 3_000_000),
-            fee: FeeBid::default(),
+            fee,
             policy: Policy::single(self.key.public_key()),
             operation,
         };
@@ -269,9 +280,45 @@ impl Population {
         let sign = |(payer, payee, sequence): (usize, usize, u64)| {
             let payee = &self.wallets[payee];
             let destination = self.places[payee.place].chain;
-            self.payment(payer, sequence, payee.id, destination)
+            self.payment(payer, sequence, (payee.id, destination), plenty())
         };
         plan.into_par_iter().map(sign).collect()
+    }
+
+    /// The wallets of a chain that one of the banks has opened, by index.
+    pub(crate) fn customers(&self, chain: ChainId, bank: usize, banks: usize) -> Vec<usize> {
+        let place = self.places.iter().find(|place| place.chain == chain).unwrap();
+        place.wallets.chunks(GROUP).skip(bank).step_by(banks).flatten().copied().collect()
+    }
+
+    /// Payments among wallets of one chain, by turns, each from one to the next.
+    pub(crate) fn payments_among(&mut self, wallets: &[usize], count: usize, fee: &FeeBid) -> Vec<Signed> {
+        let take = |turn: usize| {
+            let payer = &mut self.wallets[wallets[turn % wallets.len()]];
+            payer.sequence += 1;
+            (turn, payer.sequence)
+        };
+        let plan: Vec<(usize, u64)> = (0..count).map(take).collect();
+        let sign = |(turn, sequence)| self.payment_of(wallets, turn, sequence, fee);
+        plan.into_par_iter().map(sign).collect()
+    }
+
+    /// Takes the next nonce of a wallet for [`Population::payment_among`]; answers its chain.
+    pub(crate) fn take_nonce(&mut self, wallet: usize) -> ChainId {
+        self.wallets[wallet].sequence += 1;
+        self.places[self.wallets[wallet].place].chain
+    }
+
+    /// The payment of one turn among wallets of one chain, under the nonce that its payer has taken last: as often as it is bid for.
+    pub(crate) fn payment_among(&self, wallets: &[usize], turn: usize, fee: &FeeBid) -> Signed {
+        let sequence = self.wallets[wallets[turn % wallets.len()]].sequence;
+        self.payment_of(wallets, turn, sequence, fee)
+    }
+
+    fn payment_of(&self, wallets: &[usize], turn: usize, sequence: u64, fee: &FeeBid) -> Signed {
+        let [payer, payee] = [turn, turn + 1].map(|turn| wallets[turn % wallets.len()]);
+        let (id, chain) = (self.wallets[payee].id, self.places[self.wallets[payee].place].chain);
+        self.payment(payer, sequence, (id, chain), fee.clone())
     }
 
     /// Wallets of a currency for clients that pay on their own, spread evenly over its chains; the population pays nothing from them any more.
@@ -292,7 +339,7 @@ impl Population {
         let (payee, destination) = (there.home(self.genesis, &nobody, 0).0, there.chain);
         let payer = self.places[0].wallets[0];
         self.wallets[payer].sequence += 1;
-        self.payment(payer, self.wallets[payer].sequence, payee, destination)
+        self.payment(payer, self.wallets[payer].sequence, (payee, destination), plenty())
     }
 
     /// Money of the first chain for money of the last one, which has another currency: the first wallets there are one person's, the second ones
@@ -329,13 +376,19 @@ impl Population {
         Signed { bytes: signed.encode(), id: signed.id(self.genesis), chain, destination: chain }
     }
 
-    fn payment(&self, payer: usize, sequence: u64, payee: WalletId, destination: ChainId) -> Signed {
+    fn payment(
+        &self,
+        payer: usize,
+        sequence: u64,
+        (payee, destination): (WalletId, ChainId),
+        fee: FeeBid,
+    ) -> Signed {
         let Wallet { id: wallet, key, place, .. } = &self.wallets[payer];
         let chain = self.places[*place].chain;
         let operation =
             Operation::Pay { payments: vec![Payment { payee, amount: Amount::from_fen(1 + sequence) }] };
         let signer = Signer { genesis: self.genesis, chain, wallet: *wallet, key };
-        let signed = signer.sign(Nonce { lane: 0, sequence }, operation);
+        let signed = signer.sign_for(Nonce { lane: 0, sequence }, operation, fee);
         Signed { bytes: signed.encode(), id: signed.id(self.genesis), chain, destination }
     }
 }

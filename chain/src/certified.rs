@@ -102,7 +102,7 @@ mod tests {
     use ledger::records::{BlockBody, BlockHeader, Claim};
     use ledger::state::ChainState;
     use ledger::values::{
-        Amount, BlockDigest, ChainId, Epoch, GenesisHash, ResultHash, TimestampMs, ValidatorIndex, View,
+        BlockDigest, ChainId, Epoch, FeeRate, GenesisHash, ResultHash, TimestampMs, ValidatorIndex, View,
     };
     use storage::{Durability, Identity, MemoryStore, Store, WriteSet, key};
 
@@ -125,7 +125,7 @@ mod tests {
                 timestamp: TimestampMs(at),
                 proposer: ValidatorIndex(0),
                 weight: 0,
-                base_fee: Amount::ZERO,
+                base_fee: FeeRate::ZERO,
                 claim: Claim { height: Height(claims(at)), result: ResultHash([2; 32]) },
                 body: body.hash(),
             };

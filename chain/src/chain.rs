@@ -64,6 +64,8 @@ pub struct Chain {
     pub(crate) next_sequence: u64,
     pub(crate) evidence: EvidenceLog,
     pub(crate) oldest_pooled_ms: Option<u64>,
+    /// Until when the pool is not looked at: nothing in it could pay the base fee.
+    pub(crate) unpayable_until_ms: u64,
     pub(crate) last_seal_ms: Option<u64>,
     pub(crate) last_block_ms: u64,
     pub(crate) last_repeat_ms: u64,
@@ -136,6 +138,7 @@ impl Chain {
             next_sequence: recovered.next_sequence,
             evidence: recovered.evidence,
             oldest_pooled_ms: None,
+            unpayable_until_ms: 0,
             last_seal_ms: None,
             last_block_ms: 0,
             last_repeat_ms: 0,
@@ -254,7 +257,12 @@ impl Chain {
     /// Takes admitted transactions (decoded, signatures checked, trial-executed) into the pool; answers why each was
     /// not. Call `step` afterwards: a batch may be due.
     pub fn submit(&mut self, now: Now, pooled: Vec<Pooled>) -> Vec<Result<(), PoolRefusal>> {
-        let answers: Vec<_> = pooled.into_iter().map(|transaction| self.pool.insert(transaction)).collect();
+        let mut outbid = Vec::new();
+        let mut insert = |transaction| self.pool.insert(transaction).map(|left| outbid.extend(left));
+        let answers: Vec<_> = pooled.into_iter().map(&mut insert).collect();
+        if !outbid.is_empty() {
+            self.report(Report::Outbid { transactions: outbid });
+        }
         if !self.pool.is_empty() {
             self.oldest_pooled_ms.get_or_insert(now.elapsed_ms);
         }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_LIFE_MS_MAX, BATCH_TRANSACTIONS_MAX};
+use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_LIFE_MS_MAX, BATCH_TRANSACTIONS_MAX, BATCH_WEIGHT_MAX};
 use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::records::{Batch, BatchContent};
-use ledger::rules::{BatchFault, check_batch};
-use ledger::values::{BatchDigest, Canonical, Epoch, NodeIndex, TimestampMs, ValidatorIndex};
-use mempool::PoolRefusal;
+use ledger::rules::weight::BATCH_HEADER_WEIGHT;
+use ledger::rules::{BatchFault, check_batch, transaction_weight};
+use ledger::values::{BatchDigest, Canonical, Epoch, FeeRate, NodeIndex, TimestampMs, ValidatorIndex};
+use mempool::{PoolRefusal, Pooled, TakeLimits};
 use storage::{Durability, Table, WriteSet};
 
 use crate::batches::{Admission, Admitted, Known};
@@ -28,7 +29,7 @@ impl Chain {
     pub(crate) fn seal_due(&self, _now: Now) -> Option<u64> {
         let oldest = self.oldest_pooled_ms.filter(|_| self.may_seal())?;
         let paced = self.last_seal_ms.map_or(0, |last| last.saturating_add(self.config.batch_pace_ms()));
-        Some(oldest.saturating_add(BATCH_AGE_MS).max(paced))
+        Some(oldest.saturating_add(BATCH_AGE_MS).max(paced).max(self.unpayable_until_ms))
     }
 
     fn may_seal(&self) -> bool {
@@ -50,7 +51,10 @@ impl Chain {
     }
 
     fn is_seal_due(&self, now: Now) -> bool {
-        let full = self.pool.len() >= BATCH_TRANSACTIONS_MAX || self.pool.bytes() >= BATCH_BYTES_MAX;
+        let full = self.pool.len() >= BATCH_TRANSACTIONS_MAX
+            || self.pool.bytes() >= BATCH_BYTES_MAX
+            || self.pool.weight() >= BATCH_WEIGHT_MAX;
+        let full = full && self.unpayable_until_ms <= now.elapsed_ms;
         (full && self.may_seal()) || self.seal_due(now).is_some_and(|due| due <= now.elapsed_ms)
     }
 
@@ -58,9 +62,16 @@ impl Chain {
         let (Some(own), Some(key)) = (self.config.own_validator, self.config.sealing_key.clone()) else {
             return false;
         };
-        let taken = self.pool.take(BATCH_TRANSACTIONS_MAX, BATCH_BYTES_MAX - BATCH_FIELDS_BYTES);
+        let base_fee = self.sealing_base_fee();
+        let taken = self.pool.take(TakeLimits {
+            count_max: BATCH_TRANSACTIONS_MAX,
+            bytes_max: BATCH_BYTES_MAX - BATCH_FIELDS_BYTES,
+            weight_max: BATCH_WEIGHT_MAX - BATCH_HEADER_WEIGHT,
+            base_fee,
+        });
         self.oldest_pooled_ms = if self.pool.is_empty() { None } else { Some(now.elapsed_ms) };
         if taken.is_empty() {
+            self.unpayable_until_ms = now.elapsed_ms.saturating_add(self.config.batch_pace_ms());
             return false;
         }
         let content = BatchContent {
@@ -81,6 +92,12 @@ impl Chain {
         self.accept(digest);
         self.send_to_all(&Frame::Batch(bytes));
         true
+    }
+
+    /// What a transaction must be able to pay to be sealed: the base fee of the next block, as far as this node knows. What is sealed and
+    /// finds a higher one in its block is charged to this node's bank.
+    fn sealing_base_fee(&self) -> FeeRate {
+        self.tree.tip().next_base_fee(&self.config.rules)
     }
 
     /// Stores a valid batch and acknowledges it.
@@ -256,7 +273,11 @@ impl Chain {
         own: Option<ValidatorIndex>,
     ) {
         let mut set = WriteSet::new();
-        let mut lost = Vec::new();
+        let (mut lost, mut outbid) = (Vec::new(), Vec::new());
+        let rules = &self.config.rules;
+        let own_operator = own
+            .and_then(|own| rules.registry.validator(rules.chain, self.config.epoch, own))
+            .map(|validator| validator.operator);
         for (digest, known) in batches {
             // A batch that came because it was asked for may be an executed one that an invalid block named again.
             if known.was_fresh {
@@ -266,10 +287,16 @@ impl Chain {
                 for transaction in &known.batch.content.transactions {
                     let bytes = transaction.encode().len();
                     let id = transaction.id(self.config.rules.genesis);
-                    let pooled = mempool::Pooled { id, transaction: transaction.clone(), bytes };
+                    let weight = transaction_weight(transaction);
+                    // Whose customer signed is known at the door only: what comes back has the turns of the own bank.
+                    let operator = own_operator.unwrap_or(transaction.content.fee.operator);
+                    let transaction = transaction.clone();
+                    let pooled = Pooled { id, transaction, bytes, weight, operator, is_exempt: false };
                     // No place, or a newer version: the client sees it expire and signs anew.
-                    if self.pool.insert(pooled).is_err_and(|refusal| refusal != PoolRefusal::Known) {
-                        lost.push(id);
+                    match self.pool.insert(pooled) {
+                        Ok(left) => outbid.extend(left),
+                        Err(PoolRefusal::Known) => {}
+                        Err(_) => lost.push(id),
                     }
                 }
             }
@@ -279,6 +306,9 @@ impl Chain {
         }
         if !lost.is_empty() {
             self.report(Report::Expired { transactions: lost });
+        }
+        if !outbid.is_empty() {
+            self.report(Report::Outbid { transactions: outbid });
         }
         if !set.is_empty() && self.room != Room::None {
             self.effects.push(Effect::Persist { set, durability: Durability::Buffered, then: None });

@@ -12,7 +12,7 @@
 //! | `pace.rs` | [`Pace`]: what a relay gives a destination next, and when |
 //! | `legs.rs`, `locks.rs` | [`Leg`]: a payment's payees on other chains; locks and offers, for clients |
 //! | `evidence.rs` | proof of misbehaviour, a share for each validator |
-//! | `ordering.rs`, `tree.rs` | the engine's questions, blocks that are not final |
+//! | `ordering.rs`, `tree.rs`, `turns.rs` | the engine's questions, blocks that are not final, whose batch comes next |
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
 //! | `rules.rs`, `epochs.rs` | the rules by height; one set of validators after another |
 //! | `catch_up.rs` | what is missing, whom to ask, whom not to trust |
@@ -64,6 +64,7 @@ pub mod set_links;
 mod sets;
 mod step;
 mod tree;
+mod turns;
 mod wallet_state;
 
 pub use archive::{Archive, Located};

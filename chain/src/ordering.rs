@@ -16,9 +16,9 @@ use std::sync::Arc;
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::block::{BLOCK_BATCHES_MAX, BLOCK_BUNDLES_MAX, BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX};
 use ledger::records::{Block, BlockBody, BlockHeader, Claim};
-use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
-use ledger::rules::{ChainRules, ParentFacts};
-use ledger::values::{Amount, BatchDigest, BlockDigest, Canonical, Height, NodeIndex, TimestampMs, View};
+use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent, check_sealers};
+use ledger::rules::{BlockFault, ChainRules, ParentFacts};
+use ledger::values::{BatchDigest, BlockDigest, Canonical, FeeRate, Height, NodeIndex, TimestampMs, View};
 use storage::{Durability, Table, WriteSet, key};
 
 use crate::batches::Known;
@@ -27,6 +27,7 @@ use crate::config::IDLE_HOLD_MS;
 use crate::epochs::{Stretch, stretch};
 use crate::step::{Answer, Effect, Now, Question, Room, Ticket, Turn};
 use crate::tree::{Gap, Written};
+use crate::turns::Turns;
 
 /// What is known of a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,9 +110,17 @@ impl Chain {
         if claimable.height > parent.claim.height { claimable } else { parent.claim }
     }
 
-    /// Whether a block on `parent` would move something: batches to order, a result to certify, or an epoch to end.
+    /// The base fee of a block on `parent`, as far as this node knows the rules.
+    fn next_base_fee(&self, parent: &ParentFacts) -> FeeRate {
+        parent.next_base_fee(self.rules.at(self.next_claim(parent).height))
+    }
+
+    /// Whether a block on `parent` would move something: batches to order, a result to certify, a base fee that has to come down, or an epoch to end.
     fn has_work(&self, parent: &BlockDigest) -> bool {
         if self.content_height > self.claims.certified().height || self.config.last_height().is_some() {
+            return true;
+        }
+        if self.tree.facts(parent).is_some_and(|parent| !self.next_base_fee(&parent).is_zero()) {
             return true;
         }
         let Ok(path) = self.tree.path(parent) else { return false };
@@ -178,7 +187,7 @@ impl Chain {
         let lag = height.0.saturating_sub(claim.height.0);
         let is_open = stretch(rules, self.config.epoch, height, claim.height) == Stretch::Open;
         let (body, weight) = match is_open && lag <= CLAIM_LAG_MAX {
-            true => self.fill(height, timestamp, path, rules),
+            true => self.fill((height, timestamp), path, rules, parent.next_base_fee(rules)),
             false => (BlockBody::default(), 0),
         };
         let header = BlockHeader {
@@ -190,7 +199,7 @@ impl Chain {
             timestamp,
             proposer: turn.leader,
             weight,
-            base_fee: Amount::ZERO,
+            base_fee: parent.next_base_fee(rules),
             claim,
             body: body.hash(),
         };
@@ -205,10 +214,10 @@ impl Chain {
     /// What a block orders, and its weight.
     fn fill(
         &self,
-        height: Height,
-        timestamp: TimestampMs,
+        (height, timestamp): (Height, TimestampMs),
         path: &[(BlockDigest, Arc<Block>)],
         rules: &ChainRules,
+        base_fee: FeeRate,
     ) -> (BlockBody, u64) {
         let ancestors = ancestor_batches(path);
         let weight_max = rules.params.block_weight_max;
@@ -229,16 +238,19 @@ impl Chain {
             (weight, receipts) = (next_weight, next_receipts);
             body.bundles.push(known.facts.digest);
         }
-        for (digest, known) in self.orderable().filter(|(digest, _)| !ancestors.contains(*digest)) {
-            let next_weight = weight.saturating_add(known.facts.weight);
-            if body.batches.len() >= BLOCK_BATCHES_MAX || next_weight > weight_max {
-                break;
-            }
-            if !is_orderable_at(known.batch.content.expires, timestamp) || self.tree.is_ordered(digest) {
-                continue;
-            }
-            weight = next_weight;
-            body.batches.push(*digest);
+        let waiting = self.orderable().filter(|(digest, known)| {
+            !ancestors.contains(*digest)
+                && is_orderable_at(known.batch.content.expires, timestamp)
+                && !self.tree.is_ordered(digest)
+                && rules.may_order(known.facts.epoch, known.batch.content.sealer, base_fee)
+        });
+        let sealers = self.config.validators().len();
+        let mut turns = Turns::new(height, sealers, waiting.map(|(_, known)| known));
+        while body.batches.len() < BLOCK_BATCHES_MAX
+            && let Some(known) = turns.next(weight_max.saturating_sub(weight))
+        {
+            weight = weight.saturating_add(known.facts.weight);
+            body.batches.push(known.facts.digest);
         }
         (body, weight)
     }
@@ -304,7 +316,10 @@ impl Chain {
             return Verdict::Invalid;
         }
         let Some(parent) = self.tree.facts(&turn.parent) else { return Verdict::NotYet };
-        if check_parent(header, &parent).is_err() || check_body(header, body).is_err() {
+        // By which rules the base fee is judged is known once the claimed height is executed.
+        let fault = check_parent(self.rules.at(header.claim.height), header, &parent).err();
+        let is_base_fee_wrong = matches!(fault, Some(BlockFault::BaseFee { .. }));
+        if (fault.is_some() && !is_base_fee_wrong) || check_body(header, body).is_err() {
             return Verdict::Invalid;
         }
         // Claims never fall, so this one is not below the certified height.
@@ -313,7 +328,7 @@ impl Chain {
             Some(_) => {}
             None => return Verdict::NotYet,
         }
-        let is_valid = check_header(self.rules.at(header.claim.height), header).is_ok();
+        let is_valid = !is_base_fee_wrong && check_header(self.rules.at(header.claim.height), header).is_ok();
         if is_valid { Verdict::Valid } else { Verdict::Invalid }
     }
 
@@ -369,11 +384,9 @@ impl Chain {
         if batches.len() < block.body.batches.len() || bundles.len() < block.body.bundles.len() {
             return Verdict::NotYet;
         }
-        if check_contents(&block.header, &block.body, &batches, &bundles).is_ok() {
-            Verdict::Valid
-        } else {
-            Verdict::Invalid
-        }
+        let checked = check_contents(&block.header, &block.body, &batches, &bundles)
+            .and_then(|()| check_sealers(rules, &block.header, &batches));
+        if checked.is_ok() { Verdict::Valid } else { Verdict::Invalid }
     }
 
     // ---- available -----------------------------------------------------------------------------------------------

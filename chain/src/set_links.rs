@@ -65,7 +65,7 @@ mod tests {
     use ledger::proofs::{CertifiedResult, FinalityProof};
     use ledger::records::{BlockBody, BlockHeader, Claim, Registry};
     use ledger::state::ChainState;
-    use ledger::values::{Amount, BlockDigest, ChainId, Height, TimestampMs, ValidatorIndex, View};
+    use ledger::values::{BlockDigest, ChainId, FeeRate, Height, TimestampMs, ValidatorIndex, View};
 
     use super::*;
 
@@ -93,7 +93,7 @@ mod tests {
                 timestamp: TimestampMs(1),
                 proposer: ValidatorIndex(0),
                 weight: 0,
-                base_fee: Amount::ZERO,
+                base_fee: FeeRate::ZERO,
                 claim: Claim { height, result: result.hash(genesis) },
                 body,
             };

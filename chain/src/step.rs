@@ -349,6 +349,11 @@ pub enum Report {
         /// Which.
         transactions: Vec<TransactionId>,
     },
+    /// Pooled transactions lost their place to higher bids.
+    Outbid {
+        /// Which.
+        transactions: Vec<TransactionId>,
+    },
     /// A validator broke the rules; kept on disk.
     Evidence {
         /// Who.

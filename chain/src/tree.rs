@@ -179,7 +179,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use ledger::records::{BlockBody, BlockHeader, Claim};
-    use ledger::values::{Amount, ChainId, GenesisHash, ResultHash, ValidatorIndex, View};
+    use ledger::values::{ChainId, FeeRate, GenesisHash, ResultHash, ValidatorIndex, View};
 
     use super::*;
 
@@ -194,7 +194,7 @@ mod tests {
             timestamp: TimestampMs(1),
             proposer: ValidatorIndex(0),
             weight: 0,
-            base_fee: Amount::ZERO,
+            base_fee: FeeRate::ZERO,
             claim: Claim { height: Height(0), result: ResultHash([0; 32]) },
             body: body.hash(),
         };

@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use crate::commands::audit::AuditArguments;
 use crate::commands::exchange::ExchangeArguments;
+use crate::commands::fee::FeeArguments;
 use crate::commands::genesis::GenesisArguments;
 use crate::commands::gov::GovArguments;
 use crate::commands::localnet::LocalnetArguments;
@@ -76,6 +77,9 @@ pub enum Command {
             jiaozi lock create --from alice --to bob --amount 5 --preimage-file secret.preimage\n  \
             jiaozi lock claim jzl1… --to bob --preimage-file secret.preimage")]
     Lock(LockArguments),
+    /// What transactions cost: the estimate, and what the base fee was.
+    #[command(after_help = "Examples:\n  jiaozi fee estimate\n  jiaozi fee history --limit 50")]
+    Fee(FeeArguments),
     /// Transactions: prepare, sign, submit, look up.
     #[command(
         after_help = "Examples:\n  jiaozi tx show 5f0c…\n  jiaozi tx sign payment.json --with treasury"
@@ -258,6 +262,16 @@ mod tests {
             "jiaozi wallet open --operator bank-1 alice bob --tier two",
             "jiaozi wallet open --operator bank-1 alice --out open.json",
             "jiaozi pay --from alice --to jz1x --amount 12.34 --to jz1y --amount 1 --wait final",
+            "jiaozi pay --from alice --to jz1x --amount 5 --fee urgent",
+            "jiaozi pay --from alice --to jz1x --amount 5 --fee 0.25",
+            "jiaozi pay --from alice --to jz1x --amount 5 --sponsor bank-1 --out payment.json",
+            "jiaozi pay --from a --to b --amount 5 --sponsor jz1x --sponsor-key ID --sponsor-threshold 1 --out p",
+            "jiaozi tx prepare --from alice --to jz1x --amount 3 --sponsor bank-1 --out payment.json --fee economy",
+            "jiaozi lock create --from a --to b --amount 5 --preimage-file f --fee 0",
+            "jiaozi fee estimate",
+            "jiaozi fee estimate --operation open-wallets --wallets 10 --within-s 5 --confidence 0.99 --chain 1",
+            "jiaozi fee estimate --weight 700 --json",
+            "jiaozi fee history --from 10 --limit 5 --chain 1",
             "jiaozi issue --to bank-1 --amount 1000000",
             "jiaozi redeem --from bank-1 --amount 5",
             "jiaozi tx show ID --proof payment.proof",
@@ -277,6 +291,8 @@ mod tests {
             "jiaozi chain status --chain 0",
             "jiaozi chain list --json",
             "jiaozi localnet up --chains CNY:2,HKD:1",
+            "jiaozi localnet up --weight-target 50000",
+            "jiaozi genesis new ceremony --network test --param weight_target=500000 --param tiers.four.is_fee_exempt=true",
             "jiaozi genesis new ceremony --network test --chains CNY:4",
             "jiaozi issue --to bank-1 --amount 5 --currency HKD",
             "jiaozi issue --to bank-1 --amount 5HKD --chain 1",
@@ -313,6 +329,7 @@ mod tests {
             "jiaozi gov propose add-chain 0 --validator a.json b.json --append --out p.json --genesis g",
             "jiaozi gov propose reshard CNY --out p.json --genesis g",
             "jiaozi gov propose remove-chain --chain 2 --out p.json --genesis g",
+            "jiaozi gov propose spend-fees --chain 0 --operator bank-1 --amount 12.34 --out p.json --genesis g",
             "jiaozi gov origin --chain 2 --out c.origin --genesis g",
             "jiaozi gov prove-key --key k.key --operator 2 --genesis g",
             "jiaozi gov prove-key --key k.key --operator 2 --chain 0 --genesis g --passphrase-fd 3",
@@ -354,6 +371,15 @@ mod tests {
             "jiaozi pay --from alice --to jz1x --amount 1.234",
             "jiaozi pay --from alice --to jz1x --amount -1",
             "jiaozi pay --from alice --to jz1x --amount 1yuan",
+            "jiaozi pay --from alice --to jz1x --amount 1 --fee soon",
+            "jiaozi pay --from alice --to jz1x --amount 1 --fee 0.001",
+            "jiaozi pay --from alice --to jz1x --amount 1 --sponsor bank-1",
+            "jiaozi pay --from alice --to jz1x --amount 1 --out payment.json",
+            "jiaozi fee estimate --weight 700 --payments 2",
+            "jiaozi fee history --limit 1025",
+            "jiaozi localnet up --weight-target 9999",
+            "jiaozi genesis new ceremony --network test --param weight_target",
+            "jiaozi gov propose spend-fees --chain 0 --operator bank-1 --out p.json --genesis g",
             "jiaozi tx prepare --from alice --out payment.json",
             "jiaozi tx prepare --from alice --redeem 3 --to jz1x --amount 3 --out payment.json",
             "jiaozi localnet up --banks three",

@@ -191,7 +191,7 @@ impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         let code = format!("{} {}", error.code, error.name);
         let exit = match error.code {
-            1_301..=1_303 | 1_501..=1_504 => Exit::Unreachable,
+            1_301..=1_304 | 1_501..=1_504 => Exit::Unreachable,
             _ => Exit::Refused,
         };
         Self { code, message: error.message, field: error.field, mend: error.mend, exit }

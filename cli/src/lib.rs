@@ -13,7 +13,9 @@
 //! | [`amount`] | amounts as they are written on the command line |
 //! | [`connection`] | a node, as commands reach it |
 //! | [`home`] | on which chain a wallet is |
-//! | [`send`] | from an operation to a certified outcome: nonce, signature, submission, waiting |
+//! | [`send`] | from an operation to a certified outcome: nonce, fee, signature, submission, waiting |
+//! | [`sender`] | a wallet that acts through a node |
+//! | [`fee`] | what a transaction bids: the estimate, tried out and told before anything is signed |
 //! | [`clock`] | moments, in the zone of the machine and in UTC |
 //! | [`secret`], [`preimage`] | passphrases: typed, from a private file, from a descriptor; preimages of locks; never an argument |
 //! | [`failure`] | errors: what, code, field, what to do next, exit code |
@@ -36,6 +38,7 @@ pub mod clock;
 pub mod commands;
 pub mod connection;
 pub mod failure;
+pub mod fee;
 pub mod home;
 pub mod keystore;
 pub mod localnet;
@@ -44,6 +47,7 @@ pub mod preimage;
 pub mod progress;
 pub mod secret;
 pub mod send;
+pub mod sender;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! From an operation to a certified outcome: the nonce is reserved on disk, the transaction signed and submitted, and
+//! From an operation to a certified outcome: the nonce is reserved on disk, the fee bid, the transaction signed and submitted, and
 //! its outcome waited for.
 
 use std::path::PathBuf;
@@ -6,21 +6,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use api::leg::{LegState, LegView};
 use api::transaction::WaitFor;
-use api::{ApiError, NetworkView, SubmitStatus, TransactionState, TransactionStatus};
+use api::{ApiError, SubmitStatus, TransactionState, TransactionStatus};
 use clap::{Args, ValueEnum};
-use ledger::records::{Nonce, NotExecuted, Operation, Transaction};
-use ledger::values::{
-    ChainId, Currency, GenesisHash, Money, SecretKey, TimestampMs, TransactionId, WalletId,
-};
+use ledger::records::{Operation, Transaction};
+use ledger::values::{Amount, ChainId, Currency, GenesisHash, Money, TransactionId, WalletId};
 use serde::Serialize;
-use wallet::{NonceError, PartialError, Reservation, TransactionBuilder};
+use wallet::{NonceError, PartialError};
 
 use crate::connection::{Connection, NodeOptions, Terms};
 use crate::failure::{Answer, Exit, Failure};
+use crate::fee::FeeOption;
 use crate::home::{CurrencyOption, currency_of, home, no_such_currency};
-use crate::keystore::{Keystore, KeystoreOptions, WalletEntry};
+use crate::keystore::KeystoreOptions;
 use crate::output::{Output, Show, facts};
 use crate::secret::PassphraseOptions;
+use crate::sender::{Sender, is_moved};
 
 /// Longest life that a command gives a transaction.
 const VALID_FOR_SECONDS_MAX: u64 = 86_400;
@@ -50,6 +50,8 @@ pub struct SendOptions {
     /// Nonce lane; payments in different lanes do not wait for each other.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) lane: u16,
+    #[command(flatten)]
+    pub(crate) fee: FeeOption,
 }
 
 /// What is waited for.
@@ -153,6 +155,9 @@ pub struct Sent {
     /// What execution made of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// What was charged, in fen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fee_fen: Option<u64>,
     /// Payments whose payees are at home on other chains.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub legs: Vec<LegView>,
@@ -162,6 +167,9 @@ pub struct Sent {
     /// The chain that it is on, where that is known.
     #[serde(skip)]
     pub chain: Option<ChainId>,
+    /// What the fee is in, where that is known.
+    #[serde(skip)]
+    pub currency: Option<Currency>,
 }
 
 /// A wallet had moved to another chain while its transaction was signed or under way.
@@ -200,10 +208,18 @@ impl Show for Sent {
         let mut lines =
             vec![("transaction", self.id.clone()), ("wallet", self.wallet.clone()), ("status", status)];
         lines.extend(self.outcome.clone().map(|outcome| ("outcome", outcome)));
+        lines.extend(charged(self.fee_fen, self.currency).map(|fee| ("fee", fee)));
         lines.extend(self.legs.iter().map(leg_line));
         lines.extend(self.signed_anew.iter().flat_map(SignedAnew::lines));
         facts(&lines)
     }
+}
+
+/// What was charged, in words; nothing of what was free.
+#[must_use]
+pub fn charged(fee_fen: Option<u64>, currency: Option<Currency>) -> Option<String> {
+    let fee = fee_fen.filter(|fee| *fee > 0).map(Amount::from_fen)?;
+    Some(currency.map_or_else(|| fee.to_string(), |currency| Money { amount: fee, currency }.to_string()))
 }
 
 /// Where the money for a payee on another chain is, in words.
@@ -242,22 +258,6 @@ pub const fn state_name(state: TransactionState) -> &'static str {
         TransactionState::Certified => "certified",
         TransactionState::Expired => "expired",
     }
-}
-
-/// A wallet that acts through a node.
-pub struct Sender {
-    /// The node.
-    pub connection: Connection,
-    /// The network as the node describes it.
-    pub network: NetworkView,
-    /// What transactions name.
-    pub terms: Terms,
-    /// Where the wallet and its nonces are.
-    pub keystore: Keystore,
-    /// The wallet.
-    pub entry: WalletEntry,
-    valid_for_ms: u64,
-    lane: u16,
 }
 
 impl SendOptions {
@@ -299,13 +299,10 @@ impl SendOptions {
         let terms = Terms { genesis: network.genesis_hash, chain, currency };
         let entry = entry.in_currency(currency)?;
         Ok(Sender {
-            connection,
-            network,
-            terms,
-            keystore,
-            entry,
             valid_for_ms: self.valid_for * 1_000,
             lane: self.lane,
+            fee: self.fee.fee,
+            ..Sender::new(connection, network, terms, keystore, entry)
         })
     }
 
@@ -317,7 +314,7 @@ impl SendOptions {
     /// [`Failure`]: refused at submission, rejected by execution, or not certified in time.
     pub fn send(&self, sender: &Sender, operation: Operation, output: Output) -> Answer<Sent> {
         let secret = sender.keystore.secret(&sender.entry, &self.passphrase.read()?)?;
-        let (dead, moved) = match sender.sign(operation.clone(), &secret) {
+        let (dead, moved) = match sender.sign(operation.clone(), &secret, output) {
             Ok(transaction) => match sender.submit(&transaction, &self.wait, output) {
                 Err(failure) if is_moved(&failure) => (Some(transaction), failure),
                 done => return done,
@@ -333,20 +330,10 @@ impl SendOptions {
             dead: dead.map(|dead| dead.id(sender.terms.genesis).to_string()),
         };
         output.note(&facts(&signed_anew.lines()));
-        let transaction = sender.sign_on(to, nonce, operation, &secret)?;
+        let transaction = sender.sign_on(to, nonce, operation, &secret, output)?;
         let sent = sender.submit(&transaction, &self.wait, output)?;
         Ok(Sent { signed_anew: Some(signed_anew), ..sent })
     }
-}
-
-/// Whether something was refused because its wallet is on another chain.
-fn is_moved(failure: &Failure) -> bool {
-    failure.code == moved(ChainId(0)).code
-}
-
-/// The refusal of a wallet that is on another chain.
-fn moved(to: ChainId) -> Failure {
-    ApiError::from(NotExecuted::WalletMoved { to }).into()
 }
 
 /// The genesis hash of a file.
@@ -357,175 +344,6 @@ pub fn expected_genesis(path: Option<&std::path::Path>) -> Answer<Option<Genesis
     let Some(path) = path else { return Ok(None) };
     let hash = genesis::GenesisFile::load(path).and_then(|file| file.hash());
     hash.map(Some).map_err(|fault| crate::commands::genesis::failure(fault).at("--genesis"))
-}
-
-impl Sender {
-    /// A sender over parts at hand.
-    #[must_use]
-    pub const fn new(
-        connection: Connection,
-        network: NetworkView,
-        terms: Terms,
-        keystore: Keystore,
-        entry: WalletEntry,
-    ) -> Self {
-        Self { connection, network, terms, keystore, entry, valid_for_ms: 600_000, lane: 0 }
-    }
-
-    /// The same for another wallet of the same keystore.
-    #[must_use]
-    pub fn of(self, entry: WalletEntry) -> Self {
-        Self { entry, ..self }
-    }
-
-    /// The same on another chain of its currency.
-    #[must_use]
-    pub fn on(self, chain: ChainId) -> Self {
-        Self { terms: Terms { chain, ..self.terms }, ..self }
-    }
-
-    /// The same where its wallet is. While shards double, a wallet whose home is a chain that was added may still be with its parent.
-    fn where_it_is(self) -> Answer<Self> {
-        let place = self.network.chain(self.terms.chain);
-        if self.entry.operator.is_some() || place.is_none_or(|place| place.parent.is_none()) {
-            return Ok(self);
-        }
-        let view = self.connection.find_wallet(&self.network, self.entry.wallet_id()?, self.terms.chain)?;
-        Ok(self.on(ChainId(view.chain)))
-    }
-
-    /// The chain that the wallet is on after it has `moved` from the one that was signed for. Nothing is signed anew where the nonce of the
-    /// `dead` transaction is used there: nonces move with the wallet, so it was executed before.
-    fn moved_to(&self, dead: Option<&Transaction>, moved: Failure) -> Answer<ChainId> {
-        // The network anew: the homes of wallets are others than when the command began.
-        let network = self.connection.network(Some(self.terms.genesis))?;
-        let id = self.entry.wallet_id()?;
-        let home = home(&network, self.terms.currency, id, None)?;
-        let view = self.connection.find_wallet(&network, id, home)?;
-        if view.chain == self.terms.chain.0 {
-            return Err(moved);
-        }
-        let nonce = dead.map(|dead| dead.content.nonce);
-        let is_used = |nonce: Nonce| {
-            let lane = view.lanes.iter().find(|lane| lane.lane == nonce.lane);
-            lane.is_none_or(|lane| !lane.state().is_open(nonce.sequence))
-        };
-        match (dead, nonce.is_some_and(is_used)) {
-            (Some(dead), true) => Err(executed_before(dead.id(self.terms.genesis))),
-            _ => Ok(ChainId(view.chain)),
-        }
-    }
-
-    /// A transaction with a nonce that is on disk as used.
-    ///
-    /// # Errors
-    /// [`Failure`] when the wallet does not exist on the chain or has no free nonce.
-    pub fn build(&self, operation: Operation) -> Answer<TransactionBuilder> {
-        self.build_on(self.terms.chain, None, operation)
-    }
-
-    /// `again` is the nonce of a transaction that must never be applied beside this one.
-    fn build_on(
-        &self,
-        chain: ChainId,
-        again: Option<Nonce>,
-        operation: Operation,
-    ) -> Answer<TransactionBuilder> {
-        let id = self.entry.wallet_id()?;
-        let view = self.connection.wallet(id, Some(chain))?;
-        if let Some(to) = view.moved_to {
-            return Err(moved(ChainId(to)));
-        }
-        let chain_time = TimestampMs(view.timestamp_ms);
-        let now = TimestampMs(wall_clock_ms().max(chain_time.0));
-        let valid_until = TimestampMs(now.0.saturating_add(self.valid_for_ms));
-        let number = again.map_or(self.lane, |nonce| nonce.lane);
-        let lane = view.lanes.iter().find(|view| view.lane == number).ok_or_else(|| {
-            Failure::usage(
-                "lane",
-                format_args!("the wallet has {} nonce lanes, counted from 0", view.lanes.len()),
-            )
-            .at("--lane")
-            .mend("use a lower lane")
-        })?;
-        let reservation =
-            Reservation { lane: number, count: 1, valid_until, on_chain: lane.state(), chain_time };
-        let nonces = self.keystore.nonces(chain, id);
-        let nonce = match again {
-            Some(nonce) => nonces.take_over(nonce, reservation).map(|()| nonce)?,
-            None => nonces
-                .reserve(reservation)?
-                .first()
-                .copied()
-                .ok_or_else(|| Failure::refused("nonce", "no nonce was reserved"))?,
-        };
-        let policy = self.entry.policy()?;
-        let builder = TransactionBuilder::new(self.terms.genesis, chain, id, policy);
-        Ok(builder.nonce(nonce).valid_until(valid_until).operation(operation))
-    }
-
-    /// Refuses a wallet that needs several signatures, before a nonce is spent on it.
-    ///
-    /// # Errors
-    /// [`Failure`] naming the way around.
-    pub fn require_own_signature_alone(&self) -> Answer {
-        let WalletEntry { name, threshold, .. } = &self.entry;
-        if *threshold <= 1 {
-            return Ok(());
-        }
-        Err(Failure::refused("signatures_missing", format_args!("wallet {name} needs {threshold} signatures"))
-            .mend("write the transaction into a file, with `tx prepare` or `wallet open --out`; then: tx sign, tx submit"))
-    }
-
-    /// A complete transaction under the wallet's own key.
-    ///
-    /// # Errors
-    /// [`Failure`], also when the policy needs more signatures.
-    pub fn sign(&self, operation: Operation, secret: &SecretKey) -> Answer<Transaction> {
-        self.sign_on(self.terms.chain, None, operation, secret)
-    }
-
-    fn sign_on(
-        &self,
-        chain: ChainId,
-        again: Option<Nonce>,
-        operation: Operation,
-        secret: &SecretKey,
-    ) -> Answer<Transaction> {
-        self.require_own_signature_alone()?;
-        Ok(self.build_on(chain, again, operation)?.sign(&[secret])?)
-    }
-
-    /// Submits a transaction and waits as asked.
-    ///
-    /// # Errors
-    /// [`Failure`]: refused at submission, rejected by execution, or not there in time.
-    pub fn submit(&self, transaction: &Transaction, options: &WaitOptions, output: Output) -> Answer<Sent> {
-        let id = transaction.id(self.terms.genesis);
-        let nonces = self.keystore.nonces(transaction.content.chain, transaction.content.wallet);
-        match submit(&self.connection, transaction, id, options, output) {
-            Err(failure) if failure.exit == Exit::Refused => {
-                // Whatever was refused has not used its nonce or has used it for good; either way it is settled.
-                nonces.resolve(transaction.content.nonce)?;
-                Err(failure)
-            }
-            Ok(sent) => {
-                if sent.status.is_terminal() {
-                    nonces.resolve(transaction.content.nonce)?;
-                }
-                Ok(Sent { chain: Some(transaction.content.chain), ..sent })
-            }
-            other => other,
-        }
-    }
-}
-
-/// A transaction whose wallet has moved was executed before it did.
-fn executed_before(id: TransactionId) -> Failure {
-    let message =
-        format!("the wallet has moved, and transaction {id} was executed before: nothing was signed anew");
-    Failure::refused("executed_before_move", message)
-        .mend(format!("see what became of it: jiaozi tx show {id}"))
 }
 
 /// Submits a transaction and waits as asked.
@@ -590,7 +408,9 @@ pub fn outcome(status: &TransactionStatus) -> Answer {
         let known = ledger::records::Rejection::from_code(outcome.code).map(ApiError::from);
         let failure =
             known.map_or_else(|| Failure::refused(outcome.name.clone(), &outcome.message), Failure::from);
-        return Err(Failure { message: format!("rejected: {}", failure.message), ..failure });
+        let fee = charged(status.fee_fen, status.currency);
+        let fee = fee.map(|fee| format!("; its fee of {fee} was charged all the same")).unwrap_or_default();
+        return Err(Failure { message: format!("rejected: {}{fee}", failure.message), ..failure });
     }
     match (&status.error, status.status) {
         (Some(error), _) => Err(Failure::from(error.clone())),
@@ -636,9 +456,11 @@ pub fn sent(id: TransactionId, wallet: Option<WalletId>, status: TransactionStat
             true => outcome.name,
             false => format!("{} {}: {}", outcome.code, outcome.name, outcome.message),
         }),
+        fee_fen: status.fee_fen,
         legs: status.legs,
         signed_anew: None,
         chain: status.chain.map(ChainId),
+        currency: status.currency,
     }
 }
 
@@ -685,58 +507,10 @@ impl From<wallet::BuildError> for Failure {
 #[cfg(test)]
 mod tests {
     use api::OutcomeView;
-    use ledger::records::Policy;
+    use ledger::records::NotExecuted;
 
     use super::*;
-    use crate::keystore::NewWallet;
-
-    #[test]
-    fn a_wallet_of_several_signatures_is_refused_before_anything_is_asked_or_spent() {
-        let folder = tempfile::tempdir().unwrap();
-        let keystore = Keystore::at(folder.path().to_owned());
-        let keys = [1, 2].map(|seed| SecretKey::from_seed([seed; 32]).public_key());
-        let (genesis, currency) = (GenesisHash([1; 32]), ledger::values::Currency(*b"CNY"));
-        let mut sender = None;
-        for (threshold, code) in [(1, None), (2, Some("signatures_missing"))] {
-            let new = NewWallet {
-                name: format!("of-{threshold}"),
-                genesis,
-                currency,
-                policy: Policy::new(threshold, keys.to_vec()).unwrap(),
-                salt: [0; 16],
-                operator: None,
-                seed: "seed.key".to_owned(),
-                index: 0,
-            };
-            let entry = keystore.add(new).unwrap();
-            let node = "http://127.0.0.1:1".to_owned();
-            let options = NodeOptions { node, token_file: None, ca_file: None, chain: None };
-            let terms = Terms { genesis, chain: ledger::values::ChainId(0), currency };
-            let at_desk = Keystore::at(folder.path().to_owned());
-            let made = Sender::new(options.connect().unwrap(), network(genesis), terms, at_desk, entry);
-            let refused = made.require_own_signature_alone().err();
-            assert_eq!(refused.as_ref().map(|failure| failure.code.as_str()), code);
-            sender = Some(made);
-        }
-        // Nothing is asked of the node, which is not there.
-        let operation = Operation::Redeem { amount: ledger::values::Amount::from_fen(1) };
-        let refused = sender.unwrap().sign(operation, &SecretKey::from_seed([1; 32])).unwrap_err();
-        assert!(refused.mend.contains("tx sign"), "{refused:?}");
-    }
-
-    /// A network without anything in it.
-    fn network(genesis_hash: GenesisHash) -> NetworkView {
-        NetworkView {
-            network: "net".to_owned(),
-            genesis_hash,
-            version: "0".to_owned(),
-            node: 0,
-            registry_version: 0,
-            operators: Vec::new(),
-            nodes: Vec::new(),
-            chains: Vec::new(),
-        }
-    }
+    use crate::sender::{executed_before, moved};
 
     #[test]
     fn payments_that_leave_the_chain_are_told_and_a_refund_is_a_failure() {
@@ -810,6 +584,12 @@ mod tests {
         let failure = outcome(&status).unwrap_err();
         assert_eq!((failure.exit, failure.code.as_str()), (Exit::Refused, "11205 insufficient_funds"));
         assert!(failure.message.starts_with("rejected: "));
+        // What was charged is told, also where nothing else was done.
+        (status.fee_fen, status.currency) = (Some(12), Some(Currency(*b"HKD")));
+        let told = outcome(&status).unwrap_err().message;
+        assert!(told.ends_with("; its fee of 0.12 HKD was charged all the same"), "{told}");
+        status.outcome = Some(OutcomeView::from_code(0));
+        assert!(sent(id, None, status).text().contains("fee          0.12 HKD"));
         let expired = TransactionStatus::without_position(id, TransactionState::Expired, None);
         assert_eq!(outcome(&expired).unwrap_err().code, "expired");
     }

@@ -203,10 +203,58 @@ fn a_wallet_of_two_people_signs_with_both_keys() {
         let keys: [&str; 4] = ["--keystore", &home, "--passphrase-file", &passphrase];
         let line: [&str; 7] = ["tx", "sign", &file, "--with", "treasury", "--yes", "--json"];
         let signed = done(&jiaozi(&[&line[..], &keys[..]].concat()));
-        assert_eq!(signed["missing"], missing);
+        assert_eq!((&signed["missing"], &signed["fee_max_fen"]), (&missing.into(), &0_u64.into()));
     }
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(wallet::PartialTransaction::from_json(&text).unwrap().complete().unwrap().signatures.len(), 2);
+}
+
+/// A sponsor signs the payer's file on another machine with the same command, and sees what it pays for.
+#[test]
+fn a_sponsor_signs_the_file_of_a_payment() {
+    use ledger::records::{FeeBid, Nonce, Policy};
+    use ledger::values::{Amount, ChainId, OperatorId, SecretKey, TimestampMs, WalletId};
+    let desk = Desk::new(9);
+    let made = desk.wallet_done("one", &["new", "shop", "--mnemonic-file", &desk.path("words")]);
+    let key = made["wallet"]["keys"][0].as_str().unwrap().parse().unwrap();
+    let sponsor: WalletId = made["wallet"]["id"].as_str().unwrap().parse().unwrap();
+    let payer = SecretKey::from_seed([7; 32]);
+    let (id, policy) = (WalletId([5; 32]), Policy::single(payer.public_key()));
+    let (fee_max, tip) = (Amount::from_fen(25), Amount::from_fen(3));
+    let mut partial = wallet::TransactionBuilder::new(desk.spec.hash(), ChainId(0), id, policy)
+        .nonce(Nonce { lane: 0, sequence: 1 })
+        .valid_until(TimestampMs(1))
+        .fee(FeeBid { fee_max, tip, operator: OperatorId(2), sponsor: None })
+        .sponsored_by(sponsor, Policy::single(key))
+        .pay(WalletId([3; 32]), Amount::from_fen(500))
+        .partial()
+        .unwrap();
+    partial.sign(&payer).unwrap();
+    let file = desk.path("payment.json");
+    wallet::files::create_private(std::path::Path::new(&file), partial.to_json().unwrap().as_bytes())
+        .unwrap();
+    let (home, passphrase) = (desk.path("one"), desk.path("passphrase"));
+    let keys: [&str; 4] = ["--keystore", &home, "--passphrase-file", &passphrase];
+    let line: [&str; 5] = ["tx", "sign", &file, "--with", "shop"];
+    let shown = jiaozi(&[&line[..], &keys[..]].concat());
+    let text = String::from_utf8(shown.stdout).unwrap();
+    for part in [
+        "pays         5.00 CNY to jz1",
+        "fee          at most 0.25 CNY, 0.03 CNY of it for operator 2",
+        "signatures   1 there, 0 missing",
+        &format!("sponsor      {sponsor} pays the fee; 0 there, 1 missing"),
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let signed = done(&jiaozi(&[&line[..], &keys[..], &["--yes", "--json"]].concat()));
+    assert_eq!(
+        (&signed["missing"], &signed["sponsor"]["missing"]),
+        (&0_u64.into(), &0_u64.into()),
+        "{signed}"
+    );
+    let text = std::fs::read_to_string(&file).unwrap();
+    let complete = wallet::PartialTransaction::from_json(&text).unwrap().complete().unwrap();
+    assert_eq!((complete.signatures.len(), complete.sponsor_signatures.len()), (1, 1));
 }
 
 /// Whoever signs sees both amounts and the deadline first, and nothing is signed without a yes.
@@ -486,8 +534,8 @@ fn a_replay_of_a_directory_takes_no_node_that_was_typed() {
 #[test]
 fn every_group_shows_an_example() {
     let groups = [
-        "node", "localnet", "wallet", "exchange", "lock", "tx", "audit", "genesis", "gov", "token", "chain",
-        "network",
+        "node", "localnet", "wallet", "exchange", "lock", "fee", "tx", "audit", "genesis", "gov", "token",
+        "chain", "network",
     ];
     for group in groups {
         let text = String::from_utf8(jiaozi(&[group, "--help"]).stdout).unwrap();

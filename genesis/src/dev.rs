@@ -13,7 +13,7 @@ use ledger::records::{
 };
 use ledger::state::{ChainState, GenesisFault};
 use ledger::values::{
-    Amount, BlockDigest, Canonical as _, ChainId, Currency, Epoch, Hasher, Height, NodeIndex, OperatorId,
+    BlockDigest, Canonical as _, ChainId, Currency, Epoch, FeeRate, Hasher, Height, NodeIndex, OperatorId,
     ResultHash, SecretKey, TimestampMs, ValidatorIndex, View,
 };
 use zeroize::Zeroizing;
@@ -190,7 +190,7 @@ pub fn uncertified_registry(spec: &GenesisSpec) -> Result<RegistryProof, Genesis
         timestamp: TimestampMs(1),
         proposer: ValidatorIndex(0),
         weight: 0,
-        base_fee: Amount::ZERO,
+        base_fee: FeeRate::ZERO,
         claim: Claim { height: Height(0), result: ResultHash([1; 32]) },
         body: BlockBody::default().hash(),
     };

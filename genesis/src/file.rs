@@ -10,13 +10,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use ledger::records::params::UNLIMITED;
+use ledger::records::params::{FeeParams, UNLIMITED};
 use ledger::records::wallet::TIERS;
 use ledger::records::{
     ChainParams, ChainSpec, GenesisSpec, NodeRecord, OperatorRecord, OperatorRole, Policy, Tier, TierParams,
     ValidatorRecord,
 };
-use ledger::values::{Amount, Canonical, ChainId, GenesisHash, NodeIndex, OperatorId, TimestampMs};
+use ledger::values::{Amount, Canonical, ChainId, FeeRate, GenesisHash, NodeIndex, OperatorId, TimestampMs};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FieldError, FieldProblem, GenesisError};
@@ -112,7 +112,7 @@ pub struct ChainEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParamsEntry {
-    /// Most bytes of batches in a block.
+    /// Most weight of a block.
     pub block_weight_max: u64,
     /// Least time between blocks.
     pub block_pace_ms: u64,
@@ -120,6 +120,16 @@ pub struct ParamsEntry {
     pub transaction_ttl_ms_max: u64,
     /// How far a leader's clock may run ahead.
     pub clock_drift_ms_max: u64,
+    /// Weight of a block above which the base fee rises.
+    pub weight_target: u64,
+    /// A block of twice the target raises the base fee by one part in so many.
+    pub fee_step_denominator: u64,
+    /// Least rise and least fall of the base fee, in millionths of a fen per unit of weight.
+    pub fee_step_min_micro_fen: u64,
+    /// The base fee never rises above this.
+    pub fee_rate_max_micro_fen: u64,
+    /// What an operator may leave unpaid a day, in fen.
+    pub fee_quota_fen: u64,
     /// The tiers: operator, one, two, three, four.
     pub tiers: Vec<TierEntry>,
 }
@@ -136,6 +146,8 @@ pub struct TierEntry {
     pub payment_max_fen: Option<u64>,
     /// Most that a wallet may hold after being paid, in fen.
     pub balance_max_fen: Option<u64>,
+    /// Whether its wallets owe no base fee; their operators' quota bears it.
+    pub is_fee_exempt: bool,
 }
 
 /// A tier by name.
@@ -348,12 +360,19 @@ impl ParamsEntry {
             lanes: limits.lanes,
             payment_max_fen: limit_entry(limits.payment_max),
             balance_max_fen: limit_entry(limits.balance_max),
+            is_fee_exempt: limits.is_fee_exempt,
         });
+        let fees = &params.fees;
         Self {
             block_weight_max: params.block_weight_max,
             block_pace_ms: params.block_pace_ms,
             transaction_ttl_ms_max: params.transaction_ttl_ms_max,
             clock_drift_ms_max: params.clock_drift_ms_max,
+            weight_target: fees.weight_target,
+            fee_step_denominator: fees.step_denominator,
+            fee_step_min_micro_fen: fees.step_min.micro_fen(),
+            fee_rate_max_micro_fen: fees.rate_max.micro_fen(),
+            fee_quota_fen: fees.quota.fen(),
             tiers: tiers.collect(),
         }
     }
@@ -367,12 +386,21 @@ impl ParamsEntry {
             lanes: entry.lanes,
             payment_max: limit(entry.payment_max_fen),
             balance_max: limit(entry.balance_max_fen),
+            is_fee_exempt: entry.is_fee_exempt,
         });
+        let fees = FeeParams {
+            weight_target: self.weight_target,
+            step_denominator: self.fee_step_denominator,
+            step_min: FeeRate::from_micro_fen(self.fee_step_min_micro_fen),
+            rate_max: FeeRate::from_micro_fen(self.fee_rate_max_micro_fen),
+            quota: Amount::from_fen(self.fee_quota_fen),
+        };
         Ok(ChainParams {
             block_weight_max: self.block_weight_max,
             block_pace_ms: self.block_pace_ms,
             transaction_ttl_ms_max: self.transaction_ttl_ms_max,
             clock_drift_ms_max: self.clock_drift_ms_max,
+            fees,
             tiers: tiers.collect(),
         })
     }
@@ -476,7 +504,7 @@ mod tests {
 
     #[test]
     fn refusals_name_the_field_and_the_mend() {
-        let cases: [(&str, String); 12] = [
+        let cases: [(&str, String); 13] = [
             ("format", refused(|file| file.format = 2)),
             ("network", refused(|file| file.network = String::new())),
             ("operators[1].operator_key", refused(|file| file.operators[1].operator_key = "zz".into())),
@@ -496,6 +524,7 @@ mod tests {
             ("chains[0].chain", refused(|file| file.chains[0].chain = 5)),
             ("chains[0].params.tiers", refused(|file| file.chains[0].params.tiers.swap(0, 1))),
             ("params.block_pace_ms", refused(|file| file.chains[0].params.block_pace_ms = 0)),
+            ("weight_target", refused(|file| file.chains[0].params.weight_target = 0)),
             (
                 "chains[0].validators[0].node",
                 refused(|file| {

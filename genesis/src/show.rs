@@ -58,20 +58,30 @@ fn show_chain(out: &mut String, chain: &ChainSpec) {
     let params = &chain.params;
     line(
         out,
-        format_args!(
-            "  block pace {} ms, weight up to {} bytes",
-            params.block_pace_ms, params.block_weight_max
-        ),
+        format_args!("  block pace {} ms, weight up to {}", params.block_pace_ms, params.block_weight_max),
     );
     let (ttl, drift) = (params.transaction_ttl_ms_max, params.clock_drift_ms_max);
     line(out, format_args!("  transactions live up to {ttl} ms, clocks may drift {drift} ms"));
+    let fees = &params.fees;
+    line(
+        out,
+        format_args!(
+            "  base fee rises above a weight of {} by one part in {}, at least {} and up to {}",
+            fees.weight_target, fees.step_denominator, fees.step_min, fees.rate_max
+        ),
+    );
+    let quota = Money { amount: fees.quota, currency: chain.currency };
+    line(out, format_args!("  an operator may leave {quota} of fees a day unpaid"));
     for (tier, limits) in TIERS.iter().zip(&params.tiers) {
         let [payment, balance] =
             [limits.payment_max, limits.balance_max].map(|amount| limit(amount, chain.currency));
         let lanes = limits.lanes;
+        let exempt = if limits.is_fee_exempt { ", no base fee" } else { "" };
         line(
             out,
-            format_args!("  tier {tier:?}: lanes {lanes}, payment up to {payment}, balance up to {balance}"),
+            format_args!(
+                "  tier {tier:?}: lanes {lanes}, payment up to {payment}, balance up to {balance}{exempt}"
+            ),
         );
     }
     for (seat, validator) in chain.validators.iter().enumerate() {
@@ -110,6 +120,9 @@ mod tests {
         assert!(
             text.contains("4 validators, quorum 3, bears 1 faulty")
                 && text.contains("tier Three: lanes 2, payment up to 5000.00 CNY")
+                && text
+                    .contains("base fee rises above a weight of 1048576 by one part in 8, at least 100 µfen")
+                && text.contains("an operator may leave 10000.00 CNY of fees a day unpaid")
         );
     }
 }

@@ -3,16 +3,32 @@
 //! | file | what it says |
 //! | --- | --- |
 //! | `pool.rs` | [`Pool`]: order, bounds and refusals |
+//! | `queue.rs` | what waits of one operator's customers, best bid first |
+//! | `bid.rs` | how bids are compared, and when one replaces another |
+//!
+//! # Order
+//!
+//! Operators have turns by weight (deficit round robin: Shreedhar and Varghese, 1995); within a turn the best bid per weight comes first, by tip, then by
+//! maximal fee, then by arrival. What cannot pay the base fee waits until it can, or its time is up.
+//!
+//! **A flood by one bank's customers delays another bank's by a bounded weight only:** as long as a customer's transaction is the best of its
+//! operator's, at most [`QUANTUM_WEIGHT`] + one transaction of each other operator comes before it.
 //!
 //! # Invariants
 //!
 //! 1. The pool is deterministic: it has no clock, no randomness and no iteration in hash order.
-//! 2. Memory is bounded by [`POOL_BYTES_MAX`], and one wallet holds at most [`WALLET_TRANSACTIONS_MAX`] places.
-//! 3. A wallet's nonce is held by one transaction at a time, so two versions of a payment never race.
-//! 4. Whatever enters leaves once: taken, removed or expired.
+//! 2. Memory is bounded by [`POOL_BYTES_MAX`]; one wallet holds at most [`WALLET_TRANSACTIONS_MAX`] places, the customers of one operator
+//!    [`OPERATOR_TRANSACTIONS_MAX`]. In a full pool the operator with the most weight gives way to others, and low bids to higher ones.
+//! 3. A wallet's nonce is held by one transaction at a time, so two versions of a payment never race in one pool.
+//! 4. Whatever enters leaves once: taken, removed, replaced, evicted or expired.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod bid;
 mod pool;
+mod queue;
 
-pub use pool::{POOL_BYTES_MAX, POOL_TRANSACTIONS_MAX, Pool, PoolRefusal, Pooled, WALLET_TRANSACTIONS_MAX};
+pub use pool::{
+    EVICTIONS_MAX, OPERATOR_TRANSACTIONS_MAX, POOL_BYTES_MAX, POOL_TRANSACTIONS_MAX, Pool, PoolRefusal,
+    Pooled, QUANTUM_WEIGHT, TakeLimits, WALLET_TRANSACTIONS_MAX,
+};

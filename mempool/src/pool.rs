@@ -1,9 +1,14 @@
-//! First come, first sealed, within bounds. Bids and fairness among operators come with the fee market.
+//! Takes transactions in within bounds, and gives them out by turns of operators, best bid first.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
 
+use fees::{Backlog, Waiting};
 use ledger::records::{Nonce, Transaction};
-use ledger::values::{TimestampMs, TransactionId, WalletId};
+use ledger::values::{FeeRate, OperatorId, TimestampMs, TransactionId, WalletId};
+
+use crate::bid::{Bid, Rank, replaces};
+use crate::queue::{Queue, Waits};
 
 /// Most transactions that wait.
 pub const POOL_TRANSACTIONS_MAX: usize = 100_000;
@@ -11,6 +16,12 @@ pub const POOL_TRANSACTIONS_MAX: usize = 100_000;
 pub const POOL_BYTES_MAX: usize = 32 << 20;
 /// Most places that one wallet takes: as many as its nonce window lets execute.
 pub const WALLET_TRANSACTIONS_MAX: usize = 128;
+/// Most places that the customers of one operator take.
+pub const OPERATOR_TRANSACTIONS_MAX: usize = POOL_TRANSACTIONS_MAX / 2;
+/// Weight that an operator may take in one turn, and so the most by which it delays another, but for one transaction: about 200 payments.
+pub const QUANTUM_WEIGHT: u64 = 131_072;
+/// Most transactions that make room for one.
+pub const EVICTIONS_MAX: usize = 64;
 
 /// A transaction that was admitted: decoded, signature checked, trial-executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +32,12 @@ pub struct Pooled {
     pub transaction: Transaction,
     /// Length of its encoding.
     pub bytes: usize,
+    /// Its weight.
+    pub weight: u64,
+    /// The operator of the wallet that signed it.
+    pub operator: OperatorId,
+    /// Whether the wallet's tier owes no base fee.
+    pub is_exempt: bool,
 }
 
 /// Why a transaction found no place.
@@ -29,8 +46,10 @@ pub enum PoolRefusal {
     /// It is waiting already: nothing to do.
     #[error("the transaction is waiting already")]
     Known,
-    /// Another transaction of the wallet holds the nonce.
-    #[error("another transaction with this nonce is waiting")]
+    /// Another transaction of the wallet holds the nonce, and bids about as much.
+    #[error(
+        "another transaction with this nonce is waiting; only a bid that is a tenth higher takes its place"
+    )]
     NonceTaken {
         /// The one that holds it.
         holder: TransactionId,
@@ -38,20 +57,41 @@ pub enum PoolRefusal {
     /// The wallet has its share of places.
     #[error("the wallet has {WALLET_TRANSACTIONS_MAX} transactions waiting")]
     WalletFull,
-    /// No place for anybody.
-    #[error("the pool is full")]
+    /// The operator's customers have their share of places, and bid more.
+    #[error(
+        "the customers of this operator have {OPERATOR_TRANSACTIONS_MAX} transactions waiting, all with higher bids"
+    )]
+    OperatorFull,
+    /// No place for a bid like this.
+    #[error("the pool is full of higher bids")]
     Full,
 }
 
-/// Transactions in the order of their arrival.
+/// How much is taken at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakeLimits {
+    /// Most transactions.
+    pub count_max: usize,
+    /// Most encoded bytes.
+    pub bytes_max: usize,
+    /// Most weight.
+    pub weight_max: u64,
+    /// What cannot pay this base fee stays.
+    pub base_fee: FeeRate,
+}
+
+/// The transactions that wait.
 #[derive(Debug, Default)]
 pub struct Pool {
-    waiting: BTreeMap<u64, Pooled>,
-    arrivals: BTreeMap<TransactionId, u64>,
+    waiting: BTreeMap<TransactionId, (Rank, Pooled)>,
+    operators: BTreeMap<OperatorId, Queue>,
     nonces: BTreeMap<(WalletId, Nonce), TransactionId>,
     wallets: BTreeMap<WalletId, usize>,
     bytes: usize,
+    weight: u64,
     next_arrival: u64,
+    /// Whose turn is next, and whether it has begun.
+    turn: (OperatorId, bool),
 }
 
 impl Pool {
@@ -73,60 +113,169 @@ impl Pool {
         self.bytes
     }
 
+    /// Weight waiting.
+    #[must_use]
+    pub const fn weight(&self) -> u64 {
+        self.weight
+    }
+
     /// Whether the transaction is waiting.
     #[must_use]
     pub fn contains(&self, id: &TransactionId) -> bool {
-        self.arrivals.contains_key(id)
+        self.waiting.contains_key(id)
     }
 
-    /// Takes in a transaction.
+    /// Whether anything that waits can pay this base fee.
+    #[must_use]
+    pub fn has_payable(&self, base_fee: FeeRate) -> bool {
+        self.operators.values().any(|queue| queue.next(None, base_fee).is_some())
+    }
+
+    /// What waits, as the fee estimator sees it.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        let waiting = self.operators.values().flat_map(Queue::iter).map(|(rank, waits)| Waiting {
+            tip_rate: rank.bid.0.tip,
+            fee_rate: rank.bid.0.ceiling,
+            weight: waits.weight,
+        });
+        Backlog::of(waiting)
+    }
+
+    /// Takes in a transaction. Answers which others left for it: one with the same nonce that bid less, or the lowest bids of a full pool.
     ///
     /// # Errors
     /// [`PoolRefusal`]; the pool is unchanged.
-    pub fn insert(&mut self, pooled: Pooled) -> Result<(), PoolRefusal> {
-        let (wallet, nonce) = (pooled.transaction.content.wallet, pooled.transaction.content.nonce);
+    pub fn insert(&mut self, pooled: Pooled) -> Result<Vec<TransactionId>, PoolRefusal> {
+        let content = &pooled.transaction.content;
         if self.contains(&pooled.id) {
             return Err(PoolRefusal::Known);
         }
-        if let Some(holder) = self.nonces.get(&(wallet, nonce)) {
-            return Err(PoolRefusal::NonceTaken { holder: *holder });
+        let bid = Bid::new(&content.fee, pooled.weight, pooled.is_exempt);
+        let leaves = match self.nonces.get(&(content.wallet, content.nonce)) {
+            Some(holder) => vec![self.replaced(*holder, &pooled)?],
+            None if self.places(&content.wallet) >= WALLET_TRANSACTIONS_MAX => {
+                return Err(PoolRefusal::WalletFull);
+            }
+            None => self.evicted(&pooled, bid)?,
+        };
+        for id in &leaves {
+            self.remove(id);
         }
-        let places = self.wallets.get(&wallet).copied().unwrap_or(0);
-        if places >= WALLET_TRANSACTIONS_MAX {
-            return Err(PoolRefusal::WalletFull);
-        }
-        if self.len() >= POOL_TRANSACTIONS_MAX || self.bytes.saturating_add(pooled.bytes) > POOL_BYTES_MAX {
-            return Err(PoolRefusal::Full);
-        }
-        self.wallets.insert(wallet, places + 1);
-        self.nonces.insert((wallet, nonce), pooled.id);
-        self.arrivals.insert(pooled.id, self.next_arrival);
-        self.bytes += pooled.bytes;
-        self.waiting.insert(self.next_arrival, pooled);
-        self.next_arrival += 1;
-        Ok(())
+        self.add(pooled, bid);
+        Ok(leaves)
     }
 
-    /// Takes out the oldest transactions, at most `count_max` of them with at most `bytes_max` encoded bytes.
-    pub fn take(&mut self, count_max: usize, bytes_max: usize) -> Vec<Pooled> {
-        let mut taken = Vec::new();
-        let mut bytes = 0_usize;
-        while taken.len() < count_max {
-            let Some((_, oldest)) = self.waiting.first_key_value() else { break };
-            bytes = bytes.saturating_add(oldest.bytes);
-            if bytes > bytes_max {
+    fn places(&self, wallet: &WalletId) -> usize {
+        self.wallets.get(wallet).copied().unwrap_or(0)
+    }
+
+    /// The holder of the nonce, where it has to give way. It frees its own place; what it is longer by is one transaction at most.
+    fn replaced(&self, holder: TransactionId, new: &Pooled) -> Result<TransactionId, PoolRefusal> {
+        let old = self.waiting.get(&holder).map(|(_, old)| &old.transaction.content.fee);
+        match old {
+            Some(old) if replaces(&new.transaction.content.fee, old) => Ok(holder),
+            _ => Err(PoolRefusal::NonceTaken { holder }),
+        }
+    }
+
+    /// Which transactions leave so that a new one finds a place: none while there is room.
+    fn evicted(&self, new: &Pooled, bid: Bid) -> Result<Vec<TransactionId>, PoolRefusal> {
+        let own = self.operators.get(&new.operator);
+        if own.is_some_and(|own| own.len() >= OPERATOR_TRANSACTIONS_MAX) {
+            let lowest = own.and_then(|own| own.lowest().next()).filter(|(rank, _)| rank.bid.0 < bid);
+            let (_, lowest) = lowest.ok_or(PoolRefusal::OperatorFull)?;
+            if self.bytes.saturating_sub(lowest.bytes).saturating_add(new.bytes) <= POOL_BYTES_MAX {
+                return Ok(vec![lowest.id]);
+            }
+        }
+        let mut bytes = self.bytes.saturating_add(new.bytes);
+        let mut count = self.len() + 1;
+        if bytes <= POOL_BYTES_MAX && count <= POOL_TRANSACTIONS_MAX {
+            return Ok(Vec::new());
+        }
+        // The operator with the most weight gives way to others, and to higher bids of its own customers.
+        let heaviest =
+            self.operators.iter().max_by_key(|(operator, queue)| (queue.weight(), Reverse(**operator)));
+        let (heaviest, queue) = heaviest.ok_or(PoolRefusal::Full)?;
+        let mut leaves = Vec::new();
+        for (rank, lowest) in queue.lowest().take(EVICTIONS_MAX) {
+            if *heaviest == new.operator && rank.bid.0 >= bid {
                 break;
             }
-            let id = oldest.id;
-            taken.extend(self.remove(&id));
+            leaves.push(lowest.id);
+            bytes = bytes.saturating_sub(lowest.bytes);
+            count -= 1;
+            if bytes <= POOL_BYTES_MAX && count <= POOL_TRANSACTIONS_MAX {
+                return Ok(leaves);
+            }
         }
+        Err(PoolRefusal::Full)
+    }
+
+    fn add(&mut self, pooled: Pooled, bid: Bid) {
+        let content = &pooled.transaction.content;
+        let (wallet, nonce, id) = (content.wallet, content.nonce, pooled.id);
+        let rank = Rank { bid: Reverse(bid), arrival: self.next_arrival };
+        self.next_arrival += 1;
+        *self.wallets.entry(wallet).or_default() += 1;
+        self.nonces.insert((wallet, nonce), id);
+        self.bytes += pooled.bytes;
+        self.weight = self.weight.saturating_add(pooled.weight);
+        let waits = Waits { id, weight: pooled.weight, bytes: pooled.bytes };
+        self.operators.entry(pooled.operator).or_default().insert(rank, waits);
+        self.waiting.insert(id, (rank, pooled));
+    }
+
+    /// Takes out the best transactions within the limits, operators by turns. Stops at the first that does not fit: its operator goes on the
+    /// next time.
+    pub fn take(&mut self, limits: TakeLimits) -> Vec<Pooled> {
+        let mut taken = Vec::new();
+        let (mut bytes, mut weight) = (0_usize, 0_u64);
+        let (first, has_begun) = self.turn;
+        let mut turns: VecDeque<(OperatorId, Option<Rank>)> = self
+            .operators
+            .range(first..)
+            .chain(self.operators.range(..first))
+            .map(|(id, _)| (*id, None))
+            .collect();
+        let mut is_resumed = has_begun && self.operators.contains_key(&first);
+        while let Some((operator, mut last)) = turns.pop_front() {
+            let Some(queue) = self.operators.get_mut(&operator) else { continue };
+            if !std::mem::take(&mut is_resumed) {
+                queue.credit = queue.credit.saturating_add(QUANTUM_WEIGHT);
+            }
+            loop {
+                let Some(queue) = self.operators.get_mut(&operator) else { break };
+                let Some((rank, waits)) = queue.next(last, limits.base_fee) else {
+                    queue.credit = 0;
+                    break;
+                };
+                if waits.weight > queue.credit {
+                    turns.push_back((operator, last));
+                    break;
+                }
+                let next_bytes = bytes.saturating_add(waits.bytes);
+                let next_weight = weight.saturating_add(waits.weight);
+                if taken.len() >= limits.count_max
+                    || next_bytes > limits.bytes_max
+                    || next_weight > limits.weight_max
+                {
+                    self.turn = (operator, true);
+                    return taken;
+                }
+                queue.credit = queue.credit.saturating_sub(waits.weight);
+                (bytes, weight, last) = (next_bytes, next_weight, Some(rank));
+                taken.extend(self.remove(&waits.id));
+            }
+        }
+        self.turn.1 = false;
         taken
     }
 
     /// Takes out one transaction.
     pub fn remove(&mut self, id: &TransactionId) -> Option<Pooled> {
-        let arrival = self.arrivals.remove(id)?;
-        let pooled = self.waiting.remove(&arrival)?;
+        let (rank, pooled) = self.waiting.remove(id)?;
         let (wallet, nonce) = (pooled.transaction.content.wallet, pooled.transaction.content.nonce);
         self.nonces.remove(&(wallet, nonce));
         if let Some(places) = self.wallets.get_mut(&wallet) {
@@ -135,18 +284,22 @@ impl Pool {
                 self.wallets.remove(&wallet);
             }
         }
+        if let Some(queue) = self.operators.get_mut(&pooled.operator) {
+            queue.remove(&rank);
+            if queue.is_empty() {
+                self.operators.remove(&pooled.operator);
+            }
+        }
         self.bytes -= pooled.bytes;
+        self.weight = self.weight.saturating_sub(pooled.weight);
         Some(pooled)
     }
 
     /// Drops what can no longer execute and says what it was.
     pub fn expire(&mut self, now: TimestampMs) -> Vec<TransactionId> {
-        let expired: Vec<_> = self
-            .waiting
-            .values()
-            .filter(|pooled| pooled.transaction.content.valid_until < now)
-            .map(|pooled| pooled.id)
-            .collect();
+        let is_expired = |pooled: &Pooled| pooled.transaction.content.valid_until < now;
+        let expired: Vec<_> =
+            self.waiting.iter().filter(|(_, (_, pooled))| is_expired(pooled)).map(|(id, _)| *id).collect();
         for id in &expired {
             self.remove(id);
         }
@@ -162,84 +315,226 @@ mod tests {
 
     use super::*;
 
-    fn pooled(wallet: u8, sequence: u64, valid_until: u64) -> Pooled {
+    const WEIGHT: u64 = 1_000;
+
+    /// Whose, which, what it bids.
+    #[derive(Debug, Clone, Copy)]
+    struct Made {
+        operator: u16,
+        wallet: u8,
+        sequence: u64,
+        fee_max: u64,
+        tip: u64,
+    }
+
+    const PLAIN: Made = Made { operator: 1, wallet: 1, sequence: 1, fee_max: 0, tip: 0 };
+
+    fn pooled(made: Made) -> Pooled {
+        let operator = OperatorId(made.operator);
+        let mut wallet = [made.wallet; 32];
+        wallet[..2].copy_from_slice(&made.operator.to_le_bytes());
         let content = TransactionContent {
             network: [0; 4],
             chain: ChainId(0),
-            wallet: WalletId([wallet; 32]),
-            nonce: Nonce { lane: 0, sequence },
-            valid_until: TimestampMs(valid_until),
-            fee: FeeBid::default(),
+            wallet: WalletId(wallet),
+            nonce: Nonce { lane: 0, sequence: made.sequence },
+            valid_until: TimestampMs(10),
+            fee: FeeBid {
+                fee_max: Amount::from_fen(made.fee_max),
+                tip: Amount::from_fen(made.tip),
+                operator,
+                sponsor: None,
+            },
             policy: Policy::single(PublicKey([1; 32])),
-            operation: Operation::Redeem { amount: Amount::from_fen(sequence) },
+            operation: Operation::Redeem { amount: Amount::from_fen(made.sequence) },
         };
         let id = content.id(ledger::values::GenesisHash::default());
-        Pooled { id, transaction: Transaction { content, signatures: Vec::new() }, bytes: 200 }
+        let transaction = Transaction { content, signatures: Vec::new(), sponsor_signatures: Vec::new() };
+        Pooled { id, transaction, bytes: 200, weight: WEIGHT, operator, is_exempt: false }
+    }
+
+    fn limits(count_max: usize) -> TakeLimits {
+        TakeLimits { count_max, bytes_max: usize::MAX, weight_max: u64::MAX, base_fee: FeeRate::ZERO }
+    }
+
+    fn sequences(taken: &[Pooled]) -> Vec<u64> {
+        taken.iter().map(|pooled| pooled.transaction.content.nonce.sequence).collect()
     }
 
     #[test]
-    fn leaves_in_the_order_of_arrival() {
+    fn leaves_by_bid_then_in_the_order_of_arrival() {
         let mut pool = Pool::default();
-        for sequence in [3, 1, 2] {
-            pool.insert(pooled(1, sequence, 10)).unwrap();
+        let bids = [(3, 0, 0), (1, 0, 0), (2, 0, 0), (4, 9, 0), (5, 9, 3), (6, 3, 3)];
+        for (sequence, fee_max, tip) in bids {
+            pool.insert(pooled(Made { sequence, fee_max, tip, ..PLAIN })).unwrap();
         }
-        let order: Vec<_> =
-            pool.take(2, usize::MAX).iter().map(|pooled| pooled.transaction.content.nonce.sequence).collect();
-        assert_eq!(order, [3, 1]);
-        assert_eq!((pool.len(), pool.bytes()), (1, 200));
+        assert_eq!(sequences(&pool.take(limits(4))), [5, 6, 4, 3]);
+        assert_eq!((pool.len(), pool.bytes(), pool.weight()), (2, 400, 2 * WEIGHT));
     }
 
     #[test]
-    fn stops_before_the_bytes_run_over() {
+    fn stops_before_bytes_or_weight_run_over() {
         let mut pool = Pool::default();
-        for sequence in 1..=5 {
-            pool.insert(pooled(1, sequence, 10)).unwrap();
+        for sequence in 1..=8 {
+            pool.insert(pooled(Made { sequence, ..PLAIN })).unwrap();
         }
-        assert_eq!(pool.take(5, 599).len(), 2);
+        assert_eq!(pool.take(TakeLimits { bytes_max: 599, ..limits(5) }).len(), 2);
+        assert_eq!(pool.take(TakeLimits { weight_max: 3 * WEIGHT + 999, ..limits(5) }).len(), 3);
+        assert_eq!(sequences(&pool.take(limits(9))), [6, 7, 8]);
+    }
+
+    #[test]
+    fn what_cannot_pay_the_base_fee_waits_until_it_can() {
+        let mut pool = Pool::default();
+        for (sequence, fee_max) in [(1, 0), (2, 5), (3, 2)] {
+            pool.insert(pooled(Made { sequence, fee_max, ..PLAIN })).unwrap();
+        }
+        let mut exempt = pooled(Made { sequence: 4, ..PLAIN });
+        exempt.is_exempt = true;
+        pool.insert(exempt).unwrap();
+        let at = |base_fee| TakeLimits { base_fee: FeeRate::from_micro_fen(base_fee), ..limits(9) };
+        assert!(pool.has_payable(FeeRate::from_micro_fen(9_000)));
+        assert_eq!(sequences(&pool.take(at(5_000))), [4, 2]);
+        assert!(!pool.has_payable(FeeRate::from_micro_fen(3_000)));
+        assert_eq!(sequences(&pool.take(at(3_000))), Vec::<u64>::new());
+        assert_eq!(sequences(&pool.take(at(2_000))), [3]);
+        assert_eq!(sequences(&pool.take(at(0))), [1]);
+    }
+
+    #[test]
+    fn a_flood_of_one_operator_delays_another_by_its_turn_only() {
+        let mut pool = Pool::default();
+        for number in 0..2_000_u64 {
+            let (wallet, sequence) = ((number % 100) as u8, number / 100 + 1);
+            pool.insert(pooled(Made { operator: 1, wallet, sequence, fee_max: 1_000, tip: 1_000 })).unwrap();
+        }
+        // However high the flood bids.
+        pool.insert(pooled(Made { operator: 2, sequence: 77, ..PLAIN })).unwrap();
+        let taken = pool.take(limits(2_001));
+        let before = taken.iter().position(|pooled| pooled.operator == OperatorId(2)).unwrap() as u64;
+        assert!(before > 0 && before * WEIGHT <= QUANTUM_WEIGHT + WEIGHT, "{before}");
+        assert_eq!(taken.len(), 2_001);
+    }
+
+    #[test]
+    fn turns_go_on_where_a_batch_was_full() {
+        let mut pool = Pool::default();
+        for operator in [1, 2, 3] {
+            for number in 0..900_u64 {
+                let (wallet, sequence) = ((number % 50) as u8, number / 50 + 1);
+                pool.insert(pooled(Made { operator, wallet, sequence, ..PLAIN })).unwrap();
+            }
+        }
+        let mut counts = BTreeMap::<OperatorId, i64>::new();
+        let turn = i64::try_from(QUANTUM_WEIGHT / WEIGHT).unwrap();
+        while pool.len() > 700 {
+            for pooled in pool.take(limits(37)) {
+                *counts.entry(pooled.operator).or_default() += 1;
+            }
+            let (most, least) = (counts.values().max().unwrap(), counts.values().min().unwrap());
+            assert!(counts.len() < 3 || most - least <= turn + 1, "{counts:?}");
+        }
+        assert_eq!(counts.len(), 3);
     }
 
     #[test]
     fn refuses_by_the_tightest_bound() {
         let mut pool = Pool::default();
-        let first = pooled(1, 1, 10);
+        let first = pooled(PLAIN);
         pool.insert(first.clone()).unwrap();
         assert_eq!(pool.insert(first.clone()), Err(PoolRefusal::Known));
-        assert_eq!(pool.insert(pooled(1, 1, 11)), Err(PoolRefusal::NonceTaken { holder: first.id }));
+        let mut other = pooled(Made { fee_max: 0, ..PLAIN });
+        other.id = TransactionId([9; 32]);
+        assert_eq!(pool.insert(other), Err(PoolRefusal::NonceTaken { holder: first.id }));
         for sequence in 2..=WALLET_TRANSACTIONS_MAX as u64 {
-            pool.insert(pooled(1, sequence, 10)).unwrap();
+            pool.insert(pooled(Made { sequence, ..PLAIN })).unwrap();
         }
-        assert_eq!(pool.insert(pooled(1, 1_000, 10)), Err(PoolRefusal::WalletFull));
-        let mut large = pooled(2, 1, 10);
+        assert_eq!(pool.insert(pooled(Made { sequence: 1_000, ..PLAIN })), Err(PoolRefusal::WalletFull));
+        let mut large = pooled(Made { operator: 2, ..PLAIN });
         large.bytes = POOL_BYTES_MAX;
         assert_eq!(pool.insert(large), Err(PoolRefusal::Full));
+        assert_eq!(pool.len(), WALLET_TRANSACTIONS_MAX);
+    }
+
+    #[test]
+    fn a_higher_bid_takes_the_place_of_its_nonce() {
+        let mut pool = Pool::default();
+        let low = pooled(Made { fee_max: 100, ..PLAIN });
+        pool.insert(low.clone()).unwrap();
+        let little = pooled(Made { fee_max: 105, ..PLAIN });
+        assert_eq!(pool.insert(little), Err(PoolRefusal::NonceTaken { holder: low.id }));
+        let high = pooled(Made { fee_max: 110, ..PLAIN });
+        assert_eq!(pool.insert(high.clone()), Ok(vec![low.id]));
+        assert_eq!(pool.take(limits(9)), [high]);
+        assert!(pool.is_empty() && pool.nonces.is_empty() && pool.operators.is_empty());
+    }
+
+    #[test]
+    fn a_full_pool_gives_way_to_other_operators_and_to_higher_bids() {
+        let mut pool = Pool::default();
+        // 32 MiB in transactions of 1 MiB.
+        let mut mebibyte = |made: Made| {
+            let mut large = pooled(made);
+            large.bytes = 1 << 20;
+            (large.id, pool.insert(large))
+        };
+        let mut ids = Vec::new();
+        for sequence in 1..=32 {
+            let (id, inserted) = mebibyte(Made { sequence, fee_max: 100 + sequence, ..PLAIN });
+            assert_eq!(inserted, Ok(Vec::new()));
+            ids.push(id);
+        }
+        assert_eq!(mebibyte(Made { sequence: 50, fee_max: 101, ..PLAIN }).1, Err(PoolRefusal::Full));
+        assert_eq!(mebibyte(Made { sequence: 50, fee_max: 103, ..PLAIN }).1, Ok(vec![ids[0]]));
+        assert_eq!(mebibyte(Made { operator: 2, fee_max: 0, ..PLAIN }).1, Ok(vec![ids[1]]));
     }
 
     #[test]
     fn expiry_frees_the_nonce() {
         let mut pool = Pool::default();
-        let old = pooled(1, 1, 10);
+        let old = pooled(PLAIN);
         pool.insert(old.clone()).unwrap();
         assert!(pool.expire(TimestampMs(10)).is_empty());
         assert_eq!(pool.expire(TimestampMs(11)), [old.id]);
-        pool.insert(pooled(1, 1, 20)).unwrap();
+        pool.insert(old).unwrap();
+    }
+
+    #[test]
+    fn the_backlog_weighs_what_waits() {
+        let mut pool = Pool::default();
+        for (sequence, fee_max, tip) in [(1, 10, 10), (2, 10, 0), (3, 10, 0)] {
+            pool.insert(pooled(Made { sequence, fee_max, tip, ..PLAIN })).unwrap();
+        }
+        let weights: Vec<u64> = pool.backlog().waiting.iter().map(|bucket| bucket.weight).collect();
+        assert_eq!(weights, [WEIGHT, 2 * WEIGHT]);
     }
 
     proptest! {
         /// Whatever is done, the indexes agree with the transactions.
         #[test]
-        fn indexes_agree(steps in prop::collection::vec((0_u8..4, 0_u8..4, 1_u64..6), 0..200)) {
+        fn indexes_agree(
+            steps in prop::collection::vec((0_u8..4, 0_u16..3, 0_u8..2, 1_u64..6, 0_u64..4), 0..200)
+        ) {
             let mut pool = Pool::default();
-            for (kind, wallet, sequence) in steps {
-                let candidate = pooled(wallet, sequence, u64::from(kind) + 10);
+            for (kind, operator, wallet, sequence, fee_max) in steps {
+                let candidate = pooled(Made { operator, wallet, sequence, fee_max, tip: fee_max / 2 });
+                let before = pool.len();
                 match kind {
-                    0 | 1 => { let _refused = pool.insert(candidate).is_err(); }
+                    0 | 1 => match pool.insert(candidate) {
+                        Ok(left) => prop_assert_eq!(pool.len() + left.len(), before + 1),
+                        Err(_) => prop_assert_eq!(pool.len(), before),
+                    },
                     2 => { pool.remove(&candidate.id); }
-                    _ => { pool.take(1, 1_000); }
+                    _ => { pool.take(limits(1)); }
                 }
-                prop_assert_eq!(pool.bytes, pool.waiting.len() * 200);
-                prop_assert_eq!(pool.arrivals.len(), pool.waiting.len());
-                prop_assert_eq!(pool.nonces.len(), pool.waiting.len());
-                prop_assert_eq!(pool.wallets.values().sum::<usize>(), pool.waiting.len());
+                let waiting = pool.waiting.len();
+                prop_assert_eq!(pool.bytes, waiting * 200);
+                prop_assert_eq!(pool.weight, waiting as u64 * WEIGHT);
+                prop_assert_eq!(pool.nonces.len(), waiting);
+                prop_assert_eq!(pool.wallets.values().sum::<usize>(), waiting);
+                prop_assert_eq!(pool.operators.values().map(Queue::len).sum::<usize>(), waiting);
+                prop_assert_eq!(pool.operators.values().map(Queue::weight).sum::<u64>(), pool.weight);
+                prop_assert!(pool.operators.values().all(|queue| !queue.is_empty()));
             }
         }
     }

@@ -233,25 +233,30 @@ impl Driver {
             | Command::Foreign { peer, connection } => (*peer, *connection),
         };
         let Some(peer) = self.peers.get_mut(&index) else { return };
-        if !peer.allowed || peer.connections.iter().all(|known| known.id != connection) {
+        if !peer.allowed {
             return;
         }
+        let is_open = peer.connections.iter().any(|known| known.id == connection);
         match command {
-            Command::Open { lane, reply, .. } => {
+            Command::Open { lane, reply, .. } if is_open => {
                 self.swarm.behaviour_mut().streams.open(peer.id, connection, lane, reply);
             }
-            Command::Up { .. } => {
+            Command::Up { .. } if is_open => {
                 if !peer.link.is_up() {
                     info!(peer = index, "peer connected");
                     peer.link.raise();
                     self.publish();
                 }
             }
+            // Told in any case: the other side may have noticed first, and closed the connection.
             Command::Foreign { .. } => {
                 info!(peer = index, "peer speaks for another network");
                 peer.link.counters.foreign_connections.add(1);
-                peer.close(&mut self.swarm, connection);
+                if is_open {
+                    peer.close(&mut self.swarm, connection);
+                }
             }
+            Command::Open { .. } | Command::Up { .. } => {}
         }
     }
 

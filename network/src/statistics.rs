@@ -35,7 +35,7 @@ pub struct PeerStatistics {
     pub wrong_keys: u64,
     /// Connections closed because it was silent.
     pub silent_connections: u64,
-    /// Connections closed because it speaks for another network.
+    /// Connections on which it turned out to speak for another network.
     pub foreign_connections: u64,
     /// One entry per lane, in the configuration's order.
     pub lanes: Vec<LaneStatistics>,

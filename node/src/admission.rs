@@ -15,13 +15,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use chain::{Archive, RecordCache, RecordReader};
 use ledger::records::{NotExecuted, Rejection, Transaction};
-use ledger::rules::{ChainRules, Forecast, TransactionFault, check_transaction, forecast_each};
+use ledger::rules::{ChainRules, Forecast, Forecasted, TransactionFault, check_transaction, forecast_each};
 use ledger::values::{Canonical, CodecError, Strategy, TimestampMs, TransactionId};
 use mempool::{PoolRefusal, Pooled};
 use storage::{Store, Table};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::departed::{Departed, WithoutOutcome};
+use crate::departed::{Departed, Reason, WithoutOutcome};
 use crate::gather::gather;
 use crate::handle::Submitted;
 use crate::verifier::Verifier;
@@ -44,7 +44,7 @@ pub enum Refused {
     /// The bytes are no canonical transaction, or a count or range is wrong.
     #[error("{0}")]
     Codec(#[from] CodecError),
-    /// It breaks a rule that needs no state: wrong network or chain, a tip before the fee market, a bad signature.
+    /// It breaks a rule that needs no state: wrong network or chain, a bad signature.
     #[error("{0}")]
     Stateless(#[from] TransactionFault),
     /// It would consume no nonce now.
@@ -204,9 +204,8 @@ impl Admission {
         self.inner.pending().len()
     }
 
-    /// These ran out of time, or were ordered and consumed no nonce, for the given reason: they are pending no more, and
-    /// remembered for a while.
-    pub(crate) fn depart<'a>(&self, ids: impl IntoIterator<Item = (&'a TransactionId, Option<NotExecuted>)>) {
+    /// These ran out of time, or left for the given reason: they are pending no more, and remembered for a while.
+    pub(crate) fn depart<'a>(&self, ids: impl IntoIterator<Item = (&'a TransactionId, Option<Reason>)>) {
         let (mut pending, mut departed) = (self.inner.pending(), self.inner.departed());
         for (id, reason) in ids {
             if let Some(valid_until) = pending.remove(id) {
@@ -296,7 +295,9 @@ impl Inner {
             let transaction = Transaction::decode(bytes).map_err(|fault| refused(fault.into()))?;
             check_transaction(&rules, &transaction).map_err(|fault| refused(fault.into()))?;
             let id = transaction.id(rules.genesis);
-            Ok(Pooled { id, transaction, bytes: bytes.len() })
+            // Weight, operator and exemption follow from the forecast.
+            let operator = transaction.content.fee.operator;
+            Ok(Pooled { id, transaction, bytes: bytes.len(), weight: 0, operator, is_exempt: false })
         };
         let mut decoded: Vec<Result<Pooled, Submitted>> = transactions.iter().map(one).collect();
         let ids: Vec<TransactionId> = decoded.iter().flatten().map(|pooled| pooled.id).collect();
@@ -341,7 +342,7 @@ impl Inner {
     }
 
     /// What each would become; `None` when the store fails.
-    fn forecasts(&self, transactions: &[&Transaction]) -> Option<Vec<Forecast>> {
+    fn forecasts(&self, transactions: &[&Transaction]) -> Option<Vec<Forecasted>> {
         let head = Archive::new(self.store.as_ref()).head().ok()??;
         let reader = RecordReader { store: self.store.as_ref(), cache: &self.cache };
         // The next block is later than the last one and about as late as our clock.
@@ -349,10 +350,15 @@ impl Inner {
         forecast_each(&self.rules(), &head, &reader, transactions, now, &self.verifier.strategy).ok()
     }
 
-    fn judge(&self, pooled: Pooled, forecast: Forecast) -> Checked {
+    fn judge(&self, pooled: Pooled, forecasted: Forecasted) -> Checked {
         let id = pooled.id;
-        match forecast {
-            Forecast::Applied => Checked::Passed(Box::new(pooled)),
+        match forecasted.becomes {
+            Forecast::Applied => Checked::Passed(Box::new(Pooled {
+                weight: forecasted.weight,
+                operator: forecasted.operator.unwrap_or(pooled.operator),
+                is_exempt: forecasted.is_exempt,
+                ..pooled
+            })),
             Forecast::Rejected(reason) => {
                 Checked::Answered(Submitted::Refused(Refused::Rejected { id, reason }))
             }

@@ -476,9 +476,12 @@ impl Wiring<'_> {
             keys: Arc::default(),
             strategy: self.strategy.clone(),
         };
+        let params = rules.params.clone();
         let admission =
             Admission::new(rules, Arc::clone(&store), executor.cache(), submissions, verifier.clone());
         let admission = Arc::new(admission.map_err(|fault| system("threads", &fault))?);
+        let market =
+            MarketBoard::load(store.as_ref(), &params).map_err(|fault| system("the store", &fault))?;
         let (status, watched) = watch::channel(first_status(&chain));
         let driver = Driver::new(
             Parts {
@@ -496,6 +499,7 @@ impl Wiring<'_> {
                 relayed,
                 admission: Arc::clone(&admission),
                 status,
+                market: market.clone(),
                 divergences,
                 metrics: self.metrics.chain(id),
                 disk_reserve_bytes: self.config.storage.disk_reserve_bytes,
@@ -507,7 +511,7 @@ impl Wiring<'_> {
         let driver = tokio::spawn(driver.run(self.stopped.clone()));
         let genesis = self.spec.hash();
         let (spec, status, rules) = (Arc::new(spec), watched, rules_seen);
-        let handle = ChainHandle { genesis, spec, store, status, rules, admission, wallets };
+        let handle = ChainHandle { genesis, spec, store, status, rules, admission, wallets, market };
         Ok((RunningChain { chain: id, epochs, driver, feeds }, handle, inlet))
     }
 

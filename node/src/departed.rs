@@ -1,6 +1,6 @@
 //! Transactions that were taken in here and left without an outcome: what a client that asks is told.
 //!
-//! They ran out of time, or were ordered and consumed no nonce. The newest [`DEPARTED_MAX`] are remembered, in memory only:
+//! They ran out of time, were outbid, or were ordered and consumed no nonce. The newest [`DEPARTED_MAX`] are remembered, in memory only:
 //! after a restart, and of older ones, the node knows no more than of a transaction that it never saw.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,6 +11,15 @@ use ledger::values::{TimestampMs, TransactionId};
 /// Transactions remembered after they left.
 pub(crate) const DEPARTED_MAX: usize = 1 << 16;
 
+/// Why a transaction left, where its time had not run out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It was ordered and consumed no nonce.
+    NotExecuted(NotExecuted),
+    /// It lost its place in the pool to another bid.
+    Outbid,
+}
+
 /// A transaction that has no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WithoutOutcome {
@@ -18,8 +27,8 @@ pub(crate) struct WithoutOutcome {
     pub(crate) valid_until: TimestampMs,
     /// Whether it waits in the pool, in a batch or in a block.
     pub(crate) is_pending: bool,
-    /// Why it was ordered in vain, if it was.
-    pub(crate) reason: Option<NotExecuted>,
+    /// Why it left; none where its time ran out.
+    pub(crate) reason: Option<Reason>,
 }
 
 /// The memory.
@@ -35,12 +44,7 @@ impl Departed {
     }
 
     /// Remembers one more, and forgets the oldest above the bound. A later reason replaces an earlier one.
-    pub(crate) fn insert(
-        &mut self,
-        id: TransactionId,
-        valid_until: TimestampMs,
-        reason: Option<NotExecuted>,
-    ) {
+    pub(crate) fn insert(&mut self, id: TransactionId, valid_until: TimestampMs, reason: Option<Reason>) {
         let earlier = self.left.insert(id, WithoutOutcome { valid_until, is_pending: false, reason });
         if earlier.is_none() {
             self.order.push_back(id);
@@ -66,7 +70,7 @@ mod tests {
     #[test]
     fn the_newest_are_remembered_once_each() {
         let mut departed = Departed::default();
-        let reason = NotExecuted::WalletUnknown {};
+        let reason = Reason::NotExecuted(NotExecuted::WalletUnknown {});
         departed.insert(id(0), TimestampMs(5), None);
         departed.insert(id(0), TimestampMs(5), Some(reason));
         assert_eq!(departed.get(&id(0)).unwrap().reason, Some(reason));

@@ -135,7 +135,9 @@ mod tests {
     use chain::{Archive, Executor, FinalBlock};
     use genesis::dev::{LocalnetPlan, localnet};
     use ledger::records::{Block, BlockBody, BlockHeader, GenesisSpec};
-    use ledger::values::{Amount, ChainId, Epoch, ResultHash, Sequential, TimestampMs, ValidatorIndex, View};
+    use ledger::values::{
+        ChainId, Epoch, FeeRate, ResultHash, Sequential, TimestampMs, ValidatorIndex, View,
+    };
     use storage::{Durability, Identity, MemoryStore, Table, WriteSet};
 
     use super::*;
@@ -157,7 +159,7 @@ mod tests {
             timestamp: TimestampMs(head.timestamp.0 + 1),
             proposer: ValidatorIndex(0),
             weight: 0,
-            base_fee: Amount::ZERO,
+            base_fee: FeeRate::ZERO,
             claim: Claim { height: head.height, result: head.result },
             body: body.hash(),
         };

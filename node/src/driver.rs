@@ -32,11 +32,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use crate::admission::{Admission, Submission, wall_clock};
+use crate::departed::Reason;
 use crate::disk::DiskWatch;
 use crate::divergence::{Divergences, Next};
 use crate::epochs::{Seat, Turn};
 use crate::gather::by_turns;
 use crate::handle::{HaltCode, Status, Voting};
+use crate::market::{MarketBoard, MarketWatch};
 use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions};
 use crate::rarely::Rarely;
 use crate::relay::Outlet;
@@ -72,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) relayed: Outlet,
     pub(crate) admission: Arc<Admission>,
     pub(crate) status: watch::Sender<Status>,
+    pub(crate) market: MarketBoard,
     pub(crate) disk_reserve_bytes: u64,
     pub(crate) divergences: Divergences,
     pub(crate) metrics: ChainMetrics,
@@ -100,6 +103,7 @@ pub(crate) struct Driver {
     executing: Option<(TimestampMs, Option<Bytes>)>,
     threads: Vec<JoinHandle<()>>,
     rarely: Rarely,
+    market: MarketWatch,
 }
 
 /// Where inputs come from.
@@ -145,6 +149,7 @@ impl Driver {
         let now = tokio::time::Instant::now();
         parts.lanes.truncate(Lane::ALL.len());
         let disk = DiskWatch::new(parts.disk_reserve_bytes);
+        let market = MarketWatch::new(parts.market.clone());
         let mut driver = Self {
             parts,
             started,
@@ -165,6 +170,7 @@ impl Driver {
             executing: None,
             threads: vec![storage, verifier, executor],
             rarely: Rarely::default(),
+            market,
         };
         driver.wall_offset_ms = driver.wall_offset();
         Ok(driver)
@@ -196,6 +202,8 @@ impl Driver {
             let inputs = self.gather(inputs);
             self.step(inputs);
             self.drop_cancelled();
+            let (now_ms, pool) = (self.now().elapsed_ms, self.parts.chain.pool());
+            self.market.look(now_ms, || pool.backlog());
             self.publish();
             if self.end.is_some() {
                 return self.end;
@@ -283,7 +291,12 @@ impl Driver {
     }
 
     fn submitted(&mut self, submission: Submission) -> Vec<Input> {
-        let answers = self.parts.chain.submit(self.now(), submission.pooled);
+        let now = self.now();
+        let first = submission.pooled.first().map(|pooled| pooled.id);
+        let answers = self.parts.chain.submit(now, submission.pooled);
+        if let (Some(id), Some(Ok(()))) = (first, answers.first()) {
+            self.market.took_in(id, now.elapsed_ms);
+        }
         // A client that went away does not need its answer.
         let _gone = submission.answers.send(answers).is_err();
         vec![Input::Wake]
@@ -307,13 +320,15 @@ impl Driver {
             Done::Executed(executed, took) => {
                 self.parts.metrics.executed(took, executed.transactions.len());
                 self.parts.metrics.moved(executed.moved);
-                let skipped = executed.skipped.iter().map(|(id, reason)| (id, Some(*reason)));
+                let skipped =
+                    executed.skipped.iter().map(|(id, reason)| (id, Some(Reason::NotExecuted(*reason))));
                 self.parts.admission.depart(skipped);
                 self.parts.admission.settle(&executed.transactions);
                 if let Some(rules) = &executed.rules {
                     self.parts.admission.set_rules((**rules).clone());
                     self.parts.rules.send_replace((**rules).clone());
                 }
+                self.market.executed(executed.claim.height, &executed.transactions);
                 self.look_for_passage();
                 vec![Input::Executed(executed)]
             }
@@ -371,6 +386,10 @@ impl Driver {
                 self.hand(|driver| driver.to_verifier.send(job).is_ok());
             }
             Effect::Execute(block) => {
+                let params = &self.parts.chain.config().rules.params;
+                let board = self.market.board();
+                board.add_block(&block.block.header, params);
+                self.parts.metrics.base_fee(board.base_fee());
                 self.executing = Some((block.block.header.timestamp, block.certificate.clone()));
                 self.hand(|driver| driver.to_executor.send(ExecutorJob::Execute(block)).is_ok());
             }
@@ -421,6 +440,8 @@ impl Driver {
             }
             Report::Certified { height } => {
                 tracing::trace!(chain, height = height.0, "certified");
+                let now_ms = self.now().elapsed_ms;
+                self.market.certified(*height, now_ms);
                 // Where it can wait: a later height passes a divergence too.
                 if self.disk.may_write()
                     && let Err(fault) = self.parts.divergences.certified(*height)
@@ -431,6 +452,9 @@ impl Driver {
             Report::Sealed { transactions } => tracing::trace!(chain, transactions, "sealed"),
             Report::Expired { transactions } => {
                 self.parts.admission.depart(transactions.iter().map(|id| (id, None)));
+            }
+            Report::Outbid { transactions } => {
+                self.parts.admission.depart(transactions.iter().map(|id| (id, Some(Reason::Outbid))));
             }
             Report::Evidence { validator, kind } => {
                 tracing::warn!(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chain::ChainStatus;
+use fees::Market;
 use ledger::records::{ChainSpec, Registry};
 use ledger::rules::ChainRules;
 use ledger::values::{ChainId, GenesisHash, TransactionId};
@@ -10,6 +11,7 @@ use storage::Store;
 use tokio::sync::watch;
 
 use crate::admission::{Admission, Refused};
+use crate::market::MarketBoard;
 use crate::questions::WalletQuestions;
 
 /// A chain that this node hosts. Cheap to clone.
@@ -29,6 +31,8 @@ pub struct ChainHandle {
     pub admission: Arc<Admission>,
     /// Questions about wallets to the executor.
     pub wallets: WalletQuestions,
+    /// What the fee estimator is told.
+    pub market: MarketBoard,
 }
 
 /// What happened to a submitted transaction.
@@ -59,6 +63,13 @@ impl ChainHandle {
     #[must_use]
     pub fn now(&self) -> Status {
         *self.status.borrow()
+    }
+
+    /// The fee market now: a copy.
+    #[must_use]
+    pub fn market(&self) -> Market {
+        let params = self.rules.borrow().params.clone();
+        self.market.market(&params)
     }
 
     /// The chain's id.

@@ -57,6 +57,7 @@ mod handle;
 mod hosting;
 pub mod http;
 mod keys;
+mod market;
 mod next_key;
 mod origins;
 mod questions;

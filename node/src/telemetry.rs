@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chain::{Moved, Report};
 use fees::Market;
-use ledger::values::ChainId;
+use ledger::values::{ChainId, FeeRate};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -110,8 +110,6 @@ chain_metrics! {
     pooled_bytes: Level = Level::default;
     /// Weight of transactions that wait to be sealed.
     pooled_weight: Level = Level::default;
-    /// Fee per unit of weight in the next block, in millionths of a fen.
-    base_fee_micro_fen: Level = Level::default;
     /// Weight of the newest block.
     block_weight: Level = Level::default;
     /// Batches in memory.
@@ -124,6 +122,8 @@ chain_metrics! {
     open_fetches: Level = Level::default;
     /// Free bytes on the data device.
     disk_free_bytes: Level = Level::default;
+    /// Base fee of the next block, in millionths of a fen per unit of weight.
+    base_fee_micro_fen: Level = Level::default;
     /// Bytes that the database takes on its device.
     database_bytes: Level = Level::default;
     /// Time to execute a block and to prepare its writes.
@@ -146,6 +146,8 @@ chain_metrics! {
     known_transactions: Counter = Counter::default;
     /// Pooled transactions that ran out of time.
     expired_transactions: Counter = Counter::default;
+    /// Pooled transactions that lost their place to higher bids.
+    outbid_transactions: Counter = Counter::default;
     /// Misbehaviour of validators recorded since the start.
     evidence_records: Counter = Counter::default;
     /// Times a peer sent something provably wrong.
@@ -288,7 +290,7 @@ impl ChainMetrics {
 
     /// Shows what weight costs, and how much waits.
     pub(crate) fn market(&self, market: &Market) {
-        self.base_fee_micro_fen.set(market.base_fee.micro_fen());
+        self.base_fee(market.base_fee);
         self.block_weight.set(market.blocks.last().map_or(0, |block| block.weight));
         let waiting = market.backlog.waiting.iter().map(|bucket| bucket.weight);
         self.pooled_weight.set(waiting.fold(0, u64::saturating_add));
@@ -299,6 +301,11 @@ impl ChainMetrics {
         self.execution_seconds.observe(took.as_secs_f64());
         self.executed_blocks.inc();
         self.ordered_transactions.inc_by(transactions as u64);
+    }
+
+    /// What weight costs in the next block.
+    pub(crate) fn base_fee(&self, base_fee: FeeRate) {
+        self.base_fee_micro_fen.set(base_fee.micro_fen());
     }
 
     /// A block was executed that may have moved wallets to a child.
@@ -316,6 +323,9 @@ impl ChainMetrics {
             }
             Report::Expired { transactions } => {
                 self.expired_transactions.inc_by(transactions.len() as u64);
+            }
+            Report::Outbid { transactions } => {
+                self.outbid_transactions.inc_by(transactions.len() as u64);
             }
             Report::Evidence { .. } => {
                 self.evidence_records.inc();
@@ -622,7 +632,7 @@ mod tests {
     use chain::{ChainStatus, SeatSet};
     use fees::{Backlog, BlockFacts, Waiting};
     use ledger::records::FeeParams;
-    use ledger::values::{BlockDigest, Epoch, FeeRate, Height, NodeIndex, TransactionId, ValidatorIndex};
+    use ledger::values::{BlockDigest, Epoch, Height, NodeIndex, TransactionId, ValidatorIndex};
 
     use super::*;
     use crate::admission::Refused;
@@ -730,6 +740,7 @@ mod tests {
         for report in [
             Report::Sealed { transactions: 3 },
             Report::Expired { transactions: vec![TransactionId([1; 32])] },
+            Report::Outbid { transactions: vec![TransactionId([2; 32])] },
             Report::Evidence { validator, kind: "invalid_batch" },
             Report::EvidenceDropped { validator, kind: "invalid_batch" },
             Report::Distrusted { node: NodeIndex(1), reason: "noise" },

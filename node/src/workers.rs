@@ -148,7 +148,7 @@ mod tests {
     use genesis::dev::{LocalnetPlan, localnet};
     use ledger::records::{Block, BlockBody, BlockHeader, Claim, GenesisSpec};
     use ledger::rules::ChainRules;
-    use ledger::values::{Amount, ChainId, Epoch, TimestampMs, ValidatorIndex, View};
+    use ledger::values::{ChainId, Epoch, FeeRate, TimestampMs, ValidatorIndex, View};
     use storage::{Identity, MemoryStore, Page, Reader, Row, StorageError, StoreStatistics, Table, Visit};
 
     use super::*;
@@ -269,7 +269,7 @@ mod tests {
             timestamp: TimestampMs(head.timestamp.0 + 1),
             proposer: ValidatorIndex(0),
             weight: 0,
-            base_fee: Amount::ZERO,
+            base_fee: FeeRate::ZERO,
             claim: Claim { height: head.height, result: head.result },
             body: body.hash(),
         };

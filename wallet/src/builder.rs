@@ -2,7 +2,7 @@
 
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Asked, FeeBid, Nonce, Operation, Payment, Policy, Transaction, TransactionContent, WalletOpening,
+    Asked, FeeBid, Nonce, Operation, Payment, Policy, Sponsor, Transaction, TransactionContent, WalletOpening,
 };
 use ledger::values::{
     Amount, Canonical as _, ChainId, CodecError, GenesisHash, LockId, SecretKey, TimestampMs, WalletId,
@@ -73,10 +73,17 @@ impl TransactionBuilder {
         self.valid_until(TimestampMs(now.0.saturating_add(ttl_ms)))
     }
 
-    /// What it may cost.
+    /// What it may cost, and who pays that. It takes the place of a sponsor that was named before.
     #[must_use]
-    pub const fn fee(mut self, fee: FeeBid) -> Self {
+    pub fn fee(mut self, fee: FeeBid) -> Self {
         self.fee = fee;
+        self
+    }
+
+    /// Another wallet pays the fee: its keys sign, too.
+    #[must_use]
+    pub fn sponsored_by(mut self, wallet: WalletId, policy: Policy) -> Self {
+        self.fee.sponsor = Some(Sponsor { wallet, policy });
         self
     }
 
@@ -184,10 +191,10 @@ impl TransactionBuilder {
         Ok(content)
     }
 
-    /// The transaction, signed by the keys of its policy among `secrets`.
+    /// The transaction, signed by the keys of its policy, and of its sponsor's, among `secrets`.
     ///
     /// # Errors
-    /// [`PartialError`], also when too few of the policy's keys are among them.
+    /// [`PartialError`], also when too few of a policy's keys are among them.
     pub fn sign(self, secrets: &[&SecretKey]) -> Result<Transaction, PartialError> {
         let genesis = self.genesis;
         let mut partial = PartialTransaction::new(genesis, self.content()?);
@@ -210,6 +217,7 @@ impl TransactionBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::partial::Signer;
 
     const GENESIS: GenesisHash = GenesisHash([4; 32]);
 
@@ -229,6 +237,26 @@ mod tests {
         assert_eq!(signed, content.clone().signed_by(GENESIS, &secret));
         assert_eq!((content.valid_until, content.network), (TimestampMs(61_000), [4; 4]));
         assert_eq!(signed.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_sponsor_signs_beside_the_wallet() {
+        let (secret, sponsor) = (SecretKey::from_seed([7; 32]), SecretKey::from_seed([8; 32]));
+        let policy = Policy::single(sponsor.public_key());
+        let build = || {
+            let built = builder(&secret).pay(WalletId([2; 32]), Amount::from_fen(5));
+            built.sponsored_by(WalletId([3; 32]), policy.clone())
+        };
+        let signed = build().sign(&[&sponsor, &secret]).unwrap();
+        assert_eq!((signed.signatures.len(), signed.sponsor_signatures.len()), (1, 1));
+        let content = build().content().unwrap();
+        assert_eq!(signed.sponsor_signatures, [content.sign_as_sponsor(GENESIS, 0, &sponsor)]);
+        assert_eq!(Transaction::decode(&signed.encode()).unwrap(), signed);
+        let alone = build().sign(&[&secret]).unwrap_err();
+        assert!(matches!(alone, PartialError::Incomplete { of: Signer::Sponsor, have: 0, need: 1 }));
+        // Nobody sponsors itself.
+        let own = builder(&secret).pay(WalletId([2; 32]), Amount::from_fen(5));
+        assert!(own.sponsored_by(WalletId([1; 32]), policy).content().is_err());
     }
 
     /// Everything that can be asked of locks is signed, and comes back from the bytes as it was.

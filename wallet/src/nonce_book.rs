@@ -5,6 +5,9 @@
 //! used, or chain time has passed its `valid_until`. Without that rule an unlucky transaction could fall out
 //! of the window's floor while its owner still hopes, and nobody could prove that it never happened.
 //!
+//! A nonce may be *given back* where its transaction was not executed and nobody can say that it never will be: what is signed next
+//! has the same one, so that of the two at most one is ever applied.
+//!
 //! One file per wallet. Programs that share the folder take turns through a lock file.
 
 use std::collections::BTreeMap;
@@ -204,6 +207,23 @@ impl NonceBook {
         })
     }
 
+    /// Takes a nonce back whose transaction was not executed, so that what is signed next has the same one: of the two at most one is ever
+    /// applied, whatever becomes of the first. Where later nonces were handed out meanwhile it is only no longer waited for.
+    ///
+    /// # Errors
+    /// [`NonceError`].
+    pub fn give_back(&self, nonce: Nonce) -> Result<(), NonceError> {
+        self.change(|book| {
+            if let Some(lane) = book.lanes.get_mut(&nonce.lane) {
+                let is_newest = lane.next == nonce.sequence.saturating_add(1);
+                if lane.open.remove(&nonce.sequence).is_some() && is_newest {
+                    lane.next = nonce.sequence;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Unresolved nonces with the `valid_until` of their transactions.
     ///
     /// # Errors
@@ -351,6 +371,24 @@ mod tests {
         assert_eq!(book.unresolved().unwrap().len(), 5);
         let other = NonceBook::at(folder.path(), WalletId([6; 32]));
         assert_eq!(sequences(&other, request(1, Lane::default(), 0)), [1]);
+    }
+
+    /// What is signed after a refusal excludes what was refused; but nothing that was signed meanwhile loses its nonce.
+    #[test]
+    fn a_nonce_that_is_given_back_is_the_next_unless_later_ones_were_handed_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = NonceBook::at(folder.path(), WALLET);
+        let nonce = |sequence| Nonce { lane: 0, sequence };
+        assert_eq!(sequences(&book, request(2, Lane::default(), 0)), [1, 2]);
+        book.give_back(nonce(2)).unwrap();
+        assert_eq!(sequences(&book, request(1, Lane::default(), 0)), [2]);
+        book.give_back(nonce(1)).unwrap();
+        assert_eq!(sequences(&book, request(1, Lane::default(), 0)), [3]);
+        // Twice is once, and what was executed after all is not handed out again.
+        book.give_back(nonce(3)).unwrap();
+        book.give_back(nonce(3)).unwrap();
+        let used = Lane { highest: 3, used: u128::MAX };
+        assert_eq!(sequences(&book, request(1, used, 0)), [4]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! A transaction that several people sign, as a file that travels between them.
 //!
-//! The file holds the canonical content and the signatures so far. Whoever reads it recomputes the id and
-//! checks every signature; merging two files of one transaction unites their signatures. Complete at the
-//! policy's threshold.
+//! The file holds the canonical content and the signatures so far: of the wallet that acts and, where another wallet
+//! pays the fee, of that sponsor. Whoever reads it recomputes the id and checks every signature; merging two files of
+//! one transaction unites their signatures. Complete at the threshold of each policy.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use ledger::records::transaction::signing_message;
-use ledger::records::{PolicySignature, Transaction, TransactionContent};
+use ledger::records::{Policy, PolicySignature, Transaction, TransactionContent};
 use ledger::values::{
     Canonical as _, CodecError, GenesisHash, PublicKey, SecretKey, Signature, SignedMessage, TransactionId,
     verify,
@@ -18,7 +19,7 @@ use crate::builder::BuildError;
 
 /// Version of the file.
 pub const FORMAT: u32 = 1;
-/// Most bytes of a file: the content and 16 signatures in hexadecimal.
+/// Most bytes of a file: the content and 32 signatures in hexadecimal.
 pub const PARTIAL_BYTES_MAX: usize = 32 * 1_024;
 
 /// A transaction with some of its signatures, all of them valid.
@@ -27,6 +28,25 @@ pub struct PartialTransaction {
     genesis: GenesisHash,
     content: TransactionContent,
     signatures: BTreeMap<u8, Signature>,
+    sponsor_signatures: BTreeMap<u8, Signature>,
+}
+
+/// Whose signatures are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signer {
+    /// The wallet that acts.
+    Wallet,
+    /// The wallet that pays the fee for it.
+    Sponsor,
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wallet => "the wallet",
+            Self::Sponsor => "the sponsor",
+        })
+    }
 }
 
 /// Why a partial transaction cannot be read, signed, merged or completed.
@@ -64,20 +84,26 @@ pub enum PartialError {
         expected: TransactionId,
     },
     /// A signature is not valid.
-    #[error("the signature under key {key} is not valid. Mend: ask that signer to sign again")]
+    #[error("the signature of {of} under key {key} is not valid. Mend: ask that signer to sign again")]
     Signature {
+        /// Whose.
+        of: Signer,
         /// Position in the policy.
         key: u8,
     },
-    /// The key is not in the policy.
-    #[error("the key {key} is not in the wallet's policy. Mend: sign with one of its keys")]
+    /// The key is in no policy that signs.
+    #[error(
+        "the key {key} is in the policy of neither the wallet nor a sponsor. Mend: sign with one of their keys"
+    )]
     ForeignKey {
         /// The key.
         key: PublicKey,
     },
     /// Too few signatures.
-    #[error("{have} of {need} signatures are there. Mend: let other holders of the policy's keys sign")]
+    #[error("{have} of {need} signatures of {of} are there. Mend: let other holders of its keys sign")]
     Incomplete {
+        /// Whose.
+        of: Signer,
         /// Collected.
         have: usize,
         /// Needed.
@@ -93,6 +119,8 @@ struct File {
     id: String,
     content: String,
     signatures: Vec<FileSignature>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sponsor_signatures: Vec<FileSignature>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,7 +135,7 @@ impl PartialTransaction {
     /// Without signatures yet.
     #[must_use]
     pub const fn new(genesis: GenesisHash, content: TransactionContent) -> Self {
-        Self { genesis, content, signatures: BTreeMap::new() }
+        Self { genesis, content, signatures: BTreeMap::new(), sponsor_signatures: BTreeMap::new() }
     }
 
     /// The id, which every signature covers.
@@ -128,27 +156,39 @@ impl PartialTransaction {
         self.genesis
     }
 
-    /// Keys of the policy that have signed, by position.
-    pub fn signed_by(&self) -> impl Iterator<Item = u8> + '_ {
-        self.signatures.keys().copied()
+    /// Keys that have signed, by position in the policy of the wallet or of the sponsor.
+    pub fn signed_by(&self, of: Signer) -> impl Iterator<Item = u8> + '_ {
+        self.signatures(of).keys().copied()
     }
 
-    /// Signatures that are still needed.
+    /// Signatures of the wallet or of the sponsor that are still needed; 0 of a sponsor that there is not.
     #[must_use]
-    pub fn missing(&self) -> usize {
-        usize::from(self.content.policy.threshold).saturating_sub(self.signatures.len())
+    pub fn missing(&self, of: Signer) -> usize {
+        self.needed(of).saturating_sub(self.signatures(of).len())
     }
 
-    /// Adds a signature. Signing twice changes nothing.
+    /// Adds the signature of a key, for each policy that has it: the wallet's, the sponsor's. Signing twice changes nothing.
     ///
     /// # Errors
-    /// [`PartialError::ForeignKey`] when the key is not in the policy.
+    /// [`PartialError::ForeignKey`] when the key is in no policy.
     pub fn sign(&mut self, secret: &SecretKey) -> Result<(), PartialError> {
         let public = secret.public_key();
-        let position = self.content.policy.keys.iter().position(|key| *key == public);
-        let key = position.and_then(|position| u8::try_from(position).ok());
-        let key = key.ok_or(PartialError::ForeignKey { key: public })?;
-        self.signatures.insert(key, self.content.sign(self.genesis, key, secret).signature);
+        let position = |policy: &Policy| {
+            let position = policy.keys.iter().position(|key| *key == public);
+            position.and_then(|position| u8::try_from(position).ok())
+        };
+        let (own, sponsor) =
+            (self.policy(Signer::Wallet).and_then(position), self.policy(Signer::Sponsor).and_then(position));
+        if own.is_none() && sponsor.is_none() {
+            return Err(PartialError::ForeignKey { key: public });
+        }
+        if let Some(key) = own {
+            self.signatures.insert(key, self.content.sign(self.genesis, key, secret).signature);
+        }
+        if let Some(key) = sponsor {
+            let signed = self.content.sign_as_sponsor(self.genesis, key, secret);
+            self.sponsor_signatures.insert(key, signed.signature);
+        }
         Ok(())
     }
 
@@ -161,24 +201,31 @@ impl PartialTransaction {
         if found != expected {
             return Err(PartialError::OtherId { found, expected });
         }
-        self.signatures.extend(other.signatures.iter().map(|(key, signature)| (*key, *signature)));
+        self.signatures.extend(&other.signatures);
+        self.sponsor_signatures.extend(&other.sponsor_signatures);
         Ok(())
     }
 
-    /// The transaction: exactly as many signatures as the policy needs, those of the lowest positions.
+    /// The transaction: exactly as many signatures as each policy needs, those of the lowest positions.
     ///
     /// # Errors
-    /// [`PartialError::Incomplete`].
+    /// [`PartialError::Incomplete`], saying whose signatures are missing.
     pub fn complete(self) -> Result<Transaction, PartialError> {
-        let (have, need) = (self.signatures.len(), usize::from(self.content.policy.threshold));
-        if have < need {
-            return Err(PartialError::Incomplete { have, need });
-        }
-        let signatures = self.signatures.into_iter().take(need);
-        let signatures = signatures.map(|(key, signature)| PolicySignature { key, signature }).collect();
-        let transaction = Transaction { content: self.content, signatures };
+        let (signatures, sponsor_signatures) = (self.enough(Signer::Wallet)?, self.enough(Signer::Sponsor)?);
+        let transaction = Transaction { content: self.content, signatures, sponsor_signatures };
         transaction.check()?;
         Ok(transaction)
+    }
+
+    /// As many signatures as are needed.
+    fn enough(&self, of: Signer) -> Result<Vec<PolicySignature>, PartialError> {
+        let (signatures, need) = (self.signatures(of), self.needed(of));
+        let have = signatures.len();
+        if have < need {
+            return Err(PartialError::Incomplete { of, have, need });
+        }
+        let signatures = signatures.iter().take(need);
+        Ok(signatures.map(|(key, signature)| PolicySignature { key: *key, signature: *signature }).collect())
     }
 
     /// The file.
@@ -186,17 +233,21 @@ impl PartialTransaction {
     /// # Errors
     /// [`PartialError::Json`], which no value here causes.
     pub fn to_json(&self) -> Result<String, PartialError> {
-        let signature = |(key, signature): (&u8, &Signature)| FileSignature {
-            key: *key,
-            public_key: self.public_key(*key).map(|key| key.to_string()).unwrap_or_default(),
-            signature: const_hex::encode(signature.0),
+        let written = |of: Signer| {
+            let signature = |(key, signature): (&u8, &Signature)| FileSignature {
+                key: *key,
+                public_key: self.public_key(of, *key).map(|key| key.to_string()).unwrap_or_default(),
+                signature: const_hex::encode(signature.0),
+            };
+            self.signatures(of).iter().map(signature).collect()
         };
         let file = File {
             format: FORMAT,
             genesis_hash: self.genesis.to_string(),
             id: self.id().to_string(),
             content: const_hex::encode(self.content.encode()),
-            signatures: self.signatures.iter().map(signature).collect(),
+            signatures: written(Signer::Wallet),
+            sponsor_signatures: written(Signer::Sponsor),
         };
         Ok(serde_json::to_string_pretty(&file)?)
     }
@@ -222,30 +273,53 @@ impl PartialTransaction {
         if found != expected {
             return Err(PartialError::OtherId { found, expected });
         }
-        for entry in &file.signatures {
-            partial.add(entry, expected)?;
+        for (of, entries) in [(Signer::Wallet, &file.signatures), (Signer::Sponsor, &file.sponsor_signatures)]
+        {
+            entries.iter().try_for_each(|entry| partial.add(of, entry, expected))?;
         }
         Ok(partial)
     }
 
-    fn add(&mut self, entry: &FileSignature, id: TransactionId) -> Result<(), PartialError> {
+    fn add(&mut self, of: Signer, entry: &FileSignature, id: TransactionId) -> Result<(), PartialError> {
         let key = entry.key;
         let mut signature = Signature([0; 64]);
         const_hex::decode_to_slice(&entry.signature, &mut signature.0)
             .map_err(|_| PartialError::Field { field: "signatures.signature" })?;
-        let public_key = self.public_key(key).ok_or(PartialError::Signature { key })?;
+        let public_key = self.public_key(of, key).ok_or(PartialError::Signature { of, key })?;
         if public_key.to_string() != entry.public_key {
             return Err(PartialError::Field { field: "signatures.public_key" });
         }
         if !verify(&SignedMessage { public_key, message: &signing_message(id), signature }) {
-            return Err(PartialError::Signature { key });
+            return Err(PartialError::Signature { of, key });
         }
-        self.signatures.insert(key, signature);
+        match of {
+            Signer::Wallet => self.signatures.insert(key, signature),
+            Signer::Sponsor => self.sponsor_signatures.insert(key, signature),
+        };
         Ok(())
     }
 
-    fn public_key(&self, key: u8) -> Option<PublicKey> {
-        self.content.policy.keys.get(usize::from(key)).copied()
+    /// The policy that says which keys sign; none of a sponsor that there is not.
+    fn policy(&self, of: Signer) -> Option<&Policy> {
+        match of {
+            Signer::Wallet => Some(&self.content.policy),
+            Signer::Sponsor => self.content.fee.sponsor.as_ref().map(|sponsor| &sponsor.policy),
+        }
+    }
+
+    const fn signatures(&self, of: Signer) -> &BTreeMap<u8, Signature> {
+        match of {
+            Signer::Wallet => &self.signatures,
+            Signer::Sponsor => &self.sponsor_signatures,
+        }
+    }
+
+    fn needed(&self, of: Signer) -> usize {
+        self.policy(of).map_or(0, |policy| usize::from(policy.threshold))
+    }
+
+    fn public_key(&self, of: Signer, key: u8) -> Option<PublicKey> {
+        self.policy(of)?.keys.get(usize::from(key)).copied()
     }
 }
 
@@ -283,8 +357,11 @@ mod tests {
         let mut complete = Vec::new();
         for (first, second) in [(0, 1), (1, 0), (2, 0), (1, 2)] {
             let mut merged = signed_by(&keys[first]);
-            assert_eq!(merged.missing(), 1);
-            assert!(matches!(merged.clone().complete(), Err(PartialError::Incomplete { have: 1, need: 2 })));
+            assert_eq!((merged.missing(Signer::Wallet), merged.missing(Signer::Sponsor)), (1, 0));
+            assert!(matches!(
+                merged.clone().complete(),
+                Err(PartialError::Incomplete { of: Signer::Wallet, have: 1, need: 2 })
+            ));
             merged.merge(&signed_by(&keys[second])).unwrap();
             merged.merge(&signed_by(&keys[second])).unwrap();
             let transaction = merged.complete().unwrap();
@@ -295,8 +372,49 @@ mod tests {
         let mut all = signed_by(&keys[0]);
         all.merge(&signed_by(&keys[1])).unwrap();
         all.merge(&signed_by(&keys[2])).unwrap();
-        assert_eq!(all.signed_by().collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(all.signed_by(Signer::Wallet).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(all.complete().unwrap().signatures.len(), 2, "exactly the threshold");
+    }
+
+    /// The sponsor's signatures travel in the same file, apart from the wallet's.
+    #[test]
+    fn a_sponsor_signs_the_same_file() {
+        let keys = keys();
+        let sponsor = SecretKey::from_seed([9; 32]);
+        let sponsored = || {
+            let payer = Policy::single(keys[0].public_key());
+            // The payer's key is one of the sponsor's as well: it signs for both.
+            let policy = Policy::new(2, vec![sponsor.public_key(), keys[0].public_key()]).unwrap();
+            TransactionBuilder::new(GenesisHash([4; 32]), ChainId(0), WalletId([1; 32]), payer)
+                .nonce(Nonce { lane: 0, sequence: 1 })
+                .valid_until(TimestampMs(77))
+                .sponsored_by(WalletId([5; 32]), policy)
+                .pay(WalletId([2; 32]), Amount::from_fen(5))
+                .partial()
+                .unwrap()
+        };
+        let travel = |partial: &PartialTransaction| {
+            PartialTransaction::from_json(&partial.to_json().unwrap()).unwrap()
+        };
+        let mut own = sponsored();
+        assert_eq!((own.missing(Signer::Wallet), own.missing(Signer::Sponsor)), (1, 2));
+        own.sign(&keys[0]).unwrap();
+        let mut own = travel(&own);
+        assert_eq!((own.missing(Signer::Wallet), own.missing(Signer::Sponsor)), (0, 1));
+        let refused = own.clone().complete().unwrap_err();
+        assert!(refused.to_string().starts_with("1 of 2 signatures of the sponsor are there"), "{refused}");
+        let mut other = sponsored();
+        other.sign(&sponsor).unwrap();
+        own.merge(&travel(&other)).unwrap();
+        assert_eq!(own.signed_by(Signer::Sponsor).collect::<Vec<_>>(), [0, 1]);
+        let transaction = own.complete().unwrap();
+        assert_eq!((transaction.signatures.len(), transaction.sponsor_signatures.len()), (1, 2));
+        assert_eq!(transaction.check(), Ok(()));
+        // A sponsor's signature in the place of the wallet's is none.
+        let mut file: File = serde_json::from_str(&other.to_json().unwrap()).unwrap();
+        file.signatures = std::mem::take(&mut file.sponsor_signatures);
+        let moved = PartialTransaction::from_json(&serde_json::to_string(&file).unwrap());
+        assert!(moved.is_err(), "{moved:?}");
     }
 
     #[test]
@@ -321,7 +439,7 @@ mod tests {
             file(&|file| last(&mut file.signatures[0].signature)),
             PartialError::Signature { .. }
         ));
-        assert!(matches!(file(&|file| file.signatures[0].key = 9), PartialError::Signature { key: 9 }));
+        assert!(matches!(file(&|file| file.signatures[0].key = 9), PartialError::Signature { key: 9, .. }));
         assert!(matches!(file(&|file| last(&mut file.signatures[0].public_key)), PartialError::Field { .. }));
         assert!(matches!(file(&|file| file.format = 2), PartialError::Field { field: "format" }));
         let long = " ".repeat(PARTIAL_BYTES_MAX + 1);

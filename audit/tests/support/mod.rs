@@ -14,14 +14,15 @@ use ledger::proofs::{CertifiedResult, FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
     Batch, BatchContent, Birth, Block, BlockBody, BlockHeader, Bundle, Change, Claim, Counter, FeeBid,
-    HeightResult, Nonce, Operation, PairCounters, Payment, Pending, Policy, Proposal, Receipt, Record,
-    Registry, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening, WalletRecord,
+    FeeParams, HeightResult, Nonce, Operation, PairCounters, Payment, Pending, Policy, Proposal, Receipt,
+    Record, Registry, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening, WalletRecord,
 };
+use ledger::rules::{bundle_weight, next_base_fee};
 use ledger::state::outbox::{RECEIPTS_TAG, outbox_root, receipt_leaf};
 use ledger::state::{ChainState, Execution, MemoryReader, Outbox, StateReader as _, StateWrites};
 use ledger::values::{
-    Amount, AppendTree, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
-    PublicKey, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
+    Amount, AppendTree, BlockDigest, Canonical as _, ChainId, Currency, Epoch, FeeRate, GenesisHash, Height,
+    PublicKey, SecretKey, Sequential, Slot, TimestampMs, ValidatorIndex, View, WalletId,
 };
 use storage::{Durability, Identity, Store, Table, WriteSet, key};
 
@@ -68,12 +69,25 @@ pub struct Forge {
     later: Vec<SecretKey>,
     /// The epoch of the next blocks, where it is not the one that the registry says.
     pub forced_epoch: Option<Epoch>,
+    /// The base fee and the weight of the next blocks, where they are not those that follow.
+    pub forced_base_fee: Option<FeeRate>,
+    pub forced_weight: Option<u64>,
+    /// What transactions bid from then on, the tip with them.
+    pub fee_max: Amount,
+    pub tip: Amount,
 }
 
 impl Forge {
     /// The only chain of a network, with `wallets` funded wallets.
     pub fn new(wallets: usize) -> Self {
         Self::of(localnet(&LocalnetPlan::new(4), &[7; 32]).unwrap(), CHAIN, wallets)
+    }
+
+    /// The same with these parameters of fees. Few wallets: what opens and funds them weighs less than the target and costs nothing.
+    pub fn priced(wallets: usize, fees: FeeParams) -> Self {
+        let mut plan = LocalnetPlan::new(4);
+        plan.params.fees = fees;
+        Self::of(localnet(&plan, &[7; 32]).unwrap(), CHAIN, wallets)
     }
 
     /// Both shards of a currency, each with `wallets` funded wallets.
@@ -135,12 +149,21 @@ impl Forge {
             false_claim: false,
             later,
             forced_epoch: None,
+            forced_base_fee: None,
+            forced_weight: None,
+            fee_max: Amount::ZERO,
+            tip: Amount::ZERO,
         }
     }
 
     fn operator_wallet(&self, secrets: &OperatorSecrets) -> WalletId {
         let registry = self.state.rules().registry.clone();
         registry.operator_wallet(self.genesis, self.state.rules().currency, secrets.id).unwrap()
+    }
+
+    /// The own wallet of the bank that opens wallets and carries proposals.
+    pub fn bank_wallet(&self) -> WalletId {
+        self.operator_wallet(&self.network.banks[0].operator)
     }
 
     /// Opens wallets and gives each [`FUNDS`].
@@ -205,7 +228,7 @@ impl Forge {
             wallet,
             nonce: Nonce { lane: 0, sequence: *sequence },
             valid_until: TimestampMs(self.state.head().timestamp.0 + 600_000),
-            fee: FeeBid::default(),
+            fee: FeeBid { fee_max: self.fee_max, tip: self.tip, ..FeeBid::default() },
             policy: Policy::single(key.public_key()),
             operation,
         };
@@ -346,7 +369,8 @@ impl Forge {
             batches: batches.iter().map(|batch| batch.content.digest(self.genesis)).collect(),
             bundles: bundles.iter().map(|bundle| bundle.digest(self.genesis)).collect(),
         };
-        let weights = bundles.iter().map(|bundle| bundle.encode().len() as u64);
+        let weights = bundles.iter().map(bundle_weight);
+        let counted: u64 = batches.iter().map(Batch::weight).chain(weights).sum();
         let mut claim = self.claim;
         if self.false_claim {
             claim.result.0[0] ^= 1;
@@ -359,8 +383,8 @@ impl Forge {
             parent: head.block,
             timestamp: TimestampMs(head.timestamp.0 + 50),
             proposer: ValidatorIndex(0),
-            weight: batches.iter().map(Batch::weight).chain(weights).sum(),
-            base_fee: Amount::ZERO,
+            weight: self.forced_weight.unwrap_or(counted),
+            base_fee: self.forced_base_fee.unwrap_or_else(|| self.base_fee()),
             claim,
             body: body.hash(),
         };
@@ -372,6 +396,21 @@ impl Forge {
         self.claim = Claim { height: execution.result.height, result: execution.result_hash };
         let parts = self.state.parts().encode();
         self.blocks.push(Made { block, digest, batches, bundles, certificate, execution, parts });
+    }
+
+    /// The base fee of the next block, by the rules of the height that it claims, which is the one below.
+    pub fn base_fee(&self) -> FeeRate {
+        let below = self.blocks.last().map(|made| (made.block.header.base_fee, made.block.header.weight));
+        let (base_fee, weight) = below.unwrap_or((FeeRate::ZERO, 0));
+        next_base_fee(&self.state.rules().params.fees, base_fee, weight)
+    }
+
+    /// The fee pool's money.
+    pub fn fee_pool(&self) -> Amount {
+        match self.records.records(&[Slot(0)]).unwrap().pop().flatten() {
+            Some(Record::FeePool { balance }) => balance,
+            other => panic!("no fee pool but {other:?}"),
+        }
     }
 
     /// The receipts for a chain from number `first` on, up to the height that the last block claims.

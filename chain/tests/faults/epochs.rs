@@ -7,7 +7,6 @@ use ledger::records::block::{CLAIM_LAG_MAX, SET_CHANGE_MARGIN};
 use ledger::records::{Block, Change, Claim, Operation, Payment, Transaction};
 use ledger::rules::ParentFacts;
 use ledger::values::{Amount, Canonical as _, ChainId, Epoch, Height, NodeIndex, SecretKey, View};
-use mempool::Pooled;
 use storage::{Identity, MemoryStore, Table};
 
 use crate::rig::{Bank, FAULTY, HONEST, Seen};
@@ -202,7 +201,7 @@ fn what_was_sealed_and_not_ordered_waits_in_the_pool_again() {
     town.run_to(Height(last.0 - CLAIM_LAG_MAX - 4));
     let payment = town.pay(2);
     let id = payment.id(town.bank.genesis());
-    let pooled = Pooled { id, bytes: payment.encode().len(), transaction: payment };
+    let pooled = town.bank.pooled(payment);
     assert_eq!(town.bank.chain.submit(town.bank.now, vec![pooled]), [Ok(())]);
     let seen = town.bank.pass(100);
     assert!(seen.reports.contains(&Report::Sealed { transactions: 1 }), "{:?}", seen.reports);
@@ -211,7 +210,7 @@ fn what_was_sealed_and_not_ordered_waits_in_the_pool_again() {
     // Nothing is sealed that would only come back.
     let payment = town.pay(3);
     let other = payment.id(town.bank.genesis());
-    let pooled = Pooled { id: other, bytes: payment.encode().len(), transaction: payment };
+    let pooled = town.bank.pooled(payment);
     assert_eq!(town.bank.chain.submit(town.bank.now, vec![pooled]), [Ok(())]);
     town.bank.pass(100);
     assert!(town.bank.chain.pool().contains(&other));

@@ -9,7 +9,7 @@ use chain::config::{
 };
 use chain::frame::Digests;
 use chain::{Frame, Input, Lane, Question, Report, Request, Turn};
-use ledger::records::{Claim, Transaction};
+use ledger::records::Claim;
 use ledger::values::{
     BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, Height, NodeIndex, ResultHash, View,
 };
@@ -33,16 +33,11 @@ fn a_sealer_gets_its_share_and_no_more() {
     let (digest, batch) = bank.sealed(2, 1, vec![transaction]);
     assert!(bank.batch(2, &batch).acknowledged(digest));
     let own = bank.pay(1, 5);
-    let pooled = pooled(&bank, own);
+    let pooled = bank.pooled(own);
     assert_eq!(bank.chain.submit(bank.now, vec![pooled]), [Ok(())]);
     let seen = bank.pass(BATCH_AGE_MS);
     assert!(seen.sent.iter().any(|(_, frame)| matches!(frame, Frame::Batch(_))), "{seen:?}");
     assert_eq!(seen.reports, [Report::Sealed { transactions: 1 }]);
-}
-
-fn pooled(bank: &Bank, transaction: Transaction) -> mempool::Pooled {
-    let id = transaction.id(bank.genesis());
-    mempool::Pooled { id, transaction, bytes: 200 }
 }
 
 /// Numbers that look random and are the same every time (xorshift64*).

@@ -7,6 +7,7 @@
 //! | `diverged.rs` | a wrong execution is taken back and done again; a second one halts |
 //! | `durable.rs` | what a loss of power may not leave behind |
 //! | `epochs.rs` | how an epoch ends, and what is said in it or of it too late |
+//! | `priced.rs` | base fees, heavy batches, and sealers whose operator owes |
 //! | `relayed.rs` | receipts between two shards: relayed, ordered, refused, sent back |
 //! | `resharded.rs` | a chain that is added, and the wallets that move there |
 //! | `voting.rs` | what is ordered and voted for, and when |
@@ -18,6 +19,7 @@ mod diverged;
 mod durable;
 mod epochs;
 mod flooding;
+mod priced;
 mod relayed;
 mod resharded;
 mod rig;

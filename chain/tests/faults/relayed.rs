@@ -139,7 +139,7 @@ fn known_epoch(bank: &Bank, source: ChainId) -> Epoch {
 }
 
 /// The turn of the honest bank after `tip`.
-fn own_turn(bank: &Bank, tip: &ParentFacts) -> Turn {
+pub(crate) fn own_turn(bank: &Bank, tip: &ParentFacts) -> Turn {
     Turn { view: View(tip.view.0 + 1), leader: bank.seat(HONEST), parent: tip.digest }
 }
 

@@ -15,14 +15,17 @@ use genesis::dev::{BankSecrets, Localnet, LocalnetPlan, localnet};
 use ledger::proofs::{ChainOrigin, FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, Change, FeeBid, Nonce, Operation, Payment,
-    Policy, Proposal, Registry, Transaction, TransactionContent,
+    Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, ChainParams, Change, FeeBid, FeeParams,
+    Nonce, Operation, Payment, Policy, Proposal, Registry, Transaction, TransactionContent,
 };
-use ledger::rules::{ChainRules, ParentFacts, check_bundle, check_signatures};
+use ledger::rules::{
+    ChainRules, ParentFacts, bundle_weight, check_bundle, check_signatures, transaction_weight,
+};
 use ledger::values::{
     Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
     KeyCache, NodeIndex, OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
 };
+use mempool::Pooled;
 use storage::{Identity, MemoryStore, Page, Store, Table};
 
 /// The bank under test, and the one that is faulty.
@@ -107,6 +110,13 @@ pub(crate) struct Bank {
 impl Bank {
     pub(crate) fn new() -> Self {
         Self::of(localnet(&LocalnetPlan::new(4), &[5; 32]).unwrap(), ChainId(0))
+    }
+
+    /// The only chain of a network, with these parameters of fees.
+    pub(crate) fn priced(fees: FeeParams) -> Self {
+        let params = ChainParams { fees, ..ChainParams::default() };
+        let plan = LocalnetPlan { params, ..LocalnetPlan::new(4) };
+        Self::of(localnet(&plan, &[5; 32]).unwrap(), ChainId(0))
     }
 
     /// A shard of a network with two: the same banks with the same keys.
@@ -349,7 +359,7 @@ impl Bank {
             timestamp: TimestampMs((parent.timestamp.0 + 1).max(self.now.wall.0)),
             proposer: self.seat(FAULTY),
             weight: batches.iter().map(|(_, weight)| weight).sum(),
-            base_fee: Amount::ZERO,
+            base_fee: parent.next_base_fee(&self.rules),
             claim: parent.claim,
             body: body.hash(),
         };
@@ -360,7 +370,7 @@ impl Bank {
     pub(crate) fn block_of_bundles(&self, parent: &ParentFacts, bundles: &[Bundle]) -> Block {
         let mut block = self.block(parent, &[]);
         block.body.bundles = bundles.iter().map(|bundle| bundle.digest(self.genesis())).collect();
-        block.header.weight = bundles.iter().map(|bundle| bundle.encode().len() as u64).sum();
+        block.header.weight = bundles.iter().map(bundle_weight).sum();
         block.header.body = block.body.hash();
         block
     }
@@ -444,6 +454,17 @@ impl Bank {
         };
         let approvals = (0..3).map(approve).collect();
         self.sign(1, self.unsigned(1, sequence, Operation::Govern { proposal, approvals }))
+    }
+
+    /// A transaction of operator 1's as a door hands it on.
+    pub(crate) fn pooled(&self, transaction: Transaction) -> Pooled {
+        Pooled {
+            id: transaction.id(self.genesis()),
+            bytes: transaction.encode().len(),
+            weight: transaction_weight(&transaction),
+            operator: OperatorId(1),
+            transaction,
+        }
     }
 
     /// A payment of operator 1 to operator 2.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chain::{Archive, Frame};
 use ledger::records::outcome::APPLIED;
-use ledger::records::{Batch, Rejection};
+use ledger::records::{Batch, Policy, Rejection, Sponsor, Transaction};
 use ledger::values::{Amount, Canonical as _, ChainId, Height, SecretKey, Signature, ValidatorIndex};
 use storage::Table;
 
@@ -37,7 +37,19 @@ fn smuggled(bank: &Bank) -> Vec<Smuggled> {
     let network = with(&|content| content.network[0] ^= 1);
     let chain = with(&|content| content.chain = ChainId(1));
     let tip =
-        with(&|content| (content.fee.fee_max, content.fee.tip) = (Amount::from_fen(1), Amount::from_fen(1)));
+        with(&|content| (content.fee.fee_max, content.fee.tip) = (Amount::from_fen(1), Amount::from_fen(2)));
+    let (sponsor, _) = bank.operator(2);
+    let sponsored = |key: &SecretKey| {
+        let mut content = bank.pay(1, 5).content;
+        let policy = Policy::single(bank.operator(2).1.public_key());
+        content.fee.sponsor = Some(Sponsor { wallet: sponsor, policy });
+        let signature = content.sign_as_sponsor(bank.genesis(), 0, key);
+        Transaction { sponsor_signatures: vec![signature], ..bank.sign(1, content) }
+    };
+    let unsponsored = Transaction { sponsor_signatures: Vec::new(), ..sponsored(&stranger) };
+    let itself = with(&|content| {
+        content.fee.sponsor = Some(Sponsor { wallet: content.wallet, policy: content.policy.clone() });
+    });
     let sequence = with(&|content| content.nonce.sequence = 0);
 
     let mut other_chain = bank.content(FAULTY, 8, vec![bank.pay(1, 5)]);
@@ -58,7 +70,10 @@ fn smuggled(bank: &Bank) -> Vec<Smuggled> {
         case("not signed at all", "sealed_bad_signature", sealed(4, unsigned)),
         case("for another network", "invalid_batch", sealed(5, network)),
         case("for another chain", "invalid_batch", sealed(6, chain)),
-        case("a tip before its time", "invalid_batch", sealed(7, tip)),
+        case("a tip above the bid", "malformed_batch", sealed(7, tip)),
+        case("a sponsor that did not sign", "malformed_batch", sealed(12, unsponsored)),
+        case("a sponsor that is the payer", "malformed_batch", sealed(13, itself)),
+        case("another's signature for a sponsor", "sealed_bad_signature", sealed(14, sponsored(&stranger))),
         case("a batch of another chain", "invalid_batch", bank.seal(FAULTY, other_chain).1.encode()),
         case("a sealer that does not exist", "invalid_batch", bank.seal(FAULTY, no_sealer).1.encode()),
         case("a forged seal", "invalid_batch", seal.encode()),

@@ -27,7 +27,8 @@ use crate::failure::{Answer, Failure};
 use crate::home::home;
 use crate::keystore::Keystore;
 use crate::output::{Output, Show, facts};
-use crate::send::{SendOptions, Sender, Sent, WAIT_SECONDS, Wait, wall_clock_ms};
+use crate::send::{SendOptions, Sent, WAIT_SECONDS, Wait, wall_clock_ms};
+use crate::sender::Sender;
 
 /// Shortest and longest time that an offer or a lock stays open: what the ledger allows, with room for the way to a block and for clocks that
 /// differ.

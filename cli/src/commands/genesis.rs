@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
+use genesis::governance::params;
 use genesis::{
     Ceremony, ChainList, Contribution, GenesisError, GenesisFile, NodeOffer, OperatorOffer, Template,
 };
@@ -32,7 +33,8 @@ enum GenesisCommand {
     /// Start a ceremony: write the template that everybody contributes to.
     #[command(after_help = "Examples:\n  \
         jiaozi genesis new ceremony --network pilot\n  \
-        jiaozi genesis new ceremony --network pilot --chains CNY:2,HKD:1 --block-pace-ms 100")]
+        jiaozi genesis new ceremony --network pilot --chains CNY:2,HKD:1 --block-pace-ms 100\n  \
+        jiaozi genesis new ceremony --network pilot --param weight_target=500000 --param tiers.four.is_fee_exempt=true")]
     New(NewArguments),
     /// Contribute as an operator: make keys that do not exist yet, and sign an offer with them.
     #[command(after_help = "Examples:\n  \
@@ -82,9 +84,28 @@ struct NewArguments {
     /// Least time between blocks.
     #[arg(long, value_name = "MS")]
     block_pace_ms: Option<u64>,
-    /// Most bytes of batches in a block.
-    #[arg(long, value_name = "BYTES")]
+    /// Most weight of a block.
+    #[arg(long, value_name = "WEIGHT")]
     block_weight_max: Option<u64>,
+    /// Any other parameter of the chains, as `gov propose set-param` names them: weight_target=500000; again for each.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<WrittenParam>,
+}
+
+/// A parameter and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct WrittenParam {
+    name: String,
+    value: String,
+}
+
+impl FromStr for WrittenParam {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once('=').ok_or("a parameter is written as NAME=VALUE")?;
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -324,6 +345,11 @@ fn new(arguments: &NewArguments, output: Output) -> Answer {
         block_weight_max: arguments.block_weight_max.unwrap_or(defaults.block_weight_max),
         ..defaults
     };
+    let params = arguments.params.iter().try_fold(params, |mut params, written| {
+        params::set(&mut params, &written.name, &written.value)
+            .map_err(|fault| Failure::usage("params", fault).at("--param"))?;
+        Ok::<_, Failure>(params)
+    })?;
     let timestamp = TimestampMs(arguments.timestamp_ms.unwrap_or_else(wall_clock_ms));
     let template = Template::new(arguments.network.clone(), timestamp, &chains, &params).map_err(failure)?;
     let file = Ceremony::at(&arguments.folder).create(&template).map_err(failure)?;
@@ -524,6 +550,7 @@ mod tests {
             timestamp_ms: Some(1),
             block_pace_ms: None,
             block_weight_max: None,
+            params: vec!["weight_target=500000".parse().unwrap()],
         };
         step(GenesisCommand::New(new)).unwrap();
         for number in 0..5 {
@@ -547,6 +574,7 @@ mod tests {
         let places: Vec<_> =
             spec.chains.iter().map(|chain| (chain.currency.to_string(), chain.shard)).collect();
         assert_eq!(places, [("CNY".to_owned(), 0), ("CNY".to_owned(), 1), ("HKD".to_owned(), 0)]);
+        assert!(spec.chains.iter().all(|chain| chain.params.fees.weight_target == 500_000));
         assert!(
             spec.chains.iter().all(|chain| chain.validators.len() == 4),
             "every bank votes on every chain"

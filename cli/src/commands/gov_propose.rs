@@ -13,6 +13,7 @@ use ledger::values::{ChainId, Currency, NodeIndex, PublicKey, TimestampMs};
 use super::gov::{GenesisOption, failure, file_failure, load, registry};
 use super::gov_view::ProposalView;
 use super::transaction::refuse_existing;
+use crate::amount::WrittenAmount;
 use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
 use crate::output::Output;
@@ -98,6 +99,10 @@ enum ChangeCommand {
     #[command(after_help = "Examples:\n  jiaozi gov propose remove-chain --chain 2 --out remove.json\n\n\
         Only while `gov status` shows the chain as added. Its id is never given again; the next child has the next free one.")]
     RemoveChain(RemoveChainArguments),
+    /// Fees that a chain has collected go to an operator's own wallet there: as much as there is, up to the amount.
+    #[command(after_help = "Examples:\n  \
+        jiaozi gov propose spend-fees --chain 0 --operator bank-1 --amount 5000 --reason \"audit of 2026\" --out spend.json")]
+    SpendFees(SpendFeesArguments),
 }
 
 /// What every proposal says, and where it goes.
@@ -302,6 +307,18 @@ struct RemoveChainArguments {
     proposal: ProposalOptions,
 }
 
+#[derive(Debug, Args)]
+struct SpendFeesArguments {
+    /// The operator that gets them, by number or name.
+    #[arg(long, value_name = "OPERATOR")]
+    operator: String,
+    /// How much at most, such as 12.34, in the currency of the chain.
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+    amount: WrittenAmount,
+    #[command(flatten)]
+    proposal: ProposalOptions,
+}
+
 impl ChangeCommand {
     const fn options(&self) -> &ProposalOptions {
         match self {
@@ -318,7 +335,8 @@ impl ChangeCommand {
             | Self::SetParam(ParamArguments { proposal, .. })
             | Self::AddChain(AddChainArguments { proposal, .. })
             | Self::Reshard(ReshardArguments { proposal, .. })
-            | Self::RemoveChain(RemoveChainArguments { proposal }) => proposal,
+            | Self::RemoveChain(RemoveChainArguments { proposal })
+            | Self::SpendFees(SpendFeesArguments { proposal, .. }) => proposal,
         }
     }
 
@@ -375,6 +393,12 @@ impl ChangeCommand {
             }
             Self::Reshard(ReshardArguments { code, .. }) => draft.reshard(*code).map_err(at_currency),
             Self::RemoveChain(_) => draft.remove_chain(named(chain)?).map_err(failure),
+            Self::SpendFees(SpendFeesArguments { operator, amount, .. }) => {
+                let chain = named(chain)?;
+                let operator = draft.operator(operator).map_err(|fault| failure(fault).at("--operator"))?;
+                let currency = draft.currency(chain).map_err(|fault| failure(fault).at("--chain"))?;
+                draft.spend_fees(chain, operator, amount.in_currency(currency)?).map_err(failure)
+            }
         }
     }
 

@@ -190,6 +190,9 @@ struct ChainRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     child: Option<Growing>,
     params: std::collections::BTreeMap<String, String>,
+    /// Operators in debt for fees: batches of their validators are not ordered there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    barred: Vec<u16>,
     epochs: Vec<EpochRow>,
     /// The set that the operators want.
     wanted: Vec<SeatRow>,
@@ -263,6 +266,7 @@ impl From<&ChainRecord> for ChainRow {
             shard: record.shard,
             child: Growing::new(record, None),
             params: params::values(&record.params).into_iter().collect(),
+            barred: record.barred.iter().map(|operator| operator.0).collect(),
             epochs: record.epochs.iter().map(epoch).collect(),
             wanted: seats(&record.wanted),
         }

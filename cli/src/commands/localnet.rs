@@ -8,6 +8,8 @@ use std::time::Duration;
 use api::{ChainPlace, ChainReady, NotReady};
 use clap::{Args, Subcommand};
 use genesis::{ChainList, GenesisFile};
+use ledger::records::ChainParams;
+use ledger::records::params::WEIGHT_TARGET_MIN;
 use ledger::values::quorum::VALIDATORS_MIN;
 use ledger::values::{Amount, Currency};
 use serde::Serialize;
@@ -39,6 +41,7 @@ enum LocalnetCommand {
         jiaozi localnet up\n  \
         jiaozi localnet up --banks 7 --wallets 100 --directory /tmp/net\n  \
         jiaozi localnet up --chains CNY:2,HKD:1\n  \
+        jiaozi localnet up --weight-target 50000\n  \
         source localnet/env.sh\n\n\
         Writes genesis, encrypted keys and a configuration per bank into the directory, starts one process per bank on free\n\
         loopback ports, and waits until all are ready. The wallets of the central bank and the banks are in its keystore. Every\n\
@@ -69,6 +72,10 @@ struct UpArguments {
     /// Currencies of a new network and the number of shards of each, CNY:1 if not given; an existing network keeps its own.
     #[arg(long, value_name = "CODE:SHARDS,…")]
     chains: Option<ChainList>,
+    /// Weight of a block above which the base fee of a new network's chains rises: with a small one a few payments a second are
+    /// congestion; an existing network keeps its own.
+    #[arg(long, value_name = "WEIGHT", value_parser = clap::value_parser!(u64).range(WEIGHT_TARGET_MIN..=WEIGHT_TARGET_MAX))]
+    weight_target: Option<u64>,
     /// Wallets to open on every chain and fund with 1000 of its currency each: wallet-1, wallet-2, …; in a network of several
     /// chains named after currency and shard: cny-0-1, cny-0-2, …, hkd-0-1, …
     #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=DEMO_WALLETS_MAX as i64))]
@@ -78,6 +85,18 @@ struct UpArguments {
     timeout: u64,
     #[command(flatten)]
     directory: DirectoryArguments,
+}
+
+/// Most weight that a target can be: that of a block, which a localnet leaves as it is.
+const WEIGHT_TARGET_MAX: u64 = 8 * 1_024 * 1_024;
+
+impl UpArguments {
+    /// The parameters of a new network's chains.
+    fn params(&self) -> ChainParams {
+        let mut params = ChainParams::default();
+        params.fees.weight_target = self.weight_target.unwrap_or(params.fees.weight_target);
+        params
+    }
 }
 
 #[derive(Debug, Args)]
@@ -400,10 +419,11 @@ fn up(arguments: &UpArguments, output: Output) -> Answer {
         }
         None => {
             let chains = arguments.chains.clone().unwrap_or_default();
-            create(&layout, arguments.banks.map_or(VALIDATORS_MIN, usize::from), &chains)?
+            let params = arguments.params();
+            create(&layout, arguments.banks.map_or(VALIDATORS_MIN, usize::from), &chains, &params)?
         }
     };
-    require_chains(&layout, arguments.chains.as_ref())?;
+    require_same(&layout, arguments)?;
     let banks = start_all(&layout, &manifest, Duration::from_secs(arguments.timeout), output)?;
     let first = manifest
         .banks
@@ -429,16 +449,24 @@ fn up(arguments: &UpArguments, output: Output) -> Answer {
     })
 }
 
-/// The chains that the network began with must be those asked for.
-fn require_chains(layout: &Layout, asked: Option<&ChainList>) -> Answer {
+/// What an existing network keeps: its chains and their target, if they were asked for.
+fn require_same(layout: &Layout, asked: &UpArguments) -> Answer {
     let spec = GenesisFile::load(&layout.genesis()).and_then(|file| file.spec());
     let spec = spec.map_err(super::genesis::failure)?;
     let places: Vec<_> = spec.chains.iter().map(|chain| (chain.currency, chain.shard)).collect();
-    if asked.is_some_and(|asked| asked.places() != places) {
+    if asked.chains.as_ref().is_some_and(|asked| asked.places() != places) {
         let message = format!("the network in {} has other chains", layout.root.display());
         return Err(Failure::usage("localnet_chains", message)
             .at("--chains")
             .mend("leave --chains out, or name another directory"));
+    }
+    // Operators may have changed it since: genesis says what the network was made with.
+    let made_with = spec.chains.first().map(|chain| chain.params.fees.weight_target);
+    if asked.weight_target.is_some() && asked.weight_target != made_with {
+        let message = format!("the network in {} was made with another weight target", layout.root.display());
+        return Err(Failure::usage("localnet_weight_target", message).at("--weight-target").mend(
+            "leave --weight-target out, name another directory, or change it: jiaozi gov propose set-param weight_target",
+        ));
     }
     Ok(())
 }

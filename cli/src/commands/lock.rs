@@ -24,7 +24,8 @@ use crate::failure::{Answer, Failure};
 use crate::home::home;
 use crate::output::{Output, facts};
 use crate::preimage::Preimage;
-use crate::send::{Sender, wall_clock_ms};
+use crate::send::wall_clock_ms;
+use crate::sender::Sender;
 
 /// A claim is not sent any nearer to the deadline.
 const CLAIM_MARGIN_MS: u64 = 60_000;

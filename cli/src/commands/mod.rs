@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod exchange;
+pub mod fee;
 pub mod genesis;
 pub mod gov;
 mod gov_fate;
@@ -43,6 +44,7 @@ pub fn run(command: Command, output: Output) -> Answer {
         Command::Redeem(arguments) => money::redeem(&arguments, output),
         Command::Exchange(arguments) => exchange::run(arguments, output),
         Command::Lock(arguments) => lock::run(arguments, output),
+        Command::Fee(arguments) => fee::run(arguments, output),
         Command::Tx(arguments) => transaction::run(arguments, output),
         Command::Audit(arguments) => audit::run(arguments, output),
         Command::Genesis(arguments) => genesis::run(arguments, output),

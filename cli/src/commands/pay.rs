@@ -1,25 +1,34 @@
 //! `jiaozi pay`: one signature, one or several payees, all or none.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use ledger::records::operation::PAYMENTS_MAX;
-use ledger::records::{Operation, Payment};
-use ledger::values::{Currency, WalletId};
+use ledger::records::{Operation, Payment, Policy, Sponsor};
+use ledger::values::{ChainId, Currency, PublicKey, WalletId};
+use wallet::PartialTransaction;
 
+use super::transaction::{Prepared, refuse_existing, save};
 use crate::amount::WrittenAmount;
 use crate::failure::{Answer, Failure};
+use crate::fee::Trial;
 use crate::keystore::{Keystore, WalletEntry};
 use crate::output::Output;
 use crate::send::SendOptions;
+use crate::sender::Sender;
 
 /// Arguments of `jiaozi pay`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     jiaozi pay --from alice --to jz1… --amount 12.34\n  \
-    jiaozi pay --from alice --to bob --amount 5 --to carol --amount 7.50 --wait final\n\n\
+    jiaozi pay --from alice --to bob --amount 5 --to carol --amount 7.50 --wait final\n  \
+    jiaozi pay --from alice --to bob --amount 5 --fee urgent\n  \
+    jiaozi pay --from alice --to bob --amount 5 --sponsor bank-1 --out payment.json\n\n\
     Amounts are in the currency of the paying wallet; \"12.34 HKD\" is refused where that is another one. Several payees are\n\
     paid all or none, in one transaction. A payee may be at home on another chain of the currency: the payment is debited at\n\
     once, and credited there by a receipt. A wallet that needs several signatures pays through: jiaozi tx prepare, tx sign,\n\
-    tx submit.")]
+    tx submit. With a sponsor the payment is signed into a file; the sponsor signs that too (jiaozi tx sign payment.json --with\n\
+    bank-1), and then anybody submits it (jiaozi tx submit payment.json).")]
 pub struct PayArguments {
     /// The paying wallet, by its name in the keystore.
     #[arg(long, value_name = "NAME")]
@@ -27,7 +36,71 @@ pub struct PayArguments {
     #[command(flatten)]
     payees: Payees,
     #[command(flatten)]
+    sponsor: SponsorOptions,
+    /// New file for the payment that a sponsor is to sign as well.
+    #[arg(long, value_name = "FILE", requires = "sponsor")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
     send: SendOptions,
+}
+
+/// Who pays the fee, where it is not the wallet that acts.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SponsorOptions {
+    /// The wallet that pays the fee and signs as well: its name in the keystore, or its id with its keys.
+    #[arg(long, value_name = "WALLET", requires = "out")]
+    sponsor: Option<String>,
+    /// A key of the sponsor's policy, where the keystore does not have the wallet; again for each of them.
+    #[arg(long, value_name = "KEY", requires = "sponsor")]
+    sponsor_key: Vec<PublicKey>,
+    /// Signatures that the sponsor's policy needs.
+    #[arg(long, value_name = "N", requires = "sponsor_key", default_value_t = 1)]
+    sponsor_threshold: u8,
+}
+
+impl SponsorOptions {
+    /// The sponsor on the chain of what is signed, if one is named.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is no wallet there, or the keys are not those of its policy.
+    pub fn sponsor(&self, sender: &Sender) -> Answer<Option<Sponsor>> {
+        let Some(named) = &self.sponsor else { return Ok(None) };
+        let at = |failure: Failure| failure.at("--sponsor");
+        let currency = sender.terms.currency;
+        let id = payee(named, &sender.keystore, Some(currency)).map_err(at)?;
+        let policy = match named_wallet(named, &sender.keystore).map_err(at)? {
+            NamedWallet::Entry(entry) if self.sponsor_key.is_empty() => entry.policy()?,
+            _ => self.policy()?,
+        };
+        let view = sender.connection.wallet(id, Some(sender.terms.chain)).map_err(at)?;
+        if let Some(to) = view.moved_to {
+            let message = format!("wallet {id} has moved to chain {}", ChainId(to));
+            return Err(Failure::refused("sponsor_elsewhere", message)
+                .at("--sponsor")
+                .mend(format!("name a wallet of chain {}, where the paying one is", sender.terms.chain)));
+        }
+        if view.policy != policy.hash() {
+            let message = format!("wallet {id} has another policy than these keys with this threshold");
+            return Err(Failure::usage("sponsor_policy", message)
+                .at("--sponsor-key")
+                .mend("ask the sponsor for all keys of the wallet, and how many of them sign"));
+        }
+        Ok(Some(Sponsor { wallet: id, policy }))
+    }
+
+    /// The policy of the keys that are named.
+    fn policy(&self) -> Answer<Policy> {
+        if self.sponsor_key.is_empty() {
+            return Err(Failure::usage(
+                "sponsor_keys_missing",
+                "an id does not tell the keys that sign for a wallet",
+            )
+            .at("--sponsor-key")
+            .mend("name the keys with --sponsor-key, or a wallet of the keystore"));
+        }
+        Policy::new(self.sponsor_threshold, self.sponsor_key.clone())
+            .map_err(|fault| Failure::usage("sponsor_policy", fault).at("--sponsor-key"))
+    }
 }
 
 /// Whom to pay, and how much each.
@@ -132,9 +205,22 @@ pub fn run(arguments: &PayArguments, output: Output) -> Answer {
     let keystore = arguments.send.keystore.open()?;
     // A wrong name is told before a node is asked.
     arguments.payees.operation(&keystore, None)?;
-    let sender = arguments.send.sender_in(&arguments.from, arguments.payees.currency())?;
+    if let Some(out) = &arguments.out {
+        refuse_existing(out)?;
+    }
+    let mut sender = arguments.send.sender_in(&arguments.from, arguments.payees.currency())?;
+    sender.sponsor = arguments.sponsor.sponsor(&sender)?;
     let operation = arguments.payees.operation(&keystore, Some(sender.terms.currency))?;
-    output.result(&arguments.send.send(&sender, operation, output)?)
+    let Some(out) = &arguments.out else {
+        return output.result(&arguments.send.send(&sender, operation, output)?);
+    };
+    // The payer signs now; sending needs the sponsor's signature as well.
+    let secret = sender.keystore.secret(&sender.entry, &arguments.send.passphrase.read()?)?;
+    let content = sender.content(operation, Trial::Binds, output)?;
+    let mut partial = PartialTransaction::new(sender.terms.genesis, content);
+    partial.sign(&secret)?;
+    save(&partial, out)?;
+    output.result(&Prepared::new(&partial, Some(sender.terms.currency), out))
 }
 
 #[cfg(test)]

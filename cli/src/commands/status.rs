@@ -88,6 +88,17 @@ impl Show for ChainStatus {
                 let text = format!("{}, from height {first}{}", progress.epoch, closing.unwrap_or_default());
                 lines.push(("epoch", text));
             }
+            if progress.base_fee_micro_fen > 0 {
+                let rate = grouped(progress.base_fee_micro_fen);
+                lines.push(("base fee", format!("{rate} millionths of a fen a unit of weight")));
+            }
+            if !view.barred_operators.is_empty() {
+                let operators = listed(view.barred_operators.iter().copied());
+                lines.push((
+                    "in debt",
+                    format!("operators {operators}: their batches are not ordered for a fee"),
+                ));
+            }
             lines.extend([
                 ("waiting", grouped(progress.pooled_transactions)),
                 ("votes", yes_no(progress.is_voting)),

@@ -10,19 +10,21 @@ use ledger::values::{Amount, Currency, Money, TransactionId};
 use serde::Serialize;
 use wallet::PartialTransaction;
 use wallet::files::FileError;
-use wallet::partial::PARTIAL_BYTES_MAX;
+use wallet::partial::{PARTIAL_BYTES_MAX, Signer};
 
 use super::lock_view;
-use super::pay::Payees;
+use super::pay::{Payees, SponsorOptions};
 use crate::amount::WrittenAmount;
 use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
+use crate::fee::{Trial, is_for_fee};
 use crate::keystore::{KeystoreOptions, WalletEntry};
 use crate::output::{Output, Show, facts, save_proof};
 use crate::secret::PassphraseOptions;
 use crate::send::{
-    LegOptions, SendOptions, Sender, WaitOptions, leg_line, outcome, sent, state_name, submit, wait,
+    LegOptions, SendOptions, WaitOptions, charged, leg_line, outcome, sent, state_name, submit, wait,
 };
+use crate::sender::Sender;
 
 /// Arguments of `jiaozi tx`.
 #[derive(Debug, Args)]
@@ -52,7 +54,7 @@ enum TransactionCommand {
         jiaozi tx prepare --from central-bank --issue --to bank-1 --amount 1000000 --out issue.json\n  \
         jiaozi tx prepare --from bank-1 --redeem 5000 --out redeem.json")]
     Prepare(PrepareArguments),
-    /// Add the signature of one of your wallets' keys to a file.
+    /// Add the signature of one of your wallets' keys to a file: of the wallet that acts, or of the sponsor that pays its fee.
     #[command(after_help = "Examples:\n  \
         jiaozi tx sign payment.json --with treasury\n  \
         jiaozi tx sign payment.json --with treasury --yes --passphrase-file secret\n\n\
@@ -106,6 +108,8 @@ struct PrepareArguments {
     /// New file for the transaction.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    sponsor: SponsorOptions,
     #[command(flatten)]
     send: SendOptions,
 }
@@ -174,7 +178,9 @@ impl Show for Shown {
         if let Some(transaction) = &status.transaction {
             lines.push(("from", transaction.wallet.to_string()));
             lines.extend(operation_lines(&transaction.operation, Some(transaction.currency)));
+            lines.extend(transaction.sponsor.map(|sponsor| ("sponsor", sponsor.to_string())));
         }
+        lines.extend(charged(status.fee_fen, status.currency).map(|fee| ("fee", fee)));
         lines.extend(status.legs.iter().map(leg_line));
         if let Some(lock) = &status.lock {
             lines.extend(lock_view::lines(std::slice::from_ref(lock.as_ref())));
@@ -188,7 +194,7 @@ impl Show for Shown {
 
 /// A file of a transaction that is being signed.
 #[derive(Debug, Serialize)]
-struct Prepared {
+pub(super) struct Prepared {
     id: String,
     wallet: String,
     chain: u32,
@@ -197,13 +203,28 @@ struct Prepared {
     currency: Option<String>,
     operation: OperationView,
     valid_until_ms: u64,
+    /// Most that may be charged, tip included, in fen.
+    fee_max_fen: u64,
+    tip_fen: u64,
+    tip_operator: u16,
     signed: usize,
     missing: usize,
+    /// The wallet that pays the fee, where it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sponsor: Option<Sponsoring>,
     file: PathBuf,
 }
 
+/// A sponsor, and how many of its signatures there are.
+#[derive(Debug, Serialize)]
+struct Sponsoring {
+    wallet: String,
+    signed: usize,
+    missing: usize,
+}
+
 impl Prepared {
-    fn new(partial: &PartialTransaction, currency: Option<Currency>, file: &Path) -> Self {
+    pub(super) fn new(partial: &PartialTransaction, currency: Option<Currency>, file: &Path) -> Self {
         let content: &TransactionContent = partial.content();
         Self {
             id: partial.id().to_string(),
@@ -212,8 +233,16 @@ impl Prepared {
             currency: currency.map(|currency| currency.to_string()),
             operation: OperationView::new(&content.operation),
             valid_until_ms: content.valid_until.0,
-            signed: partial.signed_by().count(),
-            missing: partial.missing(),
+            fee_max_fen: content.fee.fee_max.fen(),
+            tip_fen: content.fee.tip.fen(),
+            tip_operator: content.fee.operator.0,
+            signed: partial.signed_by(Signer::Wallet).count(),
+            missing: partial.missing(Signer::Wallet),
+            sponsor: content.fee.sponsor.as_ref().map(|sponsor| Sponsoring {
+                wallet: sponsor.wallet.to_string(),
+                signed: partial.signed_by(Signer::Sponsor).count(),
+                missing: partial.missing(Signer::Sponsor),
+            }),
             file: file.to_owned(),
         }
     }
@@ -224,9 +253,37 @@ impl Show for Prepared {
         let mut lines = vec![("transaction", self.id.clone()), ("from", self.wallet.clone())];
         let currency = self.currency.as_deref().and_then(|currency| currency.parse().ok());
         lines.extend(operation_lines(&self.operation, currency));
-        lines.push(("signatures", format!("{} there, {} missing", self.signed, self.missing)));
+        lines.push(("fee", self.fee(currency)));
+        let counted = |signed: usize, missing: usize| format!("{signed} there, {missing} missing");
+        lines.push(("signatures", counted(self.signed, self.missing)));
+        if let Some(Sponsoring { wallet, signed, missing }) = &self.sponsor {
+            lines.push(("sponsor", format!("{wallet} pays the fee; {}", counted(*signed, *missing))));
+        }
         lines.push(("file", self.file.display().to_string()));
         facts(&lines)
+    }
+}
+
+impl Prepared {
+    /// What it may cost, in words.
+    fn fee(&self, currency: Option<Currency>) -> String {
+        let most = money_in(currency, self.fee_max_fen);
+        match self.tip_fen {
+            0 => format!("at most {most}"),
+            tip => format!(
+                "at most {most}, {} of it for operator {}",
+                money_in(currency, tip),
+                self.tip_operator
+            ),
+        }
+    }
+}
+
+/// An amount in the currency of a chain, as far as that is known.
+fn money_in(currency: Option<Currency>, fen: u64) -> String {
+    match currency {
+        Some(currency) => Money::from_fen(fen, currency).to_string(),
+        None => format!("{} (in its chain's currency)", Amount::from_fen(fen)),
     }
 }
 
@@ -235,10 +292,7 @@ pub(super) fn operation_lines(
     operation: &OperationView,
     currency: Option<Currency>,
 ) -> Vec<(&'static str, String)> {
-    let money = |fen: u64| match currency {
-        Some(currency) => Money::from_fen(fen, currency).to_string(),
-        None => format!("{} (in its chain's currency)", Amount::from_fen(fen)),
-    };
+    let money = |fen: u64| money_in(currency, fen);
     match operation {
         OperationView::Pay { payments } => payments
             .iter()
@@ -308,7 +362,8 @@ pub fn run(arguments: TransactionArguments, output: Output) -> Answer {
             arguments.operation(None)?;
             let written = arguments.redeem.and_then(|written| written.currency);
             let meant = written.or_else(|| arguments.payees.currency());
-            let sender = arguments.send.sender_in(&arguments.from, meant)?;
+            let mut sender = arguments.send.sender_in(&arguments.from, meant)?;
+            sender.sponsor = arguments.sponsor.sponsor(&sender)?;
             let operation = arguments.operation(Some(sender.terms.currency))?;
             prepare(&sender, operation, &arguments.out, output)
         }
@@ -319,7 +374,13 @@ pub fn run(arguments: TransactionArguments, output: Output) -> Answer {
             let connection = arguments.node.connect()?;
             connection.network(Some(genesis)).map_err(|failure| failure.at("--node"))?;
             let transaction = partial.complete()?;
-            output.result(&submit(&connection, &transaction, id, &arguments.wait, output)?)
+            let sent = submit(&connection, &transaction, id, &arguments.wait, output).map_err(|failure| {
+                match is_for_fee(&failure) {
+                    true => failure.mend(FEE_IS_SIGNED),
+                    false => failure,
+                }
+            })?;
+            output.result(&sent)
         }
     }
 }
@@ -363,6 +424,10 @@ fn no_proof(id: TransactionId, state: TransactionState) -> Failure {
     Failure { message, mend, ..failure }
 }
 
+/// The fee of a file is signed with the rest of it.
+const FEE_IS_SIGNED: &str = "submit the same file again when the base fee has fallen (jiaozi fee history), or prepare it anew with a higher \
+                             --fee and let everybody sign that";
+
 /// Before anything else is done for a file that is to be new.
 pub(super) fn refuse_existing(out: &Path) -> Answer {
     if out.exists() {
@@ -375,7 +440,8 @@ pub(super) fn refuse_existing(out: &Path) -> Answer {
 
 /// Writes a transaction without signatures into a file.
 pub(super) fn prepare(sender: &Sender, operation: Operation, out: &Path, output: Output) -> Answer {
-    let partial = sender.build(operation)?.partial()?;
+    let content = sender.content(operation, Trial::Told, output)?;
+    let partial = PartialTransaction::new(sender.terms.genesis, content);
     save(&partial, out)?;
     output.result(&Prepared::new(&partial, Some(sender.terms.currency), out))
 }
@@ -407,7 +473,10 @@ fn currency(
 ) -> Answer<Option<Currency>> {
     let content = partial.content();
     let Some(path) = genesis else {
-        let is_own = entry.wallet_id()? == content.wallet;
+        // A sponsor's wallet is on the transaction's chain, and a wallet's id is of one currency.
+        let sponsor = content.fee.sponsor.as_ref().map(|sponsor| sponsor.wallet);
+        let own = entry.wallet_id()?;
+        let is_own = own == content.wallet || sponsor == Some(own);
         return if is_own { entry.currency().map(Some) } else { Ok(None) };
     };
     let spec = super::audit::load_spec(path)?;
@@ -444,7 +513,7 @@ fn load(path: &Path) -> Answer<PartialTransaction> {
 }
 
 /// Replaces the file as a whole: an interrupted write must not lose other people's signatures.
-fn save(partial: &PartialTransaction, path: &Path) -> Answer {
+pub(super) fn save(partial: &PartialTransaction, path: &Path) -> Answer {
     let json = partial.to_json()? + "\n";
     wallet::files::replace_private(path, json.as_bytes()).map_err(|fault| match &fault {
         FileError::Io { path, action, source } => Failure::io(action, path, source),

@@ -24,7 +24,8 @@ use crate::home::{CurrencyOption, home, no_such_currency};
 use crate::keystore::{Keystore, KeystoreOptions, NewWallet, WalletEntry};
 use crate::output::{Output, Show, facts, is_terminal, table};
 use crate::secret::{PassphraseOptions, prompt_words, read_file, write_private};
-use crate::send::{SendOptions, Sender, Sent};
+use crate::send::{SendOptions, Sent};
+use crate::sender::Sender;
 
 /// Arguments of `jiaozi wallet`.
 #[derive(Debug, Args)]
@@ -507,7 +508,8 @@ fn open(arguments: &OpenArguments, output: Output) -> Answer {
     for (chain, wallets) in openings {
         sender = sender.on(chain);
         for group in wallets.chunks(OPENINGS_MAX) {
-            let transaction = sender.sign(Operation::OpenWallets { wallets: group.to_vec() }, &secret)?;
+            let operation = Operation::OpenWallets { wallets: group.to_vec() };
+            let transaction = sender.sign(operation, &secret, output)?;
             transactions.push(sender.submit(&transaction, &arguments.send.wait, output)?);
         }
     }

@@ -215,6 +215,9 @@ impl Show for History {
                 MovementName::Returned => ("returned", "+"),
                 MovementName::MovedOut => ("moved out", "-"),
                 MovementName::MovedIn => ("moved in", "+"),
+                MovementName::FeePaid => ("fee", "-"),
+                MovementName::TipReceived => ("tip", "+"),
+                MovementName::FeesSpent => ("collected fees", "+"),
             };
             let certified = if entry.height <= page.certified_height { "yes" } else { "no" };
             let amount = format!("{sign}{}", Amount::from_fen(entry.amount_fen));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use genesis::dev::{BankSecrets, Localnet, LocalnetPlan, OperatorSecrets, localnet, random_seed};
 use genesis::{ChainList, GenesisFile};
 use ledger::records::registry::operator_salt;
-use ledger::records::{GenesisSpec, Policy};
+use ledger::records::{ChainParams, GenesisSpec, Policy};
 use ledger::values::{Canonical as _, ChainId, TimestampMs};
 use node::config::{
     CHAINS_HOSTED_MAX, ConsensusKeyEntry, ConsensusSection, KeysSection, LogSection, NetworkSection,
@@ -29,11 +29,11 @@ pub const BANKS_MAX: usize = 100;
 /// The central bank's wallet in the keystore.
 pub const CENTRAL_BANK: &str = "central-bank";
 
-/// Makes a localnet of `banks` banks, all of which run all of `chains`.
+/// Makes a localnet of `banks` banks, all of which run all of `chains`, under the same parameters.
 ///
 /// # Errors
 /// [`Failure`] when the directory holds something else already, or a node cannot host so many chains.
-pub fn create(layout: &Layout, banks: usize, chains: &ChainList) -> Answer<Manifest> {
+pub fn create(layout: &Layout, banks: usize, chains: &ChainList, params: &ChainParams) -> Answer<Manifest> {
     refuse_foreign(layout)?;
     let places = chains.places();
     if places.len() > CHAINS_HOSTED_MAX {
@@ -45,6 +45,7 @@ pub fn create(layout: &Layout, banks: usize, chains: &ChainList) -> Answer<Manif
     let mut plan = LocalnetPlan::new(banks);
     plan.timestamp = TimestampMs(wall_clock_ms());
     plan.chains = places;
+    plan.params.clone_from(params);
     plan.addresses = peers.iter().map(ToString::to_string).collect();
     let seed = random_seed().map_err(failure)?;
     let Localnet { mut spec, central_bank, banks } = localnet(&plan, &seed).map_err(failure)?;
@@ -214,14 +215,17 @@ mod tests {
         let layout = Layout::at(&folder.path().join("net's")).unwrap();
         let chains: ChainList = "CNY:2,HKD:1".parse().unwrap();
         let many: ChainList = format!("CNY:{}", CHAINS_HOSTED_MAX + 1).parse().unwrap();
-        assert_eq!(create(&layout, 4, &many).unwrap_err().code, "localnet_chains");
-        let manifest = create(&layout, 4, &chains).unwrap();
+        let mut params = ChainParams::default();
+        params.fees.weight_target = 12_345;
+        assert_eq!(create(&layout, 4, &many, &params).unwrap_err().code, "localnet_chains");
+        let manifest = create(&layout, 4, &chains, &params).unwrap();
         assert_eq!(manifest.banks.len(), 4);
         let genesis = GenesisFile::load(&layout.genesis()).unwrap();
         assert_eq!(genesis.hash().unwrap().to_string(), manifest.genesis_hash);
         let passphrase = Passphrase::load(&layout.passphrase()).unwrap();
         let keystore = Keystore::at(layout.wallets());
         let spec = genesis.spec().unwrap();
+        assert!(spec.chains.iter().all(|chain| chain.params == params));
         let registry = ledger::records::Registry::from_genesis(&spec);
         for (id, name) in (0_u16..).zip([CENTRAL_BANK, "bank-1", "bank-2", "bank-3", "bank-4"]) {
             let entry = keystore.find(name).unwrap();
@@ -251,6 +255,6 @@ mod tests {
             }
         }
         assert!(std::fs::read_to_string(layout.environment()).unwrap().contains("net'\\''s"));
-        assert_eq!(create(&layout, 4, &chains).unwrap_err().code, "localnet_directory");
+        assert_eq!(create(&layout, 4, &chains, &params).unwrap_err().code, "localnet_directory");
     }
 }

@@ -18,7 +18,8 @@ use crate::failure::{Answer, Failure};
 use crate::keystore::{Keystore, NewWallet, WALLETS_MAX, WalletEntry};
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::send::{Sender, Wait, WaitOptions, outcome};
+use crate::send::{Wait, WaitOptions, outcome};
+use crate::sender::Sender;
 
 /// Most wallets opened at once, on all chains together.
 pub const DEMO_WALLETS_MAX: usize = 10_000;
@@ -275,8 +276,10 @@ fn send_all(
 ) -> Answer {
     let operations: Vec<Operation> = operations.collect();
     for group in operations.chunks(IN_FLIGHT) {
-        let transactions: Vec<Transaction> =
-            group.iter().map(|operation| sender.sign(operation.clone(), key)).collect::<Answer<_>>()?;
+        let transactions: Vec<Transaction> = group
+            .iter()
+            .map(|operation| sender.sign(operation.clone(), key, Output::new(true)))
+            .collect::<Answer<_>>()?;
         let options = WaitOptions {
             wait: Wait::None,
             timeout: Some(CERTIFIED_WITHIN.as_secs()),

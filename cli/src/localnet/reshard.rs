@@ -32,7 +32,8 @@ use crate::failure::{Answer, Exit, Failure};
 use crate::keystore::Keystore;
 use crate::output::{Output, Show, facts, grouped, table};
 use crate::progress::Progress;
-use crate::send::{LegOptions, Sender, Wait, WaitOptions, wall_clock_ms};
+use crate::send::{LegOptions, Wait, WaitOptions, wall_clock_ms};
+use crate::sender::Sender;
 
 /// How long a proposal may wait: it is approved and applied at once.
 const VALID_FOR_MS: u64 = 600_000;
@@ -331,7 +332,7 @@ impl<'a> Ceremony<'a> {
         }
         let approvals = file.complete().map_err(failure)?;
         let operation = Operation::Govern { proposal: file.proposal().clone(), approvals };
-        let transaction = self.sender.sign(operation, &self.key)?;
+        let transaction = self.sender.sign(operation, &self.key, Output::new(true))?;
         let options = WaitOptions {
             wait: Wait::Certified,
             timeout: Some(CERTIFIED_WITHIN_SECONDS),

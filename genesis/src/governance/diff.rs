@@ -1,9 +1,10 @@
 //! What separates two registries, for people who decide about it: additions `+`, removals `-`, changes `~`, with names.
 //!
-//! It compares the registries themselves, not the changes that lead from one to the other: so what is shown is what will be.
+//! It compares the registries themselves, not the changes that lead from one to the other: so what is shown is what will be. Only money
+//! that a proposal pays out stands in no registry: it is told from the changes ([`spendings`]).
 
-use ledger::records::{ChainRecord, OperatorRecord, OperatorRole, Registry, ValidatorRecord};
-use ledger::values::{NodeIndex, OperatorId, faults_max, quorum};
+use ledger::records::{ChainRecord, Change, OperatorRecord, OperatorRole, Registry, ValidatorRecord};
+use ledger::values::{Money, NodeIndex, OperatorId, faults_max, quorum};
 use serde::Serialize;
 
 use super::growth::homes;
@@ -39,6 +40,20 @@ pub fn differences(before: &Registry, after: &Registry) -> Vec<Section> {
     }
     sections.retain(|section| !section.lines.is_empty());
     sections
+}
+
+/// What changes pay out of the fees that chains have collected; no section where they do not. `registry` tells the names: the one after
+/// the changes.
+#[must_use]
+pub fn spendings(registry: &Registry, changes: &[Change]) -> Vec<Section> {
+    let spending = |change: &Change| {
+        let Change::SpendFees { chain, operator, amount } = change else { return None };
+        let chain = registry.chain(*chain)?;
+        let most = Money { amount: *amount, currency: chain.currency };
+        Some(format!("- {}: up to {most}, to {}", chain_name(chain), operator_name(registry, *operator)))
+    };
+    let lines: Vec<String> = changes.iter().filter_map(spending).collect();
+    if lines.is_empty() { Vec::new() } else { vec![Section { title: "collected fees".to_owned(), lines }] }
 }
 
 /// The sections as text, a line each.

@@ -6,7 +6,7 @@ use ledger::records::{ChainRecord, Change, GenesisSpec, NodeRecord, Proposal, Re
 use ledger::rules::{apply_change, apply_proposed, check_on_root};
 use ledger::values::quorum::{VALIDATORS_MAX, VALIDATORS_MIN};
 use ledger::values::{
-    Canonical as _, ChainId, Currency, GenesisHash, NodeIndex, OperatorId, PublicKey, TimestampMs,
+    Amount, Canonical as _, ChainId, Currency, GenesisHash, NodeIndex, OperatorId, PublicKey, TimestampMs,
 };
 
 use super::diff::operator_name;
@@ -284,6 +284,28 @@ impl Draft {
         self.push(Change::RemoveChain { chain })
     }
 
+    /// Fees that a chain has collected go to an operator's own wallet there: up to `amount`, as much as there is.
+    ///
+    /// # Errors
+    /// [`GovernanceError`]: no such chain or operator, or nothing to pay.
+    pub fn spend_fees(
+        &mut self,
+        chain: ChainId,
+        operator: OperatorId,
+        amount: Amount,
+    ) -> Result<(), GovernanceError> {
+        self.chain(chain)?;
+        self.push(Change::SpendFees { chain, operator, amount })
+    }
+
+    /// The currency of a chain, after the changes so far.
+    ///
+    /// # Errors
+    /// [`GovernanceError::ChainUnknown`].
+    pub fn currency(&self, chain: ChainId) -> Result<Currency, GovernanceError> {
+        self.chain(chain).map(|record| record.currency)
+    }
+
     /// An operator by its id or its name.
     ///
     /// # Errors
@@ -380,7 +402,7 @@ mod tests {
     use ledger::values::SecretKey;
 
     use super::*;
-    use crate::governance::diff::{differences, lines};
+    use crate::governance::diff::{differences, lines, spendings};
     use crate::test_support::{central_bank, contribution, contribution_with, draft, spec};
 
     fn key(number: u8) -> PublicKey {
@@ -619,6 +641,24 @@ mod tests {
         // An urgent proposal hurries sets only.
         assert!(!after.chains[0].is_urgent);
         assert!(matches!(applied(&after, &proposal), Err(GovernanceError::Stale { version: 0, known: 1 })));
+    }
+
+    #[test]
+    fn fees_that_are_spent_are_shown_though_the_registry_does_not_change() {
+        let mut draft = draft();
+        let before = draft.registry().clone();
+        draft.spend_fees(ChainId(1), OperatorId(2), Amount::from_fen(1_234)).unwrap();
+        assert!(differences(&before, draft.registry()).is_empty());
+        let text = lines(&spendings(draft.registry(), &draft.changes)).join("\n");
+        let told = "collected fees\n  - chain 1 (USD shard 0): up to 12.34 USD, to bank-2 (operator 2)";
+        assert_eq!(text, told);
+        assert_eq!(draft.currency(ChainId(1)).unwrap(), Currency(*b"USD"));
+        for (chain, operator, fen) in [(9, 2, 1), (1, 99, 1), (1, 2, 0)] {
+            let (chain, operator) = (ChainId(chain), OperatorId(operator));
+            let refused = draft.spend_fees(chain, operator, Amount::from_fen(fen));
+            assert!(refused.is_err(), "{chain} {operator} {fen}");
+        }
+        assert_eq!(draft.changes.len(), 1);
     }
 
     #[test]

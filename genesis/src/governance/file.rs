@@ -18,7 +18,7 @@ use ledger::values::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::diff::{Section, differences, lines, operator_name};
+use super::diff::{Section, differences, lines, operator_name, spendings};
 use super::error::GovernanceError;
 use super::key_proofs::KeyProofs;
 use crate::file::FORMAT;
@@ -189,7 +189,9 @@ impl ProposalFile {
     /// What changes, for people.
     #[must_use]
     pub fn differences(&self) -> Vec<Section> {
-        differences(self.registry(), &self.after)
+        let mut sections = differences(self.registry(), &self.after);
+        sections.extend(spendings(&self.after, &self.proposal.changes));
+        sections
     }
 
     /// Who may approve, ascending.

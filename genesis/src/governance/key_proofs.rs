@@ -110,7 +110,8 @@ impl KeyProofs {
             | Change::RemoveValidator { .. }
             | Change::SetParams { .. }
             | Change::Reshard { .. }
-            | Change::RemoveChain { .. } => return None,
+            | Change::RemoveChain { .. }
+            | Change::SpendFees { .. } => return None,
         };
         let is_held = self.is_held(genesis, operator, (role, key))
             || contributed(joining, registry, operator, (role, key));

@@ -18,8 +18,8 @@
 //! | [`time`] | moments as dates |
 //! | [`error`] | refusals, with the mend |
 //!
-//! Invariants: what is shown is computed from the registries before and after, never taken from a file's words; a file that
-//! loads holds a proved registry, a proposal that fits it, a proof of every key in it, and valid approvals only.
+//! Invariants: what is shown is computed from the registries before and after and from the changes, never taken from a file's
+//! words; a file that loads holds a proved registry, a proposal that fits it, a proof of every key in it, and valid approvals only.
 
 pub mod diff;
 pub mod draft;

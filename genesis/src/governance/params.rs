@@ -3,15 +3,19 @@
 //! | name | value |
 //! | --- | --- |
 //! | `block_weight_max`, `block_pace_ms`, `transaction_ttl_ms_max`, `clock_drift_ms_max` | a number |
+//! | `weight_target`, `fee_step_denominator` | a number |
+//! | `fee_step_min_micro_fen`, `fee_rate_max_micro_fen` | millionths of a fen per unit of weight |
+//! | `fee_quota_fen` | fen |
 //! | `tiers.TIER.lanes` | a number |
 //! | `tiers.TIER.payment_max_fen`, `tiers.TIER.balance_max_fen` | fen, or `none` for no limit |
+//! | `tiers.TIER.is_fee_exempt` | `true` or `false` |
 //!
 //! Names and order are those of the genesis file. Ranges are the ledger's: [`ChainParams::check`].
 
 use ledger::records::params::UNLIMITED;
 use ledger::records::wallet::TIERS;
 use ledger::records::{ChainParams, Tier, TierParams};
-use ledger::values::{Amount, CodecError};
+use ledger::values::{Amount, CodecError, FeeRate};
 
 /// How a limit that does not exist is written.
 pub const NO_LIMIT: &str = "none";
@@ -26,7 +30,10 @@ pub enum ParamError {
         name: String,
     },
     /// Not a value of the parameter.
-    #[error("{value:?} is no value of {name}. Mend: write a number; a limit in fen may also be {NO_LIMIT}")]
+    #[error(
+        "{value:?} is no value of {name}. Mend: write a number; a limit in fen may also be {NO_LIMIT}, and what \
+         starts with is_ is true or false"
+    )]
     Value {
         /// The parameter.
         name: String,
@@ -46,12 +53,18 @@ pub fn values(params: &ChainParams) -> Vec<(String, String)> {
         ("block_pace_ms".to_owned(), params.block_pace_ms.to_string()),
         ("transaction_ttl_ms_max".to_owned(), params.transaction_ttl_ms_max.to_string()),
         ("clock_drift_ms_max".to_owned(), params.clock_drift_ms_max.to_string()),
+        ("weight_target".to_owned(), params.fees.weight_target.to_string()),
+        ("fee_step_denominator".to_owned(), params.fees.step_denominator.to_string()),
+        ("fee_step_min_micro_fen".to_owned(), params.fees.step_min.micro_fen().to_string()),
+        ("fee_rate_max_micro_fen".to_owned(), params.fees.rate_max.micro_fen().to_string()),
+        ("fee_quota_fen".to_owned(), params.fees.quota.fen().to_string()),
     ];
     for (tier, limits) in TIERS.iter().zip(&params.tiers) {
         let tier = tier_name(*tier);
         rows.push((format!("tiers.{tier}.lanes"), limits.lanes.to_string()));
         rows.push((format!("tiers.{tier}.payment_max_fen"), limit_text(limits.payment_max)));
         rows.push((format!("tiers.{tier}.balance_max_fen"), limit_text(limits.balance_max)));
+        rows.push((format!("tiers.{tier}.is_fee_exempt"), limits.is_fee_exempt.to_string()));
     }
     rows
 }
@@ -85,6 +98,11 @@ fn write(params: &mut ChainParams, name: &str, value: &str) -> Option<()> {
         "block_pace_ms" => params.block_pace_ms = number()?,
         "transaction_ttl_ms_max" => params.transaction_ttl_ms_max = number()?,
         "clock_drift_ms_max" => params.clock_drift_ms_max = number()?,
+        "weight_target" => params.fees.weight_target = number()?,
+        "fee_step_denominator" => params.fees.step_denominator = number()?,
+        "fee_step_min_micro_fen" => params.fees.step_min = FeeRate::from_micro_fen(number()?),
+        "fee_rate_max_micro_fen" => params.fees.rate_max = FeeRate::from_micro_fen(number()?),
+        "fee_quota_fen" => params.fees.quota = Amount::from_fen(number()?),
         _ => return write_tier(params, name, value),
     }
     Some(())
@@ -98,6 +116,7 @@ fn write_tier(params: &mut ChainParams, name: &str, value: &str) -> Option<()> {
         "lanes" => limits.lanes = value.parse().ok()?,
         "payment_max_fen" => limits.payment_max = limit(value)?,
         "balance_max_fen" => limits.balance_max = limit(value)?,
+        "is_fee_exempt" => limits.is_fee_exempt = value.parse().ok()?,
         _ => return None,
     }
     Some(())
@@ -131,8 +150,11 @@ mod tests {
         for name in names() {
             let mut params = ChainParams::default();
             let value = match name.as_str() {
-                "block_weight_max" => "1048576",
+                "block_weight_max" => "4194304",
+                "weight_target" => "500000",
+                "fee_step_denominator" => "16",
                 name if name.ends_with("lanes") => "3",
+                name if name.ends_with("is_fee_exempt") => "true",
                 _ => "1234",
             };
             set(&mut params, &name, value).unwrap();
@@ -164,6 +186,10 @@ mod tests {
             ("tiers.two.lanes", "70000", "write a number"),
             ("block_pace_ms", "0", "1 to 10000"),
             ("tiers.two.lanes", "17", "1 to 16"),
+            ("tiers.two.is_fee_exempt", "1", "true or false"),
+            ("weight_target", "9999", "10000 to 8388608"),
+            ("fee_step_denominator", "1", "2 to 1024"),
+            ("fee_step_min_micro_fen", "0", "1 to 1000000"),
         ] {
             let error = set(&mut params, name, value).unwrap_err().to_string();
             assert!(error.contains(told), "{name} {value}: {error}");

@@ -43,6 +43,10 @@ fn show_chain(lines: &mut Vec<String>, registry: &Registry, chain: &ChainRecord)
     for (name, value) in params::values(&chain.params) {
         lines.push(format!("  {name} {value}"));
     }
+    if !chain.barred.is_empty() {
+        let names: Vec<String> = chain.barred.iter().map(|barred| operator_name(registry, *barred)).collect();
+        lines.push(format!("  in debt for fees, so their batches are not ordered: {}", names.join(", ")));
+    }
     for epoch in &chain.epochs {
         lines.push(format!("  {}", epoch_name(epoch)));
         show_set(lines, registry, &epoch.validators);
@@ -88,9 +92,13 @@ mod tests {
             text.contains("  epoch 0, from height 1\n    4 validators, quorum 3, bears 1 faulty"),
             "{text}"
         );
-        assert!(!text.contains("has left") && !text.contains("next, once"), "{text}");
+        assert!(
+            !text.contains("in debt") && !text.contains("has left") && !text.contains("next, once"),
+            "{text}"
+        );
         registry.retired_operators.push(OperatorId(3));
         registry.retired_nodes.push(NodeIndex(2));
+        registry.chains[0].barred.push(OperatorId(2));
         registry.chains[0].wanted.pop();
         registry.chains[0].epochs[0].last_height = Some(Height(70));
         let next = EpochRecord {
@@ -106,6 +114,7 @@ mod tests {
         for part in [
             "bank-3  (bank, has left)",
             "(taken away)",
+            "  in debt for fees, so their batches are not ordered: bank-2 (operator 2)",
             "epoch 0, from height 1 to 70",
             "next, once",
             "  child of chain 7, added at height 33 of the root chain: ready",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::records::{
     Batch, Block, Bundle, Claim, GenesisSpec, HeightResult, Outcome, Record, Registry, Transaction,
 };
-use crate::rules::block_validity::{check_body, check_contents, check_header, check_parent};
+use crate::rules::block_validity::{check_body, check_contents, check_header, check_parent, check_sealers};
 use crate::rules::{
     BatchFacts, BatchFault, BlockFault, BundleFault, ChainRules, ExecutionFault, ParentFacts, check_batch,
     check_bundle, check_signatures,
@@ -298,7 +298,7 @@ impl Replay {
         let rules = &rules;
         let invalid = |fault| Box::new(Difference::Block { chain, height, fault });
         check_header(rules, header).map_err(invalid)?;
-        check_parent(header, &self.parent).map_err(invalid)?;
+        check_parent(rules, header, &self.parent).map_err(invalid)?;
         check_body(header, body).map_err(invalid)?;
         let checked = strategy.map(given.batches, 1, |batch| check_batch(rules, batch));
         let mut facts = Vec::with_capacity(checked.len());
@@ -321,6 +321,7 @@ impl Replay {
             );
         }
         check_contents(header, body, &facts, &bundles).map_err(invalid)?;
+        check_sealers(rules, header, &facts).map_err(invalid)?;
         self.check_claim(height, header.claim)?;
         let transactions: Vec<&Transaction> =
             given.batches.iter().flat_map(|batch| batch.content.transactions.iter()).collect();

@@ -3,7 +3,7 @@
 //!
 //! Operators, nodes, wanted sets and parameters follow the root chain's on every chain, by receipts. Epochs do not: a chain
 //! schedules its own (at most the newest [`EPOCHS_KEPT`] are here), and knows of every other chain the newest one that was
-//! proved to it.
+//! proved to it. Nor do bars: a chain knows its own alone.
 
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -99,6 +99,9 @@ pub struct ChainRecord {
     pub is_urgent: bool,
     /// Of the chain that holds this registry: its newest epochs, ascending, at most [`EPOCHS_KEPT`]. Of another: its newest known.
     pub epochs: Vec<EpochRecord>,
+    /// Of the chain that holds this registry: operators that owe for what their validators sealed, ascending
+    /// ([`crate::rules::quota`]). Of another: none.
+    pub barred: Vec<OperatorId>,
 }
 
 /// How a chain came to be.
@@ -263,6 +266,7 @@ impl Registry {
                 last_height: None,
                 validators: chain.validators.clone(),
             }],
+            barred: Vec::new(),
         };
         Self {
             version: 0,
@@ -275,11 +279,12 @@ impl Registry {
     }
 
     /// The registry that a child begins with, of the root chain's after the height that added the child: its own record as it is, and of
-    /// every other chain the newest epoch alone. None where the network has no such child.
+    /// every other chain the newest epoch alone; nobody is barred there. None where the network has no such child.
     #[must_use]
     pub fn of_child(&self, child: ChainId) -> Option<Self> {
         self.chain(child)?.parent()?;
         let mut registry = self.clone();
+        registry.chains.iter_mut().for_each(|record| record.barred.clear());
         for record in registry.chains.iter_mut().filter(|record| record.chain != child) {
             let older = record.epochs.len().saturating_sub(1);
             record.epochs.drain(..older);
@@ -462,7 +467,10 @@ impl Canonical for Registry {
             check_ascending("registry.chains.epochs", record.epochs.iter().map(|epoch| epoch.epoch))?;
             record.epochs.iter().try_for_each(EpochRecord::check)?;
             self.check_birth(record)?;
+            self.check_barred(record)?;
         }
+        let barring = self.chains.iter().filter(|record| !record.barred.is_empty()).count();
+        check_count("registry.chains.barred (the own chain's alone)", barring, 0, 1)?;
         // The shard of one that was removed is its successor's.
         let kept = self.chains.iter().filter(|record| !record.is_removed());
         let mut shards: Vec<(Currency, u16)> = kept.map(|record| (record.currency, record.shard)).collect();
@@ -484,5 +492,13 @@ impl Registry {
             1,
             1,
         )
+    }
+
+    /// Operators of the registry, each once.
+    fn check_barred(&self, record: &ChainRecord) -> Result<(), CodecError> {
+        check_count("registry.chains.barred", record.barred.len(), 0, OPERATORS_MAX)?;
+        check_ascending("registry.chains.barred", &record.barred)?;
+        let is_known = record.barred.last().is_none_or(|last| self.operator(*last).is_some());
+        check_range("registry.chains.barred (known operators)", u64::from(is_known), 1, 1)
     }
 }

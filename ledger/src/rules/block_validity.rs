@@ -4,9 +4,10 @@
 //! | function | needs |
 //! | --- | --- |
 //! | [`check_header`] | the header and the rules of the state that it claims |
-//! | [`check_parent`] | the parent's header |
+//! | [`check_parent`] | the parent's header, and the same rules |
 //! | [`check_body`] | the body |
-//! | [`check_contents`] | its batches' sizes and expiries, its bundles' sizes |
+//! | [`check_contents`] | its batches' weights and expiries, its bundles' weights |
+//! | [`check_sealers`] | who sealed its batches, and the rules of the state that it claims |
 //!
 //! **By which rules.** A header is judged by the registry of the state at the height that it claims, never by what a voter knows since:
 //! so all judge alike (PROTOCOL rule 2). That state is recent enough to know of every closing height at or above which the block
@@ -20,6 +21,7 @@
 //! What remains to the chain: the claim is the result that this validator computed, the digests were not
 //! ordered by an unexpired ancestor, the batches are valid, and everything is on disk.
 
+use super::base_fee::next_base_fee;
 use super::bundle_validity::BundleFacts;
 use super::chain_rules::ChainRules;
 use crate::records::batch::BATCH_LIFE_MS_MAX;
@@ -27,8 +29,8 @@ use crate::records::block::{BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX, SET_CHANGE_MARGIN
 use crate::records::{Batch, BlockBody, BlockHeader, Claim};
 use crate::values::codec::check_count;
 use crate::values::{
-    Amount, BatchDigest, BlockDigest, BodyHash, BundleDigest, Canonical, ChainId, CodecError, Epoch,
-    GenesisHash, Height, ResultHash, TimestampMs, ValidatorIndex, View,
+    BatchDigest, BlockDigest, BodyHash, BundleDigest, Canonical, ChainId, CodecError, Epoch, FeeRate,
+    GenesisHash, Height, OperatorId, ResultHash, TimestampMs, ValidatorIndex, View,
 };
 
 /// Why a block is invalid: for ever, at every honest validator.
@@ -59,14 +61,16 @@ pub enum BlockFault {
         /// Found.
         proposer: ValidatorIndex,
     },
-    /// The fee market is not open.
-    #[error("the base fee is {base_fee}; it is zero until the fee market opens")]
-    BaseFeeNotOpen {
+    /// Not the base fee that base fee and weight of its parent make (PROTOCOL rule 17).
+    #[error("the base fee is {found}; after its parent it is {expected}")]
+    BaseFee {
         /// Found.
-        base_fee: Amount,
+        found: FeeRate,
+        /// By the rules that judge the header.
+        expected: FeeRate,
     },
     /// Heavier than the chain allows.
-    #[error("the block weighs {weight} bytes, {weight_max} are allowed")]
+    #[error("the block weighs {weight}, {weight_max} is allowed")]
     TooHeavy {
         /// Found.
         weight: u64,
@@ -220,12 +224,23 @@ pub enum BlockFault {
         timestamp: TimestampMs,
     },
     /// The weight is not the sum of batches and bundles.
-    #[error("the header says {claimed} bytes, batches and bundles have {counted}")]
+    #[error("the header says that the block weighs {claimed}, batches and bundles weigh {counted}")]
     Weight {
         /// In the header.
         claimed: u64,
         /// Counted.
         counted: u64,
+    },
+    /// A batch was sealed for an operator that owes the network (PROTOCOL rule 17).
+    #[error(
+        "batch {digest} is sealed for operator {operator}, which owes for earlier ones; it may seal again once its own wallet on this \
+         chain has paid, or in a block whose base fee is zero"
+    )]
+    SealerBarred {
+        /// The batch.
+        digest: BatchDigest,
+        /// The operator.
+        operator: OperatorId,
     },
 }
 
@@ -238,7 +253,7 @@ impl BlockFault {
             Self::WrongChain { .. } => 602,
             Self::EpochNotOpen { .. } => 603,
             Self::ProposerUnknown { .. } => 604,
-            Self::BaseFeeNotOpen { .. } => 605,
+            Self::BaseFee { .. } => 605,
             Self::TooHeavy { .. } => 606,
             Self::ClaimNotBelow { .. } => 607,
             Self::TooFarAboveClaim { .. } => 608,
@@ -260,6 +275,7 @@ impl BlockFault {
             Self::Weight { .. } => 634,
             Self::BundleMismatch { .. } => 635,
             Self::TooManyReceipts { .. } => 636,
+            Self::SealerBarred { .. } => 637,
         }
     }
 }
@@ -279,6 +295,10 @@ pub struct ParentFacts {
     pub timestamp: TimestampMs,
     /// The claim it carries.
     pub claim: Claim,
+    /// Its base fee.
+    pub base_fee: FeeRate,
+    /// Its weight.
+    pub weight: u64,
 }
 
 impl ParentFacts {
@@ -298,6 +318,8 @@ impl ParentFacts {
             view: header.view,
             timestamp: header.timestamp,
             claim: header.claim,
+            base_fee: header.base_fee,
+            weight: header.weight,
         }
     }
 
@@ -311,7 +333,17 @@ impl ParentFacts {
             view: View(0),
             timestamp,
             claim: Claim { height: Height(0), result },
+            base_fee: FeeRate::ZERO,
+            weight: 0,
         }
+    }
+}
+
+impl ParentFacts {
+    /// The base fee of a block on this parent, where `rules` are those of the state that the block claims.
+    #[must_use]
+    pub fn next_base_fee(&self, rules: &ChainRules) -> FeeRate {
+        next_base_fee(&rules.params.fees, self.base_fee, self.weight)
     }
 }
 
@@ -320,10 +352,12 @@ impl ParentFacts {
 pub struct BatchFacts {
     /// Its digest.
     pub digest: BatchDigest,
-    /// Its encoded length.
+    /// Its weight ([`super::weight::batch_weight`]).
     pub weight: u64,
     /// Its epoch.
     pub epoch: Epoch,
+    /// Who sealed it.
+    pub sealer: ValidatorIndex,
     /// When it expires.
     pub expires: TimestampMs,
 }
@@ -332,7 +366,9 @@ impl BatchFacts {
     /// Of a batch with this digest.
     #[must_use]
     pub fn of(digest: BatchDigest, batch: &Batch) -> Self {
-        Self { digest, weight: batch.weight(), epoch: batch.content.epoch, expires: batch.content.expires }
+        let content = &batch.content;
+        let (epoch, sealer, expires) = (content.epoch, content.sealer, content.expires);
+        Self { digest, weight: batch.weight(), epoch, sealer, expires }
     }
 }
 
@@ -350,9 +386,6 @@ pub fn check_header(rules: &ChainRules, header: &BlockHeader) -> Result<(), Bloc
     let record = record.ok_or(BlockFault::EpochNotOpen { epoch, height })?;
     if rules.registry.validator(rules.chain, epoch, proposer).is_none() {
         return Err(BlockFault::ProposerUnknown { epoch, proposer });
-    }
-    if !header.base_fee.is_zero() {
-        return Err(BlockFault::BaseFeeNotOpen { base_fee: header.base_fee });
     }
     let weight_max = rules.params.block_weight_max;
     if header.weight > weight_max {
@@ -383,11 +416,15 @@ pub fn is_closing(rules: &ChainRules, height: Height) -> bool {
     last.is_some_and(|last| height.0.saturating_add(CLAIM_LAG_MAX) > last.0)
 }
 
-/// Checks a header against its parent.
+/// Checks a header against its parent, by the rules of the state at the height that it claims: they say how the base fee moves.
 ///
 /// # Errors
 /// The first fault.
-pub fn check_parent(header: &BlockHeader, parent: &ParentFacts) -> Result<(), BlockFault> {
+pub fn check_parent(
+    rules: &ChainRules,
+    header: &BlockHeader,
+    parent: &ParentFacts,
+) -> Result<(), BlockFault> {
     if header.height != parent.height.next() {
         return Err(BlockFault::HeightNotNext { height: header.height, parent: parent.height });
     }
@@ -406,6 +443,10 @@ pub fn check_parent(header: &BlockHeader, parent: &ParentFacts) -> Result<(), Bl
     let (claim, before) = (header.claim, parent.claim);
     if claim.height < before.height || (claim.height == before.height && claim.result != before.result) {
         return Err(BlockFault::ClaimBack { claim, parent: before });
+    }
+    let (found, expected) = (header.base_fee, parent.next_base_fee(rules));
+    if found != expected {
+        return Err(BlockFault::BaseFee { found, expected });
     }
     Ok(())
 }
@@ -481,6 +522,27 @@ pub fn check_contents(
     }
     if counted != header.weight {
         return Err(BlockFault::Weight { claimed: header.weight, counted });
+    }
+    Ok(())
+}
+
+/// Checks that no batch is of an operator that is barred, by the rules of the state at the height that the header claims. In a block
+/// whose base fee is zero nobody is: what costs nothing, whoever owes may order too, its own payment first of all.
+///
+/// # Errors
+/// [`BlockFault::SealerBarred`] of the first such batch.
+pub fn check_sealers(
+    rules: &ChainRules,
+    header: &BlockHeader,
+    batches: &[BatchFacts],
+) -> Result<(), BlockFault> {
+    if header.base_fee.is_zero() {
+        return Ok(());
+    }
+    for batch in batches {
+        if let Some(operator) = rules.barred_operator(batch.epoch, batch.sealer) {
+            return Err(BlockFault::SealerBarred { digest: batch.digest, operator });
+        }
     }
     Ok(())
 }

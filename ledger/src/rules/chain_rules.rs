@@ -10,7 +10,9 @@ use crate::records::{
     WalletRecord,
 };
 use crate::state::PassedOver;
-use crate::values::{ChainId, Currency, GenesisHash, Height, OperatorId, WalletId};
+use crate::values::{
+    ChainId, Currency, Epoch, FeeRate, GenesisHash, Height, OperatorId, ValidatorIndex, WalletId,
+};
 
 /// A chain's rules at a height.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,11 +106,36 @@ impl ChainRules {
         self.is_operator(wallet) && self.registry.is_active(wallet.operator)
     }
 
+    /// The id of an operator's own wallet on this chain; none of an operator that the registry does not have.
+    #[must_use]
+    pub fn own_wallet(&self, operator: OperatorId) -> Option<WalletId> {
+        self.registry.operator_wallet(self.genesis, self.currency, operator)
+    }
+
     /// Whether the wallet is the central bank's own.
     #[must_use]
     pub fn is_central_bank(&self, wallet: &WalletRecord) -> bool {
         let role = self.registry.operator(wallet.operator).map(|operator| operator.role);
         self.is_operator(wallet) && role == Some(OperatorRole::CentralBank)
+    }
+
+    /// Whether the operator of a validator of this chain owes for what it sealed ([`super::quota`]).
+    #[must_use]
+    pub fn is_barred(&self, epoch: Epoch, sealer: ValidatorIndex) -> bool {
+        self.barred_operator(epoch, sealer).is_some()
+    }
+
+    /// Whether a block of that base fee may order batches of that sealer: while fees are due, not those of an operator that owes.
+    #[must_use]
+    pub fn may_order(&self, epoch: Epoch, sealer: ValidatorIndex, base_fee: FeeRate) -> bool {
+        base_fee.is_zero() || !self.is_barred(epoch, sealer)
+    }
+
+    /// The operator of that validator, where it is barred.
+    pub(super) fn barred_operator(&self, epoch: Epoch, sealer: ValidatorIndex) -> Option<OperatorId> {
+        let operator = self.registry.validator(self.chain, epoch, sealer)?.operator;
+        let is_barred = self.registry.chain(self.chain)?.barred.binary_search(&operator).is_ok();
+        is_barred.then_some(operator)
     }
 
     /// The chain whose wallets this one takes half of; none of a chain of genesis.

@@ -78,6 +78,7 @@ pub(super) fn add_chain(
         wanted: Vec::new(),
         is_urgent: false,
         epochs: Vec::new(),
+        barred: Vec::new(),
     };
     registry.chains.push(child);
     seat_all(registry, chain, validators)?;

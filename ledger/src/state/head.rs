@@ -3,13 +3,15 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::operator_quota::{OperatorQuota, check_quotas};
 use super::outbox::Outbox;
 use crate::records::SupplyTerms;
 use crate::records::batch::BATCH_LIFE_MS_MAX;
+use crate::records::genesis::OPERATORS_MAX;
 use crate::records::result::PAIRS_MAX;
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::{
-    Amount, BatchDigest, BlockDigest, Canonical, ChainId, CodecError, Hash, Hasher, Height, ResultHash,
+    BatchDigest, BlockDigest, Canonical, ChainId, CodecError, FeeRate, Hash, Hasher, Height, ResultHash,
     StateRoot, TimestampMs,
 };
 
@@ -57,8 +59,11 @@ pub struct StateHead {
     pub supply: SupplyTerms,
     /// What was sent to other chains, ascending by chain.
     pub outboxes: Vec<Outbox>,
-    /// Fee state (reserved): the base fee of the next block; zero in this format.
-    pub base_fee: Amount,
+    /// The base fee of the next block, as the parameters of this state make it. A header is judged by those of the state that it
+    /// claims: the two differ for some blocks after parameters have changed.
+    pub base_fee: FeeRate,
+    /// What operators have left unpaid, ascending by operator.
+    pub quotas: Vec<OperatorQuota>,
     /// The timestamp of the first block of the running epoch; genesis's before height 1.
     pub epoch_started: TimestampMs,
     /// Unexpired ordered digests, ascending by second.
@@ -121,6 +126,7 @@ impl StateHead {
 
 const SUPPLY_BYTES_MAX: usize = <SupplyTerms as Canonical>::BYTES_MAX;
 const OUTBOXES_BYTES_MAX: usize = 8 + Outbox::BYTES_MAX * PAIRS_MAX;
+const QUOTAS_BYTES_MAX: usize = 8 + OperatorQuota::BYTES * OPERATORS_MAX;
 
 impl Canonical for StateHead {
     const NAME: &'static str = "state head";
@@ -134,6 +140,7 @@ impl Canonical for StateHead {
         + SUPPLY_BYTES_MAX
         + OUTBOXES_BYTES_MAX
         + 8
+        + QUOTAS_BYTES_MAX
         + 8
         + 8
         + 48 * ORDERED_BUCKETS_MAX
@@ -149,6 +156,7 @@ impl Canonical for StateHead {
         for outbox in &self.outboxes {
             outbox.tree.check("head.outboxes.tree.peaks")?;
         }
+        check_quotas(&self.quotas)?;
         check_count("head.ordered", self.ordered.len(), 0, ORDERED_BUCKETS_MAX)?;
         check_ascending("head.ordered", self.ordered.iter().map(|bucket| bucket.second))?;
         check_count("head.recent", self.recent.len(), 1, RECENT_MAX)?;

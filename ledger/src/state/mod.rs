@@ -7,6 +7,7 @@
 //! | [`pins`] | which wallets open locks and offers hold where they are |
 //! | [`shares`] | how many locks and offers there may be, of each kind and source |
 //! | [`head`] | [`StateHead`]: the small record stored with every height |
+//! | [`operator_quota`] | what operators have left unpaid |
 //! | [`reader`] | [`StateReader`]: point reads of records, and the in-memory reader |
 //! | [`writes`] | what a height writes, and how to take it back |
 //! | [`overlay`] | the typed working copy of the records that a block touches |
@@ -19,6 +20,7 @@ pub mod chain_state;
 pub mod expiries;
 pub mod head;
 pub mod id_tree;
+pub mod operator_quota;
 pub mod outbox;
 pub mod overlay;
 pub mod pins;
@@ -31,6 +33,7 @@ pub mod writes;
 pub use chain_state::{ChainState, GenesisFault, LoadFault, RecordPath};
 pub use expiries::Expiries;
 pub use head::{Moving, OrderedBucket, StateHead};
+pub use operator_quota::OperatorQuota;
 pub use outbox::Outbox;
 pub use pins::Pins;
 pub use reader::{MemoryReader, ReadFault, StateReader};

@@ -25,7 +25,7 @@ pub struct StateParts {
     /// Hash of the timestamps that decide what a later height does: when the running epoch began, and the recent ones, by which
     /// deadlines pass. The deadlines themselves are in the leaves.
     pub expiries: Hash,
-    /// Hash of the fee state.
+    /// Hash of the fee state: the base fee of the next block, and what operators have left unpaid.
     pub fees: Hash,
     /// Hash of the window of ordered digests.
     pub ordered: Hash,
@@ -46,6 +46,12 @@ impl StateParts {
         for timestamp in &head.recent {
             expiries = expiries.number(timestamp.0);
         }
+        let mut fees = Hasher::new("jiaozi/fees").number(head.base_fee.micro_fen());
+        fees = fees.number(head.quotas.len() as u64);
+        for quota in &head.quotas {
+            fees = fees.number(u64::from(quota.operator.0)).number(u64::from(quota.day));
+            fees = fees.number(quota.used.fen()).number(quota.debt.fen());
+        }
         let mut moving = Hasher::new("jiaozi/moving").number(u64::from(head.moving.is_some()));
         if let Some(at) = head.moving {
             moving = moving.number(u64::from(at.to.0)).number(at.next).number(at.until);
@@ -58,7 +64,7 @@ impl StateParts {
             supply: Hasher::new("jiaozi/supply").bytes(&head.supply.encode()).finish(),
             outbox: outbox_root(&head.outboxes, &head.supply.pairs),
             expiries: expiries.finish(),
-            fees: Hasher::new("jiaozi/fees").number(head.base_fee.fen()).finish(),
+            fees: fees.finish(),
             ordered: ordered.finish(),
             moving: moving.finish(),
         }

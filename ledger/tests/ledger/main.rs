@@ -6,6 +6,7 @@
 mod network;
 mod samples;
 
+mod base_fee;
 mod chains;
 mod codec;
 mod epoch_schedules;
@@ -13,6 +14,7 @@ mod epochs;
 mod exchange;
 mod exchange_schedules;
 mod execution;
+mod fee_market;
 mod forecast;
 mod governance;
 mod growth;
@@ -21,6 +23,7 @@ mod model;
 mod operations;
 mod origin;
 mod proofs;
+mod quotas;
 mod registry_proof;
 mod removal;
 mod replay;
@@ -32,3 +35,4 @@ mod trees;
 mod validity;
 mod values;
 mod vectors;
+mod weight;

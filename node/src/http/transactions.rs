@@ -29,7 +29,7 @@ use super::locks;
 use super::parameters::{Ask, Place};
 use super::refusal::Refusal;
 use crate::admission::wall_clock;
-use crate::departed::{DEPARTED_MAX, WithoutOutcome};
+use crate::departed::{DEPARTED_MAX, Reason, WithoutOutcome};
 use crate::handle::ChainHandle;
 
 /// Says where a transaction stands.
@@ -217,11 +217,15 @@ fn no_outcome(
     let (state, reason) = match reason {
         // Block times rise, so every later block is too late for it.
         _ if block_time >= valid_until => {
-            (TransactionState::Expired, Some(NotExecuted::Expired { valid_until }))
+            (TransactionState::Expired, Some(Reason::NotExecuted(NotExecuted::Expired { valid_until })))
         }
         Some(reason) => (TransactionState::NotExecuted, Some(reason)),
         None => (TransactionState::Pending, None),
     };
     let status = TransactionStatus::without_position(id, state, Some(chain));
-    TransactionStatus { error: reason.map(ApiError::from), ..status }
+    let error = reason.map(|reason| match reason {
+        Reason::NotExecuted(reason) => ApiError::from(reason),
+        Reason::Outbid => ApiError::from(ErrorCode::Outbid),
+    });
+    TransactionStatus { error, ..status }
 }

@@ -185,18 +185,18 @@ impl Client {
         self.outstanding.len()
     }
 
-    /// A moment of the clients' life. `now_ms` is the wall clock; `is_paying` ends with the load.
-    pub(crate) fn tick(&mut self, now_ms: u64, is_paying: bool, doors: &Doors, heard: Heard<'_>) {
+    /// A moment of the clients' life. `now_ms` is the wall clock, `rate` the payments each second: none once the load has ended.
+    pub(crate) fn tick(&mut self, now_ms: u64, rate: u32, doors: &Doors, heard: Heard<'_>) {
         self.hear_answers();
         self.hear_outcomes(now_ms, heard);
         self.post_again(now_ms, doors);
         let passed_ms = now_ms.saturating_sub(self.last_ms).min(1_000);
         self.last_ms = now_ms;
-        if self.load.payments_per_second == 0 || !is_paying {
+        if rate == 0 {
             return;
         }
         match self.stage {
-            Stage::Pay => self.pay(now_ms, passed_ms, doors),
+            Stage::Pay => self.pay(now_ms, passed_ms, rate, doors),
             _ if self.outstanding.is_empty() => self.prepare(now_ms, doors),
             _ => {}
         }
@@ -332,8 +332,8 @@ impl Client {
         };
     }
 
-    fn pay(&mut self, now_ms: u64, passed_ms: u64, doors: &Doors) {
-        self.due_per_mille += passed_ms * u64::from(self.load.payments_per_second);
+    fn pay(&mut self, now_ms: u64, passed_ms: u64, rate: u32, doors: &Doors) {
+        self.due_per_mille += passed_ms * u64::from(rate);
         while self.due_per_mille >= 1_000 {
             self.due_per_mille -= 1_000;
             if self.outstanding.len() >= OUTSTANDING_MAX || self.wallets.len() < 2 {
@@ -363,7 +363,9 @@ impl Client {
             let payment = |payee| Payment { payee, amount: Amount::from_fen(fen) };
             let payments = [Some(payee), second].into_iter().flatten().map(payment).collect();
             let operation = Operation::Pay { payments };
-            let transaction = sign(self.genesis, &self.wallets[payer], sequence, now_ms + LIFE_MS, operation);
+            let (purse, valid_until_ms) = (&self.wallets[payer], now_ms + LIFE_MS);
+            let fee_max = Amount::from_fen(self.load.fee_max);
+            let transaction = sign(self.genesis, purse, sequence, valid_until_ms, fee_max, operation);
             self.begin(now_ms, transaction, Some((payer, sequence)), doors);
         }
     }
@@ -490,7 +492,8 @@ impl Treasury {
         let purse = if stage == Stage::Issue { &mut self.central_bank } else { &mut self.bank };
         let sign = |operation| {
             let sequence = purse.sequence();
-            sign(genesis, purse, sequence, valid_until_ms, operation)
+            // Before anybody pays there is room for everything.
+            sign(genesis, purse, sequence, valid_until_ms, Amount::ZERO, operation)
         };
         operations.into_iter().map(sign).collect()
     }
@@ -514,6 +517,7 @@ fn sign(
     purse: &Purse,
     sequence: u64,
     valid_until_ms: u64,
+    fee_max: Amount,
     operation: Operation,
 ) -> Transaction {
     let content = TransactionContent {
@@ -522,7 +526,7 @@ fn sign(
         wallet: purse.id,
         nonce: Nonce { lane: 0, sequence },
         valid_until: TimestampMs(valid_until_ms),
-        fee: FeeBid::default(),
+        fee: FeeBid { fee_max, ..FeeBid::default() },
         policy: purse.policy(),
         operation,
     };

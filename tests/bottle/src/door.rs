@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use chain::{Archive, RecordCache, RecordReader};
 use ledger::records::{NotExecuted, Rejection, Transaction};
-use ledger::rules::{ChainRules, Forecast, TransactionFault, check_signatures, check_transaction, forecast};
+use ledger::rules::{
+    ChainRules, Forecast, Forecasted, TransactionFault, check_signatures, check_transaction, forecast,
+};
 use ledger::values::{Canonical as _, CodecError, KeyCache, Sequential, TimestampMs, TransactionId};
 use mempool::{PoolRefusal, Pooled};
 use storage::{Store, Table};
@@ -93,17 +95,19 @@ impl Door {
             .map_err(|_| refused(Refusal::Stateless(TransactionFault::SignatureInvalid)))?;
         let Ok(Some(head)) = Archive::new(store).head() else { return Err(refused(Refusal::Store)) };
         let now = TimestampMs(wall.0.max(head.timestamp.0.saturating_add(1)));
-        match forecast(
-            &self.rules,
-            &head,
-            &RecordReader { store, cache: &RecordCache::default() },
-            &transaction,
-            now,
-        ) {
-            Ok(Forecast::Applied) => Ok(Pooled { id, transaction, bytes: bytes.len() }),
-            Ok(Forecast::Rejected(reason)) => Err(refused(Refusal::Rejected(reason))),
-            Ok(Forecast::NotExecuted(reason)) => Err(refused(Refusal::NotExecuted(reason))),
-            Err(_) => Err(refused(Refusal::Store)),
+        let reader = RecordReader { store, cache: &RecordCache::default() };
+        let forecasted = forecast(&self.rules, &head, &reader, &transaction, now);
+        let Ok(Forecasted { becomes, weight, operator, .. }) = forecasted else {
+            return Err(refused(Refusal::Store));
+        };
+        match (becomes, operator) {
+            (Forecast::Applied, Some(operator)) => {
+                Ok(Pooled { id, transaction, bytes: bytes.len(), weight, operator })
+            }
+            (Forecast::Rejected(reason), _) => Err(refused(Refusal::Rejected(reason))),
+            (Forecast::NotExecuted(reason), _) => Err(refused(Refusal::NotExecuted(reason))),
+            // Only a wallet that exists is executed.
+            (Forecast::Applied, None) => Err(refused(Refusal::Store)),
         }
     }
 

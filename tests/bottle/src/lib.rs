@@ -30,7 +30,7 @@
 //! | `proofs.rs` | outcome proofs as a stranger would check them |
 //! | `plants.rs` | faults that must turn a run red; nothing of them is in production crates |
 //! | `digest.rs` | one digest over all roots of all nodes |
-//! | `scenes.rs` | plans with several chains, by name: [`scenes::SCENES`] |
+//! | `scenes.rs` | plans by name: [`scenes::SCENES`] |
 //! | `dice.rs` | numbers from the seed |
 //! | `outcome.rs` | what a run says at its end |
 //! | `bin/simulate.rs` | `simulate --seed N`: one run, from the command line |
@@ -59,6 +59,6 @@ mod witness;
 mod world;
 
 pub use outcome::{NodeState, Outcome, Passed, Report};
-pub use plan::{ChainPlan, ChildPlan, Fault, LinkModel, Load, Plan, Plant, PowerCut, SetChange};
+pub use plan::{ChainPlan, ChildPlan, Fault, LinkModel, Load, Plan, Plant, PowerCut, SetChange, Surge};
 pub use properties::{Property, Violation};
 pub use world::run;

@@ -76,6 +76,7 @@ impl Network {
         let seed = Hasher::new("jiaozi/bottle-seed").number(plan.seed).finish().0;
         let mut shape = LocalnetPlan::new(usize::from(plan.nodes));
         shape.chains = plan.chains.iter().map(|chain| (chain.currency, chain.shard)).collect();
+        shape.params.fees = plan.fees;
         let mut localnet = localnet(&shape, &seed).expect("the plan has four banks and good chains");
         for (chain, planned) in localnet.spec.chains.iter_mut().zip(&plan.chains) {
             chain.validators.retain(|validator| planned.hosts.contains(&validator.node.0));

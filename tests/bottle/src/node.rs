@@ -441,7 +441,9 @@ impl Node {
                     self.halt(&fault.to_string());
                 }
             }
-            Report::Expired { transactions } => self.around.door.settle(&transactions),
+            Report::Expired { transactions } | Report::Outbid { transactions } => {
+                self.around.door.settle(&transactions);
+            }
             Report::Evidence { validator, kind } => {
                 self.around.witness.lock().evidence(index, validator, kind)
             }

@@ -37,6 +37,8 @@ pub struct NodeState {
     pub certified_height: u64,
     /// The height its store stands at.
     pub stored_height: u64,
+    /// The base fee of the block after it, in millionths of a fen.
+    pub base_fee_micro_fen: u64,
     /// The state root there, in hex.
     pub state: String,
 }
@@ -54,6 +56,10 @@ pub struct Report {
     pub rejected: u64,
     /// Of those, without an outcome although their clients still hope.
     pub unresolved: u64,
+    /// What they were charged, in fen.
+    pub fees: u64,
+    /// The highest base fee of a final block, in millionths of a fen.
+    pub base_fee_max_micro_fen: u64,
     /// Transactions posted once more.
     pub replays: u64,
     /// Wallets whose owners went after them to another chain.
@@ -152,6 +158,8 @@ impl fmt::Display for Outcome {
         for (answer, count) in &report.answers {
             writeln!(formatter, "  answer          {count:>6} {answer}")?;
         }
+        let (fees, base_fee_max) = (report.fees, report.base_fee_max_micro_fen);
+        writeln!(formatter, "fees              {fees} fen, base fee {base_fee_max} µfen at most")?;
         writeln!(formatter, "replays           {}", report.replays)?;
         writeln!(formatter, "changes of set    {} applied, epoch {} runs", report.governed, report.epoch)?;
         writeln!(formatter, "yes votes         {} checked for durability", report.votes)?;
@@ -177,14 +185,22 @@ impl fmt::Display for Outcome {
             "receipts          {credited} credited, {refunded} refunded, {under_way} under way, refused {refused:?}"
         )?;
         writeln!(formatter, "longest passage   {longest_ms} ms, bundles given {bundles_given:?}")?;
-        writeln!(formatter, "node  chain  up     final  certified  stored  state")?;
+        writeln!(formatter, "node  chain  up     final  certified  stored  base fee  state")?;
         for node in &self.nodes {
-            let NodeState { index, chain, is_up, final_height, certified_height, stored_height, state } =
-                node;
+            let NodeState {
+                index,
+                chain,
+                is_up,
+                final_height,
+                certified_height,
+                stored_height,
+                base_fee_micro_fen,
+                state,
+            } = node;
             let state = state.get(..16).unwrap_or(state);
             writeln!(
                 formatter,
-                "{index:<5} {chain:<6} {is_up:<6} {final_height:<6} {certified_height:<10} {stored_height:<7} {state}"
+                "{index:<5} {chain:<6} {is_up:<6} {final_height:<6} {certified_height:<10} {stored_height:<7} {base_fee_micro_fen:<9} {state}"
             )?;
         }
         for (at_ms, Violation { property, detail }) in &self.violations {

@@ -1,5 +1,6 @@
 //! What is to happen in a bottle. A plan and nothing else decides a run.
 
+use ledger::records::{ChainParams, FeeParams};
 use ledger::values::Currency;
 use storage::Survival;
 
@@ -18,6 +19,8 @@ pub struct Plan {
     pub children: Vec<ChildPlan>,
     /// Virtual time under load. After it the nodes have 20 s to agree on what became final.
     pub duration_ms: u64,
+    /// What weight costs, on every chain.
+    pub fees: FeeParams,
     /// What clients do.
     pub load: Load,
     /// What links do.
@@ -82,6 +85,27 @@ pub struct Load {
     pub wallets: u16,
     /// Payments of 1,000 to a payee on another chain who does not exist, or who holds as much as its tier allows: they come back.
     pub returned_per_mille: u16,
+    /// What each payment bids, in fen.
+    pub fee_max: u64,
+    /// More payments towards the end.
+    pub surge: Option<Surge>,
+}
+
+/// More payments, from a moment on until the load ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Surge {
+    /// From when on, in virtual time since the start.
+    pub from_ms: u64,
+    /// Payments offered each second, instead of the load's.
+    pub payments_per_second: u32,
+}
+
+impl Load {
+    /// Payments offered each second at a moment of the load.
+    pub(crate) fn rate_at(&self, now_ms: u64) -> u32 {
+        let surge = self.surge.filter(|surge| now_ms >= surge.from_ms);
+        surge.map_or(self.payments_per_second, |surge| surge.payments_per_second)
+    }
 }
 
 /// How links behave.
@@ -231,7 +255,14 @@ impl Plan {
             }],
             children: Vec::new(),
             duration_ms,
-            load: Load { payments_per_second: 40, wallets: 24, returned_per_mille: 0 },
+            fees: ChainParams::default().fees,
+            load: Load {
+                payments_per_second: 40,
+                wallets: 24,
+                returned_per_mille: 0,
+                fee_max: 0,
+                surge: None,
+            },
             links: LinkModel { delay_ms: 5, jitter_ms: 3, loss_per_mille: 0 },
             faults: Vec::new(),
             changes: Vec::new(),

@@ -5,7 +5,7 @@
 //! | agreement, no fork, results equal, supply equation, exactly once | whenever a node calls a height final |
 //! | durable before vote | whenever a node answers the engine with yes |
 //! | nothing final is lost | when a node starts again, and at the end |
-//! | liveness, claims verify | at the end |
+//! | liveness, claims verify, fees kept | at the end |
 //! | keeps running | when a node halts |
 //! | conserved, pairs agree, receipts in order | with several chains: whenever a height is called final for the first time |
 //! | receipts settle | with several chains: at the end |
@@ -23,9 +23,10 @@ use ledger::records::receipt::receipt_id;
 use ledger::records::{GenesisSpec, HeightResult, Outcome, Record};
 use ledger::rules::invariants::check_supply;
 use ledger::values::{
-    BlockDigest, Canonical as _, ChainId, GenesisHash, Height, TransactionHash, TransactionId, WalletId,
+    BlockDigest, Canonical as _, ChainId, FeeRate, GenesisHash, Height, TransactionHash, TransactionId,
+    WalletId,
 };
-use storage::{MemoryDisk, Reader, Store, Table};
+use storage::{MemoryDisk, Reader, Store, Table, key};
 
 /// What a run is judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +39,8 @@ pub enum Property {
     ResultsEqual,
     /// What the wallets hold is what was issued less what was redeemed.
     SupplyEquation,
+    /// The fee pool holds what transactions were charged.
+    FeesKept,
     /// No transaction has two outcomes.
     ExactlyOnce,
     /// What any node ever called final is in every node's store in the end.
@@ -70,6 +73,9 @@ pub const LIVE_WITHIN_MS: u64 = 5_000;
 
 /// Virtual time within which a receipt must be executed: for both chains to make progress, and for the relay's longest patience.
 pub const RECEIPT_WITHIN_MS: u64 = LIVE_WITHIN_MS + PATIENCE_MS_MAX + 1_000;
+
+/// Where every chain keeps its fee pool.
+const FEE_POOL_SLOT: u64 = 0;
 
 /// A receipt on its way. Times since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +112,8 @@ pub struct Sighting {
     pub digest: BlockDigest,
     /// The block's parent.
     pub parent: BlockDigest,
+    /// What a unit of weight costs in it.
+    pub base_fee: FeeRate,
     /// Its result.
     pub result: HeightResult,
     /// Its outcomes.
@@ -118,10 +126,11 @@ impl Sighting {
     pub fn read(node: u16, store: &dyn Store, height: Height) -> Option<Self> {
         let archive = Archive::new(store);
         let digest = archive.digest(height).ok()??;
-        let parent = archive.block_at(height).ok()??.header.parent;
+        let header = archive.block_at(height).ok()??.header;
+        let (parent, base_fee) = (header.parent, header.base_fee);
         let result = archive.result(height).ok()??;
         let outcomes = archive.outcomes(height).ok()??;
-        Some(Self { node, height, digest, parent, result, outcomes })
+        Some(Self { node, height, digest, parent, base_fee, result, outcomes })
     }
 }
 
@@ -211,6 +220,33 @@ pub fn supply_equation(node: u16, result: &HeightResult, store: &dyn Store) -> V
         result.supply.holdings.fen()
     );
     violated(Property::SupplyEquation, detail)
+}
+
+/// The fee pool holds what all transactions together were charged, up to the height where `store` stands. (Clients here leave no tips, and no
+/// operator leaves more unpaid than its quota.)
+///
+/// # Errors
+/// [`Property::FeesKept`].
+pub fn fees_kept(node: u16, store: &dyn Store) -> Verdict {
+    let archive = Archive::new(store);
+    let top = archive.head().ok().flatten().map_or(Height(0), |head| head.height);
+    let mut charged = Some(0_u64);
+    for height in (1..=top.0).map(Height) {
+        let outcomes = archive.outcomes(height).ok().flatten();
+        let fees = outcomes.map(|outcomes| outcomes.iter().map(|outcome| outcome.fee.fen()).sum::<u64>());
+        charged = charged.zip(fees).and_then(|(charged, fees)| charged.checked_add(fees));
+    }
+    let pool = store.get(Table::Records, &key::slot(FEE_POOL_SLOT)).ok().flatten();
+    let held = pool.and_then(|bytes| match Record::decode(&bytes) {
+        Ok(Record::FeePool { balance }) => Some(balance.fen()),
+        _ => None,
+    });
+    if held.is_some() && held == charged {
+        return Ok(());
+    }
+    let detail =
+        format!("node {node}, height {top}: the fee pool holds {held:?} fen, {charged:?} were charged");
+    violated(Property::FeesKept, detail)
 }
 
 /// No outcome of the sighting is for a transaction that had one before, here or below.

@@ -1,15 +1,19 @@
-//! Plans with several chains, by name: what tests run, and what `simulate --scene` repeats.
+//! Plans by name: what tests run, and what `simulate --scene` repeats.
 //!
-//! Money passes between two shards all the time, some of it to payees that cannot be credited: a wallet that nobody opened, and one
+//! One chain is flooded. In all others money passes between two shards all the time, some of it to payees that cannot be credited: a wallet that nobody opened, and one
 //! that holds all that its tier allows.
 
-use crate::plan::{Fault, Plan, PowerCut, RESHARD_MS};
+use ledger::records::FeeParams;
+use ledger::values::FeeRate;
+
+use crate::plan::{Fault, Plan, PowerCut, RESHARD_MS, Surge};
 
 /// A plan by its name, from a seed.
 pub type Scene = (&'static str, fn(u64) -> Plan);
 
 /// All scenes.
-pub const SCENES: [Scene; 12] = [
+pub const SCENES: [Scene; 13] = [
+    ("flood", flood),
     ("two-shards", two_shards),
     ("source-dead", source_dead),
     ("destination-stalled", destination_stalled),
@@ -28,6 +32,24 @@ pub const SCENES: [Scene; 12] = [
 #[must_use]
 pub fn scene(name: &str, seed: u64) -> Option<Plan> {
     SCENES.iter().find(|(known, _)| *known == name).map(|(_, plan)| plan(seed))
+}
+
+/// One chain on links that lose every twentieth frame. At last its customers pay more than ten times as often: payments cost more from block
+/// to block, and some blocks after the flood they cost nothing again.
+#[must_use]
+pub fn flood(seed: u64) -> Plan {
+    let mut plan = Plan::calm(seed, 5_600);
+    plan.links.loss_per_mille = 50;
+    plan.fees = FeeParams {
+        weight_target: 10_000,
+        step_min: FeeRate::from_micro_fen(20_000),
+        rate_max: FeeRate::from_micro_fen(400_000),
+        ..plan.fees
+    };
+    // More than a payment ever owes: two payees weigh about a thousand.
+    plan.load.fee_max = 2_000;
+    plan.load.surge = Some(Surge { from_ms: 4_000, payments_per_second: 500 });
+    plan
 }
 
 /// Four nodes host both shards, and each relays: every bundle comes from four nodes. Nothing goes wrong.

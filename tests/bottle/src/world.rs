@@ -16,7 +16,9 @@ use ledger::records::block::genesis_block_digest;
 use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{Record, Registry, WalletStatus};
 use ledger::rules::ChainRules;
-use ledger::values::{Canonical as _, ChainId, GenesisHash, Height, TransactionId, WalletId, quorum};
+use ledger::values::{
+    Canonical as _, ChainId, FeeRate, GenesisHash, Height, TransactionId, WalletId, quorum,
+};
 use storage::{Store, Table};
 
 use crate::between::Crossing;
@@ -135,7 +137,8 @@ async fn segment(context: DeterministicContext, mut estate: Estate) -> (Estate, 
             let witness = witnesses.get(&chain)?.lock();
             witness.outcome(id).map(|(_, outcome)| outcome.is_applied())
         };
-        estate.client.tick(START_MS + now_ms, is_paying, &doors, &heard);
+        let rate = if is_paying { estate.plan.load.rate_at(now_ms) } else { 0 };
+        estate.client.tick(START_MS + now_ms, rate, &doors, &heard);
         estate.governor.tick(now_ms, START_MS + now_ms, &doors, &heard);
         if !is_paying && estate.is_settled(&running, now_ms) {
             estate.inspect(&running, now_ms);
@@ -398,7 +401,8 @@ impl Estate {
 
     // ---- the end -------------------------------------------------------------------------------------------------
 
-    /// Whether clients have their outcomes, receipts have arrived and running nodes have what was final then, or time is over.
+    /// Whether clients have their outcomes, receipts have arrived, running nodes have what was final then and nothing costs anything any more,
+    /// or time is over.
     fn is_settled(&mut self, running: &Running, now_ms: u64) -> bool {
         let is_over = now_ms >= self.plan.duration_ms + SETTLE_MS_MAX;
         // A receipt that never arrives is waited for until time is over.
@@ -416,7 +420,7 @@ impl Estate {
                     |index: u16| witness.called_final.get(&index).is_some_and(|height| *height >= target);
                 let of_chain = running.stores().filter(|(_, hosted, _)| hosted == chain);
                 of_chain.filter(|(index, ..)| !witness.halted.contains(index)).all(|(index, ..)| has(index))
-            })
+            }) && running.stores().all(|(.., store)| base_fee(store).is_zero())
     }
 
     /// Looks at everything once more.
@@ -432,6 +436,12 @@ impl Estate {
             longest_ms = longest_ms.max(stall_ms);
         }
         self.report.longest_stall_ms = longest_ms;
+        for witness in self.witnesses.values() {
+            let witness = witness.lock();
+            let highest = witness.heights().map(|seen| seen.base_fee.micro_fen()).max().unwrap_or(0);
+            self.report.base_fee_max_micro_fen = self.report.base_fee_max_micro_fen.max(highest);
+            self.report.fees += witness.outcomes().map(|(_, (_, outcome))| outcome.fee.fen()).sum::<u64>();
+        }
         self.crossing.lock().end(&self.turns, now_ms);
         self.inspect_places(running, now_ms, true);
         for machine in &self.machines {
@@ -506,6 +516,7 @@ impl Estate {
                 .heights()
                 .take_while(|seen| seen.height <= target)
                 .find_map(|seen| properties::nothing_final_is_lost(index, store, seen).err());
+            witness.note(START_MS + now_ms, properties::fees_kept(index, store));
             let unproved = self.check_proofs(index, store, &ids);
             for violation in lost.into_iter().chain(unproved) {
                 witness.note(START_MS + now_ms, Err(violation));
@@ -602,6 +613,11 @@ fn places<'a>(
     places
 }
 
+/// What a unit of weight costs in the next block.
+fn base_fee(store: &dyn Store) -> FeeRate {
+    Archive::new(store).head().ok().flatten().map_or(FeeRate::ZERO, |head| head.base_fee)
+}
+
 fn stored_height(store: &dyn Store) -> Height {
     Archive::new(store).head().ok().flatten().map_or(Height(0), |head| head.height)
 }
@@ -619,6 +635,7 @@ fn node_state(index: u16, chain: ChainId, store: Option<&dyn Store>, witness: &W
         is_up: store.is_some() && !witness.halted.contains(&index),
         final_height: witness.called_final.get(&index).map_or(0, |height| height.0),
         certified_height: witness.certified.get(&index).map_or(0, |height| height.0),
+        base_fee_micro_fen: head.as_ref().map_or(0, |head| head.base_fee.micro_fen()),
         stored_height: head.map_or(0, |head| head.height.0),
         state,
     }

@@ -12,7 +12,7 @@ use api::wallet::LaneView;
 use genesis::dev::{Localnet, OperatorSecrets};
 use ledger::records::transaction::TRANSACTION_BYTES_MAX;
 use ledger::records::{
-    Approval, Asked, Change, Operation, Payment, Policy, Proposal, Transaction, TransactionContent,
+    Approval, Asked, Change, Operation, Payment, Policy, Proposal, Sponsor, Transaction, TransactionContent,
 };
 use ledger::values::{
     Amount, Canonical as _, ChainId, Currency, GenesisHash, LockId, NodeIndex, SecretKey, TimestampMs,
@@ -238,8 +238,21 @@ fn envelope_rows(bank: &Payer, payee: WalletId) -> Vec<Row> {
         changed(bank, payee, |content| content.valid_until = TimestampMs(content.valid_until.0 + 7_200_000));
     let tip = changed(bank, payee, |content| {
         content.fee.fee_max = Amount::from_fen(5);
-        content.fee.tip = Amount::from_fen(5);
+        content.fee.tip = Amount::from_fen(6);
     });
+    let sponsored = |wallet| {
+        changed(bank, payee, |content| {
+            let policy = Policy::single(stranger.public_key());
+            content.fee.sponsor = Some(Sponsor { wallet, policy });
+        })
+    };
+    let signed_with = |sponsored: Transaction, key: &SecretKey| {
+        let signature = sponsored.content.sign_as_sponsor(bank.genesis, 0, key);
+        Transaction { sponsor_signatures: vec![signature], ..sponsored }
+    };
+    let stolen = signed_with(sponsored(payee), &bank.key);
+    let nobody_sponsors = signed_with(sponsored(WalletId([3; 32])), &stranger);
+    let other_sponsor_policy = signed_with(sponsored(payee), &stranger);
     let far_ahead = changed(bank, payee, |content| content.nonce.sequence = 1_000);
     let replayed = changed(bank, payee, |content| content.nonce.sequence = 1);
     let mut unknown = bank.sign(2, pay(payee, 10)).content;
@@ -257,7 +270,23 @@ fn envelope_rows(bank: &Payer, payee: WalletId) -> Vec<Row> {
         row("wrong chain", wrong_chain.encode(), 11_053, "wrong_chain", "chain"),
         row("expired", expired.encode(), 11_003, "expired", "valid_until"),
         row("valid too long", too_far.encode(), 11_004, "valid_until_too_far", "valid_until"),
-        row("a tip", tip.encode(), 11_054, "tip_not_open", "fee.tip"),
+        row("a tip above fee_max", tip.encode(), 1_104, "transaction_field_out_of_range", "fee.tip"),
+        row(
+            "a sponsor that did not sign",
+            sponsored(payee).encode(),
+            1_104,
+            "transaction_field_out_of_range",
+            "sponsor_signatures",
+        ),
+        row("another's signature for a sponsor", stolen.encode(), 11_055, "signature_invalid", "signatures"),
+        row("unknown sponsor", nobody_sponsors.encode(), 11_014, "sponsor_unknown", "fee.sponsor.wallet"),
+        row(
+            "keys that are not the sponsor's",
+            other_sponsor_policy.encode(),
+            11_015,
+            "sponsor_policy_mismatch",
+            "fee.sponsor.policy",
+        ),
         row("nonce of another transaction", replayed.encode(), 11_010, "nonce_used", "nonce.sequence"),
         row("nonce too far ahead", far_ahead.encode(), 11_012, "nonce_too_far_ahead", "nonce.sequence"),
         row("unknown payer", unknown.encode(), 11_005, "wallet_unknown", "wallet"),

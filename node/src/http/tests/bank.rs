@@ -23,8 +23,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admission::{Admission, Submission, wall_clock};
 use crate::config::RestLimits;
+use crate::departed::Reason;
 use crate::handle::{ChainHandle, Status, Voting};
 use crate::http::{Edge, EdgeParts, router};
+use crate::market::MarketBoard;
 use crate::questions::{ExecutorJob, ExecutorQueue, WalletQuestions, executor_queue};
 use crate::strategy::Parallel;
 use crate::telemetry::Metrics;
@@ -107,6 +109,7 @@ impl Bank {
             rules: rules_seen,
             admission: Arc::clone(&admission),
             wallets: WalletQuestions::new(&queue),
+            market: MarketBoard::default(),
         };
         let edge = Edge::new(EdgeParts {
             spec,
@@ -294,7 +297,9 @@ impl Bank {
             is_durable: true,
         };
         let executed = self.executor.execute(&next).unwrap();
-        self.admission.depart(executed.skipped.iter().map(|(id, reason)| (id, Some(*reason))));
+        self.handle.market.add_block(&next.block.header, &self.executor.state().rules().params);
+        let skipped = executed.skipped.iter().map(|(id, reason)| (id, Some(Reason::NotExecuted(*reason))));
+        self.admission.depart(skipped);
         self.admission.settle(&executed.transactions);
         self.parent = digest;
         self.rules.send_replace(self.executor.state().rules().clone());

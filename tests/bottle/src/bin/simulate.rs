@@ -13,7 +13,7 @@ struct Arguments {
     /// Decides the plan and every choice in it; the same seed gives the same run.
     #[arg(long)]
     seed: u64,
-    /// One of the plans with several chains, instead of a drawn one.
+    /// One of the named plans, instead of a drawn one.
     #[arg(long, value_parser = known_scene)]
     scene: Option<String>,
     /// Virtual minutes under load; a scene has its own.

@@ -10,6 +10,11 @@ fn payments_become_final_and_provable() {
     let report = &outcome.report;
     assert!(report.applied > 300, "{} applied", report.applied);
     assert_eq!(report.unresolved, 0);
+    assert_eq!(
+        (report.fees, report.base_fee_max_micro_fen),
+        (0, 0),
+        "there is room, so nothing costs anything"
+    );
     assert!(report.replays > 20 && report.answers["known"] > 10, "replays were answered as known");
     assert!(
         report.answers["refused insufficient_funds"] > 0,

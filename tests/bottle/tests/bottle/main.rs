@@ -3,6 +3,7 @@
 mod catch_up;
 mod epochs;
 mod faults;
+mod flood;
 mod healthy;
 mod planted;
 mod repeat;
