@@ -190,8 +190,8 @@ pub struct CrossChainView {
     pub to_chain: u32,
     /// What is charged there, in fen.
     pub fee_fen: u64,
-    /// Half of payments with the normal bid are credited after so many seconds, counted from their submission; null where this node does
-    /// not host the chain, and so has measured nothing there.
+    /// Half of payments with the normal bid are credited after about so many seconds, counted from their submission: the times of both
+    /// chains together. Null where this node does not host the chain, and so has measured nothing there.
     pub credited_s_p50: Option<f64>,
     /// 19 of 20 are; null as above.
     pub credited_s_p95: Option<f64>,

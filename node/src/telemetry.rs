@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use chain::{Moved, Report};
+use fees::Market;
 use ledger::values::{ChainId, FeeRate};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
@@ -107,6 +108,10 @@ chain_metrics! {
     pooled_transactions: Level = Level::default;
     /// Bytes of transactions that wait to be sealed.
     pooled_bytes: Level = Level::default;
+    /// Weight of transactions that wait to be sealed.
+    pooled_weight: Level = Level::default;
+    /// Weight of the newest block.
+    block_weight: Level = Level::default;
     /// Batches in memory.
     waiting_batches: Level = Level::default;
     /// Questions of the consensus engine without an answer.
@@ -281,6 +286,14 @@ impl ChainMetrics {
         if let Some(code) = status.halt {
             self.halted(code);
         }
+    }
+
+    /// Shows what weight costs, and how much waits.
+    pub(crate) fn market(&self, market: &Market) {
+        self.base_fee(market.base_fee);
+        self.block_weight.set(market.blocks.last().map_or(0, |block| block.weight));
+        let waiting = market.backlog.waiting.iter().map(|bucket| bucket.weight);
+        self.pooled_weight.set(waiting.fold(0, u64::saturating_add));
     }
 
     /// A block was executed.
@@ -617,6 +630,8 @@ pub enum FilterError {
 #[cfg(test)]
 mod tests {
     use chain::{ChainStatus, SeatSet};
+    use fees::{Backlog, BlockFacts, Waiting};
+    use ledger::records::FeeParams;
     use ledger::values::{BlockDigest, Epoch, Height, NodeIndex, TransactionId, ValidatorIndex};
 
     use super::*;
@@ -647,6 +662,20 @@ mod tests {
         Status { chain, voting, disk_free_bytes: 1 << 40, halt: None }
     }
 
+    fn market() -> Market {
+        let rate = FeeRate::from_micro_fen(250);
+        let bucket = Waiting { tip_rate: FeeRate::ZERO, fee_rate: rate, weight: 700 };
+        Market {
+            params: FeeParams::default(),
+            block_weight_max: 8_388_608,
+            pace_ms: 50,
+            base_fee: rate,
+            blocks: vec![BlockFacts { timestamp_ms: 1, weight: 2_000_000, base_fee: FeeRate::ZERO }],
+            backlog: Backlog { waiting: vec![bucket, bucket] },
+            finality_ms: Vec::new(),
+        }
+    }
+
     #[test]
     fn the_page_says_what_happened() {
         let metrics = Metrics::new();
@@ -654,6 +683,7 @@ mod tests {
         zero.status(&status(Voting::Yes));
         zero.status(&status(Voting::DiskReserve));
         one.status(&status(Voting::Observer));
+        zero.market(&market());
         zero.executed(Duration::from_millis(3), 250);
         zero.moved(Moved { wallets: 512, kept: 2, slots_left: 1_000 });
         zero.moved(Moved { wallets: 88, kept: 0, slots_left: 0 });
@@ -671,6 +701,9 @@ mod tests {
             "jiaozi_chain_epoch_number{chain=\"1\"} 2",
             "jiaozi_chain_epoch_validators{chain=\"1\"} 5",
             "jiaozi_chain_closing_height{chain=\"0\"} 90",
+            "jiaozi_chain_base_fee_micro_fen{chain=\"0\"} 250",
+            "jiaozi_chain_block_weight{chain=\"0\"} 2000000",
+            "jiaozi_chain_pooled_weight{chain=\"0\"} 1400",
             "jiaozi_validators_heard{chain=\"1\"} 5",
             "jiaozi_chains_not_hosted 2",
             "jiaozi_chain_moving_slots_left{chain=\"0\"} 0",
@@ -716,6 +749,7 @@ mod tests {
             chain.report(&report);
         }
         let took = Duration::from_millis(1);
+        chain.market(&market());
         chain.executed(took, 2);
         chain.moved(Moved { wallets: 4, kept: 1, slots_left: 9 });
         chain.persisted(took);

@@ -1,5 +1,6 @@
 //! What transactions cost.
 
+use api::fees::Simulated;
 use ledger::values::Canonical as _;
 
 use super::*;

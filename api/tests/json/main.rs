@@ -1,7 +1,6 @@
 //! The JSON of every type of the contract, written out: a change here is a change for every client.
 
 use api::evidence::{EvidencePage, EvidenceQuery, EvidenceView};
-use api::fees::Simulated;
 use api::transaction::{TransactionQuery, WaitFor};
 use api::*;
 use ledger::records::{

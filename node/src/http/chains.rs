@@ -74,7 +74,11 @@ async fn view(edge: &Edge, record: &ChainRecord) -> Result<ChainView, Refusal> {
     };
     let epoch = epoch.or_else(|| registry.newest_epoch(chain).map(|record| record.epoch));
     let validators = epoch.map_or(record.wanted.as_slice(), |epoch| registry.validators(chain, epoch));
-    Ok(ChainView::of(record, validators, progress))
+    let view = ChainView::of(record, validators, progress);
+    // Who is barred on a chain is in its own registry alone.
+    let barred = registry.chain(chain).filter(|_| edge.hosted(chain).is_some()).map(|own| &own.barred);
+    let barred_operators = barred.into_iter().flatten().map(|operator| operator.0).collect();
+    Ok(ChainView { barred_operators, ..view })
 }
 
 async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<ProgressView, Refusal> {
@@ -92,6 +96,7 @@ async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<ProgressView, Refu
             registry_version: registry.version,
             height: head.height.0,
             timestamp_ms: head.timestamp.0,
+            base_fee_micro_fen: head.base_fee.micro_fen(),
             certified_height: status.chain.certified_height.0,
             state_root: head.state,
             result: head.result,

@@ -12,6 +12,7 @@ use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, ValidatorIndex, Wa
 use storage::Reader;
 use tokio::sync::{Semaphore, watch};
 
+use super::estimates::EstimateCache;
 use super::homes::Homes;
 use super::refusal::Refusal;
 use crate::config::RestLimits;
@@ -56,6 +57,8 @@ struct Inner {
     /// With the registry that they are of, itself: those of two chains may differ under one version.
     homes: Mutex<(Arc<Registry>, Arc<Homes>)>,
     chain_metrics: Vec<ChainMetrics>,
+    /// Of each chain, what was estimated lately.
+    estimates: BTreeMap<ChainId, Arc<EstimateCache>>,
     /// Of each chain, the changes of set that proofs have carried.
     set_links: BTreeMap<ChainId, Arc<SetLinks>>,
     requests: Arc<Semaphore>,
@@ -88,6 +91,7 @@ impl Edge {
             genesis,
             homes: Mutex::new((registry, homes)),
             chain_metrics: parts.chains.iter().map(|chain| parts.metrics.chain(chain.chain())).collect(),
+            estimates: parts.chains.iter().map(|chain| (chain.chain(), Arc::default())).collect(),
             set_links: parts
                 .chains
                 .iter()
@@ -261,6 +265,11 @@ impl Edge {
     pub(crate) fn chain_metrics(&self, chain: ChainId) -> Option<&ChainMetrics> {
         let place = self.chains().iter().position(|handle| handle.chain() == chain)?;
         self.0.chain_metrics.get(place)
+    }
+
+    /// Estimates of fees on a hosted chain.
+    pub(crate) fn estimates(&self, chain: ChainId) -> Option<Arc<EstimateCache>> {
+        self.0.estimates.get(&chain).cloned()
     }
 
     /// Reads a chain's store on a blocking thread. Everything that `work` reads is of one moment.

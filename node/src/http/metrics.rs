@@ -29,6 +29,7 @@ pub(crate) async fn metrics(State(edge): State<Edge>) -> Result<Response, Refusa
     for chain in edge.chains() {
         if let Some(metrics) = edge.chain_metrics(chain.chain()) {
             metrics.status(&chain.now());
+            metrics.market(&chain.market());
         }
     }
     let page = parts.metrics.encode().map_err(Refusal::metrics)?;

@@ -3,9 +3,12 @@
 //! | file | what it answers or keeps |
 //! | --- | --- |
 //! | `submit.rs` | `POST /v1/transactions` |
+//! | `simulate.rs` | `POST /v1/transactions/simulate` |
 //! | `transactions.rs`, `proofs.rs` | `GET /v1/transactions/{id}`, with waiting; `…/proof` |
 //! | `wallets.rs`, `proofs.rs`, `locks.rs` | `GET /v1/wallets/{id}`, `…/history`; `…/proof`; `…/locks` |
 //! | `chains.rs`, `blocks.rs`, `locks.rs` | `GET /v1/chains…`, `…/blocks/{height}`, `…/outcomes`, `…/locks/{id}`, `…/proof` |
+//! | `fees.rs` | `GET /v1/fees/estimate`, `GET /v1/chains/{chain}/fees/history` |
+//! | `estimates.rs`, `typical.rs` | estimates of fees, kept for a moment; what a typical transaction weighs |
 //! | `registry.rs` | `…/registry`: who takes part and how chains are set up, proved |
 //! | `proposals.rs` | `GET /v1/proposals/{version}`: which proposal changed a version of the registry |
 //! | `origin.rs` | `…/origin`: what a chain that was added after genesis began with, proved |
@@ -21,15 +24,17 @@
 //! 1. Every answer of 400 and above that a route gives is an `ApiError`; `/readyz` alone answers 503 with its own body.
 //! 2. An answer about a chain's state is read from one snapshot of its store and says its height.
 //! 3. Nothing a client sends makes memory, threads or time grow without bound: connections, head, body, requests, waits,
-//!    reads, page rows and page bytes each have a named bound.
+//!    reads, page rows, page bytes and kept estimates each have a named bound.
 //! 4. Nothing beyond loopback is served without TLS and a token (refused at start, [`crate::config`]).
 //! 5. The router, the OpenAPI document and the scopes come from one table, `routes`.
 
 mod blocks;
 mod chains;
 mod edge;
+mod estimates;
 mod evidence;
 mod feed;
+mod fees;
 mod finding;
 mod guard;
 mod health;
@@ -47,10 +52,12 @@ mod proposals;
 mod refusal;
 mod registry;
 mod server;
+mod simulate;
 mod submit;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod typical;
 mod wallets;
 
 pub use edge::{Edge, EdgeParts, READS_AT_ONCE};
@@ -80,6 +87,7 @@ fn routes() -> Vec<Route> {
     let (read, audit) = (Door::Scope(Scope::Read), Door::Scope(Scope::Audit));
     vec![
         route(path::TRANSACTIONS, Door::Scope(Scope::Submit), post(submit::submit)),
+        route(path::SIMULATE, Door::Scope(Scope::Submit), post(simulate::simulate)),
         route(path::TRANSACTION, Door::Waiting(Scope::Read), get(transactions::status)),
         route(path::TRANSACTION_PROOF, read, get(proofs::transaction)),
         route(path::WALLET, read, get(wallets::wallet)),
@@ -88,6 +96,8 @@ fn routes() -> Vec<Route> {
         route(path::WALLET_LOCKS, read, get(locks::of_wallet)),
         route(path::CHAINS, read, get(chains::chains)),
         route(path::CHAIN, read, get(chains::chain)),
+        route(path::FEE_ESTIMATE, read, get(fees::estimate)),
+        route(path::FEE_HISTORY, read, get(fees::history)),
         route(path::REGISTRY, Door::Waiting(Scope::Read), get(registry::registry)),
         route(path::ORIGIN, read, get(origin::origin)),
         route(path::PROPOSAL, read, get(proposals::proposal)),

@@ -6,8 +6,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    blocks, chains, evidence, feed, health, locks, metrics, network, origin, proofs, proposals, registry,
-    submit, transactions, wallets,
+    blocks, chains, evidence, feed, fees, health, locks, metrics, network, origin, proofs, proposals,
+    registry, simulate, submit, transactions, wallets,
 };
 
 /// The document. A test compares it with the router.
@@ -17,10 +17,11 @@ use super::{
         title = "Jiaozi node",
         description = "Submit signed transactions and read the ledger. Errors are ApiError objects with a stable code, \
                        listed in x-error-codes; amounts are integer fen, 100 to a unit of the chain's currency, whose code stands \
-                       beside them; ids and hashes are text."
+                       beside them; prices of weight are integer millionths of a fen; ids and hashes are text."
     ),
     paths(
         submit::submit,
+        simulate::simulate,
         transactions::status,
         proofs::transaction,
         wallets::wallet,
@@ -28,6 +29,8 @@ use super::{
         proofs::wallet,
         chains::chains,
         chains::chain,
+        fees::estimate,
+        fees::history,
         registry::registry,
         origin::origin,
         proposals::proposal,

@@ -10,6 +10,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chain::RowFault;
+use ledger::state::ReadFault;
 use mempool::PoolRefusal;
 use storage::StorageError;
 
@@ -47,6 +48,13 @@ impl From<RowFault> for Refusal {
     }
 }
 
+impl From<ReadFault> for Refusal {
+    fn from(fault: ReadFault) -> Self {
+        tracing::error!(%fault, "the state could not be read");
+        ErrorCode::Internal.into()
+    }
+}
+
 impl From<Unanswered> for Refusal {
     fn from(why: Unanswered) -> Self {
         match why {
@@ -68,6 +76,9 @@ impl From<&Refused> for ApiError {
                 PoolRefusal::NonceTaken { holder } => Self::nonce_waiting(*holder),
                 PoolRefusal::WalletFull => {
                     Self::from(ErrorCode::WalletQueueFull).retry_after_ms(BUSY_RETRY_MS)
+                }
+                PoolRefusal::OperatorFull => {
+                    Self::from(ErrorCode::OperatorQueueFull).retry_after_ms(BUSY_RETRY_MS)
                 }
                 // Known is answered as known before it comes here.
                 PoolRefusal::Known | PoolRefusal::Full => {

@@ -36,9 +36,9 @@ const _: () = assert!(JSON_BYTES_MAX <= BULK_BYTES_MAX);
     path = api::path::TRANSACTIONS,
     tag = "transactions",
     request_body(
-        description = "`application/json`: one transaction; at most 17408 bytes. `application/octet-stream`: 1 to 4096 transactions, at most \
+        description = "`application/json`: one transaction; at most 21504 bytes. `application/octet-stream`: 1 to 4096 transactions, at most \
                        4194304 bytes together, or what the node's `[rest.limits] body_bytes` allows if that is less. Each is its length in \
-                       bytes (u32, little-endian) and then its canonical bytes, at most 8192; nothing stands between or after them. A body \
+                       bytes (u32, little-endian) and then its canonical bytes, at most 10240; nothing stands between or after them. A body \
                        that is not framed so is refused as a whole (1003, 1005).",
         content((SubmitRequest = "application/json"), ("application/octet-stream"))
     ),
@@ -68,13 +68,14 @@ pub(crate) async fn submit(State(edge): State<Edge>, request: Request) -> Result
     }
 }
 
-fn content_type(headers: &HeaderMap) -> Option<&str> {
+/// What a body is said to be.
+pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim())
 }
 
 /// Reads a body; the router's own limit (the largest of all) has bounded it before.
-async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
+pub(crate) async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
     let too_large = || -> Refusal {
         let detail = format_args!("at most {bytes_max} bytes").to_string();
         ApiError::from(ErrorCode::BodyTooLarge).at("body").because(detail).into()

@@ -217,7 +217,7 @@ fn no_outcome(
     let (state, reason) = match reason {
         // Block times rise, so every later block is too late for it.
         _ if block_time >= valid_until => {
-            (TransactionState::Expired, Some(NotExecuted::Expired { valid_until }))
+            (TransactionState::Expired, Some(Reason::NotExecuted(NotExecuted::Expired { valid_until })))
         }
         Some(reason) => (TransactionState::NotExecuted, Some(reason)),
         None => (TransactionState::Pending, None),

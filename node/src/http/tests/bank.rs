@@ -9,8 +9,8 @@ use genesis::dev::{Localnet, LocalnetPlan, localnet};
 use ledger::proofs::{FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
-    BatchContent, Block, BlockBody, BlockHeader, Claim, FeeBid, Nonce, Operation, Payment, Policy, Tier,
-    Transaction, TransactionContent, WalletOpening,
+    BatchContent, Block, BlockBody, BlockHeader, ChainParams, Claim, FeeBid, Nonce, Operation, Payment,
+    Policy, Tier, Transaction, TransactionContent, WalletOpening,
 };
 use ledger::rules::ChainRules;
 use ledger::values::{
@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admission::{Admission, Submission, wall_clock};
 use crate::config::RestLimits;
+use crate::departed::Reason;
 use crate::handle::{ChainHandle, Status, Voting};
 use crate::http::{Edge, EdgeParts, router};
 use crate::market::MarketBoard;
@@ -173,10 +174,7 @@ impl Bank {
 
     /// Signs an operation under the wallet's next nonce, valid for a minute.
     pub(super) fn sign(&mut self, holder: &Holder, operation: Operation) -> Transaction {
-        let sequence = self.sequences.entry(holder.id).or_default();
-        *sequence += 1;
-        let nonce = Nonce { lane: 0, sequence: *sequence };
-        self.sign_at(holder, nonce, TimestampMs(wall_clock().0 + 60_000), operation)
+        self.content(holder, FeeBid::default(), operation).signed_by(self.genesis, &holder.secret)
     }
 
     pub(super) fn sign_at(
@@ -186,7 +184,31 @@ impl Bank {
         valid_until: TimestampMs,
         operation: Operation,
     ) -> Transaction {
-        let content = TransactionContent {
+        self.content_at(holder, nonce, valid_until, operation).signed_by(self.genesis, &holder.secret)
+    }
+
+    /// Content under the wallet's next nonce, valid for a minute, with this bid.
+    pub(super) fn content(
+        &mut self,
+        holder: &Holder,
+        fee: FeeBid,
+        operation: Operation,
+    ) -> TransactionContent {
+        let sequence = self.sequences.entry(holder.id).or_default();
+        *sequence += 1;
+        let nonce = Nonce { lane: 0, sequence: *sequence };
+        let valid_until = TimestampMs(wall_clock().0 + 60_000);
+        TransactionContent { fee, ..self.content_at(holder, nonce, valid_until, operation) }
+    }
+
+    fn content_at(
+        &self,
+        holder: &Holder,
+        nonce: Nonce,
+        valid_until: TimestampMs,
+        operation: Operation,
+    ) -> TransactionContent {
+        TransactionContent {
             network: network_tag(self.genesis),
             chain: self.chain,
             wallet: holder.id,
@@ -195,8 +217,7 @@ impl Bank {
             fee: FeeBid::default(),
             policy: holder.policy(),
             operation,
-        };
-        content.signed_by(self.genesis, &holder.secret)
+        }
     }
 
     pub(super) fn pay(&mut self, from: &Holder, to: &Holder, fen: u64) -> Transaction {
@@ -231,10 +252,10 @@ impl Bank {
         transactions: Vec<Transaction>,
         with_certificate: bool,
     ) -> Height {
-        let (height, claimed, timestamp) = {
+        let (height, claimed, timestamp, base_fee) = {
             let head = self.executor.state().head();
             let claim = Claim { height: head.height, result: head.result };
-            (head.height.next(), claim, TimestampMs(head.timestamp.0 + later_ms))
+            (head.height.next(), claim, TimestampMs(head.timestamp.0 + later_ms), head.base_fee)
         };
         let batch = (!transactions.is_empty()).then(|| {
             let content = BatchContent {
@@ -257,7 +278,7 @@ impl Bank {
             timestamp,
             proposer: ValidatorIndex(0),
             weight: batch.iter().map(|(_, batch)| batch.weight()).sum(),
-            base_fee: Amount::ZERO,
+            base_fee,
             claim: claimed,
             body: body.hash(),
         };
@@ -276,7 +297,9 @@ impl Bank {
             is_durable: true,
         };
         let executed = self.executor.execute(&next).unwrap();
-        self.admission.depart(executed.skipped.iter().map(|(id, reason)| (id, Some(*reason))));
+        self.handle.market.add_block(&next.block.header, &self.executor.state().rules().params);
+        let skipped = executed.skipped.iter().map(|(id, reason)| (id, Some(Reason::NotExecuted(*reason))));
+        self.admission.depart(skipped);
         self.admission.settle(&executed.transactions);
         self.parent = digest;
         self.rules.send_replace(self.executor.state().rules().clone());
@@ -361,9 +384,15 @@ impl Bank {
 
 /// A network of four banks with these chains, begun a minute ago.
 pub(super) fn network_of(chains: &[(Currency, u16)]) -> Localnet {
+    network_with(chains, ChainParams::default())
+}
+
+/// The same with other parameters.
+pub(super) fn network_with(chains: &[(Currency, u16)], params: ChainParams) -> Localnet {
     let mut plan = LocalnetPlan::new(4);
     plan.timestamp = TimestampMs(wall_clock().0 - 60_000);
     plan.chains = chains.to_vec();
+    plan.params = params;
     localnet(&plan, &[7; 32]).unwrap()
 }
 

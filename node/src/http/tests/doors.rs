@@ -10,7 +10,7 @@ use axum::http::{Request, StatusCode, header};
 
 use super::super::server::HEAD_BYTES_MAX;
 use super::bank::Bank;
-use super::{Answer, get, send};
+use super::{Answer, get, method_of, send};
 use crate::config::{RestLimits, RestSection, TokenEntry};
 use crate::http::guard::Door;
 use crate::http::{RestServer, routes};
@@ -30,8 +30,7 @@ fn tokens() -> (Tokens, Vec<(Scope, NewToken)>) {
 }
 
 async fn ask(bank: &Bank, path: &str, authorization: Option<&str>) -> Answer {
-    let method = if path == api::path::TRANSACTIONS { "POST" } else { "GET" };
-    let mut request = Request::builder().method(method).uri(path);
+    let mut request = Request::builder().method(method_of(path)).uri(path);
     if let Some(value) = authorization {
         request = request.header(header::AUTHORIZATION, value);
     }

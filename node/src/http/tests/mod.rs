@@ -9,6 +9,8 @@
 //! | `finding.rs` | wallets while shards double |
 //! | `locks.rs` | locks and offers, and the transactions about them |
 //! | `submission.rs` | what is taken in and what is not, and waiting for it |
+//! | `fees.rs` | what is estimated and what blocks cost |
+//! | `simulation.rs` | what is tried out is what happens |
 //! | `operation.rs` | health, readiness, metrics, the document |
 //! | `doors.rs` | tokens, scopes and bounds, over the router and over sockets |
 //! | `governing.rs` | registries with their proof, and what a change of them changes |
@@ -19,11 +21,13 @@ mod bank;
 mod chains;
 mod doors;
 mod encryption;
+mod fees;
 mod finding;
 mod governing;
 mod locks;
 mod operation;
 mod reads;
+mod simulation;
 mod submission;
 
 use api::error::ApiError;
@@ -69,9 +73,20 @@ async fn get(router: &Router, path: &str) -> Answer {
     send(router, Request::get(path).body(Body::empty()).unwrap()).await
 }
 
+/// Posts to the path of submissions.
 async fn post(router: &Router, content_type: &str, body: impl Into<Body>) -> Answer {
-    let request = Request::post(api::path::TRANSACTIONS).header(header::CONTENT_TYPE, content_type);
+    post_to(router, api::path::TRANSACTIONS, content_type, body).await
+}
+
+async fn post_to(router: &Router, path: &str, content_type: &str, body: impl Into<Body>) -> Answer {
+    let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
     send(router, request.body(body.into()).unwrap()).await
+}
+
+/// The one method of a route.
+fn method_of(path: &str) -> Method {
+    let posts = [api::path::TRANSACTIONS, api::path::SIMULATE];
+    if posts.contains(&path) { Method::POST } else { Method::GET }
 }
 
 /// The code of a refusal.

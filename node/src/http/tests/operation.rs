@@ -6,12 +6,12 @@ use std::sync::Arc;
 use api::bulk::{BULK_ANSWER_BYTES, BULK_BYTES_MAX, BULK_CONTENT_TYPE, BULK_TRANSACTIONS_MAX};
 use api::health::{Health, NotReady, Ready};
 use api::network::NetworkView;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use ledger::records::transaction::TRANSACTION_BYTES_MAX;
 use ledger::values::{Epoch, Height};
 
 use super::bank::{Bank, CHAIN};
-use super::get;
+use super::{get, method_of, post_to};
 use crate::handle::{HaltCode, Status, Voting};
 use crate::http::routes;
 use crate::http::submit::JSON_BYTES_MAX;
@@ -109,6 +109,7 @@ async fn metrics_show_the_moment() {
     for line in [
         "jiaozi_chain_executed_height{chain=\"0\"} 4",
         "jiaozi_chain_certified_height{chain=\"0\"} 3",
+        "jiaozi_chain_base_fee_micro_fen{chain=\"0\"} 0",
         "jiaozi_node_connected_peers 3",
         "jiaozi_node_registered_peers 3",
         "jiaozi_rest_open_requests 1",
@@ -134,10 +135,7 @@ async fn every_route_is_described_and_every_described_route_exists() {
         .collect();
     let routed: BTreeSet<(String, String)> = routes()
         .into_iter()
-        .map(|route| {
-            let method = if route.path == api::path::TRANSACTIONS { "post" } else { "get" };
-            (route.path.to_owned(), method.to_owned())
-        })
+        .map(|route| (route.path.to_owned(), method_of(route.path).as_str().to_ascii_lowercase()))
         .collect();
     assert_eq!(described, routed);
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -157,6 +155,10 @@ async fn every_route_is_described_and_every_described_route_exists() {
         "BlockView",
         "LockView",
         "EvidencePage",
+        "FeeEstimates",
+        "FeeHistory",
+        "SimulateRequest",
+        "Simulation",
     ] {
         assert!(schemas.contains_key(name), "{name}");
     }
@@ -174,6 +176,8 @@ async fn every_error_code_is_described() {
         known.contains(&1_409)
             && known.contains(&11_001)
             && known.contains(&11_055)
+            && !known.contains(&11_054)
+            && [11_014, 11_015, 11_016, 11_102].iter().all(|code| known.contains(code))
             && known.contains(&11_403)
     );
     for row in rows {
@@ -198,6 +202,8 @@ async fn the_bulk_body_is_described_as_it_is() {
     for number in [JSON_BYTES_MAX, BULK_TRANSACTIONS_MAX, BULK_BYTES_MAX, TRANSACTION_BYTES_MAX] {
         assert!(told.contains(&number.to_string()), "{number}: {told}");
     }
+    let simulate = &document["paths"][api::path::SIMULATE]["post"]["requestBody"];
+    assert!(simulate["description"].as_str().unwrap().contains(&JSON_BYTES_MAX.to_string()), "{simulate}");
     let told = submit["responses"]["200"]["description"].as_str().unwrap();
     assert!(told.contains(&format!("{BULK_ANSWER_BYTES} bytes each")), "{told}");
 }
@@ -211,8 +217,8 @@ async fn described_methods_are_routed() {
         let chain = if route.path == api::path::REGISTRY { "7" } else { "0" };
         let path = route.path.replace("{chain}", chain).replace("{height}", "1").replace("{id}", "0");
         let path = path.replace("{version}", "1");
-        let answer = if route.path == api::path::TRANSACTIONS {
-            super::post(&router, "application/json", "{}").await
+        let answer = if method_of(route.path) == Method::POST {
+            post_to(&router, &path, "application/json", "{}").await
         } else {
             get(&router, &path).await
         };

@@ -6,13 +6,16 @@ use api::bulk::{BULK_BYTES_MAX, BULK_CONTENT_TYPE, decode_answers, encode_body};
 use api::transaction::{SubmitAnswer, SubmitRequest, SubmitStatus, TransactionState, TransactionStatus};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use ledger::records::transaction::TRANSACTION_BYTES_MAX;
 use ledger::records::{Nonce, NotExecuted, Operation, Payment, Transaction};
 use ledger::values::{Amount, Canonical as _, TimestampMs, WalletId};
 
 use super::bank::Bank;
 use super::{Answer, get, post, send};
 use crate::admission::wall_clock;
+use crate::departed::Reason;
 use crate::handle::{HaltCode, Voting};
+use crate::http::submit::JSON_BYTES_MAX;
 
 const JSON: &str = "application/json";
 
@@ -124,8 +127,8 @@ async fn bodies_that_are_no_transaction_are_refused() {
         (JSON, "{\"transaction\":\"00\",\"fee\":1}".to_owned(), 1_001, 400),
         (JSON, "{\"transaction\":\"xy\"}".to_owned(), 1_101, 400),
         (JSON, hex(&longer), 1_103, 400),
-        (JSON, hex(&[0; 8_193]), 1_102, 413),
-        (JSON, " ".repeat(20_000), 1_003, 413),
+        (JSON, hex(&[0; TRANSACTION_BYTES_MAX + 1]), 1_102, 413),
+        (JSON, " ".repeat(JSON_BYTES_MAX + 1), 1_003, 413),
         ("text/plain", hex(&transaction.encode()), 1_004, 415),
         (BULK_CONTENT_TYPE, String::new(), 1_005, 400),
         (BULK_CONTENT_TYPE, "abcdefgh".to_owned(), 1_005, 400),
@@ -246,7 +249,7 @@ async fn waiting_ends_when_nothing_will_come() {
         async move { get(&router, &path).await.json::<TransactionStatus>() }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
-    bank.admission.depart([(&id, Some(NotExecuted::WalletUnknown {}))]);
+    bank.admission.depart([(&id, Some(Reason::NotExecuted(NotExecuted::WalletUnknown {})))]);
     bank.execute(Vec::new(), false);
     let status = waiting.await.unwrap();
     let reason = status.error.map(|error| error.name);
@@ -284,6 +287,21 @@ async fn what_ran_out_of_time_is_expired_once_no_block_can_take_it() {
 }
 
 #[tokio::test]
+async fn what_lost_its_place_to_a_higher_bid_is_told() {
+    let mut bank = Bank::new();
+    let issue = bank.issue(500);
+    let (id, router) = (issue.id(bank.genesis), bank.router());
+    accepted(&mut bank, &issue).await;
+    bank.admission.depart([(&id, Some(Reason::Outbid))]);
+    let status: TransactionStatus = get(&router, &api::path::transaction(id)).await.json();
+    let error = status.error.unwrap();
+    assert_eq!((status.status, error.code), (TransactionState::NotExecuted, 1_106));
+    assert!(error.is_transient && error.mend.contains("send it again"), "{error}");
+    // And it may be.
+    assert_eq!(accepted(&mut bank, &issue).await.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
 async fn what_was_ordered_in_time_is_never_called_expired() {
     let mut bank = Bank::new();
     let issue = bank.issue(500);
@@ -295,7 +313,7 @@ async fn what_was_ordered_in_time_is_never_called_expired() {
     let status: TransactionStatus = get(&router, &api::path::transaction(id)).await.json();
     assert_eq!(status.status, TransactionState::Certified);
     // A copy of it that a block orders in vain changes nothing.
-    bank.admission.depart([(&id, Some(NotExecuted::WalletUnknown {}))]);
+    bank.admission.depart([(&id, Some(Reason::NotExecuted(NotExecuted::WalletUnknown {})))]);
     let status: TransactionStatus = get(&router, &api::path::transaction(id)).await.json();
     assert_eq!(status.status, TransactionState::Certified);
 }
