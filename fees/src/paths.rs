@@ -44,14 +44,25 @@ impl Path {
     }
 }
 
-/// What waits and can pay the base fee of now, best bid first. What waits for a lower one is not counted: recent blocks show
-/// already how it comes in as the base fee falls.
+/// Most buckets that a path is played with.
+const BUCKETS_MAX: usize = 48;
+
+/// What waits and can pay the base fee of now, best bid first; neighbours together where they are many. What waits for a lower base fee
+/// is not counted: recent blocks show already how it comes in as the base fee falls.
 pub(crate) fn in_order(market: &Market) -> Vec<Waiting> {
-    let could_pay = |bucket: &&Waiting| bucket.fee_rate >= market.base_fee;
+    let could_pay = |bucket: &&Waiting| bucket.fee_rate >= market.base_fee && bucket.weight > 0;
     let known = market.backlog.waiting.iter().take(BACKLOG_BUCKETS_MAX);
     let mut waiting: Vec<Waiting> = known.filter(could_pay).copied().collect();
     waiting.sort_unstable_by_key(|bucket| std::cmp::Reverse((bucket.tip_rate, bucket.fee_rate)));
     waiting
+        .chunks(waiting.len().div_ceil(BUCKETS_MAX).max(1))
+        .filter_map(|alike| {
+            let best = alike.first()?;
+            let weight = alike.iter().fold(0u64, |sum, bucket| sum.saturating_add(bucket.weight));
+            let fee_rate = alike.iter().map(|bucket| bucket.fee_rate).max()?;
+            Some(Waiting { tip_rate: best.tip_rate, fee_rate, weight })
+        })
+        .collect()
 }
 
 /// Plays one path: `course` is the weight that arrives per block, step by step; a step is `stride` blocks.

@@ -20,7 +20,7 @@ pub(crate) fn tune() {
     for alike in [12, 24] {
         row(&format!("alike {alike}"), &Tuning { alike, ..base });
     }
-    for rarer in [4, 6, 8, 10] {
+    for rarer in [5, 6, 8, 10] {
         row(&format!("rarer {rarer}"), &Tuning { rarer, ..base });
     }
     for ceiling_extra_permille in [0, 50] {
@@ -29,7 +29,7 @@ pub(crate) fn tune() {
     for overload_permille in [0, 2_000] {
         row(&format!("overload {overload_permille}"), &Tuning { overload_permille, ..base });
     }
-    for window_permille in [800, 900] {
+    for window_permille in [800, 1_000] {
         row(&format!("window {window_permille}"), &Tuning { window_permille, ..base });
     }
 }
