@@ -151,7 +151,7 @@ impl<'a> Outlook<'a> {
         let stride = blocks.div_ceil(STEPS_MAX).clamp(1, STRIDE_MAX);
         let steps = (blocks / stride).clamp(1, STEPS_MAX);
         let waiting = paths::in_order(market);
-        let courses = demand::courses(market, steps, stride, tuning);
+        let courses = demand::courses(market, steps.saturating_mul(stride), tuning);
         let paths: Vec<Path> =
             courses.iter().map(|course| paths::play(market, &waiting, course, steps, stride)).collect();
         let is_crowded = paths.iter().flat_map(|path| &path.steps).any(|step| step.margin.is_some());

@@ -14,6 +14,7 @@ const TUNING_SEEDS: [u64; 4] = [11, 12, 13, 14];
 pub(crate) fn tune() {
     let base = Tuning::default();
     row("default", &base);
+    if std::env::args().nth(2).is_some() { for (rarer,window_permille) in [(5,900),(6, 1000), (7,1000),(8,1000)] { row(&format!("{rarer} {window_permille}"), &Tuning { rarer, window_permille, ..base }); } return; }
     for recent in [2, 4, 6] {
         row(&format!("recent {recent}"), &Tuning { recent, ..base });
     }
