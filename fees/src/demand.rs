@@ -23,9 +23,9 @@ const FULL_BLOCKS: usize = 4;
 /// A ratio to less than this part of the target is no ratio.
 const LEAST_PART: u64 = 32;
 
-/// Weight that arrives per block and can pay, step by step; one entry per path, each to be begun again where it is too short.
+/// Weight that arrives per block and can pay, block by block; one entry per path, each to be begun again where it is too short.
 /// Neither the list nor an entry is empty.
-pub(crate) fn courses(market: &Market, steps: u64, stride: u64, tuning: &Tuning) -> Vec<Vec<u64>> {
+pub(crate) fn courses(market: &Market, blocks_ahead: u64, tuning: &Tuning) -> Vec<Vec<u64>> {
     let skipped = market.blocks.len().saturating_sub(BLOCKS_MAX);
     let blocks = market.blocks.get(skipped..).unwrap_or_default();
     let target = market.params.weight_target.max(1);
@@ -37,9 +37,8 @@ pub(crate) fn courses(market: &Market, steps: u64, stride: u64, tuning: &Tuning)
     let weights: Vec<u64> = blocks.iter().map(|block| block.weight).collect();
     let least = target / LEAST_PART;
     let recent = tuning.recent.clamp(1, BLOCKS_MIN / 4);
-    let reach = usize::try_from(steps.saturating_mul(stride)).unwrap_or(usize::MAX);
+    let reach = usize::try_from(blocks_ahead).unwrap_or(usize::MAX);
     let ahead = reach.clamp(1, blocks.len() / 2);
-    let stride = usize::try_from(stride).unwrap_or(1).max(1);
     let level = mean(weights.iter().rev().take(recent)).max(least);
     let overload = if are_full(market, blocks) { tuning.overload_permille } else { 0 };
     starts(&weights, recent, ahead, level, tuning)
@@ -51,8 +50,8 @@ pub(crate) fn courses(market: &Market, steps: u64, stride: u64, tuning: &Tuning)
             // Full blocks do not show how much more there was: from nothing more on the first path to the most on the last.
             let more = overload.saturating_mul(place).checked_div(PATHS as u64).unwrap_or(0);
             let level = level.saturating_add(level.saturating_mul(more) / 1_000);
-            let after: Vec<u64> = stretch.iter().skip(recent).take(ahead).copied().collect();
-            after.chunks(stride).map(|blocks| scaled(mean(blocks.iter()), level, before)).collect()
+            let after = stretch.iter().skip(recent).take(ahead);
+            after.map(|weight| scaled(*weight, level, before)).collect()
         })
         .collect()
 }

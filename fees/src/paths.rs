@@ -11,7 +11,7 @@ pub(crate) const STEPS_MAX: u64 = 64;
 /// Most blocks in a step: the longest question that is played to its end has [`STEPS_MAX`] times as many blocks.
 pub(crate) const STRIDE_MAX: u64 = 8;
 
-/// A block to come, or several alike.
+/// A block to come, or the cheapest of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
     /// Its base fee, in millionths of a fen per weight.
@@ -44,32 +44,47 @@ impl Path {
     }
 }
 
-/// What waits and can pay the base fee of now, best bid first. What waits for a lower one is not counted: recent blocks show
-/// already how it comes in as the base fee falls.
+/// Most buckets that a path is played with.
+const BUCKETS_MAX: usize = 48;
+
+/// What waits and can pay the base fee of now, best bid first; neighbours together where they are many. What waits for a lower base fee
+/// is not counted: recent blocks show already how it comes in as the base fee falls.
 pub(crate) fn in_order(market: &Market) -> Vec<Waiting> {
-    let could_pay = |bucket: &&Waiting| bucket.fee_rate >= market.base_fee;
+    let could_pay = |bucket: &&Waiting| bucket.fee_rate >= market.base_fee && bucket.weight > 0;
     let known = market.backlog.waiting.iter().take(BACKLOG_BUCKETS_MAX);
     let mut waiting: Vec<Waiting> = known.filter(could_pay).copied().collect();
     waiting.sort_unstable_by_key(|bucket| std::cmp::Reverse((bucket.tip_rate, bucket.fee_rate)));
     waiting
+        .chunks(waiting.len().div_ceil(BUCKETS_MAX).max(1))
+        .filter_map(|alike| {
+            let best = alike.first()?;
+            let weight = alike.iter().fold(0u64, |sum, bucket| sum.saturating_add(bucket.weight));
+            let fee_rate = alike.iter().map(|bucket| bucket.fee_rate).max()?;
+            Some(Waiting { tip_rate: best.tip_rate, fee_rate, weight })
+        })
+        .collect()
 }
 
-/// Plays one path: `course` is the weight that arrives per block, step by step; a step is `stride` blocks.
+/// Plays one path: `course` is the weight that arrives per block; a step is `stride` blocks.
 pub(crate) fn play(market: &Market, waiting: &[Waiting], course: &[u64], steps: u64, stride: u64) -> Path {
     let mut queue = Queue::new(waiting);
-    let room = market.block_weight_max.saturating_mul(stride);
     let mut base_fee = market.base_fee;
     let mut path = Path { steps: Vec::new() };
     // A course that is shorter begins again.
     let mut levels = course.iter().cycle();
+    // Part of what arrives for the next block is there already.
+    let mut arrived = waiting.iter().fold(0u64, |sum, bucket| sum.saturating_add(bucket.weight));
     for _ in 0..steps {
-        let arriving = levels.next().copied().unwrap_or(0);
-        let (taken, margin) = queue.serve(base_fee, arriving.saturating_mul(stride), room);
-        path.steps.push(Step { base_fee: base_fee.micro_fen(), margin });
-        let weight = taken.checked_div(stride).unwrap_or(0);
+        let mut cheapest: Option<Step> = None;
         for _ in 0..stride {
+            let arriving = levels.next().copied().unwrap_or(0).saturating_sub(std::mem::take(&mut arrived));
+            let (weight, margin) = queue.serve(base_fee, arriving, market.block_weight_max);
+            if cheapest.is_none_or(|step| base_fee.micro_fen() < step.base_fee) {
+                cheapest = Some(Step { base_fee: base_fee.micro_fen(), margin });
+            }
             base_fee = next_base_fee(&market.params, base_fee, weight);
         }
+        path.steps.extend(cheapest);
     }
     path
 }

@@ -22,11 +22,8 @@ const SUFFICIENT_SHORT: f64 = 0.5;
 const CONFIRMED: f64 = 0.95;
 
 /// One memory: periods, blocks per period, what is left of it after a block.
-const MEMORIES: [(usize, usize, f64, f64); 3] = [
-    (12, 1, 0.962, SUFFICIENT_SHORT),
-    (24, 2, 0.9952, SUFFICIENT),
-    (42, 24, 0.999_31, SUFFICIENT),
-];
+const MEMORIES: [(usize, usize, f64, f64); 3] =
+    [(12, 1, 0.962, SUFFICIENT_SHORT), (24, 2, 0.9952, SUFFICIENT), (42, 24, 0.999_31, SUFFICIENT)];
 
 /// The estimator.
 pub(crate) struct Buckets {

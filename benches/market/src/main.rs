@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `score.rs` | the table: our estimator beside two others, on seeds that nothing was tuned on |
 //! | `tune.rs` | sweeps over the estimator's numbers, on other seeds |
-//! | `curves.rs` | plots of the base fee beside EIP-1559's |
+//! | `cost.rs` | what one call of the estimator takes |
+//! | `curves.rs`, `plot.rs` | plots of the base fee beside EIP-1559's |
 //! | `world.rs` | one run: blocks at a pace, the ledger's rule, the pool's order, questions on the way |
 //! | `demand.rs` | seven families of demand |
 //! | `queue.rs` | what waits |
@@ -16,22 +17,32 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement fails loudly")]
 
 mod buckets;
+mod cost;
+mod curves;
 mod demand;
 mod hindsight;
 mod percentile;
+mod plot;
 mod queue;
 mod random;
 mod score;
 mod tune;
 mod world;
 
+use std::path::Path;
+
 fn main() {
     let command = std::env::args().nth(1).unwrap_or_default();
     match command.as_str() {
         "score" => score::score(),
         "tune" => tune::tune(),
+        "cost" => cost::cost(),
+        "curves" => {
+            let directory = std::env::args().nth(2).unwrap_or_else(|| "docs/fees".to_owned());
+            curves::curves(Path::new(&directory));
+        }
         _ => {
-            eprintln!("usage: market score | tune | curves [DIRECTORY]");
+            eprintln!("usage: market score | tune | cost | curves [DIRECTORY]");
             std::process::exit(2);
         }
     }

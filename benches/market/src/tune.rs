@@ -14,13 +14,14 @@ const TUNING_SEEDS: [u64; 4] = [11, 12, 13, 14];
 pub(crate) fn tune() {
     let base = Tuning::default();
     row("default", &base);
+    if std::env::args().nth(2).is_some() { for (rarer,window_permille) in [(5,900),(6, 1000), (7,1000),(8,1000)] { row(&format!("{rarer} {window_permille}"), &Tuning { rarer, window_permille, ..base }); } return; }
     for recent in [2, 4, 6] {
         row(&format!("recent {recent}"), &Tuning { recent, ..base });
     }
     for alike in [12, 24] {
         row(&format!("alike {alike}"), &Tuning { alike, ..base });
     }
-    for rarer in [4, 6, 8, 10] {
+    for rarer in [5, 6, 8, 10] {
         row(&format!("rarer {rarer}"), &Tuning { rarer, ..base });
     }
     for ceiling_extra_permille in [0, 50] {
@@ -29,7 +30,7 @@ pub(crate) fn tune() {
     for overload_permille in [0, 2_000] {
         row(&format!("overload {overload_permille}"), &Tuning { overload_permille, ..base });
     }
-    for window_permille in [800, 900] {
+    for window_permille in [800, 1_000] {
         row(&format!("window {window_permille}"), &Tuning { window_permille, ..base });
     }
 }
