@@ -32,6 +32,7 @@ use crate::handle::{ChainHandle, HaltCode, Status, Voting};
 use crate::hosting;
 use crate::http::{Edge, EdgeParts, RestServer};
 use crate::keys::Keys;
+use crate::market::MarketBoard;
 use crate::origins::{OriginFiles, origin_of};
 use crate::rarely::Rarely;
 use crate::relay::{self, Inlet};

@@ -463,6 +463,7 @@ impl Bank {
             bytes: transaction.encode().len(),
             weight: transaction_weight(&transaction),
             operator: OperatorId(1),
+            is_exempt: false,
             transaction,
         }
     }

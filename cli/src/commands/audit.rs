@@ -117,6 +117,7 @@ const fn finding_code(difference: &Difference) -> &'static str {
         Finding::NotParent { .. } | Finding::MovedTwice { .. } | Finding::Moved { .. } => "moves_differ",
         Finding::Beginning { .. } | Finding::OriginMalformed(_) | Finding::Origin(_) => "beginning_differs",
         Finding::Supply { .. } => "supply_differs",
+        Finding::Overcharged { .. } => "fee_differs",
         Finding::Signature { .. } => "signature_invalid",
         Finding::CertificateMalformed(_) | Finding::Certificate(_) | Finding::CertificateOther { .. } => {
             "certificate_invalid"

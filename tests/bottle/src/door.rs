@@ -47,6 +47,7 @@ impl Refusal {
             Self::Pool(PoolRefusal::NonceTaken { .. }) => "pool_nonce_taken".into(),
             Self::Pool(PoolRefusal::Known) => "pool_known".into(),
             Self::Pool(PoolRefusal::WalletFull) => "pool_wallet_full".into(),
+            Self::Pool(PoolRefusal::OperatorFull) => "pool_operator_full".into(),
             Self::Pool(PoolRefusal::Full) => "pool_full".into(),
             Self::Store => "store".into(),
         }
@@ -97,12 +98,12 @@ impl Door {
         let now = TimestampMs(wall.0.max(head.timestamp.0.saturating_add(1)));
         let reader = RecordReader { store, cache: &RecordCache::default() };
         let forecasted = forecast(&self.rules, &head, &reader, &transaction, now);
-        let Ok(Forecasted { becomes, weight, operator, .. }) = forecasted else {
+        let Ok(Forecasted { becomes, weight, operator, is_exempt, .. }) = forecasted else {
             return Err(refused(Refusal::Store));
         };
         match (becomes, operator) {
             (Forecast::Applied, Some(operator)) => {
-                Ok(Pooled { id, transaction, bytes: bytes.len(), weight, operator })
+                Ok(Pooled { id, transaction, bytes: bytes.len(), weight, operator, is_exempt })
             }
             (Forecast::Rejected(reason), _) => Err(refused(Refusal::Rejected(reason))),
             (Forecast::NotExecuted(reason), _) => Err(refused(Refusal::NotExecuted(reason))),
