@@ -1,0 +1,291 @@
+//! What a transaction costs a node, and what it weighs: the calibration of the ledger's constants (`ledger/src/rules/weight.rs`).
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `town.rs` | chains in memory, their wallets, and whoever signs for them |
+//! | `kinds.rs` | the kinds of work: a block of each |
+//! | `fit.rs` | costs of the parts that transactions consist of, by least squares |
+//!
+//! Every kind goes through what a validator does with a batch: exact decoding, its checks, ids and hashes, signatures in groups with
+//! the wallets' keys known, execution over records in memory with both trees, and the encoding of what is stored. The clock is the
+//! processor time of this thread. Rounds go over all kinds in turn, and of each step the least time counts, so that other work on the machine
+//! changes little; what a block costs that holds nothing is taken off.
+//!
+//! The store and the network are not measured here. They are added as estimates, each named and with its source.
+
+mod fit;
+mod kinds;
+mod town;
+
+use std::hint::black_box;
+
+use ledger::records::{Batch, Bundle, Operation, Transaction};
+use ledger::rules::weight::{batch_weight, bundle_weight, records_touched, transaction_weight};
+use ledger::rules::{check_batch, check_bundle, check_signatures};
+use ledger::state::Execution;
+use ledger::values::{Canonical as _, KeyCache, Sequential};
+
+use self::fit::fit;
+use self::kinds::{Kinds, Work};
+use self::town::{Chain, Town, assert_applied};
+
+/// A row written in order, with its share of flush and compaction: 20,000 wallets and 10,000 payments took 39 to 74 ms of processor time
+/// (measured with the database alone).
+const ROW_NS: f64 = 2_000.0;
+/// A record read: a sorted multi-get of random keys that fit the cache took 3 µs a key.
+const READ_NS: f64 = 3_000.0;
+/// A byte received once and sent once: a raw stream took 2 ms of processor time a megabyte on each side.
+const WIRE_BYTE_NS: f64 = 4.0;
+
+/// Signatures that are checked together, as a verifier that is kept busy gathers them.
+const GROUP_SIGNATURES: u64 = 256;
+const SECRET: [u8; 32] = [5; 32];
+
+/// The steps that are timed.
+const STEPS: [&str; 6] = ["decode", "check", "ids", "signatures", "execute", "encode"];
+/// What things consist of.
+const PARTS: [&str; 9] =
+    ["transaction", "byte", "signature", "approval", "record", "opening", "proposal", "receipt", "vote"];
+const BYTE: usize = 1;
+
+/// Measures what every kind of transaction costs a node and prints it beside its weight, with the constants that would fit best.
+#[derive(clap::Args)]
+pub(crate) struct Weight {
+    /// How often every kind is measured.
+    #[arg(long, default_value_t = 40)]
+    rounds: u32,
+    /// Wallets of a chain.
+    #[arg(long, default_value_t = 100_000)]
+    wallets: u64,
+    /// What a unit of weight is taken to cost, in nanoseconds, for the second fit; without it, what it costs in the payment to one payee.
+    #[arg(long)]
+    unit_ns: Option<f64>,
+}
+
+/// Nanoseconds of each step, for a whole block.
+type Times = [f64; STEPS.len()];
+
+/// What a kind costs and weighs, for one transaction or receipt.
+struct Row {
+    name: &'static str,
+    parts: [f64; PARTS.len()],
+    steps: Times,
+    estimated_ns: f64,
+    weight: f64,
+}
+
+impl Row {
+    fn measured_ns(&self) -> f64 {
+        self.steps.iter().sum()
+    }
+
+    fn ns(&self) -> f64 {
+        self.measured_ns() + self.estimated_ns
+    }
+
+    fn ns_per_unit(&self) -> f64 {
+        self.ns() / self.weight
+    }
+}
+
+impl Weight {
+    /// Measures and prints.
+    pub(crate) fn run(&self) {
+        let kinds = Kinds::new(self.wallets);
+        let rows = measure(kinds, self.rounds);
+        print_costs(&rows);
+        print_steps(&rows);
+        let free = rows.iter().map(|row| (row.parts, row.ns())).collect::<Vec<_>>();
+        print_fit("free", &fit(&free, None));
+        let unit_ns = self.unit_ns.unwrap_or_else(|| rows[0].ns_per_unit());
+        print_fit("with the byte held", &fit(&free, Some((BYTE, unit_ns))));
+    }
+}
+
+fn measure(mut kinds: Kinds, rounds: u32) -> Vec<Row> {
+    let nothing: Vec<Work> = kinds.works.iter().map(|work| kinds.nothing(work)).collect();
+    let cache = KeyCache::default();
+    let mut least = vec![([f64::INFINITY; STEPS.len()], [f64::INFINITY; STEPS.len()]); nothing.len()];
+    let mut rows = Vec::new();
+    for round in 0..rounds {
+        for (at, work) in kinds.works.iter().enumerate() {
+            let town = &mut kinds.towns[work.place.0];
+            let (times, execution) = time(town, work, &cache);
+            let (idle, _) = time(town, &nothing[at], &cache);
+            let (busy_least, idle_least) = &mut least[at];
+            keep_least(busy_least, times);
+            keep_least(idle_least, idle);
+            if round == 0 {
+                rows.push(row(work, &execution));
+            }
+        }
+    }
+    for ((row, work), (busy, idle)) in rows.iter_mut().zip(&kinds.works).zip(least) {
+        for ((step, busy), idle) in row.steps.iter_mut().zip(busy).zip(idle) {
+            *step = (busy - idle) / work.count as f64;
+        }
+    }
+    rows
+}
+
+fn keep_least(least: &mut Times, times: Times) {
+    for (least, time) in least.iter_mut().zip(times) {
+        *least = least.min(time);
+    }
+}
+
+/// Goes through the steps once, and leaves the chain as it was.
+fn time(town: &mut Town, work: &Work, cache: &KeyCache) -> (Times, Execution) {
+    let genesis = town.genesis;
+    let Chain { state, records, .. } = &mut town.chains[work.place.1];
+    let rules = state.rules().clone();
+    let batch_bytes = work.batch.as_ref().map(|(_, batch)| batch.encode());
+    let bundle_bytes: Vec<Vec<u8>> = work.bundles.iter().map(|bundle| bundle.encode()).collect();
+    let mut times = Times::default();
+    let (batches, bundles) = clocked(&mut times[0], || {
+        let batches: Vec<Batch> = batch_bytes.iter().map(|bytes| Batch::decode(bytes).unwrap()).collect();
+        let bundles = bundle_bytes.iter().map(|bytes| Bundle::decode(bytes).unwrap());
+        (batches, bundles.collect::<Vec<Bundle>>())
+    });
+    clocked(&mut times[1], || {
+        batches.iter().for_each(|batch| drop(black_box(check_batch(&rules, batch).unwrap())));
+        bundles.iter().for_each(|bundle| drop(black_box(check_bundle(&rules, bundle).unwrap())));
+    });
+    let transactions: Vec<&Transaction> =
+        batches.iter().flat_map(|batch| &batch.content.transactions).collect();
+    clocked(&mut times[2], || {
+        transactions.iter().for_each(|transaction| drop(black_box(transaction.summary(genesis))));
+    });
+    let group = transactions.first().map_or(1, |first| GROUP_SIGNATURES / signatures(first));
+    clocked(&mut times[3], || {
+        for group in transactions.chunks(usize::try_from(group.max(1)).unwrap()) {
+            check_signatures(group, genesis, &SECRET, cache, &Sequential).unwrap();
+        }
+    });
+    let execution = clocked(&mut times[4], || {
+        state.execute(&*records, &work.block, &batches, &bundles, &Sequential).unwrap()
+    });
+    assert_applied(&execution);
+    clocked(&mut times[5], || encode(&execution));
+    state.undo(&execution.undo).unwrap();
+    (times, execution)
+}
+
+/// Encodes what a height stores.
+fn encode(execution: &Execution) {
+    black_box((execution.head.encode(), execution.result.encode(), execution.undo.encode()));
+    black_box(execution.registry.as_ref().map(|registry| registry.encode()));
+    execution.outcomes.iter().for_each(|outcome| drop(black_box(outcome.encode())));
+    execution.history.iter().for_each(|entry| drop(black_box(entry.movement.encode())));
+    execution.writes.records.iter().for_each(|(_, record)| drop(black_box(record.encode())));
+    execution.sent.iter().for_each(|sent| drop(black_box(sent.receipt.encode())));
+}
+
+/// Runs a step and adds what it took.
+fn clocked<T>(time: &mut f64, step: impl FnOnce() -> T) -> T {
+    let before = thread_ns();
+    let made = black_box(step());
+    *time += thread_ns() - before;
+    made
+}
+
+/// Processor time of this thread, in nanoseconds.
+fn thread_ns() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+fn signatures(transaction: &Transaction) -> u64 {
+    (transaction.signatures.len() + transaction.sponsor_signatures.len()) as u64
+}
+
+/// What a kind consists of and weighs, and the estimates; its times follow.
+fn row(work: &Work, execution: &Execution) -> Row {
+    let transactions = work.batch.iter().flat_map(|(_, batch)| &batch.content.transactions);
+    let mut parts = [0.0; PARTS.len()];
+    for transaction in transactions {
+        for (sum, part) in parts.iter_mut().zip(parts_of(transaction)) {
+            *sum += part as f64;
+        }
+    }
+    for bundle in &work.bundles {
+        parts[BYTE] += bundle.encode().len() as f64;
+        parts[7] += bundle.receipts.len() as f64;
+        parts[8] += votes(bundle) as f64;
+    }
+    let writes = &execution.writes;
+    let rows = writes.records.len() + writes.opened.len() + execution.outcomes.len();
+    let rows = rows + execution.history.len() + execution.sent.len();
+    let reads = execution.undo.records.len();
+    let estimated_ns = ROW_NS * rows as f64 + READ_NS * reads as f64 + WIRE_BYTE_NS * parts[BYTE];
+    let batches = work.batch.iter().map(|(_, batch)| {
+        let transactions = &batch.content.transactions;
+        assert!(batch_weight(batch) > transactions.iter().map(transaction_weight).sum());
+        transactions.iter().map(transaction_weight).sum::<u64>()
+    });
+    let weight: u64 = batches.chain(work.bundles.iter().map(bundle_weight)).sum();
+    let count = work.count as f64;
+    Row {
+        name: work.name,
+        parts: parts.map(|part| part / count),
+        steps: Times::default(),
+        estimated_ns: estimated_ns / count,
+        weight: weight as f64 / count,
+    }
+}
+
+/// How much of each part a transaction has.
+fn parts_of(transaction: &Transaction) -> [u64; PARTS.len()] {
+    let content = &transaction.content;
+    let (approvals, proposals, openings) = match &content.operation {
+        Operation::Govern { approvals, .. } => (approvals.len(), 1, 0),
+        Operation::OpenWallets { wallets } => (0, 0, wallets.len()),
+        _ => (0, 0, 0),
+    };
+    let bytes = transaction.encode().len() as u64;
+    let (signatures, records) = (signatures(transaction), records_touched(content));
+    [1, bytes, signatures, approvals as u64, records, openings as u64, proposals, 0, 0]
+}
+
+/// Signatures of a bundle's certificates.
+fn votes(bundle: &Bundle) -> u64 {
+    (bundle.certified.finality.bytes.len() / 64) as u64
+}
+
+fn print_costs(rows: &[Row]) {
+    println!("| kind | bytes | signatures | records | weight | µs measured | µs in all | ns per unit | to the payment |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    let unit = rows[0].ns_per_unit();
+    for row in rows {
+        let [_, bytes, signatures, approvals, records, ..] = row.parts;
+        println!(
+            "| {} | {bytes:.0} | {:.0} | {records:.0} | {:.0} | {:.1} | {:.1} | {:.1} | {:.2} |",
+            row.name,
+            signatures + approvals,
+            row.weight,
+            row.measured_ns() / 1e3,
+            row.ns() / 1e3,
+            row.ns_per_unit(),
+            row.ns_per_unit() / unit,
+        );
+    }
+    println!();
+}
+
+fn print_steps(rows: &[Row]) {
+    println!("| kind, µs | {} | store and wire |", STEPS.join(" | "));
+    println!("| --- |{}", " --- |".repeat(STEPS.len() + 1));
+    for row in rows {
+        let steps = row.steps.map(|step| format!("{:.2}", step / 1e3)).join(" | ");
+        println!("| {} | {steps} | {:.2} |", row.name, row.estimated_ns / 1e3);
+    }
+    println!();
+}
+
+fn print_fit(name: &str, costs: &[f64; PARTS.len()]) {
+    println!("fit, {name}: a byte takes {:.1} ns", costs[BYTE]);
+    for (part, cost) in PARTS.iter().zip(costs) {
+        println!("  {part}: {:.2} µs, weight {:.0}", cost / 1e3, cost / costs[BYTE]);
+    }
+    println!();
+}
