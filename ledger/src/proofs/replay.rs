@@ -298,7 +298,7 @@ impl Replay {
         let rules = &rules;
         let invalid = |fault| Box::new(Difference::Block { chain, height, fault });
         check_header(rules, header).map_err(invalid)?;
-        check_parent(header, &self.parent).map_err(invalid)?;
+        check_parent(rules, header, &self.parent).map_err(invalid)?;
         check_body(header, body).map_err(invalid)?;
         let checked = strategy.map(given.batches, 1, |batch| check_batch(rules, batch));
         let mut facts = Vec::with_capacity(checked.len());

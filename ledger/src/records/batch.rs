@@ -8,6 +8,7 @@
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::transaction::{TRANSACTION_BYTES_MAX, Transaction};
+use crate::rules::weight::batch_weight;
 use crate::values::codec::check_count;
 use crate::values::{
     BatchDigest, Canonical, ChainId, CodecError, Epoch, GenesisHash, Hasher, PublicKey, SecretKey, Signature,
@@ -22,6 +23,8 @@ pub const BATCH_BYTES_MAX: usize = 768 * 1_024;
 /// bounded. A sealer stays well below it, as blocks may lag behind its clock.
 pub const BATCH_LIFE_MS_MAX: u64 = 60_000;
 const _: () = assert!(TRANSACTION_BYTES_MAX * 2 < BATCH_BYTES_MAX);
+/// Most weight of a batch ([`crate::rules::weight`]): as many single payments as a batch may hold fit. A sealer stops before it.
+pub const BATCH_WEIGHT_MAX: u64 = 2 * 1_024 * 1_024;
 
 /// What the sealer signs.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
@@ -72,10 +75,10 @@ impl BatchContent {
 }
 
 impl Batch {
-    /// Encoded length in bytes: what it adds to a block's weight.
+    /// What it adds to a block's weight.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        wincode::serialized_size(self).unwrap_or(u64::MAX)
+        batch_weight(self)
     }
 
     /// Whether the sealer's signature is valid under `key` for a batch with this `digest`.

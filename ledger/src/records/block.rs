@@ -7,7 +7,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::values::codec::check_count;
 use crate::values::{
-    Amount, BatchDigest, BlockDigest, BodyHash, BundleDigest, Canonical, ChainId, CodecError, Epoch,
+    BatchDigest, BlockDigest, BodyHash, BundleDigest, Canonical, ChainId, CodecError, Epoch, FeeRate,
     GenesisHash, Hasher, Height, ResultHash, TimestampMs, ValidatorIndex, View,
 };
 
@@ -51,10 +51,10 @@ pub struct BlockHeader {
     pub timestamp: TimestampMs,
     /// Who proposed it.
     pub proposer: ValidatorIndex,
-    /// All ordered bytes: the sum of its batches' and bundles' encoded lengths.
+    /// All that it orders: the sum of its batches' and bundles' weights ([`crate::rules::weight`]).
     pub weight: u64,
-    /// Fee per unit of weight; zero until the fee market opens.
-    pub base_fee: Amount,
+    /// Fee per unit of weight, as base fee and weight of the parent make it ([`crate::rules::base_fee`]).
+    pub base_fee: FeeRate,
     /// The highest result a quorum announced.
     pub claim: Claim,
     /// Hash of the body.

@@ -11,8 +11,8 @@ use super::wallet::TIERS;
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::quorum::VALIDATORS_MAX;
 use crate::values::{
-    Canonical, ChainId, CodecError, Currency, GenesisHash, Hash, Hasher, NodeIndex, OperatorId, PublicKey,
-    SecretKey, Signature, TimestampMs, sign_governance,
+    Amount, Canonical, ChainId, CodecError, Currency, GenesisHash, Hash, Hasher, NodeIndex, OperatorId,
+    PublicKey, SecretKey, Signature, TimestampMs, sign_governance,
 };
 
 /// Most changes of a proposal.
@@ -110,6 +110,15 @@ pub enum Change {
         /// The child.
         chain: ChainId,
     },
+    /// Gives an operator, in its own wallet, what a chain has collected in fees. The other chains do nothing.
+    SpendFees {
+        /// The chain.
+        chain: ChainId,
+        /// Who gets it.
+        operator: OperatorId,
+        /// At most so much, as far as the fee pool holds it; not zero.
+        amount: Amount,
+    },
 }
 
 /// What operators decide on.
@@ -157,6 +166,7 @@ impl Change {
             }
             Self::SetParams { params, .. } => params.check(),
             Self::AddChain { validators, .. } => check_set(validators),
+            Self::SpendFees { amount, .. } => check_range("change.amount", amount.fen(), 1, u64::MAX),
             Self::RetireOperator { .. }
             | Self::ReplaceOperatorKey { .. }
             | Self::ReplaceNetworkKey { .. }
@@ -173,7 +183,7 @@ impl Change {
 const OPERATOR_BYTES_MAX: usize = 8 + NAME_BYTES_MAX + 4 + 32 + <Policy as Canonical>::BYTES_MAX;
 const NODE_BYTES_MAX: usize = 2 + 32 + 8 + ADDRESS_BYTES_MAX;
 const CHAIN_BYTES_MAX: usize = 4 + 8 + 36 * VALIDATORS_MAX;
-const PARAMS_BYTES: usize = 4 + 8 * 4 + 8 + 18 * TIERS.len();
+const PARAMS_BYTES: usize = 4 + 8 * 4 + 8 * 5 + 8 + 19 * TIERS.len();
 
 const fn max(one: usize, other: usize) -> usize {
     if one > other { one } else { other }

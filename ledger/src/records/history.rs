@@ -30,6 +30,12 @@ pub enum MovementKind {
     MovedOut,
     /// The wallet arrived with this balance from another chain; the counterparty is the wallet itself.
     MovedIn,
+    /// The wallet paid a fee; the counterparty is the wallet whose transaction it is.
+    FeePaid,
+    /// The operator's wallet earned a tip; the counterparty is whoever paid it.
+    TipReceived,
+    /// Operators gave the operator's wallet money of the fee pool; the counterparty is the wallet itself.
+    FeesSpent,
 }
 
 /// One movement, seen from one wallet.
@@ -55,7 +61,7 @@ pub struct HistoryEntry {
     pub slot: Slot,
     /// Position of the transaction among all that the block orders.
     pub index: u32,
-    /// Position of the payment or opening within the transaction.
+    /// Position of the payment, opening or change within the transaction; fee and tip have the last two.
     pub part: u16,
     /// What happened.
     pub movement: Movement,

@@ -29,7 +29,7 @@ pub use lock::{Asked, LockKind, LockRecord, LockState, OfferRecord, OfferState};
 pub use not_executed::NotExecuted;
 pub use operation::{Operation, Payment, WalletOpening};
 pub use outcome::{Outcome, Rejection};
-pub use params::{ChainParams, TierParams};
+pub use params::{ChainParams, FeeParams, TierParams};
 pub use policy::Policy;
 pub use receipt::{Origin, Receipt};
 pub use registry::{
@@ -37,5 +37,5 @@ pub use registry::{
     ValidatorRecord,
 };
 pub use result::{Counter, HeightResult, PairCounters, SupplyTerms};
-pub use transaction::{FeeBid, Nonce, PolicySignature, Transaction, TransactionContent};
+pub use transaction::{FeeBid, Nonce, PolicySignature, Sponsor, Transaction, TransactionContent};
 pub use wallet::{Lane, Record, Tier, WalletRecord, WalletStatus};

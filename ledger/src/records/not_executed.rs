@@ -90,6 +90,11 @@ not_executed! {
         /// The fee due at the current base fee.
         due: Amount
     } true "the fee due is {due}, more than fee_max" "sign anew with a higher fee_max";
+    14 SponsorUnknown {} true "the sponsor's wallet does not exist on this chain, or has moved"
+        "name a wallet of this chain, or pay the fee yourself";
+    15 SponsorPolicyMismatch {} false "the sponsor's policy is not that wallet's current policy"
+        "have the sponsor sign with its wallet's current keys";
+    16 SponsorNotActive {} true "the sponsor's wallet is frozen or closed" "name another sponsor, or pay the fee yourself";
 }
 
 const _: () = assert!(NONCE_WINDOW == 128, "the text of NonceTooFarAhead names the window");

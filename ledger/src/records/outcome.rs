@@ -16,7 +16,7 @@ pub struct Outcome {
     pub index: u32,
     /// 0 for applied, else the code of a [`Rejection`].
     pub code: u16,
-    /// What was charged.
+    /// What was charged: base fee and tip, to the signer or to its sponsor.
     pub fee: Amount,
 }
 
@@ -105,6 +105,7 @@ macro_rules! rejections {
 
 rejections! {
     101 WalletFrozen true "the wallet is frozen" "ask the wallet's operator why";
+    102 FeeUnpaid true "whoever pays the fee has less than it" "fund the payer's wallet, or name a sponsor; then sign anew";
     201 AmountZero false "an amount is zero" "pay at least one fen";
     202 PayeeIsPayer false "the payer is among the payees" "name another payee";
     203 PaymentAboveTierLimit false "a payment is above the limit of the payer's tier"

@@ -5,6 +5,8 @@
 //! - The transaction carries the wallet's full policy; execution compares its hash with the wallet's record.
 //!   So validity within a batch needs no state (rule 6): exactly `threshold` signatures, each valid under the
 //!   key it names.
+//! - A **sponsor** is another wallet that pays the fee. It signs the same id, under its own policy: so it agrees to this very
+//!   transaction and no other.
 //! - `network` is the first four bytes of the genesis hash: enough to tell a wrong network from a wrong
 //!   signature. The full hash is in the id.
 
@@ -19,7 +21,7 @@ use crate::values::{
 };
 
 /// Most bytes of a transaction with its signatures.
-pub const TRANSACTION_BYTES_MAX: usize = 8_192;
+pub const TRANSACTION_BYTES_MAX: usize = 10_240;
 /// A sequence number fits 48 bits.
 pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
 /// Lanes a wallet may ever have; its tier says how many it has.
@@ -35,15 +37,26 @@ pub struct Nonce {
     pub sequence: u64,
 }
 
-/// What the sender is willing to pay for inclusion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, SchemaWrite, SchemaRead)]
+/// What is offered for inclusion.
+#[derive(Debug, Clone, PartialEq, Eq, Default, SchemaWrite, SchemaRead)]
 pub struct FeeBid {
     /// Never charged more than this, tip included.
     pub fee_max: Amount,
     /// Extra for the operator named below; at most `fee_max`.
     pub tip: Amount,
-    /// Operator that may earn the tip.
+    /// Operator that earns the tip, in its own wallet on the chain.
     pub operator: OperatorId,
+    /// Who pays, where it is not the signer.
+    pub sponsor: Option<Sponsor>,
+}
+
+/// A wallet that pays another's fee.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct Sponsor {
+    /// Which: another than the signer's.
+    pub wallet: WalletId,
+    /// Its current policy.
+    pub policy: Policy,
 }
 
 /// The signed part of a transaction.
@@ -83,6 +96,8 @@ pub struct Transaction {
     pub content: TransactionContent,
     /// Exactly `threshold` signatures, by ascending key index.
     pub signatures: Vec<PolicySignature>,
+    /// Exactly the `threshold` of the sponsor's policy, by ascending key index; none without a sponsor.
+    pub sponsor_signatures: Vec<PolicySignature>,
 }
 
 impl TransactionContent {
@@ -98,11 +113,17 @@ impl TransactionContent {
         PolicySignature { key, signature: secret.sign(&signing_message(self.id(genesis))) }
     }
 
-    /// Completes a transaction of a single-key policy.
+    /// Signs with the key at `key` of the sponsor's policy: the same id, the same message.
+    #[must_use]
+    pub fn sign_as_sponsor(&self, genesis: GenesisHash, key: u8, secret: &SecretKey) -> PolicySignature {
+        self.sign(genesis, key, secret)
+    }
+
+    /// Completes a transaction of a single-key policy without a sponsor.
     #[must_use]
     pub fn signed_by(self, genesis: GenesisHash, secret: &SecretKey) -> Transaction {
         let signature = self.sign(genesis, 0, secret);
-        Transaction { content: self, signatures: vec![signature] }
+        Transaction { content: self, signatures: vec![signature], sponsor_signatures: Vec::new() }
     }
 }
 
@@ -146,7 +167,9 @@ impl Transaction {
     #[must_use]
     pub fn summary(&self, genesis: GenesisHash) -> TransactionSummary {
         let encoded = self.encode();
-        let signatures = SIGNATURE_BYTES.saturating_mul(self.signatures.len()).saturating_add(8);
+        let count = self.signatures.len().saturating_add(self.sponsor_signatures.len());
+        // Two counts, then the signatures.
+        let signatures = SIGNATURE_BYTES.saturating_mul(count).saturating_add(16);
         let (content, _) =
             encoded.split_at_checked(encoded.len().saturating_sub(signatures)).unwrap_or_default();
         TransactionSummary {
@@ -177,6 +200,11 @@ impl Canonical for TransactionContent {
         check_range("nonce.lane", u64::from(self.nonce.lane), 0, LANE_LAST)?;
         check_range("nonce.sequence", self.nonce.sequence, 1, SEQUENCE_MAX)?;
         check_range("fee.tip", self.fee.tip.fen(), 0, self.fee.fee_max.fen())?;
+        if let Some(sponsor) = &self.fee.sponsor {
+            let is_signer = sponsor.wallet == self.wallet;
+            check_range("fee.sponsor.wallet (another than the signer's)", u64::from(is_signer), 0, 0)?;
+            sponsor.policy.check()?;
+        }
         self.policy.check()?;
         self.operation.check()
     }
@@ -188,27 +216,42 @@ impl Canonical for Transaction {
 
     fn check(&self) -> Result<(), CodecError> {
         self.content.check()?;
-        let threshold = usize::from(self.content.policy.threshold);
-        check_count("signatures", self.signatures.len(), threshold, threshold)?;
-        check_ascending("signatures", self.signatures.iter().map(|signature| signature.key))?;
-        let keys = self.content.policy.keys.len() as u64;
-        for signature in &self.signatures {
-            check_range("signatures.key", u64::from(signature.key), 0, keys.saturating_sub(1))?;
+        check_signatures(("signatures", "signatures.key"), &self.signatures, &self.content.policy)?;
+        let fields = ("sponsor_signatures", "sponsor_signatures.key");
+        match &self.content.fee.sponsor {
+            Some(sponsor) => check_signatures(fields, &self.sponsor_signatures, &sponsor.policy),
+            None => check_count(fields.0, self.sponsor_signatures.len(), 0, 0),
         }
-        Ok(())
     }
 }
 
-/// The largest transaction fits its bound: header, policy, operation, signatures.
+/// Exactly as many as the policy asks for, in order, of keys that it has.
+fn check_signatures(
+    (list, key): (&'static str, &'static str),
+    signatures: &[PolicySignature],
+    policy: &Policy,
+) -> Result<(), CodecError> {
+    let threshold = usize::from(policy.threshold);
+    check_count(list, signatures.len(), threshold, threshold)?;
+    check_ascending(list, signatures.iter().map(|signature| signature.key))?;
+    let keys = policy.keys.len() as u64;
+    let in_policy =
+        |signature: &PolicySignature| check_range(key, u64::from(signature.key), 0, keys.saturating_sub(1));
+    signatures.iter().try_for_each(in_policy)
+}
+
+/// Most bytes of a fee bid with a sponsor.
+const FEE_BID_BYTES_MAX: usize = 18 + 1 + 32 + <Policy as Canonical>::BYTES_MAX;
+
+/// The largest transaction fits its bound: header, bid, policy, operation, both lists of signatures.
 const _: () = assert!(
     4 + 4
         + 32
         + 10
         + 8
-        + 18
+        + FEE_BID_BYTES_MAX
         + <Policy as Canonical>::BYTES_MAX
         + <Operation as Canonical>::BYTES_MAX
-        + 8
-        + 65 * POLICY_KEYS_MAX
+        + 2 * (8 + SIGNATURE_BYTES * POLICY_KEYS_MAX)
         <= TRANSACTION_BYTES_MAX
 );

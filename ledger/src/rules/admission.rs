@@ -2,31 +2,42 @@
 //! codes of [`NotExecuted`], but for a wallet that has moved, which is told first; before they all pass nothing is written.
 
 use super::chain_rules::ChainRules;
+use super::fee::base_due;
 use crate::records::transaction::network_tag;
 use crate::records::wallet::NONCE_WINDOW;
 use crate::records::{Nonce, NotExecuted, TransactionContent, WalletRecord, WalletStatus};
-use crate::values::{Amount, PolicyHash, TimestampMs};
+use crate::state::pins::is_here;
+use crate::values::{FeeRate, PolicyHash, TimestampMs};
 
 /// Moment and price at which a transaction is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Circumstances {
     /// The block's timestamp.
     pub now: TimestampMs,
-    /// The block's base fee per byte.
-    pub base_fee: Amount,
+    /// The block's base fee.
+    pub base_fee: FeeRate,
 }
 
-/// Whether `content`, sent by `wallet`, is executed. `policy` is the hash of the policy it carries, `weight`
-/// the bytes of the signed transaction.
+/// A wallet that a transaction names, the signer's or the sponsor's.
+#[derive(Debug, Clone, Copy)]
+pub struct Party<'a> {
+    /// Hash of the policy that the transaction carries for it.
+    pub policy: PolicyHash,
+    /// Its record; none where it does not exist on this chain.
+    pub wallet: Option<&'a WalletRecord>,
+}
+
+/// Whether `content` of `signer` is executed, where `sponsor` pays the fee; `weight` is that of the signed transaction
+/// ([`super::weight`]).
 ///
 /// # Errors
 /// The first guard that does not hold.
 pub fn admit(
     rules: &ChainRules,
     content: &TransactionContent,
-    policy: PolicyHash,
+    signer: Party<'_>,
+    sponsor: Option<Party<'_>>,
     weight: u64,
-    wallet: Option<&WalletRecord>,
     at: Circumstances,
 ) -> Result<(), NotExecuted> {
     let valid_until = content.valid_until;
@@ -43,21 +54,33 @@ pub fn admit(
     if valid_until > latest {
         return Err(NotExecuted::ValidUntilTooFar { valid_until, latest });
     }
-    let wallet = wallet.ok_or(NotExecuted::WalletUnknown {})?;
+    let wallet = signer.wallet.ok_or(NotExecuted::WalletUnknown {})?;
     // Before the others: of a wallet that is elsewhere this chain may know nothing but that.
     if let WalletStatus::Moved { to } = wallet.status {
         return Err(NotExecuted::WalletMoved { to });
     }
-    if wallet.policy != policy {
+    if wallet.policy != signer.policy {
         return Err(NotExecuted::PolicyMismatch {});
     }
     if wallet.status == WalletStatus::Closed {
         return Err(NotExecuted::WalletClosed {});
     }
     check_nonce(wallet, content.nonce, rules.params.tier(wallet.tier).lanes)?;
-    let due = Amount::from_fen(at.base_fee.fen().saturating_mul(weight));
+    let due = base_due(rules, wallet, at.base_fee, weight);
     if due > content.fee.fee_max {
         return Err(NotExecuted::FeeMaxTooLow { due });
+    }
+    sponsor.map_or(Ok(()), check_sponsor)
+}
+
+/// One that has moved is elsewhere: here it is unknown.
+fn check_sponsor(sponsor: Party<'_>) -> Result<(), NotExecuted> {
+    let wallet = sponsor.wallet.filter(|wallet| is_here(wallet)).ok_or(NotExecuted::SponsorUnknown {})?;
+    if wallet.policy != sponsor.policy {
+        return Err(NotExecuted::SponsorPolicyMismatch {});
+    }
+    if wallet.status != WalletStatus::Active {
+        return Err(NotExecuted::SponsorNotActive {});
     }
     Ok(())
 }

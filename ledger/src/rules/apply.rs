@@ -1,4 +1,4 @@
-//! What every operation has in common. The transaction's nonce is already consumed: whatever happens here is
+//! What every operation has in common. The transaction's nonce is already consumed and its fee charged: whatever happens here is
 //! terminal.
 
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub struct Acting<'a> {
     pub id: TransactionId,
     /// Place of the wallet that acts and pays.
     pub signer: Place,
-    /// The wallet before the operation.
+    /// The wallet before the operation: its nonce is used, its fee paid.
     pub wallet: &'a WalletRecord,
     /// Position among all transactions of the block.
     pub index: u32,
@@ -81,9 +81,7 @@ pub struct Acting<'a> {
 /// # Errors
 /// The first guard that does not hold, in the order of the codes.
 pub fn apply(working: &mut Working<'_>, acting: Acting<'_>, operation: &Operation) -> Result<(), Rejection> {
-    // Freezing stops what leaves a wallet. A claim only brings in what was locked for it, and its preimage is public by now.
-    let is_claim = matches!(operation, Operation::Claim { .. });
-    if acting.wallet.status == WalletStatus::Frozen && !is_claim {
+    if is_stopped(acting.wallet, operation) {
         return Err(Rejection::WalletFrozen);
     }
     match operation {
@@ -105,6 +103,12 @@ pub fn apply(working: &mut Working<'_>, acting: Acting<'_>, operation: &Operatio
         Operation::Withdraw { lock } => withdraw::withdraw(working, acting, *lock),
         Operation::Govern { proposal, approvals } => govern::govern(working, acting, proposal, approvals),
     }
+}
+
+/// Whether the wallet is frozen and the operation would take something out of it. A claim only brings in what was locked for it, and its
+/// preimage is public by now.
+pub(super) fn is_stopped(wallet: &WalletRecord, operation: &Operation) -> bool {
+    wallet.status == WalletStatus::Frozen && !matches!(operation, Operation::Claim { .. })
 }
 
 impl Working<'_> {

@@ -2,9 +2,10 @@
 //! signatures, which [`super::signatures`] checks for many batches at once.
 
 use super::chain_rules::ChainRules;
+use crate::records::batch::BATCH_WEIGHT_MAX;
 use crate::records::transaction::network_tag;
 use crate::records::{Batch, Transaction};
-use crate::values::{Amount, BatchDigest, Canonical, ChainId, CodecError, Epoch, ValidatorIndex};
+use crate::values::{BatchDigest, Canonical, ChainId, CodecError, Epoch, ValidatorIndex};
 
 /// A transaction that no batch may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,12 +22,6 @@ pub enum TransactionFault {
         /// The chain it is for.
         chain: ChainId,
     },
-    /// Tips open with the fee market.
-    #[error("the tip is {tip}; tips open with the fee market, until then it is zero")]
-    TipNotOpen {
-        /// Found.
-        tip: Amount,
-    },
     /// A signature is not valid under the key it names.
     #[error("a signature is not valid under the key it names")]
     SignatureInvalid,
@@ -40,7 +35,6 @@ impl TransactionFault {
             Self::Malformed(_) => 51,
             Self::WrongNetwork => 52,
             Self::WrongChain { .. } => 53,
-            Self::TipNotOpen { .. } => 54,
             Self::SignatureInvalid => 55,
         }
     }
@@ -52,9 +46,9 @@ impl TransactionFault {
             Self::Malformed(_) => "encode it as docs/protocol.md says",
             Self::WrongNetwork => "sign for this network's genesis hash",
             Self::WrongChain { .. } => "submit it to that chain",
-            Self::TipNotOpen { .. } => "sign anew with a tip of zero",
             Self::SignatureInvalid => {
-                "sign with the wallet's keys, over the transaction's id under this genesis hash"
+                "sign with the keys of the wallet, and the sponsor with its own, over the transaction's id under this genesis \
+                 hash"
             }
         }
     }
@@ -86,6 +80,12 @@ pub enum BatchFault {
         /// The sealer named.
         sealer: ValidatorIndex,
     },
+    /// Heavier than any batch may be.
+    #[error("the batch weighs {weight}; {BATCH_WEIGHT_MAX} is allowed")]
+    TooHeavy {
+        /// Found.
+        weight: u64,
+    },
     /// A transaction is invalid.
     #[error("transaction {index}: {fault}")]
     Transaction {
@@ -105,6 +105,7 @@ impl BatchFault {
             Self::WrongChain { .. } => 502,
             Self::SealerUnknown { .. } => 503,
             Self::SealInvalid { .. } => 504,
+            Self::TooHeavy { .. } => 506,
             Self::Transaction { fault, .. } => fault.code(),
         }
     }
@@ -123,9 +124,6 @@ pub fn check_transaction(rules: &ChainRules, transaction: &Transaction) -> Resul
     if content.chain != rules.chain {
         return Err(TransactionFault::WrongChain { chain: content.chain });
     }
-    if !content.fee.tip.is_zero() {
-        return Err(TransactionFault::TipNotOpen { tip: content.fee.tip });
-    }
     Ok(())
 }
 
@@ -138,6 +136,10 @@ pub fn check_batch(rules: &ChainRules, batch: &Batch) -> Result<BatchDigest, Bat
     batch.check()?;
     if content.chain != rules.chain {
         return Err(BatchFault::WrongChain { chain: content.chain });
+    }
+    let weight = batch.weight();
+    if weight > BATCH_WEIGHT_MAX {
+        return Err(BatchFault::TooHeavy { weight });
     }
     let (epoch, sealer) = (content.epoch, content.sealer);
     let validator = rules.registry.validator(rules.chain, epoch, sealer);

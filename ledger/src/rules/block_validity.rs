@@ -4,9 +4,9 @@
 //! | function | needs |
 //! | --- | --- |
 //! | [`check_header`] | the header and the rules of the state that it claims |
-//! | [`check_parent`] | the parent's header |
+//! | [`check_parent`] | the parent's header, and the same rules |
 //! | [`check_body`] | the body |
-//! | [`check_contents`] | its batches' sizes and expiries, its bundles' sizes |
+//! | [`check_contents`] | its batches' weights and expiries, its bundles' weights |
 //!
 //! **By which rules.** A header is judged by the registry of the state at the height that it claims, never by what a voter knows since:
 //! so all judge alike (PROTOCOL rule 2). That state is recent enough to know of every closing height at or above which the block
@@ -20,6 +20,7 @@
 //! What remains to the chain: the claim is the result that this validator computed, the digests were not
 //! ordered by an unexpired ancestor, the batches are valid, and everything is on disk.
 
+use super::base_fee::next_base_fee;
 use super::bundle_validity::BundleFacts;
 use super::chain_rules::ChainRules;
 use crate::records::batch::BATCH_LIFE_MS_MAX;
@@ -27,7 +28,7 @@ use crate::records::block::{BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX, SET_CHANGE_MARGIN
 use crate::records::{Batch, BlockBody, BlockHeader, Claim};
 use crate::values::codec::check_count;
 use crate::values::{
-    Amount, BatchDigest, BlockDigest, BodyHash, BundleDigest, Canonical, ChainId, CodecError, Epoch,
+    BatchDigest, BlockDigest, BodyHash, BundleDigest, Canonical, ChainId, CodecError, Epoch, FeeRate,
     GenesisHash, Height, ResultHash, TimestampMs, ValidatorIndex, View,
 };
 
@@ -59,14 +60,16 @@ pub enum BlockFault {
         /// Found.
         proposer: ValidatorIndex,
     },
-    /// The fee market is not open.
-    #[error("the base fee is {base_fee}; it is zero until the fee market opens")]
-    BaseFeeNotOpen {
+    /// Not the base fee that base fee and weight of its parent make (PROTOCOL rule 17).
+    #[error("the base fee is {found}; after its parent it is {expected}")]
+    BaseFee {
         /// Found.
-        base_fee: Amount,
+        found: FeeRate,
+        /// By the rules that judge the header.
+        expected: FeeRate,
     },
     /// Heavier than the chain allows.
-    #[error("the block weighs {weight} bytes, {weight_max} are allowed")]
+    #[error("the block weighs {weight}, {weight_max} is allowed")]
     TooHeavy {
         /// Found.
         weight: u64,
@@ -220,7 +223,7 @@ pub enum BlockFault {
         timestamp: TimestampMs,
     },
     /// The weight is not the sum of batches and bundles.
-    #[error("the header says {claimed} bytes, batches and bundles have {counted}")]
+    #[error("the header says that the block weighs {claimed}, batches and bundles weigh {counted}")]
     Weight {
         /// In the header.
         claimed: u64,
@@ -238,7 +241,7 @@ impl BlockFault {
             Self::WrongChain { .. } => 602,
             Self::EpochNotOpen { .. } => 603,
             Self::ProposerUnknown { .. } => 604,
-            Self::BaseFeeNotOpen { .. } => 605,
+            Self::BaseFee { .. } => 605,
             Self::TooHeavy { .. } => 606,
             Self::ClaimNotBelow { .. } => 607,
             Self::TooFarAboveClaim { .. } => 608,
@@ -279,6 +282,10 @@ pub struct ParentFacts {
     pub timestamp: TimestampMs,
     /// The claim it carries.
     pub claim: Claim,
+    /// Its base fee.
+    pub base_fee: FeeRate,
+    /// Its weight.
+    pub weight: u64,
 }
 
 impl ParentFacts {
@@ -298,6 +305,8 @@ impl ParentFacts {
             view: header.view,
             timestamp: header.timestamp,
             claim: header.claim,
+            base_fee: header.base_fee,
+            weight: header.weight,
         }
     }
 
@@ -311,7 +320,17 @@ impl ParentFacts {
             view: View(0),
             timestamp,
             claim: Claim { height: Height(0), result },
+            base_fee: FeeRate::ZERO,
+            weight: 0,
         }
+    }
+}
+
+impl ParentFacts {
+    /// The base fee of a block on this parent, where `rules` are those of the state that the block claims.
+    #[must_use]
+    pub fn next_base_fee(&self, rules: &ChainRules) -> FeeRate {
+        next_base_fee(&rules.params.fees, self.base_fee, self.weight)
     }
 }
 
@@ -320,7 +339,7 @@ impl ParentFacts {
 pub struct BatchFacts {
     /// Its digest.
     pub digest: BatchDigest,
-    /// Its encoded length.
+    /// Its weight ([`super::weight::batch_weight`]).
     pub weight: u64,
     /// Its epoch.
     pub epoch: Epoch,
@@ -351,9 +370,6 @@ pub fn check_header(rules: &ChainRules, header: &BlockHeader) -> Result<(), Bloc
     if rules.registry.validator(rules.chain, epoch, proposer).is_none() {
         return Err(BlockFault::ProposerUnknown { epoch, proposer });
     }
-    if !header.base_fee.is_zero() {
-        return Err(BlockFault::BaseFeeNotOpen { base_fee: header.base_fee });
-    }
     let weight_max = rules.params.block_weight_max;
     if header.weight > weight_max {
         return Err(BlockFault::TooHeavy { weight: header.weight, weight_max });
@@ -383,11 +399,15 @@ pub fn is_closing(rules: &ChainRules, height: Height) -> bool {
     last.is_some_and(|last| height.0.saturating_add(CLAIM_LAG_MAX) > last.0)
 }
 
-/// Checks a header against its parent.
+/// Checks a header against its parent, by the rules of the state at the height that it claims: they say how the base fee moves.
 ///
 /// # Errors
 /// The first fault.
-pub fn check_parent(header: &BlockHeader, parent: &ParentFacts) -> Result<(), BlockFault> {
+pub fn check_parent(
+    rules: &ChainRules,
+    header: &BlockHeader,
+    parent: &ParentFacts,
+) -> Result<(), BlockFault> {
     if header.height != parent.height.next() {
         return Err(BlockFault::HeightNotNext { height: header.height, parent: parent.height });
     }
@@ -406,6 +426,10 @@ pub fn check_parent(header: &BlockHeader, parent: &ParentFacts) -> Result<(), Bl
     let (claim, before) = (header.claim, parent.claim);
     if claim.height < before.height || (claim.height == before.height && claim.result != before.result) {
         return Err(BlockFault::ClaimBack { claim, parent: before });
+    }
+    let (found, expected) = (header.base_fee, parent.next_base_fee(rules));
+    if found != expected {
+        return Err(BlockFault::BaseFee { found, expected });
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! not (PROTOCOL rules 2 and 22). Whether its receipts are the next ones is decided by execution ([`super::receive`]).
 
 use super::chain_rules::ChainRules;
+use super::weight::bundle_weight;
 use crate::proofs::{ProofFault, SetFault, Sets};
 use crate::records::Bundle;
 use crate::state::Outbox;
@@ -83,7 +84,7 @@ impl BundleFault {
 pub struct BundleFacts {
     /// Its digest.
     pub digest: BundleDigest,
-    /// Its encoded length.
+    /// Its weight ([`super::weight::bundle_weight`]).
     pub weight: u64,
     /// Where it comes from.
     pub source: ChainId,
@@ -148,7 +149,7 @@ pub fn check_bundle(rules: &ChainRules, bundle: &Bundle) -> Result<BundleFacts, 
     // The dearest checks come last.
     bundle.sets.iter().try_for_each(|link| sets.extend(rules.genesis, link))?;
     bundle.certified.verify_by(rules.genesis, &sets)?;
-    let weight = bundle.encode().len() as u64;
+    let weight = bundle_weight(bundle);
     Ok(BundleFacts {
         digest: bundle.digest(rules.genesis),
         weight,

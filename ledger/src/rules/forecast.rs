@@ -1,16 +1,16 @@
-//! A forecast: what a transaction would become if it were executed now, alone. Not a promise: others may come
+//! A forecast: what a transaction would become and cost if it were executed now, alone. Not a promise: others may come
 //! first.
 
 use super::admission::Circumstances;
 use super::apply::Working;
 use super::chain_rules::ChainRules;
 use super::govern::Checked;
-use super::transition::{Prepared, TRANSACTIONS_PER_CHUNK, run};
+use super::transition::{Prepared, TRANSACTIONS_PER_CHUNK, read_pots, run};
 use crate::records::{NotExecuted, Rejection, Transaction};
 use crate::state::overlay::Overlay;
 use crate::state::shares::Shares;
 use crate::state::{ChainState, ReadFault, StateHead, StateReader};
-use crate::values::{RecordId, Sequential, Strategy, TimestampMs};
+use crate::values::{Amount, OperatorId, RecordId, Sequential, Strategy, TimestampMs};
 
 /// What a transaction would become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,19 @@ pub enum Forecast {
     Rejected(Rejection),
     /// Not executed.
     NotExecuted(NotExecuted),
+}
+
+/// What a transaction would become and cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forecasted {
+    /// What it would become.
+    pub becomes: Forecast,
+    /// What would be charged, base fee and tip, at the base fee of the next block; zero where it would not be executed.
+    pub fee: Amount,
+    /// Its weight.
+    pub weight: u64,
+    /// The operator of the signer's wallet; none where that does not exist.
+    pub operator: Option<OperatorId>,
 }
 
 /// Runs `transaction` at `now` on a throw-away copy of the records that `reader` holds, which are those after
@@ -34,7 +47,7 @@ pub fn forecast(
     reader: &impl StateReader,
     transaction: &Transaction,
     now: TimestampMs,
-) -> Result<Forecast, ReadFault> {
+) -> Result<Forecasted, ReadFault> {
     let forecasts = forecast_each(rules, head, reader, &[transaction], now, &Sequential)?;
     forecasts.first().copied().ok_or(ReadFault::Store)
 }
@@ -50,9 +63,9 @@ pub fn forecast_each<'a>(
     transactions: &[&'a Transaction],
     now: TimestampMs,
     strategy: &impl Strategy,
-) -> Result<Vec<Forecast>, ReadFault> {
+) -> Result<Vec<Forecasted>, ReadFault> {
     let prepare = |transaction: &&'a Transaction| {
-        let prepared = Prepared::new(rules, transaction);
+        let prepared = Prepared::new(rules, transaction, None);
         let mut ids = Vec::new();
         prepared.touched(transaction, &mut ids);
         ids.sort_unstable();
@@ -71,9 +84,13 @@ pub fn forecast_each<'a>(
     let last = found.iter().flatten().map(|(slot, _)| slot.0.saturating_add(1)).max().unwrap_or(0);
     let next_slot = head.records.max(last);
     let at = Circumstances { now, base_fee: head.base_fee };
+    let touches_fee_pool = |(transaction, prepared, _): &(&Transaction, Prepared, Vec<RecordId>)| {
+        prepared.touches_fee_pool(transaction, at.base_fee)
+    };
+    let pots = read_pots(reader, prepared.iter().any(touches_fee_pool), false)?;
     let one = |(transaction, prepared, touched): &(&Transaction, Prepared, Vec<RecordId>)| {
         let record = |id: &RecordId| found.get(ids.binary_search(id).ok()?)?.clone();
-        let overlay = Overlay::new(touched, touched.iter().map(record).collect(), next_slot, None)?;
+        let overlay = Overlay::new(touched, touched.iter().map(record).collect(), next_slot, pots)?;
         let (supply, outboxes) = (head.supply.clone(), head.outboxes.clone());
         let mut working = Working {
             rules,
@@ -94,10 +111,14 @@ pub fn forecast_each<'a>(
             open: Shares::default(),
             made: Shares::default(),
         };
-        Ok(match run(&mut working, transaction, prepared, 0, at) {
-            Err(reason) => Forecast::NotExecuted(reason),
-            Ok(outcome) => outcome.rejection().map_or(Forecast::Applied, Forecast::Rejected),
-        })
+        let signer = working.overlay.find(&transaction.content.wallet);
+        let signer = signer.and_then(|place| working.overlay.wallet(place));
+        let (operator, weight) = (signer.map(|wallet| wallet.operator), prepared.weight);
+        let (becomes, fee) = match run(&mut working, transaction, prepared, 0, at) {
+            Err(reason) => (Forecast::NotExecuted(reason), Amount::ZERO),
+            Ok(outcome) => (outcome.rejection().map_or(Forecast::Applied, Forecast::Rejected), outcome.fee),
+        };
+        Ok(Forecasted { becomes, fee, weight, operator })
     };
     strategy.map(&prepared, TRANSACTIONS_PER_CHUNK, one).into_iter().collect()
 }
@@ -112,7 +133,7 @@ impl ChainState {
         reader: &impl StateReader,
         transaction: &Transaction,
         now: TimestampMs,
-    ) -> Result<Forecast, ReadFault> {
+    ) -> Result<Forecasted, ReadFault> {
         forecast(self.rules(), self.head(), reader, transaction, now)
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::apply::{Acting, Working};
+use super::fee;
 use super::growth::check_on_root;
 use super::registry_changes::apply_decided;
 use crate::records::registry::ROOT_CHAIN;
@@ -85,7 +86,8 @@ pub fn govern(
     let is_told = |chain: &&ChainId| !after.chain(**chain).is_some_and(ChainRecord::is_removed);
     let told: Vec<ChainId> = others.iter().filter(is_told).copied().collect();
     working.set_registry(after);
-    for change in &proposal.changes {
+    for (part, change) in proposal.changes.iter().enumerate() {
+        fee::spend(working, change, (acting.index, part));
         if let Change::AddOperator(operator) = change {
             open_operator(working, OperatorId(next), operator, acting.index);
             next = next.saturating_add(1);

@@ -12,6 +12,7 @@
 //! | offer, withdrawal, decision | see [`super::offers`] | |
 
 use super::apply::Working;
+use super::fee;
 use super::govern::open_operator;
 use super::growth;
 use super::moving::{receive_end, receive_keep, receive_move};
@@ -132,6 +133,7 @@ fn make_change(
     let after = apply_decided(registry, change, is_urgent, height).map_err(|fault| fault.rejection())?;
     // ---- nothing below this line can fail ----
     working.set_registry(Registry { version, ..after });
+    fee::spend(working, change, (index, 0));
     if let Change::AddOperator(operator) = change {
         open_operator(working, OperatorId(next), operator, index);
     }

@@ -271,6 +271,11 @@ pub fn apply_change(registry: &Registry, change: &Change) -> Result<Registry, Ch
         Change::AddChain { parent, validators } => growth::add_chain(&mut after, *parent, validators)?,
         Change::Reshard { currency } => growth::reshard(&mut after, *currency)?,
         Change::RemoveChain { chain } => growth::remove_chain(&mut after, *chain)?,
+        // The money moves on that chain ([`super::fee`]); the registry stays.
+        Change::SpendFees { chain, operator, .. } => {
+            chain_mut(&mut after, *chain)?;
+            active(&after, *operator)?;
+        }
     }
     Ok(after)
 }

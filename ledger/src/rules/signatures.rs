@@ -40,14 +40,11 @@ pub fn check_signatures(
     let mut keyless = None;
     for (position, (transaction, id)) in transactions.iter().zip(ids).enumerate() {
         let message = signing_message(id);
-        for signature in &transaction.signatures {
-            match transaction.content.policy.keys.get(usize::from(signature.key)) {
-                Some(key) => signed.push(Signed {
-                    transaction: position,
-                    public_key: *key,
-                    message,
-                    signature: signature.signature,
-                }),
+        for (key, signature) in named(transaction) {
+            match key {
+                Some(public_key) => {
+                    signed.push(Signed { transaction: position, public_key, message, signature });
+                }
                 None => keyless = keyless.or(Some(position)),
             }
         }
@@ -66,6 +63,18 @@ pub fn check_signatures(
         Some(position) => Err(position),
         None => Ok(()),
     }
+}
+
+/// Every signature of a transaction, the wallet's and the sponsor's, with the key that it names; none where its policy has no such key.
+fn named(transaction: &Transaction) -> impl Iterator<Item = (Option<PublicKey>, Signature)> {
+    let (content, sponsor) = (&transaction.content, &transaction.content.fee.sponsor);
+    let own = transaction.signatures.iter().map(|one| (Some(&content.policy), one));
+    let policy = sponsor.as_ref().map(|sponsor| &sponsor.policy);
+    let sponsors = transaction.sponsor_signatures.iter().map(move |one| (policy, one));
+    own.chain(sponsors).map(|(policy, one)| {
+        let key = policy.and_then(|policy| policy.keys.get(usize::from(one.key)));
+        (key.copied(), one.signature)
+    })
 }
 
 struct Group<'a> {

@@ -13,24 +13,27 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use super::admission::{Circumstances, admit};
+use super::admission::{Circumstances, Party, admit};
 use super::apply::{Acting, Working, apply};
+use super::base_fee::next_base_fee;
 use super::chain_rules::ChainRules;
 use super::expire::expire;
+use super::fee::{charge, leave_unpaid};
 use super::govern::Checked;
 use super::invariants::{InvariantFault, check_height};
 use super::moving::{MOVES_PER_BLOCK_MAX, Plan, begin_moving, move_wallets, report_start};
 use super::receive::{check_next, learn_sets, receive};
 use super::registry_changes::{calm, is_urgent_in_vain, may_schedule, schedule};
+use super::weight::weight_of;
 use crate::proofs::outcomes_root;
 use crate::records::outcome::APPLIED;
 use crate::records::{
-    Batch, Block, Bundle, HeightResult, NotExecuted, Operation, Outcome, Receipt, Record, Registry,
-    Transaction,
+    Batch, Block, Bundle, Change, HeightResult, NotExecuted, Operation, Outcome, Receipt, Record, Registry,
+    Rejection, Transaction, TransactionContent,
 };
-use crate::state::chain_state::{SUSPENSE_SLOT, leaves_of};
+use crate::state::chain_state::{FEE_POOL_SLOT, SUSPENSE_SLOT, leaves_of};
 use crate::state::expiries::Pending;
-use crate::state::overlay::Overlay;
+use crate::state::overlay::{Overlay, Place, Pots};
 use crate::state::pins::Ground;
 use crate::state::shares::Shares;
 use crate::state::summing_tree::SumNode;
@@ -39,8 +42,8 @@ use crate::state::{
     StateWrites, Undo,
 };
 use crate::values::{
-    Amount, BlockDigest, ChainId, Height, LockId, PolicyHash, RecordId, Sequential, Slot, StateRoot,
-    Strategy, TransactionHash, TransactionId, WalletId,
+    Amount, BlockDigest, ChainId, FeeRate, Height, LockId, OperatorId, PolicyHash, RecordId, Sequential,
+    Slot, StateRoot, Strategy, TransactionHash, TransactionId, WalletId,
 };
 
 pub(super) const TRANSACTIONS_PER_CHUNK: usize = 64;
@@ -83,12 +86,6 @@ pub enum ExecutionFault {
         /// Given.
         given: usize,
     },
-    /// A base fee in a format without a fee market: such a block is invalid.
-    #[error("the block has a base fee of {base_fee:?}; this format has none")]
-    BaseFee {
-        /// Found.
-        base_fee: Amount,
-    },
     /// More than 2³² transactions.
     #[error("the block orders too many transactions")]
     TooManyTransactions,
@@ -123,27 +120,59 @@ pub(super) struct Prepared {
     pub(super) hash: TransactionHash,
     pub(super) policy: PolicyHash,
     pub(super) weight: u64,
+    /// Hash of the sponsor's policy, where there is a sponsor.
+    pub(super) sponsor_policy: Option<PolicyHash>,
+    /// The own wallet of the operator that its tip is for, where there is a tip.
+    pub(super) tip_wallet: Option<WalletId>,
+    /// The operator whose validator sealed its batch; none in a forecast.
+    pub(super) sealer: Option<OperatorId>,
     /// Wallets that it would open, in order.
     pub(super) openings: Vec<WalletId>,
+    /// Own wallets of operators that it would give fees to.
+    spent_to: Vec<WalletId>,
 }
 
 impl Prepared {
-    pub(super) fn new(rules: &ChainRules, transaction: &Transaction) -> Self {
+    pub(super) fn new(rules: &ChainRules, transaction: &Transaction, sealer: Option<OperatorId>) -> Self {
         let summary = transaction.summary(rules.genesis);
-        let openings = match &transaction.content.operation {
+        let TransactionContent { fee, policy, operation, .. } = &transaction.content;
+        let own_wallet = |operator| rules.registry.operator_wallet(rules.genesis, rules.currency, operator);
+        let openings = match operation {
             Operation::OpenWallets { wallets } => wallets
                 .iter()
                 .map(|opening| WalletId::derive(rules.genesis, rules.currency, opening.policy, &opening.salt))
                 .collect(),
             _ => Vec::new(),
         };
-        let policy = transaction.content.policy.hash();
-        Self { id: summary.id, hash: summary.hash, policy, weight: summary.bytes as u64, openings }
+        let spent_to = match operation {
+            Operation::Govern { proposal, .. } => {
+                proposal.changes.iter().filter_map(|change| spent_to(rules, change)).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self {
+            id: summary.id,
+            hash: summary.hash,
+            policy: policy.hash(),
+            weight: weight_of(transaction, u64::try_from(summary.bytes).unwrap_or(u64::MAX)),
+            sponsor_policy: fee.sponsor.as_ref().map(|sponsor| sponsor.policy.hash()),
+            tip_wallet: if fee.tip.is_zero() { None } else { own_wallet(fee.operator) },
+            sealer,
+            openings,
+            spent_to,
+        }
+    }
+
+    /// Whether it may touch the fee pool, at this base fee.
+    pub(super) fn touches_fee_pool(&self, transaction: &Transaction, base_fee: FeeRate) -> bool {
+        !base_fee.is_zero() || !transaction.content.fee.tip.is_zero() || !self.spent_to.is_empty()
     }
 
     /// Every record that the transaction can touch.
     pub(super) fn touched(&self, transaction: &Transaction, ids: &mut Vec<RecordId>) {
         ids.push(transaction.content.wallet.into());
+        ids.extend(transaction.content.fee.sponsor.iter().map(|sponsor| RecordId::from(sponsor.wallet)));
+        ids.extend(self.tip_wallet.iter().chain(&self.spent_to).map(|id| RecordId::from(*id)));
         ids.extend(self.openings.iter().map(|id| RecordId::from(*id)));
         match &transaction.content.operation {
             Operation::Pay { payments } => {
@@ -161,7 +190,17 @@ impl Prepared {
     }
 }
 
-/// Runs one transaction on the working copy: the line of PROTOCOL rule 7, then the operation.
+/// The own wallet to which a change gives fees of this chain. (Of an operator that the block admits the wallet is opened unread.)
+fn spent_to(rules: &ChainRules, change: &Change) -> Option<WalletId> {
+    match change {
+        Change::SpendFees { chain, operator, .. } if *chain == rules.chain => {
+            rules.registry.operator_wallet(rules.genesis, rules.currency, *operator)
+        }
+        _ => None,
+    }
+}
+
+/// Runs one transaction on the working copy: the line of PROTOCOL rule 7, then the fee, then the operation.
 pub(super) fn run(
     working: &mut Working<'_>,
     transaction: &Transaction,
@@ -171,19 +210,51 @@ pub(super) fn run(
 ) -> Result<Outcome, NotExecuted> {
     let content = &transaction.content;
     let signer = working.overlay.find(&content.wallet);
-    let wallet = signer.and_then(|place| working.overlay.wallet(place));
-    admit(working.rules, content, prepared.policy, prepared.weight, wallet, at)?;
+    let sponsor = content.fee.sponsor.as_ref().and_then(|sponsor| working.overlay.find(&sponsor.wallet));
+    let party = |policy, place: Option<Place>| {
+        let wallet = place.and_then(|place| working.overlay.wallet(place));
+        Party { policy, wallet }
+    };
+    let sponsored = prepared.sponsor_policy.map(|policy| party(policy, sponsor));
+    let signing = party(prepared.policy, signer);
+    if let Err(reason) = admit(working.rules, content, signing, sponsored, prepared.weight, at) {
+        leave_unpaid(working, prepared.sealer, at.base_fee.due(prepared.weight));
+        return Err(reason);
+    }
     let unknown = NotExecuted::WalletUnknown {};
     let signer = signer.ok_or(unknown)?;
     let record = working.overlay.wallet_mut(signer).ok_or(unknown)?;
     let lanes = working.rules.params.tier(record.tier).lanes;
     // `admit` has found the nonce open.
     let _is_open = record.use_nonce(content.nonce, lanes);
-    let wallet = record.clone();
+    let outcome = |code, fee| Outcome { id: prepared.id, transaction: prepared.hash, index, code, fee };
+    let places = (signer, sponsor.unwrap_or(signer));
+    let fee = match charge(working, content, prepared, places, index, at) {
+        Ok(fee) => fee,
+        Err(rejection) => return Ok(outcome(rejection.code(), Amount::ZERO)),
+    };
+    let wallet = working.overlay.wallet(signer).cloned().ok_or(unknown)?;
     let acting = Acting { id: prepared.id, signer, wallet: &wallet, index, openings: &prepared.openings };
-    let code =
-        apply(working, acting, &content.operation).map_or_else(|rejection| rejection.code(), |()| APPLIED);
-    Ok(Outcome { id: prepared.id, transaction: prepared.hash, index, code, fee: Amount::ZERO })
+    let became = apply(working, acting, &content.operation);
+    Ok(outcome(became.map_or_else(Rejection::code, |()| APPLIED), fee))
+}
+
+/// A transaction with the operator whose validator sealed its batch.
+#[derive(Clone, Copy)]
+struct Ordered<'a> {
+    transaction: &'a Transaction,
+    sealer: Option<OperatorId>,
+}
+
+/// The transactions of a block, in order.
+fn ordered<'a>(rules: &ChainRules, batches: &'a [impl Borrow<Batch>]) -> Vec<Ordered<'a>> {
+    let of_batch = |batch: &'a Batch| {
+        let content = &batch.content;
+        let validator = rules.registry.validator(rules.chain, content.epoch, content.sealer);
+        let sealer = validator.map(|validator| validator.operator);
+        content.transactions.iter().map(move |transaction| Ordered { transaction, sealer })
+    };
+    batches.iter().flat_map(|batch| of_batch(batch.borrow())).collect()
 }
 
 /// What the transactions and receipts of a block made.
@@ -211,17 +282,18 @@ impl ChainState {
         strategy: &impl Strategy,
     ) -> Result<Execution, ExecutionFault> {
         self.check_next(block, batches.len(), bundles.len())?;
-        let transactions: Vec<&Transaction> =
-            batches.iter().flat_map(|batch| batch.borrow().content.transactions.iter()).collect();
         let rules = self.rules.clone();
-        let prepared = strategy
-            .map(&transactions, TRANSACTIONS_PER_CHUNK, |transaction| Prepared::new(&rules, transaction));
+        let ordered = ordered(&rules, batches);
+        let prepare = |one: &Ordered<'_>| Prepared::new(&rules, one.transaction, one.sealer);
+        let prepared = strategy.map(&ordered, TRANSACTIONS_PER_CHUNK, prepare);
+        let transactions: Vec<&Transaction> = ordered.iter().map(|one| one.transaction).collect();
+        let at = Circumstances { now: block.header.timestamp, base_fee: block.header.base_fee };
         let bundles: Vec<&Bundle> = bundles.iter().map(Borrow::borrow).collect();
         let overdue_before = self.head.overdue_before();
         let due = self.expiries.due(overdue_before);
         let plan = self.plan_moves(reader)?;
         let overlay =
-            self.read_touched(reader, &transactions, &prepared, (&bundles, &due, &plan), strategy)?;
+            self.read_touched(reader, (&transactions, &prepared, at), (&bundles, &due, &plan), strategy)?;
         let mut working = Working {
             rules: &rules,
             height: block.header.height,
@@ -241,7 +313,6 @@ impl ChainState {
             open: self.expiries.shares().clone(),
             made: Shares::default(),
         };
-        let at = Circumstances { now: block.header.timestamp, base_fee: block.header.base_fee };
         report_start(&mut working);
         let mut ran = run_all(&mut working, &transactions, &prepared, at)?;
         let index = receive_all(&mut working, &mut ran, transactions.len(), &bundles)?;
@@ -279,6 +350,7 @@ impl ChainState {
         if let Some(registry) = &registry {
             self.use_registry(registry);
         }
+        head.base_fee = next_base_fee(&self.rules.params.fees, block.header.base_fee, block.header.weight);
         let ordered = transactions.len().saturating_add(ran.received.len()).saturating_add(ran.expired.len());
         let (head, result) = match self.finish(head, &writes, &ran, ordered, strategy) {
             Ok(finished) => finished,
@@ -330,9 +402,6 @@ impl ChainState {
         if body.bundles.len() != bundles {
             return Err(ExecutionFault::Bundles { ordered: body.bundles.len(), given: bundles });
         }
-        if !header.base_fee.is_zero() {
-            return Err(ExecutionFault::BaseFee { base_fee: header.base_fee });
-        }
         Ok(())
     }
 
@@ -340,17 +409,25 @@ impl ChainState {
     fn read_touched(
         &self,
         reader: &impl StateReader,
-        transactions: &[&Transaction],
-        prepared: &[Prepared],
+        (transactions, prepared, at): (&[&Transaction], &[Prepared], Circumstances),
         (bundles, due, plan): (&[&Bundle], &[Pending], &Plan),
         strategy: &impl Strategy,
     ) -> Result<Overlay, ExecutionFault> {
         let mut ids = Vec::with_capacity(transactions.len().saturating_mul(2));
+        let mut takes_fees = false;
         for (transaction, prepared) in transactions.iter().zip(prepared) {
             prepared.touched(transaction, &mut ids);
+            takes_fees |= prepared.touches_fee_pool(transaction, at.base_fee);
         }
         let receipts = || bundles.iter().flat_map(|bundle| &bundle.receipts);
-        receipts().for_each(|receipt| receipt.touched(&mut ids));
+        for receipt in receipts() {
+            receipt.touched(&mut ids);
+            let Receipt::Change { change, .. } = receipt else { continue };
+            if let Some(wallet) = spent_to(&self.rules, change) {
+                ids.push(wallet.into());
+                takes_fees = true;
+            }
+        }
         for pending in due {
             ids.push(pending.id.into());
             ids.extend(pending.payer.map(RecordId::from));
@@ -382,11 +459,9 @@ impl ChainState {
             Receipt::Credit { origin, .. } => origin.is_some(),
             _ => false,
         };
-        let suspense = match receipts().any(gives) || due.iter().any(|pending| pending.payer.is_some()) {
-            true => Some(suspense_balance(reader)?),
-            false => None,
-        };
-        Ok(Overlay::new(&ids, found, self.head.records, suspense)?)
+        let is_suspense = receipts().any(gives) || due.iter().any(|pending| pending.payer.is_some());
+        let pots = read_pots(reader, takes_fees, is_suspense)?;
+        Ok(Overlay::new(&ids, found, self.head.records, pots)?)
     }
 
     /// Brings the trees up to date and makes head and result.
@@ -500,12 +575,27 @@ impl ChainState {
     }
 }
 
-/// What the suspense record holds.
-fn suspense_balance(reader: &impl StateReader) -> Result<Amount, ReadFault> {
-    match reader.records(&[SUSPENSE_SLOT])?.into_iter().next().flatten() {
-        Some(Record::Suspense { balance }) => Ok(balance),
-        _ => Err(ReadFault::Slot { slot: SUSPENSE_SLOT }),
+/// What the fee pool and the suspense record hold, as far as they may be touched.
+pub(super) fn read_pots(
+    reader: &impl StateReader,
+    takes_fees: bool,
+    is_suspense: bool,
+) -> Result<Pots, ReadFault> {
+    let read = |slot: Slot| Ok(reader.records(&[slot])?.into_iter().next().flatten());
+    let mut pots = Pots::default();
+    if takes_fees {
+        let Some(Record::FeePool { balance }) = read(FEE_POOL_SLOT)? else {
+            return Err(ReadFault::Slot { slot: FEE_POOL_SLOT });
+        };
+        pots.fee_pool = Some(balance);
     }
+    if is_suspense {
+        let Some(Record::Suspense { balance }) = read(SUSPENSE_SLOT)? else {
+            return Err(ReadFault::Slot { slot: SUSPENSE_SLOT });
+        };
+        pots.suspense = Some(balance);
+    }
+    Ok(pots)
 }
 
 /// Executes the receipts of every bundle from the next one of its pair on; the block's transactions took the first positions. Answers the

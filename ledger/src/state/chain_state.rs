@@ -15,8 +15,8 @@ use crate::records::block::genesis_block_digest;
 use crate::records::{GenesisSpec, HeightResult, Record, Registry, SupplyTerms};
 use crate::rules::ChainRules;
 use crate::values::{
-    Amount, Canonical, ChainId, CodecError, GenesisHash, Hash, Height, OperatorId, RecordId, RegistryHash,
-    ResultHash, Sequential, Slot, StateRoot, Strategy, TimestampMs, WalletId,
+    Amount, Canonical, ChainId, CodecError, FeeRate, GenesisHash, Hash, Height, OperatorId, RecordId,
+    RegistryHash, ResultHash, Sequential, Slot, StateRoot, Strategy, TimestampMs, WalletId,
 };
 
 /// The fee pool's slot.
@@ -154,7 +154,7 @@ impl ChainState {
             records: tree.len(),
             supply: SupplyTerms::default(),
             outboxes: Vec::new(),
-            base_fee: Amount::ZERO,
+            base_fee: FeeRate::ZERO,
             epoch_started: timestamp,
             ordered: Vec::new(),
             recent: vec![timestamp],

@@ -9,7 +9,7 @@ use crate::records::batch::BATCH_LIFE_MS_MAX;
 use crate::records::result::PAIRS_MAX;
 use crate::values::codec::{check_ascending, check_count, check_range};
 use crate::values::{
-    Amount, BatchDigest, BlockDigest, Canonical, ChainId, CodecError, Hash, Hasher, Height, ResultHash,
+    BatchDigest, BlockDigest, Canonical, ChainId, CodecError, FeeRate, Hash, Hasher, Height, ResultHash,
     StateRoot, TimestampMs,
 };
 
@@ -57,8 +57,9 @@ pub struct StateHead {
     pub supply: SupplyTerms,
     /// What was sent to other chains, ascending by chain.
     pub outboxes: Vec<Outbox>,
-    /// Fee state (reserved): the base fee of the next block; zero in this format.
-    pub base_fee: Amount,
+    /// The base fee of the next block, as the parameters of this state make it. A header is judged by those of the state that it
+    /// claims: the two differ for some blocks after parameters have changed.
+    pub base_fee: FeeRate,
     /// The timestamp of the first block of the running epoch; genesis's before height 1.
     pub epoch_started: TimestampMs,
     /// Unexpired ordered digests, ascending by second.

@@ -4,7 +4,7 @@
 //! Invariants: `ids` is sorted and holds the name of every record that the block can touch; new records follow the read ones in slot
 //! order.
 
-use super::chain_state::SUSPENSE_SLOT;
+use super::chain_state::{FEE_POOL_SLOT, SUSPENSE_SLOT};
 use super::reader::ReadFault;
 use crate::records::{LockRecord, OfferRecord, Record, WalletRecord};
 use crate::values::{Amount, LockId, RecordId, Slot, WalletId};
@@ -28,8 +28,19 @@ pub struct Overlay {
     entries: Vec<Entry>,
     read: usize,
     next_slot: u64,
-    /// The suspense record's balance, as it was and as it is; where it may be touched.
+    /// The fee pool's balance, as it was and as it is; where it may be touched.
+    fee_pool: Option<(Amount, Amount)>,
+    /// The suspense record's, likewise.
     suspense: Option<(Amount, Amount)>,
+}
+
+/// Balances of the two records without a name, where a block may touch them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pots {
+    /// Of the fee pool.
+    pub fee_pool: Option<Amount>,
+    /// Of the suspense record.
+    pub suspense: Option<Amount>,
 }
 
 /// What an overlay changed.
@@ -44,8 +55,7 @@ pub struct Changes {
 }
 
 impl Overlay {
-    /// Over `ids` (sorted, each once) and the records found for them; `next_slot` is the first free one, `suspense` the balance
-    /// of the suspense record where it may be touched.
+    /// Over `ids` (sorted, each once) and the records found for them; `next_slot` is the first free one.
     ///
     /// # Errors
     /// [`ReadFault::Record`] when a record is not the one it was read for.
@@ -53,7 +63,7 @@ impl Overlay {
         ids: &[RecordId],
         found: Vec<Option<(Slot, Record)>>,
         next_slot: u64,
-        suspense: Option<Amount>,
+        pots: Pots,
     ) -> Result<Self, ReadFault> {
         let mut placed: Vec<(Slot, usize, Record)> = Vec::with_capacity(ids.len());
         for (position, (id, record)) in ids.iter().zip(found).enumerate() {
@@ -73,8 +83,9 @@ impl Overlay {
             }
             entries.push(Entry { slot, now: record, before: None });
         }
-        let suspense = suspense.map(|balance| (balance, balance));
-        Ok(Self { ids, read: entries.len(), entries, next_slot, suspense })
+        let as_read = |balance: Amount| (balance, balance);
+        let (fee_pool, suspense) = (pots.fee_pool.map(as_read), pots.suspense.map(as_read));
+        Ok(Self { ids, read: entries.len(), entries, next_slot, fee_pool, suspense })
     }
 
     /// Where the record of a name is; `None` where it does not exist (yet).
@@ -181,6 +192,26 @@ impl Overlay {
         }
     }
 
+    /// Puts money into the fee pool; as with suspense, it has been read where that may be.
+    pub fn add_to_fee_pool(&mut self, amount: Amount) {
+        if let Some((_, balance)) = &mut self.fee_pool {
+            *balance = balance.plus(amount).unwrap_or(*balance);
+        }
+    }
+
+    /// Takes money out of the fee pool; at most [`Self::fee_pool`].
+    pub fn take_from_fee_pool(&mut self, amount: Amount) {
+        if let Some((_, balance)) = &mut self.fee_pool {
+            *balance = balance.minus(amount).unwrap_or(*balance);
+        }
+    }
+
+    /// What the fee pool holds; nothing where it was not read.
+    #[must_use]
+    pub fn fee_pool(&self) -> Amount {
+        self.fee_pool.map_or(Amount::ZERO, |(_, balance)| balance)
+    }
+
     /// The first free slot.
     #[must_use]
     pub const fn next_slot(&self) -> u64 {
@@ -191,6 +222,10 @@ impl Overlay {
     #[must_use]
     pub fn into_changes(self) -> Changes {
         let mut changes = Changes { records: Vec::new(), before: Vec::new(), opened: Vec::new() };
+        if let Some((before, now)) = self.fee_pool.filter(|(before, now)| before != now) {
+            changes.before.push((FEE_POOL_SLOT, Record::FeePool { balance: before }));
+            changes.records.push((FEE_POOL_SLOT, Record::FeePool { balance: now }));
+        }
         if let Some((before, now)) = self.suspense.filter(|(before, now)| before != now) {
             changes.before.push((SUSPENSE_SLOT, Record::Suspense { balance: before }));
             changes.records.push((SUSPENSE_SLOT, Record::Suspense { balance: now }));

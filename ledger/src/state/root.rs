@@ -58,7 +58,7 @@ impl StateParts {
             supply: Hasher::new("jiaozi/supply").bytes(&head.supply.encode()).finish(),
             outbox: outbox_root(&head.outboxes, &head.supply.pairs),
             expiries: expiries.finish(),
-            fees: Hasher::new("jiaozi/fees").number(head.base_fee.fen()).finish(),
+            fees: Hasher::new("jiaozi/fees").number(head.base_fee.micro_fen()).finish(),
             ordered: ordered.finish(),
             moving: moving.finish(),
         }

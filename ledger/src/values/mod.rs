@@ -4,6 +4,7 @@ pub mod amount;
 pub mod append_tree;
 pub mod ceremony;
 pub mod codec;
+pub mod fee_rate;
 pub mod governance;
 pub mod hash;
 pub mod id;
@@ -20,6 +21,7 @@ pub use amount::Amount;
 pub use append_tree::AppendTree;
 pub use ceremony::{CeremonyPurpose, sign_ceremony, verify_ceremony};
 pub use codec::{Canonical, CodecError};
+pub use fee_rate::FeeRate;
 pub use governance::{sign_governance, verify_governance};
 pub use hash::{
     BatchDigest, BlockDigest, BodyHash, BundleDigest, GenesisHash, Hash, Hasher, OutboxRoot, OutcomesRoot,
