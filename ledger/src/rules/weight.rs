@@ -65,12 +65,13 @@ fn weight(content: &TransactionContent, bytes: u64, signatures: u64) -> u64 {
         _ => (0, 0),
     };
     let signatures = signatures.saturating_add(approvals).saturating_mul(SIGNATURE_WEIGHT);
-    let records = records(content).saturating_mul(RECORD_WEIGHT);
+    let records = records_touched(content).saturating_mul(RECORD_WEIGHT);
     bytes.saturating_add(signatures).saturating_add(records).saturating_add(govern)
 }
 
 /// How many records it may touch, at most: the signer's wallet, the sponsor's, that of the tip's operator, and the operation's.
-fn records(content: &TransactionContent) -> u64 {
+#[must_use]
+pub fn records_touched(content: &TransactionContent) -> u64 {
     let parties = 1_usize
         .saturating_add(usize::from(content.fee.sponsor.is_some()))
         .saturating_add(usize::from(!content.fee.tip.is_zero()));

@@ -1,9 +1,12 @@
 //! The kinds of work that are measured: for each one a block that holds as much of it as the default target of a block, or as the
 //! ledger lets into one block.
 
+use std::ops::Range;
+
 use ledger::records::batch::BATCH_TRANSACTIONS_MAX;
 use ledger::records::{
-    Asked, Batch, Block, Bundle, Change, FeeParams, Operation, Payment, Policy, Proposal, Transaction,
+    Asked, Batch, Block, Bundle, Change, FeeParams, Operation, Payment, Policy, Proposal, Receipt,
+    Transaction,
 };
 use ledger::rules::govern::BLOCK_APPROVALS_MAX;
 use ledger::rules::weight::transaction_weight;
@@ -11,7 +14,7 @@ use ledger::state::shares::LOCKS_PER_BLOCK_MAX;
 use ledger::values::hash::sha256;
 use ledger::values::{Amount, BatchDigest, ChainId, LockId, OperatorId, SecretKey, TimestampMs, quorum};
 
-use super::town::{ABROAD, Deed, HOME, NEIGHBOUR, Town, cold_key, deed};
+use super::town::{ABROAD, Deed, HOME, NEIGHBOUR, Sent, Town, cold_key, deed};
 
 /// Blocks of locks, and of offers, that are made beforehand for claims and accepts to end.
 const LOCK_BLOCKS: u64 = 4;
@@ -56,9 +59,12 @@ impl Kinds {
     pub(crate) fn new(wallets: u64) -> Self {
         let mut people = Town::new(BANKS[PEOPLE], wallets);
         let locks = make_locks(&mut people);
-        let offers = make_offers(&mut people);
+        let mut offers = make_offers(&mut people);
+        let decided = offers.split_off(offers.len() - LOCKS_PER_BLOCK_MAX);
+        let decisions = decide(&mut people, offers.len() as u64, &decided);
+        let more_offers = offer(&mut people, LOCK_BLOCKS);
         let mut council = Town::new(BANKS[COUNCIL], COUNCIL_WALLETS);
-        let sent = [credits(&mut people), credits(&mut council)];
+        let credits = [credits(&mut people), credits(&mut council)];
         let mut works = Vec::new();
         heat(&mut people, HOME);
         heat(&mut people, ABROAD);
@@ -68,19 +74,19 @@ impl Kinds {
         lock_kinds(&people, &locks, &offers, &mut works);
         govern_kind("govern, 3 approvals", (PEOPLE, &people), &mut works);
         govern_kind("govern, 67 approvals", (COUNCIL, &council), &mut works);
-        let all = usize::try_from(CREDITS).unwrap();
-        let [few, many] = sent;
+        let [few, many] = credits;
         let bundles = [
-            ("receipts, 1,024 in a bundle of 3 votes", PEOPLE, few.bundle(all)),
-            ("receipts, 1,024 in a bundle of 67 votes", COUNCIL, many.bundle(all)),
-            ("receipt alone in a bundle of 3 votes", PEOPLE, few.bundle(1)),
-            ("receipt alone in a bundle of 67 votes", COUNCIL, many.bundle(1)),
+            ("receipts: 1,024 credits, 3 votes", (PEOPLE, HOME), few.bundle(few.receipts.len())),
+            ("receipts: 256 offers, 3 votes", (PEOPLE, ABROAD), more_offers.bundle(LOCKS_PER_BLOCK_MAX)),
+            ("receipts: 256 decisions, 3 votes", (PEOPLE, HOME), decisions.bundle(LOCKS_PER_BLOCK_MAX)),
+            ("receipts: 1 credit, 3 votes", (PEOPLE, HOME), few.bundle(1)),
+            ("receipts: 1 credit, 67 votes", (COUNCIL, HOME), many.bundle(1)),
         ];
         let towns = [people, council];
         for (name, place, bundle) in bundles {
             let (count, bundles) = (bundle.receipts.len() as u64, vec![bundle]);
-            let block = towns[place].block(HOME, &[], &bundles);
-            works.push(Work { name, place: (place, HOME), block, batch: None, bundles, count });
+            let block = towns[place.0].block(place.1, &[], &bundles);
+            works.push(Work { name, place, block, batch: None, bundles, count });
         }
         Self { towns, works }
     }
@@ -174,7 +180,9 @@ fn operator_kinds(town: &Town, works: &mut Vec<Work>) {
 
 fn lock_kinds(town: &Town, locks: &[LockId], offers: &[LockId], works: &mut Vec<Work>) {
     let (people, per_block) = ((PEOPLE, town), LOCKS_PER_BLOCK_MAX as u64);
-    works.push(work("lock", people, HOME, per_block, |number| deed(town.payer(HOME, number), lock(town, number))));
+    works.push(work("lock", people, HOME, per_block, |number| {
+        deed(town.payer(HOME, number), lock(town, number))
+    }));
     let claim = |number: u64| {
         let lock = locks[usize::try_from(number).unwrap()];
         deed(town.payer(HOME, claimer(number)), Operation::Claim { lock, preimage: PREIMAGE })
@@ -182,13 +190,7 @@ fn lock_kinds(town: &Town, locks: &[LockId], offers: &[LockId], works: &mut Vec<
     works.push(work("claim", people, HOME, locks.len() as u64, claim));
     let make = |number| deed(town.payer(HOME, number), exchange(town, number));
     works.push(work("exchange", people, HOME, per_block, make));
-    let accept = |number: u64| {
-        let offer = offers[usize::try_from(number).unwrap()];
-        let Asked { payee, amount, .. } = asked(town, number);
-        let (source, to) = (ChainId(HOME as u32), town.payee(HOME, number));
-        let accept = Operation::Accept { offer, payee, amount, receives: PAID, source, to };
-        deed(town.payer(ABROAD, number), accept)
-    };
+    let accept = |number| accept(town, number, offers[usize::try_from(number).unwrap()]);
     works.push(work("accept", people, ABROAD, offers.len() as u64, accept));
 }
 
@@ -224,30 +226,42 @@ fn exchange(town: &Town, number: u64) -> Operation {
     }
 }
 
-/// Numbers of locks, block by block.
-fn lock_blocks() -> impl Iterator<Item = std::ops::Range<u64>> {
+fn accept(town: &Town, number: u64, offer: LockId) -> Deed {
+    let Asked { payee, amount, .. } = asked(town, number);
+    let (source, to) = (ChainId(HOME as u32), town.payee(HOME, number));
+    deed(town.payer(ABROAD, number), Operation::Accept { offer, payee, amount, receives: PAID, source, to })
+}
+
+/// Numbers of the locks of a block.
+const fn numbers(block: u64) -> Range<u64> {
     let per_block = LOCKS_PER_BLOCK_MAX as u64;
-    (0..LOCK_BLOCKS).map(move |block| block * per_block..(block + 1) * per_block)
+    block * per_block..(block + 1) * per_block
 }
 
 fn make_locks(town: &mut Town) -> Vec<LockId> {
     let mut locks = Vec::new();
-    for numbers in lock_blocks() {
-        let deeds = numbers.map(|number| deed(town.payer(HOME, number), lock(town, number))).collect();
-        let (_, execution) = town.run(HOME, deeds, Vec::new());
+    for block in 0..LOCK_BLOCKS {
+        let lock = |number| deed(town.payer(HOME, number), lock(town, number));
+        let (_, execution) = town.run(HOME, numbers(block).map(lock).collect(), Vec::new());
         locks.extend(execution.outcomes.iter().map(|outcome| LockId::of(outcome.id)));
     }
     locks
 }
 
+/// A block of exchanges, and the offers that it sends.
+fn offer(town: &mut Town, block: u64) -> Sent {
+    let exchange = |number| deed(town.payer(HOME, number), exchange(town, number));
+    let deeds = numbers(block).map(exchange).collect();
+    town.send(HOME, ABROAD, deeds)
+}
+
 /// Offers that have arrived on the chain that decides.
 fn make_offers(town: &mut Town) -> Vec<LockId> {
     let mut offers = Vec::new();
-    for numbers in lock_blocks() {
-        let deeds = numbers.map(|number| deed(town.payer(HOME, number), exchange(town, number))).collect();
-        let sent = town.send(HOME, ABROAD, deeds);
+    for block in 0..LOCK_BLOCKS {
+        let sent = offer(town, block);
         offers.extend(sent.receipts.iter().filter_map(|receipt| match receipt {
-            ledger::records::Receipt::Offer { lock, .. } => Some(*lock),
+            Receipt::Offer { lock, .. } => Some(*lock),
             _ => None,
         }));
         let bundle = sent.bundle(sent.receipts.len());
@@ -256,8 +270,14 @@ fn make_offers(town: &mut Town) -> Vec<LockId> {
     offers
 }
 
+/// Accepts these offers, the numbers of which begin with `first`, and gives what the chain of their locks is told.
+fn decide(town: &mut Town, first: u64, offers: &[LockId]) -> Sent {
+    let deeds = (first..).zip(offers).map(|(number, offer)| accept(town, number, *offer)).collect();
+    town.send(ABROAD, HOME, deeds)
+}
+
 /// Payments from the other shard to wallets of this one.
-fn credits(town: &mut Town) -> super::town::Sent {
+fn credits(town: &mut Town) -> Sent {
     let pay = |number| deed(town.bank(NEIGHBOUR, number), payments(town, number, CREDITS_EACH));
     let deeds = (0..CREDITS / CREDITS_EACH).map(pay).collect();
     town.send(NEIGHBOUR, HOME, deeds)

@@ -310,12 +310,7 @@ impl Town {
             wallet: signer.wallet,
             nonce: Nonce { lane: 0, sequence },
             valid_until: TimestampMs(head.timestamp.0 + 60_000),
-            fee: FeeBid {
-                fee_max: BID,
-                tip,
-                operator: OperatorId(1),
-                sponsor: sponsor.as_ref().map(named),
-            },
+            fee: FeeBid { fee_max: BID, tip, operator: OperatorId(1), sponsor: sponsor.as_ref().map(named) },
             policy: signer.policy.clone(),
             operation,
         };
@@ -443,8 +438,7 @@ impl Sent {
     /// A bundle of the first so many.
     pub(crate) fn bundle(&self, count: usize) -> Bundle {
         let (first, rest) = self.receipts.split_at(count);
-        let pending =
-            Pending { before: &self.before, total_before: self.total_before, receipts: first };
+        let pending = Pending { before: &self.before, total_before: self.total_before, receipts: first };
         let rest = rest.iter().cloned().map(Ok::<Receipt, std::convert::Infallible>);
         let certified = self.certified.clone();
         let bundle = Bundle::prove_paged(self.to, pending, rest, &self.outboxes, certified, Vec::new());
