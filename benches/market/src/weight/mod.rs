@@ -19,7 +19,7 @@ mod town;
 
 use std::hint::black_box;
 
-use ledger::records::{Batch, Bundle, Operation, Transaction};
+use ledger::records::{Batch, Bundle, Operation, Receipt, Transaction};
 use ledger::rules::weight::{batch_weight, bundle_weight, records_touched, transaction_weight};
 use ledger::rules::{check_batch, check_bundle, check_signatures};
 use ledger::state::Execution;
@@ -219,16 +219,13 @@ fn row(work: &Work, execution: &Execution) -> Row {
     }
     for bundle in &work.bundles {
         parts[BYTE] += bundle.encode().len() as f64;
-        let mut touched = Vec::new();
-        bundle.receipts.iter().for_each(|receipt| receipt.touched(&mut touched));
-        parts[4] += touched.len() as f64;
         parts[7] += bundle.receipts.len() as f64;
         parts[8] += votes(bundle) as f64;
     }
     let writes = &execution.writes;
     let rows = writes.records.len() + writes.opened.len() + execution.outcomes.len();
     let rows = rows + execution.history.len() + execution.sent.len();
-    let reads = execution.undo.records.len();
+    let reads = execution.undo.records.len() + only_read(work);
     let stored_ns = ROW_NS * rows as f64 + READ_NS * reads as f64;
     let estimated_ns = stored_ns + WIRE_BYTE_NS * parts[BYTE] + PASSAGE_NS * parts[0];
     let batches = work.batch.iter().map(|(_, batch)| {
@@ -245,6 +242,21 @@ fn row(work: &Work, execution: &Execution) -> Row {
         estimated_ns: estimated_ns / count,
         weight: weight as f64 / count,
     }
+}
+
+/// Records that are read but not changed: payees that wait for their money, and whoever an offer names.
+fn only_read(work: &Work) -> usize {
+    let transactions = work.batch.iter().flat_map(|(_, batch)| &batch.content.transactions);
+    let of_transactions = transactions.map(|transaction| match transaction.content.operation {
+        Operation::Lock { .. } | Operation::Exchange { .. } => 1,
+        _ => 0,
+    });
+    let of_receipts = work.bundles.iter().flat_map(|bundle| &bundle.receipts).map(|receipt| match receipt {
+        Receipt::Offer { .. } => 2,
+        Receipt::Decision { .. } => 1,
+        _ => 0,
+    });
+    of_transactions.sum::<usize>() + of_receipts.sum::<usize>()
 }
 
 /// How much of each part a transaction has.
