@@ -2,9 +2,15 @@
 
 use std::fmt;
 
-use ledger::values::Amount;
+use ledger::rules::base_fee::next_base_fee;
+use ledger::values::{Amount, FeeRate};
 
+use crate::bid::{self, Bid, Fates};
+use crate::demand;
 use crate::market::Market;
+use crate::paths::{self, Path, STEPS_MAX, STRIDE_MAX};
+use crate::timing::Timing;
+use crate::tuning::Tuning;
 
 /// Three bids for one question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,15 +106,179 @@ impl fmt::Display for Why {
 /// What a transaction should bid on this market.
 #[must_use]
 pub fn estimate(market: &Market, ask: &Ask) -> Estimates {
-    let due = market.base_fee.due(ask.weight);
-    let estimate = Estimate {
-        fee_max: market.params.rate_max.due(ask.weight),
-        tip: Amount::ZERO,
-        expected_fee: due,
-        probability_permille: 0,
-        final_ms_p50: market.pace_ms,
-        final_ms_p95: market.pace_ms,
-        why: if market.base_fee.is_zero() { Why::Free } else { Why::NoHistory },
-    };
-    Estimates { economy: estimate, normal: estimate, urgent: estimate }
+    estimate_with(market, ask, &Tuning::default())
+}
+
+/// The same with other numbers than the ones it was tuned to.
+#[must_use]
+pub fn estimate_with(market: &Market, ask: &Ask, tuning: &Tuning) -> Estimates {
+    let outlook = Outlook::of(market, ask, tuning);
+    Estimates { economy: outlook.economy(), normal: outlook.normal(), urgent: outlook.urgent() }
+}
+
+/// Blocks that headroom reaches at most: it has the base fee rise in all of them as fast as the rule lets it.
+const HEADROOM_BLOCKS_MAX: u64 = 64;
+/// The next block and the one after: what urgent means.
+const URGENT_STEPS: u64 = 2;
+/// Nothing is surer.
+const PROBABILITY_MAX_PERMILLE: u64 = 995;
+/// Without history nothing is promised.
+const UNKNOWN_MAX_PERMILLE: u64 = 500;
+
+/// The ways that the market may go on until the asked time is over.
+struct Outlook<'a> {
+    market: &'a Market,
+    ask: &'a Ask,
+    tuning: &'a Tuning,
+    timing: Timing,
+    /// Blocks per step.
+    stride: u64,
+    paths: Vec<Path>,
+    /// The base fee that headroom reaches.
+    headroom: u64,
+}
+
+impl<'a> Outlook<'a> {
+    fn of(market: &'a Market, ask: &'a Ask, tuning: &'a Tuning) -> Self {
+        let timing = Timing::of(market);
+        let left_ms = ask.within_ms.saturating_sub(timing.settle_ms_p95);
+        let blocks = (left_ms / timing.block_ms.max(1)).saturating_mul(tuning.window_permille) / 1_000;
+        let stride = blocks.div_ceil(STEPS_MAX).clamp(1, STRIDE_MAX);
+        let steps = (blocks / stride).clamp(1, STEPS_MAX);
+        let waiting = paths::in_order(market);
+        let levels = demand::levels(market, steps.saturating_mul(stride), tuning);
+        let paths: Vec<Path> = levels
+            .into_iter()
+            .map(|level| paths::play(market, &waiting, level, steps, stride, tuning))
+            .collect();
+        let is_crowded = paths.iter().flat_map(|path| &path.steps).any(|step| step.margin.is_some());
+        let reach = steps.saturating_mul(stride).min(HEADROOM_BLOCKS_MAX);
+        // In a full block the higher ceiling goes first, at equal tips.
+        let headroom = if is_crowded { market.params.rate_max } else { highest(market, reach) };
+        Self { market, ask, tuning, timing, stride, paths, headroom: headroom.micro_fen() }
+    }
+
+    /// Paths that a bid may miss and still be as sure as asked.
+    fn misses(&self) -> usize {
+        let unsure = 1_000u64.saturating_sub(u64::from(self.ask.confidence_permille));
+        let share = unsure.saturating_mul(self.tuning.misses_permille) / 1_000;
+        let misses = (self.paths.len() as u64).saturating_mul(share) / 1_000;
+        usize::try_from(misses).unwrap_or(0)
+    }
+
+    /// With room for what the paths do not know.
+    fn with_extra(&self, limit: u64) -> u64 {
+        limit.saturating_add(limit.saturating_mul(self.tuning.ceiling_extra_permille) / 1_000)
+    }
+
+    fn normal(&self) -> Estimate {
+        let mut best: Option<(Bid, Fates)> = None;
+        for tip_rate in bid::tips(&self.paths, self.headroom) {
+            let Some(limit) = Bid::lowest_limit(&self.paths, tip_rate, self.headroom, self.misses()) else {
+                continue;
+            };
+            let limit = self.with_extra(limit);
+            // What the next block asks for already needs no limit.
+            let limit = (limit < self.market.base_fee.micro_fen()).then_some(limit);
+            let bid = Bid { tip_rate, limit };
+            let fates = bid.fates(&self.paths, self.headroom);
+            if best.as_ref().is_none_or(|(_, least)| fates.cost_rate < least.cost_rate) {
+                best = Some((bid, fates));
+            }
+        }
+        match best {
+            Some((bid, fates)) => self.estimate(bid, &fates),
+            None => self.urgent(),
+        }
+    }
+
+    fn economy(&self) -> Estimate {
+        let half = self.paths.len() / 2;
+        let limit = Bid::lowest_limit(&self.paths, 0, self.headroom, half).map(|limit| self.with_extra(limit));
+        let limit = limit.filter(|limit| *limit < self.market.base_fee.micro_fen());
+        let bid = Bid { tip_rate: 0, limit };
+        self.estimate(bid, &bid.fates(&self.paths, self.headroom))
+    }
+
+    fn urgent(&self) -> Estimate {
+        let near: Vec<Path> = self.paths.iter().map(|path| path.first(URGENT_STEPS)).collect();
+        let misses = self.misses();
+        let tips = bid::tips(&near, self.headroom);
+        let in_time = |tip_rate: &&u64| {
+            let fates = Bid { tip_rate: **tip_rate, limit: None }.fates(&near, self.headroom);
+            fates.steps.len().saturating_add(misses) >= near.len()
+        };
+        let tip_rate = tips.iter().find(in_time).or(tips.last()).copied().unwrap_or(0);
+        let bid = Bid { tip_rate, limit: None };
+        self.estimate(bid, &bid.fates(&self.paths, self.headroom))
+    }
+
+    fn estimate(&self, bid: Bid, fates: &Fates) -> Estimate {
+        let weight = self.ask.weight;
+        // Rounded up: what beats a bid by less than a fen beats it by one.
+        let tip = match bid.tip_rate {
+            0 => Amount::ZERO,
+            rate => Amount::from_fen(FeeRate::from_micro_fen(rate).due(weight).fen().saturating_add(1)),
+        };
+        let ceiling = FeeRate::from_micro_fen(bid.limit.unwrap_or(self.headroom)).due(weight);
+        let base = FeeRate::from_micro_fen(fates.cost_rate.saturating_sub(bid.tip_rate)).due(weight);
+        let sum = |one: Amount, other: Amount| one.plus(other).unwrap_or(Amount::from_fen(u64::MAX));
+        let after = |permille: u64, settle_ms: u64| {
+            let place = (self.paths.len() as u64).saturating_mul(permille) / 1_000;
+            let step = usize::try_from(place).ok().and_then(|place| fates.steps.get(place)).copied();
+            // Where too few paths include it, it takes longer than was asked.
+            let blocks = step.map_or(u64::MAX, |step| step.saturating_mul(self.stride));
+            if blocks == u64::MAX {
+                self.ask.within_ms.saturating_mul(2)
+            } else {
+                self.timing.after_ms(blocks, settle_ms)
+            }
+        };
+        Estimate {
+            fee_max: sum(ceiling, tip),
+            tip,
+            expected_fee: if fates.steps.is_empty() { sum(ceiling, tip) } else { sum(base, tip) },
+            probability_permille: u16::try_from(self.probability_permille(fates)).unwrap_or(0),
+            final_ms_p50: after(500, self.timing.settle_ms_p50),
+            final_ms_p95: after(950, self.timing.settle_ms_p95),
+            why: self.why(bid),
+        }
+    }
+
+    fn probability_permille(&self, fates: &Fates) -> u64 {
+        let in_time = fates.steps.iter().fold(0u64, |sum, step| {
+            let blocks = step.saturating_mul(self.stride);
+            sum.saturating_add(self.timing.in_time_permille(blocks, self.ask.within_ms))
+        });
+        let permille = in_time.checked_div(self.paths.len() as u64).unwrap_or(0);
+        let is_known = self.market.blocks.len() >= demand::BLOCKS_MIN;
+        permille.min(if is_known { PROBABILITY_MAX_PERMILLE } else { UNKNOWN_MAX_PERMILLE })
+    }
+
+    fn why(&self, bid: Bid) -> Why {
+        let is_dear = self
+            .paths
+            .iter()
+            .flat_map(|path| &path.steps)
+            .any(|step| step.base_fee >= self.market.params.rate_max.micro_fen());
+        if self.market.blocks.len() < demand::BLOCKS_MIN {
+            Why::NoHistory
+        } else if bid.tip_rate > 0 {
+            Why::Backlog
+        } else if bid.limit.is_some() {
+            Why::Falling
+        } else if self.market.base_fee.due(self.ask.weight).is_zero() {
+            Why::Free
+        } else if is_dear {
+            Why::Ceiling
+        } else {
+            Why::Rising
+        }
+    }
+}
+
+/// The base fee after so many blocks that are all as full as raises it most.
+fn highest(market: &Market, blocks: u64) -> FeeRate {
+    let full = market.params.weight_target.saturating_mul(2);
+    (0..blocks).fold(market.base_fee, |base_fee, _| next_base_fee(&market.params, base_fee, full))
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `estimate.rs` | [`estimate`]: the three bids, and why |
 //! | `market.rs` | [`Market`]: what the estimator is told |
+//! | `backlog.rs` | [`Backlog`]: what waits, as buckets of like bids |
 //!
 //! # Rules
 //!
@@ -23,8 +24,16 @@
     )
 )]
 
+mod backlog;
+mod bid;
+mod demand;
 mod estimate;
 mod market;
+mod paths;
+mod timing;
+mod tuning;
 
-pub use estimate::{Ask, Estimate, Estimates, Why, estimate};
-pub use market::{BACKLOG_BUCKETS_MAX, BLOCKS_MAX, Backlog, BlockFacts, FINALITY_MAX, Market, Waiting};
+pub use backlog::{BACKLOG_BUCKETS_MAX, Backlog, Waiting};
+pub use estimate::{Ask, Estimate, Estimates, Why, estimate, estimate_with};
+pub use market::{BLOCKS_MAX, BlockFacts, FINALITY_MAX, Market};
+pub use tuning::Tuning;

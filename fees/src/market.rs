@@ -3,10 +3,10 @@
 use ledger::records::FeeParams;
 use ledger::values::FeeRate;
 
+use crate::backlog::Backlog;
+
 /// Most recent blocks that are looked at; older ones are passed over.
 pub const BLOCKS_MAX: usize = 256;
-/// Most buckets of what waits that are looked at; further ones are passed over.
-pub const BACKLOG_BUCKETS_MAX: usize = 256;
 /// Most recent times to finality that are looked at; older ones are passed over.
 pub const FINALITY_MAX: usize = 256;
 
@@ -38,22 +38,4 @@ pub struct BlockFacts {
     pub weight: u64,
     /// Its base fee.
     pub base_fee: FeeRate,
-}
-
-/// What waits, as buckets of like bids in any order; the first [`BACKLOG_BUCKETS_MAX`] count.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// The buckets.
-    pub waiting: Vec<Waiting>,
-}
-
-/// Transactions that wait and bid about alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Waiting {
-    /// Tip per weight that they bid.
-    pub tip_rate: FeeRate,
-    /// Maximal fee per weight that they bid.
-    pub fee_rate: FeeRate,
-    /// Their weight together.
-    pub weight: u64,
 }

@@ -1,20 +1,41 @@
 //! A simulated fee market: how well the estimator's promises hold, and what they cost.
+//!
+//! | file | what it says |
+//! | --- | --- |
+//! | `score.rs` | the table: our estimator beside two others, on seeds that nothing was tuned on |
+//! | `tune.rs` | sweeps over the estimator's numbers, on other seeds |
+//! | `curves.rs` | plots of the base fee beside EIP-1559's |
+//! | `world.rs` | one run: blocks at a pace, the ledger's rule, the pool's order, questions on the way |
+//! | `demand.rs` | seven families of demand |
+//! | `queue.rs` | what waits |
+//! | `hindsight.rs` | what became of a bid, and what would have been the best one |
+//! | `percentile.rs` | percentile of history, the way of `eth_feeHistory` |
+//! | `buckets.rs` | Bitcoin Core's method |
+//! | `weight/` | what every kind of transaction costs a node, beside what it weighs |
+//! | `random.rs` | random numbers that replay from a seed |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement fails loudly")]
 
+mod buckets;
+mod demand;
+mod hindsight;
+mod percentile;
+mod queue;
+mod random;
+mod score;
+mod tune;
 mod weight;
-
-use clap::Parser as _;
-
-/// Measures what fees are made of.
-#[derive(clap::Parser)]
-enum Command {
-    /// What every kind of transaction costs a node beside what it weighs; prints tables and the constants that would fit best.
-    Weight(weight::Weight),
-}
+mod world;
 
 fn main() {
-    match Command::parse() {
-        Command::Weight(weight) => weight.run(),
+    let command = std::env::args().nth(1).unwrap_or_default();
+    match command.as_str() {
+        "score" => score::score(),
+        "tune" => tune::tune(),
+        "weight" => weight::weight(),
+        _ => {
+            eprintln!("usage: market score | tune | curves [DIRECTORY] | weight");
+            std::process::exit(2);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use ledger::records::batch::{BATCH_TRANSACTIONS_MAX, BATCH_WEIGHT_MAX};
 use ledger::records::{Batch, Change, Operation, Policy, PolicySignature, Sponsor, Tier, Transaction};
+use ledger::rules::lock::LOCK_TTL_MS_MAX;
 use ledger::rules::weight::{
     BATCH_HEADER_WEIGHT, CHANGE_WEIGHT, LONE_SIGNATURE_WEIGHT, RECEIPT_WEIGHT, RECORD_WEIGHT,
     SIGNATURE_WEIGHT, TRANSACTION_WEIGHT,
@@ -12,6 +13,7 @@ use ledger::rules::{
 use ledger::values::{Amount, Canonical as _, ChainId, LockId, OperatorId, SecretKey, TimestampMs, WalletId};
 
 use crate::chains::{CUSTOMERS, World};
+use crate::exchange::{offer, town};
 use crate::governance::{approved, fifth_bank, proposal};
 use crate::network::{CHAIN, Network, customer_key, pay};
 use crate::samples::{asked, sponsored, two_of_three};
@@ -95,6 +97,17 @@ fn batches_and_bundles_weigh_what_their_parts_do() {
     let (bytes, votes) = (bundle.encode().len() as u64, 3 * LONE_SIGNATURE_WEIGHT);
     assert_eq!(bundle_weight(&bundle), bytes + votes + RECEIPT_WEIGHT * 2);
     assert_eq!(bundle.receipts.len(), 2);
+    let mut world = town();
+    let deal = offer(&mut world, true, 0, 0, (700, 300), LOCK_TTL_MS_MAX).unwrap();
+    world.run(deal.source, Vec::new(), Vec::new());
+    let bundle = world.bundle(deal.source, ChainId(deal.decider as u32), 0, 0, usize::MAX).unwrap();
+    let bytes = bundle.encode().len() as u64;
+    assert_eq!(
+        bundle_weight(&bundle),
+        bytes + votes + RECEIPT_WEIGHT * 2,
+        "an offer makes a record and its name"
+    );
+    assert_eq!(bundle.receipts.len(), 1);
 }
 
 /// As many single payments as a batch may hold fit; heavier ones do not, though they are short of every other bound.

@@ -40,7 +40,7 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("commonware-consensus", &["consensus"]),
     ("commonware-runtime", &["consensus"]),
     ("axum", &["node"]),
-    ("clap", &["cli", "bottle", "benches", "market"]),
+    ("clap", &["cli", "bottle", "benches"]),
     ("reqwest", &["api"]),
 ];
 

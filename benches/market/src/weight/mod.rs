@@ -20,7 +20,7 @@ mod town;
 use std::hint::black_box;
 
 use ledger::records::{Batch, Bundle, Operation, Receipt, Transaction};
-use ledger::rules::weight::{batch_weight, bundle_weight, records_touched, transaction_weight};
+use ledger::rules::weight::{BATCH_HEADER_WEIGHT, batch_weight, bundle_weight, records_touched};
 use ledger::rules::{check_batch, check_bundle, check_signatures};
 use ledger::state::Execution;
 use ledger::values::{Canonical as _, KeyCache, Sequential};
@@ -44,26 +44,17 @@ const PASSAGE_NS: f64 = 6_000.0;
 const GROUP_SIGNATURES: u64 = 256;
 const SECRET: [u8; 32] = [5; 32];
 
+/// How often every kind is measured.
+const ROUNDS: u32 = 40;
+/// Wallets of a chain.
+const WALLETS: u64 = 100_000;
+
 /// The steps that are timed.
 const STEPS: [&str; 6] = ["decode", "check", "ids", "signatures", "execute", "encode"];
 /// What things consist of.
 const PARTS: [&str; 9] =
-    ["transaction", "byte", "signature", "approval", "record", "opening", "proposal", "receipt", "vote"];
+    ["transaction", "byte", "signature", "approval", "record", "opening", "change", "receipt", "vote"];
 const BYTE: usize = 1;
-
-/// Measures what every kind of transaction costs a node and prints it beside its weight, with the constants that would fit best.
-#[derive(clap::Args)]
-pub(crate) struct Weight {
-    /// How often every kind is measured.
-    #[arg(long, default_value_t = 40)]
-    rounds: u32,
-    /// Wallets of a chain.
-    #[arg(long, default_value_t = 100_000)]
-    wallets: u64,
-    /// What a unit of weight is taken to cost, in nanoseconds, for the second fit; without it, what it costs in the payment to one payee.
-    #[arg(long)]
-    unit_ns: Option<f64>,
-}
 
 /// Nanoseconds of each step, for a whole block.
 type Times = [f64; STEPS.len()];
@@ -91,26 +82,23 @@ impl Row {
     }
 }
 
-impl Weight {
-    /// Measures and prints.
-    pub(crate) fn run(&self) {
-        let kinds = Kinds::new(self.wallets);
-        let rows = measure(kinds, self.rounds);
-        print_costs(&rows);
-        print_steps(&rows);
-        let free = rows.iter().map(|row| (row.parts, row.ns())).collect::<Vec<_>>();
-        print_fit("free", &fit(&free, None));
-        let unit_ns = self.unit_ns.unwrap_or_else(|| rows[0].ns_per_unit());
-        print_fit("with the byte held", &fit(&free, Some((BYTE, unit_ns))));
-    }
+/// Measures what every kind of transaction costs a node and prints it beside its weight, with the constants that would fit best: all
+/// of them free, and with what a byte weighs held at what a unit takes in the payment to one payee.
+pub(crate) fn weight() {
+    let rows = measure(Kinds::new(WALLETS));
+    print_costs(&rows);
+    print_steps(&rows);
+    let costs: Vec<([f64; PARTS.len()], f64)> = rows.iter().map(|row| (row.parts, row.ns())).collect();
+    print_fit("free", &fit(&costs, None));
+    print_fit("with the byte held", &fit(&costs, Some((BYTE, rows[0].ns_per_unit()))));
 }
 
-fn measure(mut kinds: Kinds, rounds: u32) -> Vec<Row> {
+fn measure(mut kinds: Kinds) -> Vec<Row> {
     let nothing: Vec<Work> = kinds.works.iter().map(|work| kinds.nothing(work)).collect();
     let cache = KeyCache::default();
     let mut least = vec![([f64::INFINITY; STEPS.len()], [f64::INFINITY; STEPS.len()]); nothing.len()];
     let mut rows = Vec::new();
-    for round in 0..rounds {
+    for round in 0..ROUNDS {
         for (at, work) in kinds.works.iter().enumerate() {
             let town = &mut kinds.towns[work.place.0];
             let (times, execution) = time(town, work, &cache);
@@ -219,6 +207,7 @@ fn row(work: &Work, execution: &Execution) -> Row {
     }
     for bundle in &work.bundles {
         parts[BYTE] += bundle.encode().len() as f64;
+        parts[4] += execution.writes.records.len() as f64;
         parts[7] += bundle.receipts.len() as f64;
         parts[8] += votes(bundle) as f64;
     }
@@ -228,11 +217,7 @@ fn row(work: &Work, execution: &Execution) -> Row {
     let reads = execution.undo.records.len() + only_read(work);
     let stored_ns = ROW_NS * rows as f64 + READ_NS * reads as f64;
     let estimated_ns = stored_ns + WIRE_BYTE_NS * parts[BYTE] + PASSAGE_NS * parts[0];
-    let batches = work.batch.iter().map(|(_, batch)| {
-        let transactions = &batch.content.transactions;
-        assert!(batch_weight(batch) > transactions.iter().map(transaction_weight).sum());
-        transactions.iter().map(transaction_weight).sum::<u64>()
-    });
+    let batches = work.batch.iter().map(|(_, batch)| batch_weight(batch) - BATCH_HEADER_WEIGHT);
     let weight: u64 = batches.chain(work.bundles.iter().map(bundle_weight)).sum();
     let count = work.count as f64;
     Row {
@@ -262,14 +247,14 @@ fn only_read(work: &Work) -> usize {
 /// How much of each part a transaction has.
 fn parts_of(transaction: &Transaction) -> [u64; PARTS.len()] {
     let content = &transaction.content;
-    let (approvals, proposals, openings) = match &content.operation {
-        Operation::Govern { approvals, .. } => (approvals.len(), 1, 0),
+    let (approvals, changes, openings) = match &content.operation {
+        Operation::Govern { proposal, approvals } => (approvals.len(), proposal.changes.len(), 0),
         Operation::OpenWallets { wallets } => (0, 0, wallets.len()),
         _ => (0, 0, 0),
     };
     let bytes = transaction.encode().len() as u64;
     let (signatures, records) = (signatures(transaction), records_touched(content));
-    [1, bytes, signatures, approvals as u64, records, openings as u64, proposals, 0, 0]
+    [1, bytes, signatures, approvals as u64, records, openings as u64, changes as u64, 0, 0]
 }
 
 /// Signatures of a bundle's certificates.
@@ -284,11 +269,11 @@ fn print_costs(rows: &[Row]) {
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let unit = rows[0].ns_per_unit();
     for row in rows {
-        let [_, bytes, signatures, approvals, records, ..] = row.parts;
+        let [_, bytes, signatures, approvals, records, _, _, _, votes] = row.parts;
         println!(
             "| {} | {bytes:.0} | {:.0} | {records:.0} | {:.0} | {:.1} | {:.1} | {:.1} | {:.2} |",
             row.name,
-            signatures + approvals,
+            signatures + approvals + votes,
             row.weight,
             row.measured_ns() / 1e3,
             row.ns() / 1e3,

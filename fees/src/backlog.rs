@@ -1,0 +1,95 @@
+//! What waits, as buckets of like bids.
+
+use std::collections::BTreeMap;
+
+use ledger::values::FeeRate;
+
+/// Most buckets that are made, and that are looked at; further ones are passed over.
+pub const BACKLOG_BUCKETS_MAX: usize = 256;
+
+/// What waits, in any order; the first [`BACKLOG_BUCKETS_MAX`] buckets count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// The buckets.
+    pub waiting: Vec<Waiting>,
+}
+
+/// Transactions that wait and bid about alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Tip per weight that they bid.
+    pub tip_rate: FeeRate,
+    /// Maximal fee per weight that they bid.
+    pub fee_rate: FeeRate,
+    /// Their weight together.
+    pub weight: u64,
+}
+
+/// Bits after the leading one that tell rates apart at first: neighbours differ by an eighth at most.
+const PRECISION_BITS: u32 = 3;
+
+impl Backlog {
+    /// Buckets of single bids (or of other buckets), best bid first: rates that differ by less than an eighth fall together, by
+    /// less than a quarter, half or a factor of two where there are too many. A bucket bids what the best of it bids. Where even
+    /// that is too many, the lowest are left out.
+    #[must_use]
+    pub fn of(bids: impl IntoIterator<Item = Waiting>) -> Self {
+        let mut buckets = BTreeMap::new();
+        for bid in bids {
+            put(&mut buckets, bid, PRECISION_BITS);
+        }
+        for bits in (0..PRECISION_BITS).rev() {
+            if buckets.len() <= BACKLOG_BUCKETS_MAX {
+                break;
+            }
+            let finer = std::mem::take(&mut buckets);
+            finer.into_values().for_each(|bucket| put(&mut buckets, bucket, bits));
+        }
+        Self { waiting: buckets.into_values().rev().take(BACKLOG_BUCKETS_MAX).collect() }
+    }
+}
+
+/// Buckets by what their bids' tips and ceilings round down to.
+type Buckets = BTreeMap<(u64, u64), Waiting>;
+
+fn put(buckets: &mut Buckets, bid: Waiting, bits: u32) {
+    let key = (rounded(bid.tip_rate, bits), rounded(bid.fee_rate, bits));
+    buckets
+        .entry(key)
+        .and_modify(|bucket| {
+            bucket.tip_rate = bucket.tip_rate.max(bid.tip_rate);
+            bucket.fee_rate = bucket.fee_rate.max(bid.fee_rate);
+            bucket.weight = bucket.weight.saturating_add(bid.weight);
+        })
+        .or_insert(bid);
+}
+
+/// A rate with so many bits after the leading one; what is below is cut off.
+fn rounded(rate: FeeRate, bits: u32) -> u64 {
+    let rate = rate.micro_fen();
+    let cut = rate.checked_ilog2().unwrap_or(0).saturating_sub(bits);
+    rate.checked_shr(cut).and_then(|kept| kept.checked_shl(cut)).unwrap_or(rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bid(tip: u64, fee: u64, weight: u64) -> Waiting {
+        Waiting { tip_rate: FeeRate::from_micro_fen(tip), fee_rate: FeeRate::from_micro_fen(fee), weight }
+    }
+
+    #[test]
+    fn like_bids_share_a_bucket_that_bids_what_the_best_of_them_bids() {
+        let backlog = Backlog::of([bid(0, 1_000, 5), bid(100, 2_000, 7), bid(0, 1_010, 6), bid(0, 3_000, 1)]);
+        assert_eq!(backlog.waiting, [bid(100, 2_000, 7), bid(0, 3_000, 1), bid(0, 1_010, 11)]);
+    }
+
+    #[test]
+    fn buckets_are_bounded_and_weigh_what_the_bids_weigh() {
+        let bids = (0..20_000u64).map(|number| bid((number % 37) * 13, number * number, 3));
+        let backlog = Backlog::of(bids);
+        assert!(backlog.waiting.len() <= BACKLOG_BUCKETS_MAX);
+        assert_eq!(backlog.waiting.iter().map(|bucket| bucket.weight).sum::<u64>(), 60_000);
+    }
+}
