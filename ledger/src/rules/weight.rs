@@ -8,7 +8,17 @@
 //! of item between 0.75 and 1.33 times what it takes in a payment to one payee. So a full block takes about the same time whatever it
 //! holds. A signature weighs somewhat more than where it was measured, for processors without wide vectors.
 
+use crate::proofs::finality::CERTIFICATE_BYTES_MAX;
+use crate::records::batch::BATCH_WEIGHT_MAX;
+use crate::records::bundle::{BUNDLE_LINKS_MAX, BUNDLE_RECEIPTS_MAX};
+use crate::records::change::CHANGES_MAX;
+use crate::records::operation::{OPENINGS_MAX, PAYMENTS_MAX};
+use crate::records::params::BLOCK_WEIGHT_MIN;
+use crate::records::policy::POLICY_KEYS_MAX;
+use crate::records::transaction::TRANSACTION_BYTES_MAX;
 use crate::records::{Batch, Bundle, Change, Operation, Receipt, Transaction, TransactionContent};
+use crate::values::Canonical;
+use crate::values::quorum::VALIDATORS_MAX;
 
 /// Of a transaction by itself: its way through pool, batch, index and outcome.
 pub const TRANSACTION_WEIGHT: u64 = 100;
@@ -32,6 +42,25 @@ const SIGNATURE_BYTES: u64 = 1 + 64;
 const COUNTS_BYTES: u64 = 8 + 8;
 /// Encoded length of a vote in a certificate, which has less than one of them besides.
 const VOTE_BYTES: usize = 64;
+
+/// Two of the heaviest transactions fit a batch, so a sealer that stops before its bound never stops for one alone.
+const _: () = assert!(
+    2 * (TRANSACTION_WEIGHT
+        + TRANSACTION_BYTES_MAX as u64
+        + SIGNATURE_WEIGHT * 2 * POLICY_KEYS_MAX as u64
+        + LONE_SIGNATURE_WEIGHT * VALIDATORS_MAX as u64
+        + RECORD_WEIGHT * (3 + PAYMENTS_MAX + OPENINGS_MAX) as u64
+        + CHANGE_WEIGHT * CHANGES_MAX as u64)
+        + BATCH_HEADER_WEIGHT
+        < BATCH_WEIGHT_MAX
+);
+/// Any bundle fits a block.
+const _: () = assert!(
+    Bundle::BYTES_MAX as u64
+        + LONE_SIGNATURE_WEIGHT * ((1 + BUNDLE_LINKS_MAX) * (CERTIFICATE_BYTES_MAX / VOTE_BYTES)) as u64
+        + (2 * RECEIPT_WEIGHT + CHANGE_WEIGHT) * BUNDLE_RECEIPTS_MAX as u64
+        <= BLOCK_WEIGHT_MIN
+);
 
 /// The weight of a signed transaction: its bytes, its signatures (the sponsor's among them), the records that it may touch, and the
 /// approvals and changes of a proposal.

@@ -457,7 +457,6 @@ fn a_block_that_does_not_follow_is_not_executed() {
     wrong.header.chain = ChainId(1);
     assert!(matches!(execute(&wrong, &[]), Err(ExecutionFault::NotNext { .. })));
     let mut wrong = good.clone();
-    let mut wrong = good.clone();
     wrong.body.batches.push(Default::default());
     assert_eq!(execute(&wrong, &[]), Err(ExecutionFault::Batches { ordered: 1, given: 0 }));
     assert!(execute(&good, &[]).is_ok());

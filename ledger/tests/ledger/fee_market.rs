@@ -673,18 +673,24 @@ fn fees_of_another_chain_are_spent_there() {
     network_run(&mut world, 1, transaction);
     let pool = world.chains[1].fee_pool();
     assert!(pool > 60);
-    let change = Change::SpendFees { chain: ChainId(1), operator: OperatorId(2), amount: fen(60) };
+    let spend = |operator, amount| Change::SpendFees {
+        chain: ChainId(1),
+        operator: OperatorId(operator),
+        amount: fen(amount),
+    };
+    let changes = vec![spend(2, 60), Change::AddOperator(fifth_bank()), spend(5, 7)];
     let root = &world.chains[0];
-    let (bank, operation) = (root.operator(1), approved(root.genesis, proposal(root, vec![change]), &QUORUM));
+    let (bank, operation) = (root.operator(1), approved(root.genesis, proposal(root, changes), &QUORUM));
     assert_eq!(world.act(0, &bank, operation), Became::Applied);
     world.settle();
     let of = |chain: usize| {
         let network = &world.chains[chain];
-        (network.balance(&network.operator(2).wallet), network.fee_pool())
+        let own = |operator| network.balance(&network.operator(operator).wallet);
+        (own(2), own(5), network.fee_pool())
     };
-    assert_eq!(of(0), (0, 0));
-    assert_eq!(of(1), (60, pool - 60));
-    assert_eq!(of(2), (0, 0));
+    assert_eq!(of(0), (0, 0, 0));
+    assert_eq!(of(1), (60, 7, pool - 67));
+    assert_eq!(of(2), (0, 0, 0));
     assert!(world.chains.iter().all(|network| network.state.rules().registry.version == 1));
 }
 
