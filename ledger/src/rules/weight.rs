@@ -25,7 +25,7 @@ pub const TRANSACTION_WEIGHT: u64 = 100;
 /// Of a signature with its share of a batched check.
 pub const SIGNATURE_WEIGHT: u64 = 250;
 /// Of a signature that is checked alone: an approval of a proposal, a vote under a certificate, the seal of a batch.
-pub const LONE_SIGNATURE_WEIGHT: u64 = 600;
+pub const LONE_SIGNATURE_WEIGHT: u64 = 650;
 /// Of a record that is read, and perhaps written, with its share of both trees and of what is stored.
 pub const RECORD_WEIGHT: u64 = 180;
 /// Of what a receipt does to one record, above its bytes.
