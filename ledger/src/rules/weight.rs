@@ -23,7 +23,7 @@ use crate::values::quorum::VALIDATORS_MAX;
 /// Of a transaction by itself: its way through pool, batch, index and outcome.
 pub const TRANSACTION_WEIGHT: u64 = 100;
 /// Of a signature with its share of a batched check.
-pub const SIGNATURE_WEIGHT: u64 = 250;
+pub const SIGNATURE_WEIGHT: u64 = 230;
 /// Of a signature that is checked alone: an approval of a proposal, a vote under a certificate, the seal of a batch.
 pub const LONE_SIGNATURE_WEIGHT: u64 = 650;
 /// Of a record that is read, and perhaps written, with its share of both trees and of what is stored.
@@ -34,7 +34,7 @@ pub const RECEIPT_WEIGHT: u64 = 180;
 pub const BATCH_HEADER_WEIGHT: u64 = 1_000;
 /// Of a change of the registry, in a proposal or in a receipt. (What it costs to tell many chains is bounded by
 /// [`super::apply::BLOCK_SENT_MAX`] and [`super::govern::BLOCK_APPROVALS_MAX`] instead: nobody knows their number from the item alone.)
-pub const CHANGE_WEIGHT: u64 = 500;
+pub const CHANGE_WEIGHT: u64 = 400;
 
 /// Encoded length of a signature of a policy.
 const SIGNATURE_BYTES: u64 = 1 + 64;
