@@ -12,6 +12,7 @@
 //! | `hindsight.rs` | what became of a bid, and what would have been the best one |
 //! | `percentile.rs` | percentile of history, the way of `eth_feeHistory` |
 //! | `buckets.rs` | Bitcoin Core's method |
+//! | `weight/` | what every kind of transaction costs a node, beside what it weighs |
 //! | `random.rs` | random numbers that replay from a seed |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement fails loudly")]
@@ -27,6 +28,7 @@ mod queue;
 mod random;
 mod score;
 mod tune;
+mod weight;
 mod world;
 
 use std::path::Path;
@@ -41,8 +43,9 @@ fn main() {
             let directory = std::env::args().nth(2).unwrap_or_else(|| "docs/fees".to_owned());
             curves::curves(Path::new(&directory));
         }
+        "weight" => weight::weight(),
         _ => {
-            eprintln!("usage: market score | tune | cost | curves [DIRECTORY]");
+            eprintln!("usage: market score | tune | cost | curves [DIRECTORY] | weight");
             std::process::exit(2);
         }
     }

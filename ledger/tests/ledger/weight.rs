@@ -2,8 +2,10 @@
 
 use ledger::records::batch::{BATCH_TRANSACTIONS_MAX, BATCH_WEIGHT_MAX};
 use ledger::records::{Batch, Change, Operation, Policy, PolicySignature, Sponsor, Tier, Transaction};
+use ledger::rules::lock::LOCK_TTL_MS_MAX;
 use ledger::rules::weight::{
-    BATCH_HEADER_WEIGHT, GOVERN_WEIGHT, RECEIPT_WEIGHT, RECORD_WEIGHT, SIGNATURE_WEIGHT,
+    BATCH_HEADER_WEIGHT, CHANGE_WEIGHT, LONE_SIGNATURE_WEIGHT, RECEIPT_WEIGHT, RECORD_WEIGHT,
+    SIGNATURE_WEIGHT, TRANSACTION_WEIGHT,
 };
 use ledger::rules::{
     BatchFacts, BatchFault, batch_weight, bundle_weight, check_batch, content_weight, transaction_weight,
@@ -11,6 +13,7 @@ use ledger::rules::{
 use ledger::values::{Amount, Canonical as _, ChainId, LockId, OperatorId, SecretKey, TimestampMs, WalletId};
 
 use crate::chains::{CUSTOMERS, World};
+use crate::exchange::{offer, town};
 use crate::governance::{approved, fifth_bank, proposal};
 use crate::network::{CHAIN, Network, customer_key, pay};
 use crate::samples::{asked, sponsored, two_of_three};
@@ -43,7 +46,7 @@ fn table() -> Vec<(&'static str, Transaction, u64, u64)> {
         ("pay 64", of(pay(&[(payee, 1); 64])), 1, 65),
         ("open", of(openings(1)), 1, 2),
         ("open 64", of(openings(64)), 1, 65),
-        ("issue", of(Operation::Issue { to: payee, amount }), 1, 2),
+        ("issue", of(Operation::Issue { to: payee, amount }), 1, 1),
         ("redeem", of(Operation::Redeem { amount }), 1, 1),
         ("lock", of(Operation::Lock { payee, amount, hash: [1; 32], deadline }), 1, 3),
         ("claim", of(Operation::Claim { lock, preimage: [1; 32] }), 1, 2),
@@ -51,7 +54,7 @@ fn table() -> Vec<(&'static str, Transaction, u64, u64)> {
         ("accept", of(accept), 1, 3),
         ("decline", of(Operation::Decline { offer: lock }), 1, 2),
         ("withdraw", of(Operation::Withdraw { lock }), 1, 2),
-        ("govern", of(govern), 1 + 3, 3),
+        ("govern", of(govern), 1, 3),
         ("two of three", two_of_three(&network), 2, 3),
         ("sponsored by two of three, with a tip", sponsored(&network), 1 + 2, 4),
         ("a bid", bid_without_tip, 1, 2),
@@ -62,9 +65,11 @@ fn table() -> Vec<(&'static str, Transaction, u64, u64)> {
 #[test]
 fn transactions_row_by_row() {
     for (name, transaction, signatures, records) in table() {
-        let govern =
-            if matches!(transaction.content.operation, Operation::Govern { .. }) { GOVERN_WEIGHT } else { 0 };
-        let expected = transaction.encode().len() as u64
+        // The only proposal of the table has three approvals and three changes.
+        let is_govern = matches!(transaction.content.operation, Operation::Govern { .. });
+        let govern = if is_govern { 3 * LONE_SIGNATURE_WEIGHT + 3 * CHANGE_WEIGHT } else { 0 };
+        let expected = TRANSACTION_WEIGHT
+            + transaction.encode().len() as u64
             + SIGNATURE_WEIGHT * signatures
             + RECORD_WEIGHT * records
             + govern;
@@ -89,8 +94,20 @@ fn batches_and_bundles_weigh_what_their_parts_do() {
     world.act(home, &payer, pay(&[(payee.wallet, 1), (payee.wallet, 2)]));
     world.run(home, Vec::new(), Vec::new());
     let bundle = world.bundle(home, ChainId(away as u32), 0, 0, usize::MAX).unwrap();
-    assert_eq!(bundle_weight(&bundle), bundle.encode().len() as u64 + RECEIPT_WEIGHT * 2);
+    let (bytes, votes) = (bundle.encode().len() as u64, 3 * LONE_SIGNATURE_WEIGHT);
+    assert_eq!(bundle_weight(&bundle), bytes + votes + RECEIPT_WEIGHT * 2);
     assert_eq!(bundle.receipts.len(), 2);
+    let mut world = town();
+    let deal = offer(&mut world, true, 0, 0, (700, 300), LOCK_TTL_MS_MAX).unwrap();
+    world.run(deal.source, Vec::new(), Vec::new());
+    let bundle = world.bundle(deal.source, ChainId(deal.decider as u32), 0, 0, usize::MAX).unwrap();
+    let bytes = bundle.encode().len() as u64;
+    assert_eq!(
+        bundle_weight(&bundle),
+        bytes + votes + RECEIPT_WEIGHT * 2,
+        "an offer makes a record and its name"
+    );
+    assert_eq!(bundle.receipts.len(), 1);
 }
 
 /// As many single payments as a batch may hold fit; heavier ones do not, though they are short of every other bound.
