@@ -120,9 +120,6 @@ pub fn estimate_with(market: &Market, ask: &Ask, tuning: &Tuning) -> Estimates {
 const HEADROOM_BLOCKS_MAX: u64 = 64;
 /// The next block and the one after: what urgent means.
 const URGENT_STEPS: u64 = 2;
-/// With each doubling of the blocks in the asked time beyond these, misses are one time rarer still: the more blocks, the more
-/// dips of the base fee that the paths do not show.
-const RARER_BLOCKS: u64 = 16;
 /// Nothing is surer.
 const PROBABILITY_MAX_PERMILLE: u64 = 995;
 /// Without history nothing is promised.
@@ -139,8 +136,6 @@ struct Outlook<'a> {
     paths: Vec<Path>,
     /// The base fee that headroom reaches.
     headroom: u64,
-    /// How many times rarer than on the paths it is that a bid is left out.
-    rarer: u64,
 }
 
 impl<'a> Outlook<'a> {
@@ -158,15 +153,13 @@ impl<'a> Outlook<'a> {
         let reach = steps.saturating_mul(stride).min(HEADROOM_BLOCKS_MAX);
         // In a full block the higher ceiling goes first, at equal tips.
         let headroom = if is_crowded { market.params.rate_max } else { highest(market, reach) };
-        let doublings = steps.saturating_mul(stride).checked_div(RARER_BLOCKS).and_then(u64::checked_ilog2);
-        let rarer = tuning.rarer.saturating_add(u64::from(doublings.unwrap_or(0))).max(1);
-        Self { market, ask, tuning, timing, stride, paths, headroom: headroom.micro_fen(), rarer }
+        Self { market, ask, tuning, timing, stride, paths, headroom: headroom.micro_fen() }
     }
 
     /// Most paths that a bid may miss and still be as sure as asked.
     fn misses(&self) -> usize {
         let unsure = 1_000u64.saturating_sub(u64::from(self.ask.confidence_permille));
-        let share = unsure.saturating_mul(self.rarer).min(500);
+        let share = unsure.saturating_mul(self.tuning.rarer).min(500);
         usize::try_from((self.paths.len() as u64).saturating_mul(share) / 1_000).unwrap_or(0)
     }
 
@@ -264,9 +257,9 @@ impl<'a> Outlook<'a> {
         let in_time = in_time.checked_div(included).unwrap_or(0);
         let missed = paths.saturating_sub(included).saturating_mul(1_000).checked_div(paths).unwrap_or(1_000);
         // Up to half of the paths misses are rarer than there; from there on down to never.
-        let half = 500u64.checked_div(self.rarer).unwrap_or(500);
+        let half = 500u64.checked_div(self.tuning.rarer).unwrap_or(500);
         let unsure = if missed <= 500 {
-            missed.checked_div(self.rarer).unwrap_or(missed)
+            missed.checked_div(self.tuning.rarer).unwrap_or(missed)
         } else {
             let beyond = missed.saturating_sub(500).saturating_mul(1_000u64.saturating_sub(half)) / 500;
             half.saturating_add(beyond)

@@ -65,19 +65,20 @@ pub(crate) fn in_order(market: &Market) -> Vec<Waiting> {
         .collect()
 }
 
-/// Plays one path: `course` is the weight that arrives per block; a step is `stride` blocks.
+/// Plays one path, at most [`STEPS_MAX`] × [`STRIDE_MAX`] blocks. What waits comes on top of what arrives for the next block, although a
+/// part of that may wait already: a path errs towards a dearer one.
+///
+/// `waiting` is what [`in_order`] gives, `course` is the weight that arrives per block; a step is `stride` blocks.
 pub(crate) fn play(market: &Market, waiting: &[Waiting], course: &[u64], steps: u64, stride: u64) -> Path {
     let mut queue = Queue::new(waiting);
     let mut base_fee = market.base_fee;
     let mut path = Path { steps: Vec::new() };
     // A course that is shorter begins again.
     let mut levels = course.iter().cycle();
-    // Part of what arrives for the next block is there already.
-    let mut arrived = waiting.iter().fold(0u64, |sum, bucket| sum.saturating_add(bucket.weight));
     for _ in 0..steps {
         let mut cheapest: Option<Step> = None;
         for _ in 0..stride {
-            let arriving = levels.next().copied().unwrap_or(0).saturating_sub(std::mem::take(&mut arrived));
+            let arriving = levels.next().copied().unwrap_or(0);
             let (weight, margin) = queue.serve(base_fee, arriving, market.block_weight_max);
             if cheapest.is_none_or(|step| base_fee.micro_fen() < step.base_fee) {
                 cheapest = Some(Step { base_fee: base_fee.micro_fen(), margin });

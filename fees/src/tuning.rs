@@ -7,7 +7,7 @@ pub struct Tuning {
     pub recent: usize,
     /// Paths that begin where demand was most like now.
     pub alike: usize,
-    /// How many times rarer than on the paths it is that a bid is left out, in a short time. Each path is noisier than what comes, since it is
+    /// How many times rarer than on the paths it is that a bid is left out. Each path is noisier than what comes, since it is
     /// measured against a few blocks, so they miss more often than bids do.
     pub rarer: u64,
     /// By how many thousandths a ceiling that waits for a lower price lies above what the paths ask for.
@@ -23,7 +23,7 @@ impl Default for Tuning {
         Self {
             recent: 8,
             alike: 18,
-            rarer: 7,
+            rarer: 5,
             ceiling_extra_permille: 20,
             overload_permille: 1_000,
             window_permille: 900,
