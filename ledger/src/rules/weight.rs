@@ -4,7 +4,7 @@
 //! It is known before execution, from the item alone, and the same for everybody: bytes are spread, stored and hashed; signatures are
 //! checked; records are read, written and hashed up two trees; a change copies the registry.
 //!
-//! The constants are fitted to what `market weight` measures (`docs/fees.md`, Weight): a unit takes a node about 34 ns, and every kind
+//! The constants are fitted to what `market weight` measures (`docs/fees.md`, Weight): a unit takes a node about 35 ns, and every kind
 //! of item between 0.75 and 1.33 times what it takes in a payment to one payee. So a full block takes about the same time whatever it
 //! holds. A signature weighs somewhat more than where it was measured, for processors without wide vectors.
 
