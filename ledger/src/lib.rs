@@ -15,6 +15,7 @@
 //! - decode ∘ encode is the identity for every record ([`values::codec`]);
 //! - a transaction has one outcome or none, and one that was rejected never applies ([`rules::admission`]);
 //! - the supply equation holds after every height ([`rules::invariants`]);
+//! - a fee is never above what was bid, and is lost nowhere ([`rules::fee`]);
 //! - a receipt is executed once, in its order, and what cannot be credited comes back ([`rules::receive`]);
 //! - on an error nothing has changed, and an undo leads back exactly ([`rules::transition`]);
 //! - the strategy never shows in the bytes ([`values::strategy`]).

@@ -104,6 +104,12 @@ impl ChainRules {
         self.is_operator(wallet) && self.registry.is_active(wallet.operator)
     }
 
+    /// The id of an operator's own wallet on this chain; none of an operator that the registry does not have.
+    #[must_use]
+    pub fn own_wallet(&self, operator: OperatorId) -> Option<WalletId> {
+        self.registry.operator_wallet(self.genesis, self.currency, operator)
+    }
+
     /// Whether the wallet is the central bank's own.
     #[must_use]
     pub fn is_central_bank(&self, wallet: &WalletRecord) -> bool {

@@ -112,10 +112,11 @@ fn give_tip(
     true
 }
 
-/// The balance of an active wallet with so much more. No tier's limit refuses it: it is an operator's own wallet.
+/// The balance of an operator's own active wallet with so much more; no tier's limit refuses it. (Under its name there may be what a
+/// dishonest parent has sent: see [`super::govern`].)
 fn credited(working: &Working<'_>, place: Place, amount: Amount) -> Option<Amount> {
-    let wallet = working.overlay.wallet(place).filter(|wallet| wallet.status == WalletStatus::Active)?;
-    wallet.balance.plus(amount)
+    let wallet = working.overlay.wallet(place).filter(|wallet| working.rules.is_operator(wallet))?;
+    if wallet.status == WalletStatus::Active { wallet.balance.plus(amount) } else { None }
 }
 
 /// Makes a [`Change::SpendFees`] of this chain: moves up to its amount from the fee pool to the operator's own wallet. Nothing moves
@@ -123,6 +124,7 @@ fn credited(working: &Working<'_>, place: Place, amount: Amount) -> Option<Amoun
 pub(super) fn spend(working: &mut Working<'_>, change: &Change, at: (u32, usize)) {
     let &Change::SpendFees { chain, operator, amount } = change else { return };
     let rules = working.rules;
+    // By the registry as the block has changed it: it may have admitted the operator.
     let wallet = working.registry().operator_wallet(rules.genesis, rules.currency, operator);
     let place = wallet.filter(|_| chain == rules.chain).and_then(|wallet| working.overlay.find(&wallet));
     let Some(place) = place else { return };

@@ -1,5 +1,7 @@
 //! What must hold at every height, checked in every build by every validator and auditor. A violation means
 //! that this program is broken: the height is not executed and the node must stop.
+//!
+//! Fees are within the supply equation: pool and wallets are leaves of one tree, so what a payer loses, pool and operator have gained.
 
 use crate::records::{Counter, HeightResult, SupplyTerms};
 use crate::state::StateHead;

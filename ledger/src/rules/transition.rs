@@ -128,6 +128,8 @@ pub(super) struct Prepared {
     pub(super) sealer: Option<OperatorId>,
     /// Wallets that it would open, in order.
     pub(super) openings: Vec<WalletId>,
+    /// Whether it would spend the fee pool.
+    is_spending: bool,
     /// Own wallets of operators that it would give fees to.
     spent_to: Vec<WalletId>,
 }
@@ -136,7 +138,7 @@ impl Prepared {
     pub(super) fn new(rules: &ChainRules, transaction: &Transaction, sealer: Option<OperatorId>) -> Self {
         let summary = transaction.summary(rules.genesis);
         let TransactionContent { fee, policy, operation, .. } = &transaction.content;
-        let own_wallet = |operator| rules.registry.operator_wallet(rules.genesis, rules.currency, operator);
+        let own_wallet = |operator| rules.own_wallet(operator);
         let openings = match operation {
             Operation::OpenWallets { wallets } => wallets
                 .iter()
@@ -144,12 +146,11 @@ impl Prepared {
                 .collect(),
             _ => Vec::new(),
         };
-        let spent_to = match operation {
-            Operation::Govern { proposal, .. } => {
-                proposal.changes.iter().filter_map(|change| spent_to(rules, change)).collect()
-            }
-            _ => Vec::new(),
+        let changes = match operation {
+            Operation::Govern { proposal, .. } => proposal.changes.as_slice(),
+            _ => &[],
         };
+        let spent_to = changes.iter().filter_map(|change| own_wallet(spends(rules, change)?));
         Self {
             id: summary.id,
             hash: summary.hash,
@@ -159,13 +160,14 @@ impl Prepared {
             tip_wallet: if fee.tip.is_zero() { None } else { own_wallet(fee.operator) },
             sealer,
             openings,
-            spent_to,
+            is_spending: changes.iter().any(|change| spends(rules, change).is_some()),
+            spent_to: spent_to.collect(),
         }
     }
 
     /// Whether it may touch the fee pool, at this base fee.
     pub(super) fn touches_fee_pool(&self, transaction: &Transaction, base_fee: FeeRate) -> bool {
-        !base_fee.is_zero() || !transaction.content.fee.tip.is_zero() || !self.spent_to.is_empty()
+        !base_fee.is_zero() || !transaction.content.fee.tip.is_zero() || self.is_spending
     }
 
     /// Every record that the transaction can touch.
@@ -190,12 +192,10 @@ impl Prepared {
     }
 }
 
-/// The own wallet to which a change gives fees of this chain. (Of an operator that the block admits the wallet is opened unread.)
-fn spent_to(rules: &ChainRules, change: &Change) -> Option<WalletId> {
+/// The operator to which a change gives fees of this chain. (Where the block admits it, its own wallet is opened unread.)
+fn spends(rules: &ChainRules, change: &Change) -> Option<OperatorId> {
     match change {
-        Change::SpendFees { chain, operator, .. } if *chain == rules.chain => {
-            rules.registry.operator_wallet(rules.genesis, rules.currency, *operator)
-        }
+        Change::SpendFees { chain, operator, .. } if *chain == rules.chain => Some(*operator),
         _ => None,
     }
 }
@@ -423,10 +423,9 @@ impl ChainState {
         for receipt in receipts() {
             receipt.touched(&mut ids);
             let Receipt::Change { change, .. } = receipt else { continue };
-            if let Some(wallet) = spent_to(&self.rules, change) {
-                ids.push(wallet.into());
-                takes_fees = true;
-            }
+            let Some(operator) = spends(&self.rules, change) else { continue };
+            takes_fees = true;
+            ids.extend(self.rules.own_wallet(operator).map(RecordId::from));
         }
         for pending in due {
             ids.push(pending.id.into());

@@ -4,7 +4,15 @@
 //! It is known before execution, from the item alone, and the same for everybody: bytes are spread, stored and hashed; signatures are
 //! checked; records are read, written and hashed up two trees; a proposal copies the registry.
 
+use crate::records::batch::BATCH_WEIGHT_MAX;
+use crate::records::bundle::BUNDLE_RECEIPTS_MAX;
+use crate::records::operation::{OPENINGS_MAX, PAYMENTS_MAX};
+use crate::records::params::BLOCK_WEIGHT_MIN;
+use crate::records::policy::POLICY_KEYS_MAX;
+use crate::records::transaction::TRANSACTION_BYTES_MAX;
 use crate::records::{Batch, Bundle, Change, Operation, Transaction, TransactionContent};
+use crate::values::Canonical;
+use crate::values::quorum::VALIDATORS_MAX;
 
 /// Of a signature with its share of a batched check, in units.
 pub const SIGNATURE_WEIGHT: u64 = 400;
@@ -16,6 +24,19 @@ pub const RECEIPT_WEIGHT: u64 = 300;
 pub const BATCH_HEADER_WEIGHT: u64 = 400;
 /// Of a proposal, above its bytes and approvals, in units.
 pub const GOVERN_WEIGHT: u64 = 20_000;
+
+/// Two of the heaviest transactions fit a batch, so a sealer that stops before its bound never stops for one alone.
+const _: () = assert!(
+    2 * (TRANSACTION_BYTES_MAX as u64
+        + SIGNATURE_WEIGHT * (2 * POLICY_KEYS_MAX + VALIDATORS_MAX) as u64
+        + RECORD_WEIGHT * (3 + PAYMENTS_MAX + OPENINGS_MAX) as u64
+        + GOVERN_WEIGHT)
+        + BATCH_HEADER_WEIGHT
+        < BATCH_WEIGHT_MAX
+);
+/// Any bundle fits a block.
+const _: () =
+    assert!(Bundle::BYTES_MAX as u64 + RECEIPT_WEIGHT * BUNDLE_RECEIPTS_MAX as u64 <= BLOCK_WEIGHT_MIN);
 
 /// Encoded length of a signature of a policy.
 const SIGNATURE_BYTES: u64 = 1 + 64;

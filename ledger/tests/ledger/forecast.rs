@@ -1,9 +1,9 @@
 //! A forecast says what execution would say, and changes nothing.
 
 use ledger::records::{NotExecuted, Operation, Rejection, Tier};
-use ledger::rules::Forecast;
+use ledger::rules::{Forecast, transaction_weight};
 use ledger::state::{ReadFault, StateReader};
-use ledger::values::{RecordId, Slot, TimestampMs};
+use ledger::values::{OperatorId, RecordId, Slot, TimestampMs};
 
 use crate::network::{Became, Network, pay};
 
@@ -30,22 +30,26 @@ fn a_forecast_agrees_with_execution() {
         let forecast =
             network.state.forecast(&network.records, &transaction, network.next_timestamp()).unwrap();
         assert_eq!((network.state.parts(), &network.records), (state, &records), "nothing changed");
+        let weight = transaction_weight(&transaction);
         let became = network.run_one(transaction);
         let expected = match became {
             Became::Applied => Forecast::Applied,
             Became::Rejected(rejection) => Forecast::Rejected(rejection),
             Became::Skipped(reason) => Forecast::NotExecuted(reason),
         };
-        assert_eq!(forecast, expected);
+        assert_eq!(forecast.becomes, expected);
+        assert_eq!(forecast.weight, weight);
         seen.push(forecast);
     }
-    assert_eq!(seen[1], Forecast::Rejected(Rejection::InsufficientFunds));
-    assert!(matches!(seen[2], Forecast::NotExecuted(NotExecuted::NonceUsed { .. })));
-    assert_eq!(seen[4], Forecast::Rejected(Rejection::WalletExists));
+    assert_eq!(seen[1].becomes, Forecast::Rejected(Rejection::InsufficientFunds));
+    assert!(matches!(seen[2].becomes, Forecast::NotExecuted(NotExecuted::NonceUsed { .. })));
+    assert_eq!(seen[4].becomes, Forecast::Rejected(Rejection::WalletExists));
+    assert!(seen.iter().all(|forecast| forecast.fee.is_zero()), "no base fee, no tip");
+    assert_eq!((seen[0].operator, seen[5].operator), (Some(OperatorId(1)), None), "of the signer's wallet");
     let late = TimestampMs(network.next_timestamp().0 + 100_000);
     let transaction = network.transaction(&payer, 3, pay(&[(payee, 1)]));
     let forecast = network.state.forecast(&network.records, &transaction, late).unwrap();
-    assert!(matches!(forecast, Forecast::NotExecuted(NotExecuted::Expired { .. })));
+    assert!(matches!(forecast.becomes, Forecast::NotExecuted(NotExecuted::Expired { .. })));
 }
 
 struct Short;

@@ -238,7 +238,7 @@ fn a_deadline_has_passed_when_the_block_32_heights_ago_was_past_it() {
     let balance = network.balance(&payer.wallet);
     let transaction = network.transaction(&payee, network.next_sequence(&payee.wallet), claim(second));
     let forecast = network.state.forecast(&network.records, &transaction, network.next_timestamp()).unwrap();
-    assert_eq!(forecast, ledger::rules::Forecast::Rejected(Rejection::LockExpired));
+    assert_eq!(forecast.becomes, ledger::rules::Forecast::Rejected(Rejection::LockExpired));
     let execution = network.run(vec![transaction]);
     assert_eq!(execution.head.height.0, past + GRACE);
     let codes: Vec<u16> = execution.outcomes.iter().map(|outcome| outcome.code).collect();

@@ -6,6 +6,7 @@
 mod network;
 mod samples;
 
+mod base_fee;
 mod chains;
 mod codec;
 mod epoch_schedules;
@@ -13,6 +14,7 @@ mod epochs;
 mod exchange;
 mod exchange_schedules;
 mod execution;
+mod fee_market;
 mod forecast;
 mod governance;
 mod growth;
@@ -32,3 +34,4 @@ mod trees;
 mod validity;
 mod values;
 mod vectors;
+mod weight;

@@ -326,7 +326,7 @@ fn compare(network: &Network, model: &Model) -> Result<(), TestCaseError> {
 }
 
 /// Undo leads back exactly, and executing once more gives the same.
-fn undo_and_redo(
+pub(crate) fn undo_and_redo(
     network: &mut Network,
     before: (ledger::state::StateParts, ledger::state::StateHead, ledger::state::MemoryReader),
 ) {

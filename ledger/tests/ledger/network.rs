@@ -12,10 +12,11 @@ use ledger::records::{
     OperatorRole, Payment, Policy, Record, Registry, Rejection, Tier, Transaction, TransactionContent,
     ValidatorRecord, WalletOpening, WalletRecord,
 };
-use ledger::rules::{BatchFacts, ParentFacts};
+use ledger::rules::{BatchFacts, ParentFacts, bundle_weight};
+use ledger::state::chain_state::FEE_POOL_SLOT;
 use ledger::state::{ChainState, Execution, MemoryReader, StateReader as _};
 use ledger::values::{
-    Amount, BatchDigest, Canonical as _, ChainId, Currency, GenesisHash, Hash, Height, NodeIndex, OperatorId,
+    Amount, BatchDigest, ChainId, Currency, FeeRate, GenesisHash, Hash, Height, NodeIndex, OperatorId,
     PublicKey, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
 };
 
@@ -147,6 +148,8 @@ pub(crate) struct Network {
     pub(crate) epochs: Vec<EpochRecord>,
     /// The registry that it began with.
     pub(crate) born: Arc<Registry>,
+    /// The base fee of the next blocks, where a test sets it; else what the parent makes it.
+    pub(crate) base_fee: Option<FeeRate>,
     sequence: u64,
 }
 
@@ -189,6 +192,7 @@ impl Network {
             genesis_result,
             epochs,
             born,
+            base_fee: None,
             sequence: 0,
         }
     }
@@ -283,7 +287,7 @@ impl Network {
             batches: batches.iter().map(|(digest, _)| *digest).collect(),
             bundles: bundles.iter().map(|bundle| bundle.digest(self.genesis)).collect(),
         };
-        let bytes = bundles.iter().map(|bundle| bundle.encode().len() as u64).sum::<u64>();
+        let bundled = bundles.iter().map(bundle_weight).sum::<u64>();
         let header = BlockHeader {
             chain: self.chain,
             epoch: self.next_epoch().epoch,
@@ -292,8 +296,8 @@ impl Network {
             parent: self.parent.digest,
             timestamp: self.next_timestamp(),
             proposer: ValidatorIndex(1),
-            weight: bytes + batches.iter().map(|(_, batch)| batch.weight()).sum::<u64>(),
-            base_fee: Amount::ZERO,
+            weight: bundled + batches.iter().map(|(_, batch)| batch.weight()).sum::<u64>(),
+            base_fee: self.base_fee.unwrap_or_else(|| self.parent.next_base_fee(self.state.rules())),
             claim: Claim { height: self.parent.height, result: self.state.head().result },
             body: body.hash(),
         };
@@ -418,6 +422,13 @@ impl Network {
     pub(crate) fn facts(&self, height: u64) -> Vec<BatchFacts> {
         let (block, batches, _) = &self.heights[height as usize - 1];
         block.body.batches.iter().zip(batches).map(|(digest, batch)| BatchFacts::of(*digest, batch)).collect()
+    }
+
+    /// What the fee pool holds, in fen.
+    pub(crate) fn fee_pool(&self) -> u64 {
+        let record = self.records.records(&[FEE_POOL_SLOT]).unwrap().remove(0);
+        let Some(Record::FeePool { balance }) = record else { panic!("slot 0 is the fee pool: {record:?}") };
+        balance.fen()
     }
 
     pub(crate) fn height(&self) -> Height {

@@ -3,7 +3,7 @@
 use ledger::proofs::{Difference, HeightRecord, Replay};
 use ledger::records::{Batch, Block, Claim, Record, Tier};
 use ledger::rules::{BatchFault, BlockFault};
-use ledger::values::{Amount, BatchDigest, Height, ResultHash, Sequential, Slot};
+use ledger::values::{Amount, BatchDigest, FeeRate, Height, ResultHash, Sequential, Slot};
 
 use crate::network::{CHAIN, NO_BUNDLES, Network, consensus_keys, pay};
 
@@ -122,8 +122,8 @@ fn each_kind_of_lie_is_named() {
     assert!(matches!(lie(4, forged), Difference::Signature { index: 2, height: Height(4), .. }));
     let none = |_: &mut Block, batches: &mut Vec<Batch>| batches.clear();
     assert!(matches!(lie(4, none), Difference::Block { fault: BlockFault::Malformed(_), .. }));
-    let fee = |block: &mut Block, _: &mut Vec<Batch>| block.header.base_fee = Amount::from_fen(1);
-    assert!(matches!(lie(4, fee), Difference::Block { fault: BlockFault::BaseFeeNotOpen { .. }, .. }));
+    let fee = |block: &mut Block, _: &mut Vec<Batch>| block.header.base_fee = FeeRate::from_micro_fen(1);
+    assert!(matches!(lie(4, fee), Difference::Block { fault: BlockFault::BaseFee { .. }, .. }));
 }
 
 #[test]

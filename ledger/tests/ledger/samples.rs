@@ -82,7 +82,25 @@ pub(crate) fn two_of_three(network: &Network) -> Transaction {
     content.nonce.lane = 3;
     content.fee.fee_max = Amount::from_fen(11);
     let signatures = [0, 2].map(|index| content.sign(network.genesis, index as u8, key_of(index))).to_vec();
-    Transaction { content, signatures }
+    Transaction { content, signatures, sponsor_signatures: Vec::new() }
+}
+
+/// A payment whose fee a wallet with two of three keys pays.
+pub(crate) fn sponsored(network: &Network) -> Transaction {
+    let Transaction { content: sponsoring, .. } = two_of_three(network);
+    let (policy, key) = (sponsoring.policy, customer_key(1));
+    let mut content = network.content(&network.customer(1), 4, pay(&[(WalletId([8; 32]), 7)]));
+    content.fee = FeeBid {
+        fee_max: Amount::from_fen(12),
+        tip: Amount::from_fen(3),
+        operator: OperatorId(2),
+        sponsor: Some(Sponsor { wallet: sponsoring.wallet, policy: policy.clone() }),
+    };
+    let keys: Vec<SecretKey> = (0..3).map(customer_key).collect();
+    let key_of = |index: usize| keys.iter().find(|key| key.public_key() == policy.keys[index]).unwrap();
+    let sign = |index: u8| content.sign_as_sponsor(network.genesis, index, key_of(index.into()));
+    let sponsor_signatures = [0, 2].map(sign).to_vec();
+    Transaction { sponsor_signatures, ..content.clone().signed_by(network.genesis, &key) }
 }
 
 /// A proposal with a change of each kind.
@@ -105,6 +123,7 @@ pub(crate) fn every_change() -> Proposal {
         Change::AddChain { parent: chain, validators: network::spec().chains[0].validators.clone() },
         Change::Reshard { currency: Currency(*b"CNY") },
         Change::RemoveChain { chain },
+        Change::SpendFees { chain, operator, amount: Amount::from_fen(54) },
     ];
     let valid_until = TimestampMs(1_700_000_060_000);
     Proposal { version: 3, valid_until, is_urgent: true, reason: "Bank 5 joins".into(), changes }
@@ -152,7 +171,12 @@ pub(crate) fn samples() -> Vec<Sample> {
     registry.chains[0].epochs[0].last_height = Some(Height(9));
     let result = HeightResult { supply: supply(), executed: 4, skipped: 1, ..network.genesis_result.clone() };
     let ordered = vec![OrderedBucket { second: 1, count: 2, chain: Hash([3; 32]) }];
-    let head = StateHead { supply: supply(), ordered, ..network.state.head().clone() };
+    let head = StateHead {
+        supply: supply(),
+        ordered,
+        base_fee: FeeRate::from_micro_fen(55),
+        ..network.state.head().clone()
+    };
     let outcome = Outcome {
         id: opening.id(network.genesis),
         transaction: opening.hash(),
@@ -210,6 +234,7 @@ pub(crate) fn samples() -> Vec<Sample> {
         sample("transaction-content", &opening.content),
         sample("transaction", &opening),
         sample("transaction-two-of-three", &two_of_three(&network)),
+        sample("transaction-sponsored", &sponsored(&network)),
         sample("batch-content", &batch.content),
         sample("batch", &batch),
         sample("block-header", &block.header),

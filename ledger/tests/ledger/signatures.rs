@@ -2,12 +2,16 @@
 
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 use curve25519_dalek::scalar::Scalar;
+use ledger::records::Transaction;
 use ledger::rules::check_signatures;
-use ledger::values::{KeyCache, PublicKey, Sequential, Signature, SignedMessage, verify, verify_batch};
+use ledger::values::{
+    Amount, KeyCache, PublicKey, Sequential, Signature, SignedMessage, verify, verify_batch,
+};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha512};
 
 use crate::network::{Network, customer_key, pay, sign_raw};
+use crate::samples::sponsored;
 
 const SECRET: [u8; 32] = [9; 32];
 
@@ -149,6 +153,37 @@ proptest! {
         prop_assert_eq!(verify_batch(&batch, &SECRET, &cache), valid);
         prop_assert_eq!(verify_batch(&batch, &SECRET, &cache), valid, "a filled cache changes nothing");
     }
+}
+
+/// A sponsor's signatures are checked like the signer's, each under the policy that it is for.
+#[test]
+fn a_sponsor_signs_the_same_transaction() {
+    let network = Network::new();
+    let good = sponsored(&network);
+    let check = |change: fn(&mut Transaction)| {
+        let mut transaction = good.clone();
+        change(&mut transaction);
+        let transactions = [&good, &transaction];
+        check_signatures(&transactions, network.genesis, &SECRET, &KeyCache::default(), &Sequential)
+    };
+    assert_eq!(check(|_| {}), Ok(()));
+    let wrong: [fn(&mut Transaction); 6] = [
+        |t| t.sponsor_signatures[1].signature.0[7] ^= 1,
+        |t| t.sponsor_signatures[0].key = 1,
+        |t| t.sponsor_signatures[0].key = 3,
+        |t| t.sponsor_signatures[0].signature = t.signatures[0].signature,
+        // Another fee is another transaction.
+        |t| t.content.fee.tip = Amount::ZERO,
+        // Signatures of nobody name no key.
+        |t| t.content.fee.sponsor = None,
+    ];
+    for (number, change) in wrong.into_iter().enumerate() {
+        assert_eq!(check(change), Err(1), "{number}");
+    }
+    let mut nobodys = network.transaction(&network.customer(0), 1, pay(&[(network.customer(1).wallet, 1)]));
+    nobodys.sponsor_signatures = good.sponsor_signatures.clone();
+    let result = check_signatures(&[&nobodys], network.genesis, &SECRET, &KeyCache::default(), &Sequential);
+    assert_eq!(result, Err(0));
 }
 
 #[test]

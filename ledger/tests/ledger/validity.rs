@@ -6,7 +6,7 @@ use ledger::records::{Batch, BatchContent, Block, Claim, Tier};
 use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
 use ledger::rules::{BatchFacts, BatchFault, BlockFault, ParentFacts, TransactionFault, check_batch};
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, BodyHash, BundleDigest, ChainId, Epoch, Height, ResultHash,
+    BatchDigest, BlockDigest, BodyHash, BundleDigest, ChainId, Epoch, FeeRate, Height, ResultHash,
     TimestampMs, ValidatorIndex, View,
 };
 
@@ -52,14 +52,6 @@ fn batches_row_by_row() {
             |b| b.transactions[0].content.chain = ChainId(2),
             at(0, TransactionFault::WrongChain { chain: ChainId(2) }),
         ),
-        (
-            "tip",
-            |b| {
-                b.transactions[1].content.fee.fee_max = Amount::from_fen(5);
-                b.transactions[1].content.fee.tip = Amount::from_fen(5);
-            },
-            at(1, TransactionFault::TipNotOpen { tip: Amount::from_fen(5) }),
-        ),
     ];
     for (name, change, expected) in rows {
         let mut content = batch.content.clone();
@@ -92,7 +84,7 @@ fn check(
     facts: &[BatchFacts],
 ) -> Result<(), BlockFault> {
     check_header(network.state.rules(), &block.header)?;
-    check_parent(&block.header, parent)?;
+    check_parent(network.state.rules(), &block.header, parent)?;
     check_body(&block.header, &block.body)?;
     check_contents(&block.header, &block.body, facts, &[])
 }
@@ -119,8 +111,8 @@ fn blocks_row_by_row() {
         ("another proposer", |b| b.header.proposer = ValidatorIndex(3), None),
         (
             "base fee",
-            |b| b.header.base_fee = Amount::from_fen(1),
-            Some(BlockFault::BaseFeeNotOpen { base_fee: Amount::from_fen(1) }),
+            |b| b.header.base_fee = FeeRate::from_micro_fen(1),
+            Some(BlockFault::BaseFee { found: FeeRate::from_micro_fen(1), expected: FeeRate::ZERO }),
         ),
         (
             "too heavy",
@@ -265,11 +257,10 @@ fn the_parent_of_height_one_is_genesis() {
 
 #[test]
 fn fault_codes_do_not_collide() {
-    let codes = [51, 52, 53, 54, 55];
+    let codes = [51, 52, 53, 55];
     let faults = [
         TransactionFault::WrongNetwork,
         TransactionFault::WrongChain { chain: ChainId(1) },
-        TransactionFault::TipNotOpen { tip: Amount::ZERO },
         TransactionFault::SignatureInvalid,
     ];
     for (fault, code) in faults.iter().zip(&codes[1..]) {
