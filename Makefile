@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 JIAOZI := $(CARGO_TARGET_DIR)/debug/jiaozi
 LOCALNET ?= localnet
 
-.PHONY: help setup build demo test lint up down bench bench-scaling simulate schedules clean
+.PHONY: help setup build demo test lint up down bench bench-scaling bench-fees simulate schedules clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,12 @@ bench: build ## Measure payments per second, latency, memory and disk on this ma
 
 bench-scaling: build ## Measure the same load on 1, 2, 4 and 8 chains, with 0, 10 and 50 % of it between them
 	$(CARGO_TARGET_DIR)/debug/bench scaling
+
+bench-fees: setup ## Score the fee estimator on a simulated market beside two others, time it, draw the base fee into docs/fees
+	cargo build -p market
+	$(CARGO_TARGET_DIR)/debug/market score
+	$(CARGO_TARGET_DIR)/debug/market cost
+	$(CARGO_TARGET_DIR)/debug/market curves docs/fees
 
 simulate: build ## Replay one seed in the bottle: make simulate SEED=7
 	$(CARGO_TARGET_DIR)/debug/simulate --seed $(SEED) $(if $(SCENE),--scene $(SCENE))

@@ -142,9 +142,10 @@ impl<'a> Outlook<'a> {
     fn of(market: &'a Market, ask: &'a Ask, tuning: &'a Tuning) -> Self {
         let timing = Timing::of(market);
         let left_ms = ask.within_ms.saturating_sub(timing.settle_ms_p95);
-        let blocks = (left_ms / timing.block_ms.max(1)).saturating_mul(tuning.window_permille) / 1_000;
+        let blocks =
+            left_ms.checked_div(timing.block_ms).unwrap_or(0).saturating_mul(tuning.window_permille) / 1_000;
         let stride = blocks.div_ceil(STEPS_MAX).clamp(1, STRIDE_MAX);
-        let steps = (blocks / stride).clamp(1, STEPS_MAX);
+        let steps = blocks.checked_div(stride).unwrap_or(1).clamp(1, STEPS_MAX);
         let waiting = paths::in_order(market);
         let courses = demand::courses(market, steps.saturating_mul(stride), tuning);
         let paths: Vec<Path> =

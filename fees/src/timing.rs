@@ -52,15 +52,19 @@ impl Timing {
         let p50 = self.after_ms(blocks, self.settle_ms_p50);
         let p95 = self.after_ms(blocks, self.settle_ms_p95);
         let spread = p95.saturating_sub(p50).max(1);
+        // From `low` on, so many thousandths in all over the next `width`.
+        let grown = |low: u64, part: u64, width: u64| {
+            let beyond = within_ms.saturating_sub(low).min(width);
+            beyond.saturating_mul(part).checked_div(width).unwrap_or(part)
+        };
         if within_ms >= p95 {
-            // Twice as far out as 95 %: 99 %.
-            let beyond = within_ms.saturating_sub(p95).min(spread);
-            950u64.saturating_add(beyond.saturating_mul(45) / spread)
+            // As far out again as 95 % are from half: 99.5 %.
+            grown(p95, 45, spread).saturating_add(950)
         } else if within_ms >= p50 {
-            500u64.saturating_add(within_ms.saturating_sub(p50).saturating_mul(450) / spread)
+            grown(p50, 450, spread).saturating_add(500)
         } else {
             // Sooner than half of them ever were.
-            within_ms.saturating_mul(400) / p50.max(1)
+            grown(0, 400, p50)
         }
     }
 

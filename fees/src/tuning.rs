@@ -23,8 +23,8 @@ impl Default for Tuning {
         Self {
             recent: 8,
             alike: 18,
-            rarer: 5,
-            ceiling_extra_permille: 20,
+            rarer: 6,
+            ceiling_extra_permille: 80,
             overload_permille: 1_000,
             window_permille: 900,
         }

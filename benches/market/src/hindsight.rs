@@ -49,3 +49,49 @@ pub(crate) fn least(made: &[Made], question: &Question) -> Option<u64> {
         })
         .min()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks every 50 ms, certified 200 ms later.
+    fn blocks(of: &[(u64, Option<(u64, u64)>)]) -> Vec<Made> {
+        of.iter()
+            .zip(1..)
+            .map(|((base_fee, margin), number)| Made {
+                at_ms: number * 50,
+                certified_ms: number * 50 + 200,
+                base_fee: *base_fee,
+                weight: 0,
+                margin: *margin,
+                tip_p60: 0,
+            })
+            .collect()
+    }
+
+    fn question(within_ms: u64) -> Question {
+        Question { at_ms: 0, block: 0, weight: 1_000, within_ms }
+    }
+
+    #[test]
+    fn a_low_ceiling_waits_and_a_full_block_asks_for_more_than_its_last_bid() {
+        let made = blocks(&[(9_000, None), (5_000, Some((2_000, 1_000_000))), (6_000, None)]);
+        let bid = |fee_max, tip| {
+            let fate = fate(&made, &question(1_000), Amount::from_fen(fee_max), Amount::from_fen(tip));
+            fate.map(|fate| (fate.charged, fate.took_ms))
+        };
+        assert_eq!(bid(20, 0), Some((9, 250)));
+        assert_eq!(bid(6, 0), Some((6, 350)));
+        assert_eq!(bid(8, 3), Some((8, 300)));
+        assert_eq!(bid(4, 0), None);
+    }
+
+    #[test]
+    fn the_least_is_the_cheapest_block_in_time_with_the_tip_that_it_took() {
+        let made = blocks(&[(9_000, None), (5_000, Some((2_000, 1_000_000))), (6_000, None)]);
+        assert_eq!(least(&made, &question(249)), None);
+        assert_eq!(least(&made, &question(250)), Some(9));
+        assert_eq!(least(&made, &question(300)), Some(7));
+        assert_eq!(least(&made, &question(350)), Some(6));
+    }
+}

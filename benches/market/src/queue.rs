@@ -90,3 +90,34 @@ impl Queue {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bid(tip_rate: u64, fee_rate: u64, entered: u32) -> Bid {
+        Bid { tip_rate, fee_rate, weight: 10, entered, leaves: 9, offered_rate: tip_rate }
+    }
+
+    #[test]
+    fn the_best_that_can_pay_go_first_and_the_last_of_them_is_the_margin() {
+        let mut queue = Queue::default();
+        let (rich, early, late) = (bid(0, 900, 0), bid(0, 500, 1), bid(0, 500, 2));
+        queue.add(&[early, bid(7, 90, 0), late, rich]);
+        let taken = queue.take(3, 100, 20);
+        // The tip of 7 cannot pay a base fee of 100.
+        assert_eq!(taken.included, [rich, early]);
+        assert_eq!((taken.weight, taken.margin), (20, Some((0, 500))));
+        let next = queue.take(4, 80, 20);
+        assert_eq!((next.included, next.margin), (vec![bid(7, 90, 0), late], None));
+    }
+
+    #[test]
+    fn who_has_no_patience_left_leaves() {
+        let mut queue = Queue::default();
+        queue.add(&[bid(0, 10, 0)]);
+        assert!(queue.take(8, 100, 20).left.is_empty());
+        assert_eq!(queue.take(9, 5, 20).left, [bid(0, 10, 0)]);
+        assert!(queue.bids().is_empty());
+    }
+}

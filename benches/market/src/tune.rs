@@ -20,10 +20,10 @@ pub(crate) fn tune() {
     for alike in [12, 24] {
         row(&format!("alike {alike}"), &Tuning { alike, ..base });
     }
-    for rarer in [3, 4, 6, 7] {
+    for rarer in [4, 5, 7] {
         row(&format!("rarer {rarer}"), &Tuning { rarer, ..base });
     }
-    for ceiling_extra_permille in [0, 50] {
+    for ceiling_extra_permille in [20, 50] {
         row(&format!("extra {ceiling_extra_permille}"), &Tuning { ceiling_extra_permille, ..base });
     }
     for overload_permille in [0, 2_000] {
