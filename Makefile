@@ -40,8 +40,7 @@ bench: build ## Measure payments per second, latency, memory and disk on this ma
 bench-scaling: build ## Measure the same load on 1, 2, 4 and 8 chains, with 0, 10 and 50 % of it between them
 	$(CARGO_TARGET_DIR)/debug/bench scaling
 
-bench-fees: setup ## Score the fee estimator on a simulated market beside two others, time it, draw the base fee into docs/fees
-	cargo build -p market
+bench-fees: build ## Score the fee estimator on a simulated market beside two others, time it, draw the base fee into docs/fees
 	$(CARGO_TARGET_DIR)/debug/market score
 	$(CARGO_TARGET_DIR)/debug/market cost
 	$(CARGO_TARGET_DIR)/debug/market curves docs/fees

@@ -161,6 +161,11 @@ impl Batches {
         share.count >= WAITING_BATCHES_PER_SEALER_MAX || share.bytes + bytes > WAITING_BYTES_PER_SEALER_MAX
     }
 
+    /// How many batches of a sealer wait.
+    pub(crate) fn waiting_of(&self, sealer: ValidatorIndex) -> usize {
+        self.share_of(sealer).count
+    }
+
     /// Whether the own batcher may seal another batch.
     pub(crate) fn may_seal(&self, own: ValidatorIndex) -> bool {
         let share = self.share_of(own);

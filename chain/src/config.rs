@@ -25,6 +25,12 @@ const _: () = assert!(
     OWN_WAITING_BATCHES_MAX * ledger::records::batch::BATCH_BYTES_MAX > WAITING_BYTES_PER_SEALER_MAX,
     "the byte bound, not the count, binds full batches"
 );
+/// Own batches that may wait while the base fee is above zero: what waits longer may find a base fee that it cannot pay, and then its bank
+/// owes it.
+pub const PRICED_BATCHES_MAX: usize = 6;
+const _: () = assert!(PRICED_BATCHES_MAX < OWN_WAITING_BATCHES_MAX);
+/// What is sealed can pay the base fee after so many more blocks like the last one.
+pub const SEAL_AHEAD_BLOCKS: usize = 4;
 /// Acknowledgements remembered for batches that did not arrive yet.
 pub const EARLY_ACKNOWLEDGEMENTS_MAX: usize = 4_096;
 /// Blocks kept in memory that are not final.

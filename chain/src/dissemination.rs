@@ -8,14 +8,16 @@ use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_LIFE_MS_MAX, BATCH_TRANSACTI
 use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::records::{Batch, BatchContent};
 use ledger::rules::weight::BATCH_HEADER_WEIGHT;
-use ledger::rules::{BatchFault, check_batch, transaction_weight};
+use ledger::rules::{BatchFault, check_batch, next_base_fee};
 use ledger::values::{BatchDigest, Canonical, Epoch, FeeRate, NodeIndex, TimestampMs, ValidatorIndex};
-use mempool::{PoolRefusal, Pooled, TakeLimits};
+use mempool::TakeLimits;
 use storage::{Durability, Table, WriteSet};
 
 use crate::batches::{Admission, Admitted, Known};
 use crate::chain::Chain;
-use crate::config::{BATCH_AGE_MS, BATCH_TTL_MS, REPEAT_MS, REQUEST_DIGESTS_MAX};
+use crate::config::{
+    BATCH_AGE_MS, BATCH_TTL_MS, PRICED_BATCHES_MAX, REPEAT_MS, REQUEST_DIGESTS_MAX, SEAL_AHEAD_BLOCKS,
+};
 use crate::evidence::Misdeed;
 use crate::frame::{Digests, Frame};
 use crate::step::{Effect, Now, Report, Room};
@@ -37,9 +39,16 @@ impl Chain {
         let next = self.tree.tip().height.next();
         let is_closing =
             self.config.last_height().is_some_and(|last| next.0.saturating_add(CLAIM_LAG_MAX) > last.0);
-        self.may_vote()
-            && !is_closing
-            && self.config.own_validator.is_some_and(|own| self.batches.may_seal(own))
+        self.may_vote() && !is_closing && self.config.own_validator.is_some_and(|own| self.may_seal_by(own))
+    }
+
+    /// While weight has a price: nothing that no leader may order, and little ahead, as what waits long may cost more than it can pay.
+    fn may_seal_by(&self, own: ValidatorIndex) -> bool {
+        let base_fee = self.tree.tip().next_base_fee(&self.config.rules);
+        let is_timely = base_fee.is_zero() || self.batches.waiting_of(own) < PRICED_BATCHES_MAX;
+        is_timely
+            && self.config.rules.may_order(self.config.epoch, own, base_fee)
+            && self.batches.may_seal(own)
     }
 
     pub(crate) fn seal(&mut self, now: Now) {
@@ -94,10 +103,14 @@ impl Chain {
         true
     }
 
-    /// What a transaction must be able to pay to be sealed: the base fee of the next block, as far as this node knows. What is sealed and
-    /// finds a higher one in its block is charged to this node's bank.
+    /// What a transaction must be able to pay to be sealed: the base fee after a few more blocks like the last one. What finds a higher one
+    /// in its block is charged to this node's bank.
     fn sealing_base_fee(&self) -> FeeRate {
-        self.tree.tip().next_base_fee(&self.config.rules)
+        let (tip, fees) = (self.tree.tip(), &self.config.rules.params.fees);
+        let next = tip.next_base_fee(&self.config.rules);
+        let ahead =
+            (0..SEAL_AHEAD_BLOCKS).fold(next, |base_fee, _| next_base_fee(fees, base_fee, tip.weight));
+        next.max(ahead)
     }
 
     /// Stores a valid batch and acknowledges it.
@@ -274,10 +287,6 @@ impl Chain {
     ) {
         let mut set = WriteSet::new();
         let (mut lost, mut outbid) = (Vec::new(), Vec::new());
-        let rules = &self.config.rules;
-        let own_operator = own
-            .and_then(|own| rules.registry.validator(rules.chain, self.config.epoch, own))
-            .map(|validator| validator.operator);
         for (digest, known) in batches {
             // A batch that came because it was asked for may be an executed one that an invalid block named again.
             if known.was_fresh {
@@ -285,18 +294,13 @@ impl Chain {
             }
             if Some(known.batch.content.sealer) == own {
                 for transaction in &known.batch.content.transactions {
-                    let bytes = transaction.encode().len();
                     let id = transaction.id(self.config.rules.genesis);
-                    let weight = transaction_weight(transaction);
-                    // Whose customer signed is known at the door only: what comes back has the turns of the own bank.
-                    let operator = own_operator.unwrap_or(transaction.content.fee.operator);
-                    let transaction = transaction.clone();
-                    let pooled = Pooled { id, transaction, bytes, weight, operator, is_exempt: false };
-                    // No place, or a newer version: the client sees it expire and signs anew.
-                    match self.pool.insert(pooled) {
-                        Ok(left) => outbid.extend(left),
-                        Err(PoolRefusal::Known) => {}
-                        Err(_) => lost.push(id),
+                    match self.pool.give_back(id, transaction.clone()) {
+                        Some(Ok(left)) => outbid.extend(left),
+                        // No place: the client sees it expire and signs anew.
+                        Some(Err(_)) => lost.push(id),
+                        // Executed meanwhile; or sealed before this node was last started, and then nobody waits for it here.
+                        None => {}
                     }
                 }
             }

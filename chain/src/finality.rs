@@ -121,7 +121,7 @@ impl Chain {
             self.peers.reseat(&self.config);
         }
         for id in &executed.transactions {
-            self.pool.remove(id);
+            self.pool.settle(id);
         }
         if self.pool.is_empty() {
             self.oldest_pooled_ms = None;

@@ -14,7 +14,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
-use ledger::records::block::{BLOCK_BATCHES_MAX, BLOCK_BUNDLES_MAX, BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX};
+use ledger::records::block::{
+    BLOCK_BATCHES_MAX, BLOCK_BUNDLES_MAX, BLOCK_BUNDLES_WEIGHT_MAX, BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX,
+};
 use ledger::records::{Block, BlockBody, BlockHeader, Claim};
 use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent, check_sealers};
 use ledger::rules::{BlockFault, ChainRules, ParentFacts};
@@ -211,7 +213,7 @@ impl Chain {
         self.batches.orderable(self.config.epoch, self.config.quorum())
     }
 
-    /// What a block orders, and its weight.
+    /// What a block orders, and the weight of its batches.
     fn fill(
         &self,
         (height, timestamp): (Height, TimestampMs),
@@ -222,22 +224,21 @@ impl Chain {
         let ancestors = ancestor_batches(path);
         let weight_max = rules.params.block_weight_max;
         let mut body = BlockBody::default();
-        let mut weight = 0_u64;
-        // Bundles first: they are few, and money that is under way is not kept waiting by a full pool.
-        let (mut receipts, mut full) = (0_u64, BTreeSet::new());
+        let (mut receipts, mut bundled, mut full) = (0_u64, 0_u64, BTreeSet::new());
         let next = self.bundles.next(rules, height, &self.bodies_before(path));
         for known in next.into_iter().take(BLOCK_BUNDLES_MAX) {
-            let next_weight = weight.saturating_add(known.facts.weight);
+            let next_weight = bundled.saturating_add(known.facts.weight);
             let next_receipts = receipts.saturating_add(u64::from(known.facts.receipts));
-            let is_full = next_weight > weight_max / BUNDLES_SHARE || next_receipts > BLOCK_RECEIPTS_MAX;
+            let is_full = next_weight > BLOCK_BUNDLES_WEIGHT_MAX || next_receipts > BLOCK_RECEIPTS_MAX;
             if is_full || full.contains(&known.facts.source) {
                 // What follows it of the same source would not be next.
                 full.insert(known.facts.source);
                 continue;
             }
-            (weight, receipts) = (next_weight, next_receipts);
+            (bundled, receipts) = (next_weight, next_receipts);
             body.bundles.push(known.facts.digest);
         }
+        let mut weight = 0_u64;
         let waiting = self.orderable().filter(|(digest, known)| {
             !ancestors.contains(*digest)
                 && is_orderable_at(known.batch.content.expires, timestamp)
@@ -442,9 +443,6 @@ impl Chain {
         }
     }
 }
-
-/// Share of a block's weight that bundles may take, so that receipts never keep transactions out.
-const BUNDLES_SHARE: u64 = 2;
 
 /// Batches in the open blocks of a path.
 fn ancestor_batches(path: &[(BlockDigest, Arc<Block>)]) -> BTreeSet<BatchDigest> {

@@ -113,7 +113,7 @@ impl Quote {
     /// What the trial says takes the place of what was not known before it.
     fn tried(self, trial: &Simulation) -> Self {
         let expected = Amount::from_fen(trial.fee_fen).max(self.expected);
-        let final_s = self.final_s.or_else(|| Some((trial.expected.final_s_p50, trial.expected.final_s_p95)));
+        let final_s = self.final_s.or(Some((trial.expected.final_s_p50, trial.expected.final_s_p95)));
         Self { expected, final_s, ..self }
     }
 

@@ -10,7 +10,7 @@ use ledger::values::{Amount, FeeRate};
 pub(crate) struct Bid {
     /// Tip per weight.
     pub(crate) tip: FeeRate,
-    /// The highest base fee that it can pay; without limit for a wallet of an exempt tier.
+    /// The highest base fee that it can pay besides its whole tip; without limit for a wallet of an exempt tier.
     pub(crate) ceiling: FeeRate,
 }
 
@@ -32,7 +32,8 @@ impl Bid {
         let tip = FeeRate::from_micro_fen(u64::try_from(tip).unwrap_or(u64::MAX));
         let ceiling = match is_exempt {
             true => FeeRate::from_micro_fen(u64::MAX),
-            false => FeeRate::of_bid(fee.fee_max, weight),
+            // Whoever is placed by a tip pays it.
+            false => FeeRate::of_bid(fee.fee_max.minus(fee.tip).unwrap_or(Amount::ZERO), weight),
         };
         Self { tip, ceiling }
     }
@@ -69,7 +70,7 @@ mod tests {
         assert_eq!(bid(0, 0, 100).tip, FeeRate::ZERO);
         assert!(Bid::new(&fee(0, 0), 100, true).ceiling > bid(1_000_000, 0, 1).ceiling);
         // What it can pay is what the ledger lets it pay.
-        let ceiling = bid(7, 0, 333).ceiling;
+        let ceiling = bid(9, 2, 333).ceiling;
         let above = FeeRate::from_micro_fen(ceiling.micro_fen() + 1);
         assert_eq!([ceiling, above].map(|rate| rate.due(333).fen()), [7, 8]);
     }

@@ -19,7 +19,8 @@
 //! 1. The pool is deterministic: it has no clock, no randomness and no iteration in hash order.
 //! 2. Memory is bounded by [`POOL_BYTES_MAX`]; one wallet holds at most [`WALLET_TRANSACTIONS_MAX`] places, the customers of one operator
 //!    [`OPERATOR_TRANSACTIONS_MAX`]. In a full pool the operator with the most weight gives way to others, and low bids to higher ones.
-//! 3. A wallet's nonce is held by one transaction at a time, so two versions of a payment never race in one pool.
+//! 3. A wallet's nonce is held by one transaction at a time, from its arrival until it was executed: what was sealed is remembered, so two
+//!    versions of a payment never race through one pool, and what comes back has the place that it had.
 //! 4. Whatever enters leaves once: taken, removed, replaced, evicted or expired.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]

@@ -80,12 +80,26 @@ pub struct TakeLimits {
     pub base_fee: FeeRate,
 }
 
+/// What is remembered of a transaction that was taken, until it was executed or is given back.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    wallet: WalletId,
+    nonce: Nonce,
+    bytes: usize,
+    weight: u64,
+    operator: OperatorId,
+    is_exempt: bool,
+}
+
 /// The transactions that wait.
 #[derive(Debug, Default)]
 pub struct Pool {
     waiting: BTreeMap<TransactionId, (Rank, Pooled)>,
     operators: BTreeMap<OperatorId, Queue>,
+    /// Who holds each nonce: what waits, and what was taken.
     nonces: BTreeMap<(WalletId, Nonce), TransactionId>,
+    /// Bounded by the batches that the taker may have under way.
+    taken: BTreeMap<TransactionId, Taken>,
     wallets: BTreeMap<WalletId, usize>,
     bytes: usize,
     weight: u64,
@@ -148,7 +162,7 @@ impl Pool {
     /// [`PoolRefusal`]; the pool is unchanged.
     pub fn insert(&mut self, pooled: Pooled) -> Result<Vec<TransactionId>, PoolRefusal> {
         let content = &pooled.transaction.content;
-        if self.contains(&pooled.id) {
+        if self.contains(&pooled.id) || self.taken.contains_key(&pooled.id) {
             return Err(PoolRefusal::Known);
         }
         let bid = Bid::new(&content.fee, pooled.weight, pooled.is_exempt);
@@ -170,11 +184,14 @@ impl Pool {
         self.wallets.get(wallet).copied().unwrap_or(0)
     }
 
-    /// The holder of the nonce, where it has to give way. It frees its own place; what it is longer by is one transaction at most.
+    /// The holder of the nonce, where it waits and has to give way. It frees its own place, so only bytes can be wanting.
     fn replaced(&self, holder: TransactionId, new: &Pooled) -> Result<TransactionId, PoolRefusal> {
-        let old = self.waiting.get(&holder).map(|(_, old)| &old.transaction.content.fee);
+        let old = self.waiting.get(&holder).map(|(_, old)| old);
         match old {
-            Some(old) if replaces(&new.transaction.content.fee, old) => Ok(holder),
+            Some(old) if replaces(&new.transaction.content.fee, &old.transaction.content.fee) => {
+                let bytes = self.bytes.saturating_sub(old.bytes).saturating_add(new.bytes);
+                if bytes <= POOL_BYTES_MAX { Ok(holder) } else { Err(PoolRefusal::Full) }
+            }
             _ => Err(PoolRefusal::NonceTaken { holder }),
         }
     }
@@ -185,9 +202,12 @@ impl Pool {
         if own.is_some_and(|own| own.len() >= OPERATOR_TRANSACTIONS_MAX) {
             let lowest = own.and_then(|own| own.lowest().next()).filter(|(rank, _)| rank.bid.0 < bid);
             let (_, lowest) = lowest.ok_or(PoolRefusal::OperatorFull)?;
-            if self.bytes.saturating_sub(lowest.bytes).saturating_add(new.bytes) <= POOL_BYTES_MAX {
-                return Ok(vec![lowest.id]);
-            }
+            let bytes = self.bytes.saturating_sub(lowest.bytes).saturating_add(new.bytes);
+            return if bytes <= POOL_BYTES_MAX {
+                Ok(vec![lowest.id])
+            } else {
+                Err(PoolRefusal::OperatorFull)
+            };
         }
         let mut bytes = self.bytes.saturating_add(new.bytes);
         let mut count = self.len() + 1;
@@ -228,7 +248,7 @@ impl Pool {
     }
 
     /// Takes out the best transactions within the limits, operators by turns. Stops at the first that does not fit: its operator goes on the
-    /// next time.
+    /// next time. Each keeps its nonce until [`Self::settle`] or [`Self::give_back`] is told of it.
     pub fn take(&mut self, limits: TakeLimits) -> Vec<Pooled> {
         let mut taken = Vec::new();
         let (mut bytes, mut weight) = (0_usize, 0_u64);
@@ -245,8 +265,7 @@ impl Pool {
             if !std::mem::take(&mut is_resumed) {
                 queue.credit = queue.credit.saturating_add(QUANTUM_WEIGHT);
             }
-            loop {
-                let Some(queue) = self.operators.get_mut(&operator) else { break };
+            while let Some(queue) = self.operators.get_mut(&operator) {
                 let Some((rank, waits)) = queue.next(last, limits.base_fee) else {
                     queue.credit = 0;
                     break;
@@ -266,14 +285,47 @@ impl Pool {
                 }
                 queue.credit = queue.credit.saturating_sub(waits.weight);
                 (bytes, weight, last) = (next_bytes, next_weight, Some(rank));
-                taken.extend(self.remove(&waits.id));
+                taken.extend(self.take_one(&waits.id));
             }
         }
         self.turn.1 = false;
         taken
     }
 
-    /// Takes out one transaction.
+    fn take_one(&mut self, id: &TransactionId) -> Option<Pooled> {
+        let pooled = self.remove(id)?;
+        let Pooled { bytes, weight, operator, is_exempt, .. } = pooled;
+        let (wallet, nonce) = (pooled.transaction.content.wallet, pooled.transaction.content.nonce);
+        // Its nonce stays taken: another version of it would only be charged to whoever seals it.
+        self.nonces.insert((wallet, nonce), *id);
+        self.taken.insert(*id, Taken { wallet, nonce, bytes, weight, operator, is_exempt });
+        Some(pooled)
+    }
+
+    /// A transaction was executed, or never will be: it waits no longer, and its nonce is nobody's.
+    pub fn settle(&mut self, id: &TransactionId) {
+        if let Some(Taken { wallet, nonce, .. }) = self.taken.remove(id) {
+            self.nonces.remove(&(wallet, nonce));
+        }
+        self.remove(id);
+    }
+
+    /// A transaction that was taken waits again, in the turns of its operator as before. Answers which others left for it; `None` where it was
+    /// settled meanwhile.
+    ///
+    /// # Errors
+    /// [`PoolRefusal`]: no place for it; it is settled.
+    pub fn give_back(
+        &mut self,
+        id: TransactionId,
+        transaction: Transaction,
+    ) -> Option<Result<Vec<TransactionId>, PoolRefusal>> {
+        let Taken { bytes, weight, operator, is_exempt, .. } = *self.taken.get(&id)?;
+        self.settle(&id);
+        Some(self.insert(Pooled { id, transaction, bytes, weight, operator, is_exempt }))
+    }
+
+    /// Takes out one transaction that waits.
     pub fn remove(&mut self, id: &TransactionId) -> Option<Pooled> {
         let (rank, pooled) = self.waiting.remove(id)?;
         let (wallet, nonce) = (pooled.transaction.content.wallet, pooled.transaction.content.nonce);
@@ -465,8 +517,43 @@ mod tests {
         assert_eq!(pool.insert(little), Err(PoolRefusal::NonceTaken { holder: low.id }));
         let high = pooled(Made { fee_max: 110, ..PLAIN });
         assert_eq!(pool.insert(high.clone()), Ok(vec![low.id]));
-        assert_eq!(pool.take(limits(9)), [high]);
+        let taken = pool.take(limits(9));
+        assert_eq!(taken, std::slice::from_ref(&high));
+        pool.settle(&high.id);
         assert!(pool.is_empty() && pool.nonces.is_empty() && pool.operators.is_empty());
+    }
+
+    #[test]
+    fn what_was_taken_keeps_its_nonce_until_it_is_settled_or_given_back() {
+        let mut pool = Pool::default();
+        let mut first = pooled(Made { fee_max: 5, ..PLAIN });
+        (first.is_exempt, first.operator) = (true, OperatorId(7));
+        pool.insert(first.clone()).unwrap();
+        assert_eq!(pool.take(limits(1)), [first.clone()]);
+        let other = pooled(Made { fee_max: 500, ..PLAIN });
+        assert_eq!(pool.insert(first.clone()), Err(PoolRefusal::Known));
+        assert_eq!(pool.insert(other.clone()), Err(PoolRefusal::NonceTaken { holder: first.id }));
+        assert_eq!(pool.give_back(first.id, first.transaction.clone()), Some(Ok(Vec::new())));
+        assert_eq!(pool.take(limits(1)), [first.clone()], "exempt, and its operator's, as before");
+        pool.settle(&first.id);
+        assert_eq!(pool.give_back(first.id, first.transaction), None, "executed meanwhile");
+        assert_eq!(pool.insert(other), Ok(Vec::new()));
+        assert!(pool.taken.is_empty());
+    }
+
+    #[test]
+    fn a_replacement_finds_no_bytes_that_are_not_there() {
+        let mut pool = Pool::default();
+        let mut large = pooled(Made { operator: 2, ..PLAIN });
+        large.bytes = POOL_BYTES_MAX - 300;
+        pool.insert(large).unwrap();
+        pool.insert(pooled(Made { fee_max: 1, ..PLAIN })).unwrap();
+        let mut longer = pooled(Made { fee_max: 9, ..PLAIN });
+        longer.bytes = 301;
+        assert_eq!(pool.insert(longer.clone()), Err(PoolRefusal::Full));
+        longer.bytes = 300;
+        assert_eq!(pool.insert(longer).map(|left| left.len()), Ok(1));
+        assert_eq!(pool.bytes(), POOL_BYTES_MAX);
     }
 
     #[test]
@@ -524,13 +611,13 @@ mod tests {
                         Ok(left) => prop_assert_eq!(pool.len() + left.len(), before + 1),
                         Err(_) => prop_assert_eq!(pool.len(), before),
                     },
-                    2 => { pool.remove(&candidate.id); }
+                    2 => pool.settle(&candidate.id),
                     _ => { pool.take(limits(1)); }
                 }
                 let waiting = pool.waiting.len();
                 prop_assert_eq!(pool.bytes, waiting * 200);
                 prop_assert_eq!(pool.weight, waiting as u64 * WEIGHT);
-                prop_assert_eq!(pool.nonces.len(), waiting);
+                prop_assert_eq!(pool.nonces.len(), waiting + pool.taken.len());
                 prop_assert_eq!(pool.wallets.values().sum::<usize>(), waiting);
                 prop_assert_eq!(pool.operators.values().map(Queue::len).sum::<usize>(), waiting);
                 prop_assert_eq!(pool.operators.values().map(Queue::weight).sum::<u64>(), pool.weight);

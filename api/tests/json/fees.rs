@@ -159,7 +159,7 @@ fn a_simulation_is_of_one_thing_and_says_what_is_wrong_with_it() {
 
     let both = SimulateRequest { transaction: Some("00".into()), content: Some("00".into()) };
     let (text, long) = (|text: &str| Some(text.to_owned()), const_hex::encode([0; 11_000]));
-    let mut low = signed.content.clone();
+    let mut low = signed.content;
     low.nonce.sequence = 0;
     let cases = [
         (SimulateRequest::default(), 1_001, "body"),

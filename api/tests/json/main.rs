@@ -128,7 +128,7 @@ fn transactions() {
             "operation": { "kind": "pay", "payments": [{ "payee": wallet(2).1, "amount_fen": 5 }] }, "bytes": bytes,
         }),
     );
-    let mut sponsored = pay.clone();
+    let mut sponsored = pay;
     let sponsor = Sponsor { wallet: wallet(3).0, policy: sponsored.content.policy.clone() };
     sponsored.content.fee =
         FeeBid { tip: Amount::from_fen(1), sponsor: Some(sponsor), ..sponsored.content.fee };

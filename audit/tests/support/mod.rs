@@ -17,7 +17,7 @@ use ledger::records::{
     FeeParams, HeightResult, Nonce, Operation, PairCounters, Payment, Pending, Policy, Proposal, Receipt,
     Record, Registry, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening, WalletRecord,
 };
-use ledger::rules::{bundle_weight, next_base_fee};
+use ledger::rules::next_base_fee;
 use ledger::state::outbox::{RECEIPTS_TAG, outbox_root, receipt_leaf};
 use ledger::state::{ChainState, Execution, MemoryReader, Outbox, StateReader as _, StateWrites};
 use ledger::values::{
@@ -369,8 +369,7 @@ impl Forge {
             batches: batches.iter().map(|batch| batch.content.digest(self.genesis)).collect(),
             bundles: bundles.iter().map(|bundle| bundle.digest(self.genesis)).collect(),
         };
-        let weights = bundles.iter().map(bundle_weight);
-        let counted: u64 = batches.iter().map(Batch::weight).chain(weights).sum();
+        let counted: u64 = batches.iter().map(Batch::weight).sum();
         let mut claim = self.claim;
         if self.false_claim {
             claim.result.0[0] ^= 1;

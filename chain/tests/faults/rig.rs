@@ -18,9 +18,7 @@ use ledger::records::{
     Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, ChainParams, Change, FeeBid, FeeParams,
     Nonce, Operation, Payment, Policy, Proposal, Registry, Transaction, TransactionContent,
 };
-use ledger::rules::{
-    ChainRules, ParentFacts, bundle_weight, check_bundle, check_signatures, transaction_weight,
-};
+use ledger::rules::{ChainRules, ParentFacts, check_bundle, check_signatures, transaction_weight};
 use ledger::values::{
     Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
     KeyCache, NodeIndex, OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
@@ -370,7 +368,6 @@ impl Bank {
     pub(crate) fn block_of_bundles(&self, parent: &ParentFacts, bundles: &[Bundle]) -> Block {
         let mut block = self.block(parent, &[]);
         block.body.bundles = bundles.iter().map(|bundle| bundle.digest(self.genesis())).collect();
-        block.header.weight = bundles.iter().map(bundle_weight).sum();
         block.header.body = block.body.hash();
         block
     }

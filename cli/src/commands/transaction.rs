@@ -34,6 +34,7 @@ pub struct TransactionArguments {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "parsed once")]
 enum TransactionCommand {
     /// Where a transaction stands; exit 1 if the node does not know it. With --proof, fetch the proof of its outcome.
     #[command(after_help = "Examples:\n  \

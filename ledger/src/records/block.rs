@@ -17,6 +17,9 @@ pub const BLOCK_BATCHES_MAX: usize = 256;
 pub const BLOCK_BUNDLES_MAX: usize = 256;
 /// Most receipts that a block executes (PROTOCOL rule 18); what waits comes in the next block.
 pub const BLOCK_RECEIPTS_MAX: u64 = 8_192;
+/// Most weight of a block's inbound bundles. They have room of their own: what other chains send takes none from those who pay here, and
+/// moves no price that it does not pay.
+pub const BLOCK_BUNDLES_WEIGHT_MAX: u64 = 4 * 1_024 * 1_024;
 /// Blocks with batches may run at most this far ahead of the last claim in their ancestry (PROTOCOL rule 12).
 pub const CLAIM_LAG_MAX: u64 = 32;
 /// Any block is at most this far above its claim; a new set begins this far above the height that schedules it, so that
@@ -51,7 +54,7 @@ pub struct BlockHeader {
     pub timestamp: TimestampMs,
     /// Who proposed it.
     pub proposer: ValidatorIndex,
-    /// All that it orders: the sum of its batches' and bundles' weights ([`crate::rules::weight`]).
+    /// The sum of its batches' weights ([`crate::rules::weight`]): what is paid for here. Bundles were paid for where they come from.
     pub weight: u64,
     /// Fee per unit of weight, as base fee and weight of the parent make it ([`crate::rules::base_fee`]).
     pub base_fee: FeeRate,

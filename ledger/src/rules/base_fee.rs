@@ -25,7 +25,9 @@ pub fn next_base_fee(params: &FeeParams, parent: FeeRate, weight: u64) -> FeeRat
     };
     let next = if weight > target {
         let excess = weight.saturating_sub(target).min(target);
-        rate.saturating_add(share(excess, denominator).max(step_min))
+        // A block of many times the target leaves zero as much faster: else full and light blocks in turn would be free for ever.
+        let times = weight.checked_div(target).unwrap_or(1);
+        rate.saturating_add(share(excess, denominator).max(step_min.saturating_mul(times)))
     } else {
         let short = target.saturating_sub(weight);
         let quarter = rate.checked_div(denominator.saturating_mul(4)).unwrap_or(u128::MAX);

@@ -25,7 +25,9 @@ use super::base_fee::next_base_fee;
 use super::bundle_validity::BundleFacts;
 use super::chain_rules::ChainRules;
 use crate::records::batch::BATCH_LIFE_MS_MAX;
-use crate::records::block::{BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX, SET_CHANGE_MARGIN, genesis_block_digest};
+use crate::records::block::{
+    BLOCK_BUNDLES_WEIGHT_MAX, BLOCK_RECEIPTS_MAX, CLAIM_LAG_MAX, SET_CHANGE_MARGIN, genesis_block_digest,
+};
 use crate::records::{Batch, BlockBody, BlockHeader, Claim};
 use crate::values::codec::check_count;
 use crate::values::{
@@ -223,13 +225,19 @@ pub enum BlockFault {
         /// The block's timestamp.
         timestamp: TimestampMs,
     },
-    /// The weight is not the sum of batches and bundles.
-    #[error("the header says that the block weighs {claimed}, batches and bundles weigh {counted}")]
+    /// The weight is not the sum of the batches.
+    #[error("the header says that the block weighs {claimed}, its batches weigh {counted}")]
     Weight {
         /// In the header.
         claimed: u64,
         /// Counted.
         counted: u64,
+    },
+    /// Its bundles are too heavy together.
+    #[error("the block's bundles weigh {weight}, {BLOCK_BUNDLES_WEIGHT_MAX} is allowed")]
+    BundlesTooHeavy {
+        /// Found.
+        weight: u64,
     },
     /// A batch was sealed for an operator that owes the network (PROTOCOL rule 17).
     #[error(
@@ -276,6 +284,7 @@ impl BlockFault {
             Self::BundleMismatch { .. } => 635,
             Self::TooManyReceipts { .. } => 636,
             Self::SealerBarred { .. } => 637,
+            Self::BundlesTooHeavy { .. } => 638,
         }
     }
 }
@@ -509,16 +518,19 @@ pub fn check_contents(
         counted = counted.saturating_add(batch.weight);
     }
     check_count("bundles of the block", bundles.len(), body.bundles.len(), body.bundles.len())?;
-    let mut receipts = 0_u64;
+    let (mut receipts, mut bundled) = (0_u64, 0_u64);
     for ((bundle, ordered), position) in bundles.iter().zip(&body.bundles).zip(0..=u32::MAX) {
         if bundle.digest != *ordered {
             return Err(BlockFault::BundleMismatch { position });
         }
-        counted = counted.saturating_add(bundle.weight);
+        bundled = bundled.saturating_add(bundle.weight);
         receipts = receipts.saturating_add(u64::from(bundle.receipts));
     }
     if receipts > BLOCK_RECEIPTS_MAX {
         return Err(BlockFault::TooManyReceipts { receipts });
+    }
+    if bundled > BLOCK_BUNDLES_WEIGHT_MAX {
+        return Err(BlockFault::BundlesTooHeavy { weight: bundled });
     }
     if counted != header.weight {
         return Err(BlockFault::Weight { claimed: header.weight, counted });

@@ -10,10 +10,10 @@
 
 use crate::proofs::finality::CERTIFICATE_BYTES_MAX;
 use crate::records::batch::BATCH_WEIGHT_MAX;
+use crate::records::block::BLOCK_BUNDLES_WEIGHT_MAX;
 use crate::records::bundle::{BUNDLE_LINKS_MAX, BUNDLE_RECEIPTS_MAX};
 use crate::records::change::CHANGES_MAX;
 use crate::records::operation::{OPENINGS_MAX, PAYMENTS_MAX};
-use crate::records::params::BLOCK_WEIGHT_MIN;
 use crate::records::policy::POLICY_KEYS_MAX;
 use crate::records::transaction::TRANSACTION_BYTES_MAX;
 use crate::records::{Batch, Bundle, Change, Operation, Receipt, Transaction, TransactionContent};
@@ -59,7 +59,7 @@ const _: () = assert!(
     Bundle::BYTES_MAX as u64
         + LONE_SIGNATURE_WEIGHT * ((1 + BUNDLE_LINKS_MAX) * (CERTIFICATE_BYTES_MAX / VOTE_BYTES)) as u64
         + (2 * RECEIPT_WEIGHT + CHANGE_WEIGHT) * BUNDLE_RECEIPTS_MAX as u64
-        <= BLOCK_WEIGHT_MIN
+        <= BLOCK_BUNDLES_WEIGHT_MAX
 );
 
 /// The weight of a signed transaction: its bytes, its signatures (the sponsor's among them), the records that it may touch, and the

@@ -12,7 +12,7 @@ use ledger::records::{
     OperatorRole, Payment, Policy, Record, Registry, Rejection, Tier, Transaction, TransactionContent,
     ValidatorRecord, WalletOpening, WalletRecord,
 };
-use ledger::rules::{BatchFacts, ParentFacts, bundle_weight};
+use ledger::rules::{BatchFacts, ParentFacts};
 use ledger::state::chain_state::FEE_POOL_SLOT;
 use ledger::state::{ChainState, Execution, MemoryReader, StateReader as _};
 use ledger::values::{
@@ -297,7 +297,6 @@ impl Network {
             batches: batches.iter().map(|(digest, _)| *digest).collect(),
             bundles: bundles.iter().map(|bundle| bundle.digest(self.genesis)).collect(),
         };
-        let bundled = bundles.iter().map(bundle_weight).sum::<u64>();
         let header = BlockHeader {
             chain: self.chain,
             epoch: self.next_epoch().epoch,
@@ -306,7 +305,7 @@ impl Network {
             parent: self.parent.digest,
             timestamp: self.next_timestamp(),
             proposer: ValidatorIndex(1),
-            weight: bundled + batches.iter().map(|(_, batch)| batch.weight()).sum::<u64>(),
+            weight: batches.iter().map(|(_, batch)| batch.weight()).sum(),
             base_fee: self.base_fee.unwrap_or_else(|| self.parent.next_base_fee(self.state.rules())),
             claim: Claim { height: self.parent.height, result: self.state.head().result },
             body: body.hash(),

@@ -10,7 +10,7 @@ use ledger::records::{
     FeeParams, GenesisSpec, NodeRecord, Nonce, Operation, OperatorRecord, OperatorRole, Payment, Pending,
     Policy, Receipt, Sponsor, Tier, Transaction, TransactionContent, ValidatorRecord, WalletOpening,
 };
-use ledger::rules::weight::{batch_weight, bundle_weight};
+use ledger::rules::weight::batch_weight;
 use ledger::state::outbox::{RECEIPTS_TAG, receipt_leaf};
 use ledger::state::{ChainState, Execution, MemoryReader, Outbox, StateReader as _};
 use ledger::values::{
@@ -354,7 +354,7 @@ impl Town {
             parent: head.block,
             timestamp: TimestampMs(head.timestamp.0 + 50),
             proposer: ValidatorIndex(1),
-            weight: batches + bundles.iter().map(bundle_weight).sum::<u64>(),
+            weight: batches,
             base_fee: head.base_fee,
             claim: Claim { height: head.height, result: head.result },
             body: body.hash(),

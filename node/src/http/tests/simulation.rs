@@ -80,7 +80,7 @@ async fn every_operation_moves_what_was_told() {
     let mut bank = Bank::new();
     let story = bank.story();
     let (one, two, own, central) = (story.one, story.two, bank.bank(), bank.central_bank());
-    let deadline = TimestampMs(bank.network.spec.timestamp.0 + 60_000);
+    let deadline = TimestampMs(bank.network.spec.timestamp.0 + 600_000);
     let (amount, preimage) = (Amount::from_fen(1_205), [7; 32]);
     let lock = Operation::Lock { payee: two.id, amount, hash: sha256(&preimage), deadline };
     let operations = [
