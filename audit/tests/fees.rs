@@ -63,7 +63,7 @@ fn a_price_rises_and_comes_back_and_what_was_paid_is_in_the_pool() {
     let (quiet, busy) = rates.split_at(3);
     assert!(quiet.iter().all(|rate| rate.is_zero()), "{rates:?}");
     assert_eq!(busy.len(), 4, "the first busy block was free");
-    assert!(busy[0] == STEP_MIN && busy.is_sorted_by(|below, above| below < above), "{rates:?}");
+    assert!(busy[0] >= STEP_MIN && busy.is_sorted_by(|below, above| below < above), "{rates:?}");
     assert!(cool(&mut forge) >= busy.len());
 
     let paid = charged(&forge);

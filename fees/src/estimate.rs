@@ -237,13 +237,14 @@ impl<'a> Outlook<'a> {
                 self.timing.after_ms(blocks, settle_ms)
             }
         };
+        let final_ms_p50 = after(500, self.timing.settle_ms_p50);
         Estimate {
             fee_max: sum(ceiling, tip),
             tip,
             expected_fee: if fates.steps.is_empty() { sum(ceiling, tip) } else { sum(base, tip) },
             probability_permille: u16::try_from(self.probability_permille(fates)).unwrap_or(0),
-            final_ms_p50: after(500, self.timing.settle_ms_p50),
-            final_ms_p95: after(950, self.timing.settle_ms_p95),
+            final_ms_p50,
+            final_ms_p95: after(950, self.timing.settle_ms_p95).max(final_ms_p50),
             why: self.why(bid),
         }
     }
@@ -294,6 +295,6 @@ impl<'a> Outlook<'a> {
 
 /// The base fee after so many blocks that are all as full as raises it most.
 fn highest(market: &Market, blocks: u64) -> FeeRate {
-    let full = market.params.weight_target.saturating_mul(2);
+    let full = market.params.weight_target.saturating_mul(2).max(market.block_weight_max);
     (0..blocks).fold(market.base_fee, |base_fee, _| next_base_fee(&market.params, base_fee, full))
 }

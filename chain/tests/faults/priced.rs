@@ -75,7 +75,7 @@ fn another_base_fee_than_the_one_that_follows_gets_no_vote() {
 
     let (mut bank, tip, _) = risen();
     let right = next_base_fee(&dear(), tip.base_fee, tip.weight);
-    assert_eq!(right, dear().step_min);
+    assert!(right >= dear().step_min);
     for (case, base_fee, expected) in [
         ("none at all", FeeRate::ZERO, Some(false)),
         ("less", FeeRate::from_micro_fen(right.micro_fen() - 1), Some(false)),

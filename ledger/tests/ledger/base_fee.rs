@@ -20,7 +20,9 @@ fn steps_row_by_row() {
         ("at rest", 0, 0, 0),
         ("at rest with all the room used", 0, 1_000_000, 0),
         ("one unit too many", 0, 1_000_001, 100),
-        ("twice the target", 0, 2_000_000, 100),
+        ("twice the target: two steps", 0, 2_000_000, 200),
+        ("almost three times", 0, 2_999_999, 200),
+        ("eight times", 50, 8_000_000, 850),
         ("an eighth", 80_000, 2_000_000, 90_000),
         ("no more than an eighth", 80_000, 60_000_000, 90_000),
         ("half of an eighth", 80_000, 1_500_000, 85_000),
@@ -90,7 +92,8 @@ proptest! {
         prop_assert!(after <= params.rate_max.micro_fen());
         if weight > params.weight_target {
             prop_assert!(after > before || after == params.rate_max.micro_fen(), "rises strictly to the ceiling");
-            prop_assert!(after - before <= part.max(step_min));
+            let times = weight / params.weight_target;
+            prop_assert!(after - before <= part.max(step_min * times));
         } else {
             prop_assert!(after < before || after == 0, "falls strictly to zero, and stays there");
             prop_assert!(before - after <= (2 * before / params.step_denominator + 1).max(step_min));

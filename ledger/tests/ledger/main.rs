@@ -15,6 +15,8 @@ mod exchange;
 mod exchange_schedules;
 mod execution;
 mod fee_market;
+mod fee_schedules;
+mod fee_spending;
 mod forecast;
 mod governance;
 mod growth;

@@ -15,14 +15,14 @@ use crate::tokens::Tokens;
 
 const CNY: Currency = Currency(*b"CNY");
 
-/// A chain where weight costs a fen per unit after the first block of more than 10,000 units.
+/// A chain where weight costs a fen per unit after the first block of more than 20,000 units.
 pub(super) fn crowded() -> Bank {
     let fees = FeeParams { weight_target: WEIGHT_TARGET_MIN, step_min: STEP_MIN_MAX, ..FeeParams::default() };
     let params = ChainParams { fees, ..ChainParams::default() };
     Bank::on(CHAIN, &network_with(&[(CNY, 0)], params), Tokens::default(), RestLimits::default())
 }
 
-/// A block of more than 10,000 units: 128 wallets are opened, of the customers from 100 on.
+/// A block of more than 20,000 units: 128 wallets are opened, of the customers from 100 on.
 pub(super) fn crowd(bank: &mut Bank) {
     let numbers: Vec<u8> = (100..=227).collect();
     let openings: Vec<_> = numbers.chunks(64).map(|numbers| bank.open(numbers)).collect();

@@ -148,7 +148,7 @@ fn crowd_again(bank: &mut Bank) {
     let own = bank.bank();
     let payment = |number: u8| Payment { payee: bank.customer(number).id, amount: Amount::from_fen(1) };
     let payments: Vec<Payment> = (100..=163).map(payment).collect();
-    let paying = (0..3).map(|_| bank.sign(&own, Operation::Pay { payments: payments.clone() })).collect();
+    let paying = (0..2).map(|_| bank.sign(&own, Operation::Pay { payments: payments.clone() })).collect();
     bank.execute(paying, false);
 }
 
