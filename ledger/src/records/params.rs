@@ -29,7 +29,8 @@ pub struct FeeParams {
     pub weight_target: u64,
     /// A block of twice the target or more raises the base fee by one part in so many; 2 to 1,024.
     pub step_denominator: u64,
-    /// Least rise and least fall, so that the base fee leaves zero and comes back to it; 1 to 1,000,000 millionths of a fen.
+    /// Least fall, and least rise for each full target that a block weighs, so that the base fee leaves zero and comes back to it; 1 to
+    /// 1,000,000 millionths of a fen.
     pub step_min: FeeRate,
     /// The base fee is never above this; `step_min` to 1,000,000,000 millionths of a fen.
     pub rate_max: FeeRate,
@@ -73,8 +74,8 @@ pub const STEP_MIN_MAX: FeeRate = FeeRate::from_micro_fen(1_000_000);
 pub const RATE_MAX_MAX: FeeRate = FeeRate::from_micro_fen(1_000_000_000);
 
 impl Default for FeeParams {
-    /// One eighth more at twice the target, as the base fee of EIP-1559; a payment costs a fen some blocks after a burst begins, and never
-    /// as much as a hundred yuan.
+    /// One eighth more at twice the target, as the base fee of EIP-1559; a payment to one payee costs a fen some blocks after a burst
+    /// begins, and at most 94 yuan, at `rate_max`.
     fn default() -> Self {
         Self {
             weight_target: 1_048_576,

@@ -3,7 +3,7 @@
 //!
 //! | weight of the parent | change |
 //! | --- | --- |
-//! | above the target | rises in proportion, by one part in `step_denominator` at twice the target or more; at least by `step_min` |
+//! | above the target | rises in proportion, by one part in `step_denominator` at twice the target or more; at least by `step_min` for each full target |
 //! | at the target | falls by a quarter of such a part; at least by `step_min` |
 //! | below the target | falls in proportion, by two such parts at weight zero; at least as at the target |
 //!

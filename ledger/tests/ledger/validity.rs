@@ -1,10 +1,12 @@
 //! Validity of batches and blocks, one row per fault.
 
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
-use ledger::records::block::CLAIM_LAG_MAX;
+use ledger::records::block::{BLOCK_BUNDLES_WEIGHT_MAX, CLAIM_LAG_MAX};
 use ledger::records::{Batch, BatchContent, Block, Claim, Tier};
 use ledger::rules::block_validity::{check_body, check_contents, check_header, check_parent};
-use ledger::rules::{BatchFacts, BatchFault, BlockFault, ParentFacts, TransactionFault, check_batch};
+use ledger::rules::{
+    BatchFacts, BatchFault, BlockFault, BundleFacts, ParentFacts, TransactionFault, check_batch,
+};
 use ledger::values::{
     BatchDigest, BlockDigest, BodyHash, BundleDigest, ChainId, Epoch, FeeRate, Height, ResultHash,
     TimestampMs, ValidatorIndex, View,
@@ -224,6 +226,47 @@ fn expiries(network: &Network, parent: &ParentFacts, good: &Block, batch: BatchF
     }
     let other_epoch = BatchFacts { epoch: Epoch(1), ..batch };
     assert!(matches!(check(network, parent, good, &[other_epoch]), Err(BlockFault::BatchEpoch { .. })));
+}
+
+/// Bundles have room of their own: they are not in the header's weight, and take no room from batches.
+#[test]
+fn bundles_are_weighed_apart() {
+    let mut network = town();
+    let transaction = network.transaction(&network.customer(0), 1, pay(&[(network.customer(1).wallet, 1)]));
+    network.run(vec![transaction]);
+    let batches = network.facts(network.height().0);
+    let mut block = network.heights.last().unwrap().0.clone();
+    let weight = block.header.weight;
+    assert_eq!(weight, batches[0].weight);
+    let of = |number: u8, weight| BundleFacts {
+        digest: BundleDigest([number; 32]),
+        weight,
+        source: ChainId(1),
+        first: 0,
+        receipts: 1,
+        judged_by: Epoch(0),
+    };
+    block.body.bundles = vec![of(1, 0).digest, of(2, 0).digest];
+    block.header.body = block.body.hash();
+    let max = BLOCK_BUNDLES_WEIGHT_MAX;
+    let too_heavy = |weight| Err(BlockFault::BundlesTooHeavy { weight });
+    let rows = [
+        ("as heavy as may be", weight, [max - 1, 1], Ok(())),
+        ("one unit more", weight, [max, 1], too_heavy(max + 1)),
+        ("saturates", weight, [u64::MAX, u64::MAX], too_heavy(u64::MAX)),
+        (
+            "counted into the header",
+            weight + 700,
+            [300, 400],
+            Err(BlockFault::Weight { claimed: weight + 700, counted: weight }),
+        ),
+    ];
+    for (name, claimed, [first, second], expected) in rows {
+        block.header.weight = claimed;
+        let bundles = [of(1, first), of(2, second)];
+        assert_eq!(check_contents(&block.header, &block.body, &batches, &bundles), expected, "{name}");
+    }
+    assert_eq!(BlockFault::BundlesTooHeavy { weight: 0 }.code(), 638);
 }
 
 #[test]

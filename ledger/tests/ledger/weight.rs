@@ -1,7 +1,9 @@
 //! What things weigh: one row per part of the table.
 
 use ledger::records::batch::{BATCH_TRANSACTIONS_MAX, BATCH_WEIGHT_MAX};
-use ledger::records::{Batch, Change, Operation, Policy, PolicySignature, Sponsor, Tier, Transaction};
+use ledger::records::{
+    Batch, Change, FeeParams, Operation, Policy, PolicySignature, Sponsor, Tier, Transaction,
+};
 use ledger::rules::lock::LOCK_TTL_MS_MAX;
 use ledger::rules::weight::{
     BATCH_HEADER_WEIGHT, CHANGE_WEIGHT, LONE_SIGNATURE_WEIGHT, RECEIPT_WEIGHT, RECORD_WEIGHT,
@@ -108,6 +110,29 @@ fn batches_and_bundles_weigh_what_their_parts_do() {
         "an offer makes a record and its name"
     );
     assert_eq!(bundle.receipts.len(), 1);
+}
+
+/// Why bundles are not in a header's weight: what fans out weighs more where it arrives than where it was paid for.
+#[test]
+fn a_payment_to_many_weighs_more_where_it_arrives() {
+    let mut world = World::town();
+    let (home, payer) = world.customer(0);
+    let (away, payee) = (1..CUSTOMERS).map(|n| world.customer(n)).find(|(there, _)| *there != home).unwrap();
+    let network = &world.chains[home];
+    let sequence = network.next_sequence(&payer.wallet);
+    let one = network.transaction(&payer, sequence, pay(&[(payee.wallet, 1)]));
+    let many = network.transaction(&payer, sequence, pay(&[(payee.wallet, 1); 64]));
+    assert_eq!((transaction_weight(&one), transaction_weight(&many)), (941, 14_801));
+    let at_ceiling = FeeParams::default().rate_max.due(transaction_weight(&one));
+    assert_eq!(at_ceiling, Amount::from_fen(9_410), "what one payment costs at most");
+    world.run(home, vec![many], Vec::new());
+    world.run(home, Vec::new(), Vec::new());
+    let bundle = world.bundle(home, ChainId(away as u32), 0, 0, usize::MAX).unwrap();
+    assert_eq!(bundle.receipts.len(), 64);
+    let credits: Vec<u64> =
+        bundle.receipts.iter().map(|credit| credit.encode().len() as u64 + RECEIPT_WEIGHT).collect();
+    assert_eq!((credits[0], credits.iter().sum::<u64>()), (291, 18_624));
+    assert!(bundle_weight(&bundle) > 18_624, "and its proof besides");
 }
 
 /// As many single payments as a batch may hold fit; heavier ones do not, though they are short of every other bound.
