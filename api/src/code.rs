@@ -114,7 +114,7 @@ codes! {
         "look that one up by its id; to replace it, bid at least a tenth more in fee_max or tip and not less in either; for a new one take a new nonce";
     1106 Outbid "outbid" 409 true
         "the transaction was taken in and lost its place to another while it waited: the node's pool was full, or another with its nonce bids more"
-        "look up the other one with its nonce, if you signed one; else send it again, or sign anew with a higher fee_max or tip";
+        "look up the other one with its nonce, if you signed one; else send it again, or sign anew under the same nonce with a higher fee_max or tip";
     1201 TokenMissing "token_missing" 401 false
         "this path needs a client token" "send it in the Authorization header as Bearer";
     1202 TokenUnknown "token_unknown" 401 false

@@ -23,7 +23,7 @@ use system::{Cluster, Paid, jiaozi_binary};
 
 use crate::doubling::{Look, doubling, look};
 use crate::fates::Fates;
-use crate::flood::{Flooded, flood};
+use crate::flood::{Flooded, URGENT_GOAL, flood};
 use crate::forgeries::Forgeries;
 use crate::open_loop::OpenLoop;
 use crate::population::{Population, Signed};
@@ -302,8 +302,10 @@ impl Town {
         let (count, p95) = (done.urgent.len(), done.p95().as_secs_f64());
         let slowest = done.urgent.last().unwrap().as_secs_f64();
         let paid = Money { amount: done.urgent_fee_max, currency: most.currency };
+        let is_met = done.p95() < URGENT_GOAL;
+        let met = if is_met { "as promised, below 2 s" } else { "more than the 2 s that are promised" };
         let text = format!(
-            "{count} certified, 95 of 100 within {p95:.2} s, the slowest in {slowest:.2} s; they paid at most {paid}"
+            "{count} certified, 95 of 100 within {p95:.2} s ({met}), the slowest in {slowest:.2} s; they paid at most {paid}"
         );
         happened.add("urgent payments of another's customers", text);
         happened.add("base fee zero again after", format!("{:.1} s", done.to_zero.as_secs_f64()));

@@ -153,7 +153,7 @@ impl Fee {
     ) -> Answer<TransactionContent> {
         // A tip touches a record more.
         let weight = content_weight(&content).saturating_add(RECORD_WEIGHT);
-        let quote = self.quote(connection, terms, weight, output)?;
+        let quote = self.of(&content.operation).quote(connection, terms, weight, output)?;
         let operator = asked_operator(network);
         let sponsor = content.fee.sponsor.clone();
         let fee = FeeBid { fee_max: quote.fee_max, tip: quote.tip, operator, sponsor };
@@ -162,7 +162,14 @@ impl Fee {
             None => quote,
             Some(tried) => {
                 if let Some(refusal) = tried.refusal.clone().map(Failure::from) {
+                    // A bid below today's base fee was estimated so: it waits at the node for a lower one.
+                    let waits =
+                        is_for_fee(&refusal) && matches!(self, Self::Level(Level::Economy | Level::Normal));
                     let refusal = self.mended(refusal);
+                    if waits {
+                        output.note(&quote.text(terms.currency, &operator_name(network, operator)));
+                        return Ok(content);
+                    }
                     if trial == Trial::Binds {
                         return Err(refusal);
                     }
@@ -176,6 +183,14 @@ impl Fee {
         };
         output.note(&quote.text(terms.currency, &operator_name(network, operator)));
         Ok(content)
+    }
+
+    /// A claim shows its preimage when it is sent, so it does not wait for a lower base fee.
+    const fn of(self, operation: &Operation) -> Self {
+        match (self, operation) {
+            (Self::Level(Level::Normal), Operation::Claim { .. }) => Self::Level(Level::Urgent),
+            _ => self,
+        }
     }
 
     fn quote(self, connection: &Connection, terms: Terms, weight: u64, output: Output) -> Answer<Quote> {

@@ -29,7 +29,7 @@ pub(crate) struct Fates {
 
 impl Bid {
     fn beats(&self, margin: Option<Margin>, ceiling: u64) -> bool {
-        let ceiling = self.limit.map_or(ceiling, |limit| limit.saturating_add(self.tip_rate));
+        let ceiling = self.limit.unwrap_or(ceiling);
         margin.is_none_or(|margin| (self.tip_rate, ceiling) > (margin.tip_rate, margin.fee_rate))
     }
 

@@ -118,6 +118,8 @@ pub fn estimate_with(market: &Market, ask: &Ask, tuning: &Tuning) -> Estimates {
 
 /// Blocks that headroom reaches at most: it has the base fee rise in all of them as fast as the rule lets it.
 const HEADROOM_BLOCKS_MAX: u64 = 64;
+/// And the fewest: a bank seals what can pay for some blocks more, and a chain that is slower than was asked is a reason to bid more, not less.
+const HEADROOM_BLOCKS_MIN: u64 = 24;
 /// The next block and the one after: what urgent means.
 const URGENT_STEPS: u64 = 2;
 /// Nothing is surer.
@@ -151,7 +153,7 @@ impl<'a> Outlook<'a> {
         let paths: Vec<Path> =
             courses.iter().map(|course| paths::play(market, &waiting, course, steps, stride)).collect();
         let is_crowded = paths.iter().flat_map(|path| &path.steps).any(|step| step.margin.is_some());
-        let reach = steps.saturating_mul(stride).min(HEADROOM_BLOCKS_MAX);
+        let reach = steps.saturating_mul(stride).clamp(HEADROOM_BLOCKS_MIN, HEADROOM_BLOCKS_MAX);
         // In a full block the higher ceiling goes first, at equal tips.
         let headroom = if is_crowded { market.params.rate_max } else { highest(market, reach) };
         Self { market, ask, tuning, timing, stride, paths, headroom: headroom.micro_fen() }

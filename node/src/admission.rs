@@ -16,7 +16,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use chain::{Archive, RecordCache, RecordReader};
 use ledger::records::{NotExecuted, Rejection, Transaction};
 use ledger::rules::{ChainRules, Forecast, Forecasted, TransactionFault, check_transaction, forecast_each};
-use ledger::values::{Canonical, CodecError, Strategy, TimestampMs, TransactionId};
+use ledger::state::StateHead;
+use ledger::values::{Canonical, CodecError, FeeRate, Strategy, TimestampMs, TransactionId};
 use mempool::{PoolRefusal, Pooled};
 use storage::{Store, Table};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -341,13 +342,28 @@ impl Inner {
         bad
     }
 
-    /// What each would become; `None` when the store fails.
+    /// What each would become, now or once it can pay the base fee; `None` when the store fails.
     fn forecasts(&self, transactions: &[&Transaction]) -> Option<Vec<Forecasted>> {
         let head = Archive::new(self.store.as_ref()).head().ok()??;
         let reader = RecordReader { store: self.store.as_ref(), cache: &self.cache };
         // The next block is later than the last one and about as late as our clock.
         let now = TimestampMs(wall_clock().0.max(head.timestamp.0.saturating_add(1)));
-        forecast_each(&self.rules(), &head, &reader, transactions, now, &self.verifier.strategy).ok()
+        let (rules, strategy) = (self.rules(), &self.verifier.strategy);
+        let mut forecasts = forecast_each(&rules, &head, &reader, transactions, now, strategy).ok()?;
+        // Whoever bids less than weight costs now waits until it costs less, and is judged for the rest.
+        let waits = |forecasted: &Forecasted| {
+            matches!(forecasted.becomes, Forecast::NotExecuted(NotExecuted::FeeMaxTooLow { .. }))
+        };
+        let waiting: Vec<&Transaction> =
+            transactions.iter().zip(&forecasts).filter(|(_, one)| waits(one)).map(|(one, _)| *one).collect();
+        if !waiting.is_empty() {
+            let free = StateHead { base_fee: FeeRate::ZERO, ..head };
+            let mut later = forecast_each(&rules, &free, &reader, &waiting, now, strategy).ok()?.into_iter();
+            for forecasted in forecasts.iter_mut().filter(|forecasted| waits(forecasted)) {
+                *forecasted = later.next()?;
+            }
+        }
+        Some(forecasts)
     }
 
     fn judge(&self, pooled: Pooled, forecasted: Forecasted) -> Checked {

@@ -3,7 +3,7 @@
 //! Everything is bounded: the newest [`BLOCKS_MAX`] blocks and [`FINALITY_MAX`] times, the pool in buckets. A reader takes a copy and keeps
 //! nobody waiting. After a restart the recent blocks come from the store; times come with the first payments.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chain::{Archive, RowFault};
@@ -17,6 +17,8 @@ use storage::Store;
 const BACKLOG_EVERY_MS: u64 = 500;
 /// Transactions whose way to the certificate is timed at once.
 const TIMED_MAX: usize = 64;
+/// What takes longer is timed no more.
+const TIMED_MS_MAX: u64 = 60_000;
 
 /// The board of one chain. Clones show the same.
 #[derive(Debug, Clone, Default)]
@@ -119,9 +121,18 @@ impl MarketWatch {
         &self.board
     }
 
-    /// A transaction came in. The oldest that is timed is given up for it: it may never execute.
+    /// A transaction came in. What is timed for too long may never execute, and is given up; else it is timed where there is a place.
     pub(crate) fn took_in(&mut self, id: TransactionId, now_ms: u64) {
-        push(&mut self.waiting, (id, now_ms), TIMED_MAX);
+        while self
+            .waiting
+            .front()
+            .is_some_and(|(_, since_ms)| now_ms.saturating_sub(*since_ms) > TIMED_MS_MAX)
+        {
+            self.waiting.pop_front();
+        }
+        if self.waiting.len() < TIMED_MAX {
+            self.waiting.push_back((id, now_ms));
+        }
     }
 
     /// A height was executed with these.
@@ -129,10 +140,13 @@ impl MarketWatch {
         if transactions.is_empty() || self.waiting.is_empty() {
             return;
         }
-        let (executed, waiting) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|(id, _)| transactions.contains(id));
+        // Few are timed, many are executed.
+        let timed: BTreeSet<TransactionId> = self.waiting.iter().map(|(id, _)| *id).collect();
+        let done: BTreeSet<TransactionId> =
+            transactions.iter().filter(|id| timed.contains(id)).copied().collect();
+        let (executed, waiting): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(id, _)| done.contains(id));
         self.waiting = waiting;
-        let executed: VecDeque<(TransactionId, u64)> = executed;
         for (_, since_ms) in executed {
             push(&mut self.executed, (height, since_ms), TIMED_MAX);
         }

@@ -465,7 +465,7 @@ fn require_same(layout: &Layout, asked: &UpArguments) -> Answer {
     if asked.weight_target.is_some() && asked.weight_target != made_with {
         let message = format!("the network in {} was made with another weight target", layout.root.display());
         return Err(Failure::usage("localnet_weight_target", message).at("--weight-target").mend(
-            "leave --weight-target out, name another directory, or change it: jiaozi gov propose set-param weight_target",
+            "leave --weight-target out, name another directory, or change it: jiaozi gov propose set-param weight_target N --chain 0 --out target.json",
         ));
     }
     Ok(())

@@ -426,8 +426,8 @@ fn no_proof(id: TransactionId, state: TransactionState) -> Failure {
 }
 
 /// The fee of a file is signed with the rest of it.
-const FEE_IS_SIGNED: &str = "submit the same file again when the base fee has fallen (jiaozi fee history), or prepare it anew with a higher \
-                             --fee and let everybody sign that";
+const FEE_IS_SIGNED: &str = "submit the same file again when the base fee has fallen (jiaozi fee history); once its valid_until has passed, \
+                             prepare it anew with a higher --fee and let everybody sign that: until then both could be applied";
 
 /// Before anything else is done for a file that is to be new.
 pub(super) fn refuse_existing(out: &Path) -> Answer {

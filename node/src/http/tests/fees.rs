@@ -17,7 +17,8 @@ const CNY: Currency = Currency(*b"CNY");
 
 /// A chain where weight costs a fen per unit after the first block of more than 20,000 units.
 pub(super) fn crowded() -> Bank {
-    let fees = FeeParams { weight_target: WEIGHT_TARGET_MIN, step_min: STEP_MIN_MAX, ..FeeParams::default() };
+    let fees =
+        FeeParams { weight_target: 2 * WEIGHT_TARGET_MIN, step_min: STEP_MIN_MAX, ..FeeParams::default() };
     let params = ChainParams { fees, ..ChainParams::default() };
     Bank::on(CHAIN, &network_with(&[(CNY, 0)], params), Tokens::default(), RestLimits::default())
 }
