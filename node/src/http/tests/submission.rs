@@ -11,6 +11,7 @@ use ledger::records::{Nonce, NotExecuted, Operation, Payment, Transaction};
 use ledger::values::{Amount, Canonical as _, TimestampMs, WalletId};
 
 use super::bank::Bank;
+use super::fees::{crowd, crowded};
 use super::{Answer, get, post, send};
 use crate::admission::wall_clock;
 use crate::departed::Reason;
@@ -33,6 +34,20 @@ async fn accepted(bank: &mut Bank, transaction: &Transaction) -> Answer {
     let (answer, pooled) = tokio::join!(post(&router, JSON, body(transaction)), bank.pool());
     assert_eq!(pooled, std::slice::from_ref(transaction));
     answer
+}
+
+/// What bids less than weight costs now waits for a lower base fee; what else is wrong with it is told at once.
+#[tokio::test]
+async fn a_bid_below_the_base_fee_waits() {
+    let mut bank = crowded();
+    let story = bank.story();
+    crowd(&mut bank);
+    let payment = bank.pay(&story.one, &story.two, 5);
+    assert!(payment.content.fee.fee_max.is_zero());
+    let answer = accepted(&mut bank, &payment).await;
+    assert_eq!(answer.json::<SubmitAnswer>().status, SubmitStatus::Accepted);
+    let too_much = bank.pay(&story.one, &story.two, 40_000_000);
+    assert_eq!(submit(&bank, &too_much).await.error().code, 11_205);
 }
 
 #[tokio::test]
