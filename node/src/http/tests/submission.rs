@@ -46,7 +46,7 @@ async fn a_bid_below_the_base_fee_waits() {
     assert!(payment.content.fee.fee_max.is_zero());
     let answer = accepted(&mut bank, &payment).await;
     assert_eq!(answer.json::<SubmitAnswer>().status, SubmitStatus::Accepted);
-    let too_much = bank.pay(&story.one, &story.two, 40_000_000);
+    let too_much = bank.pay(&story.one, &story.two, 4_999_999);
     assert_eq!(submit(&bank, &too_much).await.error().code, 11_205);
 }
 
