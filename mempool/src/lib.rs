@@ -29,6 +29,7 @@ mod bid;
 mod pool;
 mod queue;
 
+pub use bid::highest_base_fee;
 pub use pool::{
     EVICTIONS_MAX, OPERATOR_TRANSACTIONS_MAX, POOL_BYTES_MAX, POOL_TRANSACTIONS_MAX, Pool, PoolRefusal,
     Pooled, QUANTUM_WEIGHT, TakeLimits, WALLET_TRANSACTIONS_MAX,
