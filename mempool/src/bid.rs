@@ -32,11 +32,16 @@ impl Bid {
         let tip = FeeRate::from_micro_fen(u64::try_from(tip).unwrap_or(u64::MAX));
         let ceiling = match is_exempt {
             true => FeeRate::from_micro_fen(u64::MAX),
-            // Whoever is placed by a tip pays it.
-            false => FeeRate::of_bid(fee.fee_max.minus(fee.tip).unwrap_or(Amount::ZERO), weight),
+            false => highest_base_fee(fee, weight),
         };
         Self { tip, ceiling }
     }
+}
+
+/// The highest base fee that a bid can pay for this weight, besides its whole tip: whoever is placed by a tip pays it.
+#[must_use]
+pub fn highest_base_fee(fee: &FeeBid, weight: u64) -> FeeRate {
+    FeeRate::of_bid(fee.fee_max.minus(fee.tip).unwrap_or(Amount::ZERO), weight)
 }
 
 /// Whether `new` may take the place of `old`, a transaction with the same nonce: it offers at least a tenth more as tip or at most, and

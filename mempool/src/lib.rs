@@ -12,7 +12,8 @@
 //! maximal fee, then by arrival. What cannot pay the base fee waits until it can, or its time is up.
 //!
 //! **A flood by one bank's customers delays another bank's by a bounded weight only:** as long as a customer's transaction is the best of its
-//! operator's, at most [`QUANTUM_WEIGHT`] + one transaction of each other operator comes before it.
+//! operator's and weighs no more than [`QUANTUM_WEIGHT`], at most that weight + one transaction of each other operator comes before it. While all
+//! have something waiting, none is ahead of another by more than [`QUANTUM_WEIGHT`] + two transactions. (Tested in `tests/model.rs`.)
 //!
 //! # Invariants
 //!
@@ -29,6 +30,7 @@ mod bid;
 mod pool;
 mod queue;
 
+pub use bid::highest_base_fee;
 pub use pool::{
     EVICTIONS_MAX, OPERATOR_TRANSACTIONS_MAX, POOL_BYTES_MAX, POOL_TRANSACTIONS_MAX, Pool, PoolRefusal,
     Pooled, QUANTUM_WEIGHT, TakeLimits, WALLET_TRANSACTIONS_MAX,

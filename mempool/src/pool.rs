@@ -139,12 +139,6 @@ impl Pool {
         self.waiting.contains_key(id)
     }
 
-    /// Whether anything that waits can pay this base fee.
-    #[must_use]
-    pub fn has_payable(&self, base_fee: FeeRate) -> bool {
-        self.operators.values().any(|queue| queue.next(None, base_fee).is_some())
-    }
-
     /// What waits, as the fee estimator sees it.
     #[must_use]
     pub fn backlog(&self) -> Backlog {
@@ -445,9 +439,7 @@ mod tests {
         exempt.is_exempt = true;
         pool.insert(exempt).unwrap();
         let at = |base_fee| TakeLimits { base_fee: FeeRate::from_micro_fen(base_fee), ..limits(9) };
-        assert!(pool.has_payable(FeeRate::from_micro_fen(9_000)));
         assert_eq!(sequences(&pool.take(at(5_000))), [4, 2]);
-        assert!(!pool.has_payable(FeeRate::from_micro_fen(3_000)));
         assert_eq!(sequences(&pool.take(at(3_000))), Vec::<u64>::new());
         assert_eq!(sequences(&pool.take(at(2_000))), [3]);
         assert_eq!(sequences(&pool.take(at(0))), [1]);

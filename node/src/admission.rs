@@ -15,10 +15,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use chain::{Archive, RecordCache, RecordReader};
 use ledger::records::{NotExecuted, Rejection, Transaction};
-use ledger::rules::{ChainRules, Forecast, Forecasted, TransactionFault, check_transaction, forecast_each};
-use ledger::state::StateHead;
-use ledger::values::{Canonical, CodecError, FeeRate, Strategy, TimestampMs, TransactionId};
-use mempool::{PoolRefusal, Pooled};
+use ledger::rules::{
+    ChainRules, Forecast, Forecasted, TransactionFault, check_transaction, forecast, forecast_each,
+};
+use ledger::values::{Canonical, CodecError, Strategy, TimestampMs, TransactionId};
+use mempool::{PoolRefusal, Pooled, highest_base_fee};
 use storage::{Store, Table};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -350,17 +351,13 @@ impl Inner {
         let now = TimestampMs(wall_clock().0.max(head.timestamp.0.saturating_add(1)));
         let (rules, strategy) = (self.rules(), &self.verifier.strategy);
         let mut forecasts = forecast_each(&rules, &head, &reader, transactions, now, strategy).ok()?;
-        // Whoever bids less than weight costs now waits until it costs less, and is judged for the rest.
-        let waits = |forecasted: &Forecasted| {
-            matches!(forecasted.becomes, Forecast::NotExecuted(NotExecuted::FeeMaxTooLow { .. }))
-        };
-        let waiting: Vec<&Transaction> =
-            transactions.iter().zip(&forecasts).filter(|(_, one)| waits(one)).map(|(one, _)| *one).collect();
-        if !waiting.is_empty() {
-            let free = StateHead { base_fee: FeeRate::ZERO, ..head };
-            let mut later = forecast_each(&rules, &free, &reader, &waiting, now, strategy).ok()?.into_iter();
-            for forecasted in forecasts.iter_mut().filter(|forecasted| waits(forecasted)) {
-                *forecasted = later.next()?;
+        // Whoever bids less than weight costs now waits until it costs less, and is judged by the most that it can pay: who has not that
+        // much would leave the fee to its bank.
+        let mut then = head;
+        for (transaction, forecasted) in transactions.iter().zip(&mut forecasts) {
+            if matches!(forecasted.becomes, Forecast::NotExecuted(NotExecuted::FeeMaxTooLow { .. })) {
+                then.base_fee = highest_base_fee(&transaction.content.fee, forecasted.weight);
+                *forecasted = forecast(&rules, &then, &reader, transaction, now).ok()?;
             }
         }
         Some(forecasts)

@@ -22,6 +22,7 @@
 //! | `allowed.rs`, `hosting.rs` | who may connect follows the registry; chains that miss this node's vote |
 //! | `admission.rs`, `departed.rs` | the only door for transactions; those that left without an outcome |
 //! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
+//! | `market.rs`, `finality_times.rs` | what the fee estimator is told: blocks, what waits, how long payments take |
 //! | `http/` | REST, one file per resource |
 //! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
 //! | `relay/` | receipts to every other chain, hosted here or not; bundles from other nodes |
@@ -51,6 +52,7 @@ mod divergence;
 mod driver;
 mod engine;
 mod epochs;
+mod finality_times;
 mod first_key;
 mod gather;
 mod handle;

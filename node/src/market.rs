@@ -3,7 +3,7 @@
 //! Everything is bounded: the newest [`BLOCKS_MAX`] blocks and [`FINALITY_MAX`] times, the pool in buckets. A reader takes a copy and keeps
 //! nobody waiting. After a restart the recent blocks come from the store; times come with the first payments.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chain::{Archive, RowFault};
@@ -13,12 +13,10 @@ use ledger::rules::next_base_fee;
 use ledger::values::{FeeRate, Height, TransactionId};
 use storage::Store;
 
+use crate::finality_times::FinalityTimes;
+
 /// How often the driver looks at all that waits in the pool.
 const BACKLOG_EVERY_MS: u64 = 500;
-/// Transactions whose way to the certificate is timed at once.
-const TIMED_MAX: usize = 64;
-/// What takes longer is timed no more.
-const TIMED_MS_MAX: u64 = 60_000;
 
 /// The board of one chain. Clones show the same.
 #[derive(Debug, Clone, Default)]
@@ -102,63 +100,37 @@ fn push<T>(recent: &mut VecDeque<T>, one: T, max: usize) {
     }
 }
 
-/// The driver's side: times a few transactions from the door to the certificate, and says when to look at the pool.
+/// The driver's side: how long payments take, and when to look at the pool.
 #[derive(Debug)]
 pub(crate) struct MarketWatch {
     board: MarketBoard,
-    /// Taken in, with the time; executed, with the height.
-    waiting: VecDeque<(TransactionId, u64)>,
-    executed: VecDeque<(Height, u64)>,
+    times: FinalityTimes,
     next_backlog_ms: u64,
 }
 
 impl MarketWatch {
     pub(crate) fn new(board: MarketBoard) -> Self {
-        Self { board, waiting: VecDeque::new(), executed: VecDeque::new(), next_backlog_ms: 0 }
+        Self { board, times: FinalityTimes::default(), next_backlog_ms: 0 }
     }
 
     pub(crate) const fn board(&self) -> &MarketBoard {
         &self.board
     }
 
-    /// A transaction came in. What is timed for too long may never execute, and is given up; else it is timed where there is a place.
+    /// A transaction came in.
     pub(crate) fn took_in(&mut self, id: TransactionId, now_ms: u64) {
-        while self
-            .waiting
-            .front()
-            .is_some_and(|(_, since_ms)| now_ms.saturating_sub(*since_ms) > TIMED_MS_MAX)
-        {
-            self.waiting.pop_front();
-        }
-        if self.waiting.len() < TIMED_MAX {
-            self.waiting.push_back((id, now_ms));
-        }
+        self.times.took_in(id, now_ms);
     }
 
     /// A height was executed with these.
     pub(crate) fn executed(&mut self, height: Height, transactions: &[TransactionId]) {
-        if transactions.is_empty() || self.waiting.is_empty() {
-            return;
-        }
-        // Few are timed, many are executed.
-        let timed: BTreeSet<TransactionId> = self.waiting.iter().map(|(id, _)| *id).collect();
-        let done: BTreeSet<TransactionId> =
-            transactions.iter().filter(|id| timed.contains(id)).copied().collect();
-        let (executed, waiting): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|(id, _)| done.contains(id));
-        self.waiting = waiting;
-        for (_, since_ms) in executed {
-            push(&mut self.executed, (height, since_ms), TIMED_MAX);
-        }
+        self.times.executed(height, transactions);
     }
 
     /// A height is certified, and all below it.
     pub(crate) fn certified(&mut self, height: Height, now_ms: u64) {
-        while let Some((executed, since_ms)) = self.executed.front().copied()
-            && executed <= height
-        {
-            self.executed.pop_front();
-            self.board.add_finality(now_ms.saturating_sub(since_ms));
+        for took_ms in self.times.certified(height, now_ms) {
+            self.board.add_finality(took_ms);
         }
     }
 
@@ -175,27 +147,18 @@ impl MarketWatch {
 mod tests {
     use super::*;
 
-    fn id(number: u8) -> TransactionId {
-        TransactionId([number; 32])
-    }
-
     #[test]
-    fn payments_are_timed_from_the_door_to_the_certificate() {
+    fn the_newest_times_are_shown() {
         let mut watch = MarketWatch::new(MarketBoard::default());
-        for (number, now_ms) in [(1, 100), (2, 150), (3, 200)] {
-            watch.took_in(id(number), now_ms);
+        let shown = |watch: &MarketWatch| watch.board().market(&ChainParams::default()).finality_ms;
+        for number in 0..2 * FINALITY_MAX as u64 {
+            let (id, height) = (TransactionId([1; 32]), Height(number));
+            watch.took_in(id, number * 1_000);
+            watch.executed(height, &[id]);
+            watch.certified(height, number * 1_000 + number);
         }
-        watch.executed(Height(5), &[id(2), id(9)]);
-        watch.executed(Height(6), &[id(1)]);
-        watch.certified(Height(4), 300);
-        assert!(watch.board().market(&ChainParams::default()).finality_ms.is_empty());
-        watch.certified(Height(5), 400);
-        watch.certified(Height(9), 500);
-        assert_eq!(watch.board().market(&ChainParams::default()).finality_ms, [250, 400]);
-        for number in 0..=u8::MAX {
-            watch.took_in(id(number), 1_000);
-        }
-        assert_eq!(watch.waiting.len(), TIMED_MAX);
+        let newest: Vec<u64> = (FINALITY_MAX as u64..2 * FINALITY_MAX as u64).collect();
+        assert_eq!(shown(&watch), newest);
     }
 
     #[test]
