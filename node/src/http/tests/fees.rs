@@ -130,7 +130,7 @@ async fn a_history_shows_what_blocks_weighed_and_cost() {
     let path = api::path::fee_history(CHAIN);
     let whole: FeeHistory = get(&router, &path).await.json();
     assert_eq!(whole.blocks.iter().map(|block| block.height).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
-    assert_eq!((whole.weight_target, whole.weight_max), (WEIGHT_TARGET_MIN, 8_388_608));
+    assert_eq!((whole.weight_target, whole.weight_max), (2 * WEIGHT_TARGET_MIN, 8_388_608));
     // Each base fee follows from the block before by the rule.
     let params = bank.rules.borrow().params.fees;
     let mut due = FeeRate::ZERO;
