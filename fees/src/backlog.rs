@@ -19,7 +19,7 @@ pub struct Backlog {
 pub struct Waiting {
     /// Tip per weight that they bid.
     pub tip_rate: FeeRate,
-    /// Maximal fee per weight that they bid.
+    /// Base fee per weight that they can pay besides their tip.
     pub fee_rate: FeeRate,
     /// Their weight together.
     pub weight: u64,

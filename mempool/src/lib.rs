@@ -22,7 +22,7 @@
 //!    [`OPERATOR_TRANSACTIONS_MAX`]. In a full pool the operator with the most weight gives way to others, and low bids to higher ones.
 //! 3. A wallet's nonce is held by one transaction at a time, from its arrival until it was executed: what was sealed is remembered, so two
 //!    versions of a payment never race through one pool, and what comes back has the place that it had.
-//! 4. Whatever enters leaves once: taken, removed, replaced, evicted or expired.
+//! 4. Whatever enters leaves once: taken, removed, replaced, evicted or expired. What was taken may be given back, and enters anew.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
