@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use ledger::records::ChainParams;
+use ledger::records::{Batch, ChainParams};
+use ledger::values::Canonical as _;
 use serde::Serialize;
 use storage::{Durability, Page, Reader, RocksOptions, RocksStore, Store, Table, WriteSet};
 use system::{Cluster, jiaozi_binary};
@@ -231,11 +232,15 @@ fn forge(store: &Path) -> usize {
         let Some((last, _)) = rows.last() else { return forged };
         after = Some(last.clone());
         let mut set = WriteSet::new();
-        for (digest, mut bytes) in rows.into_iter().step_by(2) {
-            // The seal is the last 64 bytes; a transaction's signature comes before it.
-            let place = bytes.len() - if forged % 2 == 0 { 1 } else { 65 };
-            bytes[place] ^= 1;
-            set.put(Table::Batches, digest, bytes);
+        for (digest, bytes) in rows.into_iter().step_by(2) {
+            let mut batch = Batch::decode(&bytes).unwrap();
+            let first = batch.content.transactions.first_mut().and_then(|first| first.signatures.first_mut());
+            let forgery = match first {
+                Some(first) if forged % 2 == 0 => &mut first.signature,
+                _ => &mut batch.signature,
+            };
+            forgery.0[0] ^= 1;
+            set.put(Table::Batches, digest, batch.encode());
             forged += 1;
         }
         store.write(set, Durability::Synced).unwrap();

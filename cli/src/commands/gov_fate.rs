@@ -9,9 +9,10 @@ use ledger::proofs::{Fact, Proof, ProofFile, Proven};
 use ledger::records::outcome::APPLIED;
 use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{GenesisSpec, Operation, Proposal, Rejection};
-use ledger::values::{Canonical as _, TransactionId};
+use ledger::values::{Canonical as _, TimestampMs, TransactionId};
 use serde::Serialize;
 
+use crate::clock::utc;
 use crate::connection::{Connection, NodeOptions};
 use crate::failure::{Answer, Exit, Failure};
 use crate::output::grouped;
@@ -25,6 +26,11 @@ const UNPROVED: &str = "proposal_unproved";
 pub(super) enum Fate {
     /// The registry still has the version that it changes.
     Open,
+    /// The same, but its time is over: no block can carry it any more.
+    Expired {
+        /// Until when a block could.
+        valid_until_ms: u64,
+    },
     /// It was applied.
     Applied {
         /// The height of the root chain.
@@ -56,7 +62,9 @@ impl Fate {
     pub(super) fn ask(connection: &Connection, spec: &GenesisSpec, file: &ProposalFile) -> Answer<Self> {
         let version = file.proposal().version;
         let Some(applied) = connection.wait(connection.client.proposal(version))?.applied else {
-            return Ok(Self::Open);
+            let chain = connection.wait(connection.client.chain(ROOT_CHAIN))?;
+            let newest_ms = chain.progress.map_or(0, |progress| progress.timestamp_ms);
+            return Ok(Self::unapplied(file.proposal(), newest_ms));
         };
         let height = applied.height;
         match (applied.proposal, applied.transaction) {
@@ -73,6 +81,15 @@ impl Fate {
                 );
                 Ok(Self::Unknown { why })
             }
+        }
+    }
+
+    /// Of one that was not applied, by the time of the root chain's newest block: only that time counts.
+    const fn unapplied(proposal: &Proposal, newest_block_ms: u64) -> Self {
+        if newest_block_ms > proposal.valid_until.0 {
+            Self::Expired { valid_until_ms: proposal.valid_until.0 }
+        } else {
+            Self::Open
         }
     }
 
@@ -111,6 +128,11 @@ impl Fate {
                 );
                 Some(Failure { message, ..Failure::from(ApiError::from(Rejection::ProposalStale)) })
             }
+            Self::Expired { valid_until_ms } => {
+                let message =
+                    format!("the proposal could be applied until {}", utc(TimestampMs(*valid_until_ms)));
+                Some(Failure { message, ..Failure::from(ApiError::from(Rejection::ProposalExpired)) })
+            }
             Self::Open | Self::Unknown { .. } => None,
         }
     }
@@ -119,6 +141,9 @@ impl Fate {
     pub(super) fn text(&self) -> String {
         match self {
             Self::Open => "not yet".to_owned(),
+            Self::Expired { valid_until_ms } => {
+                format!("never: it could be until {}; propose anew", utc(TimestampMs(*valid_until_ms)))
+            }
             Self::Applied { height, transaction, is_certified } => {
                 let certified = if *is_certified { "" } else { " (not certified yet)" };
                 format!(
@@ -181,9 +206,7 @@ mod tests {
     use ledger::proofs::OutcomeProof;
     use ledger::records::transaction::network_tag;
     use ledger::records::{FeeBid, Nonce, Outcome, Policy, TransactionContent};
-    use ledger::values::{
-        Amount, ChainId, Height, OperatorId, SecretKey, TimestampMs, TransactionHash, WalletId,
-    };
+    use ledger::values::{Amount, ChainId, Height, OperatorId, SecretKey, TransactionHash, WalletId};
 
     use super::*;
 
@@ -213,6 +236,17 @@ mod tests {
         );
         let json = serde_json::to_value(&applied).unwrap();
         assert_eq!((&json["state"], &json["height"]), (&"applied".into(), &1_234.into()));
+    }
+
+    #[test]
+    fn a_proposal_whose_time_is_over_is_said_to_be_dead() {
+        assert_eq!(Fate::unapplied(&proposal(3), 9), Fate::Open, "the last moment counts");
+        let expired = Fate::unapplied(&proposal(3), 10);
+        assert_eq!(expired.text(), "never: it could be until 1970-01-01 00:00:00 UTC; propose anew");
+        let refusal = expired.refusal(&proposal(3)).unwrap();
+        assert_eq!(refusal.code, "11802 proposal_expired");
+        assert!(!is_stale(&refusal), "{refusal:?}");
+        assert_eq!(serde_json::to_value(&expired).unwrap()["state"], "expired");
     }
 
     #[test]

@@ -363,9 +363,17 @@ impl Cluster {
         let client = self.client(index);
         let end = Instant::now() + limit;
         while !client.ready().await.is_ok_and(|ready| ready.is_ready) {
+            assert!(!self.has_ended(index), "bank {index} has ended: {}", self.log_tail(index));
             assert!(Instant::now() < end, "bank {index} is not ready: {}", self.log_tail(index));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Whether a bank's process ended by itself: what Linux tells of a child that nobody has waited for.
+    fn has_ended(&self, index: usize) -> bool {
+        let Some(Some(Running::Process(child))) = self.nodes.get(index) else { return false };
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", child.id()));
+        status.is_ok_and(|status| status.contains(") Z "))
     }
 
     /// How many nodes there are, also such as do not run.
