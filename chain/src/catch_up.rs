@@ -20,8 +20,8 @@ use ledger::values::{BatchDigest, BlockDigest, BundleDigest, Canonical, Epoch, H
 
 use crate::chain::Chain;
 use crate::config::{
-    ChainConfig, DISTRUST_MS, FETCH_GRACE_MS, FETCH_RETRY_MS, FETCHES_MAX, FINAL_BLOCKS_WAITING_MAX,
-    REQUEST_BUNDLES_MAX, REQUEST_DIGESTS_MAX, SYNC_AHEAD_BLOCKS,
+    CATCHING_UP_BLOCKS, ChainConfig, DISTRUST_MS, FETCH_GRACE_MS, FETCH_RETRY_MS, FETCHES_MAX,
+    FINAL_BLOCKS_WAITING_MAX, REQUEST_BUNDLES_MAX, REQUEST_DIGESTS_MAX, SYNC_AHEAD_BLOCKS,
 };
 use crate::frame::{BundleDigests, Digests, FinalBlocks, Frame, Lane};
 use crate::step::{Effect, Now, Question, Request, Room};
@@ -37,6 +37,13 @@ pub(crate) enum Want {
     FinalBlocks,
 }
 
+impl Want {
+    /// Whether it is answered on the lane of catching up.
+    const fn is_bulk(&self) -> bool {
+        matches!(self, Self::Batch(_) | Self::FinalBlocks)
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     next_ms: u64,
@@ -49,6 +56,17 @@ pub(crate) struct Fetches {
     asked: BTreeMap<Want, Asked>,
     /// Where the attempts of new wants begin, so that no peer is the first to be asked for ever.
     first: usize,
+    /// Peers that owe an answer on the lane of catching up: each gives one at a time, and would not hear another question.
+    owing: BTreeMap<NodeIndex, Owed>,
+}
+
+/// What a peer was asked for on the lane of catching up.
+#[derive(Debug)]
+struct Owed {
+    /// Not here yet.
+    left: BTreeSet<Want>,
+    /// From then on nothing is expected of it any more.
+    until_ms: u64,
 }
 
 impl Fetches {
@@ -56,25 +74,63 @@ impl Fetches {
         self.asked.contains_key(&Want::Batch(*digest))
     }
 
-    pub(crate) fn due(&self, _now_ms: u64) -> Option<u64> {
-        self.asked.values().map(|asked| asked.next_ms).min()
+    /// When something is to be asked; what only a busy peer could answer waits for it.
+    pub(crate) fn due(&self, peers: &Peers, now_ms: u64) -> Option<u64> {
+        let idle_ms = self.idle_ms(peers, now_ms);
+        let due = |(want, asked): (&Want, &Asked)| {
+            if want.is_bulk() { asked.next_ms.max(idle_ms) } else { asked.next_ms }
+        };
+        self.asked.iter().map(due).min()
+    }
+
+    /// When a peer can be asked on the lane of catching up.
+    fn idle_ms(&self, peers: &Peers, now_ms: u64) -> u64 {
+        let idle = |peer: NodeIndex| self.owing.get(&peer).map_or(0, |owed| owed.until_ms);
+        peers.trusted(now_ms).into_iter().map(idle).min().unwrap_or(now_ms.saturating_add(FETCH_RETRY_MS))
+    }
+
+    fn is_idle(&self, peer: NodeIndex, now_ms: u64) -> bool {
+        self.owing.get(&peer).is_none_or(|owed| owed.until_ms <= now_ms)
+    }
+
+    /// A peer was asked for these.
+    fn owes(&mut self, peer: NodeIndex, left: impl IntoIterator<Item = Want>, now_ms: u64) {
+        let owed = Owed { left: left.into_iter().collect(), until_ms: now_ms.saturating_add(FETCH_RETRY_MS) };
+        self.owing.insert(peer, owed);
+    }
+
+    /// A peer gave what it was asked for, right or wrong.
+    pub(crate) fn gave(&mut self, peer: NodeIndex, want: Want) {
+        if let Some(owed) = self.owing.get_mut(&peer) {
+            owed.left.remove(&want);
+            if owed.left.is_empty() {
+                self.owing.remove(&peer);
+            }
+        }
+    }
+
+    /// Nobody could be asked for it: as if it had not been due.
+    fn put_back(&mut self, want: &Want, now_ms: u64) {
+        if let Some(asked) = self.asked.get_mut(want) {
+            asked.attempts = asked.attempts.wrapping_sub(1);
+            asked.next_ms = now_ms;
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.asked.len()
     }
 
-    /// Keeps what is still wanted, adds what is new, and answers what is due, with the attempt's number. What is new at one
+    /// Keeps what is still wanted, adds what is new, to be asked for after a grace, and answers what is due, with the attempt's number. What is new at one
     /// time begins with one number, so it goes to one peer; what is new later, with the next.
-    fn reconcile(&mut self, wanted: &BTreeSet<Want>, now_ms: u64) -> Vec<(Want, usize)> {
+    fn reconcile(&mut self, wanted: &BTreeSet<Want>, now_ms: u64, grace_ms: u64) -> Vec<(Want, usize)> {
         self.asked.retain(|want, _| wanted.contains(want));
         let before = self.asked.len();
         for want in wanted {
             if self.asked.len() >= FETCHES_MAX {
                 break;
             }
-            let first =
-                if *want == Want::FinalBlocks { now_ms } else { now_ms.saturating_add(FETCH_GRACE_MS) };
+            let first = if *want == Want::FinalBlocks { now_ms } else { now_ms.saturating_add(grace_ms) };
             self.asked.entry(*want).or_insert(Asked { next_ms: first, attempts: self.first });
         }
         if self.asked.len() > before {
@@ -123,12 +179,17 @@ impl Peers {
         }
     }
 
-    /// The peer to ask at this attempt: another one each time, the trusted ones only while there are any.
-    fn choose(&self, attempt: usize, now_ms: u64) -> Option<NodeIndex> {
+    /// The peers that may be asked: the trusted ones only while there are any.
+    fn trusted(&self, now_ms: u64) -> Vec<NodeIndex> {
         let is_trusted =
             |node: &&NodeIndex| self.distrusted_until_ms.get(node).is_none_or(|until| *until <= now_ms);
         let trusted: Vec<_> = self.nodes.iter().filter(is_trusted).copied().collect();
-        let candidates = if trusted.is_empty() { &self.nodes } else { &trusted };
+        if trusted.is_empty() { self.nodes.clone() } else { trusted }
+    }
+
+    /// The peer to ask at this attempt: another one each time.
+    fn choose(&self, attempt: usize, now_ms: u64) -> Option<NodeIndex> {
+        let candidates = self.trusted(now_ms);
         let position = self.own.wrapping_add(attempt).checked_rem(candidates.len())?;
         candidates.get(position).copied()
     }
@@ -148,22 +209,26 @@ impl Chain {
     /// Asks for what is missing.
     pub(crate) fn fetch(&mut self, now: Now) {
         let wanted = if self.room == Room::None { BTreeSet::new() } else { self.wanted(now) };
-        // A peer gives one answer at a time, so what would be a second request to it goes to the next peer.
-        let mut asked = BTreeSet::new();
         let mut batches: BTreeMap<usize, Vec<BatchDigest>> = BTreeMap::new();
         let mut bundles: BTreeMap<usize, Vec<BundleDigest>> = BTreeMap::new();
-        for (want, attempt) in self.fetches.reconcile(&wanted, now.elapsed_ms) {
+        // Each of these is answered on a lane of its own, so any peer may be asked for all; on one lane a peer gives one answer at a
+        // time, so what would be a second request to it goes to the next peer.
+        let mut asked_for_blocks = BTreeSet::new();
+        // Far behind nothing is on its way by itself.
+        let grace_ms = if self.is_catching_up() { 0 } else { FETCH_GRACE_MS };
+        for (want, attempt) in self.fetches.reconcile(&wanted, now.elapsed_ms, grace_ms) {
             match want {
                 Want::Batch(digest) => batches.entry(attempt).or_default().push(digest),
                 Want::Bundle(digest) => bundles.entry(attempt).or_default().push(digest),
-                Want::Block(digest) => self.request(now, attempt, &mut asked, &Frame::RequestBlock(digest)),
+                Want::Block(digest) => {
+                    self.request(now, attempt, &mut asked_for_blocks, &Frame::RequestBlock(digest));
+                }
                 Want::FinalBlocks => {
                     let next = self.tree.tip().height.next();
-                    self.request(now, attempt, &mut asked, &Frame::RequestBlocks(next));
+                    self.request_bulk(now, attempt, &[want], &Frame::RequestBlocks(next));
                 }
             }
         }
-        // Answered on another lane than the rest, so any peer may be asked for both.
         let mut asked_for_bundles = BTreeSet::new();
         for (attempt, digests) in bundles {
             for chunk in digests.chunks(REQUEST_BUNDLES_MAX) {
@@ -173,9 +238,25 @@ impl Chain {
         }
         for (attempt, digests) in batches {
             for chunk in digests.chunks(REQUEST_DIGESTS_MAX) {
+                let wants: Vec<Want> = chunk.iter().map(|digest| Want::Batch(*digest)).collect();
                 let frame = Frame::RequestBatches(Digests { batches: chunk.to_vec() });
-                self.request(now, attempt, &mut asked, &frame);
+                self.request_bulk(now, attempt, &wants, &frame);
             }
+        }
+    }
+
+    /// Sends a request on the lane of catching up to the first peer from `attempt` on that owes no answer there; where all do, what is
+    /// wanted waits for one of them, and goes out together with what is wanted by then.
+    fn request_bulk(&mut self, now: Now, attempt: usize, wants: &[Want], frame: &Frame) {
+        let now_ms = now.elapsed_ms;
+        let mut choices = (0..self.config.peers().count())
+            .filter_map(|next| self.peers.choose(attempt.wrapping_add(next), now_ms));
+        match choices.find(|peer| self.fetches.is_idle(*peer, now_ms)) {
+            Some(peer) => {
+                self.fetches.owes(peer, wants.iter().copied(), now_ms);
+                self.send(peer, frame);
+            }
+            None => wants.iter().for_each(|want| self.fetches.put_back(want, now_ms)),
         }
     }
 
@@ -222,10 +303,15 @@ impl Chain {
         wanted
     }
 
+    /// Whether this node has more to catch up with than what is on its way to every node: it leads no turn meanwhile.
+    pub(crate) fn is_catching_up(&self) -> bool {
+        self.is_behind() || self.final_waiting.len() > CATCHING_UP_BLOCKS
+    }
+
     /// Whether some honest validator has executed what is not final here. Of the block above the tip the engine tells soon; but
     /// not of the last one of an epoch, whose engine others have ended: with as many down as may be, the only one that has its
     /// certificate is missing in every quorum of that engine. So one word is enough to ask then; a lie costs a question.
-    fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         let next = self.tree.tip().height.next();
         let is_over = |last: Height| next <= last && self.claims.highest_announced(0) >= Some(last);
         self.claims.highest_announced(self.config.faults_max()) > Some(next)
@@ -266,6 +352,7 @@ impl Chain {
 
     /// A page of final blocks: believed only as far as it links to the own tip and a certificate proves its end.
     pub(crate) fn final_blocks_arrived(&mut self, now: Now, from: NodeIndex, page: FinalBlocks) {
+        self.fetches.gave(from, Want::FinalBlocks);
         if self.final_waiting.len() >= FINAL_BLOCKS_WAITING_MAX {
             return;
         }
@@ -398,16 +485,37 @@ mod tests {
         let wanted = BTreeSet::from([Want::FinalBlocks]);
         let mut firsts = Vec::new();
         for now_ms in 0..6 {
-            let due = fetches.reconcile(&wanted, now_ms);
+            let due = fetches.reconcile(&wanted, now_ms, 0);
             assert_eq!(due.len(), 1, "asked at once");
             firsts.push(due[0].1 % 3);
             fetches.answered(Want::FinalBlocks);
         }
         assert_eq!(firsts, [0, 1, 2, 0, 1, 2]);
         // An answer that does not come is waited for, then asked of the next.
-        let (_, first) = fetches.reconcile(&wanted, 10)[0];
-        assert!(fetches.reconcile(&wanted, 10 + FETCH_RETRY_MS - 1).is_empty());
-        let (_, second) = fetches.reconcile(&wanted, 10 + FETCH_RETRY_MS)[0];
+        let (_, first) = fetches.reconcile(&wanted, 10, 0)[0];
+        assert!(fetches.reconcile(&wanted, 10 + FETCH_RETRY_MS - 1, 0).is_empty());
+        let (_, second) = fetches.reconcile(&wanted, 10 + FETCH_RETRY_MS, 0)[0];
         assert_eq!(second, first + 1);
+    }
+
+    #[test]
+    fn a_peer_that_owes_an_answer_is_not_asked_again_before_its_time() {
+        let peers = Peers { nodes: vec![NodeIndex(1)], distrusted_until_ms: BTreeMap::new(), own: 0 };
+        let (first, second) = (Want::Batch(BatchDigest([1; 32])), Want::Batch(BatchDigest([2; 32])));
+        let mut fetches = Fetches::default();
+        assert_eq!(fetches.reconcile(&BTreeSet::from([first]), 100, 0).len(), 1);
+        fetches.owes(NodeIndex(1), [first], 100);
+        assert!(!fetches.is_idle(NodeIndex(1), 101));
+        // What is wanted meanwhile waits for the answer, or for the time of it.
+        assert_eq!(fetches.reconcile(&BTreeSet::from([first, second]), 110, 0).len(), 1);
+        fetches.put_back(&second, 110);
+        assert_eq!(fetches.due(&peers, 110), Some(100 + FETCH_RETRY_MS), "it does not spin");
+        fetches.gave(NodeIndex(1), second);
+        assert!(!fetches.is_idle(NodeIndex(1), 111), "something else is no answer");
+        fetches.gave(NodeIndex(1), first);
+        assert!(fetches.is_idle(NodeIndex(1), 111));
+        assert_eq!(fetches.due(&peers, 111), Some(110), "then at once");
+        fetches.owes(NodeIndex(1), [first], 200);
+        assert!(fetches.is_idle(NodeIndex(1), 200 + FETCH_RETRY_MS), "nobody waits for ever");
     }
 }

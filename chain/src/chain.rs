@@ -328,9 +328,12 @@ impl Chain {
 
     fn set_wake(&mut self, now: Now) {
         let mut wake = self.last_repeat_ms.saturating_add(REPEAT_MS);
-        for moment in
-            [self.seal_due(now), self.propose_due(now), self.fetches.due(now.elapsed_ms), self.clock_due(now)]
-        {
+        for moment in [
+            self.seal_due(now),
+            self.propose_due(now),
+            self.fetches.due(&self.peers, now.elapsed_ms),
+            self.clock_due(now),
+        ] {
             wake = wake.min(moment.unwrap_or(u64::MAX));
         }
         let wake = wake.max(now.elapsed_ms.saturating_add(1));

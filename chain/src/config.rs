@@ -62,6 +62,8 @@ pub const SYNC_BYTES_MAX: usize = 768 << 10;
 pub const SYNC_AHEAD_BLOCKS: usize = 16;
 /// Final blocks that may wait for execution; catching up pauses above it.
 pub const FINAL_BLOCKS_WAITING_MAX: usize = 1_024;
+/// A node with more final blocks than this waiting for execution is catching up.
+pub const CATCHING_UP_BLOCKS: usize = 8;
 /// Batches asked for in one request.
 pub const REQUEST_DIGESTS_MAX: usize = 64;
 /// How long a peer that sent something provably wrong is not asked again.

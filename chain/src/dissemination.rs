@@ -14,6 +14,7 @@ use mempool::TakeLimits;
 use storage::{Durability, Table, WriteSet};
 
 use crate::batches::{Admission, Admitted, Known};
+use crate::catch_up::Want;
 use crate::chain::Chain;
 use crate::config::{
     BATCH_AGE_MS, BATCH_TTL_MS, PRICED_BATCHES_MAX, REPEAT_MS, REQUEST_DIGESTS_MAX, SEAL_AHEAD_BLOCKS,
@@ -149,6 +150,7 @@ impl Chain {
             return;
         };
         let digest = batch.content.digest(self.config.rules.genesis);
+        self.fetches.gave(from, Want::Batch(digest));
         let wanted = self.fetches.wants_batch(&digest);
         let is_fresh = self.is_fresh(now, &digest, batch.content.expires);
         let is_judged = self.batches.get(&digest).is_some() || self.batches.is_invalid(&digest);

@@ -135,7 +135,10 @@ impl Chain {
         self.bundles.executed(&executed.received, &executed.unbacked, &executed.bundles, &named);
         self.bundles.forget_stale(&self.config.rules, &named);
         self.report(Report::Final { height: executed.claim.height });
-        self.send_to_all(&Frame::Announce(executed.claim));
+        // What an honest validator has gone past is of no use to anybody; the newest one is repeated.
+        if !self.is_behind() {
+            self.send_to_all(&Frame::Announce(executed.claim));
+        }
         self.certify(executed.certified);
         if !self.halted {
             // Not before: a final block that waits for a bundle may claim less than one above it.

@@ -136,6 +136,11 @@ impl Chain {
             self.reply(ticket, Answer::Decline);
             return;
         }
+        if self.is_catching_up() && !self.knows_enough(&turn.parent) {
+            // The others would wait for the leader timeout, in every turn until this node is where they are.
+            self.reply(ticket, Answer::Decline);
+            return;
+        }
         if self.propose_due(now).is_some_and(|due| due > now.elapsed_ms) {
             return;
         }
@@ -160,6 +165,12 @@ impl Chain {
             self.questions.insert(ticket, Question::Validate { turn, digest });
             self.proposals.insert(ticket);
         }
+    }
+
+    /// Whether a block can be built on `parent` now: it is here with its path, and what it claims is executed.
+    fn knows_enough(&self, parent: &BlockDigest) -> bool {
+        let is_here = self.tree.facts(parent).is_some() && self.tree.path(parent).is_ok();
+        is_here && self.stretch_above(parent) != Stretch::Held
     }
 
     /// Nothing may stand on the parent yet, and waiting longer would cost the turn: proposed again, it can become final.

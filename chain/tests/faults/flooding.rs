@@ -8,7 +8,7 @@ use chain::config::{
     QUESTIONS_MAX, WAITING_BATCHES_PER_SEALER_MAX,
 };
 use chain::frame::Digests;
-use chain::{Frame, Input, Lane, Question, Report, Request, Turn};
+use chain::{Answer, Frame, Input, Lane, Question, Report, Request, Turn};
 use ledger::records::Claim;
 use ledger::values::{
     BatchDigest, BlockDigest, Canonical as _, ChainId, Epoch, Height, NodeIndex, ResultHash, View,
@@ -261,4 +261,23 @@ fn one_liar_does_not_make_a_bank_think_that_it_is_behind() {
     bank.frame(2, &Frame::Announce(Claim { height: Height(40), result: ResultHash([1; 32]) }));
     assert_eq!(bank.chain.status().highest_announced, Some(Height(40)), "one of two is honest");
     assert!(bank.pass(1_000).sent.iter().any(|(_, frame)| matches!(frame, Frame::RequestBlocks(_))));
+}
+
+#[test]
+fn a_bank_that_is_behind_gives_its_turn_away_at_once() {
+    let mut bank = Bank::new();
+    let ahead = Frame::Announce(Claim { height: Height(40), result: ResultHash([1; 32]) });
+    let turn = Turn { view: View(41), leader: bank.seat(HONEST), parent: BlockDigest([9; 32]) };
+    bank.frame(FAULTY, &ahead);
+    let (waits, seen) = bank.ask(Question::Propose { turn });
+    assert_eq!(seen.answer(waits), None, "one of four may lie: the parent may be on its way");
+    assert_eq!(bank.frame(2, &ahead).answer(waits), Some(Answer::Decline));
+    let (next, seen) = bank.ask(Question::Propose { turn: Turn { view: View(45), ..turn } });
+    assert_eq!(seen.answer(next), Some(Answer::Decline));
+    let turn = Turn { view: View(49), parent: bank.genesis_facts.digest, ..turn };
+    let (known, _) = bank.ask(Question::Propose { turn });
+    assert!(
+        matches!(bank.pass(IDLE_HOLD_MS).answer(known), Some(Answer::Proposal(_))),
+        "it can build on that"
+    );
 }
