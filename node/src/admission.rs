@@ -195,7 +195,7 @@ impl Admission {
 
     /// The operator that a wallet of an exempt tier is sent to, where that is not this node's. See [`Refused::ExemptElsewhere`].
     pub(crate) fn exempt_elsewhere(&self, forecasted: &Forecasted, next: Height) -> Option<OperatorId> {
-        self.inner.exempt_elsewhere(&self.inner.rules(), forecasted, next)
+        self.inner.exempt_elsewhere(forecasted, next)
     }
 
     /// Checks canonical transaction bytes and takes them in; one answer each, in order.
@@ -398,24 +398,21 @@ impl Inner {
 
     /// The wallet's operator, where its tier is exempt and that operator has a validator in the epoch of the next height: it answers for it.
     /// (Whose bank can seal nothing here is taken in by any other, which answers for it then.)
-    fn exempt_elsewhere(
-        &self,
-        rules: &ChainRules,
-        forecasted: &Forecasted,
-        next: Height,
-    ) -> Option<OperatorId> {
-        let operator =
-            forecasted.operator.filter(|operator| self.operator.is_some_and(|own| own != *operator))?;
-        let epoch = rules.epoch_at(next).filter(|_| forecasted.is_exempt)?;
-        let mut validators = rules.registry.validators(rules.chain, epoch.epoch).iter();
-        validators.any(|validator| validator.operator == operator).then_some(operator)
+    fn exempt_elsewhere(&self, forecasted: &Forecasted, next: Height) -> Option<OperatorId> {
+        let operator = forecasted.operator.filter(|_| forecasted.is_exempt)?;
+        if self.operator.is_none_or(|own| own == operator) {
+            return None;
+        }
+        let rules = self.rules();
+        let validators = rules.registry.validators(rules.chain, rules.epoch_at(next)?.epoch);
+        validators.iter().any(|validator| validator.operator == operator).then_some(operator)
     }
 
     fn judge(&self, pooled: Pooled, tried: &Tried, forecasted: &Forecasted) -> Checked {
         let id = pooled.id;
         match forecasted.becomes {
             Forecast::Applied => {
-                let elsewhere = self.exempt_elsewhere(&self.rules(), forecasted, tried.after.next());
+                let elsewhere = self.exempt_elsewhere(forecasted, tried.after.next());
                 if let Some(operator) = elsewhere.filter(|_| !tried.base_fee.is_zero()) {
                     return Checked::Answered(Submitted::Refused(Refused::ExemptElsewhere { id, operator }));
                 }
