@@ -115,6 +115,9 @@ codes! {
     1106 Outbid "outbid" 409 true
         "the transaction was taken in and lost its place to another while it waited: the node's pool was full, or another with its nonce bids more"
         "look up the other one with its nonce, if you signed one; else send it again, or sign anew under the same nonce with a higher fee_max or tip";
+    1107 ExemptElsewhere "exempt_elsewhere" 421 true
+        "the wallet owes no base fee, the base fee is above zero, and another operator answers for this wallet"
+        "send it to a node of the named operator, the wallet's own bank (see /v1/network); here again once the base fee is zero";
     1201 TokenMissing "token_missing" 401 false
         "this path needs a client token" "send it in the Authorization header as Bearer";
     1202 TokenUnknown "token_unknown" 401 false
@@ -133,6 +136,9 @@ codes! {
     1304 OperatorQueueFull "operator_queue_full" 429 true
         "the wallets of one operator have as many transactions waiting here as they may have together, and none of them bids less"
         "send again after retry_after_ms, bid more, or send to another bank";
+    1305 FeePromised "fee_promised" 429 true
+        "what waits here may cost the payer of the fee, and spend, so much that this fee is not covered as well"
+        "wait until some of it is final, then send again; lower ceilings (fee_max) or more money in the payer's wallet leave more room";
     1401 PathUnknown "path_unknown" 404 false
         "this path does not exist" "look it up in /openapi.json";
     1402 TransactionUnknown "transaction_unknown" 404 true

@@ -6,7 +6,7 @@
 use ledger::records::wallet::Lane;
 use ledger::records::{NotExecuted, Operation, Rejection};
 use ledger::rules::TransactionFault;
-use ledger::values::{Amount, ChainId, CodecError, TimestampMs, TransactionId};
+use ledger::values::{Amount, ChainId, CodecError, OperatorId, TimestampMs, TransactionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -76,6 +76,12 @@ impl ApiError {
     #[must_use]
     pub fn nonce_waiting(holder: TransactionId) -> Self {
         Self::from(ErrorCode::NonceWaiting).at("nonce").because(format_args!("transaction {holder}"))
+    }
+
+    /// The base fee of an exempt wallet is for this operator, not for the one that was asked.
+    #[must_use]
+    pub fn exempt_elsewhere(operator: OperatorId) -> Self {
+        Self::from(ErrorCode::ExemptElsewhere).at("wallet").because(format_args!("operator {operator}"))
     }
 
     /// The same, with the field as this operation calls it: some codes are shared by operations, and the code alone names

@@ -336,7 +336,7 @@ pub struct Simulation {
     pub would: Would,
     /// What would be charged, base fee and tip, in fen.
     pub fee_fen: u64,
-    /// Why it would not be applied, if it would not.
+    /// Why it would not be applied, if it would not, or why this node does not take it in, where only others do.
     #[serde(default)]
     pub refusal: Option<ApiError>,
     /// The signer's wallet; null where it is not on the chain.

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ledger::records::Batch;
+use ledger::records::{Batch, Nonce};
 use ledger::rules::BatchFacts;
-use ledger::values::{BatchDigest, Epoch, TimestampMs, ValidatorIndex};
+use ledger::values::{BatchDigest, Epoch, TimestampMs, ValidatorIndex, WalletId};
 
 use crate::config::{
     BATCH_GRACE_MS, EARLY_ACKNOWLEDGEMENTS_MAX, INVALID_BATCHES_MAX, OWN_WAITING_BATCHES_MAX,
@@ -54,6 +54,14 @@ pub(crate) struct Known {
     pub(crate) is_final: bool,
     /// No final block named it when it came.
     pub(crate) was_fresh: bool,
+}
+
+impl Known {
+    /// The nonces that it would consume.
+    pub(crate) fn nonces(&self) -> impl Iterator<Item = (WalletId, Nonce)> {
+        let contents = self.batch.content.transactions.iter().map(|transaction| &transaction.content);
+        contents.map(|content| (content.wallet, content.nonce))
+    }
 }
 
 /// Why a batch is let in.

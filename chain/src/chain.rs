@@ -98,12 +98,14 @@ impl Chain {
     /// A chain that goes on where the disk says it stopped.
     #[must_use]
     pub fn new(config: ChainConfig, recovered: Recovered) -> Self {
-        let mut batches = Batches::default();
+        let (mut batches, mut pool) = (Batches::default(), Pool::default());
         let mut content_height = recovered.content_height;
         for (digest, batch, bytes) in recovered.batches {
             let is_fresh = !recovered.ordered.contains_key(&digest);
             batches.admit(digest, Arc::new(batch), bytes, Admission { wanted: true, is_fresh }, 0);
-            batches.judged(digest, true);
+            if let Some(known) = batches.judged(digest, true) {
+                pool.hold(known.nonces());
+            }
             if let Some(own) = config.own_validator {
                 batches.acknowledge(digest, own);
             }
@@ -119,7 +121,7 @@ impl Chain {
         }
         let mut chain = Self {
             rules: recovered.rules,
-            pool: Pool::default(),
+            pool,
             batches,
             bundles: Bundles::new(recovered.received),
             tree,

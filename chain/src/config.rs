@@ -31,6 +31,8 @@ pub const PRICED_BATCHES_MAX: usize = 6;
 const _: () = assert!(PRICED_BATCHES_MAX < OWN_WAITING_BATCHES_MAX);
 /// What is sealed can pay the base fee after so many more blocks like the last one.
 pub const SEAL_AHEAD_BLOCKS: usize = 4;
+/// While the base fee is above zero, what is sealed is valid for longer than this: what runs out before its block is charged to the sealer.
+pub const SEAL_VALID_MS: u64 = 5_000;
 /// Acknowledgements remembered for batches that did not arrive yet.
 pub const EARLY_ACKNOWLEDGEMENTS_MAX: usize = 4_096;
 /// Blocks kept in memory that are not final.

@@ -18,6 +18,7 @@ use crate::catch_up::Want;
 use crate::chain::Chain;
 use crate::config::{
     BATCH_AGE_MS, BATCH_TTL_MS, PRICED_BATCHES_MAX, REPEAT_MS, REQUEST_DIGESTS_MAX, SEAL_AHEAD_BLOCKS,
+    SEAL_VALID_MS,
 };
 use crate::evidence::Misdeed;
 use crate::frame::{Digests, Frame};
@@ -43,9 +44,14 @@ impl Chain {
         self.may_vote() && !is_closing && self.config.own_validator.is_some_and(|own| self.may_seal_by(own))
     }
 
+    /// The base fee above the final tip, as far as this node knows the rules.
+    fn base_fee_above_tip(&self) -> FeeRate {
+        self.tree.tip().next_base_fee(&self.config.rules)
+    }
+
     /// While weight has a price: nothing that no leader may order, and little ahead, as what waits long may cost more than it can pay.
     fn may_seal_by(&self, own: ValidatorIndex) -> bool {
-        let base_fee = self.tree.tip().next_base_fee(&self.config.rules);
+        let base_fee = self.base_fee_above_tip();
         let is_timely = base_fee.is_zero() || self.batches.waiting_of(own) < PRICED_BATCHES_MAX;
         is_timely
             && self.config.rules.may_order(self.config.epoch, own, base_fee)
@@ -61,11 +67,11 @@ impl Chain {
     }
 
     fn is_seal_due(&self, now: Now) -> bool {
-        let full = self.pool.len() >= BATCH_TRANSACTIONS_MAX
+        let is_full = self.pool.len() >= BATCH_TRANSACTIONS_MAX
             || self.pool.bytes() >= BATCH_BYTES_MAX
             || self.pool.weight() >= BATCH_WEIGHT_MAX;
-        let full = full && self.unpayable_until_ms <= now.elapsed_ms;
-        (full && self.may_seal()) || self.seal_due(now).is_some_and(|due| due <= now.elapsed_ms)
+        let may_be_full = is_full && self.unpayable_until_ms <= now.elapsed_ms;
+        (may_be_full && self.may_seal()) || self.seal_due(now).is_some_and(|due| due <= now.elapsed_ms)
     }
 
     fn seal_one(&mut self, now: Now) -> bool {
@@ -78,6 +84,7 @@ impl Chain {
             bytes_max: BATCH_BYTES_MAX - BATCH_FIELDS_BYTES,
             weight_max: BATCH_WEIGHT_MAX - BATCH_HEADER_WEIGHT,
             base_fee,
+            valid_after: TimestampMs(now.wall.0.saturating_add(SEAL_VALID_MS)),
         });
         self.oldest_pooled_ms = if self.pool.is_empty() { None } else { Some(now.elapsed_ms) };
         if taken.is_empty() {
@@ -107,16 +114,19 @@ impl Chain {
     /// What a transaction must be able to pay to be sealed: the base fee after a few more blocks like the last one. What finds a higher one
     /// in its block is charged to this node's bank.
     fn sealing_base_fee(&self) -> FeeRate {
-        let (tip, fees) = (self.tree.tip(), &self.config.rules.params.fees);
-        let next = tip.next_base_fee(&self.config.rules);
-        let ahead =
-            (0..SEAL_AHEAD_BLOCKS).fold(next, |base_fee, _| next_base_fee(fees, base_fee, tip.weight));
+        let (fees, weight) = (&self.config.rules.params.fees, self.tree.tip().weight);
+        let next = self.base_fee_above_tip();
+        let ahead = (0..SEAL_AHEAD_BLOCKS).fold(next, |base_fee, _| next_base_fee(fees, base_fee, weight));
         next.max(ahead)
     }
 
-    /// Stores a valid batch and acknowledges it.
+    /// Stores a valid batch and acknowledges it. What it holds is not sealed here as well while the other copy would cost something.
     fn accept(&mut self, digest: BatchDigest) {
+        let was_valid = self.batches.is_valid(&digest);
         let Some(known) = self.batches.judged(digest, true) else { return };
+        if !was_valid {
+            self.pool.hold(known.nonces());
+        }
         let (bytes, epoch) = (known.bytes.to_vec(), known.facts.epoch);
         let mut set = WriteSet::new();
         set.put(Table::Batches, digest.0, bytes);
@@ -290,6 +300,9 @@ impl Chain {
         let mut set = WriteSet::new();
         let (mut lost, mut outbid) = (Vec::new(), Vec::new());
         for (digest, known) in batches {
+            if known.valid {
+                self.pool.free(known.nonces());
+            }
             // A batch that came because it was asked for may be an executed one that an invalid block named again.
             if known.was_fresh {
                 set.delete(Table::Batches, digest.0);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
 use ledger::records::{Block, Claim};
-use ledger::values::{BatchDigest, BlockDigest, TimestampMs};
+use ledger::values::{BatchDigest, BlockDigest, TimestampMs, TransactionId};
 
 use crate::chain::{Chain, Finality, Waiting};
 use crate::frame::Frame;
@@ -115,21 +115,19 @@ impl Chain {
         if height != executed.claim.height {
             return;
         }
+        for id in &executed.transactions {
+            self.pool.settle(id, executed.claim.height);
+        }
+        self.forget_batches(&executed);
         if let Some(rules) = executed.rules {
             self.rules.changed(height, (*rules).clone());
             self.config.rules = *rules;
             self.peers.reseat(&self.config);
         }
-        for id in &executed.transactions {
-            self.pool.settle(id);
-        }
         if self.pool.is_empty() {
             self.oldest_pooled_ms = None;
         }
         self.claims.executed(executed.claim);
-        for digest in &executed.batches {
-            self.batches.forget(digest);
-        }
         // What is named matters for bundles that are known; most blocks are executed without any.
         let named = if self.bundles.len() == 0 { BTreeSet::new() } else { self.named_bundles() };
         self.bundles.executed(&executed.received, &executed.unbacked, &executed.bundles, &named);
@@ -145,6 +143,30 @@ impl Chain {
             self.rules.certified(executed.certified.height);
         }
         self.end_epoch(now, &block);
+    }
+
+    /// Forgets the batches of an executed block. What waits with a nonce that another version has consumed never can: sealed, it would be
+    /// charged to this node's bank.
+    fn forget_batches(&mut self, executed: &Executed) {
+        let skipped: BTreeSet<TransactionId> = executed.skipped.iter().map(|(id, _)| *id).collect();
+        let mut outbid = Vec::new();
+        for known in executed.batches.iter().filter_map(|digest| self.batches.forget(digest)) {
+            if !known.valid {
+                continue;
+            }
+            self.pool.free(known.nonces());
+            for transaction in &known.batch.content.transactions {
+                let content = &transaction.content;
+                let Some(waiting) = self.pool.waiting_with(content.wallet, content.nonce) else { continue };
+                if !skipped.contains(&transaction.id(self.config.rules.genesis)) {
+                    self.pool.remove(&waiting);
+                    outbid.push(waiting);
+                }
+            }
+        }
+        if !outbid.is_empty() {
+            self.report(Report::Outbid { transactions: outbid });
+        }
     }
 
     /// A final, executed block carried this claim.

@@ -199,8 +199,9 @@ impl Chain {
         let height = parent.height.next();
         let lag = height.0.saturating_sub(claim.height.0);
         let is_open = stretch(rules, self.config.epoch, height, claim.height) == Stretch::Open;
+        let base_fee = parent.next_base_fee(rules);
         let (body, weight) = match is_open && lag <= CLAIM_LAG_MAX {
-            true => self.fill((height, timestamp), path, rules, parent.next_base_fee(rules)),
+            true => self.fill((height, timestamp), path, rules, base_fee),
             false => (BlockBody::default(), 0),
         };
         let header = BlockHeader {
@@ -212,7 +213,7 @@ impl Chain {
             timestamp,
             proposer: turn.leader,
             weight,
-            base_fee: parent.next_base_fee(rules),
+            base_fee,
             claim,
             body: body.hash(),
         };

@@ -8,7 +8,7 @@
 use std::str::FromStr;
 
 use api::code::LEDGER_CODES;
-use api::fees::{FeeEstimates, Simulation};
+use api::fees::{FeeEstimates, Simulation, Would};
 use api::{ErrorCode, NetworkView};
 use clap::Args;
 use ledger::records::{FeeBid, NotExecuted, Operation, TransactionContent};
@@ -77,13 +77,22 @@ pub enum Trial {
     Told,
 }
 
+/// Content with a bid, and what the trial says against it where that does not bind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Priced {
+    /// What is to be signed.
+    pub content: TransactionContent,
+    /// Why the node would refuse it now, if it would.
+    pub refusal: Option<Failure>,
+}
+
 /// A bid, and what to expect of it.
 #[derive(Debug, Clone, PartialEq)]
 struct Quote {
     fee_max: Amount,
     tip: Amount,
-    /// What is probably charged.
-    expected: Amount,
+    /// What is probably charged, where the node has said it.
+    expected: Option<Amount>,
     /// Seconds until half and 19 of 20 such transactions are final, where the node says.
     final_s: Option<(f64, f64)>,
     /// Why it costs this, where the node says.
@@ -92,7 +101,7 @@ struct Quote {
 
 impl Quote {
     const fn at_most(fee_max: Amount) -> Self {
-        Self { fee_max, tip: Amount::ZERO, expected: Amount::ZERO, final_s: None, why: None }
+        Self { fee_max, tip: Amount::ZERO, expected: None, final_s: None, why: None }
     }
 
     fn estimated(estimates: &FeeEstimates, level: Level) -> Self {
@@ -104,7 +113,7 @@ impl Quote {
         Self {
             fee_max: Amount::from_fen(estimate.fee_max_fen),
             tip: Amount::from_fen(estimate.tip_fen),
-            expected: Amount::from_fen(estimate.expected_fee_fen),
+            expected: Some(Amount::from_fen(estimate.expected_fee_fen)),
             final_s: Some((estimate.final_s_p50, estimate.final_s_p95)),
             why: Some(estimate.explanation.clone()),
         }
@@ -112,23 +121,26 @@ impl Quote {
 
     /// What the trial says takes the place of what was not known before it.
     fn tried(self, trial: &Simulation) -> Self {
-        let expected = Amount::from_fen(trial.fee_fen).max(self.expected);
+        let charged = (trial.would != Would::NotExecuted).then(|| Amount::from_fen(trial.fee_fen));
+        let expected = charged.max(self.expected);
         let final_s = self.final_s.or(Some((trial.expected.final_s_p50, trial.expected.final_s_p95)));
         Self { expected, final_s, ..self }
     }
 
-    /// One line while it costs nothing.
+    /// One line while it costs nothing, or nobody has said what. What is signed is the most, so that is told too.
     fn text(&self, currency: Currency, operator: &str) -> String {
         let money = |amount: Amount| Money { amount, currency };
-        if (self.expected, self.tip) == (Amount::ZERO, Amount::ZERO) {
+        let expected = self.expected.filter(|expected| (*expected, self.tip) != (Amount::ZERO, Amount::ZERO));
+        let Some(expected) = expected else {
+            let now = self.expected.map(|free| format!("{} now, ", money(free))).unwrap_or_default();
             let time = self.final_s.map(|(p50, _)| format!(", final in about {p50:.1} s"));
-            return format!("fee  {}{}", money(Amount::ZERO), time.unwrap_or_default());
-        }
+            return format!("fee  {now}at most {}{}", money(self.fee_max), time.unwrap_or_default());
+        };
         let tip = match self.tip {
             Amount::ZERO => String::new(),
             tip => format!(", {} of it for {operator}", money(tip)),
         };
-        let fee = format!("about {}, at most {}{tip}", money(self.expected), money(self.fee_max));
+        let fee = format!("about {}, at most {}{tip}", money(expected), money(self.fee_max));
         let mut lines = vec![("fee", fee)];
         lines.extend(self.final_s.map(|(p50, p95)| {
             ("expected", format!("final in about {p50:.1} s, 95 of 100 within {p95:.1} s"))
@@ -150,7 +162,7 @@ impl Fee {
         content: TransactionContent,
         trial: Trial,
         output: Output,
-    ) -> Answer<TransactionContent> {
+    ) -> Answer<Priced> {
         // A tip touches a record more.
         let weight = content_weight(&content).saturating_add(RECORD_WEIGHT);
         let quote = self.of(&content.operation).quote(connection, terms, weight, output)?;
@@ -158,6 +170,7 @@ impl Fee {
         let sponsor = content.fee.sponsor.clone();
         let fee = FeeBid { fee_max: quote.fee_max, tip: quote.tip, operator, sponsor };
         let content = TransactionContent { fee, ..content };
+        let mut told = None;
         let quote = match tried(connection, &content)? {
             None => quote,
             Some(tried) => {
@@ -168,7 +181,7 @@ impl Fee {
                     let refusal = self.mended(refusal);
                     if waits {
                         output.note(&quote.text(terms.currency, &operator_name(network, operator)));
-                        return Ok(content);
+                        return Ok(Priced { content, refusal: None });
                     }
                     if trial == Trial::Binds {
                         return Err(refusal);
@@ -177,12 +190,13 @@ impl Fee {
                         "the node would refuse it now: {}; {}",
                         refusal.message, refusal.mend
                     ));
+                    told = Some(refusal);
                 }
                 quote.tried(&tried)
             }
         };
         output.note(&quote.text(terms.currency, &operator_name(network, operator)));
-        Ok(content)
+        Ok(Priced { content, refusal: told })
     }
 
     /// A claim shows its preimage when it is sent, so it does not wait for a lower base fee.
@@ -311,13 +325,14 @@ mod tests {
     #[test]
     fn what_costs_nothing_is_one_line_and_what_costs_says_how_much_and_why() {
         let free = Quote { fee_max: Amount::from_fen(9), ..Quote::at_most(Amount::ZERO) };
-        assert_eq!(free.text(CNY, "?"), "fee  0.00 CNY");
-        let free = Quote { final_s: Some((0.31, 0.9)), ..free };
-        assert_eq!(free.text(CNY, "?"), "fee  0.00 CNY, final in about 0.3 s");
+        // A claim is not tried out, so nobody has said what it costs.
+        assert_eq!(free.text(CNY, "?"), "fee  at most 0.09 CNY");
+        let free = Quote { expected: Some(Amount::ZERO), final_s: Some((0.31, 0.9)), ..free };
+        assert_eq!(free.text(CNY, "?"), "fee  0.00 CNY now, at most 0.09 CNY, final in about 0.3 s");
         let busy = Quote {
             fee_max: Amount::from_fen(25),
             tip: Amount::from_fen(2),
-            expected: Amount::from_fen(18),
+            expected: Some(Amount::from_fen(18)),
             final_s: Some((0.3, 0.94)),
             why: Some("Blocks are full.".to_owned()),
         };

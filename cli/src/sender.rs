@@ -7,7 +7,7 @@ use wallet::{NonceBook, PartialTransaction, Reservation, TransactionBuilder};
 
 use crate::connection::{Connection, Terms};
 use crate::failure::{Answer, Exit, Failure};
-use crate::fee::{Fee, FeeOption, Trial, is_for_fee};
+use crate::fee::{Fee, FeeOption, Priced, Trial, is_for_fee};
 use crate::home::home;
 use crate::keystore::{Keystore, WalletEntry};
 use crate::output::Output;
@@ -95,7 +95,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`Failure`] when the wallet does not exist on the chain or has no free nonce, there is no bid, or the trial refuses it and that binds.
-    pub fn content(&self, operation: Operation, trial: Trial, output: Output) -> Answer<TransactionContent> {
+    pub fn content(&self, operation: Operation, trial: Trial, output: Output) -> Answer<Priced> {
         self.content_on(self.terms.chain, None, operation, trial, output)
     }
 
@@ -107,7 +107,7 @@ impl Sender {
         operation: Operation,
         trial: Trial,
         output: Output,
-    ) -> Answer<TransactionContent> {
+    ) -> Answer<Priced> {
         let content = self.unpriced(chain, again, operation)?;
         let (nonces, nonce) = (self.nonces_of(&content), content.nonce);
         let terms = Terms { chain, ..self.terms };
@@ -195,7 +195,7 @@ impl Sender {
         output: Output,
     ) -> Answer<Transaction> {
         self.require_own_signature_alone()?;
-        let content = self.content_on(chain, again, operation, Trial::Binds, output)?;
+        let Priced { content, .. } = self.content_on(chain, again, operation, Trial::Binds, output)?;
         let mut partial = PartialTransaction::new(self.terms.genesis, content);
         partial.sign(secret)?;
         Ok(partial.complete()?)

@@ -49,6 +49,70 @@ impl Backlog {
     }
 }
 
+/// Most buckets of a [`Tally`] before like bids fall together more coarsely: as many as differ by factors of two always fit.
+pub const TALLY_BUCKETS_MAX: usize = 65 * 65;
+
+/// A backlog that is kept up to date as bids come and go. A bucket bids what the best of it has bid since it was last empty, so at
+/// most an eighth too much (up to a factor of two where there are very many).
+#[derive(Debug, Clone)]
+pub struct Tally {
+    /// Each with the number of its bids.
+    buckets: BTreeMap<(u64, u64), (Waiting, usize)>,
+    bits: u32,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { buckets: BTreeMap::new(), bits: PRECISION_BITS }
+    }
+}
+
+impl Tally {
+    /// A bid comes.
+    pub fn add(&mut self, bid: Waiting) {
+        self.put(bid, 1);
+        while self.buckets.len() > TALLY_BUCKETS_MAX && self.bits > 0 {
+            self.bits -= 1;
+            for (bucket, count) in std::mem::take(&mut self.buckets).into_values() {
+                self.put(bucket, count);
+            }
+        }
+    }
+
+    fn put(&mut self, bid: Waiting, more: usize) {
+        let empty = (Waiting { weight: 0, ..bid }, 0);
+        let (bucket, count) = self.buckets.entry(self.key(&bid)).or_insert(empty);
+        bucket.tip_rate = bucket.tip_rate.max(bid.tip_rate);
+        bucket.fee_rate = bucket.fee_rate.max(bid.fee_rate);
+        bucket.weight = bucket.weight.saturating_add(bid.weight);
+        *count += more;
+    }
+
+    /// A bid that came goes.
+    pub fn remove(&mut self, bid: Waiting) {
+        let key = self.key(&bid);
+        let Some((bucket, count)) = self.buckets.get_mut(&key) else { return };
+        bucket.weight = bucket.weight.saturating_sub(bid.weight);
+        *count -= 1;
+        if *count == 0 {
+            self.buckets.remove(&key);
+        }
+        if self.buckets.is_empty() {
+            self.bits = PRECISION_BITS;
+        }
+    }
+
+    /// What waits now.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        Backlog::of(self.buckets.values().map(|(bucket, _)| *bucket))
+    }
+
+    fn key(&self, bid: &Waiting) -> (u64, u64) {
+        (rounded(bid.tip_rate, self.bits), rounded(bid.fee_rate, self.bits))
+    }
+}
+
 /// Buckets by what their bids' tips and ceilings round down to.
 type Buckets = BTreeMap<(u64, u64), Waiting>;
 
@@ -91,5 +155,28 @@ mod tests {
         let backlog = Backlog::of(bids);
         assert!(backlog.waiting.len() <= BACKLOG_BUCKETS_MAX);
         assert_eq!(backlog.waiting.iter().map(|bucket| bucket.weight).sum::<u64>(), 60_000);
+    }
+
+    #[test]
+    fn a_tally_weighs_what_came_and_has_not_gone() {
+        // 16 ceilings for every power of two.
+        let made = |number: u64| bid(1 << (number % 60), (16 + number % 16) << (number / 60 % 50), number);
+        let bids: Vec<Waiting> = (0..30_000).map(made).collect();
+        let mut tally = Tally::default();
+        for bid in &bids {
+            tally.add(*bid);
+            assert!(tally.buckets.len() <= TALLY_BUCKETS_MAX);
+        }
+        assert!(tally.bits < PRECISION_BITS, "made for more buckets than there may be");
+        let weigh = |backlog: &Backlog| backlog.waiting.iter().map(|bucket| bucket.weight).sum::<u64>();
+        let (gone, left) = bids.split_at(29_990);
+        gone.iter().for_each(|bid| tally.remove(*bid));
+        assert_eq!(weigh(&tally.backlog()), left.iter().map(|bid| bid.weight).sum::<u64>());
+        left.iter().for_each(|bid| tally.remove(*bid));
+        assert_eq!((tally.backlog(), tally.bits), (Backlog::default(), PRECISION_BITS));
+        // As one that looks at all of them, where the best of each bucket is still there.
+        let few = &bids[..200];
+        few.iter().for_each(|bid| tally.add(*bid));
+        assert_eq!(tally.backlog(), Backlog::of(few.iter().copied()));
     }
 }

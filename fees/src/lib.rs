@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `estimate.rs` | [`estimate`]: the three bids, and why |
 //! | `market.rs` | [`Market`]: what the estimator is told |
-//! | `backlog.rs` | [`Backlog`]: what waits, as buckets of like bids |
+//! | `backlog.rs` | [`Backlog`]: what waits, as buckets of like bids; [`Tally`]: the same, kept up to date |
 //!
 //! # Rules
 //!
@@ -33,7 +33,7 @@ mod paths;
 mod timing;
 mod tuning;
 
-pub use backlog::{BACKLOG_BUCKETS_MAX, Backlog, Waiting};
+pub use backlog::{BACKLOG_BUCKETS_MAX, Backlog, TALLY_BUCKETS_MAX, Tally, Waiting};
 pub use estimate::{Ask, Estimate, Estimates, Why, estimate, estimate_with};
 pub use market::{BLOCKS_MAX, BlockFacts, FINALITY_MAX, Market};
 pub use tuning::Tuning;

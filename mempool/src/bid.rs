@@ -10,7 +10,7 @@ use ledger::values::{Amount, FeeRate};
 pub(crate) struct Bid {
     /// Tip per weight.
     pub(crate) tip: FeeRate,
-    /// The highest base fee that it can pay besides its whole tip; without limit for a wallet of an exempt tier.
+    /// The highest base fee that its payer can pay for it besides its whole tip; without limit for a wallet of an exempt tier.
     pub(crate) ceiling: FeeRate,
 }
 
@@ -23,18 +23,15 @@ pub(crate) struct Rank {
 
 /// A bid replaces another of the same nonce when it offers a tenth more.
 const REPLACEMENT_PERCENT: u128 = 110;
-const MICRO_FEN_PER_FEN: u128 = 1_000_000;
 
 impl Bid {
-    /// Of a transaction of this weight.
-    pub(crate) fn new(fee: &FeeBid, weight: u64, is_exempt: bool) -> Self {
-        let tip = u128::from(fee.tip.fen()).saturating_mul(MICRO_FEN_PER_FEN) / u128::from(weight.max(1));
-        let tip = FeeRate::from_micro_fen(u64::try_from(tip).unwrap_or(u64::MAX));
+    /// Of a transaction of this weight whose payer has `funds` for it, at most its `fee_max`.
+    pub(crate) fn new(fee: &FeeBid, funds: Amount, weight: u64, is_exempt: bool) -> Self {
         let ceiling = match is_exempt {
             true => FeeRate::from_micro_fen(u64::MAX),
-            false => highest_base_fee(fee, weight),
+            false => FeeRate::of_bid(funds.minus(fee.tip).unwrap_or(Amount::ZERO), weight),
         };
-        Self { tip, ceiling }
+        Self { tip: FeeRate::per_weight(fee.tip, weight), ceiling }
     }
 }
 
@@ -68,12 +65,16 @@ mod tests {
 
     #[test]
     fn tips_come_first_then_ceilings() {
-        let bid = |fee_max, tip, weight| Bid::new(&fee(fee_max, tip), weight, false);
+        let bid =
+            |fee_max, tip, weight| Bid::new(&fee(fee_max, tip), Amount::from_fen(fee_max), weight, false);
         let mut bids = [bid(9, 0, 100), bid(9, 2, 200), bid(3, 2, 100), bid(4, 2, 200), bid(0, 0, 100)];
         bids.sort_by_key(|bid| Reverse(*bid));
         assert_eq!(bids, [bid(3, 2, 100), bid(9, 2, 200), bid(4, 2, 200), bid(9, 0, 100), bid(0, 0, 100)]);
         assert_eq!(bid(0, 0, 100).tip, FeeRate::ZERO);
-        assert!(Bid::new(&fee(0, 0), 100, true).ceiling > bid(1_000_000, 0, 1).ceiling);
+        assert!(Bid::new(&fee(0, 0), Amount::ZERO, 100, true).ceiling > bid(1_000_000, 0, 1).ceiling);
+        // Whoever has less than it bids can pay no more than it has.
+        let poor = Bid::new(&fee(9, 2), Amount::from_fen(5), 100, false);
+        assert_eq!((poor.tip, poor.ceiling), (bid(9, 2, 100).tip, bid(5, 2, 100).ceiling));
         // What it can pay is what the ledger lets it pay.
         let ceiling = bid(9, 2, 333).ceiling;
         let above = FeeRate::from_micro_fen(ceiling.micro_fen() + 1);

@@ -3,11 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
-use fees::{Backlog, Waiting};
+use fees::{Backlog, Tally, Waiting};
 use ledger::records::{Nonce, Transaction};
-use ledger::values::{FeeRate, OperatorId, TimestampMs, TransactionId, WalletId};
+use ledger::values::{FeeRate, Height, OperatorId, TimestampMs, TransactionId, WalletId};
 
 use crate::bid::{Bid, Rank, replaces};
+use crate::funds::{Balance, Funds, Promise};
+use crate::held::Held;
 use crate::queue::{Queue, Waits};
 
 /// Most transactions that wait.
@@ -38,6 +40,10 @@ pub struct Pooled {
     pub operator: OperatorId,
     /// Whether the wallet's tier owes no base fee.
     pub is_exempt: bool,
+    /// What the payer of its fee had when it was tried.
+    pub balance: Balance,
+    /// The base fee at which it was tried.
+    pub base_fee: FeeRate,
 }
 
 /// Why a transaction found no place.
@@ -53,6 +59,12 @@ pub enum PoolRefusal {
     NonceTaken {
         /// The one that holds it.
         holder: TransactionId,
+    },
+    /// The payer has promised to what waits what this one would cost now.
+    #[error("what waits may cost its payer {payer} so much that the fee is not covered as well")]
+    FeePromised {
+        /// Who would pay.
+        payer: WalletId,
     },
     /// The wallet has its share of places.
     #[error("the wallet has {WALLET_TRANSACTIONS_MAX} transactions waiting")]
@@ -78,6 +90,8 @@ pub struct TakeLimits {
     pub weight_max: u64,
     /// What cannot pay this base fee stays.
     pub base_fee: FeeRate,
+    /// Where there is a base fee, what is valid no longer than this stays: it may find its block too late.
+    pub valid_after: TimestampMs,
 }
 
 /// What is remembered of a transaction that was taken, until it was executed or is given back.
@@ -89,17 +103,33 @@ struct Taken {
     weight: u64,
     operator: OperatorId,
     is_exempt: bool,
+    balance: Balance,
+    base_fee: FeeRate,
+    promise: Promise,
+}
+
+/// A transaction that waits.
+#[derive(Debug)]
+struct Place {
+    rank: Rank,
+    promise: Promise,
+    pooled: Pooled,
 }
 
 /// The transactions that wait.
 #[derive(Debug, Default)]
 pub struct Pool {
-    waiting: BTreeMap<TransactionId, (Rank, Pooled)>,
+    waiting: BTreeMap<TransactionId, Place>,
     operators: BTreeMap<OperatorId, Queue>,
     /// Who holds each nonce: what waits, and what was taken.
     nonces: BTreeMap<(WalletId, Nonce), TransactionId>,
     /// Bounded by the batches that the taker may have under way.
     taken: BTreeMap<TransactionId, Taken>,
+    /// What payers owe for both, at most.
+    funds: Funds,
+    /// Nonces that batches hold which may still be executed.
+    held: Held,
+    tally: Tally,
     wallets: BTreeMap<WalletId, usize>,
     bytes: usize,
     weight: u64,
@@ -139,18 +169,15 @@ impl Pool {
         self.waiting.contains_key(id)
     }
 
-    /// What waits, as the fee estimator sees it.
+    /// What waits, as the fee estimator sees it. Kept up to date as transactions come and go: its cost does not grow with the pool.
     #[must_use]
     pub fn backlog(&self) -> Backlog {
-        let waiting = self.operators.values().flat_map(Queue::iter).map(|(rank, waits)| Waiting {
-            tip_rate: rank.bid.0.tip,
-            fee_rate: rank.bid.0.ceiling,
-            weight: waits.weight,
-        });
-        Backlog::of(waiting)
+        self.tally.backlog()
     }
 
     /// Takes in a transaction. Answers which others left for it: one with the same nonce that bid less, or the lowest bids of a full pool.
+    ///
+    /// Where its payer has promised the most of its fee to what waits, it waits for a base fee that the rest can pay.
     ///
     /// # Errors
     /// [`PoolRefusal`]; the pool is unchanged.
@@ -159,7 +186,26 @@ impl Pool {
         if self.contains(&pooled.id) || self.taken.contains_key(&pooled.id) {
             return Err(PoolRefusal::Known);
         }
-        let bid = Bid::new(&content.fee, pooled.weight, pooled.is_exempt);
+        let holder = self.nonces.get(&(content.wallet, content.nonce));
+        let instead = holder.and_then(|holder| self.waiting.get(holder)).map(|place| &place.promise);
+        let (fee_max, tip) = (content.fee.fee_max, content.fee.tip);
+        let most = if pooled.is_exempt { tip.min(fee_max) } else { fee_max };
+        let funds = self.funds.left(content, pooled.balance, instead).min(most);
+        let is_covered = || {
+            let now = pooled.base_fee.due(pooled.weight).plus(tip);
+            funds == most || pooled.base_fee.is_zero() || now.is_some_and(|now| now <= funds)
+        };
+        if !pooled.is_exempt && !is_covered() {
+            return Err(PoolRefusal::FeePromised { payer: content.payer() });
+        }
+        let promise = Promise::new(content, funds);
+        self.place(pooled, promise)
+    }
+
+    /// Finds a place for it.
+    fn place(&mut self, pooled: Pooled, promise: Promise) -> Result<Vec<TransactionId>, PoolRefusal> {
+        let content = &pooled.transaction.content;
+        let bid = Bid::new(&content.fee, promise.fee, pooled.weight, pooled.is_exempt);
         let leaves = match self.nonces.get(&(content.wallet, content.nonce)) {
             Some(holder) => vec![self.replaced(*holder, &pooled)?],
             None if self.places(&content.wallet) >= WALLET_TRANSACTIONS_MAX => {
@@ -170,7 +216,7 @@ impl Pool {
         for id in &leaves {
             self.remove(id);
         }
-        self.add(pooled, bid);
+        self.add(pooled, bid, promise);
         Ok(leaves)
     }
 
@@ -180,7 +226,7 @@ impl Pool {
 
     /// The holder of the nonce, where it waits and has to give way. It frees its own place, so only bytes can be wanting.
     fn replaced(&self, holder: TransactionId, new: &Pooled) -> Result<TransactionId, PoolRefusal> {
-        let old = self.waiting.get(&holder).map(|(_, old)| old);
+        let old = self.waiting.get(&holder).map(|place| &place.pooled);
         match old {
             Some(old) if replaces(&new.transaction.content.fee, &old.transaction.content.fee) => {
                 let bytes = self.bytes.saturating_sub(old.bytes).saturating_add(new.bytes);
@@ -227,7 +273,7 @@ impl Pool {
         Err(PoolRefusal::Full)
     }
 
-    fn add(&mut self, pooled: Pooled, bid: Bid) {
+    fn add(&mut self, pooled: Pooled, bid: Bid, promise: Promise) {
         let content = &pooled.transaction.content;
         let (wallet, nonce, id) = (content.wallet, content.nonce, pooled.id);
         let rank = Rank { bid: Reverse(bid), arrival: self.next_arrival };
@@ -236,9 +282,13 @@ impl Pool {
         self.nonces.insert((wallet, nonce), id);
         self.bytes += pooled.bytes;
         self.weight = self.weight.saturating_add(pooled.weight);
-        let waits = Waits { id, weight: pooled.weight, bytes: pooled.bytes };
+        self.tally.add(waiting(rank, pooled.weight));
+        self.funds.promise(&promise);
+        let is_held = self.held.contains(wallet, nonce);
+        let valid_until = content.valid_until;
+        let waits = Waits { id, weight: pooled.weight, bytes: pooled.bytes, valid_until, is_held };
         self.operators.entry(pooled.operator).or_default().insert(rank, waits);
-        self.waiting.insert(id, (rank, pooled));
+        self.waiting.insert(id, Place { rank, promise, pooled });
     }
 
     /// Takes out the best transactions within the limits, operators by turns. Stops at the first that does not fit: its operator goes on the
@@ -260,7 +310,7 @@ impl Pool {
                 queue.credit = queue.credit.saturating_add(QUANTUM_WEIGHT);
             }
             while let Some(queue) = self.operators.get_mut(&operator) {
-                let Some((rank, waits)) = queue.next(last, limits.base_fee) else {
+                let Some((rank, waits)) = queue.next(last, (limits.base_fee, limits.valid_after)) else {
                     queue.credit = 0;
                     break;
                 };
@@ -287,21 +337,28 @@ impl Pool {
     }
 
     fn take_one(&mut self, id: &TransactionId) -> Option<Pooled> {
-        let pooled = self.remove(id)?;
-        let Pooled { bytes, weight, operator, is_exempt, .. } = pooled;
+        let Place { promise, pooled, .. } = self.leave(id)?;
+        let Pooled { bytes, weight, operator, is_exempt, balance, base_fee, .. } = pooled;
         let (wallet, nonce) = (pooled.transaction.content.wallet, pooled.transaction.content.nonce);
         // Its nonce stays taken: another version of it would only be charged to whoever seals it.
         self.nonces.insert((wallet, nonce), *id);
-        self.taken.insert(*id, Taken { wallet, nonce, bytes, weight, operator, is_exempt });
+        self.taken.insert(
+            *id,
+            Taken { wallet, nonce, bytes, weight, operator, is_exempt, balance, base_fee, promise },
+        );
         Some(pooled)
     }
 
-    /// A transaction was executed, or never will be: it waits no longer, and its nonce is nobody's.
-    pub fn settle(&mut self, id: &TransactionId) {
-        if let Some(Taken { wallet, nonce, .. }) = self.taken.remove(id) {
-            self.nonces.remove(&(wallet, nonce));
+    /// The block of this height held a transaction, executed or not: it waits no longer, and its nonce is nobody's.
+    pub fn settle(&mut self, id: &TransactionId, height: Height) {
+        let taken = self.taken.remove(id).map(|taken| {
+            self.nonces.remove(&(taken.wallet, taken.nonce));
+            taken.promise
+        });
+        let promise = taken.or_else(|| Some(self.leave(id)?.promise));
+        if let Some(promise) = promise {
+            self.funds.keep(&promise, height);
         }
-        self.remove(id);
     }
 
     /// A transaction that was taken waits again, in the turns of its operator as before. Answers which others left for it; `None` where it was
@@ -314,14 +371,26 @@ impl Pool {
         id: TransactionId,
         transaction: Transaction,
     ) -> Option<Result<Vec<TransactionId>, PoolRefusal>> {
-        let Taken { bytes, weight, operator, is_exempt, .. } = *self.taken.get(&id)?;
-        self.settle(&id);
-        Some(self.insert(Pooled { id, transaction, bytes, weight, operator, is_exempt }))
+        let Taken { wallet, nonce, bytes, weight, operator, is_exempt, balance, base_fee, promise } =
+            self.taken.remove(&id)?;
+        self.nonces.remove(&(wallet, nonce));
+        self.funds.release(&promise);
+        let pooled = Pooled { id, transaction, bytes, weight, operator, is_exempt, balance, base_fee };
+        // It was covered when it came, so its promise stays what it was.
+        Some(self.place(pooled, promise))
     }
 
     /// Takes out one transaction that waits.
     pub fn remove(&mut self, id: &TransactionId) -> Option<Pooled> {
-        let (rank, pooled) = self.waiting.remove(id)?;
+        let Place { promise, pooled, .. } = self.leave(id)?;
+        self.funds.release(&promise);
+        Some(pooled)
+    }
+
+    /// Takes out what waits; its payer's promise stays.
+    fn leave(&mut self, id: &TransactionId) -> Option<Place> {
+        let place = self.waiting.remove(id)?;
+        let Place { rank, pooled, .. } = &place;
         let (wallet, nonce) = (pooled.transaction.content.wallet, pooled.transaction.content.nonce);
         self.nonces.remove(&(wallet, nonce));
         if let Some(places) = self.wallets.get_mut(&wallet) {
@@ -331,26 +400,65 @@ impl Pool {
             }
         }
         if let Some(queue) = self.operators.get_mut(&pooled.operator) {
-            queue.remove(&rank);
+            queue.remove(rank);
             if queue.is_empty() {
                 self.operators.remove(&pooled.operator);
             }
         }
+        self.tally.remove(waiting(*rank, pooled.weight));
         self.bytes -= pooled.bytes;
         self.weight = self.weight.saturating_sub(pooled.weight);
-        Some(pooled)
+        Some(place)
+    }
+
+    /// A valid batch holds these nonces, whoever sealed it: while weight has a price, what waits with one of them is not sealed. One of the
+    /// two would be executed, the other charged to its sealer.
+    pub fn hold(&mut self, nonces: impl IntoIterator<Item = (WalletId, Nonce)>) {
+        for (wallet, nonce) in nonces {
+            if self.held.add(wallet, nonce) {
+                self.mark(wallet, nonce, true);
+            }
+        }
+    }
+
+    /// A batch that held these nonces was executed, or never will be; the opposite of [`Self::hold`], once for each.
+    pub fn free(&mut self, nonces: impl IntoIterator<Item = (WalletId, Nonce)>) {
+        for (wallet, nonce) in nonces {
+            if self.held.remove(wallet, nonce) {
+                self.mark(wallet, nonce, false);
+            }
+        }
+    }
+
+    fn mark(&mut self, wallet: WalletId, nonce: Nonce, is_held: bool) {
+        let place = self.waiting_with(wallet, nonce).and_then(|id| self.waiting.get(&id));
+        if let Some(Place { rank, pooled, .. }) = place
+            && let Some(queue) = self.operators.get_mut(&pooled.operator)
+        {
+            queue.mark(rank, is_held);
+        }
+    }
+
+    /// The transaction that waits with this nonce.
+    #[must_use]
+    pub fn waiting_with(&self, wallet: WalletId, nonce: Nonce) -> Option<TransactionId> {
+        self.nonces.get(&(wallet, nonce)).copied().filter(|id| self.contains(id))
     }
 
     /// Drops what can no longer execute and says what it was.
     pub fn expire(&mut self, now: TimestampMs) -> Vec<TransactionId> {
         let is_expired = |pooled: &Pooled| pooled.transaction.content.valid_until < now;
-        let expired: Vec<_> =
-            self.waiting.iter().filter(|(_, (_, pooled))| is_expired(pooled)).map(|(id, _)| *id).collect();
+        let expired = self.waiting.iter().filter(|(_, place)| is_expired(&place.pooled));
+        let expired: Vec<_> = expired.map(|(id, _)| *id).collect();
         for id in &expired {
             self.remove(id);
         }
         expired
     }
+}
+
+fn waiting(rank: Rank, weight: u64) -> Waiting {
+    Waiting { tip_rate: rank.bid.0.tip, fee_rate: rank.bid.0.ceiling, weight }
 }
 
 #[cfg(test)]
@@ -396,11 +504,14 @@ mod tests {
         };
         let id = content.id(ledger::values::GenesisHash::default());
         let transaction = Transaction { content, signatures: Vec::new(), sponsor_signatures: Vec::new() };
-        Pooled { id, transaction, bytes: 200, weight: WEIGHT, operator, is_exempt: false }
+        let balance = Balance { amount: Amount::from_fen(u64::MAX), after: Height(0) };
+        let (weight, base_fee) = (WEIGHT, FeeRate::ZERO);
+        Pooled { id, transaction, bytes: 200, weight, operator, is_exempt: false, balance, base_fee }
     }
 
     fn limits(count_max: usize) -> TakeLimits {
-        TakeLimits { count_max, bytes_max: usize::MAX, weight_max: u64::MAX, base_fee: FeeRate::ZERO }
+        let (base_fee, valid_after) = (FeeRate::ZERO, TimestampMs(0));
+        TakeLimits { count_max, bytes_max: usize::MAX, weight_max: u64::MAX, base_fee, valid_after }
     }
 
     fn sequences(taken: &[Pooled]) -> Vec<u64> {
@@ -511,7 +622,7 @@ mod tests {
         assert_eq!(pool.insert(high.clone()), Ok(vec![low.id]));
         let taken = pool.take(limits(9));
         assert_eq!(taken, std::slice::from_ref(&high));
-        pool.settle(&high.id);
+        pool.settle(&high.id, Height(1));
         assert!(pool.is_empty() && pool.nonces.is_empty() && pool.operators.is_empty());
     }
 
@@ -527,7 +638,7 @@ mod tests {
         assert_eq!(pool.insert(other.clone()), Err(PoolRefusal::NonceTaken { holder: first.id }));
         assert_eq!(pool.give_back(first.id, first.transaction.clone()), Some(Ok(Vec::new())));
         assert_eq!(pool.take(limits(1)), [first.clone()], "exempt, and its operator's, as before");
-        pool.settle(&first.id);
+        pool.settle(&first.id, Height(1));
         assert_eq!(pool.give_back(first.id, first.transaction), None, "executed meanwhile");
         assert_eq!(pool.insert(other), Ok(Vec::new()));
         assert!(pool.taken.is_empty());
@@ -568,6 +679,120 @@ mod tests {
         assert_eq!(mebibyte(Made { operator: 2, fee_max: 0, ..PLAIN }).1, Ok(vec![ids[1]]));
     }
 
+    const PRICE: FeeRate = FeeRate::from_micro_fen(5_000);
+
+    /// Of a wallet that has `balance` and spends its sequence, tried at a base fee of five fen for its weight.
+    fn tried(sequence: u64, fee_max: u64, balance: u64, after: u64) -> Pooled {
+        let balance = Balance { amount: Amount::from_fen(balance), after: Height(after) };
+        Pooled { balance, base_fee: PRICE, ..pooled(Made { sequence, fee_max, ..PLAIN }) }
+    }
+
+    #[test]
+    fn what_waits_and_what_was_taken_promises_its_payers_money_once() {
+        let mut pool = Pool::default();
+        let refused = Err(PoolRefusal::FeePromised { payer: tried(1, 0, 0, 0).transaction.content.wallet });
+        // 40 fen: 10 and what it spends, 10 and 2, 10 and 3 leave 4 for a fee of 5 now.
+        for sequence in 1..=3 {
+            assert_eq!(pool.insert(tried(sequence, 10, 40, 0)), Ok(Vec::new()));
+        }
+        assert_eq!(pool.insert(tried(4, 10, 40, 0)), refused);
+        let first: Vec<Pooled> = pool.take(TakeLimits { base_fee: PRICE, ..limits(2) });
+        assert_eq!(pool.insert(tried(4, 10, 40, 0)), refused, "taken is as promised as waiting");
+        // Executed: a balance from before that does not show it.
+        pool.settle(&first[0].id, Height(1));
+        assert_eq!(pool.insert(tried(4, 10, 40, 0)), refused);
+        let mut clone = tried(4, 10, 34, 1);
+        assert_eq!(pool.insert(clone.clone()), Ok(Vec::new()), "34 left, 25 promised");
+        // What left for another reason has cost nothing.
+        assert!(pool.remove(&clone.id).is_some());
+        clone.balance.after = Height(2);
+        assert_eq!(pool.insert(clone), Ok(Vec::new()));
+        let waiting: Vec<TransactionId> = pool.waiting.keys().copied().collect();
+        for id in waiting.iter().chain(first.iter().map(|pooled| &pooled.id)) {
+            pool.settle(id, Height(3));
+        }
+        assert!(pool.funds.is_empty() && pool.tally.backlog().waiting.is_empty());
+    }
+
+    #[test]
+    fn a_payer_is_counted_whoever_signs_and_a_replacement_counts_once() {
+        let mut pool = Pool::default();
+        let sponsored = |wallet, sequence, fee_max| {
+            let mut pooled = Pooled {
+                balance: tried(1, 0, 20, 0).balance,
+                ..pooled(Made { wallet, sequence, fee_max, ..PLAIN })
+            };
+            let policy = Policy::single(PublicKey([1; 32]));
+            let sponsor = ledger::records::Sponsor { wallet: WalletId([9; 32]), policy };
+            pooled.transaction.content.fee.sponsor = Some(sponsor);
+            pooled.id = pooled.transaction.content.id(ledger::values::GenesisHash::default());
+            Pooled { base_fee: PRICE, ..pooled }
+        };
+        assert!(pool.insert(sponsored(1, 1, 8)).is_ok() && pool.insert(sponsored(2, 1, 8)).is_ok());
+        let refused = Err(PoolRefusal::FeePromised { payer: WalletId([9; 32]) });
+        assert_eq!(pool.insert(sponsored(3, 1, 8)), refused);
+        // In the place of the first there are 12 left for it.
+        let replaced = sponsored(1, 1, 8).id;
+        assert_eq!(pool.insert(sponsored(1, 1, 30)), Ok(vec![replaced]));
+        let twelve = FeeRate::from_micro_fen(12_000);
+        let at = |base_fee| TakeLimits { base_fee, ..limits(9) };
+        assert_eq!(pool.take(at(FeeRate::from_micro_fen(13_000))), []);
+        assert_eq!(pool.take(at(twelve)).len(), 1, "it bids 30, and waits until 12 are enough");
+    }
+
+    #[test]
+    fn while_nothing_costs_anything_nobody_is_refused_and_what_is_not_covered_waits_for_that() {
+        let mut pool = Pool::default();
+        let free = |sequence| Pooled { base_fee: FeeRate::ZERO, ..tried(sequence, 10, 15, 0) };
+        for sequence in 1..=4 {
+            assert_eq!(pool.insert(free(sequence)), Ok(Vec::new()));
+        }
+        assert_eq!(sequences(&pool.take(TakeLimits { base_fee: PRICE, ..limits(9) })), [1]);
+        assert_eq!(sequences(&pool.take(limits(9))), [2, 3, 4]);
+        // One that is exempt owes nothing.
+        let mut exempt = tried(5, 10, 0, 0);
+        exempt.is_exempt = true;
+        assert_eq!(pool.insert(exempt), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_may_come_too_late_is_not_sealed_while_weight_has_a_price() {
+        let mut pool = Pool::default();
+        pool.insert(tried(1, 10, 99, 0)).unwrap();
+        let at = |base_fee, valid_after| TakeLimits {
+            base_fee,
+            valid_after: TimestampMs(valid_after),
+            ..limits(9)
+        };
+        assert_eq!(pool.take(at(PRICE, 10)), []);
+        assert_eq!(sequences(&pool.take(at(PRICE, 9))), [1]);
+        pool.insert(tried(2, 10, 99, 0)).unwrap();
+        assert_eq!(sequences(&pool.take(at(FeeRate::ZERO, 10))), [2]);
+    }
+
+    #[test]
+    fn what_another_batch_holds_is_not_sealed_while_weight_has_a_price() {
+        let mut pool = Pool::default();
+        let place = |sequence| {
+            let content = tried(sequence, 0, 0, 0).transaction.content;
+            (content.wallet, content.nonce)
+        };
+        let priced = TakeLimits { base_fee: PRICE, ..limits(9) };
+        let nonces = [place(1), place(2)];
+        pool.insert(tried(1, 10, 99, 0)).unwrap();
+        // Two batches hold the first, one of them another version of the second, which comes later.
+        pool.hold(nonces);
+        pool.hold([place(1)]);
+        pool.insert(tried(2, 10, 99, 0)).unwrap();
+        pool.insert(tried(3, 10, 99, 0)).unwrap();
+        assert_eq!(sequences(&pool.take(priced)), [3]);
+        pool.free(nonces);
+        assert_eq!(sequences(&pool.take(priced)), [2]);
+        assert_eq!(sequences(&pool.take(limits(9))), [1], "nobody pays for a duplicate that costs nothing");
+        pool.free([place(1)]);
+        assert!(!pool.held.contains(place(1).0, place(1).1));
+    }
+
     #[test]
     fn expiry_frees_the_nonce() {
         let mut pool = Pool::default();
@@ -603,7 +828,7 @@ mod tests {
                         Ok(left) => prop_assert_eq!(pool.len() + left.len(), before + 1),
                         Err(_) => prop_assert_eq!(pool.len(), before),
                     },
-                    2 => pool.settle(&candidate.id),
+                    2 => pool.settle(&candidate.id, Height(1)),
                     _ => { pool.take(limits(1)); }
                 }
                 let waiting = pool.waiting.len();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 
-use ledger::values::{FeeRate, TransactionId};
+use ledger::values::{FeeRate, TimestampMs, TransactionId};
 
 use crate::bid::Rank;
 
@@ -13,6 +13,9 @@ pub(crate) struct Waits {
     pub(crate) id: TransactionId,
     pub(crate) weight: u64,
     pub(crate) bytes: usize,
+    pub(crate) valid_until: TimestampMs,
+    /// Whether a batch holds its nonce.
+    pub(crate) is_held: bool,
 }
 
 /// The queue.
@@ -49,19 +52,28 @@ impl Queue {
         }
     }
 
-    /// The best one after `last` that can pay the base fee.
-    pub(crate) fn next(&self, last: Option<Rank>, base_fee: FeeRate) -> Option<(Rank, Waits)> {
+    pub(crate) fn mark(&mut self, rank: &Rank, is_held: bool) {
+        if let Some(waits) = self.waiting.get_mut(rank) {
+            waits.is_held = is_held;
+        }
+    }
+
+    /// The best one after `last` that can pay the base fee; where there is one, not what is held or valid no longer than `valid_after`.
+    pub(crate) fn next(
+        &self,
+        last: Option<Rank>,
+        (base_fee, valid_after): (FeeRate, TimestampMs),
+    ) -> Option<(Rank, Waits)> {
         let after = last.map_or(Unbounded, Excluded);
         let mut rest = self.waiting.range((after, Unbounded));
-        rest.find(|(rank, _)| rank.bid.0.ceiling >= base_fee).map(|(rank, waits)| (*rank, *waits))
+        let may_go =
+            |waits: &Waits| base_fee.is_zero() || (!waits.is_held && waits.valid_until > valid_after);
+        let next = rest.find(|(rank, waits)| rank.bid.0.ceiling >= base_fee && may_go(waits));
+        next.map(|(rank, waits)| (*rank, *waits))
     }
 
     /// The lowest bids, the lowest first.
     pub(crate) fn lowest(&self) -> impl Iterator<Item = (&Rank, &Waits)> {
         self.waiting.iter().rev()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Rank, &Waits)> {
-        self.waiting.iter()
     }
 }

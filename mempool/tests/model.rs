@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::records::{FeeBid, Nonce, Operation, Policy, Transaction, TransactionContent};
 use ledger::values::{
-    Amount, ChainId, FeeRate, GenesisHash, OperatorId, PublicKey, TimestampMs, TransactionId, WalletId,
+    Amount, ChainId, FeeRate, GenesisHash, Height, OperatorId, PublicKey, TimestampMs, TransactionId,
+    WalletId,
 };
-use mempool::{POOL_BYTES_MAX, Pool, PoolRefusal, Pooled, QUANTUM_WEIGHT, TakeLimits};
+use mempool::{Balance, POOL_BYTES_MAX, Pool, PoolRefusal, Pooled, QUANTUM_WEIGHT, TakeLimits};
 use proptest::prelude::*;
 
 const MEBIBYTE: usize = 1 << 20;
@@ -51,7 +52,9 @@ impl Made {
         let id = content.id(GenesisHash::default());
         let transaction = Transaction { content, signatures: Vec::new(), sponsor_signatures: Vec::new() };
         let (bytes, weight, is_exempt) = (self.bytes, self.weight, self.is_exempt);
-        Pooled { id, transaction, bytes, weight, operator, is_exempt }
+        // Whoever has enough is never short of it; that somebody is: see the pool's own tests.
+        let balance = Balance { amount: Amount::from_fen(u64::MAX), after: Height(0) };
+        Pooled { id, transaction, bytes, weight, operator, is_exempt, balance, base_fee: FeeRate::ZERO }
     }
 }
 
@@ -231,6 +234,7 @@ fn limits() -> impl Strategy<Value = TakeLimits> {
             bytes_max: mebibytes * MEBIBYTE,
             weight_max,
             base_fee: FeeRate::from_micro_fen(base_fee),
+            valid_after: TimestampMs(0),
         },
     )
 }
@@ -262,7 +266,8 @@ fn of_flood(number: usize, operator: u16, weight: u64) -> Pooled {
 
 /// Room for any transaction of a flood.
 fn room(weight_max: u64) -> TakeLimits {
-    TakeLimits { count_max: usize::MAX, bytes_max: usize::MAX, weight_max, base_fee: FeeRate::ZERO }
+    let (count_max, bytes_max, base_fee) = (usize::MAX, usize::MAX, FeeRate::ZERO);
+    TakeLimits { count_max, bytes_max, weight_max, base_fee, valid_after: TimestampMs(0) }
 }
 
 proptest! {
@@ -290,7 +295,7 @@ proptest! {
                 Step::Settle(which) => {
                     let all = [model.waiting.as_slice(), model.taken.as_slice()].concat();
                     if let Some(settled) = one_of(&all, which) {
-                        pool.settle(&settled.id);
+                        pool.settle(&settled.id, Height(1));
                         model.settle(&settled.id);
                     }
                 }

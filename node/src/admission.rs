@@ -18,8 +18,10 @@ use ledger::records::{NotExecuted, Rejection, Transaction};
 use ledger::rules::{
     ChainRules, Forecast, Forecasted, TransactionFault, check_transaction, forecast, forecast_each,
 };
-use ledger::values::{Canonical, CodecError, Strategy, TimestampMs, TransactionId};
-use mempool::{PoolRefusal, Pooled, highest_base_fee};
+use ledger::values::{
+    Amount, Canonical, CodecError, FeeRate, Height, OperatorId, Strategy, TimestampMs, TransactionId,
+};
+use mempool::{Balance, PoolRefusal, Pooled, highest_base_fee};
 use storage::{Store, Table};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -64,6 +66,14 @@ pub enum Refused {
         id: TransactionId,
         /// Why.
         reason: Rejection,
+    },
+    /// Its tier owes no base fee, which is above zero now: the wallet's own bank answers for it, not this one.
+    #[error("this wallet's base fee is for operator {operator}, whose nodes take it in")]
+    ExemptElsewhere {
+        /// Its id.
+        id: TransactionId,
+        /// The wallet's operator.
+        operator: OperatorId,
     },
     /// There is no place for it.
     #[error("{reason}")]
@@ -115,6 +125,8 @@ struct Unchecked {
 struct Inner {
     /// Those of the newest executed height.
     rules: RwLock<ChainRules>,
+    /// Whose node this is: who answers for what it seals and nobody pays.
+    operator: Option<OperatorId>,
     store: Arc<dyn Store>,
     cache: Arc<RecordCache>,
     submissions: mpsc::Sender<Submission>,
@@ -125,6 +137,16 @@ struct Inner {
     panicked: OnceLock<String>,
 }
 
+/// What transactions would become by the newest executed state.
+struct Tried {
+    /// Its height.
+    after: Height,
+    /// The base fee of the next one.
+    base_fee: FeeRate,
+    /// One each.
+    forecasts: Vec<Forecasted>,
+}
+
 /// A transaction after the checks: on its way to the pool, or answered.
 enum Checked {
     Passed(Box<Pooled>),
@@ -132,12 +154,12 @@ enum Checked {
 }
 
 impl Admission {
-    /// Starts the thread that checks; it ends with the door.
+    /// Starts the thread that checks; it ends with the door. `operator` is whose node this is.
     ///
     /// # Errors
     /// The system gives no thread.
     pub(crate) fn new(
-        rules: ChainRules,
+        (rules, operator): (ChainRules, Option<OperatorId>),
         store: Arc<dyn Store>,
         cache: Arc<RecordCache>,
         submissions: mpsc::Sender<Submission>,
@@ -147,6 +169,7 @@ impl Admission {
         let panicked = OnceLock::new();
         let inner = Arc::new(Inner {
             rules: RwLock::new(rules),
+            operator,
             store,
             cache,
             submissions,
@@ -168,6 +191,11 @@ impl Admission {
     /// An executed height has changed the rules.
     pub(crate) fn set_rules(&self, rules: ChainRules) {
         *self.inner.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// The operator that a wallet of an exempt tier is sent to, where that is not this node's. See [`Refused::ExemptElsewhere`].
+    pub(crate) fn exempt_elsewhere(&self, forecasted: &Forecasted, next: Height) -> Option<OperatorId> {
+        self.inner.exempt_elsewhere(forecasted, next)
     }
 
     /// Checks canonical transaction bytes and takes them in; one answer each, in order.
@@ -275,14 +303,16 @@ impl Inner {
             .filter(|(position, _)| !bad_signatures.contains(position))
             .map(|(_, transaction)| *transaction)
             .collect();
-        let mut forecasts = self.forecasts(&signed).map(Vec::into_iter);
+        let tried = self.forecasts(&signed);
+        let mut forecasts =
+            tried.iter().flat_map(|tried| tried.forecasts.iter().map(move |one| (tried, one)));
         let finish = |(position, decoded): (usize, Result<Pooled, Submitted>)| match decoded {
             Err(answer) => Checked::Answered(answer),
             Ok(_) if bad_signatures.contains(&position) => {
                 Checked::Answered(Submitted::Refused(TransactionFault::SignatureInvalid.into()))
             }
-            Ok(pooled) => match forecasts.as_mut().and_then(Iterator::next) {
-                Some(forecast) => self.judge(pooled, forecast),
+            Ok(pooled) => match forecasts.next() {
+                Some((tried, forecast)) => self.judge(pooled, tried, forecast),
                 None => Checked::Answered(unavailable()),
             },
         };
@@ -297,9 +327,11 @@ impl Inner {
             let transaction = Transaction::decode(bytes).map_err(|fault| refused(fault.into()))?;
             check_transaction(&rules, &transaction).map_err(|fault| refused(fault.into()))?;
             let id = transaction.id(rules.genesis);
-            // Weight, operator and exemption follow from the forecast.
-            let operator = transaction.content.fee.operator;
-            Ok(Pooled { id, transaction, bytes: bytes.len(), weight: 0, operator, is_exempt: false })
+            // What else there is to say follows from the forecast.
+            let (operator, bytes) = (transaction.content.fee.operator, bytes.len());
+            let balance = Balance { amount: Amount::ZERO, after: Height(0) };
+            let (weight, is_exempt, base_fee) = (0, false, FeeRate::ZERO);
+            Ok(Pooled { id, transaction, bytes, weight, operator, is_exempt, balance, base_fee })
         };
         let mut decoded: Vec<Result<Pooled, Submitted>> = transactions.iter().map(one).collect();
         let ids: Vec<TransactionId> = decoded.iter().flatten().map(|pooled| pooled.id).collect();
@@ -344,7 +376,7 @@ impl Inner {
     }
 
     /// What each would become, now or once it can pay the base fee; `None` when the store fails.
-    fn forecasts(&self, transactions: &[&Transaction]) -> Option<Vec<Forecasted>> {
+    fn forecasts(&self, transactions: &[&Transaction]) -> Option<Tried> {
         let head = Archive::new(self.store.as_ref()).head().ok()??;
         let reader = RecordReader { store: self.store.as_ref(), cache: &self.cache };
         // The next block is later than the last one and about as late as our clock.
@@ -353,6 +385,7 @@ impl Inner {
         let mut forecasts = forecast_each(&rules, &head, &reader, transactions, now, strategy).ok()?;
         // Whoever bids less than weight costs now waits until it costs less, and is judged by the most that it can pay: who has not that
         // much would leave the fee to its bank.
+        let (after, base_fee) = (head.height, head.base_fee);
         let mut then = head;
         for (transaction, forecasted) in transactions.iter().zip(&mut forecasts) {
             if matches!(forecasted.becomes, Forecast::NotExecuted(NotExecuted::FeeMaxTooLow { .. })) {
@@ -360,18 +393,43 @@ impl Inner {
                 *forecasted = forecast(&rules, &then, &reader, transaction, now).ok()?;
             }
         }
-        Some(forecasts)
+        Some(Tried { after, base_fee, forecasts })
     }
 
-    fn judge(&self, pooled: Pooled, forecasted: Forecasted) -> Checked {
+    /// The wallet's operator, where its tier is exempt and that operator has a validator in the epoch of the next height: it answers for it.
+    /// (Whose bank can seal nothing here is taken in by any other, which answers for it then.)
+    fn exempt_elsewhere(&self, forecasted: &Forecasted, next: Height) -> Option<OperatorId> {
+        let operator = forecasted.operator.filter(|_| forecasted.is_exempt)?;
+        if self.operator.is_none_or(|own| own == operator) {
+            return None;
+        }
+        let rules = self.rules();
+        let validators = rules.registry.validators(rules.chain, rules.epoch_at(next)?.epoch);
+        validators.iter().any(|validator| validator.operator == operator).then_some(operator)
+    }
+
+    fn judge(&self, pooled: Pooled, tried: &Tried, forecasted: &Forecasted) -> Checked {
         let id = pooled.id;
         match forecasted.becomes {
-            Forecast::Applied => Checked::Passed(Box::new(Pooled {
-                weight: forecasted.weight,
-                operator: forecasted.operator.unwrap_or(pooled.operator),
-                is_exempt: forecasted.is_exempt,
-                ..pooled
-            })),
+            Forecast::Applied => {
+                let elsewhere = self.exempt_elsewhere(forecasted, tried.after.next());
+                if let Some(operator) = elsewhere.filter(|_| !tried.base_fee.is_zero()) {
+                    return Checked::Answered(Submitted::Refused(Refused::ExemptElsewhere { id, operator }));
+                }
+                // Another bank's customer is sealed here only while nobody has to answer for it: it counts as one that can pay nothing.
+                let (is_exempt, amount) = match elsewhere {
+                    Some(_) => (false, Amount::ZERO),
+                    None => (forecasted.is_exempt, forecasted.payer_balance),
+                };
+                Checked::Passed(Box::new(Pooled {
+                    weight: forecasted.weight,
+                    operator: forecasted.operator.unwrap_or(pooled.operator),
+                    is_exempt,
+                    balance: Balance { amount, after: tried.after },
+                    base_fee: tried.base_fee,
+                    ..pooled
+                }))
+            }
             Forecast::Rejected(reason) => {
                 Checked::Answered(Submitted::Refused(Refused::Rejected { id, reason }))
             }

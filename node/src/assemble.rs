@@ -478,8 +478,15 @@ impl Wiring<'_> {
             strategy: self.strategy.clone(),
         };
         let params = rules.params.clone();
-        let admission =
-            Admission::new(rules, Arc::clone(&store), executor.cache(), submissions, verifier.clone());
+        let own_node = rules.registry.nodes.get(usize::from(chain.config().own_node.0));
+        let operator = own_node.map(|node| node.operator);
+        let admission = Admission::new(
+            (rules, operator),
+            Arc::clone(&store),
+            executor.cache(),
+            submissions,
+            verifier.clone(),
+        );
         let admission = Arc::new(admission.map_err(|fault| system("threads", &fault))?);
         let market =
             MarketBoard::load(store.as_ref(), &params).map_err(|fault| system("the store", &fault))?;

@@ -301,7 +301,7 @@ mod tests {
         let verifier = Verifier { genesis: spec.hash(), secret: [3; 32], keys: Arc::default(), strategy };
         let cache = Arc::default();
         let dynamic = Arc::clone(&store) as Arc<dyn Store>;
-        let admission = Admission::new(rules, dynamic, cache, submissions, verifier).unwrap();
+        let admission = Admission::new((rules, None), dynamic, cache, submissions, verifier).unwrap();
         let refused = admission.submit(vec![b"no transaction".to_vec()]).await;
         assert!(matches!(refused[..], [Submitted::Refused(Refused::Codec(_))]), "{refused:?}");
         assert_eq!(admission.panicked(), None);

@@ -6,11 +6,11 @@
 //! of the window's floor while its owner still hopes, and nobody could prove that it never happened.
 //!
 //! A nonce may be *given back* where its transaction was not executed and nobody can say that it never will be: what is signed next
-//! has the same one, so that of the two at most one is ever applied.
+//! has the same one, so that of the two at most one is ever applied. Those that were given back are handed out before new ones, the lowest first.
 //!
 //! One file per wallet. Programs that share the folder take turns through a lock file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,8 @@ use crate::files::{self, FileError};
 pub const FORMAT: u32 = 1;
 /// Most bytes of a file: 16 lanes of 128 open nonces.
 pub const BOOK_BYTES_MAX: u64 = 512 * 1_024;
+/// Most sequences of a lane that wait to be handed out again: as many as a window has.
+const RETURNED_MAX: usize = NONCE_WINDOW as usize;
 /// How long to wait for another program's turn to end.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(10);
@@ -141,11 +143,14 @@ struct LaneBook {
     next: u64,
     /// Handed out and unresolved: sequence and `valid_until`.
     open: BTreeMap<u64, u64>,
+    /// Given back, to be handed out again: at most [`RETURNED_MAX`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    returned: BTreeSet<u64>,
 }
 
 impl Default for LaneBook {
     fn default() -> Self {
-        Self { next: 1, open: BTreeMap::new() }
+        Self { next: 1, open: BTreeMap::new(), returned: BTreeSet::new() }
     }
 }
 
@@ -189,6 +194,7 @@ impl NonceBook {
                 return Err(NonceError::Used { lane: nonce.lane, sequence: nonce.sequence });
             }
             lane.open.insert(nonce.sequence, request.valid_until.0);
+            lane.returned.remove(&nonce.sequence);
             lane.next = lane.next.max(nonce.sequence.saturating_add(1));
             Ok(())
         })
@@ -208,16 +214,16 @@ impl NonceBook {
     }
 
     /// Takes a nonce back whose transaction was not executed, so that what is signed next has the same one: of the two at most one is ever
-    /// applied, whatever becomes of the first. Where later nonces were handed out meanwhile it is only no longer waited for.
+    /// applied, whatever becomes of the first. It is the next one also where later nonces were handed out meanwhile.
     ///
     /// # Errors
     /// [`NonceError`].
     pub fn give_back(&self, nonce: Nonce) -> Result<(), NonceError> {
         self.change(|book| {
             if let Some(lane) = book.lanes.get_mut(&nonce.lane) {
-                let is_newest = lane.next == nonce.sequence.saturating_add(1);
-                if lane.open.remove(&nonce.sequence).is_some() && is_newest {
-                    lane.next = nonce.sequence;
+                // As many as a window has are open at most, so there is room.
+                if lane.open.remove(&nonce.sequence).is_some() && lane.returned.len() < RETURNED_MAX {
+                    lane.returned.insert(nonce.sequence);
                 }
             }
             Ok(())
@@ -297,10 +303,14 @@ impl NonceBook {
 }
 
 impl LaneBook {
-    /// No more open than a window has, all handed out before.
+    /// No more open or given back than a window has, all handed out before, and none both.
     fn is_sound(&self) -> bool {
-        let handed_out = self.open.last_key_value().is_none_or(|(last, _)| *last < self.next);
-        handed_out && self.next >= 1 && self.open.len() <= 2 * NONCE_WINDOW as usize
+        let last = self.open.last_key_value().map(|(last, _)| *last).max(self.returned.last().copied());
+        last.is_none_or(|last| last < self.next)
+            && self.next >= 1
+            && self.open.len() <= 2 * NONCE_WINDOW as usize
+            && self.returned.len() <= RETURNED_MAX
+            && !self.returned.iter().any(|sequence| self.open.contains_key(sequence))
     }
 
     /// Forgets what the chain has decided, and catches up with other users of the wallet.
@@ -309,16 +319,20 @@ impl LaneBook {
             let is_decided = *sequence <= on_chain.highest && !on_chain.is_open(*sequence);
             !is_decided && *until >= chain_time.0
         });
+        // Used after all, or behind the window.
+        self.returned.retain(|sequence| on_chain.is_open(*sequence));
         let first_unused = on_chain.highest.saturating_add(1);
         // Nothing is open and the lane ran ahead of the window with transactions that expired: their
         // sequences are free.
         let ran_ahead = self.open.is_empty() && self.next > on_chain.highest.saturating_add(NONCE_WINDOW);
         self.next = if ran_ahead { first_unused } else { self.next.max(first_unused) };
+        let next = self.next;
+        self.returned.retain(|sequence| *sequence < next);
     }
 
-    /// Hands out the next sequence.
+    /// Hands out the lowest sequence that was given back, else the next.
     fn take(&mut self, request: &Reservation) -> Result<u64, NonceError> {
-        let sequence = self.next;
+        let sequence = self.returned.first().copied().unwrap_or(self.next);
         range("sequence", sequence, 1, SEQUENCE_MAX)?;
         if let Some((oldest, until)) = self.open.first_key_value() {
             let reach =
@@ -331,8 +345,9 @@ impl LaneBook {
                 });
             }
         }
+        self.returned.remove(&sequence);
         self.open.insert(sequence, request.valid_until.0);
-        self.next = sequence.saturating_add(1);
+        self.next = self.next.max(sequence.saturating_add(1));
         Ok(sequence)
     }
 }
@@ -375,20 +390,39 @@ mod tests {
 
     /// What is signed after a refusal excludes what was refused; but nothing that was signed meanwhile loses its nonce.
     #[test]
-    fn a_nonce_that_is_given_back_is_the_next_unless_later_ones_were_handed_out() {
+    fn a_nonce_that_is_given_back_is_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let book = NonceBook::at(folder.path(), WALLET);
         let nonce = |sequence| Nonce { lane: 0, sequence };
         assert_eq!(sequences(&book, request(2, Lane::default(), 0)), [1, 2]);
         book.give_back(nonce(2)).unwrap();
         assert_eq!(sequences(&book, request(1, Lane::default(), 0)), [2]);
+        // Also where later ones were handed out; then come new ones.
         book.give_back(nonce(1)).unwrap();
-        assert_eq!(sequences(&book, request(1, Lane::default(), 0)), [3]);
+        assert_eq!(sequences(&book, request(2, Lane::default(), 0)), [1, 3]);
         // Twice is once, and what was executed after all is not handed out again.
-        book.give_back(nonce(3)).unwrap();
-        book.give_back(nonce(3)).unwrap();
-        let used = Lane { highest: 3, used: u128::MAX };
-        assert_eq!(sequences(&book, request(1, used, 0)), [4]);
+        for sequence in [3, 3, 2] {
+            book.give_back(nonce(sequence)).unwrap();
+        }
+        let used = Lane { highest: 3, used: !0b10 };
+        assert_eq!(sequences(&book, request(2, used, 0)), [2, 4]);
+        // What fell behind the window is nobody's any more.
+        book.give_back(nonce(2)).unwrap();
+        let later = Lane { highest: 300, used: u128::MAX };
+        assert_eq!(sequences(&book, request(1, later, 0)), [301]);
+    }
+
+    /// What was given back is within the window like what is new.
+    #[test]
+    fn what_is_given_back_waits_for_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = NonceBook::at(folder.path(), WALLET);
+        let all = sequences(&book, request(128, Lane::default(), 0));
+        for sequence in &all {
+            book.give_back(Nonce { lane: 0, sequence: *sequence }).unwrap();
+        }
+        assert!(book.unresolved().unwrap().is_empty());
+        assert_eq!(sequences(&NonceBook::at(folder.path(), WALLET), request(128, Lane::default(), 0)), all);
     }
 
     #[test]

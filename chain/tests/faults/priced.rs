@@ -1,5 +1,8 @@
 //! What a faulty bank can do to the price of a block: another base fee, a batch that is too heavy, a batch that nobody pays for.
 
+use std::collections::BTreeMap;
+
+use chain::config::{BATCH_GRACE_MS, BATCH_TTL_MS};
 use chain::frame::Digests;
 use chain::{Answer, Archive, Frame, Question};
 use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, BATCH_WEIGHT_MAX};
@@ -140,4 +143,61 @@ fn a_batch_of_a_sealer_whose_operator_owes_is_neither_ordered_nor_voted_for() {
     let mut right = block(&bank, &tip, &[(of_other, &others)]);
     right.header.view.0 += 1;
     assert_eq!(bank.verdict(&right), Some(true));
+}
+
+/// A payment of the honest bank's operator that can pay whatever weight costs.
+fn payment(bank: &Bank, sequence: u64, fen: u64) -> Transaction {
+    let payments = vec![Payment { payee: bank.operator(2).0, amount: Amount::from_fen(fen) }];
+    let mut content = bank.unsigned(1, sequence, Operation::Pay { payments });
+    content.fee.fee_max = Amount::from_fen(1_000_000);
+    bank.sign(1, content)
+}
+
+/// What the honest bank seals within so many milliseconds. (It sends again what nobody acknowledges.)
+fn sealed_within(bank: &mut Bank, ms: u64) -> Vec<Transaction> {
+    let mut batches = BTreeMap::new();
+    for _pass in 0..ms.div_ceil(100) {
+        for (_, frame) in bank.pass(100).sent {
+            if let Frame::Batch(bytes) = frame {
+                let content = Batch::decode(&bytes).unwrap().content;
+                batches.insert(content.sequence, content.transactions);
+            }
+        }
+    }
+    batches.into_values().flatten().collect()
+}
+
+/// A client that sends to every bank, and one whose other version went to another: of two copies one would be charged to its sealer.
+#[test]
+fn what_another_bank_has_sealed_is_not_sealed_again_while_weight_has_a_price() {
+    let (mut bank, mut tip, mut sequence) = risen();
+    let [everywhere, version, alone] =
+        [(1, 5), (2, 5), (3, 5)].map(|(nonce, fen)| payment(&bank, nonce, fen));
+    let (digest, batch) = bank.sealed(FAULTY, 100, vec![everywhere.clone(), payment(&bank, 2, 6)]);
+    assert!(bank.batch(FAULTY, &batch).acknowledged(digest));
+    let pooled = [&everywhere, &version, &alone].map(|one| bank.pooled(one.clone())).to_vec();
+    assert_eq!(bank.chain.submit(bank.now, pooled), [Ok(()), Ok(()), Ok(())]);
+    assert_eq!(sealed_within(&mut bank, 1_000), [alone]);
+
+    // A block orders another version of the first: nobody's bank is asked to seal what never can be executed.
+    let other = payment(&bank, 1, 7);
+    run(&mut bank, &mut tip, &mut sequence, vec![other]);
+    assert!(!bank.chain.pool().contains(&everywhere.id(bank.genesis())), "its nonce is used");
+    assert!(bank.chain.pool().contains(&version.id(bank.genesis())));
+    // The batch that holds the other runs out, and so does the one that was sealed here and nobody has acknowledged.
+    assert!(!sealed_within(&mut bank, BATCH_TTL_MS / 2).contains(&version));
+    let sealed = sealed_within(&mut bank, BATCH_TTL_MS / 2 + BATCH_GRACE_MS + 2_000);
+    assert!(sealed.contains(&version) && !sealed.contains(&everywhere), "{sealed:?}");
+}
+
+/// Where a duplicate costs nobody anything, a client that sends to every bank is as fast as the fastest of them.
+#[test]
+fn what_another_bank_has_sealed_is_sealed_again_while_weight_is_free() {
+    let mut bank = Bank::new();
+    let everywhere = payment(&bank, 1, 5);
+    let (digest, batch) = bank.sealed(FAULTY, 100, vec![everywhere.clone()]);
+    assert!(bank.batch(FAULTY, &batch).acknowledged(digest));
+    let pooled = vec![bank.pooled(everywhere.clone())];
+    assert_eq!(bank.chain.submit(bank.now, pooled), [Ok(())]);
+    assert_eq!(sealed_within(&mut bank, 300), [everywhere]);
 }

@@ -20,10 +20,10 @@ use ledger::records::{
 };
 use ledger::rules::{ChainRules, ParentFacts, check_bundle, check_signatures, transaction_weight};
 use ledger::values::{
-    Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, GenesisHash, Height,
+    Amount, BatchDigest, BlockDigest, Canonical as _, ChainId, Currency, Epoch, FeeRate, GenesisHash, Height,
     KeyCache, NodeIndex, OperatorId, SecretKey, Sequential, TimestampMs, ValidatorIndex, View, WalletId,
 };
-use mempool::Pooled;
+use mempool::{Balance, Pooled};
 use storage::{Identity, MemoryStore, Page, Store, Table};
 
 /// The bank under test, and the one that is faulty.
@@ -461,6 +461,8 @@ impl Bank {
             weight: transaction_weight(&transaction),
             operator: OperatorId(1),
             is_exempt: false,
+            balance: Balance { amount: Amount::from_fen(u64::MAX), after: Height(0) },
+            base_fee: FeeRate::ZERO,
             transaction,
         }
     }

@@ -102,7 +102,7 @@ impl Show for Estimated {
                 money(estimate.expected_fee_fen),
                 money(estimate.fee_max_fen),
                 money(estimate.tip_fen),
-                format!("{:.0} %", estimate.probability * 100.0),
+                format!("{:.1} %", estimate.probability * 100.0),
                 format!("{:.1} s", estimate.final_s_p50),
                 format!("{:.1} s", estimate.final_s_p95),
             ]
@@ -250,7 +250,7 @@ mod tests {
         let text = Estimated { currency: code.to_string(), estimates, code }.text();
         let lines: Vec<String> =
             text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-        assert_eq!(lines[2], "normal 0.40 HKD 0.80 HKD 0.10 HKD 97 % 0.3 s 0.9 s");
+        assert_eq!(lines[2], "normal 0.40 HKD 0.80 HKD 0.10 HKD 97.4 % 0.3 s 0.9 s");
         for part in [
             "chain 1 at height 12,345",
             "base fee 25,000 millionths of a fen a unit of weight",

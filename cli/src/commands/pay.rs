@@ -11,7 +11,7 @@ use wallet::PartialTransaction;
 use super::transaction::{Prepared, refuse_existing, save};
 use crate::amount::WrittenAmount;
 use crate::failure::{Answer, Failure};
-use crate::fee::Trial;
+use crate::fee::{Priced, Trial};
 use crate::keystore::{Keystore, WalletEntry};
 use crate::output::Output;
 use crate::send::SendOptions;
@@ -216,7 +216,7 @@ pub fn run(arguments: &PayArguments, output: Output) -> Answer {
     };
     // The payer signs now; sending needs the sponsor's signature as well.
     let secret = sender.keystore.secret(&sender.entry, &arguments.send.passphrase.read()?)?;
-    let content = sender.content(operation, Trial::Binds, output)?;
+    let Priced { content, .. } = sender.content(operation, Trial::Binds, output)?;
     let mut partial = PartialTransaction::new(sender.terms.genesis, content);
     partial.sign(&secret)?;
     save(&partial, out)?;

@@ -17,7 +17,7 @@ use super::pay::{Payees, SponsorOptions};
 use crate::amount::WrittenAmount;
 use crate::connection::NodeOptions;
 use crate::failure::{Answer, Failure};
-use crate::fee::{Trial, is_for_fee};
+use crate::fee::{Priced, Trial, is_for_fee};
 use crate::keystore::{KeystoreOptions, WalletEntry};
 use crate::output::{Output, Show, facts, save_proof};
 use crate::secret::PassphraseOptions;
@@ -213,6 +213,9 @@ pub(super) struct Prepared {
     /// The wallet that pays the fee, where it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     sponsor: Option<Sponsoring>,
+    /// Why the node would refuse it now, if it would: a person is told beforehand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<Failure>,
     file: PathBuf,
 }
 
@@ -244,6 +247,7 @@ impl Prepared {
                 signed: partial.signed_by(Signer::Sponsor).count(),
                 missing: partial.missing(Signer::Sponsor),
             }),
+            refusal: None,
             file: file.to_owned(),
         }
     }
@@ -441,10 +445,10 @@ pub(super) fn refuse_existing(out: &Path) -> Answer {
 
 /// Writes a transaction without signatures into a file.
 pub(super) fn prepare(sender: &Sender, operation: Operation, out: &Path, output: Output) -> Answer {
-    let content = sender.content(operation, Trial::Told, output)?;
+    let Priced { content, refusal } = sender.content(operation, Trial::Told, output)?;
     let partial = PartialTransaction::new(sender.terms.genesis, content);
     save(&partial, out)?;
-    output.result(&Prepared::new(&partial, Some(sender.terms.currency), out))
+    output.result(&Prepared { refusal, ..Prepared::new(&partial, Some(sender.terms.currency), out) })
 }
 
 fn sign(arguments: &SignArguments, output: Output) -> Answer {

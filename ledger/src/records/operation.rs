@@ -126,6 +126,28 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// What leaves the signer's wallet where it is applied; a sum that does not fit stays at the most that an [`Amount`] holds.
+    #[must_use]
+    pub fn spends(&self) -> Amount {
+        match self {
+            Self::Pay { payments } => payments.iter().fold(Amount::ZERO, |sum, payment| {
+                sum.plus(payment.amount).unwrap_or(Amount::from_fen(u64::MAX))
+            }),
+            Self::Redeem { amount }
+            | Self::Lock { amount, .. }
+            | Self::Exchange { amount, .. }
+            | Self::Accept { amount, .. } => *amount,
+            Self::OpenWallets { .. }
+            | Self::Issue { .. }
+            | Self::Claim { .. }
+            | Self::Decline { .. }
+            | Self::Withdraw { .. }
+            | Self::Govern { .. } => Amount::ZERO,
+        }
+    }
+}
+
 impl Canonical for Operation {
     const NAME: &'static str = "operation";
     const BYTES_MAX: usize = 4 + GOVERN_BYTES_MAX;

@@ -107,6 +107,12 @@ impl TransactionContent {
         Hasher::new("jiaozi/transaction").bytes(&genesis.0).bytes(&self.encode()).finish().into()
     }
 
+    /// The wallet that pays the fee: the sponsor's where there is one, else the signer's.
+    #[must_use]
+    pub fn payer(&self) -> WalletId {
+        self.fee.sponsor.as_ref().map_or(self.wallet, |sponsor| sponsor.wallet)
+    }
+
     /// Signs with the key at `key` of the policy.
     #[must_use]
     pub fn sign(&self, genesis: GenesisHash, key: u8, secret: &SecretKey) -> PolicySignature {

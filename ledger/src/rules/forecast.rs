@@ -36,6 +36,8 @@ pub struct Forecasted {
     pub operator: Option<OperatorId>,
     /// Whether that wallet's tier owes no base fee.
     pub is_exempt: bool,
+    /// What the payer of the fee has before: the sponsor where there is one, else the signer; zero where it does not exist.
+    pub payer_balance: Amount,
 }
 
 /// Runs `transaction` at `now` on a throw-away copy of the records that `reader` holds, which are those after
@@ -118,11 +120,14 @@ pub fn forecast_each<'a>(
         let signer = signer.and_then(|place| working.overlay.wallet(place));
         let (operator, weight) = (signer.map(|wallet| wallet.operator), prepared.weight);
         let is_exempt = signer.is_some_and(|wallet| rules.params.tier(wallet.tier).is_fee_exempt);
+        let payer = working.overlay.find(&transaction.content.payer());
+        let payer = payer.and_then(|place| working.overlay.wallet(place));
+        let payer_balance = payer.map_or(Amount::ZERO, |wallet| wallet.balance);
         let (becomes, fee) = match run(&mut working, transaction, prepared, 0, at) {
             Err(reason) => (Forecast::NotExecuted(reason), Amount::ZERO),
             Ok(outcome) => (outcome.rejection().map_or(Forecast::Applied, Forecast::Rejected), outcome.fee),
         };
-        Ok(Forecasted { becomes, fee, weight, operator, is_exempt })
+        Ok(Forecasted { becomes, fee, weight, operator, is_exempt, payer_balance })
     };
     strategy.map(&prepared, TRANSACTIONS_PER_CHUNK, one).into_iter().collect()
 }

@@ -45,6 +45,14 @@ impl FeeRate {
         Amount::from_fen(u64::try_from(fen).unwrap_or(u64::MAX))
     }
 
+    /// What `amount` is per unit of `weight`, rounded down; a weight of zero counts as one. Saturates at the highest rate.
+    #[must_use]
+    pub fn per_weight(amount: Amount, weight: u64) -> Self {
+        let micro_fen = u128::from(amount.fen()).saturating_mul(MICRO_FEN_PER_FEN);
+        let rate = micro_fen.checked_div(u128::from(weight)).unwrap_or(micro_fen);
+        Self(u64::try_from(rate).unwrap_or(u64::MAX))
+    }
+
     /// The highest rate whose due for `weight` is at most `fee`: what a bid is worth per weight. Saturates at the highest rate; so it
     /// is for a weight of zero.
     #[must_use]
@@ -60,5 +68,20 @@ impl FeeRate {
 impl fmt::Display for FeeRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} µfen", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_per_weight_rounds_down_and_saturates() {
+        for (fen, weight, micro_fen) in
+            [(0, 7, 0), (1, 3, 333_333), (2, 1_000, 2_000), (5, 0, 5_000_000), (u64::MAX, 1, u64::MAX)]
+        {
+            let rate = FeeRate::per_weight(Amount::from_fen(fen), weight);
+            assert_eq!(rate.micro_fen(), micro_fen, "{fen} {weight}");
+        }
     }
 }

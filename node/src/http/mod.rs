@@ -87,7 +87,7 @@ fn routes() -> Vec<Route> {
     let (read, audit) = (Door::Scope(Scope::Read), Door::Scope(Scope::Audit));
     vec![
         route(path::TRANSACTIONS, Door::Scope(Scope::Submit), post(submit::submit)),
-        route(path::SIMULATE, Door::Scope(Scope::Submit), post(simulate::simulate)),
+        route(path::SIMULATE, read, post(simulate::simulate)),
         route(path::TRANSACTION, Door::Waiting(Scope::Read), get(transactions::status)),
         route(path::TRANSACTION_PROOF, read, get(proofs::transaction)),
         route(path::WALLET, read, get(wallets::wallet)),

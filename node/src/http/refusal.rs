@@ -72,7 +72,12 @@ impl From<&Refused> for ApiError {
             Refused::Stateless(fault) => fault.into(),
             Refused::NotExecuted { reason, .. } => (*reason).into(),
             Refused::Rejected { reason, .. } => (*reason).into(),
+            Refused::ExemptElsewhere { operator, .. } => Self::exempt_elsewhere(*operator),
             Refused::Pool { reason, .. } => match reason {
+                PoolRefusal::FeePromised { payer } => Self::from(ErrorCode::FeePromised)
+                    .at("fee.fee_max")
+                    .because(format_args!("payer {payer}"))
+                    .retry_after_ms(BUSY_RETRY_MS),
                 PoolRefusal::NonceTaken { holder } => Self::nonce_waiting(*holder),
                 PoolRefusal::WalletFull => {
                     Self::from(ErrorCode::WalletQueueFull).retry_after_ms(BUSY_RETRY_MS)

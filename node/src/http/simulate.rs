@@ -23,7 +23,7 @@ use ledger::rules::fee::base_due;
 use ledger::rules::{ChainRules, Forecast, Forecasted, TransactionFault, check_transaction, forecast};
 use ledger::state::StateHead;
 use ledger::values::{
-    Amount, GenesisHash, Signature, SignedMessage, TimestampMs, TransactionId, WalletId, verify,
+    Amount, GenesisHash, OperatorId, Signature, SignedMessage, TimestampMs, TransactionId, WalletId, verify,
 };
 use storage::{Reader, Table};
 
@@ -94,12 +94,14 @@ struct Tried {
     forecast: Forecasted,
     operation: Operation,
     limits: Option<WalletLimits>,
+    /// The operator that it is to be sent to, where this node does not take it in now.
+    elsewhere: Option<OperatorId>,
 }
 
 impl Tried {
     fn view(self, chain: &ChainHandle, expected: ExpectedTimes) -> Simulation {
         let (would, refusal) = match self.forecast.becomes {
-            Forecast::Applied => (Would::Applied, None),
+            Forecast::Applied => (Would::Applied, self.elsewhere.map(ApiError::exempt_elsewhere)),
             Forecast::Rejected(reason) => (Would::Rejected, Some(ApiError::from(reason))),
             Forecast::NotExecuted(reason) => (Would::NotExecuted, Some(ApiError::from(reason))),
         };
@@ -145,7 +147,9 @@ fn try_out(chain: &ChainHandle, store: &(dyn Reader + '_), simulated: &Simulated
         Some(wallet) => Some(limits(&archive, &rules, &head, &content, &wallet, &forecast)?),
         None => None,
     };
-    Ok(Tried { id: content.id(rules.genesis), forecast, operation: content.operation, limits })
+    let elsewhere = chain.admission.exempt_elsewhere(&forecast, head.height.next());
+    let elsewhere = elsewhere.filter(|_| !head.base_fee.is_zero());
+    Ok(Tried { id: content.id(rules.genesis), forecast, operation: content.operation, limits, elsewhere })
 }
 
 /// With as many signatures as its policies ask for, so that it weighs what it will weigh. They are nobody's, and are not checked.
@@ -225,23 +229,11 @@ fn moved<R: Reader + ?Sized>(
     operation: &Operation,
 ) -> Result<(Amount, Amount), RowFault> {
     Ok(match operation {
-        Operation::Pay { payments } => {
-            let amounts = payments.iter().map(|payment| payment.amount);
-            (Amount::ZERO, amounts.fold(Amount::ZERO, plus))
-        }
-        Operation::Redeem { amount }
-        | Operation::Lock { amount, .. }
-        | Operation::Exchange { amount, .. }
-        | Operation::Accept { amount, .. } => (Amount::ZERO, *amount),
         Operation::Issue { to, amount } if *to == signer => (*amount, Amount::ZERO),
         Operation::Claim { lock, .. } => match archive.lock(*lock)? {
             Some((_, Record::Lock(lock))) => (lock.amount, Amount::ZERO),
             _ => (Amount::ZERO, Amount::ZERO),
         },
-        Operation::Issue { .. }
-        | Operation::OpenWallets { .. }
-        | Operation::Decline { .. }
-        | Operation::Withdraw { .. }
-        | Operation::Govern { .. } => (Amount::ZERO, Amount::ZERO),
+        _ => (Amount::ZERO, operation.spends()),
     })
 }

@@ -228,9 +228,10 @@ fn answer(submitted: &Submitted) -> SubmitAnswer {
 
 const fn id_of(refused: &Refused) -> Option<TransactionId> {
     match refused {
-        Refused::NotExecuted { id, .. } | Refused::Rejected { id, .. } | Refused::Pool { id, .. } => {
-            Some(*id)
-        }
+        Refused::NotExecuted { id, .. }
+        | Refused::Rejected { id, .. }
+        | Refused::ExemptElsewhere { id, .. }
+        | Refused::Pool { id, .. } => Some(*id),
         Refused::Codec(_) | Refused::Stateless(_) | Refused::Unavailable { .. } => None,
     }
 }

@@ -10,7 +10,7 @@ use ledger::rules::{
     ChainRules, Forecast, Forecasted, TransactionFault, check_signatures, check_transaction, forecast,
 };
 use ledger::values::{Canonical as _, CodecError, KeyCache, Sequential, TimestampMs, TransactionId};
-use mempool::{PoolRefusal, Pooled};
+use mempool::{Balance, PoolRefusal, Pooled};
 use storage::{Store, Table};
 use tokio::sync::oneshot;
 
@@ -46,6 +46,7 @@ impl Refusal {
             Self::Rejected(reason) => reason.name(),
             Self::Pool(PoolRefusal::NonceTaken { .. }) => "pool_nonce_taken".into(),
             Self::Pool(PoolRefusal::Known) => "pool_known".into(),
+            Self::Pool(PoolRefusal::FeePromised { .. }) => "pool_fee_promised".into(),
             Self::Pool(PoolRefusal::WalletFull) => "pool_wallet_full".into(),
             Self::Pool(PoolRefusal::OperatorFull) => "pool_operator_full".into(),
             Self::Pool(PoolRefusal::Full) => "pool_full".into(),
@@ -98,12 +99,14 @@ impl Door {
         let now = TimestampMs(wall.0.max(head.timestamp.0.saturating_add(1)));
         let reader = RecordReader { store, cache: &RecordCache::default() };
         let forecasted = forecast(&self.rules, &head, &reader, &transaction, now);
-        let Ok(Forecasted { becomes, weight, operator, is_exempt, .. }) = forecasted else {
+        let Ok(Forecasted { becomes, weight, operator, is_exempt, payer_balance, .. }) = forecasted else {
             return Err(refused(Refusal::Store));
         };
         match (becomes, operator) {
             (Forecast::Applied, Some(operator)) => {
-                Ok(Pooled { id, transaction, bytes: bytes.len(), weight, operator, is_exempt })
+                let (bytes, base_fee) = (bytes.len(), head.base_fee);
+                let balance = Balance { amount: payer_balance, after: head.height };
+                Ok(Pooled { id, transaction, bytes, weight, operator, is_exempt, balance, base_fee })
             }
             (Forecast::Rejected(reason), _) => Err(refused(Refusal::Rejected(reason))),
             (Forecast::NotExecuted(reason), _) => Err(refused(Refusal::NotExecuted(reason))),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use api::Client;
 use api::transaction::TransactionStatus;
+use api::{Client, ErrorCode};
 use ledger::records::{
     ChainParams, FeeBid, FeeParams, Nonce, Operation, Policy, Sponsor, Tier, Transaction, WalletOpening,
 };
@@ -48,12 +48,15 @@ const BID: Amount = Amount::from_fen(500);
 /// What each customer of the quiet bank has.
 const QUIET_FEN: u64 = 100_000;
 
+/// More than a payment ever costs, at the highest price.
+const ONE_FEE_FEN: u64 = 500;
+
 /// Four banks as processes, and the customers of two of them.
 struct Town {
     cluster: Cluster,
     banks: Vec<Payer>,
     flooders: Vec<Payer>,
-    /// Two that pay each other, and one that has too little for fees.
+    /// Two that pay each other, one that has too little for fees, and one that has enough for one.
     quiet: Vec<Payer>,
     _directory: tempfile::TempDir,
 }
@@ -81,7 +84,7 @@ impl Town {
             town.cluster.certify(0, &central.sign(sequence, issue)).await;
         }
         town.flooders = town.open(LOUD, &[FLOODER_FEN; FLOODERS as usize]).await;
-        town.quiet = town.open(QUIET, &[QUIET_FEN, QUIET_FEN, 10]).await;
+        town.quiet = town.open(QUIET, &[QUIET_FEN, QUIET_FEN, 10, 2 * ONE_FEE_FEN]).await;
         town
     }
 
@@ -197,7 +200,7 @@ async fn certified(client: &Client, payment: &Transaction, genesis: GenesisHash)
 /// Who has nothing to spare pays; the bank pays what it costs.
 async fn the_bank_pays_for_its_customer(town: &Town) {
     let (client, bank) = (town.cluster.client(QUIET), &town.banks[QUIET]);
-    let [payee, _, poor] = town.quiet.as_slice() else { panic!("three customers") };
+    let [payee, _, poor, _] = town.quiet.as_slice() else { panic!("four customers") };
     let mut content = poor.sign(1, pay(&[(payee.wallet, 4)])).content;
     let sponsor = Sponsor { wallet: bank.wallet, policy: Policy::single(bank.key.public_key()) };
     content.fee = FeeBid { fee_max: BID, sponsor: Some(sponsor), ..FeeBid::default() };
@@ -210,9 +213,25 @@ async fn the_bank_pays_for_its_customer(town: &Town) {
     assert_eq!(client.wallet(poor.wallet, None).await.unwrap().balance_fen, 6);
 }
 
+/// Who has money for one fee sends many payments, and the first spends the rest: one is taken in, and none is left to the bank.
+async fn a_fee_is_promised_once(town: &Town) {
+    let [payee, _, _, payer] = town.quiet.as_slice() else { panic!("four customers") };
+    let one = |sequence: u64, fen: u64| {
+        bid(payer, Nonce { lane: 0, sequence }, Amount::from_fen(ONE_FEE_FEN), pay(&[(payee.wallet, fen)]))
+    };
+    let all: Vec<Transaction> = (1..=40).map(|sequence| one(sequence, ONE_FEE_FEN)).collect();
+    let client = town.cluster.client(QUIET);
+    let answers = client.submit_bulk(&all).await.unwrap();
+    let codes: Vec<u32> = answers.iter().map(|answer| answer.code).collect();
+    assert_eq!(codes[0], 0);
+    assert!(codes[1..].iter().all(|code| *code == ErrorCode::FeePromised.code()), "{codes:?}");
+    let status = client.wait_certified(all[0].id(payer.genesis), WAIT).await.unwrap();
+    assert!(status.outcome.is_some_and(|outcome| outcome.is_applied));
+}
+
 /// An urgent estimate is enough for the next block. (The others may wait for a lower price.)
 async fn estimates(town: &Town, bank: usize) -> FeeRate {
-    let [payer, payee, _] = town.quiet.as_slice() else { panic!("three customers") };
+    let [payer, payee, ..] = town.quiet.as_slice() else { panic!("four customers") };
     let payment = bid(payer, Nonce { lane: 0, sequence: 1 }, BID, pay(&[(payee.wallet, 1)]));
     let weight = transaction_weight(&payment);
     let estimates = town.cluster.client(bank).fee_estimate(ROOT, weight).await.unwrap();
@@ -253,7 +272,7 @@ async fn a_flood_costs_the_flooder_and_passes() {
     let mut town = Town::new().await;
     assert!(estimates(&town, QUIET).await.is_zero(), "there is room");
     let stop = Arc::<AtomicBool>::default();
-    let [one, other, _] = town.quiet.as_slice() else { panic!("three customers") };
+    let [one, other, ..] = town.quiet.as_slice() else { panic!("four customers") };
     let quiet = [(one, other), (other, one)].map(|(payer, payee)| {
         let client = town.cluster.client(QUIET);
         pay_quietly(client, payer.clone(), payee.wallet, Arc::clone(&stop))
@@ -263,6 +282,7 @@ async fn a_flood_costs_the_flooder_and_passes() {
     town.wait_base_fee(QUIET, "risen", |rate| rate >= RISEN).await;
     assert!(!estimates(&town, 1).await.is_zero());
     the_bank_pays_for_its_customer(&town).await;
+    a_fee_is_promised_once(&town).await;
     stop.store(true, Ordering::Relaxed);
     println!("{} transactions of {PAYEES} payments each in the flood", loud.await.unwrap());
     for customer in quiet {

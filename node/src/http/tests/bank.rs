@@ -95,6 +95,7 @@ impl Bank {
         let (sender, submissions) = mpsc::channel(16);
         let verifier =
             Verifier { genesis, secret: [3; 32], keys: Arc::default(), strategy: Parallel::new(1).unwrap() };
+        let rules = (rules, Some(OperatorId(1)));
         let admission =
             Arc::new(Admission::new(rules, Arc::clone(&store), executor.cache(), sender, verifier).unwrap());
         let (queue, questions) = executor_queue();
@@ -156,6 +157,12 @@ impl Bank {
     /// The own wallet of bank 0, operator 1.
     pub(super) fn bank(&self) -> Holder {
         let operator = &self.network.banks[0].operator;
+        self.operator(operator.id, &operator.wallet_key)
+    }
+
+    /// The own wallet of bank 1, operator 2.
+    pub(super) fn other_bank(&self) -> Holder {
+        let operator = &self.network.banks[1].operator;
         self.operator(operator.id, &operator.wallet_key)
     }
 
@@ -231,13 +238,19 @@ impl Bank {
     }
 
     pub(super) fn open(&mut self, numbers: &[u8]) -> Transaction {
+        let bank = self.bank();
+        self.open_by(&bank, numbers)
+    }
+
+    /// The same by another operator.
+    pub(super) fn open_by(&mut self, operator: &Holder, numbers: &[u8]) -> Transaction {
         let opening = |number: &u8| WalletOpening {
             policy: self.customer(*number).policy().hash(),
             salt: [*number; 16],
             tier: Tier::Two,
         };
-        let (wallets, bank) = (numbers.iter().map(opening).collect(), self.bank());
-        self.sign(&bank, Operation::OpenWallets { wallets })
+        let wallets = numbers.iter().map(opening).collect();
+        self.sign(operator, Operation::OpenWallets { wallets })
     }
 
     /// Executes a block with one batch of these transactions (none: an empty block), claiming the result before it.

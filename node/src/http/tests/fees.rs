@@ -19,7 +19,17 @@ const CNY: Currency = Currency(*b"CNY");
 pub(super) fn crowded() -> Bank {
     let fees =
         FeeParams { weight_target: 2 * WEIGHT_TARGET_MIN, step_min: STEP_MIN_MAX, ..FeeParams::default() };
-    let params = ChainParams { fees, ..ChainParams::default() };
+    crowded_with(ChainParams { fees, ..ChainParams::default() })
+}
+
+/// The same where wallets of the second tier owe no base fee.
+pub(super) fn crowded_exempt() -> Bank {
+    let mut params = crowded().rules.borrow().params.clone();
+    params.tiers[1].is_fee_exempt = true;
+    crowded_with(params)
+}
+
+fn crowded_with(params: ChainParams) -> Bank {
     Bank::on(CHAIN, &network_with(&[(CNY, 0)], params), Tokens::default(), RestLimits::default())
 }
 

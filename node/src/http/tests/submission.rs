@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use api::bulk::{BULK_BYTES_MAX, BULK_CONTENT_TYPE, decode_answers, encode_body};
+use api::fees::{SimulateRequest, Simulation, Would};
 use api::transaction::{SubmitAnswer, SubmitRequest, SubmitStatus, TransactionState, TransactionStatus};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -11,8 +12,8 @@ use ledger::records::{Nonce, NotExecuted, Operation, Payment, Transaction};
 use ledger::values::{Amount, Canonical as _, TimestampMs, WalletId};
 
 use super::bank::Bank;
-use super::fees::{crowd, crowded};
-use super::{Answer, get, post, send};
+use super::fees::{crowd, crowded, crowded_exempt};
+use super::{Answer, get, post, post_to, send};
 use crate::admission::wall_clock;
 use crate::departed::Reason;
 use crate::handle::{HaltCode, Voting};
@@ -48,6 +49,31 @@ async fn a_bid_below_the_base_fee_waits() {
     assert_eq!(answer.json::<SubmitAnswer>().status, SubmitStatus::Accepted);
     let too_much = bank.pay(&story.one, &story.two, 4_999_999);
     assert_eq!(submit(&bank, &too_much).await.error().code, 11_205);
+}
+
+/// Nobody pays the base fee of an exempt wallet: it is charged to the quota of the bank that seals it, which is to be the wallet's own.
+#[tokio::test]
+async fn an_exempt_wallet_is_sent_to_its_own_bank_while_weight_has_a_price() {
+    let mut bank = crowded_exempt();
+    let story = bank.story();
+    let (own, other) = (bank.bank(), bank.other_bank());
+    let opened = bank.open_by(&other, &[50]);
+    let guest = bank.customer(50);
+    let gift = bank.pay(&own, &guest, 100);
+    bank.execute(vec![opened, gift], false);
+    let free = bank.pay(&guest, &story.two, 5);
+    assert_eq!(accepted(&mut bank, &free).await.json::<SubmitAnswer>().status, SubmitStatus::Accepted);
+
+    crowd(&mut bank);
+    let payment = bank.pay(&guest, &story.two, 5);
+    let error = submit(&bank, &payment).await.error();
+    assert_eq!((error.code, error.field.as_deref()), (1_107, Some("wallet")), "{error}");
+    assert!(error.message.contains("operator 2"), "{error}");
+    let request = serde_json::to_vec(&SimulateRequest::signed(&payment)).unwrap();
+    let tried: Simulation = post_to(&bank.router(), api::path::SIMULATE, JSON, request).await.json();
+    assert_eq!((tried.would, tried.refusal.map(|error| error.code)), (Would::Applied, Some(1_107)));
+    let own = bank.pay(&story.one, &story.two, 5);
+    assert_eq!(accepted(&mut bank, &own).await.json::<SubmitAnswer>().status, SubmitStatus::Accepted);
 }
 
 #[tokio::test]
