@@ -693,6 +693,7 @@ pub(crate) mod tests {
                     it.chains[0].is_home = false;
                     it.chains[0].facts.height = 0;
                     it.chains[0].facts.certified_height = 0;
+                    it.chains[0].facts.announced_height = None;
                     stands(it);
                 },
                 Verdict::Healthy,

@@ -10,7 +10,7 @@ use api::why::{AbsentValidator, ChainFacts, DiskFacts, WaitingReceipts, Why, Why
 use axum::Json;
 use axum::extract::State;
 use ledger::records::{ChainRecord, Registry};
-use ledger::values::{NodeIndex, quorum};
+use ledger::values::{NodeIndex, PublicKey, quorum};
 
 use super::edge::Edge;
 use super::network::VERSION;
@@ -91,11 +91,11 @@ fn look_at(edge: &Edge, chain: &ChainHandle, moment: Moment, is_answering: bool)
     let (status, registry, course) = (chain.now(), chain.registry(), parts.vigil.course(id));
     let record = registry.chain(id);
     let set = registry.validators(id, status.chain.epoch);
-    let wanted = record.map_or(&[][..], |record| &record.wanted);
+    let wanted = record.map_or(&[][..], |record| record.wanted.as_slice());
     let own_operator = registry.node(parts.own_node).map(|node| node.operator);
     let own_seat = set.iter().find(|seat| seat.node == parts.own_node);
-    let keys = || parts.vigil.own().keys.iter().filter(|own| own.chain == id);
-    let has = |key| keys().any(|own| own.key == key);
+    let keys = || parts.vigil.own().keys.iter().filter(move |own| own.chain == id);
+    let has = |key: PublicKey| keys().any(|own| own.key == key);
     let missing_key = own_seat.map(|seat| seat.consensus_key).filter(|key| !has(*key));
     let is_seated = own_seat.is_some() && missing_key.is_none();
     let unused =
