@@ -30,7 +30,7 @@ const NODE: &str = "http://127.0.0.1:8080";
 
 /// Arguments of `jiaozi node doctor`.
 #[derive(Debug, Args)]
-pub struct DoctorArguments {
+pub(super) struct DoctorArguments {
     #[command(flatten)]
     pub(super) at: NodeAt,
     /// Show everything, however long.

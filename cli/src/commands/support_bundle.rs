@@ -46,7 +46,7 @@ const _: () = assert!(
 
 /// Arguments of `jiaozi node support-bundle`.
 #[derive(Debug, Args)]
-pub struct BundleArguments {
+pub(super) struct BundleArguments {
     /// The node's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
