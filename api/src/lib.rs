@@ -11,6 +11,7 @@
 //! | [`lock`] | locks, and offers of exchanges between two currencies |
 //! | [`fees`] | what a transaction should bid, what blocks cost, what one would become and cost |
 //! | [`chain`], [`network`], [`health`] | chains and blocks, operators and nodes, readiness |
+//! | [`why`] | why a node does not do its work, and what to do next |
 //! | [`governance`] | changes of the registry |
 //! | [`feed`], [`evidence`] | for auditors: binary pages; misbehaviour on record |
 //! | [`client`] | the client |
@@ -42,6 +43,7 @@ pub mod path;
 mod text;
 pub mod transaction;
 pub mod wallet;
+pub mod why;
 
 pub use chain::{
     BirthView, BlockView, ChainView, ChainsView, CounterView, GrowthName, PairView, ProgressView, ResultView,
@@ -70,4 +72,8 @@ pub use transaction::{
 pub use wallet::{
     Between, Cursor, HistoryEntry, HistoryPage, HistoryQuery, LaneView, MovementName, TierName, WalletMoment,
     WalletQuery, WalletState, WalletView,
+};
+pub use why::{
+    AbsentValidator, ChainFacts, DiskFacts, Finding, FindingCode, Severity, Verdict, WaitingReceipts, Why,
+    WhyFacts,
 };

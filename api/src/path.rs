@@ -50,6 +50,8 @@ pub const FEE_ESTIMATE: &str = "/v1/fees/estimate";
 pub const EVIDENCE: &str = "/v1/evidence";
 /// `GET`: operators and nodes.
 pub const NETWORK: &str = "/v1/network";
+/// `GET`: why the node does not do its work, and what to do next.
+pub const WHY: &str = "/v1/why";
 /// `GET`: whether the process lives.
 pub const HEALTH: &str = "/healthz";
 /// `GET`: whether the node serves, and if not why.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chain::{Archive, RecordCache, RecordReader};
 use ledger::records::{NotExecuted, Rejection, Transaction};
@@ -214,6 +214,14 @@ impl Admission {
         // On a task of its own: a client that goes away must not leave transactions half taken in.
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move { inner.pool(checked).await }).await.unwrap_or_else(|_| refuse_all())
+    }
+
+    /// Whether the chain's own task answers within `limit`: it is offered nothing.
+    pub(crate) async fn is_answered(&self, limit: Duration) -> bool {
+        let (answers, answered) = oneshot::channel();
+        let nothing = Submission { pooled: Vec::new(), answers };
+        let asked = async { self.inner.submissions.send(nothing).await.is_ok() && answered.await.is_ok() };
+        tokio::time::timeout(limit, asked).await.unwrap_or(false)
     }
 
     /// Why the thread that checks is gone; nothing is taken in any more, and the chain's driver halts.

@@ -31,7 +31,7 @@ use crate::epochs::{Epochs, SEATS, Supervisor, Turn};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
 use crate::hosting;
 use crate::http::{Edge, EdgeParts, RestServer};
-use crate::keys::Keys;
+use crate::keys::{Keys, consensus_entries};
 use crate::market::MarketBoard;
 use crate::origins::{OriginFiles, origin_of};
 use crate::rarely::Rarely;
@@ -44,8 +44,10 @@ use crate::standing::StandingFiles;
 use crate::start_error::{StartError, system};
 use crate::strategy::Parallel;
 use crate::telemetry::{Metrics, start_logging};
+use crate::tls;
 use crate::tokens::Tokens;
 use crate::verifier::Verifier;
+use crate::vigil::{Own, OwnKey, Vigil};
 
 /// Version of everything a chain keeps in its store. 6: births and growth of chains in the registry, what a parent moves in the head,
 /// origins, refunds with the chain that they came from.
@@ -206,6 +208,8 @@ impl Node {
         let waits = awaited.chains.iter().map(|awaited| awaited.chain).collect();
         let (mut watchers, anew) = watch_registries(config, &network, awaited, &handles);
         watchers.push(tokio::spawn(awaited::drain(idle)));
+        let vigil = Vigil::new(own_facts(config, &keys));
+        watchers.push(tokio::spawn(vigil.clone().follow(handles.clone())));
         let edge = Edge::new(EdgeParts {
             spec: Arc::clone(&spec),
             own_node,
@@ -214,6 +218,7 @@ impl Node {
             connections: network.connections_watch(),
             metrics,
             tokens: Tokens::new(&config.rest.tokens),
+            vigil,
             limits: config.rest.limits,
         });
         let rest = RestServer::start(&edge, &config.rest)?;
@@ -303,6 +308,20 @@ async fn first_end(chains: &mut [RunningChain]) -> Ended {
         })
     });
     futures::future::select_all(ends).await.0
+}
+
+/// What the node knows of itself for whoever asks why it is stuck.
+fn own_facts(config: &NodeConfig, keys: &Keys) -> Own {
+    // Keys are read in the order of their files.
+    let files = consensus_entries(&config.keys).into_iter().map(|entry| entry.keystore);
+    let keys = keys.consensus.iter().zip(files);
+    Own {
+        reserve_bytes: config.storage.disk_reserve_bytes,
+        keys: keys
+            .map(|((chain, key), file)| OwnKey { chain: *chain, key: key.public_key(), file })
+            .collect(),
+        certificate_expires_ms: config.rest.tls.as_ref().and_then(tls::expires_ms),
+    }
 }
 
 fn threads() -> usize {

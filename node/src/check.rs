@@ -103,6 +103,11 @@ const RESERVE: &str = "storage.disk_reserve_bytes";
 /// Looks at everything that `config` names; the configuration itself has been checked when it was loaded.
 #[must_use]
 pub fn check(config: &NodeConfig) -> Vec<Look> {
+    look(config).0
+}
+
+/// The same, and whether a process has the node's databases.
+pub(crate) fn look(config: &NodeConfig) -> (Vec<Look>, bool) {
     let mut report = Report::default();
     report.note::<(), CheckError>("log.level", Ok(((), config.log.level.clone())));
     let (network_key, consensus_keys) = report.keys(&config.keys);
@@ -120,7 +125,7 @@ pub fn check(config: &NodeConfig) -> Vec<Look> {
     }
     let _for_clients = report.rest(config);
     report.disk(config);
-    report.looks
+    (report.looks, report.is_running)
 }
 
 /// Who the node is.

@@ -1,12 +1,13 @@
 //! What the edges of a node (REST, metrics) see of a chain: its status, its stored data, and the door for transactions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chain::ChainStatus;
 use fees::Market;
 use ledger::records::{ChainSpec, Registry};
 use ledger::rules::ChainRules;
-use ledger::values::{ChainId, GenesisHash, TransactionId};
+use ledger::values::{ChainId, GenesisHash, NodeIndex, TransactionId, ValidatorIndex};
 use storage::Store;
 use tokio::sync::watch;
 
@@ -63,6 +64,15 @@ impl ChainHandle {
     #[must_use]
     pub fn now(&self) -> Status {
         *self.status.borrow()
+    }
+
+    /// The nodes of validators that this node does not hear, ascending.
+    pub(crate) fn silent(&self) -> Vec<NodeIndex> {
+        let (registry, status) = (self.registry(), self.now().chain);
+        let seats = registry.validators(self.chain(), status.epoch).iter().zip((0_u16..).map(ValidatorIndex));
+        let silent = seats.filter(|(_, seat)| status.silent.contains(*seat));
+        let nodes: BTreeSet<NodeIndex> = silent.map(|(validator, _)| validator.node).collect();
+        nodes.into_iter().collect()
     }
 
     /// The fee market now: a copy.

@@ -64,7 +64,7 @@ fn warn(
 }
 
 /// What the operator does before the restart.
-fn mend(registry: &Registry, chain: ChainId) -> String {
+pub(crate) fn mend(registry: &Registry, chain: ChainId) -> String {
     match registry.chain(chain).and_then(ChainRecord::parent) {
         Some(_) => format!("jiaozi node add-chain --config node.toml --chain {chain} --host"),
         None => format!("add {chain} to [node] chains, with its key in [keys] consensus_keys"),

@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `start_error.rs` | [`StartError`]: why a node does not start, with field and mend |
 //! | `assemble.rs` | [`run`], [`Node`]: the composition root |
-//! | `check.rs`, `settings.rs` | [`check()`]: what a start would refuse; what the parts start with |
+//! | `check.rs`, `outside.rs`, `settings.rs` | [`check()`]: what a start would refuse; a node that does not answer; what the parts start with |
 //! | `origins.rs`, `awaited.rs` | what a chain that was added after genesis begins with; chains of which that is not known yet |
 //! | `config.rs`, `keys.rs`, `next_key.rs`, `first_key.rs` | `node.toml`, the node's encrypted keys, the one that votes next, that of a chain to come |
 //! | `driver.rs` | performs what a chain decides; clock steps |
@@ -22,6 +22,7 @@
 //! | `allowed.rs`, `hosting.rs` | who may connect follows the registry; chains that miss this node's vote |
 //! | `admission.rs`, `departed.rs` | the only door for transactions; those that left without an outcome |
 //! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
+//! | `vigil.rs`, `why.rs` | how the chains went so far; why the node is stuck, and what to do next |
 //! | `market.rs`, `finality_times.rs` | what the fee estimator is told: blocks, what waits, how long payments take |
 //! | `http/` | REST, one file per resource |
 //! | `tls.rs`, `tokens.rs` | TLS 1.3, client tokens and scopes |
@@ -62,6 +63,7 @@ mod keys;
 mod market;
 mod next_key;
 mod origins;
+mod outside;
 mod questions;
 mod rarely;
 mod relay;
@@ -73,6 +75,8 @@ pub mod telemetry;
 pub mod tls;
 pub mod tokens;
 mod verifier;
+mod vigil;
+mod why;
 mod workers;
 
 pub use admission::Refused;
@@ -85,5 +89,7 @@ pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};
 pub use origins::{OriginFileFault, OriginPlace, find_origin, keep_origin};
+pub use outside::{Outside, look_outside, reachable};
 pub use questions::WalletQuestions;
 pub use start_error::StartError;
+pub use vigil::Vigil;

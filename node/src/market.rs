@@ -61,6 +61,11 @@ impl MarketBoard {
         board.base_fee = next_base_fee(&params.fees, header.base_fee, header.weight);
     }
 
+    /// When the newest block was proposed, by its proposer's clock.
+    pub(crate) fn newest_timestamp_ms(&self) -> Option<u64> {
+        self.board().blocks.back().map(|block| block.timestamp_ms)
+    }
+
     fn set_backlog(&self, backlog: Backlog) {
         self.board().backlog = backlog;
     }

@@ -352,6 +352,14 @@ impl ChainMetrics {
         self.labelled.relay_age.get_or_create(&label).set(age_ms);
     }
 
+    /// What [`ChainMetrics::relay`] was told last of another chain.
+    pub(crate) fn relayed(&self, destination: ChainId) -> Option<(u64, u64)> {
+        let label = PairLabel { chain: self.chain.0, destination: destination.0 };
+        let receipts = self.labelled.waiting_receipts.get(&label)?.get();
+        let age_ms = self.labelled.relay_age.get(&label)?.get();
+        Some((receipts, age_ms))
+    }
+
     /// The machine's clock was set.
     pub(crate) fn clock_step(&self) {
         self.clock_steps.inc();

@@ -53,6 +53,13 @@ impl std::fmt::Debug for TlsServer {
     }
 }
 
+/// When a node's certificate ends, in milliseconds since 1970; `None` where it cannot be read, which a start refuses, or is no X.509.
+pub(crate) fn expires_ms(files: &TlsFiles) -> Option<u64> {
+    let certificates = certificates(&files.certificate).ok()?;
+    let (_, own) = x509_parser::parse_x509_certificate(certificates.first()?).ok()?;
+    u64::try_from(own.validity().not_after.timestamp()).ok()?.checked_mul(1_000)
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = read(path)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
@@ -125,4 +132,23 @@ pub enum TlsError {
         /// Why not.
         source: rustls::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_says_when_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("node.pem"), folder.path().join("node.key"));
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        let made = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(&certificate, made.pem()).unwrap();
+        let files = TlsFiles { certificate, key };
+        assert_eq!(expires_ms(&files), Some(1_893_456_000_000));
+        std::fs::write(&files.certificate, "nonsense").unwrap();
+        assert_eq!(expires_ms(&files), None);
+    }
 }

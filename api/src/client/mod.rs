@@ -46,6 +46,7 @@ use crate::transaction::{
     SubmitAnswer, SubmitRequest, TransactionQuery, TransactionState, TransactionStatus, WaitFor,
 };
 use crate::wallet::{HistoryPage, HistoryQuery, WalletView};
+use crate::why::Why;
 use transport::{Body, Transport, json_body, parse};
 
 /// Most bytes of a proof file: it grows with the changes of validator set of its chain.
@@ -409,6 +410,14 @@ impl Client {
     /// [`ClientError`] when it does not answer.
     pub async fn ready(&self) -> Result<Ready, ClientError> {
         self.transport.get_json_or_unready(path::READY).await
+    }
+
+    /// Why the node does not do its work, and what to do next.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn why(&self) -> Result<Why, ClientError> {
+        self.transport.get_json(path::WHY, &[]).await
     }
 
     /// The metrics, as text for Prometheus.

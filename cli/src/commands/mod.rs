@@ -1,6 +1,7 @@
 //! One file per command group.
 
 pub mod audit;
+mod doctor;
 pub mod exchange;
 pub mod fee;
 pub mod genesis;
@@ -19,6 +20,7 @@ pub mod pay;
 mod replay;
 mod replayed;
 pub mod status;
+mod support_bundle;
 pub mod token;
 pub mod transaction;
 pub mod wallet;

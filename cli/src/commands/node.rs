@@ -8,7 +8,9 @@ use node::config::NodeConfig;
 use node::{Look, NextKeyError, StartError};
 use serde::Serialize;
 
+use super::doctor::{self, DoctorArguments};
 use super::node_chain::{AddChainArguments, add_chain};
+use super::support_bundle::{self, BundleArguments};
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, Show, facts};
 
@@ -35,6 +37,20 @@ enum NodeCommand {
                       faults at once. The node may be running.\n\nExamples:\n  jiaozi node check --config node.toml"
     )]
     Check(ConfigArguments),
+    /// Say why the node is stuck and what to do next, on one screen.
+    #[command(after_help = "Examples:\n  \
+        jiaozi node doctor\n  \
+        jiaozi node doctor --config /etc/jiaozi/node.toml --all\n  \
+        jiaozi node doctor --node https://bank.example --token-file token --json\n\n\
+        A node that does not answer is looked at from outside, by its configuration. Exit 0: nothing is stuck; 1: something is.")]
+    Doctor(DoctorArguments),
+    /// Write what maintainers need to see of a node into one file, without its secrets.
+    #[command(after_help = "Examples:\n  \
+        jiaozi node support-bundle --config node.toml --to support.tar\n  \
+        journalctl -u jiaozi > node.log && jiaozi node support-bundle --config node.toml --log node.log --to support.tar\n\n\
+        It has what the node tells, the configuration without tokens and comments, names and sizes of files, and the end of the log.\n\
+        It has no file of the data directory, no key, no passphrase and no token.")]
+    SupportBundle(BundleArguments),
     /// Make the next consensus key of a chain, beside the current one: the first step of a rotation.
     #[command(after_help = "Examples:\n  \
         jiaozi node rotate-consensus-key --config node.toml --chain 0\n  \
@@ -124,7 +140,7 @@ struct Checked {
 
 /// One thing looked at.
 #[derive(Debug, Serialize)]
-struct Part {
+pub(super) struct Part {
     /// Its field in the configuration.
     field: &'static str,
     /// What was found.
@@ -136,7 +152,7 @@ struct Part {
 }
 
 impl Part {
-    fn new(look: Look) -> Self {
+    pub(super) fn new(look: Look) -> Self {
         let Look { field, found } = look;
         match found {
             Ok(found) => Self { field, found: Some(found), fault: None },
@@ -183,6 +199,8 @@ pub fn run(arguments: NodeArguments, output: Output) -> Answer {
             })
         }
         NodeCommand::Check(ConfigArguments { config }) => check(&load(&config)?, output),
+        NodeCommand::Doctor(arguments) => doctor::run(&arguments, output),
+        NodeCommand::SupportBundle(arguments) => support_bundle::run(&arguments, output),
         NodeCommand::AddChain(arguments) => add_chain(&arguments, output),
         NodeCommand::RotateConsensusKey(RotateArguments { config, chain }) => {
             let made = node::next_consensus_key(&load(&config)?, ChainId(chain));

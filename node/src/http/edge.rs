@@ -1,6 +1,6 @@
 //! What every handler shares: the chains, who may come in, the bounds, and the way to the disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::code::ErrorCode;
@@ -8,7 +8,7 @@ use api::error::ApiError;
 use api::network::ChainPlace;
 use chain::{Archive, SetLinks};
 use ledger::records::{ChainRecord, ChainSpec, GenesisSpec, Registry};
-use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, ValidatorIndex, WalletId};
+use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, WalletId};
 use storage::Reader;
 use tokio::sync::{Semaphore, watch};
 
@@ -20,6 +20,7 @@ use crate::handle::{ChainHandle, Voting};
 use crate::hosting::unhosted;
 use crate::telemetry::{ChainMetrics, Metrics};
 use crate::tokens::Tokens;
+use crate::vigil::Vigil;
 
 /// Store reads at one time. They block a thread each; RocksDB serves this many from two cores without a queue of its
 /// own, and requests beyond wait their turn.
@@ -43,6 +44,8 @@ pub struct EdgeParts {
     pub metrics: Arc<Metrics>,
     /// Who may come in.
     pub tokens: Tokens,
+    /// What the node remembers of how its chains went.
+    pub vigil: Vigil,
     /// Bounds.
     pub limits: RestLimits,
 }
@@ -174,12 +177,7 @@ impl Edge {
 
     /// The nodes of a hosted chain's validators that this node does not hear.
     pub(crate) fn silent(&self, chain: &ChainHandle) -> Vec<NodeIndex> {
-        let (registry, status) = (chain.registry(), chain.now().chain);
-        let seats =
-            registry.validators(chain.chain(), status.epoch).iter().zip((0_u16..).map(ValidatorIndex));
-        let silent = seats.filter(|(_, seat)| status.silent.contains(*seat));
-        let nodes: BTreeSet<NodeIndex> = silent.map(|(validator, _)| validator.node).collect();
-        nodes.into_iter().collect()
+        chain.silent()
     }
 
     /// Nodes with their operators' names, the first few, for people.

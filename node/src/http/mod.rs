@@ -13,6 +13,7 @@
 //! | `proposals.rs` | `GET /v1/proposals/{version}`: which proposal changed a version of the registry |
 //! | `origin.rs` | `…/origin`: what a chain that was added after genesis began with, proved |
 //! | `feed.rs`, `evidence.rs` | for auditors: `…/feed`, `…/batches`, `…/bundles`, `GET /v1/evidence` |
+//! | `why.rs` | `GET /v1/why`: why the node is stuck, and what to do next |
 //! | `network.rs`, `health.rs`, `metrics.rs`, `openapi.rs` | `/v1/network`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json` |
 //! | `edge.rs` | [`Edge`]: what handlers share; the way to the disk |
 //! | `homes.rs`, `finding.rs` | on which chains a wallet may be; from there to where it is, while shards double |
@@ -59,6 +60,7 @@ mod tests;
 mod transactions;
 mod typical;
 mod wallets;
+mod why;
 
 pub use edge::{Edge, EdgeParts, READS_AT_ONCE};
 pub use guard::TRACE_HEADER;
@@ -110,6 +112,7 @@ fn routes() -> Vec<Route> {
         route(path::BUNDLES, audit, get(feed::bundles)),
         route(path::EVIDENCE, audit, get(evidence::evidence)),
         route(path::NETWORK, read, get(network::network)),
+        route(path::WHY, read, get(why::why)),
         route(path::HEALTH, Door::Open, get(health::health)),
         route(path::READY, Door::Open, get(health::ready)),
         route(path::METRICS, Door::Scope(Scope::Metrics), get(metrics::metrics)),

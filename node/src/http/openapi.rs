@@ -7,7 +7,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::{
     blocks, chains, evidence, feed, fees, health, locks, metrics, network, origin, proofs, proposals,
-    registry, simulate, submit, transactions, wallets,
+    registry, simulate, submit, transactions, wallets, why,
 };
 
 /// The document. A test compares it with the router.
@@ -44,6 +44,7 @@ use super::{
         feed::bundles,
         evidence::evidence,
         network::network,
+        why::why,
         health::health,
         health::ready,
         metrics::metrics,

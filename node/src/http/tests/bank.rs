@@ -32,6 +32,7 @@ use crate::strategy::Parallel;
 use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
 use crate::verifier::Verifier;
+use crate::vigil::{Own, Vigil};
 
 /// The chain under test.
 pub(super) const CHAIN: ChainId = ChainId(0);
@@ -120,6 +121,7 @@ impl Bank {
             connections: connections_seen,
             metrics: Arc::new(Metrics::new()),
             tokens,
+            vigil: Vigil::new(Own::default()),
             limits,
         });
         let parent = executor.state().head().block;
@@ -424,6 +426,7 @@ pub(super) fn edge_awaiting(banks: &[&Bank], awaited: &[ChainId]) -> Edge {
         connections: banks[0].connections.subscribe(),
         metrics: Arc::new(Metrics::new()),
         tokens: Tokens::default(),
+        vigil: Vigil::new(Own::default()),
         limits: RestLimits::default(),
     })
 }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::bulk::{BULK_ANSWER_BYTES, BULK_BYTES_MAX, BULK_CONTENT_TYPE, BULK_TRANSACTIONS_MAX};
 use api::health::{Health, NotReady, Ready};
 use api::network::NetworkView;
+use api::why::{FindingCode, Severity, Verdict, Why};
 use axum::http::{Method, StatusCode};
+use chain::SeatSet;
 use ledger::records::transaction::TRANSACTION_BYTES_MAX;
-use ledger::values::{Epoch, Height};
+use ledger::values::{Epoch, Height, ValidatorIndex};
 
 use super::bank::{Bank, CHAIN};
 use super::{get, method_of, post_to};
@@ -83,6 +86,50 @@ async fn readiness_counts_the_validators_of_the_running_epoch() {
     bank.connections.send_replace(vec![1, 3]);
     let view: Ready = get(&router, api::path::READY).await.json();
     assert_eq!(view.chains[0].reason, Some(NotReady::TooFewPeers), "who left is no part of a quorum");
+}
+
+#[tokio::test]
+async fn a_chain_whose_task_does_not_answer_is_told_and_keeps_nobody_waiting() {
+    let mut bank = Bank::new();
+    bank.story();
+    let (router, started) = (bank.router(), std::time::Instant::now());
+    let why: Why = get(&router, api::path::WHY).await.json();
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let codes = |why: &Why| {
+        let stuck = why.findings.iter().filter(|finding| finding.severity == Severity::Stuck);
+        stuck.map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    // The harness gives the node no keys.
+    assert_eq!(codes(&why), [FindingCode::TaskSilent, FindingCode::KeyMissing]);
+    assert_eq!((why.verdict, why.facts.chains[0].is_answering), (Verdict::Stuck, false));
+    assert_eq!((why.facts.chains[0].height, why.facts.chains[0].certified_height), (4, 3));
+
+    let (status, submissions) = (&bank.status, &mut bank.submissions);
+    let answers = async {
+        while let Some(asked) = submissions.recv().await {
+            let _gone = asked.answers.send(Vec::new()).is_err();
+        }
+    };
+    let asked = async {
+        let answered: Why = get(&router, api::path::WHY).await.json();
+        status.send_modify(|status| {
+            status.chain.heard = 2;
+            status.chain.silent = SeatSet::default().with(ValidatorIndex(1)).with(ValidatorIndex(3));
+        });
+        let alone: Why = get(&router, api::path::WHY).await.json();
+        (answered, alone)
+    };
+    let (answered, alone) = tokio::select! {
+        both = asked => both,
+        () = answers => panic!("the door closed"),
+    };
+    assert_eq!(codes(&answered), [FindingCode::KeyMissing]);
+    assert_eq!(codes(&alone), [FindingCode::KeyMissing, FindingCode::NoQuorum]);
+    let absent = &alone.facts.chains[0].absent;
+    assert_eq!((absent.len(), alone.facts.chains[0].heard, alone.facts.chains[0].quorum), (2, 2, 3));
+    for one in absent {
+        assert!(alone.findings[1].what.contains(&one.operator), "{:?}", alone.findings);
+    }
 }
 
 #[tokio::test]
