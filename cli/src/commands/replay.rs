@@ -85,6 +85,10 @@ impl ReplayArguments {
 /// # Errors
 /// [`Failure`]: exit 1 for a difference.
 pub(super) fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
+    output.result(&replay_all(arguments, output)?)
+}
+
+fn replay_all(arguments: &ReplayArguments, output: Output) -> Answer<Replayed> {
     let spec = load_spec(&genesis_path(arguments, output)?)?;
     if arguments.data.is_none() {
         require_network(&arguments.connect()?, spec.hash())?;
@@ -121,7 +125,24 @@ pub(super) fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
     }
     let across = compare_across(&spec, chains.iter().map(|chain| &chain.report))?;
     drop(bar);
-    output.result(&Replayed::new(&spec, &chains, &across))
+    Ok(Replayed::new(&spec, &chains, &across))
+}
+
+/// Replays the databases of a stopped node, as `audit replay --data` does, and answers what fits.
+///
+/// # Errors
+/// [`AuditError`] as a [`Failure`].
+pub(super) fn replay_data(data: &Path, genesis: &Path, output: Output) -> Answer<Replayed> {
+    let arguments = ReplayArguments {
+        data: Some(data.to_owned()),
+        node: String::new(),
+        token_file: None,
+        ca_file: None,
+        chain: None,
+        genesis: Some(genesis.to_owned()),
+        threads: 0,
+    };
+    replay_all(&arguments, output)
 }
 
 /// Replays with progress; which chain is said where there are several.
