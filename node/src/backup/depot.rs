@@ -221,3 +221,79 @@ pub(crate) fn copy(source: &Path, target: Option<&Path>, told: &dyn Fn(u64)) -> 
 const LOCK: &str = "LOCK";
 const FILES: &str = "files";
 const MANIFESTS: &str = "backups";
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::ChainManifest;
+    use super::*;
+
+    /// Stores these contents as a backup; how many of them were new.
+    fn make(depot: &Depot, folder: &Path, name: &str, contents: &[&str]) -> usize {
+        let mut new = 0;
+        let mut files = Vec::new();
+        for (place, content) in contents.iter().enumerate() {
+            let source = folder.join("source");
+            fs::write(&source, content).unwrap();
+            let put = depot.put(&source, &format!("{place:06}.sst"), &|_, _| {}).unwrap();
+            new += usize::from(put.is_new);
+            files.push(put.file);
+        }
+        let genesis = files[0].clone();
+        let chain = ChainManifest {
+            chain: 0,
+            height: 1,
+            block: String::new(),
+            result: String::new(),
+            state: String::new(),
+            certified_height: 1,
+            records: 1,
+            files,
+        };
+        let manifest = Manifest::new((name.to_owned(), 0), "n".to_owned(), genesis, vec![chain], 0);
+        depot.seal(&manifest).unwrap();
+        new
+    }
+
+    #[test]
+    fn contents_are_stored_once_and_go_with_the_last_backup_that_names_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("backups");
+        let depot = Depot::open_to_write(&directory).unwrap();
+        assert!(matches!(Depot::open_to_write(&directory), Err(BackupError::Busy { .. })));
+        assert_eq!(make(&depot, folder.path(), "1", &["kept", "old"]), 2);
+        assert_eq!(make(&depot, folder.path(), "2", &["kept", "new"]), 1);
+        assert_eq!(depot.names().unwrap(), ["1", "2"]);
+        assert_eq!(depot.find(None).unwrap().name, "2");
+        fs::write(directory.join("files/half-written.new"), "x").unwrap();
+        let (removed, freed) = depot.retain(1).unwrap();
+        assert_eq!((removed, freed), (vec!["1".to_owned()], 4));
+        assert_eq!(fs::read_dir(directory.join("files")).unwrap().count(), 2);
+        drop(depot);
+        assert_eq!(list(&directory).unwrap().len(), 1);
+        assert!(matches!(list(folder.path()), Err(BackupError::None { .. })));
+    }
+
+    #[test]
+    fn a_content_that_was_cut_short_is_stored_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let depot = Depot::open_to_write(&folder.path().join("backups")).unwrap();
+        make(&depot, folder.path(), "1", &["content"]);
+        let manifest = depot.find(None).unwrap();
+        let path = depot.path(&manifest.genesis);
+        fs::write(&path, "con").unwrap();
+        assert_eq!(make(&depot, folder.path(), "2", &["content"]), 1);
+        assert_eq!(fs::read(&path).unwrap(), b"content");
+    }
+
+    #[test]
+    fn a_backup_whose_manifest_is_damaged_stops_retention() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("backups");
+        let depot = Depot::open_to_write(&directory).unwrap();
+        make(&depot, folder.path(), "1", &["a"]);
+        make(&depot, folder.path(), "2", &["b"]);
+        fs::write(directory.join("backups/2.json"), "{}").unwrap();
+        assert!(matches!(depot.retain(1), Err(BackupError::Manifest { .. })));
+        assert_eq!(fs::read_dir(directory.join("files")).unwrap().count(), 2, "nothing is removed");
+    }
+}
