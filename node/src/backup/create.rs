@@ -1,9 +1,9 @@
 //! Makes a backup: of a running node from a checkpoint that it makes itself, of a stopped one from its files.
 //!
 //! Every file is read whole and stored under its SHA-256, so what an earlier backup in the same directory holds is not stored again: RocksDB's
-//! tables and blobs never change once written. What is copied is not judged here; [`super::verify`] does that.
+//! tables and blobs never change once written. What is copied is not judged here; [`super::verify()`] does that.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chain::{Archive, RowFault};
 use genesis::GenesisFile;
@@ -127,7 +127,7 @@ impl Sum {
 fn store_chain(
     depot: &Depot,
     chain: u32,
-    path: &PathBuf,
+    path: &Path,
     reader: &RocksReader,
     sum: &mut Sum,
     watch: &Watch<'_>,

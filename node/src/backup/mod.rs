@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `manifest.rs` | [`Manifest`]: what a backup holds, and its own checksum |
 //! | `depot.rs` | the directory of backups: files by content, manifests, retention |
-//! | `create.rs`, `verify.rs`, `restore.rs` | [`create`], [`verify`], [`Restoring`] |
+//! | `create.rs`, `verify.rs`, `restore.rs` | [`create()`], [`verify()`], [`Restoring`] |
 //! | `error.rs` | [`BackupError`] with code, field and mend |
 //!
 //! # Invariants
