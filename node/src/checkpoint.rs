@@ -27,8 +27,8 @@ use crate::backup::BackupError;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long an order waits until the node takes it.
 const TAKEN_WITHIN: Duration = Duration::from_secs(20);
-/// How long a node may take: databases on another device than the checkpoint are copied.
-const MADE_WITHIN: Duration = Duration::from_secs(3_600);
+/// How long a node may take: links are made at once, and copied is only what is written at the moment.
+const MADE_WITHIN: Duration = Duration::from_secs(600);
 /// What the node answers when all is there.
 const MADE: &str = "made";
 /// An order's name: hexadecimal digits of random bytes.

@@ -186,7 +186,7 @@ fn not_looked_at(fault: &DatabaseFault) -> Failure {
     } else {
         "name the configuration of the node whose data this is"
     };
-    failure.at("node.data_directory").mend(mend)
+    failure.at("--config").mend(mend)
 }
 
 /// The chain that a difference begins with: `chain 3, height 7: …`.
