@@ -113,6 +113,9 @@ pub fn check_database(
     Ok(SoundDatabase { head, report })
 }
 
+/// In the name of what was set aside: nobody takes it for a node's data.
+pub const SET_ASIDE: &str = ".damaged-";
+
 /// Renames what a stopped node keeps of a chain, database and journals, so that it rejoins from an empty directory; nothing is removed.
 /// `stamp` goes into the new name. Answers it.
 ///
@@ -125,7 +128,7 @@ pub fn set_aside(config: &NodeConfig, chain: ChainId, stamp: &str) -> Result<Pat
     if let Some(Err(TryLockError::WouldBlock)) = claim.as_ref().map(File::try_lock) {
         return Err(StorageError::Locked { path: from }.into());
     }
-    let to = from.with_file_name(format!("chain-{chain}.damaged-{stamp}"));
+    let to = from.with_file_name(format!("chain-{chain}{SET_ASIDE}{stamp}"));
     if to.exists() {
         return Err(system("new name for the data", &format_args!("{} is there already", to.display())));
     }

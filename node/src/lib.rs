@@ -86,7 +86,7 @@ pub use admission::Refused;
 pub use assemble::{Ended, Node, SCHEMA_VERSION, init, init_chain, run};
 pub use check::{CheckError, Look, check};
 pub use config::NodeConfig;
-pub use database::{DatabaseFault, SoundDatabase, check_database, set_aside};
+pub use database::{DatabaseFault, SET_ASIDE, SoundDatabase, check_database, set_aside};
 pub use engine::EngineError;
 pub use first_key::{FirstKey, FirstKeyError, first_consensus_key, has_first_key};
 pub use forecast::{Forecast, ForecastError, Growth, forecast};

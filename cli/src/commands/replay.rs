@@ -306,7 +306,7 @@ fn genesis_path(arguments: &ReplayArguments, output: Output) -> Answer<PathBuf> 
     Ok(path)
 }
 
-/// The databases in or below `data`, by chain; the first one that is found of each.
+/// The databases in or below `data`, by chain; the first one that is found of each. What was set aside as damaged must be named itself.
 fn databases(data: &Path) -> Answer<BTreeMap<ChainId, PathBuf>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![(data.to_owned(), 0)];
@@ -323,7 +323,10 @@ fn databases(data: &Path) -> Answer<BTreeMap<ChainId, PathBuf>> {
         }
         let entries =
             std::fs::read_dir(&folder).map_err(|fault| Failure::io("read", &folder, &fault).at("--data"))?;
-        let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let below = entries.flatten().filter(|entry| {
+            let is_aside = entry.file_name().to_string_lossy().contains(node::SET_ASIDE);
+            !is_aside && entry.file_type().is_ok_and(|kind| kind.is_dir())
+        });
         folders.extend(below.map(|entry| (entry.path(), depth + 1)));
     }
     Ok(found)
