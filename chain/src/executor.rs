@@ -124,7 +124,7 @@ impl<S: Strategy> Executor<S> {
         strategy: S,
     ) -> Result<Self, ExecutorFault> {
         let state = match store.get(Table::Meta, rows::HEAD)? {
-            Some(head) => load(spec, store.as_ref(), rows::decode(Table::Meta, &head)?, &strategy)?,
+            Some(head) => load(spec, &*store as &dyn Reader, rows::decode(Table::Meta, &head)?, &strategy)?,
             None if spec.chain(chain).is_some() => {
                 write_first(store.as_ref(), ChainState::genesis(spec, chain)?, None)?
             }
@@ -357,9 +357,24 @@ fn write_first(
     Ok(state)
 }
 
+/// Reads every record of a chain's database, builds both trees over them and compares the roots with the head, as a start does; nothing is
+/// written. Answers the head; `None` for a database that holds no chain yet.
+///
+/// # Errors
+/// [`ExecutorFault`].
+pub fn check_state<S: Strategy>(
+    spec: &GenesisSpec,
+    store: &dyn Reader,
+    strategy: &S,
+) -> Result<Option<StateHead>, ExecutorFault> {
+    let Some(head) = store.get(Table::Meta, rows::HEAD)? else { return Ok(None) };
+    let state = load(spec, store, rows::decode(Table::Meta, &head)?, strategy)?;
+    Ok(Some(state.head().clone()))
+}
+
 fn load<S: Strategy>(
     spec: &GenesisSpec,
-    store: &dyn Store,
+    store: &dyn Reader,
     head: StateHead,
     strategy: &S,
 ) -> Result<ChainState, ExecutorFault> {

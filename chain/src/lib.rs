@@ -71,7 +71,7 @@ pub use archive::{Archive, Located};
 pub use chain::{Chain, ChainStatus};
 pub use config::ChainConfig;
 pub use evidence::{EvidenceLog, EvidenceRow};
-pub use executor::{Executor, ExecutorFault, RecordReader};
+pub use executor::{Executor, ExecutorFault, RecordReader, check_state};
 pub use frame::{Frame, Lane};
 pub use heard::SeatSet;
 pub use legs::Leg;

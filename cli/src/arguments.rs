@@ -8,6 +8,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use clap_complete::Shell;
 
 use crate::commands::audit::AuditArguments;
+use crate::commands::backup::BackupArguments;
 use crate::commands::exchange::ExchangeArguments;
 use crate::commands::fee::FeeArguments;
 use crate::commands::genesis::GenesisArguments;
@@ -85,6 +86,11 @@ pub enum Command {
         after_help = "Examples:\n  jiaozi tx show 5f0c…\n  jiaozi tx sign payment.json --with treasury"
     )]
     Tx(TransactionArguments),
+    /// Copies of a node's databases: make, check, put back.
+    #[command(after_help = "Examples:\n  \
+            jiaozi backup create --config node.toml --to /backup/jiaozi\n  \
+            jiaozi backup verify /backup/jiaozi")]
+    Backup(BackupArguments),
     /// Check a chain or a proof without trusting anybody.
     #[command(after_help = "Examples:\n  jiaozi audit replay --data localnet/bank-1/data")]
     Audit(AuditArguments),
@@ -251,6 +257,12 @@ mod tests {
         for line in [
             "jiaozi node run --config node.toml",
             "jiaozi node check --config node.toml --json",
+            "jiaozi node verify --config node.toml --quick --repair",
+            "jiaozi node disk-forecast --config node.toml --payments-per-second 500 --hours 24",
+            "jiaozi backup create --config node.toml --to backups --keep 7",
+            "jiaozi backup list backups --json",
+            "jiaozi backup verify backups --backup 20261123T024005Z",
+            "jiaozi backup restore --from backups --config node.toml --node http://127.0.0.1:1",
             "jiaozi localnet up --banks 7 --wallets 10 --directory /tmp/net",
             "jiaozi localnet status",
             "jiaozi localnet down",
@@ -412,6 +424,10 @@ mod tests {
             "jiaozi node add-chain --config node.toml --chain 2 --host --out o.json",
             "jiaozi localnet reshard",
             "jiaozi gov diff --genesis g",
+            "jiaozi backup create --config node.toml",
+            "jiaozi backup create --config node.toml --to backups --keep 0",
+            "jiaozi backup restore --from backups",
+            "jiaozi node disk-forecast --config node.toml --hours 0",
             "jiaozi nonsense",
         ] {
             if let Ok(arguments) = parse(line) {

@@ -27,6 +27,14 @@ pub fn utc(at: TimestampMs) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
+/// The same as a part of a file's name, which sorts by time: `20261122T130509Z`.
+#[must_use]
+pub fn stamp(at: TimestampMs) -> String {
+    let digits: String = utc(at).chars().filter(char::is_ascii_digit).collect();
+    let (day, time) = digits.split_at(digits.len() - 6);
+    format!("{day}T{time}Z")
+}
+
 /// Year, month and day of a day since 1970-01-01. Years are counted from March, so that a leap day is the last of its year, in
 /// groups of 400 years, which are all alike.
 const fn date(days: u64) -> (u64, u64, u64) {
@@ -73,6 +81,7 @@ mod tests {
         ] {
             assert_eq!(utc(TimestampMs(seconds * 1_000 + 999)), text);
         }
+        assert_eq!(stamp(TimestampMs(951_782_399_000)), "20000228T235959Z");
     }
 
     #[test]

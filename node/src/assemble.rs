@@ -23,7 +23,9 @@ use tokio::task::JoinHandle;
 use crate::admission::Admission;
 use crate::allowed;
 use crate::awaited::{self, Awaited, AwaitedChain};
+use crate::checkpoint;
 use crate::config::NodeConfig;
+use crate::disk::DiskBudget;
 use crate::divergence::Divergences;
 use crate::driver::{Driver, End, Parts};
 use crate::engine;
@@ -210,6 +212,8 @@ impl Node {
         watchers.push(tokio::spawn(awaited::drain(idle)));
         let vigil = Vigil::new(own_facts(config, &keys));
         watchers.push(tokio::spawn(vigil.clone().follow(handles.clone())));
+        let (data, reserve_bytes) = (config.node.data_directory.clone(), config.storage.disk_reserve_bytes);
+        watchers.push(tokio::spawn(checkpoint::serve(data, stores.clone(), reserve_bytes)));
         let edge = Edge::new(EdgeParts {
             spec: Arc::clone(&spec),
             own_node,
@@ -379,19 +383,32 @@ struct Opening {
 /// The databases of a node. Its end is not over before they are closed: what holds one may be a thread that ends a moment
 /// later.
 #[derive(Clone, Default)]
-struct OpenStores {
-    lives: Arc<Mutex<Vec<Weak<()>>>>,
+pub(crate) struct OpenStores {
+    stores: Arc<Mutex<Vec<OpenStore>>>,
+}
+
+struct OpenStore {
+    chain: u32,
+    life: Weak<()>,
+    store: Weak<RocksStore>,
 }
 
 impl OpenStores {
-    fn add(&self, life: Weak<()>) {
-        self.lives.lock().unwrap_or_else(PoisonError::into_inner).push(life);
+    pub(crate) fn add(&self, chain: u32, store: &Arc<RocksStore>) {
+        let open = OpenStore { chain, life: store.life(), store: Arc::downgrade(store) };
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).push(open);
+    }
+
+    /// Those that are open now, with their chains.
+    pub(crate) fn open(&self) -> Vec<(u32, Arc<RocksStore>)> {
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().filter_map(|open| Some((open.chain, open.store.upgrade()?))).collect()
     }
 
     fn wait_until_closed(&self, limit: std::time::Duration) {
         let end = std::time::Instant::now() + limit;
-        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
-        while lives.iter().any(|life| life.strong_count() > 0) {
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        while stores.iter().any(|open| open.life.strong_count() > 0) {
             if std::time::Instant::now() > end {
                 tracing::warn!("a database is still in use at the end");
                 return;
@@ -530,6 +547,7 @@ impl Wiring<'_> {
                 divergences,
                 metrics: self.metrics.chain(id),
                 disk_reserve_bytes: self.config.storage.disk_reserve_bytes,
+                disk_budget: DiskBudget::of(self.config),
             },
             executor,
         )
@@ -558,9 +576,9 @@ impl Wiring<'_> {
                     std::thread::sleep(std::time::Duration::from_millis(100));
                 }
                 opened => {
-                    let store = opened?;
-                    self.stores.add(store.life());
-                    return Ok(Arc::new(store));
+                    let store = Arc::new(opened?);
+                    self.stores.add(id.0, &store);
+                    return Ok(store);
                 }
             }
         }

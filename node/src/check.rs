@@ -23,7 +23,7 @@ use rustix::fs::{Access, access};
 use storage::{RocksReader, StorageError};
 
 use crate::config::{KeysSection, NodeConfig};
-use crate::disk::DiskWatch;
+use crate::disk::{DiskBudget, DiskWatch};
 use crate::engine;
 use crate::http::{RestError, bind};
 use crate::keys::{Keys, consensus_entries, consensus_key, network_key, passphrase, passphrase_field};
@@ -69,7 +69,7 @@ pub enum CheckError {
     },
     /// The node would start and not vote.
     #[error(
-        "[storage] disk_reserve_bytes: {free_bytes} bytes are free, {reserve_bytes} are reserved: the node would not vote. Mend: free space on the device of the data directory"
+        "[storage] disk_reserve_bytes: {free_bytes} bytes are free, {reserve_bytes} are reserved: the node would not vote. Mend: free space on the device of the data directory, or raise [storage] disk_budget_bytes where it has one"
     )]
     BelowReserve {
         /// Free on the device.
@@ -254,6 +254,7 @@ impl Report {
         let reserve_bytes = config.storage.disk_reserve_bytes;
         let free = storage::free_bytes(nearest(&config.node.data_directory)).map_err(StartError::from);
         let room = free.map_err(CheckError::from).and_then(|free_bytes| {
+            let free_bytes = DiskBudget::of(config).within(free_bytes);
             match DiskWatch::new(reserve_bytes).look(free_bytes) {
                 None => Ok(((), format!("{free_bytes} bytes free, {reserve_bytes} reserved"))),
                 Some(_) => Err(CheckError::BelowReserve { free_bytes, reserve_bytes }),

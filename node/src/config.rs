@@ -54,6 +54,8 @@ pub const TIMEOUT_MS_BOUNDS: (u64, u64) = (100, 300_000);
 pub const MEMORY_BYTES_BOUNDS: (u64, u64) = (8 << 20, 64 << 30);
 /// Bounds of `[storage] disk_reserve_bytes`: above the largest write of a block, so no write fails before voting stops.
 pub const DISK_RESERVE_BYTES_BOUNDS: (u64, u64) = (64 << 20, 1 << 40);
+/// Most of `[storage] disk_budget_bytes`; the least is twice the reserve.
+pub const DISK_BUDGET_BYTES_MAX: u64 = 1 << 50;
 /// Bounds of the times of `[consensus]`.
 pub const CONSENSUS_MS_BOUNDS: (u64, u64) = (1, 600_000);
 
@@ -241,6 +243,9 @@ pub struct StorageSection {
     pub write_buffer_bytes: u64,
     /// Below this much free disk the node stops voting; with more it resumes by itself.
     pub disk_reserve_bytes: u64,
+    /// The size of the disk that the node may fill, if it may not fill the device: what its data directory takes beyond it counts as a full
+    /// disk, and the reserve is kept within it.
+    pub disk_budget_bytes: Option<u64>,
 }
 
 impl Default for StorageSection {
@@ -249,6 +254,7 @@ impl Default for StorageSection {
             cache_bytes: CACHE_BYTES,
             write_buffer_bytes: WRITE_BUFFER_BYTES,
             disk_reserve_bytes: DISK_RESERVE_BYTES,
+            disk_budget_bytes: None,
         }
     }
 }
@@ -344,6 +350,10 @@ impl NodeConfig {
         in_range("storage", "cache_bytes", storage.cache_bytes, MEMORY_BYTES_BOUNDS)?;
         in_range("storage", "write_buffer_bytes", storage.write_buffer_bytes, MEMORY_BYTES_BOUNDS)?;
         in_range("storage", "disk_reserve_bytes", storage.disk_reserve_bytes, DISK_RESERVE_BYTES_BOUNDS)?;
+        if let Some(budget_bytes) = storage.disk_budget_bytes {
+            let least = storage.disk_reserve_bytes.saturating_mul(2);
+            in_range("storage", "disk_budget_bytes", budget_bytes, (least, DISK_BUDGET_BYTES_MAX))?;
+        }
         let consensus = &self.consensus;
         let timings = [
             ("leader_timeout_ms", consensus.leader_timeout_ms),
@@ -600,6 +610,7 @@ mod tests {
         }
         let shown = shown
             .replace("passphrase_credential", "# ")
+            .replace("disk_budget_bytes = ", "# ")
             .replace("listen = \"0.0.0.0:7000\"", "")
             .replace("tls = {", "# ")
             .replace("name = ", "# ")
@@ -621,6 +632,11 @@ mod tests {
         let cases = [
             ("[storage]", "cache_bytes = 1", "[storage] cache_bytes: is 1. Mend: choose"),
             ("[storage]", "disk_reserve_bytes = 0", "[storage] disk_reserve_bytes"),
+            (
+                "[storage]",
+                "disk_budget_bytes = 2147483648",
+                "[storage] disk_budget_bytes: is 2147483648. Mend",
+            ),
             ("[rest.limits]", "wait_ms = 1", "[rest.limits] wait_ms"),
             ("[rest.limits]", "connections = 0", "[rest.limits] connections"),
             ("[rest.limits]", "body_bytes = 99999999999", "[rest.limits] body_bytes"),

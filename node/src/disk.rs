@@ -20,16 +20,20 @@
 //! Everything else is refused or put off: blocks, batches, evidence, execution and deletions in `chain`, the mark of a
 //! divergence that passed and the proof of passage in `driver.rs`, submissions at the edge.
 //!
+//! Where the configuration has a budget, what is free is what the device has and the budget leaves, whichever is less: the data of all
+//! chains, journals and checkpoints count. Files are counted at most once a second.
+//!
 //! Going back up takes [`RESUME_PERCENT`] of the bound, so that a node does not flap. Asking the file system is cheap,
 //! so a device that is near the reserve is asked often: what another program writes between two looks must fit into
 //! the reserve, or a write fails and the node halts with code 2 or 4.
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use chain::Room;
 use chain::rollback::FINDINGS_BYTES_MAX;
 
-use crate::config::DISK_RESERVE_BYTES_BOUNDS;
+use crate::config::{DISK_RESERVE_BYTES_BOUNDS, NodeConfig};
 
 /// A bound must be passed by this much on the way up.
 const RESUME_PERCENT: u64 = 110;
@@ -44,6 +48,39 @@ const _: () = assert!(
     FINDINGS_BYTES_MAX as u64 <= DISK_RESERVE_BYTES_BOUNDS.0 / 4,
     "the report of a divergence fits into what is left without room"
 );
+
+/// How long a count of the data directory serves: a terabyte is 30,000 files.
+const COUNT_SERVES: Duration = RELAXED;
+
+/// How much of a device a node may fill.
+#[derive(Debug, Clone)]
+pub(crate) struct DiskBudget {
+    budget_bytes: Option<u64>,
+    data_directory: PathBuf,
+    counted: Option<(Instant, u64)>,
+}
+
+impl DiskBudget {
+    pub(crate) fn of(config: &NodeConfig) -> Self {
+        let (budget_bytes, data_directory) =
+            (config.storage.disk_budget_bytes, config.node.data_directory.clone());
+        Self { budget_bytes, data_directory, counted: None }
+    }
+
+    /// What the node may still write, of what is free on the device.
+    pub(crate) fn within(&mut self, free_bytes: u64) -> u64 {
+        let Some(budget_bytes) = self.budget_bytes else { return free_bytes };
+        let used = match self.counted {
+            Some((at, used)) if at.elapsed() < COUNT_SERVES => used,
+            // A directory that cannot be listed holds nothing yet.
+            _ => storage::tree_bytes(&self.data_directory).unwrap_or(0),
+        };
+        if self.counted.is_none_or(|(at, _)| at.elapsed() >= COUNT_SERVES) {
+            self.counted = Some((Instant::now(), used));
+        }
+        free_bytes.min(budget_bytes.saturating_sub(used))
+    }
+}
 
 /// Watches one device.
 #[derive(Debug)]
@@ -140,5 +177,23 @@ mod tests {
             disk.look(free);
             assert_eq!(disk.pause(), pause, "{free}");
         }
+    }
+
+    #[test]
+    fn a_budget_is_a_smaller_disk() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::create_dir(data.path().join("chain-0")).unwrap();
+        std::fs::write(data.path().join("chain-0/file"), [0; 600]).unwrap();
+        let budget =
+            |budget_bytes| DiskBudget { budget_bytes, data_directory: data.path().to_owned(), counted: None };
+        for (budget_bytes, free, left) in
+            [(None, 5_000, 5_000), (Some(1_000), 5_000, 400), (Some(1_000), 300, 300), (Some(500), 5_000, 0)]
+        {
+            assert_eq!(budget(budget_bytes).within(free), left, "{budget_bytes:?} {free}");
+        }
+        let mut counted = budget(Some(1_000));
+        assert_eq!(counted.within(5_000), 400);
+        std::fs::write(data.path().join("more"), [0; 100]).unwrap();
+        assert_eq!(counted.within(5_000), 400, "the count serves for a second");
     }
 }

@@ -33,7 +33,7 @@ use tokio::time::sleep_until;
 
 use crate::admission::{Admission, Submission, wall_clock};
 use crate::departed::Reason;
-use crate::disk::DiskWatch;
+use crate::disk::{DiskBudget, DiskWatch};
 use crate::divergence::{Divergences, Next};
 use crate::epochs::{Seat, Turn};
 use crate::gather::by_turns;
@@ -76,6 +76,7 @@ pub(crate) struct Parts {
     pub(crate) status: watch::Sender<Status>,
     pub(crate) market: MarketBoard,
     pub(crate) disk_reserve_bytes: u64,
+    pub(crate) disk_budget: DiskBudget,
     pub(crate) divergences: Divergences,
     pub(crate) metrics: ChainMetrics,
 }
@@ -559,6 +560,7 @@ impl Driver {
 
     fn check_disk(&mut self) {
         let Ok(free) = self.parts.store.free_bytes() else { return };
+        let free = self.parts.disk_budget.within(free);
         let Some(room) = self.disk.look(free) else { return };
         let reserve = self.disk.reserve_bytes();
         match room {

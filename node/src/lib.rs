@@ -16,6 +16,9 @@
 //! | `config.rs`, `keys.rs`, `next_key.rs`, `first_key.rs` | `node.toml`, the node's encrypted keys, the one that votes next, that of a chain to come |
 //! | `driver.rs` | performs what a chain decides; clock steps |
 //! | `divergence.rs` | a result that differs from the certified one: the report, the second execution, the halt |
+//! | `backup/`, `checkpoint.rs` | backups of the databases; a checkpoint of a running node's |
+//! | `database.rs` | is a database of a chain sound |
+//! | `forecast.rs` | how many days the disk lasts |
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
 //! | `engine.rs`, `epochs.rs` | the consensus engine's thread and its frames; an engine for each epoch |
 //! | `standing.rs` | may this node vote in an epoch: its journal, its first start, or a proof of passage |
@@ -45,8 +48,11 @@ mod admission;
 mod allowed;
 mod assemble;
 mod awaited;
+pub mod backup;
 mod check;
+mod checkpoint;
 pub mod config;
+mod database;
 mod departed;
 mod disk;
 mod divergence;
@@ -55,6 +61,7 @@ mod engine;
 mod epochs;
 mod finality_times;
 mod first_key;
+mod forecast;
 mod gather;
 mod handle;
 mod hosting;
@@ -83,8 +90,10 @@ pub use admission::Refused;
 pub use assemble::{Ended, Node, SCHEMA_VERSION, init, init_chain, run};
 pub use check::{CheckError, Look, check};
 pub use config::NodeConfig;
+pub use database::{DatabaseFault, SET_ASIDE, SoundDatabase, check_database, set_aside};
 pub use engine::EngineError;
 pub use first_key::{FirstKey, FirstKeyError, first_consensus_key, has_first_key};
+pub use forecast::{Forecast, ForecastError, Growth, forecast};
 pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
 pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};

@@ -54,11 +54,11 @@ mod store;
 mod table;
 mod write_set;
 
-pub use disk::{directory_bytes, free_bytes};
+pub use disk::{directory_bytes, free_bytes, tree_bytes};
 pub use error::{InvalidWrite, StorageError};
 pub use identity::Identity;
 pub use memory::{CrashPlan, CrashPoint, CrashReport, Fault, MemoryDisk, MemoryStore, Survival};
-pub use rocks::{RocksOptions, RocksReader, RocksStore, VerifyReport, read_identity};
+pub use rocks::{RocksOptions, RocksReader, RocksStore, VerifyReport, database_files, read_identity};
 pub use store::{
     Durability, Order, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Reader, Row, Store, StoreStatistics, Visit,
 };

@@ -1,6 +1,7 @@
 //! One file per command group.
 
 pub mod audit;
+pub mod backup;
 mod doctor;
 pub mod exchange;
 pub mod fee;
@@ -16,6 +17,8 @@ mod lock_view;
 pub mod money;
 pub mod node;
 pub(crate) mod node_chain;
+mod node_disk;
+mod node_verify;
 pub mod pay;
 mod replay;
 mod replayed;
@@ -48,6 +51,7 @@ pub fn run(command: Command, output: Output) -> Answer {
         Command::Lock(arguments) => lock::run(arguments, output),
         Command::Fee(arguments) => fee::run(arguments, output),
         Command::Tx(arguments) => transaction::run(arguments, output),
+        Command::Backup(arguments) => backup::run(arguments, output),
         Command::Audit(arguments) => audit::run(arguments, output),
         Command::Genesis(arguments) => genesis::run(arguments, output),
         Command::Gov(arguments) => gov::run(arguments, output),

@@ -11,6 +11,8 @@ use serde::Serialize;
 use super::doctor::{self, DoctorArguments};
 use super::node_chain::{AddChainArguments, add_chain};
 use super::support_bundle::{self, BundleArguments};
+use super::node_disk::{ForecastArguments, forecast};
+use super::node_verify::{VerifyArguments, verify};
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, Show, facts};
 
@@ -51,6 +53,22 @@ enum NodeCommand {
         It has what the node tells, the configuration without tokens and comments, names and sizes of files, and the end of the log.\n\
         It has no file of the data directory, no key, no passphrase and no token.")]
     SupportBundle(BundleArguments),
+    /// Check the databases of a stopped node: every byte, the state from its records, and the whole chain again from genesis.
+    #[command(
+        after_help = "What is found names file, table, height or wallet; exit code 1. --quick leaves the replay from genesis out.\n\
+        --repair sets the data of a damaged chain aside, under a new name, so that the node rejoins: nothing is removed.\n\n\
+        Examples:\n  \
+        jiaozi node verify --config node.toml\n  \
+        jiaozi node verify --config node.toml --quick\n  \
+        jiaozi node verify --config node.toml --repair"
+    )]
+    Verify(VerifyArguments),
+    /// Tell how many days the disk lasts, from what the last hours wrote.
+    #[command(after_help = "The node may be running.\n\n\
+        Examples:\n  \
+        jiaozi node disk-forecast --config node.toml\n  \
+        jiaozi node disk-forecast --config node.toml --payments-per-second 1000")]
+    DiskForecast(ForecastArguments),
     /// Make the next consensus key of a chain, beside the current one: the first step of a rotation.
     #[command(after_help = "Examples:\n  \
         jiaozi node rotate-consensus-key --config node.toml --chain 0\n  \
@@ -201,6 +219,8 @@ pub fn run(arguments: NodeArguments, output: Output) -> Answer {
         NodeCommand::Check(ConfigArguments { config }) => check(&load(&config)?, output),
         NodeCommand::Doctor(arguments) => doctor::run(&arguments, output),
         NodeCommand::SupportBundle(arguments) => support_bundle::run(&arguments, output),
+        NodeCommand::Verify(arguments) => verify(&arguments, output),
+        NodeCommand::DiskForecast(arguments) => forecast(&arguments, output),
         NodeCommand::AddChain(arguments) => add_chain(&arguments, output),
         NodeCommand::RotateConsensusKey(RotateArguments { config, chain }) => {
             let made = node::next_consensus_key(&load(&config)?, ChainId(chain));

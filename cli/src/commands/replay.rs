@@ -85,6 +85,10 @@ impl ReplayArguments {
 /// # Errors
 /// [`Failure`]: exit 1 for a difference.
 pub(super) fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
+    output.result(&replay_all(arguments, output)?)
+}
+
+fn replay_all(arguments: &ReplayArguments, output: Output) -> Answer<Replayed> {
     let spec = load_spec(&genesis_path(arguments, output)?)?;
     if arguments.data.is_none() {
         require_network(&arguments.connect()?, spec.hash())?;
@@ -121,7 +125,24 @@ pub(super) fn replay(arguments: &ReplayArguments, output: Output) -> Answer {
     }
     let across = compare_across(&spec, chains.iter().map(|chain| &chain.report))?;
     drop(bar);
-    output.result(&Replayed::new(&spec, &chains, &across))
+    Ok(Replayed::new(&spec, &chains, &across))
+}
+
+/// Replays the databases of a stopped node, as `audit replay --data` does, and answers what fits.
+///
+/// # Errors
+/// [`AuditError`] as a [`Failure`].
+pub(super) fn replay_data(data: &Path, genesis: &Path, output: Output) -> Answer<Replayed> {
+    let arguments = ReplayArguments {
+        data: Some(data.to_owned()),
+        node: String::new(),
+        token_file: None,
+        ca_file: None,
+        chain: None,
+        genesis: Some(genesis.to_owned()),
+        threads: 0,
+    };
+    replay_all(&arguments, output)
 }
 
 /// Replays with progress; which chain is said where there are several.
@@ -285,7 +306,7 @@ fn genesis_path(arguments: &ReplayArguments, output: Output) -> Answer<PathBuf> 
     Ok(path)
 }
 
-/// The databases in or below `data`, by chain; the first one that is found of each.
+/// The databases in or below `data`, by chain; the first one that is found of each. What was set aside as damaged must be named itself.
 fn databases(data: &Path) -> Answer<BTreeMap<ChainId, PathBuf>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![(data.to_owned(), 0)];
@@ -302,7 +323,10 @@ fn databases(data: &Path) -> Answer<BTreeMap<ChainId, PathBuf>> {
         }
         let entries =
             std::fs::read_dir(&folder).map_err(|fault| Failure::io("read", &folder, &fault).at("--data"))?;
-        let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let below = entries.flatten().filter(|entry| {
+            let is_aside = entry.file_name().to_string_lossy().contains(node::SET_ASIDE);
+            !is_aside && entry.file_type().is_ok_and(|kind| kind.is_dir())
+        });
         folders.extend(below.map(|entry| (entry.path(), depth + 1)));
     }
     Ok(found)

@@ -62,6 +62,35 @@ pub fn read_identity(path: &Path) -> Result<Identity, StorageError> {
     }
 }
 
+/// Names of the files that make the database in `path`, ascending: the claim, RocksDB's lists and settings, its logs,
+/// tables and blobs. Not its lock, not what it tells people. They belong together while nobody writes: in a checkpoint,
+/// or while a [`crate::RocksReader`] is open.
+///
+/// # Errors
+/// [`StorageError::Io`] when the directory cannot be listed.
+pub fn database_files(path: &Path) -> Result<Vec<String>, StorageError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(|error| StorageError::io(path, &error))? {
+        let entry = entry.map_err(|error| StorageError::io(path, &error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_of_database(&name) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn is_of_database(name: &str) -> bool {
+    let is_data = Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "sst" || extension == "blob" || extension == "log");
+    let is_list = name.starts_with("MANIFEST-")
+        || name.starts_with("OPTIONS-") && !name.ends_with(".dbtmp")
+        || matches!(name, "CURRENT" | "IDENTITY");
+    is_data || is_list || name == CLAIM
+}
+
 /// Claims `path` for writing the database of `identity`.
 pub(super) fn claim(path: &Path, identity: &Identity) -> Result<(Claim, Contents), StorageError> {
     fs::create_dir_all(path).map_err(|error| StorageError::io(path, &error))?;

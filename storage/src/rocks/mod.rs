@@ -11,7 +11,7 @@ mod tuning;
 mod view;
 
 pub(crate) use checksum::crc32c;
-pub use directory::read_identity;
+pub use directory::{database_files, read_identity};
 pub use reader::{RocksReader, VerifyReport};
 pub use store::RocksStore;
 pub use tuning::RocksOptions;
