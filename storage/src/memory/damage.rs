@@ -100,3 +100,74 @@ impl Flipped {
         rows.get(key).is_some_and(|row| Arc::ptr_eq(row, &self.found))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use crate::store::{Durability, Page, Reader, Store};
+    use crate::{CrashPlan, Identity, MemoryDisk, MemoryStore, StorageError, Survival, Table, WriteSet};
+
+    const IDENTITY: Identity = Identity { schema_version: 1, genesis: [7; 32], chain: 0 };
+
+    fn put(store: &MemoryStore, value: &[u8], durability: Durability) {
+        let mut set = WriteSet::new();
+        set.put(Table::Meta, *b"row", value.to_vec());
+        store.write(set, durability).unwrap();
+    }
+
+    fn is_corrupt<T: std::fmt::Debug>(answer: Result<T, StorageError>) -> bool {
+        matches!(answer, Err(StorageError::Corruption { table: Some(Table::Meta), .. }))
+    }
+
+    #[test]
+    fn a_damaged_row_is_refused_by_every_call_until_it_is_repaired() {
+        for number in 0..64 {
+            let disk = MemoryDisk::new(CrashPlan::default());
+            let store = disk.open(&IDENTITY).unwrap();
+            assert_eq!(disk.flip_bit(number), None, "there is no row");
+            put(&store, b"value", Durability::Synced);
+            assert_eq!(disk.flip_bit(number), Some(Table::Meta));
+            assert_eq!(disk.flip_bit(number), Some(Table::Meta), "twice is once");
+            let page =
+                Page { from: Bound::Unbounded, until: None, order: Order::Forward, rows: 9, bytes: 99 };
+            let snapshot = store.snapshot().unwrap();
+            for reader in [&store as &dyn Reader, snapshot.as_ref()] {
+                assert!(is_corrupt(reader.get(Table::Meta, b"row")));
+                assert!(is_corrupt(reader.multi_get(Table::Meta, &[&b"other"[..], &b"row"[..]])));
+                assert!(is_corrupt(reader.scan(Table::Meta, Page::first(9))));
+                assert!(is_corrupt(reader.for_each(Table::Meta, &mut |_, _| ControlFlow::Continue(()))));
+                assert_eq!(reader.get(Table::Meta, b"other"), Ok(None), "others are whole");
+            }
+            disk.repair();
+            assert!(!disk.is_damaged());
+            assert_eq!(store.get(Table::Meta, b"row"), Ok(Some(b"value".to_vec())));
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_written_anew_is_whole_unless_a_crash_takes_that_back() {
+        let disk = MemoryDisk::new(CrashPlan { survival: Survival::Nothing, ..CrashPlan::default() });
+        let store = disk.open(&IDENTITY).unwrap();
+        put(&store, b"value", Durability::Synced);
+        assert_eq!(disk.flip_bit(3), Some(Table::Meta));
+        put(&store, b"newer", Durability::Buffered);
+        assert_eq!(store.get(Table::Meta, b"row"), Ok(Some(b"newer".to_vec())));
+        disk.crash();
+        assert!(disk.is_damaged());
+        disk.repair();
+        let store = disk.open(&IDENTITY).unwrap();
+        assert_eq!(store.get(Table::Meta, b"row"), Ok(Some(b"value".to_vec())));
+    }
+
+    #[test]
+    fn a_limit_counts_from_what_is_there_and_can_be_lifted() {
+        let disk = MemoryDisk::new(CrashPlan::default());
+        let store = disk.open(&IDENTITY).unwrap();
+        put(&store, b"value", Durability::Synced);
+        disk.limit_free_bytes(Some(100));
+        assert_eq!(store.free_bytes(), Ok(100));
+        disk.limit_free_bytes(None);
+        assert_eq!(store.free_bytes(), Ok(u64::MAX));
+    }
+}

@@ -176,7 +176,7 @@ fn draw_faults(
                 faults.push((end_ms, Fault::GoOn { node }));
             }
             FaultKind::Narrow => {
-                let kib_per_second = 4 << dice.below(8);
+                let kib_per_second = 4_u32 << dice.below(8);
                 faults.push((from_ms, Fault::Narrow { node, kib_per_second }));
             }
             FaultKind::WrongClock => {

@@ -186,7 +186,7 @@ impl Node {
     }
 
     /// Waits until the process may go on.
-    async fn while_stopped(&self) {
+    async fn while_stopped(&mut self) {
         while self.around.conditions.of(self.around.index).is_stopped {
             self.around.clock.sleep_ms(STOPPED_LOOK_MS).await;
         }

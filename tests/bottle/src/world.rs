@@ -346,8 +346,7 @@ impl Estate {
         let registry =
             root.and_then(|(height, store)| Archive::new(store).registry_at(height).ok().flatten());
         let Some(registry) = registry.map(Arc::new) else { return };
-        let crossing = self.crossing.clone();
-        let mut crossing = crossing.lock();
+        let mut crossing = self.crossing.lock();
         // Only where what is stored is what was told of: after a crash the others may be behind for a moment.
         let stored = |chain: &ChainId| newest.get(chain).map_or(Height(0), |(height, _)| *height);
         let is_level = crossing.heights().all(|(chain, height)| stored(&chain) == height);

@@ -31,6 +31,7 @@ impl Estate {
         if moving > 0 {
             self.cuts_while_moving = false;
             self.report.moving_at_power_cut = moving as u64;
+            self.trouble.meet(&Fault::CrashAll);
             self.disturbances.push(now_ms);
             self.turned(now_ms);
         }
