@@ -47,7 +47,7 @@ impl Damage {
         let bit = number / count as u64;
         // The checksum of an empty value breaks without a bit to show.
         if let Some(place) = usize::try_from(bit / 8).ok().and_then(|byte| byte.checked_rem(bytes.len())) {
-            bytes[place] ^= 1 << (bit % 8);
+            bytes[place] ^= 1_u8 << (bit % 8);
         }
         let found: Arc<[u8]> = Arc::from(bytes);
         Arc::make_mut(&mut tables[table as usize]).insert(key.clone(), Arc::clone(&found));

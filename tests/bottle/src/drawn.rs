@@ -124,7 +124,7 @@ fn draw_episode(dice: &mut Dice, plan: &Plan, at_ms: u64, end_ms: u64) -> Vec<(u
         // One kind takes the quorum; others meet nodes among the same.
         let victims = &nodes[..if kind == 0 && loses_quorum { more } else { few }];
         let Some(kind) = dice.pick(&KINDS).copied() else { continue };
-        draw_faults(dice, kind, (victims, &nodes, bearable), (at_ms, end_ms), &mut faults);
+        draw_faults(dice, kind, (victims, &nodes[..], bearable), (at_ms, end_ms), &mut faults);
     }
     faults
 }
