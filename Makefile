@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 JIAOZI := $(CARGO_TARGET_DIR)/debug/jiaozi
 LOCALNET ?= localnet
 
-.PHONY: help setup build demo test lint up down bench bench-scaling bench-fees simulate schedules clean
+.PHONY: help setup build demo test lint up down bench bench-scaling bench-fees simulate soak schedules clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ bench-fees: build ## Score the fee estimator on a simulated market beside two ot
 
 simulate: build ## Replay one seed in the bottle: make simulate SEED=7
 	$(CARGO_TARGET_DIR)/debug/simulate --seed $(SEED) $(if $(SCENE),--scene $(SCENE))
+
+soak: build ## Random seeds in the bottle, on all cores, for HOURS; what fails is kept with its plan: make soak HOURS=8
+	$(CARGO_TARGET_DIR)/debug/simulate --soak --hours $(or $(HOURS),1) --save $(or $(SAVE),soak)
 
 schedules: build ## Run COUNT random schedules of each kind over pure ledgers; what fails is kept with its seed: make schedules COUNT=1000
 	JIAOZI_SCHEDULES=$(or $(COUNT),1000) cargo test --workspace --test ledger -- \

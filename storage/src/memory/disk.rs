@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::damage::Damage;
 use super::plan::{CrashPlan, CrashPoint, Fault, Survival};
 use super::store::MemoryStore;
 use crate::error::StorageError;
@@ -40,6 +41,8 @@ pub(super) struct State {
     pub(super) tables: [Rows; Table::COUNT],
     /// For each set that is not durable, oldest first.
     unsynced: VecDeque<Undo>,
+    /// Rows in which a bit changed.
+    pub(super) damage: Damage,
     plan: CrashPlan,
     draws: u64,
     used_bytes: u64,
@@ -90,6 +93,35 @@ impl MemoryDisk {
     /// Replaces the plan; counters and draws go on.
     pub fn set_plan(&self, plan: CrashPlan) {
         self.state().plan = plan;
+    }
+
+    /// From now on the device takes so many more key and value bytes; `None`: as many as anybody writes. Replaces the plan's capacity.
+    pub fn limit_free_bytes(&self, free_bytes: Option<u64>) {
+        let mut state = self.state();
+        state.plan.capacity_bytes = free_bytes.map(|free_bytes| state.used_bytes.saturating_add(free_bytes));
+    }
+
+    /// A bit of a row changes on the device, row and bit by `number`. Answers the row's table; `None` on a device without rows.
+    /// Whoever reads the row is answered [`StorageError::Corruption`], until it is written anew or [`Self::repair`]ed.
+    #[must_use]
+    pub fn flip_bit(&self, number: u64) -> Option<Table> {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.damage.flip(&mut state.tables, number)
+    }
+
+    /// Rows in which a bit changed are as they were written: a mirror of the device gave them back.
+    pub fn repair(&self) {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.damage.repair(&mut state.tables);
+    }
+
+    /// Whether any row is damaged now.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        let state = self.state();
+        state.damage.is_any(&state.tables)
     }
 
     /// Writes and syncs since the device was made: what [`CrashPoint`] counts.

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::sync::{Arc, MutexGuard};
 
+use super::damage::Damage;
 use super::disk::{MemoryDisk, Rows, State};
 use super::plan::CrashPlan;
 use crate::error::StorageError;
@@ -50,8 +51,10 @@ impl MemoryStore {
         if state.stopped { Err(StorageError::Stopped) } else { Ok(state) }
     }
 
-    fn rows(&self, table: Table) -> Result<Rows, StorageError> {
-        Ok(Arc::clone(&self.live()?.tables[table as usize]))
+    /// The rows of a table and the damage among them.
+    fn rows(&self, table: Table) -> Result<(Rows, Damage), StorageError> {
+        let state = self.live()?;
+        Ok((Arc::clone(&state.tables[table as usize]), state.damage.clone()))
     }
 }
 
@@ -68,22 +71,23 @@ impl Reader for MemoryStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         let mut state = self.live()?;
         state.statistics.keys_read += 1;
-        Ok(state.tables[table as usize].get(key).map(|value| value.to_vec()))
+        get(&state.tables[table as usize], &state.damage, table, key)
     }
 
     fn multi_get(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
         let mut state = self.live()?;
         state.statistics.keys_read += keys.len() as u64;
-        Ok(multi_get(&state.tables[table as usize], keys))
+        multi_get(&state.tables[table as usize], &state.damage, table, keys)
     }
 
     fn scan(&self, table: Table, page: Page<'_>) -> Result<Vec<Row>, StorageError> {
-        Ok(scan(&self.rows(table)?, page))
+        let (rows, damage) = self.rows(table)?;
+        scan(&rows, &damage, table, page)
     }
 
     fn for_each(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StorageError> {
-        for_each(&self.rows(table)?, visit);
-        Ok(())
+        let (rows, damage) = self.rows(table)?;
+        for_each(&rows, &damage, table, visit)
     }
 }
 
@@ -100,7 +104,8 @@ impl Store for MemoryStore {
     }
 
     fn snapshot(&self) -> Result<Box<dyn Reader + '_>, StorageError> {
-        Ok(Box::new(MemorySnapshot { tables: self.live()?.tables.clone() }))
+        let state = self.live()?;
+        Ok(Box::new(MemorySnapshot { tables: state.tables.clone(), damage: state.damage.clone() }))
     }
 
     fn bytes_on_disk(&self) -> Result<u64, StorageError> {
@@ -119,41 +124,54 @@ impl Store for MemoryStore {
 /// The tables of one moment.
 struct MemorySnapshot {
     tables: [Rows; Table::COUNT],
+    damage: Damage,
 }
 
 impl Reader for MemorySnapshot {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        Ok(self.tables[table as usize].get(key).map(|value| value.to_vec()))
+        get(&self.tables[table as usize], &self.damage, table, key)
     }
 
     fn multi_get(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
-        Ok(multi_get(&self.tables[table as usize], keys))
+        multi_get(&self.tables[table as usize], &self.damage, table, keys)
     }
 
     fn scan(&self, table: Table, page: Page<'_>) -> Result<Vec<Row>, StorageError> {
-        Ok(scan(&self.tables[table as usize], page))
+        scan(&self.tables[table as usize], &self.damage, table, page)
     }
 
     fn for_each(&self, table: Table, visit: &mut Visit<'_>) -> Result<(), StorageError> {
-        for_each(&self.tables[table as usize], visit);
-        Ok(())
+        for_each(&self.tables[table as usize], &self.damage, table, visit)
     }
 }
 
-fn multi_get(rows: &Rows, keys: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
-    keys.iter().map(|key| rows.get(*key).map(|value| value.to_vec())).collect()
+fn get(rows: &Rows, damage: &Damage, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    damage.check(table, rows, |damaged| damaged == key)?;
+    Ok(rows.get(key).map(|value| value.to_vec()))
 }
 
-fn scan(rows: &Rows, page: Page<'_>) -> Vec<Row> {
+fn multi_get(
+    rows: &Rows,
+    damage: &Damage,
+    table: Table,
+    keys: &[&[u8]],
+) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
+    damage.check(table, rows, |damaged| keys.contains(&damaged))?;
+    Ok(keys.iter().map(|key| rows.get(*key).map(|value| value.to_vec())).collect())
+}
+
+fn scan(rows: &Rows, damage: &Damage, table: Table, page: Page<'_>) -> Result<Vec<Row>, StorageError> {
     let until = page.until.map_or(Bound::Unbounded, Bound::Excluded);
     if is_empty(page.from, page.until) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let range = rows.range::<[u8], _>((page.from, until));
-    match page.order {
+    let taken = match page.order {
         Order::Forward => take_page(range, page),
         Order::Backward => take_page(range.rev(), page),
-    }
+    };
+    damage.check(table, rows, |damaged| taken.iter().any(|(key, _)| key == damaged))?;
+    Ok(taken)
 }
 
 /// Whether nothing can lie between the two ends; `BTreeMap::range` refuses such ranges.
@@ -178,10 +196,12 @@ fn take_page<'a>(range: impl Iterator<Item = (&'a Vec<u8>, &'a Arc<[u8]>)>, page
     taken
 }
 
-fn for_each(rows: &Rows, visit: &mut Visit<'_>) {
+fn for_each(rows: &Rows, damage: &Damage, table: Table, visit: &mut Visit<'_>) -> Result<(), StorageError> {
     for (key, value) in rows.iter() {
+        damage.check(table, rows, |damaged| damaged == key)?;
         if visit(key, value).is_break() {
-            return;
+            break;
         }
     }
+    Ok(())
 }

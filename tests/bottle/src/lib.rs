@@ -16,7 +16,12 @@
 //! | file | what it says |
 //! | --- | --- |
 //! | `plan.rs` | what is to happen: load, links, faults, planted faults |
+//! | `drawn.rs` | plans that a seed draws |
+//! | `kinds.rs` | the kinds of faults, as reports count them |
+//! | `trouble.rs` | what is wrong now, and whether a quorum is left |
+//! | `conditions.rs`, `room.rs` | a machine's clock, its disk's speed and room, a stopped process |
 //! | `world.rs` | [`run`]: from a plan to an outcome |
+//! | `world/faults.rs` | what goes wrong in it |
 //! | `machine.rs` | one node as the world sees it: a disk for each chain, and a process that comes and goes |
 //! | `node.rs` | the driver of one chain: performs what the chain decides, in virtual time |
 //! | `relay.rs` | a node's relay between its chains |
@@ -31,20 +36,24 @@
 //! | `plants.rs` | faults that must turn a run red; nothing of them is in production crates |
 //! | `digest.rs` | one digest over all roots of all nodes |
 //! | `scenes.rs` | plans by name: [`scenes::SCENES`] |
+//! | `summary.rs` | one table over many runs |
 //! | `dice.rs` | numbers from the seed |
 //! | `outcome.rs` | what a run says at its end |
-//! | `bin/simulate.rs` | `simulate --seed N`: one run, from the command line |
+//! | `bin/simulate.rs` | one seed, many, or as many as fit into some hours, from the command line |
 //!
 //! Invariants: nothing here reads a clock, a thread id, a hash order or randomness that the seed does not decide; a
 //! violation is recorded with its property and never stops the run, so that one run reports all it finds.
 
 mod between;
 mod client;
+mod conditions;
 mod dice;
 mod digest;
 mod door;
+mod drawn;
 mod epochs;
 mod governor;
+pub mod kinds;
 mod links;
 mod machine;
 mod node;
@@ -54,11 +63,16 @@ mod plants;
 mod proofs;
 pub mod properties;
 mod relay;
+mod room;
 pub mod scenes;
+pub mod summary;
+mod trouble;
 mod witness;
 mod world;
 
+pub use kinds::{FaultKind, Fired};
 pub use outcome::{NodeState, Outcome, Passed, Report};
 pub use plan::{ChainPlan, ChildPlan, Fault, LinkModel, Load, Plan, Plant, PowerCut, SetChange, Surge};
 pub use properties::{Property, Violation};
+pub use summary::Summary;
 pub use world::run;

@@ -1,7 +1,10 @@
 //! Frames under way between nodes.
 //!
 //! Each frame is lost, or arrives after the model's delay and a drawn jitter; so frames overtake each other, which real
-//! lanes never do: whoever stands this stands them. A frame to a node that crashed meanwhile is lost.
+//! lanes never do: whoever stands this stands them. A frame to a node that crashed meanwhile is lost. The [`Weather`] makes it
+//! worse: sides that do not hear each other, lines that carry little (what leaves a node leaves one after the other, and what
+//! would wait longer than [`NARROW_WAIT_MS_MAX`] is lost), frames that come late or twice. Frames from and to a stopped process
+//! wait until it goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +23,12 @@ use crate::plan::LinkModel;
 const UNDER_WAY_MAX: usize = 262_144;
 /// Frames that wait at one node for its driver; more are lost.
 pub(crate) const FRAMES_WAITING_MAX: usize = 65_536;
+/// Frames that wait for a stopped process, as its sockets hold them; more are lost.
+const HELD_MAX: usize = 16_384;
+/// What waits longer before a narrow line is lost.
+const NARROW_WAIT_MS_MAX: u64 = 2_000;
+/// Of 1,000 frames, how many come late while frames are reordered.
+const REORDERED_PER_MILLE: u64 = 300;
 /// A network without frames looks again after this time.
 const IDLE_MS: u64 = 1_000;
 
@@ -46,14 +55,67 @@ pub(crate) struct Carried {
 struct State {
     dice: Dice,
     model: LinkModel,
-    loss_per_mille: u16,
-    side: BTreeSet<u16>,
+    weather: Weather,
+    /// When the line of each node that is narrow is free again, in microseconds.
+    free_us: BTreeMap<u16, u64>,
+    stopped: BTreeSet<u16>,
+    /// What waits for stopped processes.
+    held: Vec<Parcel>,
     ports: BTreeMap<(u16, ChainId), Port>,
     under_way: BTreeMap<(u64, u64), Parcel>,
     sequence: u64,
     carried: Carried,
 }
 
+/// What is wrong with the links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Weather {
+    model_loss_per_mille: u16,
+    pub(crate) loss_per_mille: u16,
+    /// Those who hear only each other; the others, too.
+    pub(crate) side: BTreeSet<u16>,
+    /// Those whom the others do not hear.
+    pub(crate) mute: BTreeSet<u16>,
+    /// At most this much later, for some frames.
+    pub(crate) reorder_ms: u64,
+    pub(crate) duplicate_per_mille: u16,
+    /// What the lines of some nodes carry outwards.
+    pub(crate) narrow: BTreeMap<u16, u32>,
+}
+
+impl Weather {
+    pub(crate) const fn fair(model: LinkModel) -> Self {
+        Self {
+            model_loss_per_mille: model.loss_per_mille,
+            loss_per_mille: model.loss_per_mille,
+            side: BTreeSet::new(),
+            mute: BTreeSet::new(),
+            reorder_ms: 0,
+            duplicate_per_mille: 0,
+            narrow: BTreeMap::new(),
+        }
+    }
+
+    /// As the plan's model says.
+    pub(crate) fn heal(&mut self) {
+        self.side.clear();
+        self.mute.clear();
+        self.narrow.clear();
+        (self.loss_per_mille, self.reorder_ms, self.duplicate_per_mille) = (self.model_loss_per_mille, 0, 0);
+    }
+
+    /// Whether two nodes hear each other.
+    pub(crate) fn are_together(&self, one: u16, other: u16) -> bool {
+        self.hears(one, other) && self.hears(other, one)
+    }
+
+    fn hears(&self, from: u16, to: u16) -> bool {
+        self.side.contains(&from) == self.side.contains(&to)
+            && (!self.mute.contains(&from) || self.mute.contains(&to))
+    }
+}
+
+#[derive(Clone)]
 struct Parcel {
     chain: ChainId,
     from: u16,
@@ -61,24 +123,32 @@ struct Parcel {
     content: Content,
 }
 
+#[derive(Clone)]
 enum Content {
     Engine { validator: u16, channel: Channel, bytes: Bytes },
     Chain(Bytes),
+}
+
+impl Content {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Engine { bytes, .. } | Self::Chain(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// What of the links outlives a loss of power.
 pub(crate) struct Cables {
     pub(crate) dice: Dice,
     pub(crate) model: LinkModel,
-    pub(crate) loss_per_mille: u16,
-    pub(crate) side: BTreeSet<u16>,
+    pub(crate) weather: Weather,
     pub(crate) carried: Carried,
 }
 
 impl Cables {
     pub(crate) const fn new(dice: Dice, model: LinkModel) -> Self {
         let carried = Carried { delivered: 0, lost: 0 };
-        Self { dice, model, loss_per_mille: model.loss_per_mille, side: BTreeSet::new(), carried }
+        Self { dice, model, weather: Weather::fair(model), carried }
     }
 }
 
@@ -88,8 +158,10 @@ impl Links {
         let state = State {
             dice: cables.dice.clone(),
             model: cables.model,
-            loss_per_mille: cables.loss_per_mille,
-            side: cables.side.clone(),
+            weather: cables.weather.clone(),
+            free_us: BTreeMap::new(),
+            stopped: BTreeSet::new(),
+            held: Vec::new(),
             ports: BTreeMap::new(),
             under_way: BTreeMap::new(),
             sequence: 0,
@@ -109,8 +181,7 @@ impl Links {
         Cables {
             dice: state.dice.clone(),
             model: state.model,
-            loss_per_mille: state.loss_per_mille,
-            side: state.side.clone(),
+            weather: state.weather.clone(),
             carried: state.carried,
         }
     }
@@ -148,20 +219,25 @@ impl Links {
         let mut state = self.state();
         state.ports.retain(|(plugged, _), _| *plugged != node);
         state.under_way.retain(|_, parcel| parcel.to != node);
+        state.held.retain(|parcel| parcel.to != node && parcel.from != node);
+        state.stopped.remove(&node);
     }
 
-    pub(crate) fn part(&self, side: &[u16]) {
-        self.state().side = side.iter().copied().collect();
-    }
-
-    pub(crate) fn lose(&self, per_mille: u16) {
-        self.state().loss_per_mille = per_mille;
-    }
-
-    pub(crate) fn heal(&self) {
+    pub(crate) fn set_weather(&self, weather: &Weather) {
         let mut state = self.state();
-        state.side.clear();
-        state.loss_per_mille = state.model.loss_per_mille;
+        state.free_us.retain(|node, _| weather.narrow.contains_key(node));
+        state.weather = weather.clone();
+    }
+
+    /// From now on, frames from and to a node wait.
+    pub(crate) fn stop(&self, node: u16) {
+        self.state().stopped.insert(node);
+    }
+
+    /// What waited for a node is under way again.
+    pub(crate) fn go_on(&self, now_ms: u64, node: u16) {
+        self.state().go_on(now_ms, node);
+        self.bell.notify_one();
     }
 
     /// Sends a frame of a chain's pipeline.
@@ -180,19 +256,78 @@ impl Links {
 impl State {
     /// Takes a frame; answers whether it is due before all others.
     fn post(&mut self, now_ms: u64, parcel: Parcel) -> bool {
-        let is_cut =
-            self.side.contains(&parcel.from) != self.side.contains(&parcel.to) && !self.side.is_empty();
-        let is_lost = self.dice.chance(u64::from(self.loss_per_mille));
+        let is_cut = !self.weather.hears(parcel.from, parcel.to);
+        let is_lost = self.dice.chance(u64::from(self.weather.loss_per_mille));
         let jitter_ms = self.dice.below(self.model.jitter_ms.saturating_add(1));
         if is_cut || is_lost || self.under_way.len() >= UNDER_WAY_MAX {
             self.carried.lost += 1;
             return false;
         }
-        let due = (now_ms.saturating_add(self.model.delay_ms).saturating_add(jitter_ms), self.sequence);
+        if self.stopped.contains(&parcel.from) {
+            self.hold(parcel);
+            return false;
+        }
+        let Some(wait_ms) = self.wait_ms(now_ms, &parcel) else {
+            self.carried.lost += 1;
+            return false;
+        };
+        let mut delay_ms = wait_ms.saturating_add(self.model.delay_ms).saturating_add(jitter_ms);
+        // Nothing is drawn in fair weather: a plan without these faults runs as it always did.
+        if self.weather.reorder_ms > 0 && self.dice.chance(REORDERED_PER_MILLE) {
+            delay_ms = delay_ms.saturating_add(self.dice.below(self.weather.reorder_ms + 1));
+        }
+        let copies = self.weather.duplicate_per_mille;
+        let again_ms = (copies > 0 && self.dice.chance(u64::from(copies)))
+            .then(|| delay_ms.saturating_add(self.dice.below(2 * self.model.delay_ms + 1)));
+        let again = again_ms.map(|again_ms| (again_ms, parcel.clone()));
+        let is_first = self.set_out(now_ms.saturating_add(delay_ms), parcel);
+        if let Some((again_ms, copy)) = again {
+            self.set_out(now_ms.saturating_add(again_ms), copy);
+        }
+        is_first
+    }
+
+    fn set_out(&mut self, due_ms: u64, parcel: Parcel) -> bool {
+        let due = (due_ms, self.sequence);
         self.sequence += 1;
         let is_first = self.under_way.first_key_value().is_none_or(|(first, _)| due < *first);
         self.under_way.insert(due, parcel);
         is_first
+    }
+
+    /// How long a frame waits for and passes the line of its sender; `None` where that is too long.
+    fn wait_ms(&mut self, now_ms: u64, parcel: &Parcel) -> Option<u64> {
+        let Some(kib_per_second) = self.weather.narrow.get(&parcel.from) else { return Some(0) };
+        let now_us = now_ms.saturating_mul(1_000);
+        let free_us = self.free_us.entry(parcel.from).or_insert(now_us);
+        let passes_us = (parcel.content.len() as u64).saturating_mul(1_000_000)
+            / (u64::from(*kib_per_second).max(1) * 1_024);
+        let through_us = (*free_us).max(now_us).saturating_add(passes_us);
+        let wait_ms = (through_us - now_us) / 1_000;
+        if wait_ms > NARROW_WAIT_MS_MAX {
+            return None;
+        }
+        *free_us = through_us;
+        Some(wait_ms)
+    }
+
+    fn hold(&mut self, parcel: Parcel) {
+        if self.held.len() < HELD_MAX {
+            self.held.push(parcel);
+        } else {
+            self.carried.lost += 1;
+        }
+    }
+
+    fn go_on(&mut self, now_ms: u64, node: u16) {
+        self.stopped.remove(&node);
+        for parcel in std::mem::take(&mut self.held) {
+            if parcel.from == node || parcel.to == node {
+                self.set_out(now_ms.saturating_add(self.model.delay_ms), parcel);
+            } else {
+                self.held.push(parcel);
+            }
+        }
     }
 
     /// Hands over what is due; answers when the next frame is.
@@ -202,6 +337,10 @@ impl State {
                 return Some(first.key().0);
             }
             let parcel = first.remove();
+            if self.stopped.contains(&parcel.to) {
+                self.hold(parcel);
+                continue;
+            }
             let is_taken = self.ports.get(&(parcel.to, parcel.chain)).is_some_and(|port| port.take(parcel));
             if is_taken {
                 self.carried.delivered += 1;

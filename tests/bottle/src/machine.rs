@@ -1,6 +1,7 @@
 //! One node as the world sees it: a disk for each chain that it hosts, and a process that comes and goes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,12 +15,13 @@ use ledger::records::GenesisSpec;
 use ledger::records::registry::ROOT_CHAIN;
 use ledger::rules::ChainRules;
 use ledger::values::{
-    ChainId, Currency, Epoch, GenesisHash, Hasher, Height, NodeIndex, SecretKey, Sequential,
+    BlockDigest, ChainId, Currency, Epoch, GenesisHash, Hasher, Height, NodeIndex, SecretKey, Sequential,
 };
 use storage::{CrashPlan, Identity, MemoryDisk, Store};
 use tokio::sync::mpsc;
 
 use crate::between::Crossing;
+use crate::conditions::Conditions;
 use crate::dice::Dice;
 use crate::door::{Door, Submission};
 use crate::epochs::Engines;
@@ -65,6 +67,7 @@ pub(crate) struct Site<'a> {
     pub(crate) witnesses: &'a BTreeMap<ChainId, Shared>,
     pub(crate) crossing: &'a Crossing,
     pub(crate) planted: &'a Planted,
+    pub(crate) conditions: &'a Conditions,
     pub(crate) plan: &'a Plan,
     /// What other machines know of how added chains begin: what operators send each other.
     pub(crate) origins: &'a BTreeMap<ChainId, ChainOrigin>,
@@ -199,8 +202,33 @@ impl Machine {
         self.begun.contains(&chain)
     }
 
-    /// Starts the node from what its disks hold.
-    pub(crate) fn start(&mut self, site: &Site<'_>) -> Process {
+    /// Flips a bit on the disk of one of its chains, all drawn by `number`; answers which chain's.
+    pub(crate) fn flip_bit(&self, number: u64) -> Option<ChainId> {
+        let hosted = self.hosted.len() as u64;
+        let (chain, hosted) = self.hosted.iter().nth(usize::try_from(number.checked_rem(hosted)?).ok()?)?;
+        // Small numbers draw low rows only.
+        hosted.disk.flip_bit(number.rotate_right(17)).map(|_| *chain)
+    }
+
+    /// Whether a bit has changed on the disk of a chain.
+    pub(crate) fn is_damaged(&self, chain: ChainId) -> bool {
+        self.hosted.get(&chain).is_some_and(|hosted| hosted.disk.is_damaged())
+    }
+
+    /// Whether what a start reads can be read. Only damage is a reason why not.
+    fn is_readable(&self, site: &Site<'_>) -> bool {
+        self.hosted.iter().all(|(chain, hosted)| {
+            !hosted.disk.is_damaged()
+                || read(site, (*chain, site.origins.get(chain)), hosted, self.index)
+                    .is_ok_and(|read| read.is_some())
+        })
+    }
+
+    /// Starts the node from what its disks hold. `None` where that is damaged, and production would exit.
+    pub(crate) fn start(&mut self, site: &Site<'_>) -> Option<Process> {
+        if !self.is_readable(site) {
+            return None;
+        }
         self.starts += 1;
         let place = site.context.scope("node", "index", self.index).scope("start", "count", self.starts);
         site.planted.started(self.index);
@@ -221,11 +249,45 @@ impl Machine {
         // One chain has nobody to talk to.
         let relay = (shores.len() > 1).then(|| {
             let clock = place.scope("relay", "role", "clock");
-            let relay = Relay::new(self.index, shores, clock, site.links.clone(), site.planted.clone());
+            let (links, conditions) = (site.links.clone(), site.conditions.clone());
+            let relay = Relay::new(self.index, shores, clock, links, site.planted.clone(), conditions);
             place.run("ferry", relay.run(site.crossing.clone()))
         });
-        Process { parts, relay }
+        Some(Process { parts, relay })
     }
+}
+
+/// What a chain of a node starts from.
+struct Found {
+    store: Arc<dyn Store>,
+    divergence: Option<Divergence>,
+    executor: Executor<Sequential>,
+    config: ChainConfig,
+    recovered: Recovered,
+    /// The block on which the running epoch stands.
+    last: BlockDigest,
+}
+
+/// Reads what a chain starts from. `None` where it was not added yet, as far as this machine was told.
+fn read(
+    site: &Site<'_>,
+    (chain, origin): (ChainId, Option<&ChainOrigin>),
+    hosted: &Hosted,
+    index: u16,
+) -> Result<Option<Found>, Box<dyn Error>> {
+    let store: Arc<dyn Store> = Arc::new(hosted.disk.open(&site.identity(chain))?);
+    let divergence = Divergence::roll_back(store.as_ref())?;
+    let opened = Executor::open_with(&site.network.spec, chain, origin, Arc::clone(&store), Sequential);
+    let executor = match opened {
+        Err(ExecutorFault::NoOrigin { .. }) => return Ok(None),
+        opened => opened?,
+    };
+    let (state, keys) = (executor.state(), hosted.secrets.clone());
+    let config = ChainConfig::after(state.rules().clone(), state.head().height, NodeIndex(index), keys);
+    let recovered = Recovered::read(&config.rules, store.as_ref())?;
+    let before = Height(config.first_height().0.saturating_sub(1));
+    let last = Archive::new(store.as_ref()).digest(before)?.ok_or("every epoch stands on a block")?;
+    Ok(Some(Found { store, divergence, executor, config, recovered, last }))
 }
 
 /// Starts one chain of a node from what its disk holds; `starts` counts this start of the node, too. `None` where it was not added yet,
@@ -238,21 +300,10 @@ fn start_chain(
     hosted: &Hosted,
 ) -> Option<Part> {
     let place = place.scope("chain", "id", chain.0);
-    let store: Arc<dyn Store> = Arc::new(hosted.disk.open(&site.identity(chain)).expect("the disk is free"));
-    let divergence = Divergence::roll_back(store.as_ref()).expect("the store is whole");
-    let spec = &site.network.spec;
-    let opened = Executor::open_with(spec, chain, origin, Arc::clone(&store), Sequential);
-    let executor = match opened {
-        Err(ExecutorFault::NoOrigin { .. }) => return None,
-        opened => opened.expect("the store is whole"),
-    };
-    let (state, keys) = (executor.state(), hosted.secrets.clone());
-    let config = ChainConfig::after(state.rules().clone(), state.head().height, NodeIndex(index), keys);
-    let recovered = Recovered::read(&config.rules, store.as_ref()).expect("the store is whole");
-    let before = Height(config.first_height().0.saturating_sub(1));
-    let last = Archive::new(store.as_ref()).digest(before).expect("the store is whole");
+    let found = read(site, (chain, origin), hosted, index).expect("the disk is free and its store is whole");
+    let Found { store, divergence, executor, config, recovered, last } = found?;
     let engines = Engines::new(place.scope("engines", "role", "engines"), site.links.clone(), index);
-    let (requests, inbound) = engines.start(&config, last.expect("every epoch stands on a block"));
+    let (requests, inbound) = engines.start(&config, last);
     let rules = config.rules.clone();
     let (frames_in, frames) = mpsc::channel(FRAMES_WAITING_MAX);
     site.links.plug(index, chain, Port { engine: inbound, frames: frames_in });
@@ -276,6 +327,7 @@ fn start_chain(
         witness: Arc::clone(witness),
         crossing: site.crossing.clone(),
         planted: site.planted.clone(),
+        conditions: site.conditions.clone(),
         divergence,
         dice: Dice::new(site.plan.seed, 1_000 + purpose),
         gathering: Dice::new(site.plan.seed, 1_000_000_000 + purpose),

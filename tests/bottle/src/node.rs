@@ -5,7 +5,7 @@
 //!
 //! | effect | here |
 //! | --- | --- |
-//! | `Persist` | what waits is written at once; a sync takes [`SYNC_MS`] to [`SYNC_MS`] + [`SYNC_JITTER_MS`]; writes wait for it |
+//! | `Persist` | what waits is written at once; a sync takes [`SYNC_MS`] to [`SYNC_MS`] + [`SYNC_JITTER_MS`], and longer on a slow disk; writes wait for it |
 //! | `VerifySignatures`, `CheckBundle` | one batch or bundle after the other, [`VERIFY_MS`] each |
 //! | `Execute` | committed after [`EXECUTE_MS`], known to the chain [`COMMIT_MS`] later |
 //! | `Serve` | after [`SERVE_MS`] |
@@ -37,11 +37,13 @@ use storage::{Durability, MemoryDisk, Store, WriteSet};
 use tokio::sync::mpsc;
 
 use crate::between::Crossing;
+use crate::conditions::{Conditions, STOPPED_LOOK_MS};
 use crate::dice::Dice;
 use crate::door::{Door, Submission};
 use crate::epochs::Engines;
 use crate::links::Links;
 use crate::plants::Planted;
+use crate::room::RoomWatch;
 use crate::witness::Shared;
 
 /// Least time of a sync.
@@ -75,6 +77,7 @@ pub(crate) struct Surroundings {
     pub(crate) witness: Shared,
     pub(crate) crossing: Crossing,
     pub(crate) planted: Planted,
+    pub(crate) conditions: Conditions,
     /// Taken back at the start, and not passed yet.
     pub(crate) divergence: Option<Divergence>,
     pub(crate) dice: Dice,
@@ -101,6 +104,7 @@ pub(crate) struct Node {
     next_job: u64,
     writes: VecDeque<Write>,
     is_syncing: bool,
+    room: RoomWatch,
     verifier_free_ms: u64,
     keys: KeyCache,
     /// The last block of an epoch that has ended: its engine is done.
@@ -136,6 +140,7 @@ impl Node {
             next_job: 0,
             writes: VecDeque::new(),
             is_syncing: false,
+            room: RoomWatch::new(),
             verifier_free_ms: 0,
             keys: KeyCache::default(),
             ended: None,
@@ -146,6 +151,7 @@ impl Node {
     /// Runs until it is killed or halts.
     pub(crate) async fn run(mut self, mut mail: Mail) {
         while !self.is_halted {
+            self.while_stopped().await;
             let now_ms = self.around.clock.now_ms();
             let due_ms =
                 self.agenda.first_key_value().map_or(self.wake_ms, |(due, _)| due.0.min(self.wake_ms));
@@ -164,7 +170,9 @@ impl Node {
                     () = self.around.clock.sleep_ms(due_ms - now_ms) => Vec::new(),
                 }
             };
+            self.while_stopped().await;
             self.gather(&mut mail, &mut inputs);
+            inputs.extend(self.look_for_room());
             if !inputs.is_empty() {
                 self.step(inputs);
             }
@@ -175,6 +183,20 @@ impl Node {
                 mail.requests = self.around.engines.next(&config, last).await;
             }
         }
+    }
+
+    /// Waits until the process may go on.
+    async fn while_stopped(&mut self) {
+        while self.around.conditions.of(self.around.index).is_stopped {
+            self.around.clock.sleep_ms(STOPPED_LOOK_MS).await;
+        }
+    }
+
+    /// Tells the chain how much room the disk has, where that changed.
+    fn look_for_room(&mut self) -> Option<Input> {
+        let room = self.room.look(self.around.store.free_bytes().ok()?)?;
+        self.around.chain.set_room(room);
+        Some(Input::Wake)
     }
 
     /// Adds what waits already, up to a number that the seed decides: production takes together what came together, and how
@@ -201,7 +223,9 @@ impl Node {
 
     fn now(&self) -> Now {
         let now_ms = self.around.clock.now_ms();
-        Now { wall: TimestampMs(now_ms), elapsed_ms: now_ms.saturating_sub(self.started_ms) }
+        let ahead_ms = self.around.conditions.of(self.around.index).wall_ahead_ms;
+        let wall = TimestampMs(now_ms.saturating_add_signed(ahead_ms));
+        Now { wall, elapsed_ms: now_ms.saturating_sub(self.started_ms) }
     }
 
     fn step(&mut self, inputs: Vec<Input>) {
@@ -359,7 +383,8 @@ impl Node {
         if must_sync {
             self.is_syncing = true;
             let delay_ms = SYNC_MS + self.around.dice.below(SYNC_JITTER_MS + 1);
-            self.later(delay_ms, Job::Sync { durable });
+            let slow_ms = self.around.conditions.of(self.around.index).sync_ms;
+            self.later(delay_ms + slow_ms, Job::Sync { durable });
         }
     }
 

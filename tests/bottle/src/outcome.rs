@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::kinds::{Fired, FiredKinds};
 use crate::properties::{Property, Violation};
 
 /// The end of a run.
@@ -82,6 +83,14 @@ pub struct Report {
     pub frames_lost: u64,
     /// Sets of writes that crashes took back.
     pub writes_lost: u64,
+    /// Heights that became final, of all chains together.
+    pub heights: u64,
+    /// What went wrong, by kind.
+    pub fired: FiredKinds,
+    /// Longest time from a moment at which a quorum could talk again to the next final height.
+    pub longest_healing_ms: u64,
+    /// Starts that a damaged disk refused.
+    pub starts_refused: u64,
     /// Who distrusted whom.
     pub distrusted: BTreeSet<(u16, u16)>,
     /// Why.
@@ -172,6 +181,13 @@ impl fmt::Display for Outcome {
         )?;
         writeln!(formatter, "writes lost       {} sets", report.writes_lost)?;
         writeln!(formatter, "longest stall     {} ms", report.longest_stall_ms)?;
+        let (healing_ms, refused) = (report.longest_healing_ms, report.starts_refused);
+        writeln!(formatter, "longest healing   {healing_ms} ms, {refused} starts refused by damage")?;
+        writeln!(formatter, "heights           {}", report.heights)?;
+        for (kind, Fired { times, hit_quorum }) in &report.fired {
+            let hit = if *hit_quorum { ", a quorum was hit" } else { "" };
+            writeln!(formatter, "  fault           {times:>6} {kind}{hit}")?;
+        }
         writeln!(formatter, "distrusted        {:?} {:?}", report.distrusted, report.distrust_reasons)?;
         let Passed { credited, refused, refunded, sent_on, moved, under_way, longest_ms, bundles_given } =
             &report.passed;

@@ -4,8 +4,6 @@ use ledger::records::{ChainParams, FeeParams};
 use ledger::values::Currency;
 use storage::Survival;
 
-use crate::dice::Dice;
-
 /// A whole run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -169,6 +167,76 @@ pub enum Fault {
         /// One side; the others are the other.
         side: Vec<u16>,
     },
+    /// Nodes of the side are not heard by the others, and hear them.
+    Mute {
+        /// Whom the others do not hear.
+        side: Vec<u16>,
+    },
+    /// From now on, some frames come up to so much later than others.
+    Reorder {
+        /// At most this late.
+        up_to_ms: u64,
+    },
+    /// From now on, some frames arrive twice.
+    Duplicate {
+        /// Of 1,000.
+        per_mille: u16,
+    },
+    /// From now on, a node's line carries so much outwards: large frames take long, and what waits too long is lost.
+    Narrow {
+        /// Whose.
+        node: u16,
+        /// In KiB.
+        kib_per_second: u32,
+    },
+    /// A process stops where it is. Its peers go on.
+    Stop {
+        /// Whose.
+        node: u16,
+    },
+    /// A stopped process goes on.
+    GoOn {
+        /// Whose.
+        node: u16,
+    },
+    /// A node's wall clock jumps, and stays so far off.
+    Clock {
+        /// Whose.
+        node: u16,
+        /// Lead over the true time, since whatever it was before; 0 sets it right.
+        ahead_ms: i64,
+    },
+    /// From now on, a node's syncs take so much longer.
+    DiskSlows {
+        /// Whose.
+        node: u16,
+        /// Added to each sync; 0 makes it as fast as before.
+        sync_ms: u64,
+    },
+    /// Others fill a node's disk, and leave it so much.
+    DiskFills {
+        /// Whose.
+        node: u16,
+        /// In KiB; [`RESERVE_KIB`] and more are enough to vote.
+        left_kib: u64,
+    },
+    /// A node's disk has room again.
+    DiskHasRoom {
+        /// Whose.
+        node: u16,
+    },
+    /// A bit changes on the disk of one of a node's chains. Only where the node does not run.
+    BitFlip {
+        /// Whose.
+        node: u16,
+        /// Draws the chain, the row and the bit.
+        number: u64,
+    },
+    /// What a node's disk lost to flipped bits comes back from a mirror. Only where the node does not run.
+    Repair {
+        /// Whose.
+        node: u16,
+    },
     /// Every link works again, as the plan's link model says, and nobody lies or forges any more.
     Heal,
     /// From now on, links lose this many frames of 1,000.
@@ -325,37 +393,10 @@ impl Plan {
         self.plants.push(plant);
         self
     }
-
-    /// A plan that the seed draws: links, load, one chain or two shards, and a fault every few seconds, each mended before the next.
-    #[must_use]
-    pub fn drawn(seed: u64, minutes: u64) -> Self {
-        let mut dice = Dice::new(seed, PURPOSE_PLAN);
-        let duration_ms = minutes.max(1).saturating_mul(60_000);
-        let mut plan = Self::calm(seed, duration_ms);
-        plan.links = LinkModel {
-            delay_ms: 1 + dice.below(30),
-            jitter_ms: dice.below(20),
-            loss_per_mille: u16::try_from(dice.below(20)).unwrap_or(0),
-        };
-        plan.load.payments_per_second = u32::try_from(20 + dice.below(80)).unwrap_or(20);
-        if dice.chance(500) {
-            plan.power_cut = PowerCut::LosesAll;
-        }
-        let mut at_ms = 4_000 + dice.below(3_000);
-        while at_ms.saturating_add(20_000) < duration_ms {
-            let lasts_ms = 1_000 + dice.below(9_000);
-            plan.faults.extend(draw_fault(&mut dice, plan.nodes, at_ms, lasts_ms));
-            at_ms += lasts_ms + 6_000 + dice.below(4_000);
-        }
-        if dice.chance(400) {
-            let everyone: Vec<u16> = (0..plan.nodes).collect();
-            plan = plan.sharded([everyone.clone(), everyone]);
-        }
-        plan
-    }
 }
 
-const PURPOSE_PLAN: u64 = 1;
+/// What a node keeps free for what must be written in any case; with less it does not vote, and below half of it writes nothing.
+pub const RESERVE_KIB: u64 = 2_048;
 /// When children are proposed: wallets have their money by then.
 pub const CHILDREN_ADDED_MS: u64 = 3_000;
 /// When the first host of the children starts again.
@@ -364,30 +405,3 @@ pub const CHILDREN_BEGIN_MS: u64 = 5_500;
 pub const RESHARD_MS: u64 = 10_500;
 /// Of every chain, unless the plan says otherwise.
 const CURRENCY: Currency = Currency(*b"CNY");
-
-/// A fault and what mends it.
-fn draw_fault(dice: &mut Dice, nodes: u16, at_ms: u64, lasts_ms: u64) -> Vec<(u64, Fault)> {
-    let node = u16::try_from(dice.below(u64::from(nodes))).unwrap_or(0);
-    let end_ms = at_ms.saturating_add(lasts_ms);
-    match dice.below(5) {
-        0 => vec![(at_ms, Fault::Crash { node }), (end_ms, Fault::Restart { node })],
-        1 => vec![(at_ms, Fault::CrashAll)],
-        2 => {
-            let other = (node + 1) % nodes.max(1);
-            vec![(at_ms, Fault::Partition { side: vec![node, other] }), (end_ms, Fault::Heal)]
-        }
-        3 => {
-            let per_mille = u16::try_from(50 + dice.below(250)).unwrap_or(100);
-            vec![(at_ms, Fault::Loss { per_mille }), (end_ms, Fault::Heal)]
-        }
-        _ => {
-            let liar = (node + 1) % nodes.max(1);
-            vec![
-                (at_ms, Fault::Crash { node }),
-                (end_ms.saturating_sub(1), Fault::Lie { node: liar, to: node }),
-                (end_ms, Fault::Restart { node }),
-                (end_ms + 3_000, Fault::Heal),
-            ]
-        }
-    }
-}

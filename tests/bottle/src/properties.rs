@@ -4,9 +4,9 @@
 //! | --- | --- |
 //! | agreement, no fork, results equal, supply equation, exactly once | whenever a node calls a height final |
 //! | durable before vote | whenever a node answers the engine with yes |
-//! | nothing final is lost | when a node starts again, and at the end |
+//! | nothing final is lost | when a node starts again, and at the end; of a disk with a flipped bit, what it still answers |
 //! | liveness, claims verify, fees kept | at the end |
-//! | keeps running | when a node halts |
+//! | keeps running | when a node halts, unless it read what a flipped bit damaged |
 //! | conserved, pairs agree, receipts in order | with several chains: whenever a height is called final for the first time |
 //! | receipts settle | with several chains: at the end |
 //! | one place | where chains are added: ten times a second where all that was told of is stored, and at the end |
@@ -295,6 +295,16 @@ pub fn nothing_final_is_lost(node: u16, store: &dyn Store, first: &Sighting) -> 
     Ok(())
 }
 
+/// What a node with a damaged disk still answers of a height is what was called final; what it cannot read it need not answer.
+///
+/// # Errors
+/// What differs.
+pub fn damage_changes_nothing(node: u16, store: &dyn Store, first: &Sighting) -> Verdict {
+    let Some(found) = Sighting::read(node, store, first.height) else { return Ok(()) };
+    agreement(first, &found)?;
+    results_equal(first, &found)
+}
+
 /// A node that starts again stands at least where it stood when it last called a height final.
 ///
 /// # Errors
@@ -324,6 +334,18 @@ pub fn liveness(hopes: &[u64], disturbances: &[u64], finals: &[u64], end_ms: u64
         }
     }
     Ok(())
+}
+
+/// The longest time from a moment at which a quorum could talk again to the next final height, over all that nothing else
+/// disturbed. Times in milliseconds.
+#[must_use]
+pub fn longest_healing(healings: &[u64], disturbances: &[u64], finals: &[u64]) -> u64 {
+    let took = healings.iter().filter_map(|healed| {
+        let next = finals.iter().find(|moment| *moment > healed)?;
+        let within = |moment: &u64| moment > healed && moment < next;
+        (!disturbances.iter().any(within)).then(|| next - healed)
+    });
+    took.max().unwrap_or(0)
 }
 
 /// The block and all its batches would survive the harshest loss of power now.
@@ -505,6 +527,14 @@ mod tests {
         assert_eq!(liveness(&[0], &[3_000], &[], 10_000), Ok(()));
         assert_eq!(liveness(&[8_000], &[], &[], 10_000), Ok(()));
         assert!(liveness(&[0, 6_000], &[], &[100], 12_000).is_err());
+    }
+
+    #[test]
+    fn the_longest_healing_is_one_that_nothing_disturbed() {
+        let finals = [900, 2_500, 9_000];
+        assert_eq!(longest_healing(&[1_000, 3_000], &[], &finals), 6_000);
+        assert_eq!(longest_healing(&[1_000, 3_000], &[3_000, 4_000], &finals), 1_500);
+        assert_eq!(longest_healing(&[9_500], &[], &finals), 0);
     }
 
     fn passage(sent_ms: u64, received_ms: Option<u64>) -> Passage {

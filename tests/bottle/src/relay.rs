@@ -17,6 +17,7 @@ use storage::Store;
 use tokio::sync::mpsc;
 
 use crate::between::Crossing;
+use crate::conditions::Conditions;
 use crate::links::Links;
 use crate::plants::Planted;
 
@@ -42,6 +43,7 @@ pub(crate) struct Relay {
     clock: DeterministicContext,
     links: Links,
     planted: Planted,
+    conditions: Conditions,
     /// By the chain that sends and the one that receives.
     paces: BTreeMap<(ChainId, ChainId), Pace>,
 }
@@ -59,14 +61,18 @@ impl Relay {
         clock: DeterministicContext,
         links: Links,
         planted: Planted,
+        conditions: Conditions,
     ) -> Self {
-        Self { node, shores, clock, links, planted, paces: BTreeMap::new() }
+        Self { node, shores, clock, links, planted, conditions, paces: BTreeMap::new() }
     }
 
     /// Runs until it is killed.
     pub(crate) async fn run(mut self, crossing: Crossing) {
         loop {
             self.clock.sleep_ms(LOOK_MS).await;
+            if self.conditions.of(self.node).is_stopped {
+                continue;
+            }
             let now_ms = self.clock.now_ms();
             let (mut given, mut forged) = (0, Vec::new());
             for source in &self.shores {

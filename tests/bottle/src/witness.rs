@@ -61,6 +61,8 @@ pub(crate) struct Witness {
     pub(crate) reasons: BTreeSet<&'static str>,
     pub(crate) evidence: BTreeSet<(u16, u16, &'static str)>,
     pub(crate) halted: BTreeSet<u16>,
+    /// Nodes on whose disk a bit has changed: what they cannot read they need not have.
+    pub(crate) damaged: BTreeSet<u16>,
     pub(crate) votes: u64,
     /// Most inputs that a node took together.
     pub(crate) inputs_max: usize,
@@ -76,11 +78,17 @@ impl Witness {
     pub(crate) fn height_final(&mut self, at_ms: u64, node: u16, store: &dyn Store, height: Height) {
         let highest = self.called_final.entry(node).or_insert(height);
         *highest = height.max(*highest);
+        let is_damaged = self.damaged.contains(&node);
         let Some(seen) = Sighting::read(node, store, height) else {
+            if is_damaged {
+                return;
+            }
             let detail = format!("node {node} calls height {height} final and has not stored it");
             return self.note(at_ms, Err(Violation { property: Property::NothingFinalIsLost, detail }));
         };
-        self.note(at_ms, properties::supply_equation(node, &seen.result, store));
+        if !is_damaged {
+            self.note(at_ms, properties::supply_equation(node, &seen.result, store));
+        }
         if let Some(first) = self.heights.get(&height) {
             let verdicts = [properties::agreement(first, &seen), properties::results_equal(first, &seen)];
             return verdicts.into_iter().for_each(|verdict| self.note(at_ms, verdict));
@@ -124,6 +132,7 @@ impl Witness {
 
     /// A node starts from what its disk holds.
     pub(crate) fn started(&mut self, at_ms: u64, node: u16, found: Height) {
+        self.halted.remove(&node);
         if let Some(called_final) = self.called_final.get(&node) {
             self.note(at_ms, properties::starts_where_it_stood(node, *called_final, found));
         }
@@ -136,6 +145,10 @@ impl Witness {
 
     pub(crate) fn halted(&mut self, at_ms: u64, node: u16, cause: &str) {
         self.halted.insert(node);
+        // It read what is damaged: that is what it must do then.
+        if self.damaged.contains(&node) {
+            return;
+        }
         self.note(at_ms, Err(properties::keeps_running(node, cause)));
     }
 

@@ -3,6 +3,8 @@
 //! A run is a row of worlds: each ends with a power cut of all nodes, or with the plan. What outlives a power cut is the
 //! [`Estate`]: disks, journals (the runtime keeps those), cables, clients, and the witnesses, who are no part of the network.
 
+mod faults;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
@@ -16,24 +18,24 @@ use ledger::records::block::genesis_block_digest;
 use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{Record, Registry, WalletStatus};
 use ledger::rules::ChainRules;
-use ledger::values::{
-    Canonical as _, ChainId, FeeRate, GenesisHash, Height, TransactionId, WalletId, quorum,
-};
+use ledger::values::{Canonical as _, ChainId, FeeRate, GenesisHash, Height, TransactionId, WalletId};
 use storage::{Store, Table};
 
 use crate::between::Crossing;
 use crate::client::{Client, Doors};
+use crate::conditions::Conditions;
 use crate::dice::Dice;
 use crate::digest::digest;
 use crate::governor::Governor;
-use crate::links::{Cables, Links};
+use crate::links::{Cables, Links, Weather};
 use crate::machine::{Machine, Network, Process, Site};
 use crate::outcome::{NodeState, Outcome, Report};
-use crate::plan::{Fault, Plan, PowerCut};
+use crate::plan::{Plan, PowerCut};
 use crate::plants::Planted;
 use crate::proofs::outcome_proof;
 use crate::properties::{self, Violation};
 use crate::relay::certified_height;
+use crate::trouble::Trouble;
 use crate::witness::{Shared, Witness};
 
 /// Virtual time after the load in which every running node must have what became final, and clients their outcomes.
@@ -42,8 +44,6 @@ pub(crate) const SETTLE_MS_MAX: u64 = 20_000;
 const TICK_MS: u64 = 10;
 /// Chance of each byte of an unsynced journal write to survive a power cut, until the first that does not.
 const JOURNAL_KEPT_PERCENT: u8 = 70;
-/// Loss above which nobody can hope for progress in time.
-const HOPEFUL_LOSS_PER_MILLE: u16 = 100;
 /// How often it is looked where wallets are, while chains are added.
 const PLACES_MS: u64 = 100;
 /// Outcome proofs checked for each node.
@@ -95,8 +95,12 @@ struct Estate {
     /// Since when all chains and a relay between them can work, or cannot.
     turns: Vec<(u64, bool)>,
     disturbances: Vec<u64>,
-    loss_per_mille: u16,
-    side: BTreeSet<u16>,
+    /// Chains that cannot hope now.
+    lost: BTreeSet<ChainId>,
+    /// When each chain could hope again.
+    healings: BTreeMap<ChainId, Vec<u64>>,
+    trouble: Trouble,
+    conditions: Conditions,
     /// Height of each chain that every running node must reach before the run ends.
     targets: Option<BTreeMap<ChainId, Height>>,
     report: Report,
@@ -183,6 +187,8 @@ impl Estate {
             witness.lock().begin(genesis_block_digest(network.genesis, chain));
             (chain, witness)
         };
+        let boards = network.all().flat_map(|chain| faults::boards(&plan, &network, chain)).collect();
+        let trouble = Trouble::new(plan.nodes, boards, Weather::fair(plan.links));
         Self {
             machines: localnet.banks.iter().map(|bank| Machine::new(&plan, bank, &planted)).collect(),
             up: (0..plan.nodes).collect(),
@@ -200,8 +206,10 @@ impl Estate {
             hopes: BTreeMap::new(),
             turns: Vec::new(),
             disturbances: Vec::new(),
-            loss_per_mille: plan.links.loss_per_mille,
-            side: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            healings: BTreeMap::new(),
+            trouble,
+            conditions: Conditions::default(),
             targets: None,
             report: Report::default(),
             nodes: Vec::new(),
@@ -221,8 +229,14 @@ impl Estate {
             witnesses: &self.witnesses,
             crossing: &self.crossing,
             planted: &self.planted,
+            conditions: &self.conditions,
             plan: &self.plan,
         });
+        let Some(process) = process else {
+            self.report.starts_refused += 1;
+            self.up.remove(&index);
+            return;
+        };
         let now_ms = running.now_ms();
         for (chain, part) in &process.parts {
             let found = stored_height(part.store.as_ref());
@@ -259,146 +273,6 @@ impl Estate {
         next.saturating_sub(now_ms).clamp(1, tick_ms)
     }
 
-    // ---- faults --------------------------------------------------------------------------------------------------
-
-    /// Lets happen what is due. Answers whether all nodes lose power.
-    async fn meet_faults(&mut self, running: &mut Running, now_ms: u64) -> bool {
-        while let Some((_, fault)) =
-            self.plan.faults.get(self.next_fault).filter(|(at_ms, _)| *at_ms <= now_ms)
-        {
-            let fault = fault.clone();
-            self.next_fault += 1;
-            self.disturbances.push(now_ms);
-            let is_power_cut = fault == Fault::CrashAll;
-            self.meet(running, fault).await;
-            self.turned(now_ms);
-            if is_power_cut {
-                return true;
-            }
-        }
-        self.meet_receipts(running, now_ms).await;
-        let moving = if self.cuts_while_moving { self.crossing.lock().moving().len() } else { 0 };
-        if moving > 0 {
-            self.cuts_while_moving = false;
-            self.report.moving_at_power_cut = moving as u64;
-            self.disturbances.push(now_ms);
-            self.turned(now_ms);
-        }
-        moving > 0
-    }
-
-    /// Ends the nodes that have just sent what they were waited for.
-    async fn meet_receipts(&mut self, running: &mut Running, now_ms: u64) {
-        for (node, before) in self.armed.clone() {
-            let has_sent = |process: &Process| process.receipts_sent() > before;
-            if running.processes.get(&node).is_some_and(has_sent) {
-                self.armed.remove(&node);
-                self.disturbances.push(now_ms);
-                self.meet(running, Fault::Crash { node }).await;
-                self.report.crashed_after_sending_ms.push(now_ms);
-                self.turned(now_ms);
-            }
-        }
-    }
-
-    /// Something went wrong or was mended.
-    fn turned(&mut self, now_ms: u64) {
-        let hopeful: Vec<ChainId> =
-            self.network.chains.keys().copied().filter(|chain| self.can_hope(*chain)).collect();
-        // What is for a child waits until a quorum has begun it.
-        let mut children = self.network.children.keys();
-        let is_calm = hopeful.len() == self.network.chains.len()
-            && self.can_relay()
-            && children.all(|child| self.can_hope(*child));
-        self.turns.push((now_ms, is_calm));
-        for chain in hopeful {
-            self.hopes.entry(chain).or_default().push(now_ms);
-        }
-    }
-
-    async fn meet(&mut self, running: &mut Running, fault: Fault) {
-        match fault {
-            Fault::Crash { node } => {
-                if let Some(process) = running.processes.remove(&node) {
-                    running.links.unplug(node);
-                    process.kill().await;
-                    self.up.remove(&node);
-                    self.crash_disk(node);
-                }
-            }
-            Fault::Restart { node } => {
-                if !running.processes.contains_key(&node) {
-                    self.start(running, node);
-                }
-            }
-            Fault::CrashAfterSending { node } => {
-                let sent = running.processes.get(&node).map_or(0, Process::receipts_sent);
-                self.armed.insert(node, sent);
-            }
-            Fault::PowerCutWhileMoving => self.cuts_while_moving = true,
-            Fault::Forge { node } => self.planted.forge(node),
-            Fault::CrashAll => {}
-            Fault::Partition { side } => {
-                running.links.part(&side);
-                self.side = side.into_iter().collect();
-            }
-            Fault::Heal => {
-                running.links.heal();
-                self.planted.stop_lying();
-                self.side.clear();
-                self.loss_per_mille = self.plan.links.loss_per_mille;
-            }
-            Fault::Loss { per_mille } => {
-                running.links.lose(per_mille);
-                self.loss_per_mille = per_mille;
-            }
-            Fault::Lie { node, to } => self.planted.lie(node, to),
-        }
-    }
-
-    /// Whether a quorum of a chain runs, on one side, over links that carry enough.
-    fn can_hope(&self, chain: ChainId) -> bool {
-        self.up.iter().any(|node| self.reaches(*node, chain)) && self.loss_per_mille <= HOPEFUL_LOSS_PER_MILLE
-    }
-
-    /// Whether a quorum of a chain runs on the side of a node that hosts it.
-    fn reaches(&self, node: u16, chain: ChainId) -> bool {
-        let Some(seats) = self.network.seats(chain) else { return false };
-        let has_begun = |host: &&u16| {
-            let machine = self.machines.get(usize::from(**host));
-            self.up.contains(*host) && machine.is_some_and(|machine| machine.has_begun(chain))
-        };
-        let hosts = seats.iter().filter(has_begun);
-        let same = hosts.filter(|host| self.side.contains(*host) == self.side.contains(&node)).count();
-        seats.contains(&node) && same >= quorum(seats.len())
-    }
-
-    /// Whether, for any two chains between which money passes, a node runs that hosts both and reaches a quorum of each.
-    fn can_relay(&self) -> bool {
-        let pairs = self.network.pairs();
-        pairs.iter().all(|(one, other)| {
-            self.up.iter().any(|node| self.reaches(*node, *one) && self.reaches(*node, *other))
-        })
-    }
-
-    /// All processes are gone; disks lose what they lose.
-    fn lose_power(&mut self) {
-        let under_way = self.crossing.lock().under_way();
-        self.report.under_way_at_power_cuts.push(under_way);
-        for index in self.up.clone() {
-            self.crash_disk(index);
-        }
-        self.client.disconnected();
-    }
-
-    fn crash_disk(&mut self, index: u16) {
-        if let Some(machine) = self.machines.get(usize::from(index)) {
-            for hosted in machine.hosted.values() {
-                self.report.writes_lost += hosted.disk.crash().lost as u64;
-            }
-        }
-    }
-
     // ---- the end -------------------------------------------------------------------------------------------------
 
     /// Whether clients have their outcomes, receipts have arrived, running nodes have what was final then and nothing costs anything any more,
@@ -432,6 +306,7 @@ impl Estate {
         let mut longest_ms = 0;
         for (chain, witness) in self.witnesses.clone() {
             let mut witness = witness.lock();
+            self.report.heights += witness.top().0;
             let stall_ms = self.inspect_chain(running, now_ms, chain, &mut witness);
             longest_ms = longest_ms.max(stall_ms);
         }
@@ -461,7 +336,7 @@ impl Estate {
             return;
         }
         let mut newest: BTreeMap<ChainId, (Height, &dyn Store)> = BTreeMap::new();
-        for (_, chain, store) in running.stores() {
+        for (_, chain, store) in running.stores().filter(|(node, chain, _)| !self.is_damaged(*node, *chain)) {
             let height = stored_height(store);
             if newest.get(&chain).is_none_or(|(known, _)| *known < height) {
                 newest.insert(chain, (height, store));
@@ -510,12 +385,20 @@ impl Estate {
         let finals = witness.final_ms.iter().map(|at_ms| at_ms.saturating_sub(START_MS)).collect::<Vec<_>>();
         let hopes = self.hopes.get(&chain).cloned().unwrap_or_default();
         witness.note(START_MS + now_ms, properties::liveness(&hopes, &self.disturbances, &finals, now_ms));
+        let healings = self.healings.get(&chain).map_or(&[][..], Vec::as_slice);
+        let healing_ms = properties::longest_healing(healings, &self.disturbances, &finals);
+        self.report.longest_healing_ms = self.report.longest_healing_ms.max(healing_ms);
         let ids: Vec<TransactionId> = witness.outcomes().map(|(id, _)| *id).collect();
         for (index, _, store) in running.stores().filter(|(_, hosted, _)| *hosted == chain) {
-            let lost = witness
-                .heights()
-                .take_while(|seen| seen.height <= target)
-                .find_map(|seen| properties::nothing_final_is_lost(index, store, seen).err());
+            let final_heights = || witness.heights().take_while(|seen| seen.height <= target);
+            if self.is_damaged(index, chain) {
+                let served = final_heights()
+                    .find_map(|seen| properties::damage_changes_nothing(index, store, seen).err());
+                witness.note(START_MS + now_ms, served.map_or(Ok(()), Err));
+                continue;
+            }
+            let lost =
+                final_heights().find_map(|seen| properties::nothing_final_is_lost(index, store, seen).err());
             witness.note(START_MS + now_ms, properties::fees_kept(index, store));
             let unproved = self.check_proofs(index, store, &ids);
             for violation in lost.into_iter().chain(unproved) {
@@ -557,6 +440,7 @@ impl Estate {
         self.report.governed = self.governor.applied;
         self.report.answers.clone_from(&told.answers);
         self.report.unresolved = self.client.open() as u64;
+        self.report.fired.clone_from(&self.trouble.fired);
         self.report.frames_delivered = self.cables.carried.delivered;
         self.report.frames_lost = self.cables.carried.lost;
         let crossing = self.crossing.lock();

@@ -1,6 +1,8 @@
 //! Whole networks on virtual time. Every test names its seed; `simulate` and [`bottle::run`] repeat it.
 
 mod catch_up;
+mod damage;
+mod drawn;
 mod epochs;
 mod faults;
 mod flood;
