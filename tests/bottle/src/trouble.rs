@@ -37,8 +37,9 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     pub(crate) const fn new(nodes: u16, boards: Vec<Vec<u16>>, weather: Weather) -> Self {
-        let (held, broken, fired) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { nodes, boards, held, broken, weather, fired }
+        let held = BTreeMap::new();
+        let broken = BTreeMap::new();
+        Self { nodes, boards, held, broken, weather, fired: BTreeMap::new() }
     }
 
     /// Something happened, or was mended.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use consensus::runtime::Runtime as _;
 use ledger::records::registry::ROOT_CHAIN;
 use ledger::values::{ChainId, quorum};
 
