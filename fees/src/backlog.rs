@@ -72,7 +72,7 @@ impl Tally {
     pub fn add(&mut self, bid: Waiting) {
         self.put(bid, 1);
         while self.buckets.len() > TALLY_BUCKETS_MAX && self.bits > 0 {
-            self.bits -= 1;
+            self.bits = self.bits.saturating_sub(1);
             for (bucket, count) in std::mem::take(&mut self.buckets).into_values() {
                 self.put(bucket, count);
             }
@@ -85,7 +85,7 @@ impl Tally {
         bucket.tip_rate = bucket.tip_rate.max(bid.tip_rate);
         bucket.fee_rate = bucket.fee_rate.max(bid.fee_rate);
         bucket.weight = bucket.weight.saturating_add(bid.weight);
-        *count += more;
+        *count = count.saturating_add(more);
     }
 
     /// A bid that came goes.
@@ -93,7 +93,7 @@ impl Tally {
         let key = self.key(&bid);
         let Some((bucket, count)) = self.buckets.get_mut(&key) else { return };
         bucket.weight = bucket.weight.saturating_sub(bid.weight);
-        *count -= 1;
+        *count = count.saturating_sub(1);
         if *count == 0 {
             self.buckets.remove(&key);
         }
