@@ -25,6 +25,8 @@ use crate::backup::BackupError;
 
 /// How often the node looks for an order.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long another one who holds the lock is waited for.
+const LOCKED_WITHIN: Duration = Duration::from_secs(1);
 /// How long an order waits until the node takes it.
 const TAKEN_WITHIN: Duration = Duration::from_secs(20);
 /// How long a node may take: links are made at once, and copied is only what is written at the moment.
@@ -49,7 +51,7 @@ impl Checkpoint {
     pub(crate) fn order(data_directory: &Path) -> Result<Self, BackupError> {
         let folder = folder(data_directory);
         fs::create_dir_all(&folder).map_err(|fault| BackupError::io("make", &folder, fault))?;
-        let lock = lock(&folder)?.ok_or_else(|| BackupError::Busy { directory: folder.clone() })?;
+        let lock = patient_lock(&folder)?;
         let name = random_name().map_err(|fault| BackupError::io("name", &folder, fault))?;
         let (order, draft) = (folder.join(ORDER), folder.join("ORDER.new"));
         fs::write(&draft, &name)
@@ -166,6 +168,18 @@ fn lock(folder: &Path) -> Result<Option<File>, BackupError> {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(fault)) => Err(failed(fault)),
+    }
+}
+
+/// The same, waiting a moment: a node that starts holds it while it clears.
+fn patient_lock(folder: &Path) -> Result<File, BackupError> {
+    let started = Instant::now();
+    loop {
+        match lock(folder)? {
+            Some(held) => return Ok(held),
+            None if started.elapsed() < LOCKED_WITHIN => std::thread::sleep(LOOK_EVERY / 5),
+            None => return Err(BackupError::Busy { directory: folder.to_owned() }),
+        }
     }
 }
 
