@@ -86,4 +86,5 @@ pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};
 pub use origins::{OriginFileFault, OriginPlace, find_origin, keep_origin};
 pub use questions::WalletQuestions;
+pub use relay::RelayFrame;
 pub use start_error::StartError;
