@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 JIAOZI := $(CARGO_TARGET_DIR)/debug/jiaozi
 LOCALNET ?= localnet
 
-.PHONY: help setup build demo test lint up down bench bench-scaling bench-fees simulate schedules clean
+.PHONY: help setup build demo test lint up down bench bench-scaling bench-fees simulate schedules fuzz mutants deny clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,17 @@ simulate: build ## Replay one seed in the bottle: make simulate SEED=7
 schedules: build ## Run COUNT random schedules of each kind over pure ledgers; what fails is kept with its seed: make schedules COUNT=1000
 	JIAOZI_SCHEDULES=$(or $(COUNT),1000) cargo test --workspace --test ledger -- \
 		money_is_conserved_over_any both_halves_of_an_exchange sets_change_while wallets_move_while
+
+fuzz: setup ## Fuzz the decoders, SECONDS each, and keep what is new in tests/fuzz/corpus: make fuzz TARGET=batch SECONDS=600
+	scripts/fuzz "$(TARGET)" "$(SECONDS)"
+
+mutants: setup ## Change the money rules of the ledger in every place; a change that no test sees is a gap: make mutants FILES="-f ledger/src/rules/lock.rs"
+	command -v cargo-mutants >/dev/null || cargo install cargo-mutants --locked --version '^27'
+	cargo mutants --package ledger --output $(CARGO_TARGET_DIR) $(FILES)
+
+deny: setup ## Licences, sources and advisories of all that is built in; needs the network
+	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --version '^0.20'
+	cargo deny check
 
 clean: ## Remove what `make up` and `make demo` left behind
 	rm -rf $(LOCALNET)
