@@ -3,6 +3,9 @@
 export CARGO_TARGET_DIR ?= $(or $(JIAOZI_TARGET_DIR),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jiaozi/target)
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
+# What makes, moves and counts money.
+RULES ?= pay issue redeem fee base_fee invariants
+
 JIAOZI := $(CARGO_TARGET_DIR)/debug/jiaozi
 LOCALNET ?= localnet
 
@@ -55,9 +58,9 @@ schedules: build ## Run COUNT random schedules of each kind over pure ledgers; w
 fuzz: setup ## Fuzz the decoders, SECONDS each, and keep what is new in tests/fuzz/corpus: make fuzz TARGET=batch SECONDS=600
 	scripts/fuzz "$(TARGET)" "$(SECONDS)"
 
-mutants: setup ## Change the money rules of the ledger in every place; a change that no test sees is a gap: make mutants FILES="-f ledger/src/rules/lock.rs"
+mutants: setup ## Change rules of the ledger in every place; a change that no test sees is a gap: make mutants RULES="lock claim"
 	command -v cargo-mutants >/dev/null || cargo install cargo-mutants --locked --version '^27'
-	cargo mutants --package ledger --output $(CARGO_TARGET_DIR) $(FILES)
+	cargo mutants --package ledger --output $(CARGO_TARGET_DIR) $(RULES:%=-f ledger/src/rules/%.rs)
 
 deny: setup ## Licences, sources and advisories of all that is built in; needs the network
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --version '^0.20'
