@@ -68,7 +68,6 @@ pub fn seeds() -> Vec<Seed> {
     }
     #[cfg(feature = "rest")]
     rest(&mut seed);
-    #[cfg(feature = "node")]
     node(&mut seed);
     seeds
 }
@@ -253,57 +252,44 @@ fn rest(seed: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
     seed("feed-outcomes", "two", encode_outcomes(&[read("outcome"), read("outcome")]));
 }
 
-#[cfg(feature = "node")]
+/// What nodes send and keep, byte by byte as the protocol page says: so they are written without the crates that read them.
 fn node(seed: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
-    use bytes::Bytes;
-    use chain::frame::{BundleDigests, Digests, FinalBlocks};
-    use chain::rows::{Outboxes, Outcomes, SentRow};
-    use chain::{Frame, Reached};
-    use ledger::records::{Block, Receipt};
-    use ledger::values::{BatchDigest, BlockDigest, BundleDigest, Epoch, Height};
-    use node::RelayFrame;
-
-    let block: Block = read("block");
+    let number = |number: u64| number.to_le_bytes().to_vec();
+    let list = |entries: &[&[u8]]| [number(entries.len() as u64), entries.concat()].concat();
+    let chain = |chain: u32| chain.to_le_bytes().to_vec();
+    let (block, certificate) = (vector("block"), certified().finality.bytes);
+    let certificate = [number(certificate.len() as u64), certificate].concat();
     let frames = [
-        ("acknowledge", Frame::Acknowledge(Digests { batches: vec![BatchDigest([1; 32])] })),
-        ("announce", Frame::Announce(block.header.claim)),
-        ("request-batches", Frame::RequestBatches(Digests { batches: vec![BatchDigest([2; 32]); 2] })),
-        ("request-block", Frame::RequestBlock(BlockDigest([3; 32]))),
-        ("request-blocks", Frame::RequestBlocks(Height(4))),
-        ("block", Frame::Block(Box::new(block.clone()))),
-        ("batch", Frame::Batch(vector("batch").into())),
-        (
-            "final-blocks",
-            Frame::FinalBlocks(FinalBlocks {
-                blocks: vec![block; 2],
-                certificate: certified().finality.bytes,
-            }),
-        ),
-        ("bundle", Frame::Bundle(bundle().encode().into())),
-        ("request-bundles", Frame::RequestBundles(BundleDigests { bundles: vec![BundleDigest([5; 32])] })),
+        ("acknowledge", list(&[&[1; 32]])),
+        ("announce", [number(7), vec![6; 32]].concat()),
+        ("request-batches", list(&[&[2; 32], &[3; 32]])),
+        ("request-block", vec![4; 32]),
+        ("request-blocks", number(5)),
+        ("block", block.clone()),
+        ("batch", vector("batch")),
+        ("final-blocks", [list(&[&block, &block]), certificate].concat()),
+        ("bundle", bundle().encode()),
+        ("request-bundles", list(&[&[5; 32]])),
     ];
-    for (file, frame) in &frames {
-        seed("frame-chain", file, frame.encode().to_vec());
+    let tagged = |(tag, (file, body)): (u8, (&'static str, Vec<u8>))| (file, [vec![tag], body].concat());
+    let frames: Vec<(&str, Vec<u8>)> = (0..).zip(frames).map(tagged).collect();
+    let with_length = |frame: &Vec<u8>| [&(frame.len() as u32).to_be_bytes()[..], frame].concat();
+    seed("stream", "three", frames.iter().take(3).flat_map(|(_, frame)| with_length(frame)).collect());
+    for (file, frame) in frames {
+        seed("frame-chain", file, frame);
     }
-    let wire = frames.iter().take(3).map(|(_, frame)| frame.encode());
-    let with_length = |frame: Bytes| [&(frame.len() as u32).to_be_bytes()[..], &frame[..]].concat();
-    seed("stream", "three", wire.flat_map(with_length).collect());
-    let (source, destination) = (ChainId(1), ChainId(2));
-    let reached = Reached { count: 3, epoch: Epoch(4) };
-    seed("frame-relay", "ask", RelayFrame::Ask { source, destination }.encode().to_vec());
-    seed("frame-relay", "received", RelayFrame::Received { source, destination, reached }.encode().to_vec());
-    let relayed = RelayFrame::Bundle { destination, bytes: Bytes::from_static(b"a bundle") };
-    seed("frame-relay", "bundle", relayed.encode().to_vec());
-    seed("frame-consensus", "vote", [&7_u64.to_le_bytes()[..], b"a vote"].concat());
+    seed("frame-relay", "ask", [vec![0], chain(1), chain(2)].concat());
+    seed("frame-relay", "received", [vec![1], chain(1), chain(2), number(3), number(4)].concat());
+    seed("frame-relay", "bundle", [vec![2], chain(2), b"a bundle".to_vec()].concat());
+    seed("frame-consensus", "vote", [number(7), b"a vote".to_vec()].concat());
 
-    seed("row-outcomes", "two", Outcomes { outcomes: vec![read("outcome"); 2] }.encode());
-    let receipt = read::<Receipt>("receipt-credit-sent-on");
-    seed("row-sent", "credit", SentRow { height: Height(5), receipt }.encode());
-    let outboxes = read::<StateHead>("state-head").outboxes;
-    seed("row-outboxes", "outboxes", Outboxes { outboxes }.encode());
+    seed("row-outcomes", "two", list(&[&vector("outcome"), &vector("outcome")]));
+    seed("row-sent", "credit", [number(5), vector("receipt-credit-sent-on")].concat());
+    seed("row-outboxes", "one", list(&[&[chain(1), number(1), list(&[&[4; 32]])].concat()]));
     seed("row-divergence", "found", [vec![9; 88], vec![0; 8]].concat());
     seed("row-evidence", "votes", [&[1; 10][..], &[3], b"abc", b"proof"].concat());
-    seed("row-key", "history", storage::key::history(1, 2, 3, 4).to_vec());
-    seed("row-key", "proposal", storage::key::proposal(1, &[2; 32]).to_vec());
+    seed("row-key", "receipt", vec![1; 12]);
+    seed("row-key", "history", vec![2; 22]);
+    seed("row-key", "proposal", vec![3; 40]);
     seed("node-config", "node", include_bytes!("../../../docs/node.toml").to_vec());
 }

@@ -102,9 +102,12 @@ fn check_seeds() {
         }
         let saved = std::fs::read(&path).unwrap_or_default();
         assert!(saved == seed.bytes, "{}: not the seed; FUZZ_WRITE_SEEDS=1 writes it", path.display());
-        *of_target.get_mut(seed.target).unwrap_or_else(|| panic!("no target {}", seed.target)) += 1;
+        if let Some(count) = of_target.get_mut(seed.target) {
+            *count += 1;
+        }
     }
     assert_eq!(of_target.into_iter().find(|(_, count)| *count == 0), None, "a target without a seed");
+    // Without the features there are targets that this build does not have.
     if cfg!(feature = "node") {
         for folder in files(&corpus()) {
             let name = folder.file_name().unwrap().to_string_lossy().into_owned();
