@@ -3,10 +3,13 @@
 export CARGO_TARGET_DIR ?= $(or $(JIAOZI_TARGET_DIR),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jiaozi/target)
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
+# What makes, moves and counts money.
+RULES ?= pay issue redeem fee base_fee invariants
+
 JIAOZI := $(CARGO_TARGET_DIR)/debug/jiaozi
 LOCALNET ?= localnet
 
-.PHONY: help setup build demo test lint up down bench bench-scaling bench-fees simulate soak schedules clean
+.PHONY: help setup build demo test lint up down bench bench-scaling bench-fees simulate soak schedules fuzz mutants deny clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +57,17 @@ soak: build ## Random seeds in the bottle, on all cores, for HOURS; what fails i
 schedules: build ## Run COUNT random schedules of each kind over pure ledgers; what fails is kept with its seed: make schedules COUNT=1000
 	JIAOZI_SCHEDULES=$(or $(COUNT),1000) cargo test --workspace --test ledger -- \
 		money_is_conserved_over_any both_halves_of_an_exchange sets_change_while wallets_move_while
+
+fuzz: setup ## Fuzz the decoders, SECONDS each, and keep what is new in tests/fuzz/corpus: make fuzz TARGET=batch SECONDS=600
+	scripts/fuzz "$(TARGET)" "$(SECONDS)"
+
+mutants: setup ## Change rules of the ledger in every place; a change that no test sees is a gap: make mutants RULES="lock claim"
+	command -v cargo-mutants >/dev/null || cargo install cargo-mutants --locked --version '^27'
+	cargo mutants --package ledger --output $(CARGO_TARGET_DIR) $(RULES:%=-f ledger/src/rules/%.rs)
+
+deny: setup ## Licences, sources and advisories of all that is built in; needs the network
+	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --version '^0.20'
+	cargo deny check
 
 clean: ## Remove what `make up` and `make demo` left behind
 	rm -rf $(LOCALNET)

@@ -5,7 +5,8 @@ use ledger::records::{Movement, Outcome, Receipt};
 use ledger::state::Outbox;
 use ledger::values::codec::check_count;
 use ledger::values::{Canonical, ChainId, CodecError, Height};
-use wincode::{SchemaRead, SchemaWrite};
+use wincode::len::BincodeLen;
+use wincode::{SchemaRead, SchemaWrite, containers};
 
 /// Meta row of the state head.
 pub const HEAD: &[u8] = b"head";
@@ -24,10 +25,14 @@ pub fn origin_parts(chain: ChainId) -> Vec<u8> {
 /// Most outcomes of a block: every transaction of the heaviest block, at the least size of a transaction.
 pub const OUTCOMES_MAX: usize = 512 * 1_024;
 
+/// Bytes of so many outcomes in memory. Without it `wincode` bounds every list at 4 MiB, written or read: at 52,428 outcomes.
+const OUTCOMES_MEMORY_MAX: usize = OUTCOMES_MAX * size_of::<Outcome>();
+
 /// Outcomes of one block, in execution order.
 #[derive(Debug, Clone, PartialEq, Eq, Default, SchemaWrite, SchemaRead)]
 pub struct Outcomes {
     /// The outcomes.
+    #[wincode(with = "containers::Vec<Outcome, BincodeLen<OUTCOMES_MEMORY_MAX>>")]
     pub outcomes: Vec<Outcome>,
 }
 
@@ -126,4 +131,24 @@ pub struct HistoryRow {
     pub part: u16,
     /// What happened.
     pub movement: Movement,
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::values::{Amount, TransactionHash, TransactionId};
+
+    use super::*;
+
+    /// A block of 64 Mi weight orders more than 90,000 transactions; writing its row must not end the executor of every node.
+    #[test]
+    fn the_outcomes_of_the_fullest_block_have_a_row() {
+        let (id, transaction) = (TransactionId([1; 32]), TransactionHash([2; 32]));
+        let outcome = Outcome { id, transaction, index: 3, code: 4, fee: Amount::from_fen(5) };
+        let full = Outcomes { outcomes: vec![outcome; OUTCOMES_MAX] };
+        let row = full.encode();
+        assert_eq!(row.len(), Outcomes::BYTES_MAX);
+        assert_eq!(Outcomes::decode(&row), Ok(full));
+        let one_more = [row.as_slice(), &outcome.encode()].concat();
+        assert!(matches!(Outcomes::decode(&one_more), Err(CodecError::TooLong { .. })));
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) const LENGTH_BYTES: usize = 4;
 
 /// What reading a frame came to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum ReadFrame {
+pub enum ReadFrame {
     /// A whole frame.
     Frame(Bytes),
     /// The announced length is above the lane's maximum; nothing was reserved, the stream is of no more use.
@@ -27,8 +27,8 @@ pub(crate) enum ReadFrame {
     Ended,
 }
 
-/// Reads one frame. `heard` is called whenever bytes arrived.
-pub(crate) async fn read_frame(
+/// Reads one frame of at most `frame_bytes_max` bytes. `heard` is called whenever bytes arrived.
+pub async fn read_frame(
     stream: &mut (impl AsyncRead + Unpin),
     frame_bytes_max: usize,
     heard: impl Fn(),

@@ -72,6 +72,7 @@ mod writer;
 
 pub use config::{Lane, NetworkConfig, NetworkSecret, Peer, Priority};
 pub use error::{NetworkError, SendError};
+pub use frame::{ReadFrame, read_frame};
 pub use inbound::LaneReceiver;
 pub use network::Network;
 pub use statistics::{LaneStatistics, NetworkStatistics, PeerStatistics};

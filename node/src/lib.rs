@@ -100,5 +100,6 @@ pub use next_key::{NextKey, NextKeyError, next_consensus_key};
 pub use origins::{OriginFileFault, OriginPlace, find_origin, keep_origin};
 pub use outside::{Outside, look_outside, reachable};
 pub use questions::WalletQuestions;
+pub use relay::RelayFrame;
 pub use start_error::StartError;
 pub use vigil::Vigil;

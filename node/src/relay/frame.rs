@@ -14,9 +14,9 @@ const BUNDLE_HEAD_BYTES: usize = 5;
 pub(crate) const FRAME_BYTES_MAX: usize = BUNDLE_HEAD_BYTES + Bundle::BYTES_MAX;
 const _: () = assert!(FRAME_BYTES_MAX <= network::limits::FRAME_BYTES_MAX);
 
-/// One frame.
+/// One frame of the lane of relays.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RelayFrame {
+pub enum RelayFrame {
     /// "How many receipts of this chain has that one executed, and which of its epochs does it know?"
     Ask {
         /// That sent them.
@@ -43,7 +43,9 @@ pub(super) enum RelayFrame {
 }
 
 impl RelayFrame {
-    pub(super) fn encode(&self) -> Bytes {
+    /// The bytes on the wire.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
         let mut frame = Vec::with_capacity(25);
         match self {
             Self::Ask { source, destination } => {
@@ -68,8 +70,9 @@ impl RelayFrame {
         Bytes::from(frame)
     }
 
-    /// `None` for anything that [`Self::encode`] does not make.
-    pub(super) fn decode(frame: &Bytes) -> Option<Self> {
+    /// Reads a frame; `None` for anything that [`Self::encode`] does not make.
+    #[must_use]
+    pub fn decode(frame: &Bytes) -> Option<Self> {
         let (tag, body) = frame.split_first()?;
         let (first, rest) = body.split_first_chunk::<4>()?;
         let first = ChainId(u32::from_le_bytes(*first));

@@ -38,7 +38,7 @@ use crate::rarely::Rarely;
 use crate::telemetry::{ChainMetrics, Metrics};
 
 pub(crate) use frame::FRAME_BYTES_MAX;
-use frame::RelayFrame;
+pub use frame::RelayFrame;
 use hints::{Hints, Seats};
 use inbox::{CARRIED_MAX, Carried, Inbox};
 

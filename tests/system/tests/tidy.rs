@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Every crate and its layer. A crate imports lower layers only; exceptions are listed below.
-const LAYERS: [(&str, usize); 18] = [
+const LAYERS: [(&str, usize); 19] = [
     ("ledger", 0),
     ("storage", 1),
     ("network", 1),
@@ -23,6 +23,7 @@ const LAYERS: [(&str, usize); 18] = [
     ("cli", 3),
     ("bottle", 4),
     ("system", 4),
+    ("fuzz", 4),
     ("benches", 4),
     ("market", 4),
 ];
