@@ -38,7 +38,7 @@ use tokio::sync::mpsc;
 
 use crate::between::Crossing;
 use crate::dice::Dice;
-use crate::door::{Door, Submission};
+use crate::door::{Answer as Answered, Door, Submission};
 use crate::epochs::Engines;
 use crate::links::Links;
 use crate::plants::Planted;
@@ -201,7 +201,8 @@ impl Node {
 
     fn now(&self) -> Now {
         let now_ms = self.around.clock.now_ms();
-        Now { wall: TimestampMs(now_ms), elapsed_ms: now_ms.saturating_sub(self.started_ms) }
+        let wall = TimestampMs(self.around.links.turned.wall_ms(self.around.index, now_ms));
+        Now { wall, elapsed_ms: now_ms.saturating_sub(self.started_ms) }
     }
 
     fn step(&mut self, inputs: Vec<Input>) {
@@ -209,6 +210,9 @@ impl Node {
         self.around.witness.lock().stepped(inputs.len());
         for effect in self.around.chain.step_all(now, inputs) {
             self.perform(effect);
+        }
+        if self.around.links.turned.is_any() {
+            self.around.witness.lock().held(self.around.index, &self.around.chain.status());
         }
     }
 
@@ -266,7 +270,12 @@ impl Node {
             Ok(pooled) => {
                 let (id, valid_until) = (pooled.id, pooled.transaction.content.valid_until);
                 let verdict = self.around.chain.submit(now, vec![pooled]).pop();
-                self.around.door.pooled(id, valid_until, verdict)
+                let answer = self.around.door.pooled(id, valid_until, verdict);
+                if answer == Answered::Accepted {
+                    let at_ms = self.around.clock.now_ms();
+                    self.around.witness.lock().took_in(at_ms, self.around.index, id);
+                }
+                answer
             }
         };
         let _gone = submission.answer.send(answer).is_err();
@@ -319,6 +328,7 @@ impl Node {
                 self.write();
             }
             Effect::VerifySignatures { digest, batch } => {
+                self.around.witness.lock().checks(self.around.index);
                 self.verifier_free_ms = self.verifier_free_ms.max(self.around.clock.now_ms()) + VERIFY_MS;
                 self.at(self.verifier_free_ms, Job::Verify { digest, batch });
             }
@@ -337,7 +347,6 @@ impl Node {
     }
 
     fn send(&self, to: NodeIndex, bytes: Bytes) {
-        let bytes = self.around.planted.sent(self.around.index, to.0, bytes);
         let (now_ms, chain) = (self.around.clock.now_ms(), self.around.chain_id);
         self.around.links.send(now_ms, chain, self.around.index, to.0, bytes);
     }
@@ -434,7 +443,7 @@ impl Node {
                 self.around.crossing.lock().height_final(at_ms, chain, store, height);
             }
             Report::Certified { height } => {
-                self.around.witness.lock().certified(index, height);
+                self.around.witness.lock().certified(at_ms, index, height);
                 let store = self.around.store.as_ref();
                 let passed = self.around.divergence.as_mut().map(|open| open.pass(store, height));
                 if let Some(Err(fault)) = passed {

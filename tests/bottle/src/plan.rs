@@ -4,6 +4,7 @@ use ledger::records::{ChainParams, FeeParams};
 use ledger::values::Currency;
 use storage::Survival;
 
+use crate::adversaries::Adversary;
 use crate::dice::Dice;
 
 /// A whole run.
@@ -150,10 +151,12 @@ pub enum Fault {
         /// Which.
         node: u16,
     },
-    /// From now on, a node's relay sends everyone forged bundles beside the true ones.
-    Forge {
+    /// From now on, a node does what the adversary does.
+    Turn {
         /// Which.
         node: u16,
+        /// Into what.
+        into: Adversary,
     },
     /// From now on: all running nodes lose power as soon as wallets are on their way to a child, once.
     PowerCutWhileMoving,
@@ -169,19 +172,12 @@ pub enum Fault {
         /// One side; the others are the other.
         side: Vec<u16>,
     },
-    /// Every link works again, as the plan's link model says, and nobody lies or forges any more.
+    /// Every link works again, as the plan's link model says, and every adversary does as it should again, except that twins live on.
     Heal,
     /// From now on, links lose this many frames of 1,000.
     Loss {
         /// Instead of the plan's.
         per_mille: u16,
-    },
-    /// From now on, whatever `node` answers `to` about final blocks and batches is garbage.
-    Lie {
-        /// Who lies.
-        node: u16,
-        /// To whom.
-        to: u16,
     },
 }
 
@@ -384,7 +380,7 @@ fn draw_fault(dice: &mut Dice, nodes: u16, at_ms: u64, lasts_ms: u64) -> Vec<(u6
             let liar = (node + 1) % nodes.max(1);
             vec![
                 (at_ms, Fault::Crash { node }),
-                (end_ms.saturating_sub(1), Fault::Lie { node: liar, to: node }),
+                (end_ms.saturating_sub(1), Fault::Turn { node: liar, into: Adversary::Liar { to: node } }),
                 (end_ms, Fault::Restart { node }),
                 (end_ms + 3_000, Fault::Heal),
             ]

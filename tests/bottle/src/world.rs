@@ -8,9 +8,10 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use chain::{Archive, running_epoch};
+use chain::{Archive, EvidenceRow, running_epoch};
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::{DeterministicContext, START_MS, World};
+use genesis::dev::BankSecrets;
 use ledger::proofs::ChainOrigin;
 use ledger::records::block::genesis_block_digest;
 use ledger::records::registry::ROOT_CHAIN;
@@ -21,6 +22,7 @@ use ledger::values::{
 };
 use storage::{Store, Table};
 
+use crate::adversaries::{Adversary, Arsenal, Turned};
 use crate::between::Crossing;
 use crate::client::{Client, Doors};
 use crate::dice::Dice;
@@ -85,6 +87,13 @@ struct Estate {
     crossing: Crossing,
     planted: Planted,
     next_fault: usize,
+    turned: Turned,
+    /// What each bank could turn against the others.
+    arsenals: BTreeMap<u16, Arsenal>,
+    /// Second machines with the keys of the first, by node.
+    twins: BTreeMap<u16, Machine>,
+    /// When adversaries act next.
+    next_act_ms: u64,
     /// When it is looked next where wallets are.
     next_look_ms: u64,
     /// Nodes that lose power once they have sent more receipts than this.
@@ -109,12 +118,14 @@ struct Running {
     context: DeterministicContext,
     links: Links,
     processes: BTreeMap<u16, Process>,
+    /// Second processes of nodes that are two; they end with the world.
+    twins: Vec<Process>,
 }
 
 /// One world: until all nodes lose power, or the plan is done.
 async fn segment(context: DeterministicContext, mut estate: Estate) -> (Estate, bool) {
     let links = Links::start(&context, &estate.cables);
-    let mut running = Running { context, links, processes: BTreeMap::new() };
+    let mut running = Running { context, links, processes: BTreeMap::new(), twins: Vec::new() };
     for index in estate.up.clone() {
         estate.start(&mut running, index);
     }
@@ -140,6 +151,10 @@ async fn segment(context: DeterministicContext, mut estate: Estate) -> (Estate, 
         let rate = if is_paying { estate.plan.load.rate_at(now_ms) } else { 0 };
         estate.client.tick(START_MS + now_ms, rate, &doors, &heard);
         estate.governor.tick(now_ms, START_MS + now_ms, &doors, &heard);
+        if now_ms >= estate.next_act_ms {
+            estate.next_act_ms = now_ms + TICK_MS;
+            running.links.act(START_MS + now_ms);
+        }
         if !is_paying && estate.is_settled(&running, now_ms) {
             estate.inspect(&running, now_ms);
             break true;
@@ -178,6 +193,16 @@ impl Estate {
     fn new(plan: Plan) -> Self {
         let (network, localnet) = Network::new(&plan);
         let planted = Planted::new(&plan, network.genesis);
+        let turned = Turned::default();
+        let arsenal =
+            |bank: &BankSecrets| Some((bank.node.0, Arsenal::new(plan.seed, &network, bank, plan.nodes)?));
+        let arsenals = localnet.banks.iter().filter_map(arsenal).collect();
+        let is_two = |node: u16| {
+            let is_it = |fault: &Fault| matches!(fault, Fault::Turn { node: of, into } if *of == node && into.is_twin());
+            plan.faults.iter().any(|(_, fault)| is_it(fault))
+        };
+        let two = localnet.banks.iter().filter(|bank| is_two(bank.node.0));
+        let twins = two.map(|bank| (bank.node.0, Machine::twin(&plan, bank, &planted))).collect();
         let witness = |chain: ChainId| {
             let witness = Shared::default();
             witness.lock().begin(genesis_block_digest(network.genesis, chain));
@@ -186,7 +211,7 @@ impl Estate {
         Self {
             machines: localnet.banks.iter().map(|bank| Machine::new(&plan, bank, &planted)).collect(),
             up: (0..plan.nodes).collect(),
-            cables: Cables::new(Dice::new(plan.seed, PURPOSE_LINKS), plan.links),
+            cables: Cables::new(Dice::new(plan.seed, PURPOSE_LINKS), plan.links, turned.clone()),
             client: Client::new(plan.seed, plan.load, &network, &localnet),
             governor: Governor::new(&plan, &network, &localnet),
             witnesses: network.all().map(witness).collect(),
@@ -194,6 +219,10 @@ impl Estate {
             network,
             planted,
             next_fault: 0,
+            arsenals,
+            turned,
+            twins,
+            next_act_ms: 0,
             next_look_ms: 0,
             armed: BTreeMap::new(),
             cuts_while_moving: false,
@@ -336,7 +365,7 @@ impl Estate {
                 self.armed.insert(node, sent);
             }
             Fault::PowerCutWhileMoving => self.cuts_while_moving = true,
-            Fault::Forge { node } => self.planted.forge(node),
+            Fault::Turn { node, into } => self.turn(running, node, &into),
             Fault::CrashAll => {}
             Fault::Partition { side } => {
                 running.links.part(&side);
@@ -344,7 +373,7 @@ impl Estate {
             }
             Fault::Heal => {
                 running.links.heal();
-                self.planted.stop_lying();
+                self.turned.stop();
                 self.side.clear();
                 self.loss_per_mille = self.plan.links.loss_per_mille;
             }
@@ -352,8 +381,26 @@ impl Estate {
                 running.links.lose(per_mille);
                 self.loss_per_mille = per_mille;
             }
-            Fault::Lie { node, to } => self.planted.lie(node, to),
         }
+    }
+
+    /// From now on, a node does what an adversary does. What its second machine says is no witness's business.
+    fn turn(&mut self, running: &mut Running, node: u16, into: &Adversary) {
+        let Some(arsenal) = self.arsenals.get(&node).cloned() else { return };
+        self.turned.turn(node, into, arsenal);
+        let origins = self.origins(running);
+        let Some(twin) = self.twins.get_mut(&node).filter(|_| into.is_twin()) else { return };
+        let unheard = self.witnesses.keys().map(|chain| (*chain, Shared::default())).collect();
+        running.twins.push(twin.start(&Site {
+            origins: &origins,
+            context: &running.context.scope("twin", "index", node),
+            network: &self.network,
+            links: &running.links.of_twin(),
+            witnesses: &unheard,
+            crossing: &Crossing::new(&self.network),
+            planted: &self.planted,
+            plan: &self.plan,
+        }));
     }
 
     /// Whether a quorum of a chain runs, on one side, over links that carry enough.
@@ -442,6 +489,7 @@ impl Estate {
             self.report.base_fee_max_micro_fen = self.report.base_fee_max_micro_fen.max(highest);
             self.report.fees += witness.outcomes().map(|(_, (_, outcome))| outcome.fee.fen()).sum::<u64>();
         }
+        self.inspect_turned(running);
         self.crossing.lock().end(&self.turns, now_ms);
         self.inspect_places(running, now_ms, true);
         for machine in &self.machines {
@@ -453,6 +501,34 @@ impl Estate {
             }
         }
         self.digest = digest(self.network.genesis, running.stores());
+    }
+
+    /// What adversaries did, what is kept against them, and what they cost the others.
+    fn inspect_turned(&mut self, running: &Running) {
+        self.report.turned = self.turned.deeds();
+        for (node, chain, store) in running.stores() {
+            let visited = store.for_each(Table::Evidence, &mut |_, row| {
+                let of_row = |row: EvidenceRow| (node, chain.0, row.validator.0, row.kind);
+                self.report.evidence.extend(EvidenceRow::decode(row).map(of_row));
+                ControlFlow::Continue(())
+            });
+            // A store that cannot be read halts its driver, which says so.
+            let _unread = visited.is_err();
+        }
+        for witness in self.witnesses.values() {
+            let witness = witness.lock();
+            let heaviest = witness.heights().map(|seen| seen.weight).max().unwrap_or(0);
+            self.report.weight_max = self.report.weight_max.max(heaviest);
+            for (_, (count, longest_ms)) in
+                witness.waits.iter().filter(|(node, _)| !self.turned.is_turned(**node))
+            {
+                self.report.honest_certified += count;
+                self.report.honest_wait_ms = self.report.honest_wait_ms.max(*longest_ms);
+            }
+            for (_, held) in witness.held.iter().filter(|(node, _)| !self.turned.is_turned(**node)) {
+                self.report.held = self.report.held.most(*held);
+            }
+        }
     }
 
     /// Where every wallet is, by the node of each chain that is furthest: on one chain, or on its way; at the end, at home.
