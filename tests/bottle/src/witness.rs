@@ -132,6 +132,8 @@ impl Witness {
 
     /// A node starts from what its disk holds.
     pub(crate) fn started(&mut self, at_ms: u64, node: u16, found: Height) {
+        // What it took in before and did not seal is gone; its clients post again.
+        self.taken.retain(|(by, _), _| *by != node);
         if let Some(called_final) = self.called_final.get(&node) {
             self.note(at_ms, properties::starts_where_it_stood(node, *called_final, found));
         }

@@ -12,12 +12,16 @@ use crate::{green, show};
 
 /// Virtual time in which what an honest node took in is certified there, whatever `f` of the others do.
 const HONEST_WITHIN_MS: u64 = 5_000;
+/// Batches whose signatures a node checks in such a run: its own share of honest ones, and one burst of a sealer that is shunned then. The
+/// flood brings more than three thousand.
+const CHECKS_MAX: u64 = 1_000;
 /// When a node is turned: wallets have their money by then.
 const FROM_MS: u64 = 2_000;
 
-/// A plan in which a node of four is turned.
+/// A plan in which a node of four is turned until shortly before the end.
 fn turned(seed: u64, duration_ms: u64, node: u16, into: Adversary) -> Plan {
-    Plan::calm(seed, duration_ms).with([(FROM_MS, Fault::Turn { node, into })])
+    let turn = (FROM_MS, Fault::Turn { node, into });
+    Plan::calm(seed, duration_ms).with([turn, (duration_ms - 300, Fault::Heal)])
 }
 
 /// Runs a plan with adversaries in which everything must hold for the others.
@@ -88,6 +92,9 @@ fn garbage_on_every_channel_costs_its_sender_its_trust() {
 #[test]
 fn a_flood_is_borne() {
     let outcome = play(&turned(207, 6_000, 2, Adversary::Flooder));
+    let (_, deeds) = outcome.report.turned[&2];
+    assert!(deeds > 10_000, "{deeds} frames");
+    assert!(outcome.report.held.checks < CHECKS_MAX, "{:?}", outcome.report.held);
     for node in [0, 1, 3] {
         assert_eq!(evidence_at(&outcome, node), ["sealed_bad_signature"], "node {node}");
     }
