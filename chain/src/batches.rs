@@ -5,6 +5,7 @@
 //! - A leader orders only what a quorum acknowledged and what it holds itself.
 //! - Fresh batches of one sealer are bounded in number and bytes; a batch that a block or a request asked for is let in
 //!   beyond that, because the asking is bounded.
+//! - Who sealed a wrong signature costs nobody another check for a while: nothing fresh of that sealer is looked at.
 //! - A batch leaves memory when its block is executed or when it expired and nothing open names it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use ledger::rules::BatchFacts;
 use ledger::values::{BatchDigest, Epoch, TimestampMs, ValidatorIndex, WalletId};
 
 use crate::config::{
-    BATCH_GRACE_MS, EARLY_ACKNOWLEDGEMENTS_MAX, INVALID_BATCHES_MAX, OWN_WAITING_BATCHES_MAX,
+    BATCH_GRACE_MS, EARLY_ACKNOWLEDGEMENTS_PER_VALIDATOR_MAX, INVALID_BATCHES_MAX, OWN_WAITING_BATCHES_MAX,
     WAITING_BATCHES_PER_SEALER_MAX, WAITING_BYTES_PER_SEALER_MAX,
 };
 
@@ -87,8 +88,11 @@ pub(crate) enum Admitted {
 pub(crate) struct Batches {
     known: BTreeMap<BatchDigest, Known>,
     order: BTreeMap<u64, BatchDigest>,
-    early: BTreeMap<BatchDigest, Voters>,
+    /// Said of batches that are not here yet; each validator has a share of its own.
+    early: BTreeMap<ValidatorIndex, BTreeSet<BatchDigest>>,
     invalid: BTreeSet<BatchDigest>,
+    /// Who sealed a wrong signature, and until when nothing fresh of theirs is looked at.
+    shunned: BTreeMap<ValidatorIndex, u64>,
     /// What waits of each sealer.
     waiting: BTreeMap<ValidatorIndex, Share>,
     next_arrival: u64,
@@ -137,7 +141,7 @@ impl Batches {
             batch,
             bytes,
             valid: false,
-            acknowledged_by: self.early.remove(&digest).unwrap_or_default(),
+            acknowledged_by: self.take_early(&digest),
             arrival: self.next_arrival,
             arrived_ms: now_ms,
             is_final: false,
@@ -198,12 +202,33 @@ impl Batches {
     pub(crate) fn acknowledge(&mut self, digest: BatchDigest, validator: ValidatorIndex) {
         if let Some(known) = self.known.get_mut(&digest) {
             known.acknowledged_by.insert(validator);
-        } else if self.early.contains_key(&digest) || self.early.len() < EARLY_ACKNOWLEDGEMENTS_MAX {
-            self.early.entry(digest).or_default().insert(validator);
-        } else {
-            self.early.pop_first();
-            self.early.entry(digest).or_default().insert(validator);
+            return;
         }
+        let said = self.early.entry(validator).or_default();
+        if said.len() >= EARLY_ACKNOWLEDGEMENTS_PER_VALIDATOR_MAX && !said.contains(&digest) {
+            said.pop_first();
+        }
+        said.insert(digest);
+    }
+
+    /// Who acknowledged a batch before it came.
+    fn take_early(&mut self, digest: &BatchDigest) -> Voters {
+        let mut voters = Voters::default();
+        for (validator, said) in &mut self.early {
+            if said.remove(digest) {
+                voters.insert(*validator);
+            }
+        }
+        voters
+    }
+
+    /// A sealer's guilt is proven: nothing fresh of it is looked at until then.
+    pub(crate) fn shun(&mut self, sealer: ValidatorIndex, until_ms: u64) {
+        self.shunned.insert(sealer, until_ms);
+    }
+
+    pub(crate) fn is_shunned(&self, sealer: ValidatorIndex, now_ms: u64) -> bool {
+        self.shunned.get(&sealer).is_some_and(|until_ms| now_ms < *until_ms)
     }
 
     /// Batches that a block of this epoch may order, oldest first.
@@ -264,6 +289,7 @@ impl Batches {
     /// forgotten too: the places of the validators have changed.
     pub(crate) fn forget_before(&mut self, epoch: Epoch) -> Vec<(BatchDigest, Known)> {
         self.early.clear();
+        self.shunned.clear();
         for known in self.known.values_mut() {
             known.acknowledged_by = Voters::default();
         }
@@ -295,10 +321,16 @@ mod tests {
     #[test]
     fn what_a_liar_says_of_batches_that_never_come_is_bounded() {
         let mut batches = Batches::default();
-        for number in 0..2 * EARLY_ACKNOWLEDGEMENTS_MAX {
-            batches.acknowledge(digest(number), ValidatorIndex(1));
-            assert!(batches.early.len() <= EARLY_ACKNOWLEDGEMENTS_MAX);
+        let (liar, honest) = (ValidatorIndex(1), ValidatorIndex(2));
+        batches.acknowledge(digest(0), honest);
+        for number in 1..2 * EARLY_ACKNOWLEDGEMENTS_PER_VALIDATOR_MAX {
+            batches.acknowledge(digest(number), liar);
+            assert!(batches.early[&liar].len() <= EARLY_ACKNOWLEDGEMENTS_PER_VALIDATOR_MAX);
         }
+        assert!(
+            batches.take_early(&digest(0)).contains(honest),
+            "a liar pushes out nobody's word but its own"
+        );
         for number in 0..2 * INVALID_BATCHES_MAX {
             assert!(batches.judged(digest(number), false).is_none());
             assert!(batches.invalid.len() <= INVALID_BATCHES_MAX);

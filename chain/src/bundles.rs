@@ -414,7 +414,7 @@ impl Chain {
         let is_of_use = self.config.rules.takes_from(bundle.source())
             && self.bundles.is_welcome(&bundle, from)
             && self.bundles.may_check(bundle.source(), from);
-        if !(is_of_use || self.named_bundles().contains(&digest)) {
+        if !(is_of_use || self.is_named(&digest)) {
             return;
         }
         let Some(rules) = self.rules_for(&bundle) else { return };
@@ -465,9 +465,18 @@ impl Chain {
 
     /// Bundles that some block which is not executed names.
     pub(crate) fn named_bundles(&self) -> BTreeSet<BundleDigest> {
+        self.bundle_names().copied().collect()
+    }
+
+    /// Whether one is among them; said of every bundle that comes unasked, so nothing is collected.
+    fn is_named(&self, digest: &BundleDigest) -> bool {
+        self.bundle_names().any(|named| named == digest)
+    }
+
+    fn bundle_names(&self) -> impl Iterator<Item = &BundleDigest> {
         let open = self.tree.iter().map(|(_, open)| &open.block);
         let waiting = self.final_waiting.iter().map(|waiting| &waiting.block);
-        open.chain(waiting).flat_map(|block| block.body.bundles.iter().copied()).collect()
+        open.chain(waiting).flat_map(|block| &block.body.bundles)
     }
 
     fn blame(&mut self, now: Now, from: Option<NodeIndex>, reason: &'static str) {

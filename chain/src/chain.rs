@@ -216,7 +216,9 @@ impl Chain {
                     open.written = Written::Durable;
                 }
             }
-            Input::SignaturesChecked { digest, first_bad } => self.signatures_checked(digest, first_bad),
+            Input::SignaturesChecked { digest, first_bad } => {
+                self.signatures_checked(now, digest, first_bad);
+            }
             Input::BundleChecked { digest, facts } => self.bundle_checked(now, &digest, facts),
             Input::Executed(executed) => self.executed(now, executed),
             Input::Served { to, lane } => {

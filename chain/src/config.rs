@@ -33,8 +33,8 @@ const _: () = assert!(PRICED_BATCHES_MAX < OWN_WAITING_BATCHES_MAX);
 pub const SEAL_AHEAD_BLOCKS: usize = 4;
 /// While the base fee is above zero, what is sealed is valid for longer than this: what runs out before its block is charged to the sealer.
 pub const SEAL_VALID_MS: u64 = 5_000;
-/// Acknowledgements remembered for batches that did not arrive yet.
-pub const EARLY_ACKNOWLEDGEMENTS_MAX: usize = 4_096;
+/// Acknowledgements of one validator remembered for batches that did not arrive yet.
+pub const EARLY_ACKNOWLEDGEMENTS_PER_VALIDATOR_MAX: usize = 1_024;
 /// Blocks kept in memory that are not final.
 pub const OPEN_BLOCKS_MAX: usize = 512;
 /// Digests of final blocks that are remembered: the engine asks again for views of its retention (256) at most.
@@ -68,7 +68,7 @@ pub const FINAL_BLOCKS_WAITING_MAX: usize = 1_024;
 pub const CATCHING_UP_BLOCKS: usize = 8;
 /// Batches asked for in one request.
 pub const REQUEST_DIGESTS_MAX: usize = 64;
-/// How long a peer that sent something provably wrong is not asked again.
+/// How long a peer that sent something provably wrong is not asked again, and a sealer of wrong signatures not listened to.
 pub const DISTRUST_MS: u64 = 60_000;
 /// Digests of invalid batches that are remembered.
 pub const INVALID_BATCHES_MAX: usize = 1_024;

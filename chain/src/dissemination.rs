@@ -17,8 +17,8 @@ use crate::batches::{Admission, Admitted, Known};
 use crate::catch_up::Want;
 use crate::chain::Chain;
 use crate::config::{
-    BATCH_AGE_MS, BATCH_TTL_MS, PRICED_BATCHES_MAX, REPEAT_MS, REQUEST_DIGESTS_MAX, SEAL_AHEAD_BLOCKS,
-    SEAL_VALID_MS,
+    BATCH_AGE_MS, BATCH_TTL_MS, DISTRUST_MS, PRICED_BATCHES_MAX, REPEAT_MS, REQUEST_DIGESTS_MAX,
+    SEAL_AHEAD_BLOCKS, SEAL_VALID_MS,
 };
 use crate::evidence::Misdeed;
 use crate::frame::{Digests, Frame};
@@ -167,6 +167,10 @@ impl Chain {
         if is_judged || !(wanted || is_fresh) {
             return;
         }
+        // Each would cost a check of all its signatures. What a block names is asked for, and let in, all the same.
+        if !wanted && self.batches.is_shunned(batch.content.sealer, now.elapsed_ms) {
+            return;
+        }
         // Around the end of an epoch peers are not all in the same one: what is of another is sent again, or asked for.
         if batch.content.epoch != self.config.epoch && !(wanted && self.knows_epoch(batch.content.epoch)) {
             return;
@@ -201,7 +205,7 @@ impl Chain {
             && !self.tree.is_ordered(digest)
     }
 
-    pub(crate) fn signatures_checked(&mut self, digest: BatchDigest, first_bad: Option<usize>) {
+    pub(crate) fn signatures_checked(&mut self, now: Now, digest: BatchDigest, first_bad: Option<usize>) {
         if first_bad.is_none() && self.room == Room::None {
             // It would have to be written. Its sealer sends it again, and where a block names it, it is asked for.
             self.batches.forget(&digest);
@@ -215,6 +219,9 @@ impl Chain {
         let (content, bytes) = (&known.batch.content, known.bytes.clone());
         let (epoch, sealer) = (content.epoch, content.sealer);
         self.batches.judged(digest, false);
+        if epoch == self.config.epoch {
+            self.batches.shun(sealer, now.elapsed_ms.saturating_add(DISTRUST_MS));
+        }
         self.keep_evidence(epoch, sealer, Misdeed::SealedBadSignature, &bytes);
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use chain::config::{
-    BATCH_AGE_MS, EVIDENCE_PER_KIND_MAX, FETCH_GRACE_MS, FETCHES_MAX, IDLE_HOLD_MS, OPEN_BLOCKS_MAX,
-    QUESTIONS_MAX, WAITING_BATCHES_PER_SEALER_MAX,
+    BATCH_AGE_MS, DISTRUST_MS, EVIDENCE_PER_KIND_MAX, FETCH_GRACE_MS, FETCHES_MAX, IDLE_HOLD_MS,
+    OPEN_BLOCKS_MAX, QUESTIONS_MAX, WAITING_BATCHES_PER_SEALER_MAX,
 };
 use chain::frame::Digests;
 use chain::{Answer, Frame, Input, Lane, Question, Report, Request, Turn};
@@ -147,6 +147,28 @@ fn whoever_floods_with_rubbish_pushes_out_no_evidence_and_soon_writes_nothing() 
     assert_eq!(shares + dropped, 2 * 3 * 1_000, "whatever is not kept is told");
     assert!(bank.give(votes(1)).evidence().is_empty(), "known over a restart");
     assert_eq!(bank.give(votes(2)).evidence().len(), 1, "another proof has its place");
+}
+
+#[test]
+fn who_sealed_a_wrong_signature_costs_nobody_another_check() {
+    let mut bank = Bank::new();
+    let mut forged = bank.issue(1, 5);
+    forged.signatures[0].signature.0[40] ^= 1;
+    let (_, bad) = bank.sealed(FAULTY, 1, vec![forged]);
+    assert_eq!(bank.batch(FAULTY, &bad).evidence(), [(bank.seat(FAULTY), "sealed_bad_signature")]);
+    let (digest, good) = bank.sealed(FAULTY, 2, vec![bank.issue(1, 5)]);
+    for from in [FAULTY, 2] {
+        assert!(!bank.batch(from, &good).acknowledged(digest), "it is not looked at, whoever brings it");
+    }
+    let (other, batch) = bank.sealed(2, 1, vec![bank.issue(1, 5)]);
+    assert!(bank.batch(2, &batch).acknowledged(other), "others are");
+    let block = bank.block(&bank.genesis_facts, &[(digest, good.weight())]);
+    bank.may_vote_for(&block);
+    bank.pass(FETCH_GRACE_MS);
+    assert!(bank.batch(2, &good).acknowledged(digest), "what a block names is");
+    bank.pass(DISTRUST_MS);
+    let (later, batch) = bank.sealed(FAULTY, 3, vec![bank.issue(1, 5)]);
+    assert!(bank.batch(FAULTY, &batch).acknowledged(later), "and it is again after a while");
 }
 
 #[test]

@@ -11,6 +11,7 @@
 use ledger::records::FeeParams;
 use ledger::values::FeeRate;
 
+use crate::adversaries::Adversary;
 use crate::dice::Dice;
 use crate::kinds::FaultKind;
 use crate::plan::{Fault, LinkModel, Plan, PowerCut, RESERVE_KIB, RESHARD_MS, SetChange, Surge};
@@ -156,11 +157,13 @@ fn draw_faults(
         FaultKind::Duplicate => {
             return faults.push((begin_ms, Fault::Duplicate { per_mille: draw_u16(dice, 50, 600) }));
         }
-        FaultKind::Forge => return faults.push((begin_ms, Fault::Forge { node: victims[0] })),
+        FaultKind::Forge => {
+            return faults.push((begin_ms, Fault::Turn { node: victims[0], into: Adversary::Forger }));
+        }
         FaultKind::Lie => {
             // One liar, to as many as there are victims.
-            let heard = all.iter().skip(1).take(victims.len());
-            return faults.extend(heard.map(|to| (begin_ms, Fault::Lie { node: all[0], to: *to })));
+            let to = all.iter().skip(1).take(victims.len()).copied().collect();
+            return faults.push((begin_ms, Fault::Turn { node: all[0], into: Adversary::Liar { to } }));
         }
         _ => {}
     }

@@ -72,11 +72,12 @@ impl Engines {
             seats: Arc::new(config.validators().iter().map(|validator| validator.node.0).collect()),
         };
         let place = inner.place.scope("engine", "epoch", epoch);
-        Engine::start(place, engine(config, last, inner.node), wire).expect("the configuration is valid")
+        Engine::start(place, engine(config, last, inner.links.journal(inner.node, config.rules.chain)), wire)
+            .expect("the configuration is valid")
     }
 }
 
-fn engine(config: &ChainConfig, last: BlockDigest, node: u16) -> Config {
+fn engine(config: &ChainConfig, last: BlockDigest, partition: String) -> Config {
     let (genesis, chain) = (config.rules.genesis, config.rules.chain);
     let role = match &config.sealing_key {
         Some(key) => Role::Voter { secret: ConsensusSecret::new(Zeroizing::new(*key.seed())) },
@@ -91,6 +92,6 @@ fn engine(config: &ChainConfig, last: BlockDigest, node: u16) -> Config {
         floor: Floor::Genesis(last.0),
         timing: Timing::default(),
         // One storage serves all journals of the world; the engine adds the epoch.
-        partition: format!("bottle-n{node}-c{}", chain.0),
+        partition,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::adversaries::Adversary;
 use crate::plan::Fault;
 
 /// A kind of fault, as tables count it.
@@ -108,9 +109,11 @@ impl FaultKind {
             Fault::DiskSlows { .. } => Self::SlowDisk,
             Fault::DiskFills { .. } => Self::FullDisk,
             Fault::BitFlip { .. } => Self::BitFlip,
-            Fault::Lie { .. } => Self::Lie,
-            Fault::Forge { .. } => Self::Forge,
-            Fault::Restart { .. }
+            Fault::Turn { into: Adversary::Liar { .. }, .. } => Self::Lie,
+            Fault::Turn { into: Adversary::Forger, .. } => Self::Forge,
+            // Other adversaries have tests of their own and are not drawn.
+            Fault::Turn { .. }
+            | Fault::Restart { .. }
             | Fault::GoOn { .. }
             | Fault::DiskHasRoom { .. }
             | Fault::Repair { .. }

@@ -8,7 +8,7 @@
 //! ```text
 //!  Plan ─► World ─┬─ Node 0..n  (driver: Chain::step_all, virtual delays) ──────────┬─ Engine ── Wire ─┐
 //!                 ├─ Client     (wallets, payments, replays, answers)              ├─ Executor        ├─ Links
-//!                 ├─ faults     (crash, restart, power cut, partition, loss, lies)  └─ MemoryDisk      │
+//!                 ├─ faults     (crash, restart, power cut, partition, loss, adversaries)  └─ MemoryDisk      │
 //!                 └─ Witness  ◄──────────────── what nodes call final ────────────────────────────────┘
 //!                        └─ properties: named functions that must hold ─► Outcome { digest, report }
 //! ```
@@ -33,6 +33,7 @@
 //! | `between.rs` | what passes between the chains |
 //! | `properties.rs` | what must hold |
 //! | `proofs.rs` | outcome proofs as a stranger would check them |
+//! | `adversaries/` | nodes that do what a bank could do on purpose: [`Adversary`] |
 //! | `plants.rs` | faults that must turn a run red; nothing of them is in production crates |
 //! | `digest.rs` | one digest over all roots of all nodes |
 //! | `scenes.rs` | plans by name: [`scenes::SCENES`] |
@@ -44,6 +45,7 @@
 //! Invariants: nothing here reads a clock, a thread id, a hash order or randomness that the seed does not decide; a
 //! violation is recorded with its property and never stops the run, so that one run reports all it finds.
 
+mod adversaries;
 mod between;
 mod client;
 mod conditions;
@@ -70,8 +72,9 @@ mod trouble;
 mod witness;
 mod world;
 
+pub use adversaries::Adversary;
 pub use kinds::{FaultKind, Fired};
-pub use outcome::{NodeState, Outcome, Passed, Report};
+pub use outcome::{Held, NodeState, Outcome, Passed, Report};
 pub use plan::{ChainPlan, ChildPlan, Fault, LinkModel, Load, Plan, Plant, PowerCut, SetChange, Surge};
 pub use properties::{Property, Violation};
 pub use summary::Summary;

@@ -16,6 +16,7 @@ use consensus::{Channel, InboundSender, Transport};
 use ledger::values::{ChainId, NodeIndex};
 use tokio::sync::{Notify, mpsc};
 
+use crate::adversaries::{End, Turned};
 use crate::dice::Dice;
 use crate::plan::LinkModel;
 
@@ -37,6 +38,10 @@ const IDLE_MS: u64 = 1_000;
 pub(crate) struct Links {
     state: Arc<Mutex<State>>,
     bell: Arc<Notify>,
+    /// Nodes that do not send what they should.
+    pub(crate) turned: Turned,
+    /// Whose end of the links this is, where two nodes share a key.
+    end: End,
 }
 
 /// Where frames for a node go in.
@@ -61,7 +66,8 @@ struct State {
     stopped: BTreeSet<u16>,
     /// What waits for stopped processes.
     held: Vec<Parcel>,
-    ports: BTreeMap<(u16, ChainId), Port>,
+    ports: BTreeMap<(u16, ChainId, End), Port>,
+    turned: Turned,
     under_way: BTreeMap<(u64, u64), Parcel>,
     sequence: u64,
     carried: Carried,
@@ -115,16 +121,20 @@ impl Weather {
     }
 }
 
-#[derive(Clone)]
-struct Parcel {
-    chain: ChainId,
-    from: u16,
-    to: u16,
-    content: Content,
+/// A frame under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Parcel {
+    pub(crate) chain: ChainId,
+    pub(crate) from: u16,
+    /// Which of the sender's nodes.
+    pub(crate) end: End,
+    pub(crate) to: u16,
+    pub(crate) content: Content,
 }
 
-#[derive(Clone)]
-enum Content {
+/// What is in it.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
     Engine { validator: u16, channel: Channel, bytes: Bytes },
     Chain(Bytes),
 }
@@ -143,12 +153,13 @@ pub(crate) struct Cables {
     pub(crate) model: LinkModel,
     pub(crate) weather: Weather,
     pub(crate) carried: Carried,
+    pub(crate) turned: Turned,
 }
 
 impl Cables {
-    pub(crate) const fn new(dice: Dice, model: LinkModel) -> Self {
+    pub(crate) const fn new(dice: Dice, model: LinkModel, turned: Turned) -> Self {
         let carried = Carried { delivered: 0, lost: 0 };
-        Self { dice, model, weather: Weather::fair(model), carried }
+        Self { dice, model, weather: Weather::fair(model), carried, turned }
     }
 }
 
@@ -166,8 +177,10 @@ impl Links {
             under_way: BTreeMap::new(),
             sequence: 0,
             carried: cables.carried,
+            turned: cables.turned.clone(),
         };
-        let links = Self { state: Arc::new(Mutex::new(state)), bell: Arc::default() };
+        let (turned, end) = (cables.turned.clone(), End::Own);
+        let links = Self { state: Arc::new(Mutex::new(state)), bell: Arc::default(), turned, end };
         let carrier = links.clone();
         let clock = context.scope("links", "role", "clock");
         let place = context.scope("links", "role", "carrier");
@@ -183,7 +196,19 @@ impl Links {
             model: state.model,
             weather: state.weather.clone(),
             carried: state.carried,
+            turned: self.turned.clone(),
         }
+    }
+
+    /// The same links for the second of two nodes that share a key.
+    pub(crate) fn of_twin(&self) -> Self {
+        Self { end: End::Twin, ..self.clone() }
+    }
+
+    /// Names the journals of a node's chain: twins have one each.
+    pub(crate) fn journal(&self, node: u16, chain: ChainId) -> String {
+        let twin = if self.end == End::Twin { "-twin" } else { "" };
+        format!("bottle-n{node}{twin}-c{}", chain.0)
     }
 
     async fn carry(self, clock: DeterministicContext) {
@@ -204,12 +229,12 @@ impl Links {
     }
 
     pub(crate) fn plug(&self, node: u16, chain: ChainId, port: Port) {
-        self.state().ports.insert((node, chain), port);
+        self.state().ports.insert((node, chain, self.end), port);
     }
 
     /// Another engine of a node's chain takes its frames from now on.
     pub(crate) fn switch(&self, node: u16, chain: ChainId, engine: InboundSender) {
-        if let Some(port) = self.state().ports.get_mut(&(node, chain)) {
+        if let Some(port) = self.state().ports.get_mut(&(node, chain, self.end)) {
             port.engine = engine;
         }
     }
@@ -217,7 +242,7 @@ impl Links {
     /// The node is gone, with everything under way to it.
     pub(crate) fn unplug(&self, node: u16) {
         let mut state = self.state();
-        state.ports.retain(|(plugged, _), _| *plugged != node);
+        state.ports.retain(|(plugged, ..), _| *plugged != node);
         state.under_way.retain(|_, parcel| parcel.to != node);
         state.held.retain(|parcel| parcel.to != node && parcel.from != node);
         state.stopped.remove(&node);
@@ -242,11 +267,22 @@ impl Links {
 
     /// Sends a frame of a chain's pipeline.
     pub(crate) fn send(&self, now_ms: u64, chain: ChainId, from: u16, to: u16, bytes: Bytes) {
-        self.post(now_ms, Parcel { chain, from, to, content: Content::Chain(bytes) });
+        self.post(now_ms, Parcel { chain, from, end: self.end, to, content: Content::Chain(bytes) });
+    }
+
+    /// Sends what adversaries send of their own accord.
+    pub(crate) fn act(&self, now_ms: u64) {
+        self.carry_off(now_ms, self.turned.acts(now_ms));
     }
 
     fn post(&self, now_ms: u64, parcel: Parcel) {
-        let rings = self.state().post(now_ms, parcel);
+        self.carry_off(now_ms, self.turned.sends(parcel));
+    }
+
+    fn carry_off(&self, now_ms: u64, parcels: Vec<Parcel>) {
+        let mut state = self.state();
+        let rings = parcels.into_iter().fold(false, |rings, parcel| state.post(now_ms, parcel) || rings);
+        drop(state);
         if rings {
             self.bell.notify_one();
         }
@@ -256,7 +292,7 @@ impl Links {
 impl State {
     /// Takes a frame; answers whether it is due before all others.
     fn post(&mut self, now_ms: u64, parcel: Parcel) -> bool {
-        let is_cut = !self.weather.hears(parcel.from, parcel.to);
+        let is_cut = !self.weather.hears(parcel.from, parcel.to) && !self.turned.is_bridge(&parcel);
         let is_lost = self.dice.chance(u64::from(self.weather.loss_per_mille));
         let jitter_ms = self.dice.below(self.model.jitter_ms.saturating_add(1));
         if is_cut || is_lost || self.under_way.len() >= UNDER_WAY_MAX {
@@ -341,8 +377,9 @@ impl State {
                 self.hold(parcel);
                 continue;
             }
-            let is_taken = self.ports.get(&(parcel.to, parcel.chain)).is_some_and(|port| port.take(parcel));
-            if is_taken {
+            let ends = self.turned.delivers(&parcel);
+            let ports = ends.iter().filter_map(|end| self.ports.get(&(parcel.to, parcel.chain, *end)));
+            if ports.fold(false, |is_taken, port| port.take(parcel.clone()) || is_taken) {
                 self.carried.delivered += 1;
             } else {
                 self.carried.lost += 1;
@@ -379,8 +416,10 @@ impl Transport for Wire {
     fn try_send(&self, to: u16, channel: Channel, frame: Bytes) -> bool {
         let Some(node) = self.seats.get(usize::from(to)) else { return false };
         let content = Content::Engine { validator: self.validator, channel, bytes: frame };
-        self.links
-            .post(self.clock.now_ms(), Parcel { chain: self.chain, from: self.node, to: *node, content });
+        self.links.post(
+            self.clock.now_ms(),
+            Parcel { chain: self.chain, from: self.node, end: self.links.end, to: *node, content },
+        );
         true
     }
 

@@ -36,6 +36,9 @@ use crate::witness::Shared;
 /// Submissions that wait at one node.
 const SUBMISSIONS_WAITING_MAX: usize = 4_096;
 
+/// No machine starts as often.
+const TWIN_STARTS_FROM: u64 = 500;
+
 /// What all machines share.
 pub(crate) struct Network {
     pub(crate) spec: Arc<GenesisSpec>,
@@ -195,6 +198,11 @@ impl Machine {
         }));
         let begun = BTreeSet::new();
         Self { index, hosted, starts: 0, begun }
+    }
+
+    /// A second machine with the same keys: its disks are empty, and it draws from sequences of its own.
+    pub(crate) fn twin(plan: &Plan, bank: &BankSecrets, planted: &Planted) -> Self {
+        Self { starts: TWIN_STARTS_FROM, ..Self::new(plan, bank, planted) }
     }
 
     /// Whether it has begun a chain: one of genesis with its first start, another one with the first after it was added.

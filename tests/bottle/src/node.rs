@@ -39,7 +39,7 @@ use tokio::sync::mpsc;
 use crate::between::Crossing;
 use crate::conditions::{Conditions, STOPPED_LOOK_MS};
 use crate::dice::Dice;
-use crate::door::{Door, Submission};
+use crate::door::{Answer as Answered, Door, Submission};
 use crate::epochs::Engines;
 use crate::links::Links;
 use crate::plants::Planted;
@@ -224,7 +224,8 @@ impl Node {
     fn now(&self) -> Now {
         let now_ms = self.around.clock.now_ms();
         let ahead_ms = self.around.conditions.of(self.around.index).wall_ahead_ms;
-        let wall = TimestampMs(now_ms.saturating_add_signed(ahead_ms));
+        let shown_ms = self.around.links.turned.wall_ms(self.around.index, now_ms);
+        let wall = TimestampMs(shown_ms.saturating_add_signed(ahead_ms));
         Now { wall, elapsed_ms: now_ms.saturating_sub(self.started_ms) }
     }
 
@@ -233,6 +234,9 @@ impl Node {
         self.around.witness.lock().stepped(inputs.len());
         for effect in self.around.chain.step_all(now, inputs) {
             self.perform(effect);
+        }
+        if self.around.links.turned.is_any() {
+            self.around.witness.lock().held(self.around.index, &self.around.chain.status());
         }
     }
 
@@ -290,7 +294,12 @@ impl Node {
             Ok(pooled) => {
                 let (id, valid_until) = (pooled.id, pooled.transaction.content.valid_until);
                 let verdict = self.around.chain.submit(now, vec![pooled]).pop();
-                self.around.door.pooled(id, valid_until, verdict)
+                let answer = self.around.door.pooled(id, valid_until, verdict);
+                if answer == Answered::Accepted {
+                    let at_ms = self.around.clock.now_ms();
+                    self.around.witness.lock().took_in(at_ms, self.around.index, id);
+                }
+                answer
             }
         };
         let _gone = submission.answer.send(answer).is_err();
@@ -343,6 +352,7 @@ impl Node {
                 self.write();
             }
             Effect::VerifySignatures { digest, batch } => {
+                self.around.witness.lock().checks(self.around.index);
                 self.verifier_free_ms = self.verifier_free_ms.max(self.around.clock.now_ms()) + VERIFY_MS;
                 self.at(self.verifier_free_ms, Job::Verify { digest, batch });
             }
@@ -361,7 +371,6 @@ impl Node {
     }
 
     fn send(&self, to: NodeIndex, bytes: Bytes) {
-        let bytes = self.around.planted.sent(self.around.index, to.0, bytes);
         let (now_ms, chain) = (self.around.clock.now_ms(), self.around.chain_id);
         self.around.links.send(now_ms, chain, self.around.index, to.0, bytes);
     }
@@ -459,7 +468,7 @@ impl Node {
                 self.around.crossing.lock().height_final(at_ms, chain, store, height);
             }
             Report::Certified { height } => {
-                self.around.witness.lock().certified(index, height);
+                self.around.witness.lock().certified(at_ms, index, height);
                 let store = self.around.store.as_ref();
                 let passed = self.around.divergence.as_mut().map(|open| open.pass(store, height));
                 if let Some(Err(fault)) = passed {

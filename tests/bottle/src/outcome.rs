@@ -95,6 +95,18 @@ pub struct Report {
     pub distrusted: BTreeSet<(u16, u16)>,
     /// Why.
     pub distrust_reasons: BTreeSet<&'static str>,
+    /// What the nodes that were turned are, and how many misdeeds each of them did.
+    pub turned: BTreeMap<u16, (&'static str, u64)>,
+    /// What every node keeps against validators: who, against whose seat on which chain, of which kind.
+    pub evidence: BTreeSet<(u16, u32, u16, String)>,
+    /// Transactions that nodes took in which were never turned, and saw certified.
+    pub honest_certified: u64,
+    /// The longest time that one of them took, from the answer to its client to the certificate there.
+    pub honest_wait_ms: u64,
+    /// Most that such a node held of each, once somebody was turned.
+    pub held: Held,
+    /// The weight of the heaviest final block.
+    pub weight_max: u64,
     /// Longest time without a new final height, after the first one.
     pub longest_stall_ms: u64,
     /// Height at which each chain of each node that started again stood then, in order.
@@ -115,6 +127,38 @@ pub struct Report {
     pub wallets_at_children: u64,
     /// What passed between the chains.
     pub passed: Passed,
+}
+
+/// What a chain of a node held in memory at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Batches.
+    pub batches: usize,
+    /// Bundles.
+    pub bundles: usize,
+    /// Questions of the engine without an answer.
+    pub questions: usize,
+    /// Final blocks that are not executed.
+    pub final_waiting: usize,
+    /// Things asked of peers.
+    pub fetches: usize,
+    /// Batches whose signatures were checked, in all.
+    pub checks: u64,
+}
+
+impl Held {
+    /// The larger of each.
+    #[must_use]
+    pub(crate) fn most(self, other: Self) -> Self {
+        Self {
+            batches: self.batches.max(other.batches),
+            bundles: self.bundles.max(other.bundles),
+            questions: self.questions.max(other.questions),
+            final_waiting: self.final_waiting.max(other.final_waiting),
+            fetches: self.fetches.max(other.fetches),
+            checks: self.checks.max(other.checks),
+        }
+    }
 }
 
 /// What passed between the chains, in receipts.
@@ -189,6 +233,16 @@ impl fmt::Display for Outcome {
             writeln!(formatter, "  fault           {times:>6} {kind}{hit}")?;
         }
         writeln!(formatter, "distrusted        {:?} {:?}", report.distrusted, report.distrust_reasons)?;
+        if !report.turned.is_empty() {
+            writeln!(formatter, "turned            {:?}", report.turned)?;
+            writeln!(formatter, "evidence          {:?}", report.evidence)?;
+            writeln!(
+                formatter,
+                "honest nodes      {} certified, each within {} ms; {:?}",
+                report.honest_certified, report.honest_wait_ms, report.held
+            )?;
+            writeln!(formatter, "heaviest block    {}", report.weight_max)?;
+        }
         let Passed { credited, refused, refunded, sent_on, moved, under_way, longest_ms, bundles_given } =
             &report.passed;
         let (grown, there) = (report.grown, report.wallets_at_children);

@@ -4,6 +4,8 @@ use ledger::records::{ChainParams, FeeParams};
 use ledger::values::Currency;
 use storage::Survival;
 
+use crate::adversaries::Adversary;
+
 /// A whole run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -148,10 +150,12 @@ pub enum Fault {
         /// Which.
         node: u16,
     },
-    /// From now on, a node's relay sends everyone forged bundles beside the true ones.
-    Forge {
+    /// From now on, a node does what the adversary does.
+    Turn {
         /// Which.
         node: u16,
+        /// Into what.
+        into: Adversary,
     },
     /// From now on: all running nodes lose power as soon as wallets are on their way to a child, once.
     PowerCutWhileMoving,
@@ -237,19 +241,12 @@ pub enum Fault {
         /// Whose.
         node: u16,
     },
-    /// Every link works again, as the plan's link model says, and nobody lies or forges any more.
+    /// Every link works again, as the plan's link model says, and every adversary does as it should again, except that twins live on.
     Heal,
     /// From now on, links lose this many frames of 1,000.
     Loss {
         /// Instead of the plan's.
         per_mille: u16,
-    },
-    /// From now on, whatever `node` answers `to` about final blocks and batches is garbage.
-    Lie {
-        /// Who lies.
-        node: u16,
-        /// To whom.
-        to: u16,
     },
 }
 

@@ -6,15 +6,14 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use chain::{Archive, FinalBlock, Frame};
+use chain::{Archive, FinalBlock};
 use ledger::records::{Block, Bundle, Operation, Payment, Receipt, Record};
 use ledger::values::{Amount, Canonical as _, ChainId, GenesisHash, Height};
 use storage::{Durability, Store, Table, WriteSet, key};
 
 use crate::plan::{Plan, Plant};
 
-/// What is planted, and who lies to whom. Clones share the lies.
+/// What is planted. Clones share what has happened.
 #[derive(Clone)]
 pub(crate) struct Planted {
     pub(crate) loses_writes: bool,
@@ -25,8 +24,6 @@ pub(crate) struct Planted {
     wrong_times: Arc<AtomicU8>,
     /// Whether the node's state is wrong now; nobody believes what it says until it started again.
     is_wrong: Arc<AtomicBool>,
-    lies: Arc<Mutex<BTreeSet<(u16, u16)>>>,
-    forgers: Arc<Mutex<BTreeSet<u16>>>,
     receipts: Option<WrongReceipt>,
     nodes: u16,
     genesis: GenesisHash,
@@ -65,8 +62,6 @@ impl Planted {
             wrong_execution: None,
             wrong_times: Arc::default(),
             is_wrong: Arc::default(),
-            lies: Arc::default(),
-            forgers: Arc::default(),
             receipts: None,
             nodes: plan.nodes,
             genesis,
@@ -97,64 +92,9 @@ impl Planted {
         planted
     }
 
-    pub(crate) fn lie(&self, node: u16, to: u16) {
-        self.lies.lock().unwrap_or_else(PoisonError::into_inner).insert((node, to));
-    }
-
-    pub(crate) fn forge(&self, node: u16) {
-        self.forgers.lock().unwrap_or_else(PoisonError::into_inner).insert(node);
-    }
-
-    pub(crate) fn stop_lying(&self) {
-        self.lies.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.forgers.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
     /// All nodes of the network.
     pub(crate) const fn nodes(&self) -> std::ops::Range<u16> {
         0..self.nodes
-    }
-
-    /// What a node's relay sends beside a true bundle: one with more money in its first receipt, and one whose certificate nobody
-    /// signed.
-    pub(crate) fn forged(&self, node: u16, bundle: &Bundle) -> Vec<Bundle> {
-        if !self.forgers.lock().unwrap_or_else(PoisonError::into_inner).contains(&node) {
-            return Vec::new();
-        }
-        let (mut richer, mut unsigned) = (bundle.clone(), bundle.clone());
-        if let Some(Receipt::Credit { amount, .. } | Receipt::Refund { amount, .. }) =
-            richer.receipts.first_mut()
-        {
-            *amount = amount.plus(Amount::from_fen(1)).unwrap_or(Amount::ZERO);
-        }
-        if let Some(byte) = unsigned.certified.finality.bytes.last_mut() {
-            *byte ^= 1;
-        }
-        vec![richer, unsigned]
-    }
-
-    /// What a node really sends: final blocks and batches from a liar are garbage.
-    pub(crate) fn sent(&self, from: u16, to: u16, bytes: Bytes) -> Bytes {
-        if !self.lies.lock().unwrap_or_else(PoisonError::into_inner).contains(&(from, to)) {
-            return bytes;
-        }
-        match Frame::decode(&bytes) {
-            Ok(Frame::FinalBlocks(mut page)) => {
-                if let Some(last) = page.blocks.last_mut() {
-                    last.header.timestamp.0 += 1;
-                }
-                Frame::FinalBlocks(page).encode()
-            }
-            Ok(Frame::Batch(batch)) => {
-                // The seal comes last and is no part of the digest: the worst place to break a batch.
-                let mut garbage = batch.to_vec();
-                if let Some(byte) = garbage.last_mut() {
-                    *byte ^= 1;
-                }
-                Frame::Batch(Bytes::from(garbage)).encode()
-            }
-            _ => bytes,
-        }
     }
 
     /// Whether what the node says of its state is known to be wrong.

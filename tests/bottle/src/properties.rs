@@ -114,6 +114,8 @@ pub struct Sighting {
     pub parent: BlockDigest,
     /// What a unit of weight costs in it.
     pub base_fee: FeeRate,
+    /// The weight of its batches.
+    pub weight: u64,
     /// Its result.
     pub result: HeightResult,
     /// Its outcomes.
@@ -127,10 +129,10 @@ impl Sighting {
         let archive = Archive::new(store);
         let digest = archive.digest(height).ok()??;
         let header = archive.block_at(height).ok()??.header;
-        let (parent, base_fee) = (header.parent, header.base_fee);
+        let (parent, base_fee, weight) = (header.parent, header.base_fee, header.weight);
         let result = archive.result(height).ok()??;
         let outcomes = archive.outcomes(height).ok()??;
-        Some(Self { node, height, digest, parent, base_fee, result, outcomes })
+        Some(Self { node, height, digest, parent, base_fee, weight, result, outcomes })
     }
 }
 

@@ -90,7 +90,7 @@ impl Relay {
                         }
                         pace.gave(now_ms, until);
                         given += 1;
-                        forged.extend(self.planted.forged(self.node, &bundle));
+                        forged.extend(self.links.turned.relays(self.node, &bundle));
                     }
                 }
             }

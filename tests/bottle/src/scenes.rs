@@ -6,6 +6,7 @@
 use ledger::records::FeeParams;
 use ledger::values::FeeRate;
 
+use crate::adversaries::Adversary;
 use crate::plan::{Fault, Plan, PowerCut, RESHARD_MS, Surge};
 
 /// A plan by its name, from a seed.
@@ -89,7 +90,7 @@ pub fn relay_killed(seed: u64) -> Plan {
 /// A node sends everyone bundles with more money in them, and bundles that nobody signed.
 #[must_use]
 pub fn forger(seed: u64) -> Plan {
-    let faults = [(2_000, Fault::Forge { node: 2 }), (6_000, Fault::Heal)];
+    let faults = [(2_000, Fault::Turn { node: 2, into: Adversary::Forger }), (6_000, Fault::Heal)];
     Plan::calm(seed, 7_000).sharded([everyone(), everyone()]).with(faults)
 }
 

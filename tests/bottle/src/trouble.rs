@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::values::quorum;
 
+use crate::adversaries::Adversary;
 use crate::kinds::{FaultKind, Fired, FiredKinds};
 use crate::links::Weather;
 use crate::plan::Fault;
@@ -90,10 +91,11 @@ impl Trouble {
                 self.weather.narrow.insert(*node, *kib_per_second);
                 self.seize(FaultKind::Narrow, *node, *kib_per_second < WORKING_KIB_PER_SECOND);
             }
-            Fault::Lie { to, .. } => self.seize(FaultKind::Lie, *to, false),
-            Fault::Forge { node } => {
-                let liar = *node;
-                self.pass(FaultKind::Forge, (0..self.nodes).filter(|node| *node != liar));
+            Fault::Turn { into: Adversary::Liar { to }, .. } => {
+                to.iter().for_each(|node| self.seize(FaultKind::Lie, *node, false));
+            }
+            Fault::Turn { node: liar, into: Adversary::Forger } => {
+                self.pass(FaultKind::Forge, (0..self.nodes).filter(|node| node != liar));
             }
             Fault::Heal => {
                 self.weather.heal();
@@ -102,7 +104,7 @@ impl Trouble {
                     self.broken.remove(&kind);
                 }
             }
-            Fault::CrashAfterSending { .. } | Fault::PowerCutWhileMoving => {}
+            Fault::Turn { .. } | Fault::CrashAfterSending { .. } | Fault::PowerCutWhileMoving => {}
         }
     }
 

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chain::ChainStatus;
 use ledger::records::Outcome;
 use ledger::values::{BlockDigest, Epoch, Height, NodeIndex, TransactionId, ValidatorIndex, View};
 use storage::{MemoryDisk, Store};
 
+use crate::outcome::Held;
 use crate::properties::{self, Property, Sighting, Verdict, Violation};
 
 /// Violations kept of one property; a broken run repeats itself.
@@ -63,6 +65,12 @@ pub(crate) struct Witness {
     pub(crate) halted: BTreeSet<u16>,
     /// Nodes on whose disk a bit has changed: what they cannot read they need not have.
     pub(crate) damaged: BTreeSet<u16>,
+    /// What a node took in and has not seen certified yet, and since when.
+    taken: BTreeMap<(u16, TransactionId), u64>,
+    /// Of each node: how many of those it saw certified, and the longest time that one took.
+    pub(crate) waits: BTreeMap<u16, (u64, u64)>,
+    /// Most that each node held, since somebody was turned.
+    pub(crate) held: BTreeMap<u16, Held>,
     pub(crate) votes: u64,
     /// Most inputs that a node took together.
     pub(crate) inputs_max: usize,
@@ -133,6 +141,8 @@ impl Witness {
     /// A node starts from what its disk holds.
     pub(crate) fn started(&mut self, at_ms: u64, node: u16, found: Height) {
         self.halted.remove(&node);
+        // What it took in before and did not seal is gone; its clients post again.
+        self.taken.retain(|(by, _), _| *by != node);
         if let Some(called_final) = self.called_final.get(&node) {
             self.note(at_ms, properties::starts_where_it_stood(node, *called_final, found));
         }
@@ -152,9 +162,38 @@ impl Witness {
         self.note(at_ms, Err(properties::keeps_running(node, cause)));
     }
 
-    pub(crate) fn certified(&mut self, node: u16, height: Height) {
-        let highest = self.certified.entry(node).or_insert(height);
+    pub(crate) fn certified(&mut self, at_ms: u64, node: u16, height: Height) {
+        let highest = self.certified.entry(node).or_default();
+        let below = *highest;
         *highest = height.max(*highest);
+        for seen in self.heights.range(below.next()..=height.max(below.next())).map(|(_, seen)| seen) {
+            for outcome in &seen.outcomes {
+                let Some(since_ms) = self.taken.remove(&(node, outcome.id)) else { continue };
+                let (count, longest_ms) = self.waits.entry(node).or_default();
+                *count += 1;
+                *longest_ms = at_ms.saturating_sub(since_ms).max(*longest_ms);
+            }
+        }
+    }
+
+    /// A node took in a client's transaction.
+    pub(crate) fn took_in(&mut self, at_ms: u64, node: u16, id: TransactionId) {
+        self.taken.entry((node, id)).or_insert(at_ms);
+    }
+
+    /// What a node holds in memory now.
+    pub(crate) fn held(&mut self, node: u16, status: &ChainStatus) {
+        let held = self.held.entry(node).or_default();
+        held.batches = held.batches.max(status.batches);
+        held.bundles = held.bundles.max(status.bundles);
+        held.questions = held.questions.max(status.open_questions);
+        held.final_waiting = held.final_waiting.max(status.final_waiting);
+        held.fetches = held.fetches.max(status.fetches);
+    }
+
+    /// A node has a batch's signatures checked.
+    pub(crate) fn checks(&mut self, node: u16) {
+        self.held.entry(node).or_default().checks += 1;
     }
 
     pub(crate) fn distrusted(&mut self, by: u16, node: NodeIndex, reason: &'static str) {

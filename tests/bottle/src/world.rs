@@ -10,9 +10,10 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use chain::{Archive, running_epoch};
+use chain::{Archive, EvidenceRow, running_epoch};
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::{DeterministicContext, START_MS, World};
+use genesis::dev::BankSecrets;
 use ledger::proofs::ChainOrigin;
 use ledger::records::block::genesis_block_digest;
 use ledger::records::registry::ROOT_CHAIN;
@@ -21,6 +22,7 @@ use ledger::rules::ChainRules;
 use ledger::values::{Canonical as _, ChainId, FeeRate, GenesisHash, Height, TransactionId, WalletId};
 use storage::{Store, Table};
 
+use crate::adversaries::{Arsenal, Turned};
 use crate::between::Crossing;
 use crate::client::{Client, Doors};
 use crate::conditions::Conditions;
@@ -30,7 +32,7 @@ use crate::governor::Governor;
 use crate::links::{Cables, Links, Weather};
 use crate::machine::{Machine, Network, Process, Site};
 use crate::outcome::{NodeState, Outcome, Report};
-use crate::plan::{Plan, PowerCut};
+use crate::plan::{Fault, Plan, PowerCut};
 use crate::plants::Planted;
 use crate::proofs::outcome_proof;
 use crate::properties::{self, Violation};
@@ -85,6 +87,13 @@ struct Estate {
     crossing: Crossing,
     planted: Planted,
     next_fault: usize,
+    turned: Turned,
+    /// What each bank could turn against the others.
+    arsenals: BTreeMap<u16, Arsenal>,
+    /// Second machines with the keys of the first, by node.
+    twins: BTreeMap<u16, Machine>,
+    /// When adversaries act next.
+    next_act_ms: u64,
     /// When it is looked next where wallets are.
     next_look_ms: u64,
     /// Nodes that lose power once they have sent more receipts than this.
@@ -113,12 +122,14 @@ struct Running {
     context: DeterministicContext,
     links: Links,
     processes: BTreeMap<u16, Process>,
+    /// Second processes of nodes that are two; they end with the world.
+    twins: Vec<Process>,
 }
 
 /// One world: until all nodes lose power, or the plan is done.
 async fn segment(context: DeterministicContext, mut estate: Estate) -> (Estate, bool) {
     let links = Links::start(&context, &estate.cables);
-    let mut running = Running { context, links, processes: BTreeMap::new() };
+    let mut running = Running { context, links, processes: BTreeMap::new(), twins: Vec::new() };
     for index in estate.up.clone() {
         estate.start(&mut running, index);
     }
@@ -144,6 +155,10 @@ async fn segment(context: DeterministicContext, mut estate: Estate) -> (Estate, 
         let rate = if is_paying { estate.plan.load.rate_at(now_ms) } else { 0 };
         estate.client.tick(START_MS + now_ms, rate, &doors, &heard);
         estate.governor.tick(now_ms, START_MS + now_ms, &doors, &heard);
+        if now_ms >= estate.next_act_ms {
+            estate.next_act_ms = now_ms + TICK_MS;
+            running.links.act(START_MS + now_ms);
+        }
         if !is_paying && estate.is_settled(&running, now_ms) {
             estate.inspect(&running, now_ms);
             break true;
@@ -182,6 +197,16 @@ impl Estate {
     fn new(plan: Plan) -> Self {
         let (network, localnet) = Network::new(&plan);
         let planted = Planted::new(&plan, network.genesis);
+        let turned = Turned::default();
+        let arsenal =
+            |bank: &BankSecrets| Some((bank.node.0, Arsenal::new(plan.seed, &network, bank, plan.nodes)?));
+        let arsenals = localnet.banks.iter().filter_map(arsenal).collect();
+        let is_two = |node: u16| {
+            let is_it = |fault: &Fault| matches!(fault, Fault::Turn { node: of, into } if *of == node && into.is_twin());
+            plan.faults.iter().any(|(_, fault)| is_it(fault))
+        };
+        let two = localnet.banks.iter().filter(|bank| is_two(bank.node.0));
+        let twins = two.map(|bank| (bank.node.0, Machine::twin(&plan, bank, &planted))).collect();
         let witness = |chain: ChainId| {
             let witness = Shared::default();
             witness.lock().begin(genesis_block_digest(network.genesis, chain));
@@ -192,7 +217,7 @@ impl Estate {
         Self {
             machines: localnet.banks.iter().map(|bank| Machine::new(&plan, bank, &planted)).collect(),
             up: (0..plan.nodes).collect(),
-            cables: Cables::new(Dice::new(plan.seed, PURPOSE_LINKS), plan.links),
+            cables: Cables::new(Dice::new(plan.seed, PURPOSE_LINKS), plan.links, turned.clone()),
             client: Client::new(plan.seed, plan.load, &network, &localnet),
             governor: Governor::new(&plan, &network, &localnet),
             witnesses: network.all().map(witness).collect(),
@@ -200,6 +225,10 @@ impl Estate {
             network,
             planted,
             next_fault: 0,
+            arsenals,
+            turned,
+            twins,
+            next_act_ms: 0,
             next_look_ms: 0,
             armed: BTreeMap::new(),
             cuts_while_moving: false,
@@ -317,6 +346,7 @@ impl Estate {
             self.report.base_fee_max_micro_fen = self.report.base_fee_max_micro_fen.max(highest);
             self.report.fees += witness.outcomes().map(|(_, (_, outcome))| outcome.fee.fen()).sum::<u64>();
         }
+        self.inspect_turned(running);
         self.crossing.lock().end(&self.turns, now_ms);
         self.inspect_places(running, now_ms, true);
         for machine in &self.machines {
@@ -328,6 +358,34 @@ impl Estate {
             }
         }
         self.digest = digest(self.network.genesis, running.stores());
+    }
+
+    /// What adversaries did, what is kept against them, and what they cost the others.
+    fn inspect_turned(&mut self, running: &Running) {
+        self.report.turned = self.turned.deeds();
+        for (node, chain, store) in running.stores() {
+            let visited = store.for_each(Table::Evidence, &mut |_, row| {
+                let of_row = |row: EvidenceRow| (node, chain.0, row.validator.0, row.kind);
+                self.report.evidence.extend(EvidenceRow::decode(row).map(of_row));
+                ControlFlow::Continue(())
+            });
+            // A store that cannot be read halts its driver, which says so.
+            let _unread = visited.is_err();
+        }
+        for witness in self.witnesses.values() {
+            let witness = witness.lock();
+            let heaviest = witness.heights().map(|seen| seen.weight).max().unwrap_or(0);
+            self.report.weight_max = self.report.weight_max.max(heaviest);
+            for (_, (count, longest_ms)) in
+                witness.waits.iter().filter(|(node, _)| !self.turned.is_turned(**node))
+            {
+                self.report.honest_certified += count;
+                self.report.honest_wait_ms = self.report.honest_wait_ms.max(*longest_ms);
+            }
+            for (_, held) in witness.held.iter().filter(|(node, _)| !self.turned.is_turned(**node)) {
+                self.report.held = self.report.held.most(*held);
+            }
+        }
     }
 
     /// Where every wallet is, by the node of each chain that is furthest: on one chain, or on its way; at the end, at home.

@@ -7,9 +7,12 @@ use ledger::records::registry::ROOT_CHAIN;
 use ledger::values::{ChainId, quorum};
 
 use super::{Estate, Running};
+use crate::adversaries::Adversary;
+use crate::between::Crossing;
 use crate::kinds::FaultKind;
-use crate::machine::{Network, Process};
+use crate::machine::{Network, Process, Site};
 use crate::plan::{Fault, Plan, PowerCut, SetChange};
+use crate::witness::Shared;
 
 impl Estate {
     /// Lets happen what is due. Answers whether all nodes lose power.
@@ -129,9 +132,8 @@ impl Estate {
                 }
             }
             Fault::Repair { node } => self.repair(node),
-            Fault::Forge { node } => self.planted.forge(node),
-            Fault::Lie { node, to } => self.planted.lie(node, to),
-            Fault::Heal => self.planted.stop_lying(),
+            Fault::Turn { node, into } => self.turn(running, node, &into),
+            Fault::Heal => self.turned.stop(),
             Fault::CrashAll
             | Fault::Partition { .. }
             | Fault::Mute { .. }
@@ -140,6 +142,26 @@ impl Estate {
             | Fault::Duplicate { .. }
             | Fault::Narrow { .. } => {}
         }
+    }
+
+    /// From now on, a node does what an adversary does. What its second machine says is no witness's business.
+    fn turn(&mut self, running: &mut Running, node: u16, into: &Adversary) {
+        let Some(arsenal) = self.arsenals.get(&node).cloned() else { return };
+        self.turned.turn(node, into, arsenal);
+        let origins = self.origins(running);
+        let Some(twin) = self.twins.get_mut(&node).filter(|_| into.is_twin()) else { return };
+        let unheard = self.witnesses.keys().map(|chain| (*chain, Shared::default())).collect();
+        running.twins.extend(twin.start(&Site {
+            origins: &origins,
+            context: &running.context.scope("twin", "index", node),
+            network: &self.network,
+            links: &running.links.of_twin(),
+            witnesses: &unheard,
+            crossing: &Crossing::new(&self.network),
+            planted: &self.planted,
+            plan: &self.plan,
+            conditions: &self.conditions,
+        }));
     }
 
     fn limit_disks(&self, node: u16, free_bytes: Option<u64>) {

@@ -1,6 +1,6 @@
 //! A node is far behind.
 
-use bottle::{Fault, Plan, PowerCut};
+use bottle::{Adversary, Fault, Plan, PowerCut};
 
 use crate::green;
 
@@ -8,7 +8,7 @@ use crate::green;
 fn a_node_hundreds_of_blocks_behind_catches_up_past_a_liar() {
     let faults = [
         (2_000, Fault::Crash { node: 3 }),
-        (26_999, Fault::Lie { node: 0, to: 3 }),
+        (26_999, Fault::Turn { node: 0, into: Adversary::Liar { to: vec![3] } }),
         (27_000, Fault::Restart { node: 3 }),
         (31_000, Fault::Heal),
     ];

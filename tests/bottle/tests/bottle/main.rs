@@ -1,5 +1,6 @@
 //! Whole networks on virtual time. Every test names its seed; `simulate` and [`bottle::run`] repeat it.
 
+mod adversaries;
 mod catch_up;
 mod damage;
 mod drawn;
