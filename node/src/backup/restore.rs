@@ -60,7 +60,7 @@ impl Restoring {
         let spec = GenesisFile::load(&config.node.genesis).and_then(|file| file.spec());
         let spec = spec.map_err(StartError::from)?;
         if manifest.network != spec.hash().to_string() {
-            let (backup, found) = (manifest.name.clone(), manifest.network.clone());
+            let (backup, found) = (manifest.name, manifest.network);
             return Err(BackupError::OtherNetwork { backup, found, expected: spec.hash().to_string() });
         }
         let hosted = &config.node.chains;

@@ -129,8 +129,6 @@ mod tests {
             put(&store, b"value", Durability::Synced);
             assert_eq!(disk.flip_bit(number), Some(Table::Meta));
             assert_eq!(disk.flip_bit(number), Some(Table::Meta), "twice is once");
-            let page =
-                Page { from: Bound::Unbounded, until: None, order: Order::Forward, rows: 9, bytes: 99 };
             let snapshot = store.snapshot().unwrap();
             for reader in [&store as &dyn Reader, snapshot.as_ref()] {
                 assert!(is_corrupt(reader.get(Table::Meta, b"row")));

@@ -281,7 +281,10 @@ impl Links {
 
     fn carry_off(&self, now_ms: u64, parcels: Vec<Parcel>) {
         let mut state = self.state();
-        let rings = parcels.into_iter().fold(false, |rings, parcel| state.post(now_ms, parcel) || rings);
+        let mut rings = false;
+        for parcel in parcels {
+            rings |= state.post(now_ms, parcel);
+        }
         drop(state);
         if rings {
             self.bell.notify_one();
@@ -378,8 +381,11 @@ impl State {
                 continue;
             }
             let ends = self.turned.delivers(&parcel);
-            let ports = ends.iter().filter_map(|end| self.ports.get(&(parcel.to, parcel.chain, *end)));
-            if ports.fold(false, |is_taken, port| port.take(parcel.clone()) || is_taken) {
+            let mut is_taken = false;
+            for port in ends.iter().filter_map(|end| self.ports.get(&(parcel.to, parcel.chain, *end))) {
+                is_taken |= port.take(parcel.clone());
+            }
+            if is_taken {
                 self.carried.delivered += 1;
             } else {
                 self.carried.lost += 1;
