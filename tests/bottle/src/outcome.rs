@@ -107,6 +107,8 @@ pub struct Report {
     pub held: Held,
     /// The weight of the heaviest final block.
     pub weight_max: u64,
+    /// The length of the longest batch in a final block.
+    pub batch_bytes_max: usize,
     /// Longest time without a new final height, after the first one.
     pub longest_stall_ms: u64,
     /// Height at which each chain of each node that started again stood then, in order.
@@ -241,7 +243,11 @@ impl fmt::Display for Outcome {
                 "honest nodes      {} certified, each within {} ms; {:?}",
                 report.honest_certified, report.honest_wait_ms, report.held
             )?;
-            writeln!(formatter, "heaviest block    {}", report.weight_max)?;
+            writeln!(
+                formatter,
+                "largest           block of weight {}, batch of {} bytes",
+                report.weight_max, report.batch_bytes_max
+            )?;
         }
         let Passed { credited, refused, refunded, sent_on, moved, under_way, longest_ms, bundles_given } =
             &report.passed;

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use chain::{Archive, EvidenceRow, running_epoch};
+use chain::{Archive, running_epoch};
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::{DeterministicContext, START_MS, World};
 use genesis::dev::BankSecrets;
@@ -22,7 +22,7 @@ use ledger::rules::ChainRules;
 use ledger::values::{Canonical as _, ChainId, FeeRate, GenesisHash, Height, TransactionId, WalletId};
 use storage::{Store, Table};
 
-use crate::adversaries::{Arsenal, Turned};
+use crate::adversaries::{Arsenal, Turned, tally};
 use crate::between::Crossing;
 use crate::client::{Client, Doors};
 use crate::conditions::Conditions;
@@ -346,7 +346,7 @@ impl Estate {
             self.report.base_fee_max_micro_fen = self.report.base_fee_max_micro_fen.max(highest);
             self.report.fees += witness.outcomes().map(|(_, (_, outcome))| outcome.fee.fen()).sum::<u64>();
         }
-        self.inspect_turned(running);
+        tally(&mut self.report, &self.turned, running.stores(), &self.witnesses);
         self.crossing.lock().end(&self.turns, now_ms);
         self.inspect_places(running, now_ms, true);
         for machine in &self.machines {
@@ -358,34 +358,6 @@ impl Estate {
             }
         }
         self.digest = digest(self.network.genesis, running.stores());
-    }
-
-    /// What adversaries did, what is kept against them, and what they cost the others.
-    fn inspect_turned(&mut self, running: &Running) {
-        self.report.turned = self.turned.deeds();
-        for (node, chain, store) in running.stores() {
-            let visited = store.for_each(Table::Evidence, &mut |_, row| {
-                let of_row = |row: EvidenceRow| (node, chain.0, row.validator.0, row.kind);
-                self.report.evidence.extend(EvidenceRow::decode(row).map(of_row));
-                ControlFlow::Continue(())
-            });
-            // A store that cannot be read halts its driver, which says so.
-            let _unread = visited.is_err();
-        }
-        for witness in self.witnesses.values() {
-            let witness = witness.lock();
-            let heaviest = witness.heights().map(|seen| seen.weight).max().unwrap_or(0);
-            self.report.weight_max = self.report.weight_max.max(heaviest);
-            for (_, (count, longest_ms)) in
-                witness.waits.iter().filter(|(node, _)| !self.turned.is_turned(**node))
-            {
-                self.report.honest_certified += count;
-                self.report.honest_wait_ms = self.report.honest_wait_ms.max(*longest_ms);
-            }
-            for (_, held) in witness.held.iter().filter(|(node, _)| !self.turned.is_turned(**node)) {
-                self.report.held = self.report.held.most(*held);
-            }
-        }
     }
 
     /// Where every wallet is, by the node of each chain that is furthest: on one chain, or on its way; at the end, at home.

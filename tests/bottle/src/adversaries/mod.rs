@@ -26,6 +26,7 @@ mod garbler;
 mod liar;
 mod replayer;
 mod sealer;
+mod tally;
 mod twin;
 mod withholder;
 
@@ -42,6 +43,7 @@ use self::garbler::Garbler;
 use self::liar::Liar;
 use self::replayer::Replayer;
 use self::sealer::Sealer;
+pub(crate) use self::tally::tally;
 use self::twin::Twins;
 use self::withholder::Withholder;
 use crate::links::Parcel;

@@ -1,14 +1,15 @@
 //! A bank that seals with its true key what no honest one would: wrong signatures, transactions of another chain, the same one twice,
-//! payments that it cannot afford, and batches of the largest weight, count and length that the rules allow, and one byte above.
+//! payments that it cannot afford, and batches of the largest weight, count and length that the rules allow, and above.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use chain::Frame;
-use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX};
+use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, BATCH_WEIGHT_MAX};
 use ledger::records::operation::PAYMENTS_MAX;
 use ledger::records::policy::POLICY_KEYS_MAX;
 use ledger::records::{Batch, Payment, Policy, Transaction};
+use ledger::rules::transaction_weight;
 use ledger::values::{Amount, Canonical as _, ChainId, Hasher, SecretKey, WalletId};
 
 use super::{Arsenal, Conduct};
@@ -74,8 +75,26 @@ impl Sealer {
         all.flat_map(|transaction| [transaction.clone(), transaction]).collect()
     }
 
-    /// A transaction of many keys and payees, by a wallet that nobody opened.
-    fn largest(&mut self, now_ms: u64) -> Transaction {
+    /// A transaction under a policy of as many keys as there may be, of which so many sign, by a wallet that nobody opened.
+    fn of_many_keys(
+        &mut self,
+        now_ms: u64,
+        secrets: &[SecretKey],
+        threshold: usize,
+        payees: usize,
+    ) -> Transaction {
+        let keys = secrets.iter().map(SecretKey::public_key).collect();
+        let policy = Policy { threshold: u8::try_from(threshold).unwrap_or(u8::MAX), keys };
+        let payments = (0..payees).map(|_| self.payment()).collect();
+        let wallet = WalletId(self.arsenal.digest());
+        let content = self.arsenal.content(now_ms, wallet, policy, payments);
+        let genesis = self.arsenal.rules.genesis;
+        let signing = secrets.iter().take(threshold).zip(0..);
+        let signatures = signing.map(|(secret, key)| content.sign(genesis, key, secret)).collect();
+        Transaction { content, signatures, sponsor_signatures: Vec::new() }
+    }
+
+    fn secrets(&mut self) -> Vec<SecretKey> {
         let number = self.arsenal.dice.next();
         let secret = |place: usize| {
             let hash = Hasher::new("jiaozi/bottle-sealer").number(number).number(place as u64).finish();
@@ -83,35 +102,28 @@ impl Sealer {
         };
         let mut secrets: Vec<SecretKey> = (0..POLICY_KEYS_MAX).map(secret).collect();
         secrets.sort_by_key(SecretKey::public_key);
-        let keys = secrets.iter().map(SecretKey::public_key).collect();
-        let policy = Policy { threshold: u8::try_from(POLICY_KEYS_MAX).unwrap_or(u8::MAX), keys };
-        let payments = (0..PAYMENTS_MAX).map(|_| self.payment()).collect();
-        let wallet = WalletId(self.arsenal.digest());
-        let content = self.arsenal.content(now_ms, wallet, policy, payments);
-        let genesis = self.arsenal.rules.genesis;
-        let signatures =
-            secrets.iter().zip(0..).map(|(secret, key)| content.sign(genesis, key, secret)).collect();
-        Transaction { content, signatures, sponsor_signatures: Vec::new() }
+        secrets
     }
 
-    /// A batch of exactly so many bytes as allowed and `more`: transactions of many payees, then ones that fill what is left.
-    fn longest(&mut self, now_ms: u64, more: usize) -> Vec<u8> {
-        let largest = self.largest(now_ms);
-        let (each, empty) = (largest.encode().len(), self.seal(now_ms, Vec::new()).encode().len());
-        let mut transactions = vec![largest];
+    /// A batch as long as the rules allow, to less than a transaction: many keys are long and light.
+    fn longest(&mut self, now_ms: u64) -> Vec<u8> {
+        let secrets = self.secrets();
+        let first = self.of_many_keys(now_ms, &secrets, 1, 1);
+        let (each, empty) = (first.encode().len(), self.seal(now_ms, Vec::new()).encode().len());
+        let mut transactions = vec![first];
         while empty + (transactions.len() + 1) * each <= BATCH_BYTES_MAX {
-            let next = self.largest(now_ms);
+            let next = self.of_many_keys(now_ms, &secrets, 1, 1);
             transactions.push(next);
         }
-        while self.seal(now_ms, transactions.clone()).encode().len() + 2_000 < BATCH_BYTES_MAX {
-            let next = self.unaffordable(now_ms);
-            transactions.push(next);
-        }
-        let mut bytes = self.seal(now_ms, transactions).encode();
-        if more > 0 {
-            bytes.resize(BATCH_BYTES_MAX + more, 0);
-        }
-        bytes
+        self.seal(now_ms, transactions).encode()
+    }
+
+    /// A batch that is heavier than the rules allow: many keys that all sign, and many payees.
+    fn too_heavy(&mut self, now_ms: u64) -> Vec<u8> {
+        let secrets = self.secrets();
+        let each = self.of_many_keys(now_ms, &secrets, POLICY_KEYS_MAX, PAYMENTS_MAX);
+        let count = usize::try_from(BATCH_WEIGHT_MAX / transaction_weight(&each)).unwrap_or(0) + 1;
+        self.seal(now_ms, vec![each; count]).encode()
     }
 
     /// As many payments as a batch may hold: the heaviest that customers make of themselves.
@@ -124,14 +136,10 @@ impl Sealer {
         self.turn += 1;
         let transactions = match self.turn {
             3 => {
-                return (0..HEAVY)
-                    .map(|_| self.heaviest(now_ms))
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .map(|full| self.seal(now_ms, full).encode())
-                    .collect();
+                let full: Vec<_> = (0..HEAVY).map(|_| self.heaviest(now_ms)).collect();
+                return full.into_iter().map(|full| self.seal(now_ms, full).encode()).collect();
             }
-            5 => return vec![self.longest(now_ms, 0)],
+            5 => return vec![self.longest(now_ms)],
             turn => match turn % 3 {
                 1 => vec![self.unaffordable(now_ms)],
                 _ => self.doubled(now_ms),
@@ -147,7 +155,9 @@ impl Sealer {
         let wrongly_signed = self.seal(now_ms, vec![wrongly_signed]).encode();
         let of_another_chain = self.seal(now_ms, vec![of_another_chain]).encode();
         let empty = self.seal(now_ms, Vec::new()).encode();
-        vec![self.longest(now_ms, 1), of_another_chain, empty, wrongly_signed]
+        let mut too_long = self.longest(now_ms);
+        too_long.resize(BATCH_BYTES_MAX + 1, 0);
+        vec![too_long, self.too_heavy(now_ms), of_another_chain, empty, wrongly_signed]
     }
 }
 
