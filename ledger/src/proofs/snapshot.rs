@@ -127,10 +127,11 @@ impl OrderedSecond {
         self.digests.iter().fold(OrderedBucket::empty(self.second), |bucket, digest| bucket.with(*digest))
     }
 
-    /// A moment at which none of its batches is unexpired any longer.
+    /// The last moment at which one of its batches may expire.
     #[must_use]
     pub const fn until(&self) -> TimestampMs {
-        TimestampMs(self.second.saturating_add(1).saturating_mul(ORDERED_BUCKET_MS))
+        let next = self.second.saturating_add(1).saturating_mul(ORDERED_BUCKET_MS);
+        TimestampMs(next.saturating_sub(1))
     }
 }
 
