@@ -123,6 +123,14 @@ impl Peers {
         }
     }
 
+    /// Those that may be asked now.
+    pub(crate) fn trusted(&self, now_ms: u64) -> impl Iterator<Item = NodeIndex> + use<> {
+        let is_trusted =
+            |node: &NodeIndex| self.distrusted_until_ms.get(node).is_none_or(|until| *until <= now_ms);
+        let trusted: Vec<NodeIndex> = self.nodes.iter().copied().filter(is_trusted).collect();
+        trusted.into_iter()
+    }
+
     /// The peer to ask at this attempt: another one each time, the trusted ones only while there are any.
     fn choose(&self, attempt: usize, now_ms: u64) -> Option<NodeIndex> {
         let is_trusted =
@@ -213,7 +221,7 @@ impl Chain {
         if self.is_behind() && self.final_waiting.len() < FINAL_BLOCKS_WAITING_MAX {
             wanted.insert(Want::FinalBlocks);
         }
-        if self.awaits_execution() {
+        if self.awaits_execution() || self.may_join() {
             wanted.remove(&Want::FinalBlocks);
         }
         for waiting in self.final_waiting.iter().take(SYNC_AHEAD_BLOCKS) {
@@ -381,7 +389,7 @@ impl Chain {
     }
 
     /// One answer at a time per peer and lane, from memory or from disk; a peer that asks faster asks again later.
-    fn serve(&mut self, to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request>) {
+    pub(crate) fn serve(&mut self, to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request>) {
         if self.serving.insert((to, lane)) {
             self.effects.push(Effect::Serve { to, lane, held, request });
         }

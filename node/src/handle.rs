@@ -6,7 +6,7 @@ use chain::ChainStatus;
 use fees::Market;
 use ledger::records::{ChainSpec, Registry};
 use ledger::rules::ChainRules;
-use ledger::values::{ChainId, GenesisHash, TransactionId};
+use ledger::values::{ChainId, GenesisHash, Height, TransactionId};
 use storage::Store;
 use tokio::sync::watch;
 
@@ -33,6 +33,8 @@ pub struct ChainHandle {
     pub wallets: WalletQuestions,
     /// What the fee estimator is told.
     pub market: MarketBoard,
+    /// The lowest height that this node holds, where it joined by a snapshot of it.
+    pub joined_at: Option<Height>,
 }
 
 /// What happened to a submitted transaction.
