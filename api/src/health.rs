@@ -48,6 +48,9 @@ pub struct ChainReady {
     /// The nodes of those that it has not, once it has listened for long enough: they are down, out of reach, or do not host the chain.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent_nodes: Vec<u16>,
+    /// How far it is with fetching a snapshot, while that is why it is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joining: Option<JoiningView>,
     /// Whether this node votes.
     pub is_voting: bool,
     /// What stopped the chain for good.
@@ -71,10 +74,23 @@ pub enum NotReady {
     TooFewPeers,
     /// Its disk is below its reserve.
     DiskReserve,
+    /// It has no state yet: it fetches a snapshot.
+    Joining,
     /// It started without its journal: it follows, and votes once it cannot contradict an earlier vote.
     Rejoining,
     /// It stopped and needs its operator.
     Halted,
+}
+
+/// How far a node is with fetching the state of a certified height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoiningView {
+    /// The height; 0 while the node looks for another snapshot.
+    pub height: u64,
+    /// Chunks of the state.
+    pub chunks: u64,
+    /// Those that are here.
+    pub chunks_fetched: u64,
 }
 
 /// What stopped a chain.

@@ -15,8 +15,9 @@ use storage::{Order, Page, Reader, Table, key};
 
 use crate::config::{SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
 use crate::frame::{FinalBlocks, Frame};
-use crate::rows::{self, HistoryRow, Outcomes, RowFault};
+use crate::rows::{self, HistoryRow, JoinedRow, Outcomes, RowFault};
 use crate::set_links::SetLinks;
+use crate::snapshots::Snapshots;
 use crate::step::Request;
 
 /// Certificates that may be stored before their blocks are executed: as many as blocks may run ahead of a claim.
@@ -70,6 +71,26 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
     /// [`RowFault`], as every method here.
     pub fn head(&self) -> Result<Option<StateHead>, RowFault> {
         self.read(Table::Meta, rows::HEAD)
+    }
+
+    /// Whether a join by snapshot was begun and is not at its end: the store holds no state.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn is_joining(&self) -> Result<bool, RowFault> {
+        Ok(self.reader.get(Table::Meta, rows::JOINING)?.is_some())
+    }
+
+    /// The lowest height that this node holds, where it joined by a snapshot of it: what is below it is pruned here.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn joined_at(&self) -> Result<Option<Height>, RowFault> {
+        Ok(self.joined()?.map(|joined| joined.height))
+    }
+
+    pub(crate) fn joined(&self) -> Result<Option<JoinedRow>, RowFault> {
+        self.read(Table::Meta, rows::JOINED)
     }
 
     /// Digest of the final block at a height.
@@ -279,8 +300,9 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
     ///
     /// # Errors
     /// [`RowFault`].
-    pub fn serve(&self, request: &Request) -> Result<Vec<Frame>, RowFault> {
+    pub fn serve(&self, request: &Request, snapshots: &Snapshots) -> Result<Vec<Frame>, RowFault> {
         match request {
+            Request::Snapshot(request) => snapshots.serve(self.reader, request),
             Request::Batches(digests) => {
                 let read = |digest: &BatchDigest| {
                     self.batch_bytes(*digest).map(|bytes| bytes.map(|bytes| Frame::Batch(Bytes::from(bytes))))

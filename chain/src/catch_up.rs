@@ -86,7 +86,7 @@ impl Fetches {
     /// When a peer can be asked on the lane of catching up.
     fn idle_ms(&self, peers: &Peers, now_ms: u64) -> u64 {
         let idle = |peer: NodeIndex| self.owing.get(&peer).map_or(0, |owed| owed.until_ms);
-        peers.trusted(now_ms).into_iter().map(idle).min().unwrap_or(now_ms.saturating_add(FETCH_RETRY_MS))
+        peers.candidates(now_ms).into_iter().map(idle).min().unwrap_or(now_ms.saturating_add(FETCH_RETRY_MS))
     }
 
     fn is_idle(&self, peer: NodeIndex, now_ms: u64) -> bool {
@@ -179,17 +179,23 @@ impl Peers {
         }
     }
 
-    /// The peers that may be asked: the trusted ones only while there are any.
-    fn trusted(&self, now_ms: u64) -> Vec<NodeIndex> {
+    /// Those that may be asked now.
+    pub(crate) fn trusted(&self, now_ms: u64) -> impl Iterator<Item = NodeIndex> + use<> {
         let is_trusted =
-            |node: &&NodeIndex| self.distrusted_until_ms.get(node).is_none_or(|until| *until <= now_ms);
-        let trusted: Vec<_> = self.nodes.iter().filter(is_trusted).copied().collect();
+            |node: &NodeIndex| self.distrusted_until_ms.get(node).is_none_or(|until| *until <= now_ms);
+        let trusted: Vec<NodeIndex> = self.nodes.iter().copied().filter(is_trusted).collect();
+        trusted.into_iter()
+    }
+
+    /// The same; all of them while none is trusted.
+    fn candidates(&self, now_ms: u64) -> Vec<NodeIndex> {
+        let trusted: Vec<_> = self.trusted(now_ms).collect();
         if trusted.is_empty() { self.nodes.clone() } else { trusted }
     }
 
     /// The peer to ask at this attempt: another one each time.
     fn choose(&self, attempt: usize, now_ms: u64) -> Option<NodeIndex> {
-        let candidates = self.trusted(now_ms);
+        let candidates = self.candidates(now_ms);
         let position = self.own.wrapping_add(attempt).checked_rem(candidates.len())?;
         candidates.get(position).copied()
     }
@@ -294,7 +300,7 @@ impl Chain {
         if self.is_behind() && self.final_waiting.len() < FINAL_BLOCKS_WAITING_MAX {
             wanted.insert(Want::FinalBlocks);
         }
-        if self.awaits_execution() {
+        if self.awaits_execution() || self.may_join() {
             wanted.remove(&Want::FinalBlocks);
         }
         for waiting in self.final_waiting.iter().take(SYNC_AHEAD_BLOCKS) {
@@ -468,7 +474,7 @@ impl Chain {
     }
 
     /// One answer at a time per peer and lane, from memory or from disk; a peer that asks faster asks again later.
-    fn serve(&mut self, to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request>) {
+    pub(crate) fn serve(&mut self, to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request>) {
         if self.serving.insert((to, lane)) {
             self.effects.push(Effect::Serve { to, lane, held, request });
         }

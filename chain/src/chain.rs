@@ -3,7 +3,7 @@
 //! `step` takes one input and answers effects. The parts are `impl Chain` blocks, one idea per file:
 //! `dissemination.rs` (batches and acknowledgements), `bundles.rs` (receipts of other chains), `ordering.rs` (the engine's questions), `finality.rs` (final
 //! blocks, execution, certified results), `epochs.rs` (one set of validators after another), `catch_up.rs` (what is missing and whom to
-//! ask).
+//! ask), `join.rs` (the state of a certified height instead of all that led there).
 //!
 //! # Invariants
 //!
@@ -20,7 +20,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ledger::records::Block;
+use ledger::proofs::SnapshotManifest;
+use ledger::records::{Block, Claim};
 use ledger::values::{BatchDigest, BlockDigest, Epoch, Height, NodeIndex, ValidatorIndex, View};
 use mempool::{Pool, PoolRefusal, Pooled};
 
@@ -32,9 +33,10 @@ use crate::config::{ChainConfig, QUESTIONS_MAX, REPEAT_MS};
 use crate::evidence::{EvidenceLog, Misdeed};
 use crate::frame::{Frame, Lane};
 use crate::heard::{Heard, SeatSet};
+use crate::join::{Join, JoinProgress};
 use crate::recovery::Recovered;
 use crate::rules::RulesByHeight;
-use crate::step::{Answer, Effect, Input, Now, Question, Report, Room, Ticket};
+use crate::step::{Answer, Effect, Input, Now, Question, Report, Room, SnapshotRequest, Ticket};
 use crate::tree::{Tree, Written};
 
 /// A chain on this node.
@@ -74,6 +76,8 @@ pub struct Chain {
     pub(crate) effects: Vec<Effect>,
     pub(crate) halted: bool,
     pub(crate) room: Room,
+    /// Fetches the state of a certified height, where this node is empty.
+    pub(crate) join: Option<Join>,
 }
 
 /// A final block that waits for its batches or its turn.
@@ -149,12 +153,32 @@ impl Chain {
             effects: Vec::new(),
             halted: false,
             room: Room::Enough,
+            join: None,
             config,
         };
+        chain.begin_join(recovered.joining);
         for (bundle, bytes) in recovered.bundles {
             chain.restore_bundle(bundle, bytes);
         }
         chain
+    }
+
+    /// Goes on with a join that was begun, or looks for a snapshot where nothing is executed yet.
+    fn begin_join(&mut self, begun: Option<(Box<SnapshotManifest>, BTreeSet<u64>)>) {
+        let is_empty = self.tree.tip().height == Height(0);
+        self.join = match (self.config.join.clone(), begun) {
+            (Some(spec), Some((manifest, missing))) => {
+                let snapshot = manifest.verify(&spec, self.config.rules.chain).ok();
+                Some(Join::begun(spec, snapshot.map(|snapshot| (snapshot, missing))))
+            }
+            (Some(spec), None) if is_empty => Some(Join::new(spec)),
+            (Some(_), None) => None,
+            (None, begun) => {
+                // Without a state and without a way to one.
+                self.halted = begun.is_some();
+                None
+            }
+        };
     }
 
     /// Takes one input; answers what is to be done, in order.
@@ -169,6 +193,13 @@ impl Chain {
             if !self.halted {
                 self.take(now, input);
             }
+        }
+        if !self.halted {
+            self.join_next(now);
+        }
+        if !self.halted && self.is_joining() {
+            self.set_wake(now);
+            return std::mem::take(&mut self.effects);
         }
         if !self.halted {
             self.advance_finality(now);
@@ -212,6 +243,7 @@ impl Chain {
                 self.keep_evidence(epoch, validator, Misdeed::ContradictingVotes, &evidence)
             }
             Input::Persisted(digest) => {
+                self.join_written(digest);
                 if let Some(open) = self.tree.get_mut(&digest) {
                     open.written = Written::Durable;
                 }
@@ -234,19 +266,26 @@ impl Chain {
             return;
         };
         if self.room == Room::None
-            && matches!(frame, Frame::Block(_) | Frame::Batch(_) | Frame::FinalBlocks(_) | Frame::Bundle(_))
+            && matches!(
+                frame,
+                Frame::Block(_)
+                    | Frame::Batch(_)
+                    | Frame::FinalBlocks(_)
+                    | Frame::Bundle(_)
+                    | Frame::ManifestPiece(_)
+                    | Frame::Chunk(_)
+            )
         {
             // It would have to be written; it is asked for when there is room.
             return;
         }
+        if self.is_joining() {
+            self.joining_frame(now, from, frame);
+            return;
+        }
         match frame {
             Frame::Acknowledge(digests) => self.acknowledged(from, &digests.batches),
-            Frame::Announce(claim) => {
-                if let Some(validator) = self.config.validator_of(from) {
-                    self.heard.note(from, now.elapsed_ms);
-                    self.claims.announce(validator, claim);
-                }
-            }
+            Frame::Announce(claim) => self.announced(now, from, claim),
             Frame::RequestBatches(digests) => self.serve_batches(from, digests.batches),
             Frame::RequestBlock(digest) => self.serve_block(from, digest),
             Frame::RequestBlocks(height) => self.serve_blocks(from, height),
@@ -255,6 +294,30 @@ impl Chain {
             Frame::FinalBlocks(page) => self.final_blocks_arrived(now, from, page),
             Frame::Bundle(bytes) => self.bundle_arrived(now, Some(from), bytes),
             Frame::RequestBundles(digests) => self.serve_bundles(from, &digests.bundles),
+            Frame::RequestOffers => self.serve_snapshot(from, SnapshotRequest::Offers),
+            Frame::RequestPiece(wanted) => self.serve_snapshot(from, SnapshotRequest::Piece(wanted)),
+            Frame::RequestChunks(wanted) => self.serve_snapshot(from, SnapshotRequest::Chunks(wanted)),
+            frame @ (Frame::Offers(_) | Frame::ManifestPiece(_) | Frame::Chunk(_)) => {
+                self.joining_frame(now, from, frame);
+            }
+        }
+    }
+
+    /// What matters to a chain that has no state: only what it is to become.
+    fn joining_frame(&mut self, now: Now, from: NodeIndex, frame: Frame) {
+        match frame {
+            Frame::Offers(offers) => self.offers_arrived(now, from, offers),
+            Frame::ManifestPiece(piece) => self.piece_arrived(now, from, piece),
+            Frame::Chunk(chunk) => self.chunk_arrived(now, from, &chunk),
+            Frame::Announce(claim) => self.announced(now, from, claim),
+            _ => {}
+        }
+    }
+
+    fn announced(&mut self, now: Now, from: NodeIndex, claim: Claim) {
+        if let Some(validator) = self.config.validator_of(from) {
+            self.heard.note(from, now.elapsed_ms);
+            self.claims.announce(validator, claim);
         }
     }
 
@@ -337,6 +400,7 @@ impl Chain {
             self.propose_due(now),
             self.fetches.due(&self.peers, now.elapsed_ms),
             self.clock_due(now),
+            self.join_due(now),
         ] {
             wake = wake.min(moment.unwrap_or(u64::MAX));
         }
@@ -423,6 +487,7 @@ impl Chain {
             open_questions: self.questions.len(),
             final_waiting: self.final_waiting.len(),
             fetches: self.fetches.len(),
+            joining: self.join.as_ref().and_then(Join::progress),
             may_vote: self.may_vote(),
             halted: self.halted,
         }
@@ -467,6 +532,8 @@ pub struct ChainStatus {
     pub final_waiting: usize,
     /// Things asked of peers.
     pub fetches: usize,
+    /// How far it is with fetching a snapshot, while it has no state.
+    pub joining: Option<JoinProgress>,
     /// Whether the node votes and seals.
     pub may_vote: bool,
     /// Whether the chain has stopped for good.

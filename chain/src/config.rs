@@ -1,6 +1,8 @@
 //! What one chain on one node needs to know, and the bounds it lives under.
 
-use ledger::records::ValidatorRecord;
+use std::sync::Arc;
+
+use ledger::records::{GenesisSpec, ValidatorRecord};
 use ledger::rules::ChainRules;
 use ledger::values::{Epoch, Height, NodeIndex, SecretKey, ValidatorIndex, faults_max, quorum};
 
@@ -80,6 +82,32 @@ pub const BUNDLES_PER_SOURCE_MAX: usize = 8;
 pub const BUNDLES_UNDER_CHECK_MAX: usize = 8;
 /// Digests of invalid bundles that are remembered.
 pub const INVALID_BUNDLES_MAX: usize = 256;
+/// How much block time lies between two snapshots that a node keeps for joining ones.
+pub const SNAPSHOT_EVERY_MS: u64 = 60_000;
+/// Snapshots that are held: one that is being fetched stays for a whole span.
+pub const SNAPSHOTS_KEPT: usize = 2;
+/// Bytes of a snapshot's manifest in one frame.
+pub const PIECE_BYTES_MAX: usize = 512 << 10;
+/// Chunks of a snapshot asked for in one request.
+pub const REQUEST_CHUNKS_MAX: usize = 8;
+/// A snapshot this far above is worth more than so many blocks, which are a page of final blocks each quarter.
+pub const SNAPSHOT_BEHIND_BLOCKS: u64 = 1_024;
+/// How long offers of snapshots are gathered, so that there are several sources.
+pub const JOIN_OFFERS_MS: u64 = 500;
+/// Interval at which peers are asked for their offers.
+pub const JOIN_REPEAT_MS: u64 = 1_000;
+/// How long an empty node waits for offers before it replays.
+pub const JOIN_PATIENCE_MS: u64 = 10_000;
+/// How long a source may take for what it was asked; after [`JOIN_TIMEOUTS_MAX`] such waits it is a source no longer.
+pub const JOIN_ANSWER_MS: u64 = 2_000;
+/// Unanswered requests in a row that end a source.
+pub const JOIN_TIMEOUTS_MAX: u32 = 3;
+/// How long a begun snapshot waits for a source before another one is begun.
+pub const JOIN_LOST_MS: u64 = 10_000;
+/// Chunks that may wait for the disk.
+pub const CHUNKS_UNWRITTEN_MAX: usize = 64;
+/// Interval at which a joining chain looks at its clocks.
+pub const JOIN_TICK_MS: u64 = 100;
 /// Evidence records of one epoch, validator and kind kept on disk.
 pub const EVIDENCE_PER_KIND_MAX: usize = 2;
 /// Evidence records of one epoch kept on disk: room for the shares of every validator.
@@ -98,6 +126,9 @@ pub struct ChainConfig {
     pub own_validator: Option<ValidatorIndex>,
     /// Seals batches; the validator's consensus key.
     pub sealing_key: Option<SecretKey>,
+    /// Joins by a snapshot where its store is empty and others are far ahead: verified with this spec. Must be there where a join was begun
+    /// ([`crate::Archive::is_joining`]).
+    pub join: Option<Arc<GenesisSpec>>,
     /// Every consensus key that this node has for the chain, such as the running one and the next: the epoch's set says which one
     /// it is.
     keys: Vec<SecretKey>,
@@ -110,7 +141,8 @@ impl ChainConfig {
     #[must_use]
     pub fn after(rules: ChainRules, executed: Height, own_node: NodeIndex, keys: Vec<SecretKey>) -> Self {
         let epoch = rules.epoch_at(executed.next()).map_or(Epoch(0), |record| record.epoch);
-        let mut config = Self { rules, epoch, own_node, own_validator: None, sealing_key: None, keys };
+        let mut config =
+            Self { rules, epoch, own_node, own_validator: None, sealing_key: None, join: None, keys };
         config.enter(epoch);
         config
     }

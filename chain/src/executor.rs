@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use ledger::proofs::{ChainOrigin, OriginFault};
-use ledger::records::{Claim, Counter, GenesisSpec, HeightResult, Receipt, Record};
+use ledger::records::{Claim, Counter, GenesisSpec, HeightResult, Receipt, Record, Registry};
 use ledger::rules::ExecutionFault;
 use ledger::state::{
     ChainState, Execution, GenesisFault, LoadFault, PassedOver, ReadFault, StateHead, StateReader,
@@ -18,10 +18,12 @@ use ledger::values::{Canonical, ChainId, Height, RecordId, Slot, Strategy};
 use storage::{Durability, Page, Reader, StorageError, Store, Table, WriteSet, key};
 
 use crate::archive::Archive;
+use crate::joined;
 use crate::legs::is_of_own_credit;
 use crate::origins::keep_parts;
 use crate::record_cache::RecordCache;
 use crate::rows::{self, Outboxes, Outcomes, RowFault, SentRow};
+use crate::snapshots::{Keeper, Snapshots};
 use crate::step::{Executed, FinalBlock, Moved};
 
 /// Why a final block could not be executed.
@@ -88,6 +90,7 @@ pub struct Executor<S> {
     cache: Arc<RecordCache>,
     strategy: S,
     swept: Option<Swept>,
+    keeper: Option<Keeper>,
 }
 
 /// Up to where leftovers are gone. A search from the start would walk over the remains of all that was ever deleted.
@@ -124,18 +127,32 @@ impl<S: Strategy> Executor<S> {
         strategy: S,
     ) -> Result<Self, ExecutorFault> {
         let state = match store.get(Table::Meta, rows::HEAD)? {
+            Some(_) if Archive::new(store.as_ref()).is_joining()? => {
+                joined::resume(spec, chain, store.as_ref(), &strategy)?
+            }
             Some(head) => load(spec, &*store as &dyn Reader, rows::decode(Table::Meta, &head)?, &strategy)?,
             None if spec.chain(chain).is_some() => {
-                write_first(store.as_ref(), ChainState::genesis(spec, chain)?, None)?
+                write_first(store.as_ref(), WriteSet::new(), ChainState::genesis(spec, chain)?, None)?
             }
             None => {
                 let origin = origin.ok_or(ExecutorFault::NoOrigin { chain })?;
                 let registry = origin.verify(spec, chain)?;
                 let first = ChainState::begin(spec.hash(), registry, chain, spec.timestamp)?;
-                write_first(store.as_ref(), first, Some(origin))?
+                write_first(store.as_ref(), WriteSet::new(), first, Some(origin))?
             }
         };
-        Ok(Self { state, store, cache: Arc::default(), strategy, swept: None })
+        Ok(Self { state, store, cache: Arc::default(), strategy, swept: None, keeper: None })
+    }
+
+    /// Keeps snapshots for others from now on.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn keep_snapshots(&mut self, snapshots: Arc<Snapshots>) -> Result<(), RowFault> {
+        let result = Archive::new(self.store.as_ref()).result(self.state.head().height)?;
+        let result = result.ok_or(RowFault::Missing { table: Table::Results })?;
+        self.keeper = Some(Keeper::new(snapshots, &self.state, result));
+        Ok(())
     }
 
     /// The state after the last executed block.
@@ -171,6 +188,9 @@ impl<S: Strategy> Executor<S> {
             return Err(fault.into());
         }
         self.cache.committed(&execution.writes.records);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.executed(&self.state, &execution.result, &next.block, &self.store);
+        }
         self.swept = Some(Swept { proposals, undo: next.block.header.claim.height });
         let skipped = execution.skipped.iter().map(|skipped| skipped.id);
         Ok(Executed {
@@ -338,13 +358,13 @@ fn moved(execution: &Execution) -> Moved {
     }
 }
 
-/// Writes height 0, in one piece.
-fn write_first(
+/// Writes height 0 besides what `set` has, in one piece.
+pub(crate) fn write_first(
     store: &dyn Store,
+    mut set: WriteSet,
     (state, writes, result): (ChainState, StateWrites, HeightResult),
     origin: Option<&ChainOrigin>,
 ) -> Result<ChainState, ExecutorFault> {
-    let mut set = WriteSet::new();
     set.put(Table::Meta, rows::HEAD, state.head().encode());
     if let Some(origin) = origin {
         set.put(Table::Meta, rows::ORIGIN, origin.encode());
@@ -378,6 +398,19 @@ fn load<S: Strategy>(
     head: StateHead,
     strategy: &S,
 ) -> Result<ChainState, ExecutorFault> {
+    let missing = RowFault::Missing { table: Table::Registries };
+    let registry = Archive::new(store).registry_at(head.height)?.ok_or(missing)?;
+    load_with(spec, store, head, registry, strategy)
+}
+
+/// The state of a head, whose registry this is, over the records of the store.
+pub(crate) fn load_with<S: Strategy>(
+    spec: &GenesisSpec,
+    store: &dyn Reader,
+    head: StateHead,
+    registry: Registry,
+    strategy: &S,
+) -> Result<ChainState, ExecutorFault> {
     let mut records: Vec<(Slot, Record)> =
         Vec::with_capacity(usize::try_from(head.records).unwrap_or(0).min(RECORDS_HINT));
     let mut damaged = None;
@@ -395,8 +428,6 @@ fn load<S: Strategy>(
     if let Some(fault) = damaged {
         return Err(fault.into());
     }
-    let missing = RowFault::Missing { table: Table::Registries };
-    let registry = Archive::new(store).registry_at(head.height)?.ok_or(missing)?;
     Ok(ChainState::load(spec, Arc::new(registry), head, records, strategy)?)
 }
 

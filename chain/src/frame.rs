@@ -4,13 +4,17 @@
 //! the sender is known; nothing in a frame is believed beyond what its signatures and hashes prove.
 
 use bytes::Bytes;
+use ledger::proofs::SnapshotChunk;
 use ledger::records::batch::BATCH_BYTES_MAX;
 use ledger::records::{Block, Bundle, Claim};
 use ledger::values::codec::check_count;
-use ledger::values::{BatchDigest, BlockDigest, BundleDigest, Canonical, CodecError, Height};
+use ledger::values::{BatchDigest, BlockDigest, BundleDigest, Canonical, CodecError, Height, StateRoot};
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::config::{REQUEST_BUNDLES_MAX, REQUEST_DIGESTS_MAX, SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
+use crate::config::{
+    PIECE_BYTES_MAX, REQUEST_BUNDLES_MAX, REQUEST_CHUNKS_MAX, REQUEST_DIGESTS_MAX, SNAPSHOTS_KEPT,
+    SYNC_BLOCKS_MAX, SYNC_BYTES_MAX,
+};
 
 /// Which stream a frame takes. None delays another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +72,8 @@ const SYNC_FRAME_BYTES_MAX: usize = 1 << 20;
 const _: () = assert!(SYNC_BYTES_MAX + CERTIFICATE_BYTES_MAX + 1_024 <= SYNC_FRAME_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX + 64 <= SYNC_FRAME_BYTES_MAX);
 const _: () = assert!(Bundle::BYTES_MAX + 64 <= SYNC_FRAME_BYTES_MAX);
+const _: () = assert!(<SnapshotChunk as Canonical>::BYTES_MAX + 64 <= SYNC_FRAME_BYTES_MAX);
+const _: () = assert!(PIECE_BYTES_MAX + 64 <= SYNC_FRAME_BYTES_MAX);
 const _: () = assert!(Bundle::BYTES_MAX + 64 <= Lane::Batch.frame_bytes_max());
 const _: () = assert!(32 * REQUEST_DIGESTS_MAX + 64 <= Lane::Control.frame_bytes_max());
 
@@ -97,6 +103,97 @@ pub enum Frame {
     Bundle(Bytes),
     /// "Send me these bundles."
     RequestBundles(BundleDigests),
+    /// "Which snapshots do you have?"
+    RequestOffers,
+    /// "These."
+    Offers(Offers),
+    /// "Send me a piece of a snapshot's manifest."
+    RequestPiece(RequestedPiece),
+    /// A piece of a manifest.
+    ManifestPiece(ManifestPiece),
+    /// "Send me these chunks of a snapshot."
+    RequestChunks(RequestedChunks),
+    /// A chunk of a snapshot.
+    Chunk(Box<SnapshotChunk>),
+}
+
+/// A snapshot that a node has; nothing of it is proved before its manifest is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct Offer {
+    /// Its height.
+    pub height: Height,
+    /// The state root of that height.
+    pub state: StateRoot,
+    /// Bytes of its encoded manifest.
+    pub manifest_bytes: u64,
+}
+
+/// At most [`SNAPSHOTS_KEPT`] offers, the newest first; none where a node has no snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct Offers {
+    /// The offers.
+    pub offers: Vec<Offer>,
+}
+
+impl Canonical for Offers {
+    const NAME: &'static str = "offers";
+    const BYTES_MAX: usize = 8 + 48 * SNAPSHOTS_KEPT;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("offers", self.offers.len(), 0, SNAPSHOTS_KEPT)
+    }
+}
+
+/// Which piece of which manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct RequestedPiece {
+    /// The height of the snapshot.
+    pub height: Height,
+    /// The piece, from 0 on: [`PIECE_BYTES_MAX`] bytes each, the last one the rest.
+    pub piece: u32,
+}
+
+impl Canonical for RequestedPiece {
+    const NAME: &'static str = "requested piece";
+    const BYTES_MAX: usize = 12;
+}
+
+/// A piece of an encoded manifest.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct ManifestPiece {
+    /// The height of the snapshot.
+    pub height: Height,
+    /// Which piece.
+    pub piece: u32,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Canonical for ManifestPiece {
+    const NAME: &'static str = "manifest piece";
+    const BYTES_MAX: usize = 8 + 4 + 8 + PIECE_BYTES_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("piece.bytes", self.bytes.len(), 1, PIECE_BYTES_MAX)
+    }
+}
+
+/// Which chunks of which snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct RequestedChunks {
+    /// The height of the snapshot.
+    pub height: Height,
+    /// The chunks, 1 to [`REQUEST_CHUNKS_MAX`].
+    pub indexes: Vec<u64>,
+}
+
+impl Canonical for RequestedChunks {
+    const NAME: &'static str = "requested chunks";
+    const BYTES_MAX: usize = 8 + 8 + 8 * REQUEST_CHUNKS_MAX;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("indexes", self.indexes.len(), 1, REQUEST_CHUNKS_MAX)
+    }
 }
 
 /// Batch digests, 1 to [`REQUEST_DIGESTS_MAX`].
@@ -180,10 +277,13 @@ impl Frame {
             | Self::RequestBatches(_)
             | Self::RequestBlock(_)
             | Self::RequestBlocks(_)
-            | Self::RequestBundles(_) => Lane::Control,
+            | Self::RequestBundles(_)
+            | Self::RequestOffers
+            | Self::RequestPiece(_)
+            | Self::RequestChunks(_) => Lane::Control,
             Self::Block(_) => Lane::Block,
             Self::Batch(_) | Self::Bundle(_) => Lane::Batch,
-            Self::FinalBlocks(_) => Lane::Sync,
+            Self::FinalBlocks(_) | Self::Offers(_) | Self::ManifestPiece(_) | Self::Chunk(_) => Lane::Sync,
         }
     }
 
@@ -201,6 +301,12 @@ impl Frame {
             Self::FinalBlocks(page) => (7, page.encode()),
             Self::Bundle(bytes) => (8, bytes.to_vec()),
             Self::RequestBundles(digests) => (9, digests.encode()),
+            Self::RequestOffers => (10, Vec::new()),
+            Self::Offers(offers) => (11, offers.encode()),
+            Self::RequestPiece(wanted) => (12, wanted.encode()),
+            Self::ManifestPiece(piece) => (13, piece.encode()),
+            Self::RequestChunks(wanted) => (14, wanted.encode()),
+            Self::Chunk(chunk) => (15, chunk.encode()),
         };
         let mut frame = Vec::with_capacity(body.len() + 1);
         frame.push(tag);
@@ -227,6 +333,12 @@ impl Frame {
             7 => Self::FinalBlocks(FinalBlocks::decode(&body)?),
             8 if body.len() <= Bundle::BYTES_MAX => Self::Bundle(body),
             9 => Self::RequestBundles(BundleDigests::decode(&body)?),
+            10 if body.is_empty() => Self::RequestOffers,
+            11 => Self::Offers(Offers::decode(&body)?),
+            12 => Self::RequestPiece(RequestedPiece::decode(&body)?),
+            13 => Self::ManifestPiece(ManifestPiece::decode(&body)?),
+            14 => Self::RequestChunks(RequestedChunks::decode(&body)?),
+            15 => Self::Chunk(Box::new(SnapshotChunk::decode(&body)?)),
             _ => return Err(malformed),
         })
     }

@@ -16,6 +16,8 @@
 //! | `finality.rs`, `claims.rs` | final blocks, results, certified results |
 //! | `rules.rs`, `epochs.rs` | the rules by height; one set of validators after another |
 //! | `catch_up.rs` | what is missing, whom to ask, whom not to trust |
+//! | `snapshots.rs` | [`Snapshots`]: the state of a height, held still for nodes that join |
+//! | `join.rs`, `joined.rs` | joining by such a snapshot: fetching it, and what the store says of it at a start |
 //! | `heard.rs` | which validators were heard a moment ago, for people |
 //! | `executor.rs`, `wallet_state.rs` | [`Executor`]: final blocks into the store, one atomic write each; wallets with their paths |
 //! | `record_cache.rs` | [`RecordCache`]: wallets that were written lately |
@@ -49,6 +51,8 @@ mod executor;
 mod finality;
 pub mod frame;
 mod heard;
+mod join;
+mod joined;
 mod legs;
 mod locks;
 mod ordering;
@@ -62,6 +66,7 @@ pub mod rows;
 mod rules;
 pub mod set_links;
 mod sets;
+mod snapshots;
 mod step;
 mod tree;
 mod turns;
@@ -74,6 +79,7 @@ pub use evidence::{EvidenceLog, EvidenceRow};
 pub use executor::{Executor, ExecutorFault, RecordReader, check_state};
 pub use frame::{Frame, Lane};
 pub use heard::SeatSet;
+pub use join::JoinProgress;
 pub use legs::Leg;
 pub use pace::Pace;
 pub use record_cache::RecordCache;
@@ -81,7 +87,9 @@ pub use recovery::Recovered;
 pub use relay::{Reached, next_bundle, next_bundle_within, reached, running_epoch, sent_counts};
 pub use rows::RowFault;
 pub use set_links::SetLinks;
+pub use snapshots::Snapshots;
 pub use step::{
-    Answer, Effect, Executed, FinalBlock, Input, Moved, Now, Question, Report, Request, Room, Ticket, Turn,
+    Answer, Effect, Executed, FinalBlock, Input, Moved, Now, Question, Report, Request, Room,
+    SnapshotRequest, Ticket, Turn,
 };
 pub use wallet_state::UncertifiedWallet;

@@ -3,19 +3,22 @@
 //! The executor's last committed block is the final tip. Above it lie blocks that this node may have voted for; they were
 //! durable with their batches before the vote, and they are here again, so nothing that a certificate could name is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ledger::proofs::SnapshotManifest;
 use ledger::records::{Batch, Block, Bundle, Claim, Counter, HeightResult};
 use ledger::rules::{ChainRules, ParentFacts};
 use ledger::state::StateHead;
+use ledger::state::head::ORDERED_BUCKET_MS;
 use ledger::values::{BatchDigest, BlockDigest, ChainId, GenesisHash, Height, TimestampMs};
 use storage::{Page, Reader, Table, key};
 
 use crate::archive::Archive;
 use crate::config::{OPEN_BLOCKS_MAX, RECENT_FINAL_MAX};
 use crate::evidence::EvidenceLog;
+use crate::joined::joining;
 use crate::rows::{self, RowFault};
 use crate::rules::RulesByHeight;
 
@@ -48,6 +51,8 @@ pub struct Recovered {
     pub next_sequence: u64,
     /// Evidence kept so far.
     pub evidence: EvidenceLog,
+    /// A join by snapshot that was begun: its manifest, and the chunks that are not on disk.
+    pub(crate) joining: Option<(Box<SnapshotManifest>, BTreeSet<u64>)>,
 }
 
 impl Recovered {
@@ -85,6 +90,7 @@ impl Recovered {
             received: head.supply.pairs.iter().map(|pair| (pair.chain, pair.received)).collect(),
             next_sequence: 0,
             evidence: EvidenceLog::read(store)?,
+            joining: joining(store)?.map(|(manifest, missing)| (Box::new(manifest), missing)),
         };
         recovered.read_open_blocks(store)?;
         Ok(recovered)
@@ -147,27 +153,59 @@ fn ordered_window(
     store: &dyn Reader,
     head: &StateHead,
 ) -> Result<(BTreeMap<BatchDigest, TimestampMs>, Height), RowFault> {
-    let mut ordered = BTreeMap::new();
     let mut content_height = Height(0);
-    let oldest = head.timestamp.0.saturating_sub(ledger::records::batch::BATCH_LIFE_MS_MAX);
-    let mut height = head.height;
+    let ordered = ordered_since(store, head, |block| {
+        if !block.body.is_empty() {
+            content_height = content_height.max(block.header.height);
+        }
+    })?;
+    Ok((ordered.into_iter().collect(), content_height))
+}
+
+/// The digests of [`StateHead::ordered`], in the order in which they were ordered, with a moment at which their batch has expired.
+pub(crate) fn ordered_digests(
+    store: &dyn Reader,
+    head: &StateHead,
+) -> Result<Vec<(BatchDigest, TimestampMs)>, RowFault> {
+    ordered_since(store, head, |_| ())
+}
+
+/// Reads the final blocks back to where no batch can be unexpired, or to where this node joined: what was ordered up to there it was told.
+fn ordered_since(
+    store: &dyn Reader,
+    head: &StateHead,
+    mut look: impl FnMut(&Block),
+) -> Result<Vec<(BatchDigest, TimestampMs)>, RowFault> {
+    let joined = Archive::new(store).joined()?;
+    let lowest = joined.as_ref().map_or(Height(0), |joined| joined.height);
+    // A digest is forgotten with its second.
+    let life_ms = ledger::records::batch::BATCH_LIFE_MS_MAX.saturating_add(ORDERED_BUCKET_MS);
+    let oldest = head.timestamp.0.saturating_sub(life_ms);
+    let (mut blocks, mut height) = (Vec::new(), head.height);
     while height.0 > 0 {
         let block = block_at(store, height)?;
         if block.header.timestamp.0 < oldest {
             break;
         }
-        if !block.body.is_empty() {
-            content_height = content_height.max(height);
+        look(&block);
+        if height <= lowest {
+            break;
         }
-        for batch in block.body.batches {
-            if let Some(bytes) = store.get(Table::Batches, &batch.0)? {
-                let expires = rows::decode::<Batch>(Table::Batches, &bytes)?.content.expires;
-                ordered.insert(batch, expires);
-            }
-        }
+        blocks.push(block);
         height = Height(height.0 - 1);
     }
-    Ok((ordered, content_height))
+    let told = joined.into_iter().flat_map(|joined| joined.ordered);
+    let told = told.flat_map(|second| {
+        let until = second.until();
+        second.digests.into_iter().map(move |digest| (digest, until))
+    });
+    let mut ordered: Vec<(BatchDigest, TimestampMs)> = told.collect();
+    for batch in blocks.into_iter().rev().flat_map(|block| block.body.batches) {
+        if let Some(bytes) = store.get(Table::Batches, &batch.0)? {
+            ordered.push((batch, rows::decode::<Batch>(Table::Batches, &bytes)?.content.expires));
+        }
+    }
+    Ok(ordered)
 }
 
 /// Digests of the newest final blocks.

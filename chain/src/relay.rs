@@ -66,6 +66,10 @@ pub fn next_bundle_within<R: Reader + ?Sized>(
         Some(_) => sent_row(store, destination, first)?,
         None => None,
     };
+    if sent_last.is_some() && row.is_none() && archive.joined_at()?.is_some() {
+        // This node joined by a snapshot, which has no receipts that were sent before: others of the chain have them.
+        return Ok(None);
+    }
     let is_far = sent_last.is_some_and(|count| count > first.saturating_add(receipts_max));
     let height = row.as_ref().filter(|_| is_far).map_or(certified, |row| row.height);
     let Some((sets, certified)) = certified_for(&archive, known, height, is_far)? else { return Ok(None) };

@@ -1,10 +1,12 @@
 //! How the chain's values lie in the store: what `storage::table` calls opaque.
 
+use ledger::proofs::OrderedSecond;
+use ledger::proofs::snapshot::MANIFEST_BYTES_MAX;
 use ledger::records::result::PAIRS_MAX;
 use ledger::records::{Movement, Outcome, Receipt};
 use ledger::state::Outbox;
 use ledger::values::codec::check_count;
-use ledger::values::{Canonical, ChainId, CodecError, Height};
+use ledger::values::{Canonical, ChainId, CodecError, Epoch, Height};
 use wincode::len::BincodeLen;
 use wincode::{SchemaRead, SchemaWrite, containers};
 
@@ -14,6 +16,17 @@ pub const HEAD: &[u8] = b"head";
 pub const DIVERGENCE: &[u8] = b"divergence";
 /// Meta row of a chain that genesis does not name: the [`ledger::proofs::ChainOrigin`] that it began with.
 pub const ORIGIN: &[u8] = b"origin";
+
+/// Meta row of a join that was begun: the [`ledger::proofs::SnapshotManifest`] whose chunks are being written.
+pub const JOINING: &[u8] = b"joining";
+/// Meta row of a node that joined by a snapshot ([`JoinedRow`]).
+pub const JOINED: &[u8] = b"joined";
+
+/// Meta row of a change of set that a snapshot brought: the [`ledger::proofs::SetChain`] of that one link.
+#[must_use]
+pub fn set_link(epoch: Epoch) -> Vec<u8> {
+    format!("set-link/{epoch}").into_bytes()
+}
 
 /// Meta row of the root chain for a chain that was added: the [`ledger::state::StateParts`] of the height that added it, of which the
 /// origin is made.
@@ -61,6 +74,20 @@ impl Canonical for SentRow {
     fn check(&self) -> Result<(), CodecError> {
         self.receipt.check()
     }
+}
+
+/// Where a node joined by a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct JoinedRow {
+    /// The height: the lowest one that the node holds.
+    pub height: Height,
+    /// Digests up to there that may not be ordered again: their batches are not held.
+    pub ordered: Vec<OrderedSecond>,
+}
+
+impl Canonical for JoinedRow {
+    const NAME: &'static str = "joined";
+    const BYTES_MAX: usize = 8 + MANIFEST_BYTES_MAX;
 }
 
 /// What was sent to every chain, after a height.

@@ -95,6 +95,10 @@ impl<R: Reader + ?Sized> Archive<'_, R> {
     /// # Errors
     /// [`RowFault`].
     pub fn set_link(&self, epoch: Epoch) -> Result<Option<SetLink>, RowFault> {
+        // A node that joined by a snapshot does not hold the blocks of those before.
+        if let Some(bytes) = self.reader().get(Table::Meta, &rows::set_link(epoch))? {
+            return Ok(rows::decode::<SetChain>(Table::Meta, &bytes)?.links.into_iter().next());
+        }
         let Some(set) = self.epoch(epoch)?.filter(|set| set.epoch > Epoch(0)) else { return Ok(None) };
         let last = Height(set.first_height.0.saturating_sub(1));
         let Some(block) = self.block_at(last)? else { return Ok(None) };

@@ -23,7 +23,7 @@ use ledger::values::{
 };
 use storage::{Durability, WriteSet};
 
-use crate::frame::{Frame, Lane};
+use crate::frame::{Frame, Lane, RequestedChunks, RequestedPiece};
 
 /// The two clocks, as the driver reads them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -313,6 +313,19 @@ pub enum Request {
     Block(BlockDigest),
     /// Final blocks from this height on, up to one with a certificate.
     Blocks(Height),
+    /// Something of the snapshots that this node keeps.
+    Snapshot(SnapshotRequest),
+}
+
+/// What a joining node may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotRequest {
+    /// Which snapshots there are.
+    Offers,
+    /// A piece of a manifest.
+    Piece(RequestedPiece),
+    /// Chunks.
+    Chunks(RequestedChunks),
 }
 
 /// Answers to the engine.
@@ -384,6 +397,20 @@ pub enum Report {
         height: Height,
         /// The block there.
         last: BlockDigest,
+    },
+    /// The node has begun to fetch the state of a height from its peers instead of replaying what led there.
+    Joining {
+        /// The height.
+        height: Height,
+        /// Chunks of its records.
+        chunks: u64,
+        /// Those that are still to be fetched.
+        missing: u64,
+    },
+    /// The whole state of a height is on disk: the node must start anew, which puts it together and compares it with the state root.
+    Joined {
+        /// The height.
+        height: Height,
     },
     /// A final claim contradicts this node's own result: it must stop (PROTOCOL rule 14; see [`crate::rollback`]).
     Diverged {

@@ -8,7 +8,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use chain::{Archive, Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault, rows};
+use chain::config::SNAPSHOT_EVERY_MS;
+use chain::{Archive, Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault, Snapshots, rows};
 use consensus::Channel;
 use genesis::GenesisFile;
 use ledger::proofs::ChainOrigin;
@@ -24,7 +25,7 @@ use crate::admission::Admission;
 use crate::allowed;
 use crate::awaited::{self, Awaited, AwaitedChain};
 use crate::checkpoint;
-use crate::config::NodeConfig;
+use crate::config::{JoinBy, NodeConfig};
 use crate::disk::DiskBudget;
 use crate::divergence::Divergences;
 use crate::driver::{Driver, End, Parts};
@@ -370,6 +371,9 @@ struct Opened {
     executor: Executor<Parallel>,
     chain: Chain,
     divergences: Divergences,
+    snapshots: Arc<Snapshots>,
+    /// The lowest height of the store, where it began with a snapshot.
+    joined_at: Option<Height>,
     /// The last block before the running epoch.
     last: BlockDigest,
 }
@@ -479,7 +483,7 @@ impl Wiring<'_> {
         first_lane: usize,
         lanes: Vec<LaneReceiver>,
     ) -> Result<(RunningChain, ChainHandle, Inlet), StartError> {
-        let Opened { id, spec, store, executor, chain, divergences, last } = opened;
+        let Opened { id, spec, store, executor, chain, divergences, snapshots, joined_at, last } = opened;
         let config = chain.config().clone();
         let rules = config.rules.clone();
         self.wait_for_quorum(&config).await;
@@ -545,6 +549,7 @@ impl Wiring<'_> {
                 status,
                 market: market.clone(),
                 divergences,
+                snapshots,
                 metrics: self.metrics.chain(id),
                 disk_reserve_bytes: self.config.storage.disk_reserve_bytes,
                 disk_budget: DiskBudget::of(self.config),
@@ -556,7 +561,8 @@ impl Wiring<'_> {
         let driver = tokio::spawn(driver.run(self.stopped.clone()));
         let genesis = self.spec.hash();
         let (spec, status, rules) = (Arc::new(spec), watched, rules_seen);
-        let handle = ChainHandle { genesis, spec, store, status, rules, admission, wallets, market };
+        let handle =
+            ChainHandle { genesis, spec, store, status, rules, admission, wallets, market, joined_at };
         Ok((RunningChain { chain: id, epochs, driver, feeds }, handle, inlet))
     }
 
@@ -596,27 +602,44 @@ impl Wiring<'_> {
         let store = self.open_store(id)?;
         let (directory, own_node, keys) = (self.directory(id), self.own_node, self.keys.consensus(id));
         let (spec, strategy) = (Arc::clone(self.spec), self.strategy.clone());
+        let joins = self.config.node.join == JoinBy::Snapshot;
         let opened = tokio::task::spawn_blocking(move || {
             let divergences = Divergences::open(&directory, Arc::clone(&store))?;
             let root = root.as_ref().map(|root| &**root as &dyn Reader);
             let origin = first_origin(&spec, id, store.as_ref(), || origin_of(&files, root, id))?;
             let executor = Executor::open_with(&spec, id, origin.as_ref(), Arc::clone(&store), strategy);
-            let executor = executor.map_err(|fault| match (divergences.open_report(), fault) {
+            let mut executor = executor.map_err(|fault| match (divergences.open_report(), fault) {
                 (Some(report), fault @ ExecutorFault::Load(_)) => {
                     StartError::TakenBack { report, fault: Box::new(fault) }
                 }
                 (_, ExecutorFault::Origin(fault)) => StartError::OriginUnproved { chain: id.0, fault },
                 (_, fault) => fault.into(),
             })?;
+            let snapshots = Arc::new(Snapshots::new(SNAPSHOT_EVERY_MS));
+            executor.keep_snapshots(Arc::clone(&snapshots))?;
             let state = executor.state();
             let own_spec = chain_spec(&spec, state.rules())?;
-            let config = chain_config(state.rules().clone(), state.head().height, own_node, keys)?;
+            let mut config = chain_config(state.rules().clone(), state.head().height, own_node, keys)?;
+            let archive = Archive::new(store.as_ref());
+            let (is_joining, joined_at) = (archive.is_joining()?, archive.joined_at()?);
+            // A join that was begun is brought to its end: there is no other state.
+            config.join = (joins || is_joining).then(|| Arc::clone(&spec));
             let recovered = Recovered::read(&config.rules, store.as_ref())?;
             let before = Height(config.first_height().0.saturating_sub(1));
             let missing = RowFault::Missing { table: Table::Heights };
             let last = Archive::new(store.as_ref()).digest(before)?.ok_or(missing)?;
             let chain = Chain::new(config, recovered);
-            Ok::<_, StartError>(Opened { id, spec: own_spec, store, executor, chain, divergences, last })
+            Ok::<_, StartError>(Opened {
+                id,
+                spec: own_spec,
+                store,
+                executor,
+                chain,
+                divergences,
+                snapshots,
+                joined_at,
+                last,
+            })
         });
         let opened = opened.await.map_err(|fault| system("thread to load the state", &fault))??;
         let head = opened.executor.state().head();

@@ -198,6 +198,7 @@ mod tests {
             open_questions: 0,
             final_waiting: 0,
             fetches: 0,
+            joining: None,
             may_vote: true,
             halted: false,
         };

@@ -106,6 +106,20 @@ pub struct NodeSection {
     /// later.
     #[serde(default)]
     pub node_index: Option<u16>,
+    /// How an empty data directory is filled.
+    #[serde(default)]
+    pub join: JoinBy,
+}
+
+/// How a node comes to the state of a chain that has run without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinBy {
+    /// It executes every block from the chain's beginning on, and holds all of them.
+    #[default]
+    Replay,
+    /// It fetches the state of a certified height from its peers where they are far ahead, and holds what is from there on.
+    Snapshot,
 }
 
 fn root_chain() -> Vec<u32> {

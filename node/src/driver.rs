@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chain::{Archive, Chain, Effect, Executor, Frame, Input, Lane, Now, Report, Request, Room};
+use chain::{Archive, Chain, Effect, Executor, Frame, Input, Lane, Now, Report, Request, Room, Snapshots};
 use consensus::Requests;
 use ledger::rules::ChainRules;
 use ledger::values::{BlockDigest, ChainId, NodeIndex, TimestampMs};
@@ -78,6 +78,8 @@ pub(crate) struct Parts {
     pub(crate) disk_reserve_bytes: u64,
     pub(crate) disk_budget: DiskBudget,
     pub(crate) divergences: Divergences,
+    /// What the executor keeps for nodes that join.
+    pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) metrics: ChainMetrics,
 }
 
@@ -416,8 +418,10 @@ impl Driver {
     fn serve(&self, to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request>) {
         let (store, network) = (Arc::clone(&self.parts.store), self.parts.network.clone());
         let (number, done) = (self.parts.first_lane + lane.index(), self.done_sender.clone());
+        let snapshots = Arc::clone(&self.parts.snapshots);
         tokio::task::spawn_blocking(move || {
-            let (read, fault) = match request.map(|request| Archive::new(store.as_ref()).serve(&request)) {
+            let read = request.map(|request| Archive::new(store.as_ref()).serve(&request, &snapshots));
+            let (read, fault) = match read {
                 None => (Vec::new(), None),
                 Some(Ok(frames)) => (frames, None),
                 Some(Err(fault)) => (Vec::new(), Some(fault)),
@@ -492,6 +496,16 @@ impl Driver {
             Report::EpochEnded { epoch, height, last } => {
                 tracing::info!(chain, epoch = epoch.0, height = height.0, "epoch ended");
                 self.next_epoch(*last);
+            }
+            Report::Joining { height, chunks, missing } => {
+                if missing % JOINING_LOGGED_EVERY == 0 {
+                    let fetched = chunks.saturating_sub(*missing);
+                    tracing::info!(chain, height = height.0, fetched, chunks, "joining by a snapshot");
+                }
+            }
+            Report::Joined { height } => {
+                tracing::info!(chain, height = height.0, "the snapshot is here: the node starts anew");
+                self.ends(End::StartAnew);
             }
             Report::Diverged { own, certified, back_to } => {
                 // Nothing more is read from what is about to be taken back.
@@ -647,3 +661,5 @@ const _: () = assert!(
 );
 /// How often pending transactions that ran out of time are forgotten.
 const EXPIRE_EVERY_BLOCKS: u64 = 64;
+/// Chunks of a snapshot between two lines of the log.
+const JOINING_LOGGED_EVERY: u64 = 64;

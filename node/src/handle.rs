@@ -7,7 +7,7 @@ use chain::ChainStatus;
 use fees::Market;
 use ledger::records::{ChainSpec, Registry};
 use ledger::rules::ChainRules;
-use ledger::values::{ChainId, GenesisHash, NodeIndex, TransactionId, ValidatorIndex};
+use ledger::values::{ChainId, GenesisHash, Height, NodeIndex, TransactionId, ValidatorIndex};
 use storage::Store;
 use tokio::sync::watch;
 
@@ -34,6 +34,8 @@ pub struct ChainHandle {
     pub wallets: WalletQuestions,
     /// What the fee estimator is told.
     pub market: MarketBoard,
+    /// The lowest height that this node holds, where it joined by a snapshot of it.
+    pub joined_at: Option<Height>,
 }
 
 /// What happened to a submitted transaction.

@@ -341,7 +341,11 @@ impl ChainMetrics {
             Report::EpochEnded { .. } => {
                 self.ended_epochs.inc();
             }
-            Report::Final { .. } | Report::Certified { .. } | Report::Diverged { .. } => {}
+            Report::Final { .. }
+            | Report::Certified { .. }
+            | Report::Joining { .. }
+            | Report::Joined { .. }
+            | Report::Diverged { .. } => {}
         }
     }
 
@@ -664,6 +668,7 @@ mod tests {
             open_questions: 1,
             final_waiting: 1,
             fetches: 0,
+            joining: None,
             may_vote: true,
             halted: false,
         };

@@ -21,6 +21,7 @@
 //! | `key.rs` | builds and splits the big-endian keys |
 //! | `write_set.rs` | [`WriteSet`]: what one atomic write holds, and its bounds |
 //! | `store.rs` | the traits [`Reader`] and [`Store`], pages, durability, statistics |
+//! | `pinned.rs` | [`Pinned`]: a view of one moment that outlives the call that made it |
 //! | `identity.rs` | [`Identity`] of a database and the claim file `STORE` that carries it |
 //! | `error.rs` | [`StorageError`] and the mend of each |
 //! | `disk.rs` | free and used bytes of a directory |
@@ -49,6 +50,7 @@ mod error;
 mod identity;
 pub mod key;
 mod memory;
+mod pinned;
 mod rocks;
 mod store;
 mod table;
@@ -58,6 +60,7 @@ pub use disk::{directory_bytes, free_bytes, tree_bytes};
 pub use error::{InvalidWrite, StorageError};
 pub use identity::Identity;
 pub use memory::{CrashPlan, CrashPoint, CrashReport, Fault, MemoryDisk, MemoryStore, Survival};
+pub use pinned::Pinned;
 pub use rocks::{RocksOptions, RocksReader, RocksStore, VerifyReport, database_files, read_identity};
 pub use store::{
     Durability, Order, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Reader, Row, Store, StoreStatistics, Visit,

@@ -435,6 +435,7 @@ fn chains_and_blocks() {
         epoch_first_height: 5,
         closing_height: Some(70),
         registry_version: 3,
+        lowest_height: None,
         height: 9,
         timestamp_ms: 1_000,
         base_fee_micro_fen: 250,
@@ -609,6 +610,7 @@ fn health_and_readiness() {
         validators: 4,
         validators_heard: 2,
         silent_nodes: vec![1, 3],
+        joining: None,
         is_voting: false,
         halt: Some(HaltView { code: 1, message: "stopped".into() }),
     };

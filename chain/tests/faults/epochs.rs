@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chain::frame::FinalBlocks;
-use chain::{Answer, Archive, Frame, Input, Question, Report, Request, SetLinks, Ticket, Turn};
+use chain::{Answer, Archive, Frame, Input, Question, Report, Request, SetLinks, Snapshots, Ticket, Turn};
 use ledger::records::block::{CLAIM_LAG_MAX, SET_CHANGE_MARGIN};
 use ledger::records::{Block, Change, Claim, Operation, Payment, Transaction};
 use ledger::rules::ParentFacts;
@@ -298,7 +298,7 @@ fn what_the_engine_of_an_epoch_that_is_over_says_counts_for_nothing() {
 
 /// The page of final blocks that a bank has from a height on.
 fn page(bank: &Bank, from: Height) -> FinalBlocks {
-    let frames = Archive::new(bank.store.as_ref()).serve(&Request::Blocks(from)).unwrap();
+    let frames = Archive::new(bank.store.as_ref()).serve(&Request::Blocks(from), &Snapshots::new(0)).unwrap();
     match frames.into_iter().next() {
         Some(Frame::FinalBlocks(page)) => page,
         other => panic!("{other:?}"),

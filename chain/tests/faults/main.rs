@@ -8,6 +8,7 @@
 //! | `durable.rs` | what a loss of power may not leave behind |
 //! | `epochs.rs` | how an epoch ends, and what is said in it or of it too late |
 //! | `priced.rs` | base fees, heavy batches, and sealers whose operator owes |
+//! | `joined.rs` | an empty bank joins by a snapshot, whatever its sources do |
 //! | `relayed.rs` | receipts between two shards: relayed, ordered, refused, sent back |
 //! | `resharded.rs` | a chain that is added, and the wallets that move there |
 //! | `voting.rs` | what is ordered and voted for, and when |
@@ -19,6 +20,7 @@ mod diverged;
 mod durable;
 mod epochs;
 mod flooding;
+mod joined;
 mod priced;
 mod relayed;
 mod resharded;

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chain::{Archive, Executor, ExecutorFault, Frame, Input, Request, next_bundle, reached, rows};
+use chain::{Archive, Executor, ExecutorFault, Frame, Input, Request, Snapshots, next_bundle, reached, rows};
 use ledger::proofs::ChainOrigin;
 use ledger::records::receipt::receipt_id;
 use ledger::records::{
@@ -377,7 +377,7 @@ fn catch_up(late: &mut Bank, from: &Bank) {
     let end = from.chain.status().executed_height;
     while late.chain.status().executed_height < end {
         let next = late.chain.status().executed_height.next();
-        let frames = archive.serve(&Request::Blocks(next)).unwrap();
+        let frames = archive.serve(&Request::Blocks(next), &Snapshots::new(0)).unwrap();
         let Some(Frame::FinalBlocks(page)) = frames.into_iter().next() else { panic!("no page from {next}") };
         late.frame(2, &Frame::FinalBlocks(page.clone()));
         for block in page.blocks {

@@ -16,7 +16,7 @@ use ledger::proofs::{ChainOrigin, FinalityProof, consensus_namespace};
 use ledger::records::transaction::network_tag;
 use ledger::records::{
     Batch, BatchContent, Block, BlockBody, BlockHeader, Bundle, ChainParams, Change, FeeBid, FeeParams,
-    Nonce, Operation, Payment, Policy, Proposal, Registry, Transaction, TransactionContent,
+    GenesisSpec, Nonce, Operation, Payment, Policy, Proposal, Registry, Transaction, TransactionContent,
 };
 use ledger::rules::{ChainRules, ParentFacts, check_bundle, check_signatures, transaction_weight};
 use ledger::values::{
@@ -75,10 +75,16 @@ impl Seen {
 }
 
 /// The chain of the honest bank as it starts, and its final tip.
-fn started(keys: Vec<SecretKey>, executor: &Executor<Sequential>, store: &dyn Store) -> (Chain, ParentFacts) {
+fn started(
+    keys: Vec<SecretKey>,
+    executor: &Executor<Sequential>,
+    store: &dyn Store,
+    join: Option<Arc<GenesisSpec>>,
+) -> (Chain, ParentFacts) {
     let (rules, executed) = (executor.state().rules().clone(), executor.state().head().height);
     let recovered = Recovered::read(&rules, store).unwrap();
-    let config = ChainConfig::after(rules, executed, NodeIndex(HONEST as u16), keys);
+    let mut config = ChainConfig::after(rules, executed, NodeIndex(HONEST as u16), keys);
+    config.join = join;
     let tip = recovered.tip;
     (Chain::new(config, recovered), tip)
 }
@@ -101,6 +107,8 @@ pub(crate) struct Bank {
     pub(crate) spoiled: Vec<Height>,
     /// The divergence that is not passed, as the last restart found it.
     pub(crate) divergence: Option<Divergence>,
+    /// It joins by a snapshot where it can.
+    joins: bool,
     held: Vec<(storage::WriteSet, storage::Durability, Option<BlockDigest>)>,
     next_ticket: u64,
 }
@@ -150,7 +158,7 @@ impl Bank {
             Executor::open_with(&localnet.spec, chain, origin, Arc::clone(&store), Sequential).unwrap();
         let rules = executor.state().rules().clone();
         let keys = vec![first_keys[HONEST].clone()];
-        let (chain, genesis_facts) = started(keys.clone(), &executor, store.as_ref());
+        let (chain, genesis_facts) = started(keys.clone(), &executor, store.as_ref(), None);
         let now = Now { wall: TimestampMs(localnet.spec.timestamp.0 + 1_000_000), elapsed_ms: 10_000 };
         Self {
             localnet,
@@ -165,6 +173,7 @@ impl Bank {
             genesis_facts,
             spoiled: Vec::new(),
             divergence: None,
+            joins: false,
             held: Vec::new(),
             next_ticket: 0,
         }
@@ -175,7 +184,14 @@ impl Bank {
         self.divergence = Divergence::roll_back(self.store.as_ref()).unwrap();
         let (spec, store) = (&self.localnet.spec, Arc::clone(&self.store));
         self.executor = Executor::open(spec, self.rules.chain, store, Sequential).unwrap();
-        (self.chain, _) = started(self.keys.clone(), &self.executor, self.store.as_ref());
+        let join = self.joins.then(|| Arc::new(self.localnet.spec.clone()));
+        (self.chain, _) = started(self.keys.clone(), &self.executor, self.store.as_ref(), join);
+    }
+
+    /// The bank is empty and is to join by a snapshot.
+    pub(crate) fn join_by_snapshot(&mut self) {
+        self.joins = true;
+        self.restart();
     }
 
     /// The process ends, and what waited for the disk is lost.

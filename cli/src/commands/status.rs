@@ -198,6 +198,7 @@ pub(super) const fn not_ready_name(reason: NotReady) -> &'static str {
         NotReady::WaitingForOrigin => "waiting_for_origin",
         NotReady::TooFewPeers => "too_few_peers",
         NotReady::DiskReserve => "disk_reserve",
+        NotReady::Joining => "joining",
         NotReady::Rejoining => "rejoining",
         NotReady::Halted => "halted",
     }
@@ -252,6 +253,7 @@ mod tests {
             NotReady::WaitingForOrigin,
             NotReady::TooFewPeers,
             NotReady::DiskReserve,
+            NotReady::Joining,
             NotReady::Rejoining,
             NotReady::Halted,
         ] {

@@ -11,7 +11,7 @@ use ledger::records::registry::operator_salt;
 use ledger::records::{ChainParams, GenesisSpec, Policy};
 use ledger::values::{Canonical as _, ChainId, TimestampMs};
 use node::config::{
-    CHAINS_HOSTED_MAX, ConsensusKeyEntry, ConsensusSection, KeysSection, LogSection, NetworkSection,
+    CHAINS_HOSTED_MAX, ConsensusKeyEntry, ConsensusSection, JoinBy, KeysSection, LogSection, NetworkSection,
     NodeConfig, NodeSection, RestSection, StorageSection,
 };
 use wallet::seed::Words;
@@ -162,6 +162,7 @@ fn write_bank(
             chains,
             origins: Vec::new(),
             node_index: None,
+            join: JoinBy::default(),
         },
         keys: KeysSection {
             network_key: PathBuf::from("keys/network.key"),

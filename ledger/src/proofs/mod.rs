@@ -12,6 +12,8 @@
 //! | [`mod@file`] | the proof file: outcome, balance, absence, supply |
 //! | [`registry`] | who takes part and how the chains are set up |
 //! | [`replay`] | a whole chain, by executing it again |
+//! | [`snapshot`] | the whole state of a height, but for its records |
+//! | [`snapshot_chunk`] | a range of its records |
 
 pub mod certificate;
 pub mod certified;
@@ -22,6 +24,8 @@ pub mod outcomes;
 pub mod registry;
 pub mod replay;
 pub mod sets;
+pub mod snapshot;
+pub mod snapshot_chunk;
 
 pub use certificate::{CertificateFault, consensus_namespace, verify_certificate};
 pub use certified::{CertifiedResult, ProofFault};
@@ -34,3 +38,5 @@ pub use outcomes::{outcome_path, outcomes_root, verify_outcome};
 pub use registry::{RegistryFault, RegistryProof};
 pub use replay::{Difference, HeightRecord, Replay};
 pub use sets::{SetChain, SetFault, SetLink, Sets};
+pub use snapshot::{OrderedSecond, PartsOfHeight, Snapshot, SnapshotFault, SnapshotManifest};
+pub use snapshot_chunk::{ChunkFault, SnapshotChunk};

@@ -8,7 +8,7 @@ use super::head::StateHead;
 use super::id_tree::{IdLeaf, IdPath, IdTree};
 use super::pins::{Ground, Pins};
 use super::root::StateParts;
-use super::summing_tree::{SumNode, SummingTree};
+use super::summing_tree::{Crown, SumNode, SummingTree};
 use super::writes::StateWrites;
 use crate::proofs::outcomes_root;
 use crate::records::block::genesis_block_digest;
@@ -295,6 +295,12 @@ impl ChainState {
     pub fn record_path(&self, id: impl Into<RecordId>) -> Option<RecordPath> {
         let slot = self.ids.slot(&id.into())?;
         Some(RecordPath { slot, path: self.tree.path(slot)?, parts: self.parts() })
+    }
+
+    /// The summing tree at the head from a level on: what proves chunks of its records later.
+    #[must_use]
+    pub fn crown(&self, level: usize) -> Crown {
+        self.tree.crown(level)
     }
 
     /// Where a wallet's id leads in the id tree at the head: proves absence where no such wallet exists.

@@ -32,6 +32,21 @@ pub struct OrderedBucket {
     pub chain: Hash,
 }
 
+impl OrderedBucket {
+    /// One without batches.
+    #[must_use]
+    pub const fn empty(second: u64) -> Self {
+        Self { second, count: 0, chain: Hash([0; 32]) }
+    }
+
+    /// With one more batch.
+    #[must_use]
+    pub fn with(self, digest: BatchDigest) -> Self {
+        let chain = Hasher::new("jiaozi/ordered-digest").bytes(&self.chain.0).bytes(&digest.0).finish();
+        Self { count: self.count.saturating_add(1), chain, ..self }
+    }
+}
+
 /// A deadline has passed at a height only when it had passed this many heights before: a chain that stood still, or went on with a
 /// clock that ran ahead, leaves time to act (PROTOCOL rule 24).
 pub const GRACE_HEIGHTS: usize = 32;
@@ -92,13 +107,12 @@ impl StateHead {
         let place = match self.ordered.binary_search_by_key(&second, |bucket| bucket.second) {
             Ok(place) => place,
             Err(place) => {
-                self.ordered.insert(place, OrderedBucket { second, count: 0, chain: Hash::default() });
+                self.ordered.insert(place, OrderedBucket::empty(second));
                 place
             }
         };
         if let Some(bucket) = self.ordered.get_mut(place) {
-            let chain = Hasher::new("jiaozi/ordered-digest").bytes(&bucket.chain.0).bytes(&digest.0).finish();
-            *bucket = OrderedBucket { second, count: bucket.count.saturating_add(1), chain };
+            *bucket = bucket.with(digest);
         }
     }
 

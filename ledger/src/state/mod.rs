@@ -38,4 +38,5 @@ pub use outbox::Outbox;
 pub use pins::Pins;
 pub use reader::{MemoryReader, ReadFault, StateReader};
 pub use root::StateParts;
+pub use summing_tree::Crown;
 pub use writes::{Execution, PassedOver, ReceivedReceipt, SentReceipt, Skipped, StateWrites, Undo};

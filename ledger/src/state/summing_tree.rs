@@ -214,6 +214,13 @@ impl SummingTree {
         Some((0..depth(self.len())).map(|level| self.node(level, (position >> level) ^ 1)).collect())
     }
 
+    /// A copy of the tree from `level` on.
+    #[must_use]
+    pub fn crown(&self, level: usize) -> Crown {
+        let levels = self.levels.get(level..).map_or_else(Vec::new, <[_]>::to_vec);
+        Crown { records: self.len(), level, levels }
+    }
+
     fn node(&self, level: usize, position: usize) -> SumNode {
         self.levels.get(level).and_then(|nodes| nodes.get(position)).copied().unwrap_or(self.empty[level])
     }
@@ -254,6 +261,80 @@ impl SummingTree {
         }
         Ok(())
     }
+}
+
+/// The upper part of a tree as it was after one height: it proves whole ranges of slots when the tree itself has gone on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crown {
+    records: u64,
+    level: usize,
+    /// The nodes of `level` and of every level above it.
+    levels: Vec<Vec<SumNode>>,
+}
+
+impl Crown {
+    /// The siblings of the node at `position` of the lowest level, from the bottom; `None` where nothing is below it. Empty where the whole
+    /// tree is below the first one.
+    #[must_use]
+    pub fn path(&self, position: u64) -> Option<Vec<SumNode>> {
+        let width = 1_u64.checked_shl(u32::try_from(self.level).ok()?)?;
+        if position >= self.records.div_ceil(width) {
+            return None;
+        }
+        let empty = empty_subtrees();
+        let position = usize::try_from(position).ok()?;
+        let sibling = |above: usize| {
+            let nodes = self.levels.get(above)?;
+            let sibling = nodes.get((position >> above) ^ 1).copied();
+            sibling.or_else(|| empty.get(self.level.saturating_add(above)).copied())
+        };
+        (0..depth(self.records).saturating_sub(self.level)).map(sibling).collect()
+    }
+}
+
+/// Whether `leaves` are all that is below the node at `position` of `level`, under `root` in a tree of `records` records. Checks their
+/// number, depth, index bits and every addition.
+#[must_use]
+pub fn verify_subtree(
+    root: &SumNode,
+    records: u64,
+    (level, position): (usize, u64),
+    leaves: Vec<SumNode>,
+    path: &[SumNode],
+) -> bool {
+    let Some(width) = u32::try_from(level).ok().and_then(|level| 1_u64.checked_shl(level)) else {
+        return false;
+    };
+    let Some(left) = position.checked_mul(width).and_then(|first| records.checked_sub(first)) else {
+        return false;
+    };
+    let levels = level.min(depth(records));
+    if left == 0
+        || leaves.len() as u64 != left.min(width)
+        || path.len() != depth(records).saturating_sub(levels)
+    {
+        return false;
+    }
+    let (empty, mut nodes) = (empty_subtrees(), leaves);
+    for above in 1..=levels {
+        let missing = empty[above.saturating_sub(1)];
+        let parent =
+            |pair: &[SumNode]| SumNode::parent(above as u8, &pair[0], pair.get(1).unwrap_or(&missing));
+        match nodes.chunks(2).map(parent).collect() {
+            Some(parents) => nodes = parents,
+            None => return false,
+        }
+    }
+    let mut node = nodes[0];
+    for (above, sibling) in path.iter().enumerate() {
+        let is_right = position >> above & 1 == 1;
+        let (left, right) = if is_right { (sibling, &node) } else { (&node, sibling) };
+        match SumNode::parent(levels.saturating_add(above).saturating_add(1) as u8, left, right) {
+            Some(parent) => node = parent,
+            None => return false,
+        }
+    }
+    node == *root
 }
 
 /// Whether `leaf` at `slot` is under `root` in a tree of `records` records. Checks depth, index bits and

@@ -33,6 +33,7 @@ mod resharding;
 mod resharding_hostile;
 mod resharding_schedules;
 mod signatures;
+mod snapshot;
 mod trees;
 mod validity;
 mod values;

@@ -9,6 +9,7 @@ use ledger::values::*;
 
 use crate::governance::{approved, fifth_bank, fifth_node};
 use crate::network::{self, Network, customer_key, later_key, operator_key, pay};
+use crate::snapshot;
 
 /// A record as bytes, and decoding followed by encoding.
 pub(crate) struct Sample {
@@ -152,6 +153,7 @@ fn chain_origin() -> ChainOrigin {
 
 /// One of each.
 pub(crate) fn samples() -> Vec<Sample> {
+    let snapshot = snapshot::keep(&mut snapshot::town(2));
     let mut network = Network::new();
     let (bank, central) = (network.operator(1), network.operator(0));
     let open = Operation::OpenWallets {
@@ -326,5 +328,7 @@ pub(crate) fn samples() -> Vec<Sample> {
         sample("set-chain-of-child", &SetChain { origin: Some(Box::new(chain_origin())), ..set_chain() }),
         sample("chain-origin", &chain_origin()),
         sample("finality-proof", &network.finality(&block.header)),
+        sample("snapshot-manifest", &snapshot.manifest),
+        sample("snapshot-chunk", &snapshot.chunk(0)),
     ]
 }

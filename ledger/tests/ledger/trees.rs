@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ledger::proofs::{outcome_path, outcomes_root, verify_outcome};
 use ledger::records::{Outcome, Record};
 use ledger::state::id_tree::{IdAnswer, IdLeaf, IdTree};
-use ledger::state::summing_tree::{SumNode, SumOverflow, SummingTree, depth, verify_path};
+use ledger::state::summing_tree::{SumNode, SumOverflow, SummingTree, depth, verify_path, verify_subtree};
 use ledger::values::{Amount, Hash, Hasher, RecordId, Sequential, Slot, TransactionHash, TransactionId};
 use proptest::prelude::*;
 
@@ -276,4 +276,37 @@ fn no_two_lists_of_outcomes_share_a_root() {
     roots.sort_unstable();
     roots.dedup();
     assert_eq!(roots.len(), all);
+}
+
+/// A whole range of slots is proved by the upper part of the tree, at any level of any tree; one leaf more, less or another is not.
+#[test]
+fn the_crown_of_the_summing_tree_proves_ranges() {
+    for records in 1..=40_u64 {
+        let values: Vec<u64> = (0..records).map(|slot| slot * 7 + 1).collect();
+        let tree = tree_of(&values);
+        let root = tree.root();
+        for level in 0..=7_usize {
+            let (crown, width) = (tree.crown(level), 1_u64 << level);
+            for position in 0..records.div_ceil(width) {
+                let range = position * width..((position + 1) * width).min(records);
+                let leaves: Vec<SumNode> = range.map(|slot| leaf(slot, values[slot as usize])).collect();
+                let path = crown.path(position).unwrap();
+                let is_under = |leaves: &[SumNode], at, path: &[SumNode]| {
+                    verify_subtree(&root, records, (level, at), leaves.to_vec(), path)
+                };
+                assert!(is_under(&leaves, position, &path), "{records} {level} {position}");
+                let mut forged = leaves.clone();
+                forged[0].sum += 1;
+                assert!(!is_under(&forged, position, &path));
+                assert!(!is_under(&leaves[1..], position, &path));
+                assert!(!is_under(&[leaves.as_slice(), &[leaf(99, 0)]].concat(), position, &path));
+                assert!(!is_under(&leaves, position + 1, &path));
+                assert!(!is_under(&leaves, position, &[path.as_slice(), &[root]].concat()));
+                if let Some(shorter) = path.len().checked_sub(1) {
+                    assert!(!is_under(&leaves, position, &path[..shorter]));
+                }
+            }
+            assert_eq!(crown.path(records.div_ceil(width)), None);
+        }
+    }
 }

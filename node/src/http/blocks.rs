@@ -13,7 +13,7 @@ use ledger::values::{ChainId, Height};
 
 use super::edge::Edge;
 use super::parameters::Place;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, pruned};
 
 /// Shows a final block.
 #[utoipa::path(
@@ -30,9 +30,9 @@ use super::refusal::Refusal;
 pub(crate) async fn block(State(edge): State<Edge>, place: Place) -> Result<Json<BlockView>, Refusal> {
     let (chain, height) = (edge.chain(place.get::<ChainId>("chain")?)?, place.get::<Height>("height")?);
     let certified = chain.now().chain.certified_height;
-    let (genesis, currency) = (edge.genesis(), chain.spec.currency);
+    let (genesis, currency, joined_at) = (edge.genesis(), chain.spec.currency, chain.joined_at);
     let read = edge.read(chain, move |archive| {
-        let block = archive.block_at(height)?.ok_or_else(|| unknown(height))?;
+        let block = archive.block_at(height)?.ok_or_else(|| absent(height, joined_at))?;
         let result = archive.result(height)?;
         let result = result.map(|result| ResultView::new(&result, genesis, height <= certified));
         Ok(BlockView::new(&block, currency, genesis, result))
@@ -54,13 +54,18 @@ pub(crate) async fn block(State(edge): State<Edge>, place: Place) -> Result<Json
 )]
 pub(crate) async fn outcomes(State(edge): State<Edge>, place: Place) -> Result<Response, Refusal> {
     let (chain, height) = (edge.chain(place.get::<ChainId>("chain")?)?, place.get::<Height>("height")?);
+    // Of the snapshot's own height the block is here, and not what became of it.
+    let first = chain.joined_at.map(Height::next);
     let read = edge.read(chain, move |archive| {
-        let outcomes = archive.outcomes(height)?.ok_or_else(|| unknown(height))?;
+        let outcomes = archive.outcomes(height)?.ok_or_else(|| absent(height, first))?;
         Ok(encode_outcomes(&outcomes))
     });
     Ok(([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], read.await?).into_response())
 }
 
-fn unknown(height: Height) -> Refusal {
-    ApiError::from(ErrorCode::BlockUnknown).at("height").because(height).into()
+fn absent(height: Height, lowest: Option<Height>) -> Refusal {
+    match lowest {
+        Some(lowest) if height < lowest => pruned("height", lowest),
+        _ => ApiError::from(ErrorCode::BlockUnknown).at("height").because(height).into(),
+    }
 }

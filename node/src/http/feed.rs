@@ -17,7 +17,7 @@ use storage::Reader;
 
 use super::edge::Edge;
 use super::parameters::{Ask, Place, limit};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, pruned};
 
 /// Blocks of a page when the query does not say.
 const FEED_BLOCKS_DEFAULT: u32 = FEED_BLOCKS_MAX as u32;
@@ -47,6 +47,9 @@ pub(crate) async fn feed(
     }
     let status = chain.now().chain;
     let from = Height(query.from);
+    if let Some(lowest) = chain.joined_at.filter(|lowest| from <= *lowest) {
+        return Err(pruned("from", lowest));
+    }
     let writer = FeedPageWriter::new(chain.chain(), from, status.final_height, status.certified_height);
     let page = edge.read(chain, move |archive| Ok(fill(archive, writer, from, blocks)?)).await?;
     Ok(([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], page).into_response())

@@ -9,7 +9,7 @@
 
 use api::code::ErrorCode;
 use api::error::ApiError;
-use api::health::{ChainReady, HaltView, Health, NotReady, Ready};
+use api::health::{ChainReady, HaltView, Health, JoiningView, NotReady, Ready};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -71,6 +71,7 @@ fn awaited(edge: &Edge, chain: ChainId) -> ChainReady {
         validators: count(set),
         validators_heard: 0,
         silent_nodes: Vec::new(),
+        joining: None,
         is_voting: false,
         halt: None,
     }
@@ -97,6 +98,11 @@ fn chain_ready(edge: &Edge, chain: &ChainHandle) -> ChainReady {
         validators: count(status.chain.validators),
         validators_heard: count(status.chain.heard),
         silent_nodes: edge.silent(chain).into_iter().map(|node| node.0).collect(),
+        joining: status.chain.joining.map(|joining| JoiningView {
+            height: joining.height.0,
+            chunks: joining.chunks,
+            chunks_fetched: joining.fetched,
+        }),
         is_voting: status.voting == Voting::Yes,
         halt: status.halt.map(|code| HaltView { code: code as u16, message: code.to_string() }),
     }
@@ -147,6 +153,8 @@ fn not_ready(status: &Status, lag_max: u64, sees_quorum: bool) -> Option<NotRead
         Some(NotReady::DiskReserve)
     } else if !sees_quorum {
         Some(NotReady::TooFewPeers)
+    } else if status.chain.joining.is_some() {
+        Some(NotReady::Joining)
     } else if status.voting == Voting::Rejoining {
         Some(NotReady::Rejoining)
     } else if !is_near {

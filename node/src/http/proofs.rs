@@ -72,7 +72,7 @@ pub(crate) async fn transaction(State(edge): State<Edge>, place: Place) -> Resul
     match found.await? {
         Some((_, Ok(file))) => Ok(answer(&file)),
         Some((chain, Err(height))) => Err(not_certified(&edge, edge.chain(chain)?, height)),
-        None => Err(super::transactions::unknown()),
+        None => Err(super::transactions::unknown(&edge)),
     }
 }
 

@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chain::RowFault;
 use ledger::state::ReadFault;
+use ledger::values::Height;
 use mempool::PoolRefusal;
 use storage::StorageError;
 
@@ -24,6 +25,13 @@ use crate::tokens::Shut;
 pub(crate) const BUSY_RETRY_MS: u64 = 1_000;
 /// When a client of a node that is not ready may come back.
 pub(crate) const NOT_READY_RETRY_MS: u64 = 2_000;
+
+/// What is asked for is older than what this node holds: it joined by a snapshot of height `lowest`.
+pub(crate) fn pruned(field: &'static str, lowest: Height) -> Refusal {
+    let why =
+        format!("this node joined by a snapshot of height {lowest}; it holds what came later, and the state");
+    ApiError::from(ErrorCode::Pruned).at(field).because(why).into()
+}
 
 /// A refusal on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]

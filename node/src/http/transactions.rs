@@ -27,7 +27,7 @@ use super::guard::OnDrop;
 use super::legs::{legs, sent_on};
 use super::locks;
 use super::parameters::{Ask, Place};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, pruned};
 use crate::admission::wall_clock;
 use crate::departed::{DEPARTED_MAX, Reason, WithoutOutcome};
 use crate::handle::ChainHandle;
@@ -54,7 +54,7 @@ pub(crate) async fn status(
 ) -> Result<Json<TransactionStatus>, Refusal> {
     let id: TransactionId = place.get("id")?;
     let Some(wait) = query.wait else {
-        return known(look(&edge, id, true).await?);
+        return known(&edge, look(&edge, id, true).await?);
     };
     let _place = Arc::clone(edge.waits()).try_acquire_owned().map_err(|_| Refusal::busy())?;
     let waits = edge.parts().metrics.rest.open_waits.clone();
@@ -63,18 +63,22 @@ pub(crate) async fn status(
         waits.dec();
     });
     let patience_ms = query.timeout_ms.unwrap_or(WAIT_DEFAULT_MS).min(edge.parts().limits.wait_ms);
-    known(wait_for(&edge, id, wait, Instant::now() + Duration::from_millis(patience_ms)).await?)
+    known(&edge, wait_for(&edge, id, wait, Instant::now() + Duration::from_millis(patience_ms)).await?)
 }
 
-fn known(status: TransactionStatus) -> Result<Json<TransactionStatus>, Refusal> {
+fn known(edge: &Edge, status: TransactionStatus) -> Result<Json<TransactionStatus>, Refusal> {
     match status.status {
-        TransactionState::Unknown => Err(unknown()),
+        TransactionState::Unknown => Err(unknown(edge)),
         _ => Ok(Json(status)),
     }
 }
 
-/// Nothing is known of a transaction, which says little: what left without an outcome is forgotten.
-pub(crate) fn unknown() -> Refusal {
+/// Nothing is known of a transaction, which says little: what left without an outcome is forgotten, and where this node joined by a snapshot
+/// it does not know what was executed before.
+pub(crate) fn unknown(edge: &Edge) -> Refusal {
+    if let Some(lowest) = edge.chains().iter().find_map(|chain| chain.joined_at) {
+        return pruned("id", lowest);
+    }
     let forgotten = format!(
         "it was never received here, or it left without an outcome, as one does whose time ran out; that is remembered until \
          the node restarts, of the last {DEPARTED_MAX}"

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use chain::rollback::{Divergence, Verdict};
 use chain::{
     Answer, Archive, Chain, Effect, Executed, Executor, FinalBlock, Frame, Input, Lane, Now, Question,
-    Report, Request, Ticket,
+    Report, Request, Snapshots, Ticket,
 };
 use consensus::runtime::Runtime as _;
 use consensus::runtime::deterministic::DeterministicContext;
@@ -110,6 +110,8 @@ pub(crate) struct Node {
     /// The last block of an epoch that has ended: its engine is done.
     ended: Option<BlockDigest>,
     is_halted: bool,
+    /// None: the bottle keeps no snapshots.
+    snapshots: Snapshots,
 }
 
 struct Write {
@@ -145,6 +147,7 @@ impl Node {
             keys: KeyCache::default(),
             ended: None,
             is_halted: false,
+            snapshots: Snapshots::new(0),
         }
     }
 
@@ -425,7 +428,8 @@ impl Node {
         held: Vec<Frame>,
         request: Option<&Request>,
     ) -> Vec<Input> {
-        let read = request.map(|request| Archive::new(self.around.store.as_ref()).serve(request));
+        let read =
+            request.map(|request| Archive::new(self.around.store.as_ref()).serve(request, &self.snapshots));
         match read.unwrap_or_else(|| Ok(Vec::new())) {
             Ok(read) => held.iter().chain(&read).for_each(|frame| self.send(to, Frame::encode(frame))),
             Err(fault) => return self.halt(&fault.to_string()),
@@ -481,7 +485,11 @@ impl Node {
             Report::Evidence { validator, kind } => {
                 self.around.witness.lock().evidence(index, validator, kind)
             }
-            Report::Sealed { .. } | Report::EvidenceDropped { .. } => {}
+            // Nodes of the bottle replay.
+            Report::Sealed { .. }
+            | Report::EvidenceDropped { .. }
+            | Report::Joining { .. }
+            | Report::Joined { .. } => {}
             Report::EpochEnded { last, .. } => self.ended = Some(last),
             Report::Distrusted { node, reason } => self.around.witness.lock().distrusted(index, node, reason),
             Report::Diverged { own, certified, back_to } => self.diverged(own, certified, back_to),

@@ -20,7 +20,7 @@ use ledger::records::{
 use ledger::values::{
     ChainId, Currency, GenesisHash, NodeIndex, OperatorId, SecretKey, TimestampMs, WalletId,
 };
-use node::config::{ConsensusKeyEntry, KeysSection, NodeSection};
+use node::config::{ConsensusKeyEntry, JoinBy, KeysSection, NodeSection};
 use node::{Node, NodeConfig};
 use wallet::{KdfParams, KeyFile, Passphrase, Secret};
 
@@ -412,6 +412,7 @@ impl Cluster {
                 chains,
                 origins: Vec::new(),
                 node_index: self.joined.get(&index).map(|_| u16::try_from(index).unwrap()),
+                join: JoinBy::default(),
             },
             keys: KeysSection {
                 network_key: folder.join("network.json"),

@@ -112,6 +112,7 @@ impl Bank {
             admission: Arc::clone(&admission),
             wallets: WalletQuestions::new(&queue),
             market: MarketBoard::default(),
+            joined_at: None,
         };
         let edge = Edge::new(EdgeParts {
             spec,
@@ -458,6 +459,7 @@ fn first_status() -> Status {
         open_questions: 0,
         final_waiting: 0,
         fetches: 0,
+        joining: None,
         may_vote: true,
         halted: false,
     };
