@@ -467,6 +467,7 @@ pub(crate) mod tests {
             fetches: 0,
             may_vote: true,
             halted: false,
+            joining: None,
         };
         Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None }
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use chain::config::{
-    BATCH_AGE_MS, DISTRUST_MS, EVIDENCE_PER_KIND_MAX, FETCH_GRACE_MS, FETCHES_MAX, IDLE_HOLD_MS,
-    OPEN_BLOCKS_MAX, QUESTIONS_MAX, WAITING_BATCHES_PER_SEALER_MAX,
+    BATCH_AGE_MS, DISTRUST_MS, EVIDENCE_PER_KIND_MAX, FETCH_GRACE_MS, FETCH_RETRY_MS, FETCHES_MAX,
+    IDLE_HOLD_MS, OPEN_BLOCKS_MAX, QUESTIONS_MAX, WAITING_BATCHES_PER_SEALER_MAX,
 };
 use chain::frame::Digests;
 use chain::{Answer, Frame, Input, Lane, Question, Report, Request, Turn};
@@ -220,22 +220,27 @@ fn a_block_that_a_vote_may_wait_for_is_not_behind_bulk() {
 fn what_is_missing_is_not_always_asked_of_the_same_peer_first() {
     let mut bank = Bank::new();
     let mut asked = BTreeSet::new();
-    for number in 1..=6_u8 {
+    let missing = |bank: &mut Bank, number: u8| {
         let mut block = bank.block(&bank.genesis_facts, &[(BatchDigest([number; 32]), 100)]);
         block.header.view = View(u64::from(number));
         bank.may_vote_for(&block);
-        let seen = bank.pass(FETCH_GRACE_MS);
-        let first = |(to, frame): &(NodeIndex, Frame)| match frame {
-            Frame::RequestBatches(digests) if digests.batches.contains(&BatchDigest([number; 32])) => {
-                Some(*to)
-            }
-            _ => None,
-        };
-        let to: Vec<_> = seen.sent.iter().filter_map(first).collect();
-        assert_eq!(to.len(), 1, "{seen:?}");
+        bank.pass(FETCH_GRACE_MS).asked_for(BatchDigest([number; 32]))
+    };
+    for number in 1..=3 {
+        let to = missing(&mut bank, number);
+        assert_eq!(to.len(), 1, "{number}");
         asked.extend(to);
     }
     assert_eq!(asked.len(), 3, "each of the other three");
+    assert_eq!(missing(&mut bank, 4), [], "all of them owe an answer, and give one at a time");
+    let seen = bank.pass(FETCH_RETRY_MS);
+    for number in 1..=4 {
+        assert_eq!(
+            seen.asked_for(BatchDigest([number; 32])).len(),
+            1,
+            "nobody is waited for longer: {seen:?}"
+        );
+    }
 }
 
 #[test]
@@ -297,9 +302,6 @@ fn a_bank_that_is_behind_gives_its_turn_away_at_once() {
     let (next, seen) = bank.ask(Question::Propose { turn: Turn { view: View(45), ..turn } });
     assert_eq!(seen.answer(next), Some(Answer::Decline));
     let turn = Turn { view: View(49), parent: bank.genesis_facts.digest, ..turn };
-    let (known, _) = bank.ask(Question::Propose { turn });
-    assert!(
-        matches!(bank.pass(IDLE_HOLD_MS).answer(known), Some(Answer::Proposal(_))),
-        "it can build on that"
-    );
+    let (known, seen) = bank.ask(Question::Propose { turn });
+    assert!(matches!(seen.answer(known), Some(Answer::Proposal(_))), "it can build on that: {seen:?}");
 }

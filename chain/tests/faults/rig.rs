@@ -69,6 +69,12 @@ impl Seen {
         self.reports.iter().any(of)
     }
 
+    /// Who was asked for a batch.
+    pub(crate) fn asked_for(&self, batch: BatchDigest) -> Vec<NodeIndex> {
+        let asks = |frame: &Frame| matches!(frame, Frame::RequestBatches(digests) if digests.batches.contains(&batch));
+        self.sent.iter().filter(|(_, frame)| asks(frame)).map(|(to, _)| *to).collect()
+    }
+
     pub(crate) fn answer(&self, ticket: u64) -> Option<Answer> {
         self.replies.iter().find(|(found, _)| found.0 == ticket).map(|(_, answer)| *answer)
     }

@@ -270,7 +270,8 @@ mod tests {
         assert_eq!(fs::read_dir(directory.join("files")).unwrap().count(), 2);
         drop(depot);
         assert_eq!(list(&directory).unwrap().len(), 1);
-        assert!(matches!(list(folder.path()), Err(BackupError::None { .. })));
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert!(matches!(list(elsewhere.path()), Err(BackupError::None { .. })));
     }
 
     #[test]

@@ -319,6 +319,16 @@ impl Cluster {
         node::init_chain(&config, chain).unwrap();
     }
 
+    /// Takes a chain out of a bank's configuration; the next start does without it.
+    ///
+    /// # Panics
+    /// When the file cannot be written: this is a test.
+    pub fn drop_chain(&mut self, index: usize, chain: ChainId) {
+        self.hosted[index].retain(|hosted| *hosted != chain.0);
+        let path = self.directory.join(format!("bank-{index}/node.toml"));
+        std::fs::write(path, toml::to_string(&self.config(index)).unwrap()).unwrap();
+    }
+
     fn add_chain(&self, index: usize, chain: ChainId, jiaozi: &Path) -> Command {
         let mut command = Command::new(jiaozi);
         command.args(["node", "add-chain", "--chain", &chain.to_string(), "--config"]);

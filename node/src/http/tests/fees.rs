@@ -25,7 +25,7 @@ pub(super) fn crowded() -> Bank {
 /// The same where wallets of the second tier owe no base fee.
 pub(super) fn crowded_exempt() -> Bank {
     let mut params = crowded().rules.borrow().params.clone();
-    params.tiers[1].is_fee_exempt = true;
+    params.tiers[2].is_fee_exempt = true;
     crowded_with(params)
 }
 
