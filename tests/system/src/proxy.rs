@@ -261,7 +261,9 @@ mod tests {
         let mut byte = [0; 1];
         zero.write_all(b"a").await.unwrap();
         one.read_exact(&mut byte).await.unwrap();
-        sender.send_modify(|passages| drop(passages.insert((0, 1), Passage::Cut)));
+        sender.send_modify(|passages| {
+            passages.insert((0, 1), Passage::Cut);
+        });
         zero.write_all(b"b").await.unwrap();
         one.write_all(b"c").await.unwrap();
         zero.read_exact(&mut byte).await.unwrap();
