@@ -15,7 +15,7 @@ use ledger::values::{ChainId, Hasher};
 use crate::cluster::now_ms;
 use crate::proxy::{Passage, Proxies};
 use crate::town::millis;
-use crate::{Cluster, Figures, Town, clocks};
+use crate::{Cluster, Figures, Town, clocks, jiaozi_binary};
 
 const BANKS: usize = 4;
 const ALL: [usize; BANKS] = [0, 1, 2, 3];
@@ -71,7 +71,7 @@ pub async fn kills(directory: &Path, kills: u64, seed: u64) -> Figures {
             }
         } else {
             for victim in &victims {
-                town.cluster.spawn(*victim, &crate::jiaozi_binary());
+                town.cluster.spawn(*victim, &jiaozi_binary());
             }
         }
         let longest = town.pulse.take_longest();
@@ -126,7 +126,7 @@ pub async fn rolling(directory: &Path, rounds: u64) -> Figures {
     let mut longest = Duration::ZERO;
     for bank in (0..rounds).flat_map(|_| ALL) {
         let started = Instant::now();
-        town.cluster.restart(bank, &crate::jiaozi_binary()).await;
+        town.cluster.restart(bank, &jiaozi_binary()).await;
         town.cluster.wait_ready(bank, BLOCK_WAIT).await;
         longest = longest.max(started.elapsed());
         town.load.goes_on(MEANWHILE / 4, "between two restarts").await;
