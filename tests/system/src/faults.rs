@@ -41,7 +41,8 @@ const CLOCK_SEEN: Duration = Duration::from_secs(2);
 pub async fn kills(directory: &Path, kills: u64, seed: u64) -> Figures {
     let mut town = Town::start(Cluster::create(directory, BANKS)).await;
     let (mut draw, mut done) = (Draw { seed, step: 0 }, 0);
-    let (mut stall, mut without_quorum, mut rounds_of) = (Duration::ZERO, Duration::ZERO, [0_u64; 3]);
+    let (mut stall, mut without_quorum, mut first_block) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    let mut rounds_of = [0_u64; 3];
     // Whether some bank may still be starting.
     let mut is_starting = false;
     while done < kills {
@@ -69,6 +70,8 @@ pub async fn kills(directory: &Path, kills: u64, seed: u64) -> Figures {
             for bank in ALL {
                 town.cluster.wait_ready(bank, BLOCK_WAIT).await;
             }
+            // A stall counts for the round that it began in.
+            first_block = first_block.max(town.pulse.next_block(BLOCK_WAIT).await);
         } else {
             for victim in &victims {
                 town.cluster.spawn(*victim, &jiaozi_binary());
@@ -89,6 +92,7 @@ pub async fn kills(directory: &Path, kills: u64, seed: u64) -> Figures {
         ("rounds_of_two", two),
         ("rounds_of_all", all),
         ("longest_stall_of_other_rounds_ms", millis(without_quorum)),
+        ("first_block_after_all_ready_ms", millis(first_block)),
     ];
     town.judge("kills", stall, more.into()).await
 }
