@@ -190,10 +190,18 @@ fn outside(cluster: &Cluster, bank: usize) -> Client {
     Client::new(&config).unwrap()
 }
 
-/// What the network's clocks are ahead of this machine's: by the newest block, as the program takes it (`max` of both).
+/// What the network's clocks are ahead of this machine's: by the newest block, as the program takes it (`max` of both). Height 0 is as old as
+/// the network and tells nothing, so the first block is waited for.
 async fn clock_ms(cluster: &Cluster) -> u64 {
-    let progress = cluster.client(0).chain(ROOT).await.unwrap().progress;
-    progress.map_or(0, |progress| progress.timestamp_ms.saturating_sub(now_ms()))
+    let end = Instant::now() + WAIT;
+    loop {
+        let progress = cluster.client(0).chain(ROOT).await.unwrap().progress;
+        match progress.filter(|progress| progress.height > 0) {
+            Some(progress) => return progress.timestamp_ms.saturating_sub(now_ms()),
+            None => assert!(Instant::now() < end, "no first block\n{}", cluster.logs()),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Issues money to a bank, which opens a wallet for each customer and pays the money to them.
