@@ -15,7 +15,7 @@ use ledger::values::{ChainId, Hasher};
 use crate::cluster::now_ms;
 use crate::proxy::{Passage, Proxies};
 use crate::town::millis;
-use crate::{Cluster, Figures, Town, clocks, jiaozi_binary};
+use crate::{Clock, Cluster, Figures, Town, jiaozi_binary};
 
 const BANKS: usize = 4;
 const ALL: [usize; BANKS] = [0, 1, 2, 3];
@@ -161,10 +161,9 @@ pub async fn one_dead(directory: &Path, dead: Duration) -> Figures {
 /// As [`kills`], and when the chain's blocks do not show these years: then the clocks were right.
 pub async fn clocks_ahead(directory: &Path, then: Duration) -> Figures {
     let mut cluster = Cluster::create(directory, BANKS);
-    let file = directory.join("clock");
-    std::fs::write(&file, TEN_YEARS).unwrap();
+    let clock = Clock::new(directory, TEN_YEARS);
     for bank in ALL {
-        cluster.set_environment(bank, clocks::off_by(&file));
+        cluster.set_environment(bank, clock.environment());
     }
     let mut town = Town::start(cluster).await;
     let chain = town.cluster.client(0).chain(ChainId(0)).await.unwrap();
@@ -187,9 +186,8 @@ pub async fn clocks_ahead(directory: &Path, then: Duration) -> Figures {
 /// As [`kills`].
 pub async fn clock_off(directory: &Path, wrong: Duration) -> Figures {
     let mut cluster = Cluster::create(directory, BANKS);
-    let file = directory.join("clock");
-    std::fs::write(&file, "+0").unwrap();
-    cluster.set_environment(VICTIM, clocks::off_by(&file));
+    let clock = Clock::new(directory, "+0");
+    cluster.set_environment(VICTIM, clock.environment());
     let town = Town::start(cluster).await;
     let mut more = BTreeMap::new();
     let (mut stall, mut steps) = (Duration::ZERO, clock_steps(&town.cluster).await);
@@ -199,9 +197,7 @@ pub async fn clock_off(directory: &Path, wrong: Duration) -> Figures {
         ("+0", "stall_right_again_ms", "steps_told_right_again"),
     ] {
         let _before = town.pulse.take_longest();
-        // Renamed into place: half a file would be another time.
-        std::fs::write(file.with_extension("new"), set).unwrap();
-        std::fs::rename(file.with_extension("new"), &file).unwrap();
+        clock.set(set);
         town.meanwhile(wrong.max(CLOCK_SEEN), set).await;
         let longest = town.pulse.take_longest();
         let told = clock_steps(&town.cluster).await;

@@ -10,11 +10,11 @@
 //! | `load.rs` | [`Load`]: customers who pay while faults happen, and write such a history |
 //! | `pulse.rs` | [`Pulse`]: how long a network made no block |
 //! | `proxy.rs` | [`proxy`]: links between nodes that can be cut and healed |
-//! | `clocks.rs` | [`clocks`]: processes whose wall clock is wrong |
+//! | `clock.rs` | [`Clock`]: a wall clock that is wrong, for processes |
 //! | `town.rs` | [`Town`]: all of these together, from the start to the verdict |
 //! | `faults.rs` | [`faults`]: the fault scenarios, of any length |
 
-pub mod clocks;
+mod clock;
 mod cluster;
 pub mod faults;
 pub mod growing;
@@ -26,6 +26,7 @@ mod pulse;
 mod steps;
 mod town;
 
+pub use clock::Clock;
 pub use cluster::{Cluster, Newcomer, Payer, jiaozi_binary};
 pub use load::Load;
 pub use outside::{Outside, Paid, Purse};
