@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `demo.rs` | the demonstration: 20,000 payments on three chains, a crash, a refund, a reshard, a flood, a replay |
 //! | `doubling.rs` | its reshard, under payments |
+//! | `faults.rs` | what befalls banks under payments, and what their copies of the chain say afterwards |
 //! | `flood.rs` | its flood: one bank's customers pay too much at once, another's pay urgently |
 //! | `forgeries.rs` | its forged databases, which the auditor must refuse |
 //! | `load.rs` | the load: what a network carries, and what it costs |
@@ -23,6 +24,7 @@ mod catch_up;
 mod demo;
 mod doubling;
 mod fates;
+mod faults;
 mod flood;
 mod forgeries;
 mod load;
@@ -33,6 +35,8 @@ mod scaling;
 mod standing;
 mod usage;
 mod watch;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -51,18 +55,22 @@ enum Command {
     Demo(demo::Demo),
     /// A bank ten thousand blocks behind catches up, with one source that lies; prints one JSON object.
     CatchUp(catch_up::CatchUp),
+    /// Kills, pauses, restarts, wrong clocks and cut links under payments; prints one JSON object for each scenario.
+    Faults(faults::Faults),
     /// Four banks as processes, pre-signed payments in an open loop; prints one JSON object.
     Load(load::Load),
     /// The same load on 1, 2, 4 and 8 chains with 0, 10 and 50 % of it between them; prints a table, the goals, and a model.
     Scaling(scaling::Scaling),
 }
 
-fn main() {
+fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     match Arguments::parse().command {
         Command::Demo(demo) => runtime.block_on(demo.run()),
+        Command::Faults(faults) => return runtime.block_on(faults.run()),
         Command::CatchUp(catch_up) => runtime.block_on(catch_up.run()),
         Command::Load(load) => runtime.block_on(load.run()),
         Command::Scaling(scaling) => runtime.block_on(scaling.run()),
     }
+    ExitCode::SUCCESS
 }

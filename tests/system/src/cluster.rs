@@ -24,6 +24,8 @@ use node::config::{ConsensusKeyEntry, JoinBy, KeysSection, NodeSection};
 use node::{Node, NodeConfig};
 use wallet::{KdfParams, KeyFile, Passphrase, Secret};
 
+use crate::proxy::Door;
+
 /// The banks of a small network.
 pub struct Cluster {
     /// What the network starts with, secrets included.
@@ -36,6 +38,10 @@ pub struct Cluster {
     hosted: Vec<Vec<u32>>,
     /// Where the nodes of banks listen that came after genesis.
     joined: BTreeMap<usize, String>,
+    /// Where nodes listen that are reached through something else at the registry's address.
+    apart: BTreeMap<usize, String>,
+    /// What banks' processes get into their environment.
+    environment: BTreeMap<usize, Vec<(String, String)>>,
 }
 
 /// A bank that genesis does not have: what is proposed of it, and its secrets.
@@ -95,12 +101,24 @@ impl Payer {
     /// Signs an operation on a chain.
     #[must_use]
     pub fn sign_on(&self, chain: ChainId, sequence: u64, operation: Operation) -> Transaction {
+        self.sign_for(chain, sequence, operation, VALID_MS)
+    }
+
+    /// Signs an operation that is valid for so many milliseconds from now on, by this machine's clock.
+    #[must_use]
+    pub fn sign_for(
+        &self,
+        chain: ChainId,
+        sequence: u64,
+        operation: Operation,
+        valid_ms: u64,
+    ) -> Transaction {
         let content = TransactionContent {
             network: network_tag(self.genesis),
             chain,
             wallet: self.wallet,
             nonce: Nonce { lane: 0, sequence },
-            valid_until: TimestampMs(now_ms() + 600_000),
+            valid_until: TimestampMs(now_ms() + valid_ms),
             fee: FeeBid::default(),
             policy: Policy::single(self.key.public_key()),
             operation,
@@ -109,7 +127,11 @@ impl Payer {
     }
 }
 
-fn now_ms() -> u64 {
+/// How long what is signed is valid.
+const VALID_MS: u64 = 600_000;
+
+/// This machine's clock, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
@@ -195,14 +217,44 @@ impl Cluster {
         }
         let nodes = (0..banks).map(|_| None).collect();
         let (rest_ports, hosted) = (free_ports(banks), (0..banks).map(hosted).collect());
-        let (directory, joined) = (directory.to_owned(), BTreeMap::new());
-        let cluster = Self { localnet, directory, nodes, rest_ports, hosted, joined };
+        let cluster = Self {
+            localnet,
+            directory: directory.to_owned(),
+            nodes,
+            rest_ports,
+            hosted,
+            joined: BTreeMap::new(),
+            apart: BTreeMap::new(),
+            environment: BTreeMap::new(),
+        };
         for index in 0..banks {
             let text = toml::to_string(&cluster.config(index)).unwrap();
             std::fs::write(cluster.directory.join(format!("bank-{index}/node.toml")), text).unwrap();
             node::init(&cluster.config(index)).unwrap();
         }
         cluster
+    }
+
+    /// Has every node listen at another address than the registry's, for whatever takes that one: the proxies between them.
+    ///
+    /// # Panics
+    /// When a file cannot be written: this is a test.
+    pub fn set_apart(&mut self) -> Vec<Door> {
+        let ports = free_ports(self.nodes.len());
+        let mut doors = Vec::new();
+        for (index, port) in ports.into_iter().enumerate() {
+            let own = format!("127.0.0.1:{port}");
+            self.apart.insert(index, own.clone());
+            let text = toml::to_string(&self.config(index)).unwrap();
+            std::fs::write(self.directory.join(format!("bank-{index}/node.toml")), text).unwrap();
+            doors.push(Door { public: self.localnet.spec.nodes[index].address.clone(), own });
+        }
+        doors
+    }
+
+    /// Sets what a bank's process has in its environment from its next start on, beside what this one has.
+    pub fn set_environment(&mut self, index: usize, variables: Vec<(String, String)>) {
+        self.environment.insert(index, variables);
     }
 
     /// Writes the files of one more bank, which joins chain 0 by governance; starts nothing.
@@ -265,6 +317,7 @@ impl Cluster {
         let child = Command::new(jiaozi)
             .args(["node", "run", "--config"])
             .arg(folder.join("node.toml"))
+            .envs(self.environment.get(&index).into_iter().flatten().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -357,6 +410,16 @@ impl Cluster {
         }
     }
 
+    /// Sends a signal to banks' processes, all at once: `STOP`, `CONT`, `KILL`.
+    ///
+    /// # Panics
+    /// When one of them is no process, or is gone.
+    pub fn signal(&self, banks: &[usize], name: &str) {
+        let ids = banks.iter().map(|index| self.process_id(*index).unwrap().to_string());
+        let sent = Command::new("kill").arg(format!("-{name}")).args(ids).status().unwrap();
+        assert!(sent.success(), "{name} to banks {banks:?}");
+    }
+
     /// Kills a bank's process as a loss of power would (SIGKILL).
     pub fn kill(&mut self, index: usize) {
         if let Some(Running::Process(mut child)) = self.nodes[index].take() {
@@ -437,7 +500,7 @@ impl Cluster {
             consensus: Default::default(),
         };
         config.rest.listen = ([127, 0, 0, 1], self.rest_ports[index]).into();
-        config.network.listen = self.joined.get(&index).cloned();
+        config.network.listen = self.joined.get(&index).or(self.apart.get(&index)).cloned();
         config.storage.disk_reserve_bytes = 64 << 20;
         config
     }
