@@ -73,13 +73,10 @@ fn a_double_voter_is_found_out_by_everybody() {
 
 #[test]
 fn an_equivocating_leader_forks_nothing() {
-    for first in [vec![0], vec![0, 1], vec![]] { for start in [1, 2000] {
-    for seed in 202..208 {
-        let turn = (start, Fault::Turn { node: 3, into: Adversary::Equivocator { first: first.clone() } });
-        let plan = Plan::calm(seed, 5_000).with([turn, (4_700, Fault::Heal)]);
-        let o = bear(&plan);
-        eprintln!("XX {first:?} {start} {seed} {:?}", o.report.turned);
-    }}}
+    for seed in [203, 204, 205] {
+        let turn = (1, Fault::Turn { node: 3, into: Adversary::Equivocator { first: vec![0] } });
+        play(&Plan::calm(seed, 8_000).with([turn, (7_700, Fault::Heal)]));
+    }
 }
 
 #[test]
