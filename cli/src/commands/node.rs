@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::doctor::{self, DoctorArguments};
 use super::node_chain::{AddChainArguments, add_chain};
-use super::support_bundle::{self, BundleArguments};
 use super::node_disk::{ForecastArguments, forecast};
 use super::node_verify::{VerifyArguments, verify};
+use super::support_bundle::{self, BundleArguments};
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, Show, facts};
 

@@ -35,8 +35,8 @@ impl Pulse {
         let seen = Seen { height: 0, at: Instant::now(), longest: Duration::ZERO };
         let seen = Arc::new(Mutex::new(seen));
         let mut tasks = JoinSet::new();
-        for bank in banks.iter().cloned() {
-            let seen = Arc::clone(&seen);
+        for bank in banks {
+            let (bank, seen) = (bank.clone(), Arc::clone(&seen));
             tasks.spawn(async move {
                 loop {
                     if let Ok(ready) = bank.ready().await {

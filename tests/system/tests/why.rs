@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use api::why::{FindingCode, Severity, Verdict, Why};
 use ledger::values::SecretKey;
-use system::{Cluster, jiaozi_binary};
+use system::{Clock, Cluster, jiaozi_binary};
 
 const WAIT: Duration = Duration::from_secs(40);
 /// Silence is told after ten seconds; then there is a height that stands for as long.
@@ -291,23 +291,11 @@ fn a_secret_is_found_in_each_form() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_clock_is_wrong_is_told_so() {
-    let Some(library) = faketime() else {
-        // The judgement is a table in node/src/vigil.rs and node/src/why.rs; here it would be the real clock.
-        println!("no libfaketime on this machine: the unit tables alone say it");
-        return;
-    };
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = Cluster::create(directory.path(), 4);
-    let ahead = directory.path().join("ahead.sh");
-    let script = format!(
-        "#!/bin/sh\nLD_PRELOAD={} FAKETIME=+300s FAKETIME_DONT_FAKE_MONOTONIC=1 exec {} \"$@\"\n",
-        library.display(),
-        jiaozi_binary().display()
-    );
-    fs::write(&ahead, script).unwrap();
-    fs::set_permissions(&ahead, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    cluster.spawn(0, &ahead);
-    for index in 1..4 {
+    let ahead = Clock::new(directory.path(), "+300");
+    cluster.set_environment(0, ahead.environment());
+    for index in 0..4 {
         cluster.spawn(index, &jiaozi_binary());
     }
     for index in 0..4 {
@@ -317,10 +305,4 @@ async fn a_node_whose_clock_is_wrong_is_told_so() {
     let skew = why.findings.iter().find(|finding| finding.code == FindingCode::ClockSkew).unwrap();
     assert!(skew.severity == Severity::Stuck && skew.what.contains("4 min ahead"), "{skew:?}");
     assert!(!has(&cluster.client(1).why().await.unwrap(), FindingCode::ClockSkew), "the others are right");
-}
-
-fn faketime() -> Option<PathBuf> {
-    let places =
-        ["/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime", "/usr/lib/faketime"];
-    places.map(|place| Path::new(place).join("libfaketimeMT.so.1")).into_iter().find(|path| path.exists())
 }

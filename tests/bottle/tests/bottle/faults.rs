@@ -59,8 +59,9 @@ fn two_against_two_stand_still_and_go_on_when_healed() {
 #[test]
 fn a_broken_seal_does_not_poison_the_batch_under_it() {
     // Whatever node 0 sends node 3 arrives with a broken seal; what blocks name must come from others then.
-    let outcome =
-        green(&Plan::calm(16, 10_000).with([(1, Fault::Turn { node: 0, into: Adversary::Liar { to: vec![3] } })]));
+    let outcome = green(
+        &Plan::calm(16, 10_000).with([(1, Fault::Turn { node: 0, into: Adversary::Liar { to: vec![3] } })]),
+    );
     assert!(outcome.report.distrusted.contains(&(3, 0)));
     assert!(outcome.report.applied > 150, "{} applied", outcome.report.applied);
 }
