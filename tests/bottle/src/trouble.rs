@@ -32,6 +32,8 @@ pub(crate) struct Trouble {
     held: BTreeMap<FaultKind, BTreeSet<u16>>,
     /// Nodes that something keeps from voting, by what.
     broken: BTreeMap<FaultKind, BTreeSet<u16>>,
+    /// Nodes that forged: whoever noticed blocks them for [`consensus::BLOCK_MS`], longer than a plan lasts.
+    blocked: BTreeSet<u16>,
     pub(crate) weather: Weather,
     pub(crate) fired: FiredKinds,
 }
@@ -40,7 +42,7 @@ impl Trouble {
     pub(crate) const fn new(nodes: u16, boards: Vec<Vec<u16>>, weather: Weather) -> Self {
         let held = BTreeMap::new();
         let broken = BTreeMap::new();
-        Self { nodes, boards, held, broken, weather, fired: BTreeMap::new() }
+        Self { nodes, boards, held, broken, blocked: BTreeSet::new(), weather, fired: BTreeMap::new() }
     }
 
     /// Something happened, or was mended.
@@ -94,8 +96,9 @@ impl Trouble {
             Fault::Turn { into: Adversary::Liar { to }, .. } => {
                 to.iter().for_each(|node| self.seize(FaultKind::Lie, *node, false));
             }
-            Fault::Turn { node: liar, into: Adversary::Forger } => {
-                self.pass(FaultKind::Forge, (0..self.nodes).filter(|node| node != liar));
+            Fault::Turn { node: forger, into: Adversary::Forger } => {
+                self.blocked.insert(*forger);
+                self.pass(FaultKind::Forge, (0..self.nodes).filter(|node| node != forger));
             }
             Fault::Heal => {
                 self.weather.heal();
@@ -108,9 +111,9 @@ impl Trouble {
         }
     }
 
-    /// Whether nothing keeps a node from voting.
+    /// Whether nothing keeps a node from voting, and others listen to it.
     pub(crate) fn works(&self, node: u16) -> bool {
-        !self.broken.values().any(|nodes| nodes.contains(&node))
+        !self.blocked.contains(&node) && !self.broken.values().any(|nodes| nodes.contains(&node))
     }
 
     /// Whether frames arrive, and in time.
@@ -206,6 +209,14 @@ mod tests {
         assert!(trouble.fired[&FaultKind::OneWayPartition].hit_quorum);
         trouble.meet(&Fault::Heal);
         assert!(trouble.weather.side.is_empty() && trouble.weather.mute.is_empty());
+    }
+
+    #[test]
+    fn a_node_that_forged_is_not_listened_to_after_it_has_stopped() {
+        let mut trouble = trouble();
+        trouble.meet(&Fault::Turn { node: 3, into: Adversary::Forger });
+        trouble.meet(&Fault::Heal);
+        assert!(!trouble.works(3) && trouble.works(2));
     }
 
     #[test]
