@@ -249,6 +249,11 @@ impl Batches {
             .filter(|(_, known)| known.valid && !known.is_final)
     }
 
+    /// Every valid batch, also of final blocks that are not executed yet.
+    pub(crate) fn valid(&self) -> impl Iterator<Item = &Known> {
+        self.known.values().filter(|known| known.valid)
+    }
+
     /// Marks a batch as part of a final block.
     pub(crate) fn finalize(&mut self, digest: &BatchDigest) {
         if let Some(known) = self.known.get_mut(digest).filter(|known| !known.is_final) {

@@ -45,6 +45,8 @@ pub struct Chain {
     pub(crate) config: ChainConfig,
     pub(crate) rules: RulesByHeight,
     pub(crate) pool: Pool,
+    /// Up to which height the pool knows the nonces of all valid batches; `None` while nobody asks for them.
+    pub(crate) nonces_held_until: Option<Height>,
     pub(crate) batches: Batches,
     pub(crate) bundles: Bundles,
     pub(crate) tree: Tree,
@@ -102,14 +104,12 @@ impl Chain {
     /// A chain that goes on where the disk says it stopped.
     #[must_use]
     pub fn new(config: ChainConfig, recovered: Recovered) -> Self {
-        let (mut batches, mut pool) = (Batches::default(), Pool::default());
+        let mut batches = Batches::default();
         let mut content_height = recovered.content_height;
         for (digest, batch, bytes) in recovered.batches {
             let is_fresh = !recovered.ordered.contains_key(&digest);
             batches.admit(digest, Arc::new(batch), bytes, Admission { wanted: true, is_fresh }, 0);
-            if let Some(known) = batches.judged(digest, true) {
-                pool.hold(known.nonces());
-            }
+            batches.judged(digest, true);
             if let Some(own) = config.own_validator {
                 batches.acknowledge(digest, own);
             }
@@ -125,7 +125,8 @@ impl Chain {
         }
         let mut chain = Self {
             rules: recovered.rules,
-            pool,
+            pool: Pool::default(),
+            nonces_held_until: None,
             batches,
             bundles: Bundles::new(recovered.received),
             tree,

@@ -35,6 +35,9 @@ const _: () = assert!(PRICED_BATCHES_MAX < OWN_WAITING_BATCHES_MAX);
 pub const SEAL_AHEAD_BLOCKS: usize = 4;
 /// While the base fee is above zero, what is sealed is valid for longer than this: what runs out before its block is charged to the sealer.
 pub const SEAL_VALID_MS: u64 = 5_000;
+/// So many blocks after the base fee was last above zero, the nonces of all valid batches are still kept up to date: a price that comes and goes
+/// would have all of them collected again and again.
+pub const HELD_BLOCKS: u64 = 64;
 /// Acknowledgements of one validator remembered for batches that did not arrive yet.
 pub const EARLY_ACKNOWLEDGEMENTS_PER_VALIDATOR_MAX: usize = 1_024;
 /// Blocks kept in memory that are not final.

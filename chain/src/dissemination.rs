@@ -9,7 +9,7 @@ use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::records::{Batch, BatchContent};
 use ledger::rules::weight::BATCH_HEADER_WEIGHT;
 use ledger::rules::{BatchFault, check_batch, next_base_fee};
-use ledger::values::{BatchDigest, Canonical, Epoch, FeeRate, NodeIndex, TimestampMs, ValidatorIndex};
+use ledger::values::{BatchDigest, Canonical, Epoch, FeeRate, Height, NodeIndex, TimestampMs, ValidatorIndex};
 use mempool::TakeLimits;
 use storage::{Durability, Table, WriteSet};
 
@@ -17,8 +17,8 @@ use crate::batches::{Admission, Admitted, Known};
 use crate::catch_up::Want;
 use crate::chain::Chain;
 use crate::config::{
-    BATCH_AGE_MS, BATCH_TTL_MS, DISTRUST_MS, PRICED_BATCHES_MAX, REPEAT_MS, REQUEST_DIGESTS_MAX,
-    SEAL_AHEAD_BLOCKS, SEAL_VALID_MS,
+    BATCH_AGE_MS, BATCH_TTL_MS, DISTRUST_MS, HELD_BLOCKS, PRICED_BATCHES_MAX, REPEAT_MS,
+    REQUEST_DIGESTS_MAX, SEAL_AHEAD_BLOCKS, SEAL_VALID_MS,
 };
 use crate::evidence::Misdeed;
 use crate::frame::{Digests, Frame};
@@ -79,6 +79,7 @@ impl Chain {
             return false;
         };
         let base_fee = self.sealing_base_fee();
+        self.hold_nonces(base_fee);
         let taken = self.pool.take(TakeLimits {
             count_max: BATCH_TRANSACTIONS_MAX,
             bytes_max: BATCH_BYTES_MAX - BATCH_FIELDS_BYTES,
@@ -120,11 +121,28 @@ impl Chain {
         next.max(ahead)
     }
 
+    /// While weight has a price, and for [`HELD_BLOCKS`] more, the pool knows the nonces of all valid batches. Otherwise nobody asks for
+    /// them, and keeping them would cost every payment of every bank.
+    fn hold_nonces(&mut self, base_fee: FeeRate) {
+        let height = self.tree.tip().height;
+        if !base_fee.is_zero() {
+            if self.nonces_held_until.is_none() {
+                for known in self.batches.valid() {
+                    self.pool.hold(known.nonces());
+                }
+            }
+            self.nonces_held_until = Some(Height(height.0.saturating_add(HELD_BLOCKS)));
+        } else if self.nonces_held_until.is_some_and(|until| until < height) {
+            self.nonces_held_until = None;
+            self.pool.free_all();
+        }
+    }
+
     /// Stores a valid batch and acknowledges it. What it holds is not sealed here as well while the other copy would cost something.
     fn accept(&mut self, digest: BatchDigest) {
         let was_valid = self.batches.is_valid(&digest);
         let Some(known) = self.batches.judged(digest, true) else { return };
-        if !was_valid {
+        if !was_valid && self.nonces_held_until.is_some() {
             self.pool.hold(known.nonces());
         }
         let (bytes, epoch) = (known.bytes.to_vec(), known.facts.epoch);
@@ -307,7 +325,7 @@ impl Chain {
         let mut set = WriteSet::new();
         let (mut lost, mut outbid) = (Vec::new(), Vec::new());
         for (digest, known) in batches {
-            if known.valid {
+            if known.valid && self.nonces_held_until.is_some() {
                 self.pool.free(known.nonces());
             }
             // A batch that came because it was asked for may be an executed one that an invalid block named again.

@@ -154,7 +154,9 @@ impl Chain {
             if !known.valid {
                 continue;
             }
-            self.pool.free(known.nonces());
+            if self.nonces_held_until.is_some() {
+                self.pool.free(known.nonces());
+            }
             for transaction in &known.batch.content.transactions {
                 let content = &transaction.content;
                 let Some(waiting) = self.pool.waiting_with(content.wallet, content.nonce) else { continue };

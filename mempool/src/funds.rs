@@ -12,7 +12,7 @@
 //!
 //! Failure: a sum that does not fit stays at the most that an [`Amount`] holds: nothing more is covered then.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use ledger::records::TransactionContent;
 use ledger::values::{Amount, Height, WalletId};
@@ -55,9 +55,9 @@ impl Promise {
 /// The promises.
 #[derive(Debug, Default)]
 pub(crate) struct Funds {
-    promised: BTreeMap<WalletId, Sum>,
+    promised: HashMap<WalletId, Sum>,
     /// Kept by execution, ascending by height.
-    kept: VecDeque<(Height, BTreeMap<WalletId, Amount>)>,
+    kept: VecDeque<(Height, HashMap<WalletId, Amount>)>,
 }
 
 /// How much, of how many promises.
@@ -109,7 +109,7 @@ impl Funds {
     pub(crate) fn keep(&mut self, promise: &Promise, height: Height) {
         self.release(promise);
         if self.kept.back().is_none_or(|(last, _)| *last < height) {
-            self.kept.push_back((height, BTreeMap::new()));
+            self.kept.push_back((height, HashMap::new()));
             if self.kept.len() > KEPT_HEIGHTS_MAX {
                 self.kept.pop_front();
             }

@@ -3,14 +3,14 @@
 //! Of two transactions with one nonce, the same one or another version, at most one is executed; the other is charged to the operator
 //! that sealed it while there is a base fee (PROTOCOL rule 17). Bounded by the batches that the taker keeps in memory.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use ledger::records::Nonce;
 use ledger::values::WalletId;
 
 /// How many batches hold each nonce.
 #[derive(Debug, Default)]
-pub(crate) struct Held(BTreeMap<(WalletId, Nonce), u32>);
+pub(crate) struct Held(HashMap<(WalletId, Nonce), u32>);
 
 impl Held {
     pub(crate) fn contains(&self, wallet: WalletId, nonce: Nonce) -> bool {
@@ -33,5 +33,10 @@ impl Held {
             self.0.remove(&(wallet, nonce));
         }
         is_last
+    }
+
+    /// No batch holds any; answers which were held, in no order.
+    pub(crate) fn clear(&mut self) -> impl Iterator<Item = (WalletId, Nonce)> + use<> {
+        std::mem::take(&mut self.0).into_keys()
     }
 }

@@ -1,7 +1,7 @@
 //! Takes transactions in within bounds, and gives them out by turns of operators, best bid first.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use fees::{Backlog, Tally, Waiting};
 use ledger::records::{Nonce, Transaction};
@@ -117,20 +117,23 @@ struct Place {
 }
 
 /// The transactions that wait.
+///
+/// What is only looked up lies in hash tables with random keys, because clients choose what is looked up; what is walked over lies in order, so
+/// that equal inputs give equal outputs.
 #[derive(Debug, Default)]
 pub struct Pool {
-    waiting: BTreeMap<TransactionId, Place>,
+    waiting: HashMap<TransactionId, Place>,
     operators: BTreeMap<OperatorId, Queue>,
     /// Who holds each nonce: what waits, and what was taken.
-    nonces: BTreeMap<(WalletId, Nonce), TransactionId>,
+    nonces: HashMap<(WalletId, Nonce), TransactionId>,
     /// Bounded by the batches that the taker may have under way.
-    taken: BTreeMap<TransactionId, Taken>,
+    taken: HashMap<TransactionId, Taken>,
     /// What payers owe for both, at most.
     funds: Funds,
     /// Nonces that batches hold which may still be executed.
     held: Held,
     tally: Tally,
-    wallets: BTreeMap<WalletId, usize>,
+    wallets: HashMap<WalletId, usize>,
     bytes: usize,
     weight: u64,
     next_arrival: u64,
@@ -430,6 +433,13 @@ impl Pool {
         }
     }
 
+    /// No batch holds any nonce, as far as anybody wants to know.
+    pub fn free_all(&mut self) {
+        for (wallet, nonce) in self.held.clear() {
+            self.mark(wallet, nonce, false);
+        }
+    }
+
     fn mark(&mut self, wallet: WalletId, nonce: Nonce, is_held: bool) {
         let place = self.waiting_with(wallet, nonce).and_then(|id| self.waiting.get(&id));
         if let Some(Place { rank, pooled, .. }) = place
@@ -449,7 +459,8 @@ impl Pool {
     pub fn expire(&mut self, now: TimestampMs) -> Vec<TransactionId> {
         let is_expired = |pooled: &Pooled| pooled.transaction.content.valid_until < now;
         let expired = self.waiting.iter().filter(|(_, place)| is_expired(&place.pooled));
-        let expired: Vec<_> = expired.map(|(id, _)| *id).collect();
+        let mut expired: Vec<_> = expired.map(|(id, _)| *id).collect();
+        expired.sort_unstable();
         for id in &expired {
             self.remove(id);
         }
@@ -791,6 +802,11 @@ mod tests {
         assert_eq!(sequences(&pool.take(limits(9))), [1], "nobody pays for a duplicate that costs nothing");
         pool.free([place(1)]);
         assert!(!pool.held.contains(place(1).0, place(1).1));
+        pool.insert(tried(4, 10, 99, 0)).unwrap();
+        pool.hold([place(4)]);
+        assert_eq!(pool.take(priced), []);
+        pool.free_all();
+        assert_eq!(sequences(&pool.take(priced)), [4]);
     }
 
     #[test]

@@ -26,12 +26,64 @@ pub struct WriteSet {
 }
 
 /// The part of a set that concerns one table. Ranges apply before points.
+///
+/// Keys and values lie behind each other in one buffer: a block writes thousands of small rows, and two allocations for each would
+/// cost more than sorting them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TableWrites {
     /// `from` inclusive, `until` exclusive.
     pub(crate) ranges: Vec<(Vec<u8>, Vec<u8>)>,
-    /// `None` deletes.
-    pub(crate) points: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    bytes: Vec<u8>,
+    points: Vec<Point>,
+}
+
+/// Where a key and its value begin and end in the buffer of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Point {
+    key_at: usize,
+    value_at: usize,
+    end: usize,
+    is_deletion: bool,
+}
+
+impl TableWrites {
+    fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let key_at = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let value_at = self.bytes.len();
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        let end = self.bytes.len();
+        self.points.push(Point { key_at, value_at, end, is_deletion: value.is_none() });
+    }
+
+    /// Each key and its value; `None` deletes.
+    pub(crate) fn points(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.points.iter().map(|point| (point.key(&self.bytes), point.value(&self.bytes)))
+    }
+
+    /// Sorts the points, and keeps the last word on each key.
+    fn sort(&mut self) {
+        let bytes = &self.bytes;
+        // Stable, so equal keys stay in the order they were added and the last one is kept.
+        self.points.sort_by(|left, right| left.key(bytes).cmp(right.key(bytes)));
+        self.points.dedup_by(|later, earlier| {
+            let same = later.key(bytes) == earlier.key(bytes);
+            if same {
+                *earlier = *later;
+            }
+            same
+        });
+    }
+}
+
+impl Point {
+    fn key(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.key_at..self.value_at).unwrap_or_default()
+    }
+
+    fn value(self, bytes: &[u8]) -> Option<&[u8]> {
+        bytes.get(self.value_at..self.end).filter(|_| !self.is_deletion)
+    }
 }
 
 impl WriteSet {
@@ -42,17 +94,18 @@ impl WriteSet {
     }
 
     /// Stores `value` under `key`.
-    pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        let (key, value) = (key.into(), value.into());
-        self.bytes = self.bytes.saturating_add(key.len()).saturating_add(value.len());
-        self.table(table).points.push((key, Some(value)));
+    pub fn put(&mut self, table: Table, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.push(table, key.as_ref(), Some(value.as_ref()));
     }
 
     /// Removes `key`; a missing key is fine.
-    pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
-        let key = key.into();
-        self.bytes = self.bytes.saturating_add(key.len());
-        self.table(table).points.push((key, None));
+    pub fn delete(&mut self, table: Table, key: impl AsRef<[u8]>) {
+        self.push(table, key.as_ref(), None);
+    }
+
+    fn push(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) {
+        self.bytes = self.bytes.saturating_add(key.len()).saturating_add(value.map_or(0, <[u8]>::len));
+        self.table(table).push(key, value);
     }
 
     /// Removes every key in `from..until`. An empty or reversed range removes nothing.
@@ -65,13 +118,13 @@ impl WriteSet {
             return;
         }
         let writes = self.table(table);
-        let mut dropped = 0;
-        writes.points.retain(|(key, value)| {
-            let keep = *key < from || *key >= until;
-            if !keep {
-                dropped += key.len() + value.as_ref().map_or(0, Vec::len);
+        let (bytes, mut dropped) = (&writes.bytes, 0);
+        writes.points.retain(|point| {
+            let is_covered = (from.as_slice()..until.as_slice()).contains(&point.key(bytes));
+            if is_covered {
+                dropped += point.end - point.key_at;
             }
-            keep
+            !is_covered
         });
         let added = from.len() + until.len();
         writes.ranges.push((from, until));
@@ -84,11 +137,8 @@ impl WriteSet {
             for (from, until) in writes.ranges {
                 self.delete_range(table, from, until);
             }
-            for (key, value) in writes.points {
-                match value {
-                    Some(value) => self.put(table, key, value),
-                    None => self.delete(table, key),
-                }
+            for point in &writes.points {
+                self.push(table, point.key(&writes.bytes), point.value(&writes.bytes));
             }
         }
     }
@@ -124,18 +174,10 @@ impl WriteSet {
             if writes.ranges.is_empty() && writes.points.is_empty() {
                 continue;
             }
-            for (key, value) in &writes.points {
-                check(table, key, value.as_deref())?;
+            for (key, value) in writes.points() {
+                check(table, key, value)?;
             }
-            // Stable, so equal keys stay in the order they were added and the last one is kept.
-            writes.points.sort_by(|left, right| left.0.cmp(&right.0));
-            writes.points.dedup_by(|later, earlier| {
-                let same = later.0 == earlier.0;
-                if same {
-                    std::mem::swap(later, earlier);
-                }
-                same
-            });
+            writes.sort();
             sorted.push((table, writes));
         }
         Ok(sorted)
@@ -163,9 +205,15 @@ mod tests {
     use super::*;
     use crate::key;
 
-    fn sorted(set: WriteSet, table: Table) -> TableWrites {
+    type Row = (Vec<u8>, Option<Vec<u8>>);
+
+    fn sorted(set: WriteSet, table: Table) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<Row>) {
         let all = set.into_sorted().unwrap();
-        all.into_iter().find(|(found, _)| *found == table).map(|(_, writes)| writes).unwrap_or_default()
+        let writes = all.into_iter().find(|(found, _)| *found == table).map(|(_, writes)| writes);
+        let writes = writes.unwrap_or_default();
+        let owned = |(key, value): (&[u8], Option<&[u8]>)| (key.to_vec(), value.map(<[u8]>::to_vec));
+        let points = writes.points().map(owned).collect();
+        (writes.ranges, points)
     }
 
     #[test]
@@ -175,9 +223,8 @@ mod tests {
         set.put(Table::Records, key::slot(1), b"one".to_vec());
         set.put(Table::Records, key::slot(2), b"new".to_vec());
         set.delete(Table::Records, key::slot(1));
-        let writes = sorted(set, Table::Records);
         let expected = vec![(key::slot(1).to_vec(), None), (key::slot(2).to_vec(), Some(b"new".to_vec()))];
-        assert_eq!(writes.points, expected);
+        assert_eq!(sorted(set, Table::Records).1, expected);
     }
 
     #[test]
@@ -189,7 +236,7 @@ mod tests {
         set.delete_range(Table::Undo, key::height(0), key::height(3));
         assert_eq!(set.bytes(), before - (8 + 4) + 16);
         set.put(Table::Undo, key::height(2), b"later".to_vec());
-        let keys: Vec<_> = sorted(set, Table::Undo).points.into_iter().map(|(key, _)| key).collect();
+        let keys: Vec<_> = sorted(set, Table::Undo).1.into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, vec![key::height(2).to_vec(), key::height(5).to_vec()]);
     }
 
@@ -211,9 +258,9 @@ mod tests {
         second.delete_range(Table::Meta, "a", "b");
         second.put(Table::Meta, "b", b"2".to_vec());
         first.append(second);
-        let writes = sorted(first, Table::Meta);
-        assert_eq!(writes.points, vec![(b"b".to_vec(), Some(b"2".to_vec()))]);
-        assert_eq!(writes.ranges, vec![(b"a".to_vec(), b"b".to_vec())]);
+        let (ranges, points) = sorted(first, Table::Meta);
+        assert_eq!(points, vec![(b"b".to_vec(), Some(b"2".to_vec()))]);
+        assert_eq!(ranges, vec![(b"a".to_vec(), b"b".to_vec())]);
     }
 
     #[test]

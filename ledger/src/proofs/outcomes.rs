@@ -4,7 +4,7 @@ use crate::records::Outcome;
 use crate::values::{Canonical as _, Hash, Merkle, OutcomesRoot, Strategy};
 
 const TREE: Merkle = Merkle { tag: "jiaozi/outcomes" };
-const OUTCOMES_PER_CHUNK: usize = 256;
+const OUTCOMES_PER_CHUNK: usize = 1_024;
 /// Most steps of a path.
 pub const OUTCOME_PATH_MAX: usize = 32;
 

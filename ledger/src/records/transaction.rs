@@ -29,7 +29,7 @@ pub const LANES_MAX: u16 = 16;
 const LANE_LAST: u64 = LANES_MAX as u64 - 1;
 
 /// Position of a transaction among those of its wallet (PROTOCOL rule 8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, SchemaWrite, SchemaRead)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, SchemaWrite, SchemaRead)]
 pub struct Nonce {
     /// The lane, below [`LANES_MAX`] and below the tier's number of lanes.
     pub lane: u16,

@@ -13,7 +13,7 @@ use crate::values::{GenesisHash, KeyCache, PublicKey, Signature, SignedMessage, 
 
 /// Signatures of a group; above this the cost per signature falls no further.
 pub const SIGNATURES_PER_GROUP: usize = 1_024;
-const MESSAGES_PER_CHUNK: usize = 64;
+const MESSAGES_PER_CHUNK: usize = 512;
 
 /// One signature with the key it names.
 #[derive(Debug, Clone, Copy)]

@@ -48,7 +48,7 @@ use crate::values::{
     Slot, StateRoot, Strategy, TransactionHash, TransactionId, WalletId,
 };
 
-pub(super) const TRANSACTIONS_PER_CHUNK: usize = 64;
+pub(super) const TRANSACTIONS_PER_CHUNK: usize = 512;
 
 /// A block could not be executed: the caller or this program is broken, never the input of a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -23,7 +23,7 @@ use crate::values::{
 pub const FEE_POOL_SLOT: Slot = Slot(0);
 /// The suspense record's slot.
 pub const SUSPENSE_SLOT: Slot = Slot(1);
-const RECORDS_PER_CHUNK: usize = 128;
+const RECORDS_PER_CHUNK: usize = 512;
 /// Records that [`ChainState::load`] hashes at a time.
 const LOAD_RECORDS: usize = 16_384;
 

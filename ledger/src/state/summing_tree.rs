@@ -33,7 +33,7 @@ const TAG: &str = "jiaozi/tree";
 /// the ledger.
 const TAG_PREFIX: [u8; 19] = *b"\x0b\0\0\0\0\0\0\0jiaozi/tree";
 const NODE_BYTES: usize = 19 + 2 + 2 * (8 + 32);
-const NODES_PER_CHUNK: usize = 256;
+const NODES_PER_CHUNK: usize = 1_024;
 
 /// A leaf or an inner node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]

@@ -13,7 +13,7 @@ use super::hash::{Hash, Hasher};
 use super::strategy::Strategy;
 
 /// Hashes handed to another core at a time.
-const NODES_PER_CHUNK: usize = 256;
+const NODES_PER_CHUNK: usize = 1_024;
 
 /// A kind of tree, known by its tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -212,17 +212,17 @@ impl State {
     fn apply(&mut self, writes: Vec<(Table, TableWrites)>) -> Undo {
         let mut undo = Vec::new();
         for (table, writes) in writes {
-            for (from, until) in writes.ranges {
-                let covered: Vec<_> =
-                    self.tables[table as usize].range(from..until).map(|(key, _)| key.clone()).collect();
+            for (from, until) in &writes.ranges {
+                let covered = self.tables[table as usize].range(from.clone()..until.clone());
+                let covered: Vec<_> = covered.map(|(key, _)| key.clone()).collect();
                 for key in covered {
                     let old = self.replace(table, key.clone(), None);
                     undo.push((table, key, old));
                 }
             }
-            for (key, value) in writes.points {
-                let old = self.replace(table, key.clone(), value.map(Arc::from));
-                undo.push((table, key, old));
+            for (key, value) in writes.points() {
+                let old = self.replace(table, key.to_vec(), value.map(Arc::from));
+                undo.push((table, key.to_vec(), old));
             }
         }
         undo

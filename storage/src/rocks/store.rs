@@ -159,7 +159,7 @@ impl RocksStore {
             for (from, until) in &writes.ranges {
                 batch.delete_range_cf(family, from, until);
             }
-            for (key, value) in &writes.points {
+            for (key, value) in writes.points() {
                 match value {
                     Some(value) => batch.put_cf(family, key, value),
                     None => batch.delete_cf(family, key),
