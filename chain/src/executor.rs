@@ -219,7 +219,7 @@ impl<S: Strategy> Executor<S> {
         set.put(Table::Outcomes, row, Outcomes { outcomes: execution.outcomes.clone() }.encode());
         set.put(Table::Undo, row, execution.undo.encode());
         if let Some(certificate) = &next.certificate {
-            set.put(Table::Certificates, row, certificate.to_vec());
+            set.put(Table::Certificates, row, certificate);
         }
         if let Some(registry) = &execution.registry {
             set.put(Table::Registries, row, registry.encode());

@@ -431,7 +431,7 @@ impl Chain {
             set.put(Table::Blocks, digest.0, block.encode());
             for bundle in &block.body.bundles {
                 if let Some(known) = self.bundles.get(bundle) {
-                    set.put(Table::Bundles, bundle.0, known.bytes.to_vec());
+                    set.put(Table::Bundles, bundle.0, &known.bytes);
                 }
             }
             set.put(Table::Proposals, key::proposal(block.header.height.0, &digest.0), Vec::new());

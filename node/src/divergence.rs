@@ -193,7 +193,7 @@ mod tests {
         // What is about to be reported cannot be read.
         let digest = Archive::new(store.as_ref()).digest(Height(2)).unwrap().unwrap();
         let mut set = WriteSet::new();
-        set.put(Table::Blocks, digest.0, b"no block".to_vec());
+        set.put(Table::Blocks, digest.0, b"no block");
         store.write(set, Durability::Synced).unwrap();
         let mut divergences = Divergences::open(folder.path(), Arc::clone(&store)).unwrap();
         assert_eq!(divergences.found(own, certified, Height(1)).unwrap(), Next::StartAnew);

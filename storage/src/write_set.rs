@@ -219,9 +219,9 @@ mod tests {
     #[test]
     fn the_last_word_on_a_key_wins_and_keys_come_out_sorted() {
         let mut set = WriteSet::new();
-        set.put(Table::Records, key::slot(2), b"old".to_vec());
-        set.put(Table::Records, key::slot(1), b"one".to_vec());
-        set.put(Table::Records, key::slot(2), b"new".to_vec());
+        set.put(Table::Records, key::slot(2), b"old");
+        set.put(Table::Records, key::slot(1), b"one");
+        set.put(Table::Records, key::slot(2), b"new");
         set.delete(Table::Records, key::slot(1));
         let expected = vec![(key::slot(1).to_vec(), None), (key::slot(2).to_vec(), Some(b"new".to_vec()))];
         assert_eq!(sorted(set, Table::Records).1, expected);
@@ -230,12 +230,12 @@ mod tests {
     #[test]
     fn a_range_deletion_removes_earlier_puts_and_spares_later_ones() {
         let mut set = WriteSet::new();
-        set.put(Table::Undo, key::height(1), b"gone".to_vec());
-        set.put(Table::Undo, key::height(5), b"outside".to_vec());
+        set.put(Table::Undo, key::height(1), b"gone");
+        set.put(Table::Undo, key::height(5), b"outside");
         let before = set.bytes();
         set.delete_range(Table::Undo, key::height(0), key::height(3));
         assert_eq!(set.bytes(), before - (8 + 4) + 16);
-        set.put(Table::Undo, key::height(2), b"later".to_vec());
+        set.put(Table::Undo, key::height(2), b"later");
         let keys: Vec<_> = sorted(set, Table::Undo).1.into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, vec![key::height(2).to_vec(), key::height(5).to_vec()]);
     }
@@ -252,11 +252,11 @@ mod tests {
     #[test]
     fn appending_keeps_the_order_of_the_two_sets() {
         let mut first = WriteSet::new();
-        first.put(Table::Meta, "a", b"1".to_vec());
-        first.put(Table::Meta, "b", b"1".to_vec());
+        first.put(Table::Meta, "a", b"1");
+        first.put(Table::Meta, "b", b"1");
         let mut second = WriteSet::new();
         second.delete_range(Table::Meta, "a", "b");
-        second.put(Table::Meta, "b", b"2".to_vec());
+        second.put(Table::Meta, "b", b"2");
         first.append(second);
         let (ranges, points) = sorted(first, Table::Meta);
         assert_eq!(points, vec![(b"b".to_vec(), Some(b"2".to_vec()))]);
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn keys_and_values_are_checked_against_the_schema() {
         let mut set = WriteSet::new();
-        set.put(Table::Records, [0_u8; 9], b"x".to_vec());
+        set.put(Table::Records, [0_u8; 9], b"x");
         let refused = set.into_sorted();
         assert!(matches!(
             refused,

@@ -112,7 +112,7 @@ mod tests {
 
     fn put(store: &MemoryStore, value: &[u8], durability: Durability) {
         let mut set = WriteSet::new();
-        set.put(Table::Meta, *b"row", value.to_vec());
+        set.put(Table::Meta, *b"row", value);
         store.write(set, durability).unwrap();
     }
 

@@ -180,8 +180,8 @@ fn a_visit_stops_where_it_is_told() {
 fn invalid_writes_are_refused_whole_and_the_store_lives_on() {
     on_both(|store| {
         let mut set = WriteSet::new();
-        set.put(Table::Records, key::slot(1), b"fine".to_vec());
-        set.put(Table::Records, b"short".to_vec(), b"wrong key".to_vec());
+        set.put(Table::Records, key::slot(1), b"fine");
+        set.put(Table::Records, b"short", b"wrong key");
         let refused = store.write(set, Durability::Synced);
         assert!(matches!(refused, Err(StorageError::Invalid(InvalidWrite::Key { key_bytes: 5, .. }))));
 
