@@ -49,6 +49,9 @@ pub(crate) struct Load {
     /// Of 100 payments, how many go to a wallet on another chain.
     #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(0..=100))]
     pub(crate) cross: u64,
+    /// So many wallets of each chain are paid by everybody, 1 being the merchant whom all pay at once; all wallets by default.
+    #[arg(long, value_name = "WALLETS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) merchants: Option<u64>,
     /// Least time between the blocks of a chain. Here all banks share the cores of one machine, so blocks come at half the pace of
     /// a network whose banks have their own (PROTOCOL rule 19).
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=PACE_MS_MAX))]
@@ -132,6 +135,7 @@ impl Load {
         let idle = if self.brief { None } else { Some(self.idle_cores(&cluster).await) };
         eprintln!("opening and funding {} wallets", self.wallets);
         let mut population = Population::new(&cluster.localnet.spec, self.wallets);
+        population.merchants = self.merchants.and_then(|merchants| usize::try_from(merchants).ok());
         let started = Instant::now();
         population.set_up(&cluster).await;
         eprintln!(

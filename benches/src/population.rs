@@ -87,6 +87,8 @@ pub(crate) struct Population {
     genesis: GenesisHash,
     places: Vec<Place>,
     wallets: Vec<Wallet>,
+    /// So many wallets of each chain are paid by everybody; all of them where it is `None`.
+    pub(crate) merchants: Option<usize>,
 }
 
 fn key(index: usize) -> SecretKey {
@@ -171,7 +173,7 @@ impl Population {
         for (index, wallet) in wallets.iter().enumerate() {
             places[wallet.place].wallets.push(index);
         }
-        Self { genesis, places, wallets }
+        Self { genesis, places, wallets, merchants: None }
     }
 
     /// Issues money, opens every wallet and funds it; each bank does its share, on all chains at the same time.
@@ -251,7 +253,7 @@ impl Population {
         shares.join_all().await;
     }
 
-    /// Pre-signed payments, one payee each, the payer uniform over all wallets. Of those whose currency has several chains,
+    /// Pre-signed payments, one payee each, the payer uniform over all wallets, the payee over those that are paid. Of those whose currency has several chains,
     /// `cross_percent` go to a wallet on another one, which is uniform over them; the others stay on the payer's chain. Goes on
     /// where the last call ended.
     pub(crate) fn payments(&mut self, count: usize, seed: u64, cross_percent: u64) -> Vec<Signed> {
@@ -272,7 +274,14 @@ impl Population {
             } else {
                 // Never the payer, whose position is its index among the wallets of its chain.
                 let (here, own) = (&place.wallets, payer / self.places.len());
-                here[(own + 1 + draw(step, 1, here.len() - 1)) % here.len()]
+                let position = match self.merchants {
+                    None => own + 1 + draw(step, 1, here.len() - 1),
+                    Some(merchants) => {
+                        let merchant = draw(step, 1, merchants.clamp(1, here.len()));
+                        merchant + usize::from(merchant == own)
+                    }
+                };
+                here[position % here.len()]
             };
             self.wallets[payer].sequence += 1;
             plan.push((payer, payee, self.wallets[payer].sequence));

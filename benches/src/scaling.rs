@@ -116,7 +116,18 @@ impl Scaling {
 
     fn load(&self, chains: u16, cross: u64, pace_ms: u64) -> Load {
         let (rate, seconds, wallets) = (self.rate, self.seconds, self.wallets);
-        Load { rate, seconds, wallets, banks: 4, chains, cross, pace_ms, directory: None, brief: true }
+        Load {
+            rate,
+            seconds,
+            wallets,
+            banks: 4,
+            chains,
+            cross,
+            merchants: None,
+            pace_ms,
+            directory: None,
+            brief: true,
+        }
     }
 }
 
