@@ -59,8 +59,10 @@ pub const ORIGIN_BYTES_MAX: usize = <ChainOrigin as Canonical>::BYTES_MAX;
 pub const TEXT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// Tries of a submission.
 pub const SUBMIT_TRIES_MAX: u32 = 5;
-/// Longest pause between two tries.
+/// Longest pause between two tries, where the node does not say how long.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// And where it does.
+const TOLD_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Shortest and longest pause between two looks at a transaction.
 const POLL_FIRST: Duration = Duration::from_millis(20);
 const POLL_MAX: Duration = Duration::from_millis(500);
@@ -476,7 +478,7 @@ fn is_worth_repeating(error: &ClientError) -> bool {
 fn pause_before_retry(error: &ClientError, pause: Duration) -> Duration {
     match error {
         ClientError::Refused(refusal) => {
-            refusal.retry_after_ms.map_or(pause, Duration::from_millis).min(PAUSE_MAX)
+            refusal.retry_after_ms.map_or(pause, |told| Duration::from_millis(told).min(TOLD_PAUSE_MAX))
         }
         _ => pause,
     }
