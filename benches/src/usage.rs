@@ -34,3 +34,10 @@ pub(crate) fn disk_bytes(directory: &Path) -> u64 {
         })
         .sum()
 }
+
+/// The most bytes that a process has had in memory so far.
+pub(crate) fn rss_bytes_peak(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    peak.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1_024
+}

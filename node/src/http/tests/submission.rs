@@ -253,16 +253,16 @@ async fn an_overloaded_node_says_when_to_come_back() {
         send(&router, request.body(Body::from(body)).unwrap()).await
     };
 
-    let (answer, taken) = tokio::join!(bulk(many.clone()), bank.pool());
+    let (answer, taken) = tokio::join!(bulk(many), bank.pool());
     assert_eq!((answer.status, answer.headers.contains_key("retry-after")), (StatusCode::OK, true));
     let answers = decode_answers(&answer.body, bodies.len()).unwrap();
-    let accepted = answers.iter().take_while(|answer| answer.status == SubmitStatus::Accepted).count();
-    assert!((1..bodies.len()).contains(&accepted), "{accepted} of {}", bodies.len());
-    assert!(answers[accepted..].iter().all(|answer| answer.code == 1_306), "{answers:?}");
-    assert_eq!(taken.len(), accepted);
+    let found = answers.iter().take_while(|answer| answer.status == SubmitStatus::Accepted).count();
+    assert!((1..bodies.len()).contains(&found), "{found} of {}", bodies.len());
+    assert!(answers[found..].iter().all(|answer| answer.code == 1_306), "{answers:?}");
+    assert_eq!(taken.len(), found);
 
-    let rest = encode_body(bodies[accepted..].iter().map(Vec::as_slice)).unwrap();
-    let refused = bulk(rest.clone()).await;
+    let rest = encode_body(bodies[found..].iter().map(Vec::as_slice)).unwrap();
+    let refused = bulk(rest).await;
     let payment = bank.pay(&story.one, &story.two, 5);
     for answer in [refused, submit(&bank, &payment).await] {
         let error = answer.error();
