@@ -17,6 +17,7 @@
 //! | `long.rs`, `drift.rs` | a steady load for long; what drifts meanwhile |
 //! | `memory.rs` | what wallets and pending payments take in memory |
 //! | `signatures.rs`, `table.rs` | the limit that signatures set; ours beside it and beside PostgreSQL |
+//! | `profile.rs`, `stage.rs`, `perf.rs` | where processor time and allocations go, by stage; which stage a sample is of; Linux's `perf` |
 //! | `open_loop.rs` | payments at a steady rate; latency to final, to certified and, across chains, to credited |
 //! | `population.rs` | wallets: keys, opening, funding, pre-signed payments |
 //! | `watch.rs` | when each height was seen final and certified at each bank |
@@ -38,9 +39,12 @@ mod memory;
 mod model;
 mod open_loop;
 mod overload;
+mod perf;
 mod population;
+mod profile;
 mod scaling;
 mod signatures;
+mod stage;
 mod standing;
 mod table;
 mod usage;
@@ -75,6 +79,8 @@ enum Command {
     Memory(memory::Memory),
     /// The best rate, and three times that; prints one JSON object.
     Overload(overload::Overload),
+    /// Processor time and allocations of a payment by stage, and a flame graph; prints a table and one JSON object.
+    Profile(profile::Profile),
     /// The same load on 1, 2, 4 and 8 chains with 0, 10 and 50 % of it between them; prints a table, the goals, and a model.
     Scaling(scaling::Scaling),
     /// What checking one signature in a batch costs; prints one JSON object.
@@ -93,6 +99,7 @@ fn main() -> ExitCode {
         Command::Long(long) => runtime.block_on(long.run()),
         Command::Memory(memory) => runtime.block_on(memory.run()),
         Command::Overload(overload) => runtime.block_on(overload.run()),
+        Command::Profile(profile) => runtime.block_on(profile.run()),
         Command::Scaling(scaling) => runtime.block_on(scaling.run()),
         Command::Signatures(signatures) => signatures.run(),
         Command::Table(table) => table.run(),

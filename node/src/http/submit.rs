@@ -127,10 +127,10 @@ async fn one(edge: &Edge, body: &[u8]) -> Result<Response, Refusal> {
 async fn many(edge: &Edge, headers: &HeaderMap, body: &Bytes) -> Result<Response, Refusal> {
     let transactions = decode_body(body).map_err(ApiError::from)?;
     let mut answers = judge(edge, transactions.iter().map(|bytes| body.slice_ref(bytes)).collect()).await;
-    let overloaded = answers.iter().filter_map(|answer| answer.error.as_ref().filter(is_overloaded));
+    let mut overloaded = answers.iter().filter_map(|answer| answer.error.as_ref().filter(is_overloaded));
     let retry_after_ms = overloaded.clone().filter_map(|error| error.retry_after_ms).max();
     if overloaded.clone().count() == answers.len()
-        && let Some(error) = overloaded.last()
+        && let Some(error) = overloaded.next_back()
     {
         return Err(error.clone().into());
     }
