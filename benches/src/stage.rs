@@ -22,13 +22,15 @@ pub(crate) enum Stage {
     Commit,
     /// Answers to clients that ask.
     Serve,
+    /// Threads of the runtimes that go to sleep, wake each other and look for work.
+    Wake,
     /// What no rule tells.
     Other,
 }
 
 impl Stage {
     /// All of them, in the order of a payment's way.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Accept,
         Self::Verify,
         Self::Disseminate,
@@ -36,6 +38,7 @@ impl Stage {
         Self::Execute,
         Self::Commit,
         Self::Serve,
+        Self::Wake,
         Self::Other,
     ];
 
@@ -48,6 +51,7 @@ impl Stage {
             Self::Execute => "execute",
             Self::Commit => "commit",
             Self::Serve => "serve",
+            Self::Wake => "wake",
             Self::Other => "other",
         }
     }
@@ -98,8 +102,10 @@ const NODE: Rules = &[
         Stage::Accept,
     ),
     (&["node::http", "axum", "hyper", "api::"], Stage::Serve),
-    (&["libp2p", "yamux", "network::"], Stage::Disseminate),
+    (&["libp2p", "yamux", "network::", "asynchronous_codec"], Stage::Disseminate),
     (&["node::driver", "chain::", "mempool::", "seam::"], Stage::Order),
+    // Below every task, so only where no task was told.
+    (&["tokio::runtime"], Stage::Wake),
 ];
 /// The thread that runs blocks, which ends each with one synced write.
 const EXECUTOR: Rules = &[
@@ -110,6 +116,7 @@ const EXECUTOR: Rules = &[
 const WORK: Rules = &[
     (&["ledger::rules::signatures", "ledger::values::verify", "curve25519"], Stage::Verify),
     (&["ledger::", "chain::", "sha2::"], Stage::Execute),
+    (&["rayon_core"], Stage::Wake),
 ];
 
 #[cfg(test)]
@@ -135,12 +142,13 @@ mod tests {
             Stage::Disseminate
         );
         assert_eq!(of("node", &["chain::chain::Chain::step_all"]), Stage::Order);
-        assert_eq!(of("node", &["epoll_wait"]), Stage::Other);
+        assert_eq!(of("node", &["epoll_wait", "tokio::runtime::scheduler"]), Stage::Wake);
+        assert_eq!(of("node", &["memmove"]), Stage::Other);
         assert_eq!(of("executor", &["rocksdb::DBImpl::WriteImpl", "chain::executor"]), Stage::Commit);
         assert_eq!(of("executor", &["ledger::rules::apply"]), Stage::Execute);
         assert_eq!(of("work-1", &["curve25519_dalek::edwards", "rayon_core::job"]), Stage::Verify);
         assert_eq!(of("work-0", &["ledger::state::summing_tree::SumNode::leaf"]), Stage::Execute);
-        assert_eq!(of("work-0", &["__sched_yield", "rayon_core::registry"]), Stage::Other);
+        assert_eq!(of("work-0", &["__sched_yield", "rayon_core::registry"]), Stage::Wake);
         assert_eq!(of("jiaozi", &["ledger::"]), Stage::Other);
     }
 
