@@ -483,3 +483,24 @@ fn pause_before_retry(error: &ClientError, pause: Duration) -> Duration {
         _ => pause,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::ErrorCode;
+    use crate::error::ApiError;
+
+    #[test]
+    fn a_busy_node_says_how_long_to_wait_within_bounds() {
+        let own = Duration::from_millis(50);
+        let pause = |error: ApiError| {
+            let error = ClientError::Refused(error);
+            assert!(is_worth_repeating(&error), "{error}");
+            pause_before_retry(&error, own)
+        };
+        let busy = || ApiError::from(ErrorCode::Overloaded);
+        assert_eq!(pause(busy()), own);
+        assert_eq!(pause(busy().retry_after_ms(2_500)), Duration::from_millis(2_500));
+        assert_eq!(pause(busy().retry_after_ms(3_600_000)), TOLD_PAUSE_MAX);
+    }
+}
