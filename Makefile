@@ -9,7 +9,7 @@ RULES ?= pay issue redeem fee base_fee invariants
 JIAOZI := $(CARGO_TARGET_DIR)/debug/jiaozi
 LOCALNET ?= localnet
 
-.PHONY: help setup build demo test lint up down bench bench-scaling bench-fees simulate soak schedules fuzz mutants deny clean
+.PHONY: help setup build demo test lint up down bench bench-peers bench-overload bench-long bench-memory bench-scaling bench-fees profile simulate soak schedules fuzz mutants deny clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,8 +37,24 @@ lint: setup ## Format, lints, documentation
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 
-bench: build ## Measure payments per second, latency, memory and disk on this machine
+bench: build ## Measure payments per second on this machine beside PostgreSQL and the limit, latency, memory and disk: make bench RATE=8000
 	scripts/bench
+
+bench-peers: ## Install PostgreSQL where it is missing and measure transfers on it
+	@scripts/setup peers
+	benches/peers/postgres/run
+
+bench-overload: build ## Find the best rate, then offer three times that
+	$(CARGO_TARGET_DIR)/debug/bench overload
+
+bench-long: build ## MINUTES at 70 % of RATE: what drifts: make bench-long MINUTES=30 RATE=8000
+	$(CARGO_TARGET_DIR)/debug/bench long --minutes $(or $(MINUTES),30) --rate $(or $(RATE),8000)
+
+bench-memory: build ## What wallets and pending payments take in memory
+	$(CARGO_TARGET_DIR)/debug/bench memory
+
+profile: build ## Processor time and allocations of a payment by stage, and a flame graph: make profile SVG=docs/benchmarks/name.svg RATE=4000
+	scripts/profile $(SVG)
 
 bench-scaling: build ## Measure the same load on 1, 2, 4 and 8 chains, with 0, 10 and 50 % of it between them
 	$(CARGO_TARGET_DIR)/debug/bench scaling

@@ -139,6 +139,9 @@ codes! {
     1305 FeePromised "fee_promised" 429 true
         "what waits here may cost the payer of the fee, and spend, so much that this fee is not covered as well"
         "wait until some of it is final, then send again; lower ceilings (fee_max) or more money in the payer's wallet leave more room";
+    1306 Overloaded "overloaded" 429 true
+        "the node has taken in as much as it can pass on in time; this was not looked at further"
+        "send again after retry_after_ms, bid a tip, or send to another bank";
     1401 PathUnknown "path_unknown" 404 false
         "this path does not exist" "look it up in /openapi.json";
     1402 TransactionUnknown "transaction_unknown" 404 true

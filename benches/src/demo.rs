@@ -419,8 +419,8 @@ impl Town {
 
 /// Posts a body until every payment in it was taken in.
 async fn post(cluster: &Cluster, bank: usize, payments: &[Signed]) {
-    let client = cluster.client(bank);
-    for _attempt in 0..200 {
+    let (client, end) = (cluster.client(bank), Instant::now() + WAIT);
+    while Instant::now() < end {
         let body = encode_body(payments.iter().map(|payment| payment.bytes.as_slice())).unwrap();
         if let Ok(answers) = client.submit_bulk_body(body, payments.len()).await {
             let refused = answers.iter().find(|answer| answer.status == api::SubmitStatus::Refused);

@@ -75,10 +75,13 @@ pub(crate) struct Answer {
     offered: u64,
     pub(crate) offered_per_second: u64,
     pub(crate) pace_ms: u64,
-    accepted: u64,
+    pub(crate) accepted: u64,
     pub(crate) applied: u64,
     pub(crate) missed: u64,
+    /// From the moment of the first payment until the last was final.
     pub(crate) applied_per_second: f64,
+    /// While payments were due, after the first quarter of that time.
+    pub(crate) steady_per_second: f64,
     pub(crate) to_final: Latency,
     pub(crate) to_certified: Latency,
     pub(crate) cpu_us_per_payment: f64,
@@ -109,10 +112,11 @@ struct OfChain {
 
 /// What all nodes used.
 #[derive(Debug, Clone, Copy, Default)]
-struct Used {
-    cpu_us: u64,
-    rss_bytes_max: u64,
-    disk_bytes: u64,
+pub(crate) struct Used {
+    pub(crate) cpu_us: u64,
+    /// Of the largest node.
+    pub(crate) rss_bytes_max: u64,
+    pub(crate) disk_bytes: u64,
 }
 
 impl Load {
@@ -124,25 +128,10 @@ impl Load {
     pub(crate) async fn measured(&self) -> Answer {
         let temporary = tempfile::tempdir().unwrap();
         let directory = self.directory.clone().unwrap_or_else(|| temporary.path().to_owned());
-        let jiaozi = jiaozi_binary();
-        let mut cluster = self.cluster(&directory);
-        for bank in 0..self.banks {
-            cluster.spawn(bank, &jiaozi);
-        }
-        for bank in 0..self.banks {
-            cluster.wait_ready(bank, Duration::from_secs(60)).await;
-        }
+        let mut cluster = self.spawned(&directory).await;
         let idle = if self.brief { None } else { Some(self.idle_cores(&cluster).await) };
-        eprintln!("opening and funding {} wallets", self.wallets);
-        let mut population = Population::new(&cluster.localnet.spec, self.wallets);
-        population.merchants = self.merchants.and_then(|merchants| usize::try_from(merchants).ok());
-        let started = Instant::now();
-        population.set_up(&cluster).await;
-        eprintln!(
-            "set up in {:.1} s; signing {} payments",
-            started.elapsed().as_secs_f64(),
-            self.rate * self.seconds
-        );
+        let mut population = self.populated(&cluster).await;
+        eprintln!("signing {} payments", self.rate * self.seconds);
         let count = usize::try_from(self.rate * self.seconds).unwrap();
         let payments = population.payments(count, 1, self.cross);
         eprintln!("posting");
@@ -151,12 +140,35 @@ impl Load {
         if !self.brief {
             cluster.kill(0);
             let killed = Instant::now();
-            cluster.spawn(0, &jiaozi);
+            cluster.spawn(0, &jiaozi_binary());
             cluster.wait_ready(0, Duration::from_secs(120)).await;
             answer.seconds_to_ready_after_a_kill = Some(killed.elapsed().as_secs_f64());
         }
         cluster.stop_all().await;
         answer
+    }
+
+    /// All banks as processes, ready.
+    pub(crate) async fn spawned(&self, directory: &Path) -> Cluster {
+        let mut cluster = self.cluster(directory);
+        for bank in 0..self.banks {
+            cluster.spawn(bank, &jiaozi_binary());
+        }
+        for bank in 0..self.banks {
+            cluster.wait_ready(bank, Duration::from_secs(60)).await;
+        }
+        cluster
+    }
+
+    /// The wallets, opened and funded.
+    pub(crate) async fn populated(&self, cluster: &Cluster) -> Population {
+        eprintln!("opening and funding {} wallets", self.wallets);
+        let mut population = Population::new(&cluster.localnet.spec, self.wallets);
+        population.merchants = self.merchants.and_then(|merchants| usize::try_from(merchants).ok());
+        let started = Instant::now();
+        population.set_up(cluster).await;
+        eprintln!("set up in {:.1} s", started.elapsed().as_secs_f64());
+        population
     }
 
     fn cluster(&self, directory: &Path) -> Cluster {
@@ -175,7 +187,8 @@ impl Load {
         (self.used(cluster).cpu_us - before) as f64 / started.elapsed().as_micros() as f64
     }
 
-    fn used(&self, cluster: &Cluster) -> Used {
+    /// What all nodes have used so far.
+    pub(crate) fn used(&self, cluster: &Cluster) -> Used {
         let mut used = Used::default();
         for bank in 0..self.banks {
             let process = cluster.process_id(bank).map(usage::read).unwrap_or_default();
@@ -186,7 +199,8 @@ impl Load {
         used
     }
 
-    async fn measure(&self, cluster: &Cluster, payments: &[Signed]) -> Answer {
+    /// Offers payments to a network that runs and measures it.
+    pub(crate) async fn measure(&self, cluster: &Cluster, payments: &[Signed]) -> Answer {
         let banks: Vec<usize> = (0..self.banks).collect();
         let open_loop = OpenLoop { cluster, banks: &banks, rate: self.rate, payments };
         let before = self.used(cluster);
@@ -209,6 +223,7 @@ impl Load {
             applied: result.applied,
             missed: offered - result.applied,
             applied_per_second: result.applied_per_second,
+            steady_per_second: result.steady_per_second,
             to_final: result.to_final,
             to_certified: result.to_certified,
             cpu_us_per_payment: per_payment(after.cpu_us - before.cpu_us),

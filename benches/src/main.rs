@@ -13,6 +13,11 @@
 //! | `catch_up.rs` | a bank far behind, a source that lies, and what the others feel of it |
 //! | `fates.rs` | what became of payments, read from the outcomes |
 //! | `standing.rs` | where the chains stand; waiting until nothing is under way |
+//! | `overload.rs` | three times what a network carries |
+//! | `long.rs`, `drift.rs` | a steady load for long; what drifts meanwhile |
+//! | `memory.rs` | what wallets and pending payments take in memory |
+//! | `signatures.rs`, `table.rs` | the limit that signatures set; ours beside it and beside PostgreSQL |
+//! | `profile.rs`, `stage.rs`, `perf.rs` | where processor time and allocations go, by stage; which stage a sample is of; Linux's `perf` |
 //! | `open_loop.rs` | payments at a steady rate; latency to final, to certified and, across chains, to credited |
 //! | `population.rs` | wallets: keys, opening, funding, pre-signed payments |
 //! | `watch.rs` | when each height was seen final and certified at each bank |
@@ -23,16 +28,25 @@
 mod catch_up;
 mod demo;
 mod doubling;
+mod drift;
 mod fates;
 mod faults;
 mod flood;
 mod forgeries;
 mod load;
+mod long;
+mod memory;
 mod model;
 mod open_loop;
+mod overload;
+mod perf;
 mod population;
+mod profile;
 mod scaling;
+mod signatures;
+mod stage;
 mod standing;
+mod table;
 mod usage;
 mod watch;
 
@@ -59,8 +73,20 @@ enum Command {
     Faults(faults::Faults),
     /// Four banks as processes, pre-signed payments in an open loop; prints one JSON object.
     Load(load::Load),
+    /// A steady load for many minutes, a row for each, and what drifts; prints a table and one JSON object.
+    Long(long::Long),
+    /// What a million wallets and a thousand pending payments take in a node's memory; prints one JSON object.
+    Memory(memory::Memory),
+    /// The best rate, and three times that; prints one JSON object.
+    Overload(overload::Overload),
+    /// Processor time and allocations of a payment by stage, and a flame graph; prints a table and one JSON object.
+    Profile(profile::Profile),
     /// The same load on 1, 2, 4 and 8 chains with 0, 10 and 50 % of it between them; prints a table, the goals, and a model.
     Scaling(scaling::Scaling),
+    /// What checking one signature in a batch costs; prints one JSON object.
+    Signatures(signatures::Signatures),
+    /// One table of a load, PostgreSQL and the limit, from the files that they printed.
+    Table(table::Table),
 }
 
 fn main() -> ExitCode {
@@ -70,7 +96,13 @@ fn main() -> ExitCode {
         Command::Faults(faults) => return runtime.block_on(faults.run()),
         Command::CatchUp(catch_up) => runtime.block_on(catch_up.run()),
         Command::Load(load) => runtime.block_on(load.run()),
+        Command::Long(long) => runtime.block_on(long.run()),
+        Command::Memory(memory) => runtime.block_on(memory.run()),
+        Command::Overload(overload) => runtime.block_on(overload.run()),
+        Command::Profile(profile) => runtime.block_on(profile.run()),
         Command::Scaling(scaling) => runtime.block_on(scaling.run()),
+        Command::Signatures(signatures) => signatures.run(),
+        Command::Table(table) => table.run(),
     }
     ExitCode::SUCCESS
 }

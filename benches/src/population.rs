@@ -414,7 +414,14 @@ async fn settle(client: Client, genesis: GenesisHash, transactions: Vec<Transact
     let ids: Vec<_> = transactions.iter().map(|transaction| transaction.id(genesis)).collect();
     let mut rest = transactions;
     for _attempt in 0..600 {
-        let answers = client.submit_bulk(&rest).await.unwrap();
+        let answers = match client.submit_bulk(&rest).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                assert!(error.is_transient(), "set-up was refused: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         let refused: Vec<_> = answers
             .iter()
             .zip(&rest)

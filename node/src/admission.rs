@@ -1,22 +1,25 @@
 //! The only door for transactions.
 //!
-//! Checks run from cheap to dear: size and decoding, network and chain, already known, signatures, a trial execution on the
-//! last executed state (a forecast, not a promise), a place in the pool. Whatever is refused changes nothing and is told why,
-//! with the stable code, the field and the mend. Posting again what was taken in is harmless and answers the same.
+//! Checks run from cheap to dear: size and decoding, network and chain, already known, a place in the budget of what is under way
+//! (`budget.rs`), signatures, a trial execution on the last executed state (a forecast, not a promise), a place in the pool. Whatever
+//! is refused changes nothing and is told why, with the stable code, the field and the mend. Posting again what was taken in is
+//! harmless and answers the same, but that what has its outcome may be told to come back while the budget is used up.
 //!
 //! One thread checks. What was posted while it was busy is checked together: one look at the state, one group of
 //! signatures. So the price of a check falls as the load rises.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use chain::{Archive, RecordCache, RecordReader};
 use ledger::records::{NotExecuted, Rejection, Transaction};
 use ledger::rules::{
     ChainRules, Forecast, Forecasted, TransactionFault, check_transaction, forecast, forecast_each,
+    transaction_weight,
 };
 use ledger::values::{
     Amount, Canonical, CodecError, FeeRate, Height, OperatorId, Strategy, TimestampMs, TransactionId,
@@ -25,6 +28,7 @@ use mempool::{Balance, PoolRefusal, Pooled, highest_base_fee};
 use storage::{Store, Table};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::budget::{Budget, Haste, Place, UsedUp};
 use crate::departed::{Departed, Reason, WithoutOutcome};
 use crate::gather::gather;
 use crate::handle::Submitted;
@@ -35,8 +39,8 @@ use crate::workers;
 pub(crate) const PENDING_MAX: usize = 200_000;
 /// Submissions that may wait for the check; more are told to come back.
 pub(crate) const CHECKS_WAITING_MAX: usize = 64;
-/// Transactions in them: some seconds of checking.
-pub(crate) const TRANSACTIONS_WAITING_MAX: usize = 32_768;
+/// Transactions in them: less than a second of checking where signatures are good, and much less where the budget is used up.
+pub(crate) const TRANSACTIONS_WAITING_MAX: usize = 16_384;
 /// Bad signatures of one group that are found by bisection.
 const BISECTIONS_MAX: usize = 4;
 /// When a refused client may come back.
@@ -83,7 +87,13 @@ pub enum Refused {
         /// Why.
         reason: PoolRefusal,
     },
-    /// The node cannot take transactions now: it is stopping, its store fails, or too many wait.
+    /// What is under way here, or waits to be checked, takes all the time there is.
+    #[error("the node has taken in as much as it can pass on in time")]
+    Overloaded {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// The node cannot take transactions now: it is stopping, or its store fails.
     #[error("the node takes no transactions now")]
     Unavailable {
         /// When to try again.
@@ -118,7 +128,7 @@ impl Drop for Admission {
 
 /// What was posted together, and where the verdicts go.
 struct Unchecked {
-    transactions: Vec<Vec<u8>>,
+    transactions: Vec<Bytes>,
     checked: oneshot::Sender<Vec<Checked>>,
 }
 
@@ -130,11 +140,24 @@ struct Inner {
     store: Arc<dyn Store>,
     cache: Arc<RecordCache>,
     submissions: mpsc::Sender<Submission>,
-    pending: Mutex<BTreeMap<TransactionId, TimestampMs>>,
+    pending: Mutex<BTreeMap<TransactionId, Pending>>,
+    budget: Arc<Budget>,
     departed: Mutex<Departed>,
     verifier: Verifier,
     /// Why the thread is gone, if it panicked.
     panicked: OnceLock<String>,
+}
+
+/// What was taken in and has no outcome yet.
+struct Pending {
+    valid_until: TimestampMs,
+    place: Place,
+}
+
+/// What decodes, is for this chain, is not known, and has a place in the budget.
+struct Decoded {
+    pooled: Pooled,
+    place: Place,
 }
 
 /// What transactions would become by the newest executed state.
@@ -149,7 +172,7 @@ struct Tried {
 
 /// A transaction after the checks: on its way to the pool, or answered.
 enum Checked {
-    Passed(Box<Pooled>),
+    Passed(Box<Decoded>),
     Answered(Submitted),
 }
 
@@ -174,6 +197,7 @@ impl Admission {
             cache,
             submissions,
             pending,
+            budget: Arc::new(Budget::new(Instant::now())),
             departed,
             verifier,
             panicked,
@@ -199,21 +223,29 @@ impl Admission {
     }
 
     /// Checks canonical transaction bytes and takes them in; one answer each, in order.
-    pub async fn submit(&self, transactions: Vec<Vec<u8>>) -> Vec<Submitted> {
+    pub async fn submit(&self, transactions: Vec<Bytes>) -> Vec<Submitted> {
         let count = transactions.len();
         let refuse_all = || (0..count).map(|_| unavailable()).collect::<Vec<_>>();
         let (checked, verdicts) = oneshot::channel();
         let Ok(_place) = self.line.try_acquire_many(u32::try_from(count).unwrap_or(u32::MAX)) else {
-            return refuse_all();
+            return self.come_back(count);
         };
         let unchecked = Unchecked { transactions, checked };
-        if self.to_check.as_ref().is_none_or(|line| line.try_send(unchecked).is_err()) {
-            return refuse_all();
+        match self.to_check.as_ref().map(|line| line.try_send(unchecked)) {
+            Some(Ok(())) => {}
+            Some(Err(TrySendError::Full(_))) => return self.come_back(count),
+            Some(Err(TrySendError::Disconnected(_))) | None => return refuse_all(),
         }
         let Ok(checked) = verdicts.await else { return refuse_all() };
         // On a task of its own: a client that goes away must not leave transactions half taken in.
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move { inner.pool(checked).await }).await.unwrap_or_else(|_| refuse_all())
+    }
+
+    /// So many find no place in the line.
+    fn come_back(&self, count: usize) -> Vec<Submitted> {
+        let used_up = self.inner.budget.used_up(Instant::now());
+        (0..count).map(|_| overloaded(used_up)).collect()
     }
 
     /// Whether the chain's own task answers within `limit`: it is offered nothing.
@@ -231,7 +263,7 @@ impl Admission {
 
     /// What is known here of a transaction that was taken in and has no outcome, or had none when it left.
     pub(crate) fn without_outcome(&self, id: &TransactionId) -> Option<WithoutOutcome> {
-        let pending = self.inner.pending().get(id).copied();
+        let pending = self.inner.pending().get(id).map(|pending| pending.valid_until);
         let waits = |valid_until| WithoutOutcome { valid_until, is_pending: true, reason: None };
         pending.map(waits).or_else(|| self.inner.departed().get(id))
     }
@@ -246,31 +278,35 @@ impl Admission {
     pub(crate) fn depart<'a>(&self, ids: impl IntoIterator<Item = (&'a TransactionId, Option<Reason>)>) {
         let (mut pending, mut departed) = (self.inner.pending(), self.inner.departed());
         for (id, reason) in ids {
-            if let Some(valid_until) = pending.remove(id) {
-                departed.insert(*id, valid_until, reason);
+            if let Some(left) = pending.remove(id) {
+                departed.insert(*id, left.valid_until, reason);
             }
         }
     }
 
     /// These have an outcome: they are pending no more.
     pub(crate) fn settle<'a>(&self, ids: impl IntoIterator<Item = &'a TransactionId>) {
-        let mut pending = self.inner.pending();
-        for id in ids {
-            pending.remove(id);
+        let mut weight = 0_u64;
+        {
+            let mut pending = self.inner.pending();
+            for settled in ids.into_iter().filter_map(|id| pending.remove(id)) {
+                weight = weight.saturating_add(settled.place.weight());
+            }
         }
+        self.inner.budget.left(weight, Instant::now());
     }
 
     /// Lets go of what ran out of time.
     pub(crate) fn expire(&self, now: TimestampMs) {
         let (mut pending, mut departed) = (self.inner.pending(), self.inner.departed());
-        for (id, valid_until) in pending.extract_if(.., |_, valid_until| *valid_until < now) {
-            departed.insert(id, valid_until, None);
+        for (id, left) in pending.extract_if(.., |_, pending| pending.valid_until < now) {
+            departed.insert(id, left.valid_until, None);
         }
     }
 }
 
 impl Inner {
-    fn pending(&self) -> MutexGuard<'_, BTreeMap<TransactionId, TimestampMs>> {
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<TransactionId, Pending>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -289,7 +325,7 @@ impl Inner {
             // Whoever went away needs no verdict.
             group.retain(|one| !one.checked.is_closed());
             let transactions: Vec<&[u8]> =
-                group.iter().flat_map(|one| one.transactions.iter().map(Vec::as_slice)).collect();
+                group.iter().flat_map(|one| one.transactions.iter().map(Bytes::as_ref)).collect();
             let mut checked = self.check(&transactions).into_iter();
             for Unchecked { transactions, checked: answer } in group {
                 // A client that went away has put nothing into the pool: its verdicts are of no use to anybody.
@@ -303,7 +339,7 @@ impl Inner {
         let good: Vec<(usize, &Transaction)> = decoded
             .iter()
             .enumerate()
-            .filter_map(|(position, decoded)| Some((position, &decoded.as_ref().ok()?.transaction)))
+            .filter_map(|(position, decoded)| Some((position, &decoded.as_ref().ok()?.pooled.transaction)))
             .collect();
         let bad_signatures = self.bad_signatures(&good);
         let signed: Vec<&Transaction> = good
@@ -314,38 +350,48 @@ impl Inner {
         let tried = self.forecasts(&signed);
         let mut forecasts =
             tried.iter().flat_map(|tried| tried.forecasts.iter().map(move |one| (tried, one)));
-        let finish = |(position, decoded): (usize, Result<Pooled, Submitted>)| match decoded {
+        let finish = |(position, decoded): (usize, Result<Decoded, Submitted>)| match decoded {
             Err(answer) => Checked::Answered(answer),
             Ok(_) if bad_signatures.contains(&position) => {
                 Checked::Answered(Submitted::Refused(TransactionFault::SignatureInvalid.into()))
             }
-            Ok(pooled) => match forecasts.next() {
-                Some((tried, forecast)) => self.judge(pooled, tried, forecast),
+            Ok(decoded) => match forecasts.next() {
+                Some((tried, forecast)) => self.judge(decoded, tried, forecast),
                 None => Checked::Answered(unavailable()),
             },
         };
         decoded.into_iter().enumerate().map(finish).collect()
     }
 
-    /// Decodes each, and answers for those that are wrong by themselves or known already.
-    fn decode(&self, transactions: &[&[u8]]) -> Vec<Result<Pooled, Submitted>> {
-        let rules = self.rules();
+    /// Decodes each, and answers for those that are wrong by themselves, known already, or too many now.
+    fn decode(&self, transactions: &[&[u8]]) -> Vec<Result<Decoded, Submitted>> {
+        let (rules, now) = (self.rules(), Instant::now());
+        // A store that fails here fails in the forecast too, which refuses.
+        let head = Archive::new(self.store.as_ref()).head().ok().flatten();
+        let base_fee = head.map_or(FeeRate::ZERO, |head| head.base_fee);
         let one = |bytes: &&[u8]| {
             let refused = |refused: Refused| Submitted::Refused(refused);
             let transaction = Transaction::decode(bytes).map_err(|fault| refused(fault.into()))?;
             check_transaction(&rules, &transaction).map_err(|fault| refused(fault.into()))?;
             let id = transaction.id(rules.genesis);
+            if self.pending().contains_key(&id) {
+                return Err(Submitted::Known { id });
+            }
+            let (weight, fee) = (transaction_weight(&transaction), &transaction.content.fee);
+            let place = self.budget.take(weight, Haste::of(fee, weight, base_fee), now);
+            let place = place.map_err(overloaded)?;
             // What else there is to say follows from the forecast.
-            let (operator, bytes) = (transaction.content.fee.operator, bytes.len());
+            let (operator, bytes) = (fee.operator, bytes.len());
             let balance = Balance { amount: Amount::ZERO, after: Height(0) };
-            let (weight, is_exempt, base_fee) = (0, false, FeeRate::ZERO);
-            Ok(Pooled { id, transaction, bytes, weight, operator, is_exempt, balance, base_fee })
+            let (is_exempt, base_fee) = (false, FeeRate::ZERO);
+            let pooled = Pooled { id, transaction, bytes, weight, operator, is_exempt, balance, base_fee };
+            Ok(Decoded { pooled, place })
         };
-        let mut decoded: Vec<Result<Pooled, Submitted>> = transactions.iter().map(one).collect();
-        let ids: Vec<TransactionId> = decoded.iter().flatten().map(|pooled| pooled.id).collect();
+        let mut decoded: Vec<Result<Decoded, Submitted>> = transactions.iter().map(one).collect();
+        let ids: Vec<TransactionId> = decoded.iter().flatten().map(|decoded| decoded.pooled.id).collect();
         let mut known = self.are_known(&ids).into_iter();
         for one in &mut decoded {
-            if let Ok(Pooled { id, .. }) = *one
+            if let Ok(Decoded { pooled: Pooled { id, .. }, .. }) = *one
                 && known.next() == Some(true)
             {
                 *one = Err(Submitted::Known { id });
@@ -356,6 +402,9 @@ impl Inner {
 
     /// Whether each is pending or executed.
     fn are_known(&self, ids: &[TransactionId]) -> Vec<bool> {
+        if ids.is_empty() {
+            return Vec::new();
+        }
         let keys: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
         // A store that fails here fails in the forecast too, which refuses.
         let executed = self.store.multi_get(Table::Transactions, &keys).unwrap_or_default();
@@ -416,7 +465,8 @@ impl Inner {
         validators.iter().any(|validator| validator.operator == operator).then_some(operator)
     }
 
-    fn judge(&self, pooled: Pooled, tried: &Tried, forecasted: &Forecasted) -> Checked {
+    fn judge(&self, decoded: Decoded, tried: &Tried, forecasted: &Forecasted) -> Checked {
+        let Decoded { pooled, place } = decoded;
         let id = pooled.id;
         match forecasted.becomes {
             Forecast::Applied => {
@@ -429,14 +479,15 @@ impl Inner {
                     Some(_) => (false, Amount::ZERO),
                     None => (forecasted.is_exempt, forecasted.payer_balance),
                 };
-                Checked::Passed(Box::new(Pooled {
+                let pooled = Pooled {
                     weight: forecasted.weight,
                     operator: forecasted.operator.unwrap_or(pooled.operator),
                     is_exempt,
                     balance: Balance { amount, after: tried.after },
                     base_fee: tried.base_fee,
                     ..pooled
-                }))
+                };
+                Checked::Passed(Box::new(Decoded { pooled, place }))
             }
             Forecast::Rejected(reason) => {
                 Checked::Answered(Submitted::Refused(Refused::Rejected { id, reason }))
@@ -458,13 +509,13 @@ impl Inner {
         for one in checked {
             match one {
                 Checked::Answered(answer) => answers.push(Some(answer)),
-                Checked::Passed(pooled) => {
+                Checked::Passed(decoded) => {
                     answers.push(None);
-                    passed.push(*pooled);
+                    passed.push(*decoded);
                 }
             }
         }
-        let ids: Vec<TransactionId> = passed.iter().map(|pooled| pooled.id).collect();
+        let ids: Vec<TransactionId> = passed.iter().map(|decoded| decoded.pooled.id).collect();
         let mut verdicts = self.offer(passed).await.into_iter().zip(ids);
         let fill = |answer: Option<Submitted>| match answer {
             Some(answer) => answer,
@@ -479,22 +530,28 @@ impl Inner {
     }
 
     /// The pool's answers; `None` where the chain could not be asked.
-    async fn offer(&self, passed: Vec<Pooled>) -> Vec<Option<Result<(), PoolRefusal>>> {
+    async fn offer(&self, passed: Vec<Decoded>) -> Vec<Option<Result<(), PoolRefusal>>> {
         let count = passed.len();
         if passed.is_empty() {
             return Vec::new();
         }
+        let (mut ids, mut offered) = (Vec::with_capacity(count), Vec::with_capacity(count));
         {
             let mut pending = self.pending();
             if pending.len().saturating_add(count) > PENDING_MAX {
-                return vec![None; count];
+                return vec![Some(Err(PoolRefusal::Full)); count];
             }
             // Before the pool answers: the outcome may come first, and must find it here to take it out.
-            pending.extend(passed.iter().map(|pooled| (pooled.id, pooled.transaction.content.valid_until)));
+            for Decoded { pooled, place } in passed {
+                let valid_until = pooled.transaction.content.valid_until;
+                ids.push(pooled.id);
+                // Sent twice at the same time: the one that is there keeps its place.
+                pending.entry(pooled.id).or_insert(Pending { valid_until, place });
+                offered.push(pooled);
+            }
         }
-        let ids: Vec<TransactionId> = passed.iter().map(|pooled| pooled.id).collect();
         let (sender, receiver) = oneshot::channel();
-        let sent = self.submissions.send(Submission { pooled: passed, answers: sender }).await.is_ok();
+        let sent = self.submissions.send(Submission { pooled: offered, answers: sender }).await.is_ok();
         let answers = if sent { receiver.await.ok() } else { None };
         let answers: Vec<_> = match answers {
             Some(answers) => answers.into_iter().map(Some).collect(),
@@ -512,6 +569,10 @@ impl Inner {
 
 fn unavailable() -> Submitted {
     Submitted::Refused(Refused::Unavailable { retry_after_ms: RETRY_AFTER_MS })
+}
+
+fn overloaded(used_up: UsedUp) -> Submitted {
+    Submitted::Refused(Refused::Overloaded { retry_after_ms: used_up.retry_after_ms })
 }
 
 /// This machine's clock, in milliseconds since 1970.

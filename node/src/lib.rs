@@ -23,7 +23,7 @@
 //! | `engine.rs`, `epochs.rs` | the consensus engine's thread and its frames; an engine for each epoch |
 //! | `standing.rs` | may this node vote in an epoch: its journal, its first start, or a proof of passage |
 //! | `allowed.rs`, `hosting.rs` | who may connect follows the registry; chains that miss this node's vote |
-//! | `admission.rs`, `departed.rs` | the only door for transactions; those that left without an outcome |
+//! | `admission.rs`, `budget.rs`, `departed.rs` | the only door for transactions; how much it takes in; those that left without an outcome |
 //! | `handle.rs`, `questions.rs` | what the edges see of a chain and may ask its executor; halt codes |
 //! | `vigil.rs`, `why.rs` | how the chains went so far; why the node is stuck, and what to do next |
 //! | `market.rs`, `finality_times.rs` | what the fee estimator is told: blocks, what waits, how long payments take |
@@ -49,6 +49,7 @@ mod allowed;
 mod assemble;
 mod awaited;
 pub mod backup;
+mod budget;
 mod check;
 mod checkpoint;
 pub mod config;

@@ -302,12 +302,12 @@ mod tests {
         let cache = Arc::default();
         let dynamic = Arc::clone(&store) as Arc<dyn Store>;
         let admission = Admission::new((rules, None), dynamic, cache, submissions, verifier).unwrap();
-        let refused = admission.submit(vec![b"no transaction".to_vec()]).await;
+        let refused = admission.submit(vec![b"no transaction".as_slice().into()]).await;
         assert!(matches!(refused[..], [Submitted::Refused(Refused::Codec(_))]), "{refused:?}");
         assert_eq!(admission.panicked(), None);
         store.is_broken.store(true, Ordering::SeqCst);
         for _again in 0..2 {
-            let refused = admission.submit(vec![b"no transaction".to_vec()]).await;
+            let refused = admission.submit(vec![b"no transaction".as_slice().into()]).await;
             assert!(matches!(refused[..], [Submitted::Refused(Refused::Unavailable { .. })]), "{refused:?}");
         }
         let end = Instant::now() + Duration::from_secs(10);

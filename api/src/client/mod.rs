@@ -59,8 +59,10 @@ pub const ORIGIN_BYTES_MAX: usize = <ChainOrigin as Canonical>::BYTES_MAX;
 pub const TEXT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// Tries of a submission.
 pub const SUBMIT_TRIES_MAX: u32 = 5;
-/// Longest pause between two tries.
+/// Longest pause between two tries, where the node does not say how long.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// And where it does.
+const TOLD_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Shortest and longest pause between two looks at a transaction.
 const POLL_FIRST: Duration = Duration::from_millis(20);
 const POLL_MAX: Duration = Duration::from_millis(500);
@@ -476,8 +478,29 @@ fn is_worth_repeating(error: &ClientError) -> bool {
 fn pause_before_retry(error: &ClientError, pause: Duration) -> Duration {
     match error {
         ClientError::Refused(refusal) => {
-            refusal.retry_after_ms.map_or(pause, Duration::from_millis).min(PAUSE_MAX)
+            refusal.retry_after_ms.map_or(pause, |told| Duration::from_millis(told).min(TOLD_PAUSE_MAX))
         }
         _ => pause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::ErrorCode;
+    use crate::error::ApiError;
+
+    #[test]
+    fn a_busy_node_says_how_long_to_wait_within_bounds() {
+        let own = Duration::from_millis(50);
+        let pause = |error: ApiError| {
+            let error = ClientError::Refused(error);
+            assert!(is_worth_repeating(&error), "{error}");
+            pause_before_retry(&error, own)
+        };
+        let busy = || ApiError::from(ErrorCode::Overloaded);
+        assert_eq!(pause(busy()), own);
+        assert_eq!(pause(busy().retry_after_ms(2_500)), Duration::from_millis(2_500));
+        assert_eq!(pause(busy().retry_after_ms(3_600_000)), TOLD_PAUSE_MAX);
     }
 }

@@ -98,6 +98,9 @@ impl From<&Refused> for ApiError {
                     Self::from(ErrorCode::PoolFull).retry_after_ms(BUSY_RETRY_MS)
                 }
             },
+            Refused::Overloaded { retry_after_ms } => {
+                Self::from(ErrorCode::Overloaded).retry_after_ms(*retry_after_ms)
+            }
             Refused::Unavailable { retry_after_ms } => {
                 Self::from(ErrorCode::NotReady).retry_after_ms(*retry_after_ms)
             }
@@ -185,14 +188,19 @@ impl IntoResponse for Refusal {
         let retry_after_ms = error.retry_after_ms;
         let mut response = (status, Json(error)).into_response();
         if let Some(retry_after_ms) = retry_after_ms {
-            let seconds = HeaderValue::from(retry_after_ms.div_ceil(1_000));
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+            set_retry_after(&mut response, retry_after_ms);
         }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
+}
+
+/// Says when to come back, in whole seconds.
+pub(crate) fn set_retry_after(response: &mut Response, retry_after_ms: u64) {
+    let seconds = HeaderValue::from(retry_after_ms.div_ceil(1_000));
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
 }
 
 /// A path that does not exist.

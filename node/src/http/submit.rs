@@ -2,7 +2,7 @@
 //!
 //! Nothing is decided here: bytes go to the chain's admission, answers come back. A chain that takes no transactions
 //! (halted, disk reserve, observer) says so before any signature is checked. Of a bulk body each transaction is judged
-//! for itself; only broken framing refuses the whole.
+//! for itself; broken framing refuses the whole, and so does a node that is overloaded and looked at none of it.
 
 use api::bulk::{BULK_BYTES_MAX, BULK_CONTENT_TYPE, BulkAnswer, decode_body, encode_answers};
 use api::code::ErrorCode;
@@ -20,7 +20,7 @@ use ledger::values::{Canonical as _, ChainId, GenesisHash, TransactionId};
 
 use super::edge::Edge;
 use super::health::not_begun;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, set_retry_after};
 use crate::admission::Refused;
 use crate::handle::{ChainHandle, Submitted};
 
@@ -53,6 +53,13 @@ const _: () = assert!(JSON_BYTES_MAX <= BULK_BYTES_MAX);
         ),
         (status = 202, description = "JSON body: taken in", body = SubmitAnswer),
         (status = "4XX", description = "refused: the one transaction of a JSON body, or a whole binary body", body = ApiError),
+        (
+            status = 429,
+            description = "the node is overloaded, or has no place for this one: nothing was taken in. The header `Retry-After` says in \
+                           seconds when to send it again, `retry_after_ms` of the body more exactly. Where a part of a binary body was taken in, \
+                           status 200 has the header, and the others' answers the code 1306.",
+            body = ApiError
+        ),
         (status = "5XX", description = "this node takes no transactions now", body = ApiError),
     )
 )]
@@ -99,7 +106,7 @@ async fn one(edge: &Edge, body: &[u8]) -> Result<Response, Refusal> {
         .map_err(|reason| ApiError::from(ErrorCode::MalformedJson).at("body").because(reason))?;
     let bytes = request.bytes()?;
     let transaction = Transaction::decode(&bytes).ok();
-    let answer = judge(edge, vec![bytes]).await.into_iter().next();
+    let answer = judge(edge, vec![bytes.into()]).await.into_iter().next();
     // One answer for each transaction is admission's promise.
     let mut answer = answer.ok_or(ErrorCode::Internal)?;
     if let Some(error) = answer.error {
@@ -117,15 +124,25 @@ async fn one(edge: &Edge, body: &[u8]) -> Result<Response, Refusal> {
     Ok((status, Json(SubmitAnswers::One(Box::new(answer)))).into_response())
 }
 
-async fn many(edge: &Edge, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refusal> {
+async fn many(edge: &Edge, headers: &HeaderMap, body: &Bytes) -> Result<Response, Refusal> {
     let transactions = decode_body(body).map_err(ApiError::from)?;
-    let mut answers = judge(edge, transactions.iter().map(|bytes| bytes.to_vec()).collect()).await;
+    let mut answers = judge(edge, transactions.iter().map(|bytes| body.slice_ref(bytes)).collect()).await;
+    let mut overloaded = answers.iter().filter_map(|answer| answer.error.as_ref().filter(is_overloaded));
+    let retry_after_ms = overloaded.clone().filter_map(|error| error.retry_after_ms).max();
+    if overloaded.clone().count() == answers.len()
+        && let Some(error) = overloaded.next_back()
+    {
+        return Err(error.clone().into());
+    }
     let wants_binary = headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.contains(BULK_CONTENT_TYPE));
-    if !wants_binary {
+    let mut response = if wants_binary {
+        let answers: Vec<BulkAnswer> = answers.iter().map(BulkAnswer::from).collect();
+        ([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], encode_answers(&answers)).into_response()
+    } else {
         for (answer, bytes) in answers.iter_mut().zip(&transactions) {
             let refused = answer.error.as_ref().and_then(|_| Transaction::decode(bytes).ok());
             if let Some(refused) = refused {
@@ -133,21 +150,27 @@ async fn many(edge: &Edge, headers: &HeaderMap, body: &[u8]) -> Result<Response,
                 answer.error = error.map(|error| error.in_operation(&refused.content.operation));
             }
         }
-        return Ok(Json(SubmitAnswers::Many(answers)).into_response());
+        Json(SubmitAnswers::Many(answers)).into_response()
+    };
+    if let Some(retry_after_ms) = retry_after_ms {
+        set_retry_after(&mut response, retry_after_ms);
     }
-    let answers: Vec<BulkAnswer> = answers.iter().map(BulkAnswer::from).collect();
-    Ok(([(header::CONTENT_TYPE, BULK_CONTENT_TYPE)], encode_answers(&answers)).into_response())
+    Ok(response)
+}
+
+fn is_overloaded(error: &&ApiError) -> bool {
+    error.code == ErrorCode::Overloaded.code()
 }
 
 /// Transactions of one body for one chain, and their places in the body.
 struct Part<'a> {
     chain: &'a ChainHandle,
     places: Vec<usize>,
-    transactions: Vec<Vec<u8>>,
+    transactions: Vec<Bytes>,
 }
 
 /// Submits to the chains that the transactions name; answers in the order of `transactions`.
-async fn judge(edge: &Edge, transactions: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
+async fn judge(edge: &Edge, transactions: Vec<Bytes>) -> Vec<SubmitAnswer> {
     // Each is replaced below; what no chain would answer is answered with this.
     let mut answers = vec![refused(ErrorCode::NotReady.into()); transactions.len()];
     let mut parts: Vec<Part<'_>> = Vec::new();
@@ -179,7 +202,7 @@ async fn judge(edge: &Edge, transactions: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
     answers
 }
 
-async fn judge_part(edge: &Edge, chain: &ChainHandle, part: Vec<Vec<u8>>) -> Vec<SubmitAnswer> {
+async fn judge_part(edge: &Edge, chain: &ChainHandle, part: Vec<Bytes>) -> Vec<SubmitAnswer> {
     let closed = Refusal::of_status(&chain.now()).or_else(|| not_begun(edge, chain));
     if let Some(error) = closed {
         return part.iter().map(|_| refused(error.clone())).collect();
@@ -232,7 +255,10 @@ const fn id_of(refused: &Refused) -> Option<TransactionId> {
         | Refused::Rejected { id, .. }
         | Refused::ExemptElsewhere { id, .. }
         | Refused::Pool { id, .. } => Some(*id),
-        Refused::Codec(_) | Refused::Stateless(_) | Refused::Unavailable { .. } => None,
+        Refused::Codec(_)
+        | Refused::Stateless(_)
+        | Refused::Overloaded { .. }
+        | Refused::Unavailable { .. } => None,
     }
 }
 

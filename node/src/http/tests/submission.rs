@@ -7,8 +7,9 @@ use api::fees::{SimulateRequest, Simulation, Would};
 use api::transaction::{SubmitAnswer, SubmitRequest, SubmitStatus, TransactionState, TransactionStatus};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use ledger::records::operation::PAYMENTS_MAX;
 use ledger::records::transaction::TRANSACTION_BYTES_MAX;
-use ledger::records::{Nonce, NotExecuted, Operation, Payment, Transaction};
+use ledger::records::{FeeBid, Nonce, NotExecuted, Operation, Payment, Transaction};
 use ledger::values::{Amount, Canonical as _, TimestampMs, WalletId};
 
 use super::bank::Bank;
@@ -222,6 +223,65 @@ async fn many_are_answered_one_by_one() {
     assert_eq!(json[0].status, SubmitStatus::AlreadyKnown, "taken in a moment ago");
     assert_eq!(json[2].id, Some(poor.id(bank.genesis)));
     assert!(json[2].error.as_ref().unwrap().mend.contains("fund"));
+}
+
+/// What is under way is bounded by weight before signatures are checked: part of a body finds no place, then whole bodies and single ones
+/// are told when to come back, but for a bid with a tip, and what leaves makes room.
+#[tokio::test]
+async fn an_overloaded_node_says_when_to_come_back() {
+    const LANES: u16 = 16;
+    const OF_A_LANE: u64 = 40;
+    let mut bank = Bank::new();
+    let story = bank.story();
+    let (own, valid_until) = (bank.bank(), TimestampMs(wall_clock().0 + 60_000));
+    let payments = || vec![Payment { payee: story.one.id, amount: Amount::from_fen(1) }; PAYMENTS_MAX];
+    let heavy = |lane: u16, sequence: u64| {
+        let operation = Operation::Pay { payments: payments() };
+        bank.sign_at(&own, Nonce { lane, sequence }, valid_until, operation).encode()
+    };
+    // Above what the story has used.
+    let bodies: Vec<Vec<u8>> = (0..LANES)
+        .flat_map(|lane| (11..11 + OF_A_LANE).map(move |number| (lane, number)))
+        .map(|(lane, number)| heavy(lane, number))
+        .collect();
+    let many = encode_body(bodies.iter().map(Vec::as_slice)).unwrap();
+    let router = bank.router();
+    let bulk = async |body: Vec<u8>| {
+        let request = Request::post(api::path::TRANSACTIONS)
+            .header(header::CONTENT_TYPE, BULK_CONTENT_TYPE)
+            .header(header::ACCEPT, BULK_CONTENT_TYPE);
+        send(&router, request.body(Body::from(body)).unwrap()).await
+    };
+
+    let (answer, taken) = tokio::join!(bulk(many), bank.pool());
+    assert_eq!((answer.status, answer.headers.contains_key("retry-after")), (StatusCode::OK, true));
+    let answers = decode_answers(&answer.body, bodies.len()).unwrap();
+    let found = answers.iter().take_while(|answer| answer.status == SubmitStatus::Accepted).count();
+    assert!((1..bodies.len()).contains(&found), "{found} of {}", bodies.len());
+    assert!(answers[found..].iter().all(|answer| answer.code == 1_306), "{answers:?}");
+    assert_eq!(taken.len(), found);
+
+    let rest = encode_body(bodies[found..].iter().map(Vec::as_slice)).unwrap();
+    let refused = bulk(rest).await;
+    let payment = bank.pay(&story.one, &story.two, 5);
+    for answer in [refused, submit(&bank, &payment).await] {
+        let error = answer.error();
+        assert_eq!((answer.status.as_u16(), error.code, error.is_transient), (429, 1_306, true), "{error}");
+        let seconds: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert_eq!(Some(seconds), error.retry_after_ms.map(|ms| ms.div_ceil(1_000)));
+    }
+    let known = bulk(encode_body([bodies[0].as_slice()]).unwrap()).await;
+    assert_eq!(decode_answers(&known.body, 1).unwrap()[0].status, SubmitStatus::AlreadyKnown);
+
+    let tip = FeeBid { fee_max: Amount::from_fen(2), tip: Amount::from_fen(2), ..FeeBid::default() };
+    let operation =
+        Operation::Pay { payments: vec![Payment { payee: story.two.id, amount: Amount::from_fen(5) }] };
+    let urgent = bank.content(&story.one, tip, operation).signed_by(bank.genesis, &story.one.secret);
+    assert_eq!(accepted(&mut bank, &urgent).await.status, StatusCode::ACCEPTED);
+
+    let ids: Vec<_> = taken.iter().map(|transaction| transaction.id(bank.genesis)).collect();
+    bank.admission.settle(&ids);
+    assert_eq!(accepted(&mut bank, &payment).await.status, StatusCode::ACCEPTED);
 }
 
 #[tokio::test]
