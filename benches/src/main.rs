@@ -11,6 +11,7 @@
 //! | `scaling.rs` | the same load on 1 to 8 chains; the table, the goals |
 //! | `model.rs` | what a network of many chains costs, as formulas |
 //! | `catch_up.rs` | a bank far behind, a source that lies, and what the others feel of it |
+//! | `rejoin.rs` | a bank that lost its disk: how long until it votes again, by a snapshot and by replaying |
 //! | `fates.rs` | what became of payments, read from the outcomes |
 //! | `standing.rs` | where the chains stand; waiting until nothing is under way |
 //! | `open_loop.rs` | payments at a steady rate; latency to final, to certified and, across chains, to credited |
@@ -31,6 +32,7 @@ mod load;
 mod model;
 mod open_loop;
 mod population;
+mod rejoin;
 mod scaling;
 mod standing;
 mod usage;
@@ -57,6 +59,8 @@ enum Command {
     CatchUp(catch_up::CatchUp),
     /// Kills, pauses, restarts, wrong clocks and cut links under payments; prints one JSON object for each scenario.
     Faults(faults::Faults),
+    /// A bank of four loses its disk: time until it is ready, by a snapshot and by replaying; prints one JSON object.
+    Rejoin(rejoin::Rejoin),
     /// Four banks as processes, pre-signed payments in an open loop; prints one JSON object.
     Load(load::Load),
     /// The same load on 1, 2, 4 and 8 chains with 0, 10 and 50 % of it between them; prints a table, the goals, and a model.
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => runtime.block_on(demo.run()),
         Command::Faults(faults) => return runtime.block_on(faults.run()),
         Command::CatchUp(catch_up) => runtime.block_on(catch_up.run()),
+        Command::Rejoin(rejoin) => runtime.block_on(rejoin.run()),
         Command::Load(load) => runtime.block_on(load.run()),
         Command::Scaling(scaling) => runtime.block_on(scaling.run()),
     }
