@@ -67,6 +67,7 @@ pub(crate) struct Surroundings {
     pub(crate) chain_id: ChainId,
     pub(crate) chain: Chain,
     pub(crate) executor: Executor<Sequential>,
+    pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) disk: MemoryDisk,
     pub(crate) door: Door,
@@ -110,8 +111,6 @@ pub(crate) struct Node {
     /// The last block of an epoch that has ended: its engine is done.
     ended: Option<BlockDigest>,
     is_halted: bool,
-    /// None: the bottle keeps no snapshots.
-    snapshots: Snapshots,
 }
 
 struct Write {
@@ -147,7 +146,6 @@ impl Node {
             keys: KeyCache::default(),
             ended: None,
             is_halted: false,
-            snapshots: Snapshots::new(0),
         }
     }
 
@@ -428,8 +426,8 @@ impl Node {
         held: Vec<Frame>,
         request: Option<&Request>,
     ) -> Vec<Input> {
-        let read =
-            request.map(|request| Archive::new(self.around.store.as_ref()).serve(request, &self.snapshots));
+        let archive = Archive::new(self.around.store.as_ref());
+        let read = request.map(|request| archive.serve(request, &self.around.snapshots));
         match read.unwrap_or_else(|| Ok(Vec::new())) {
             Ok(read) => held.iter().chain(&read).for_each(|frame| self.send(to, Frame::encode(frame))),
             Err(fault) => return self.halt(&fault.to_string()),
@@ -485,11 +483,11 @@ impl Node {
             Report::Evidence { validator, kind } => {
                 self.around.witness.lock().evidence(index, validator, kind)
             }
-            // Nodes of the bottle replay.
-            Report::Sealed { .. }
-            | Report::EvidenceDropped { .. }
-            | Report::Joining { .. }
-            | Report::Joined { .. } => {}
+            Report::Sealed { .. } | Report::EvidenceDropped { .. } | Report::Joining { .. } => {}
+            Report::Joined { .. } => {
+                self.is_halted = true;
+                self.around.witness.lock().joined.insert(index);
+            }
             Report::EpochEnded { last, .. } => self.ended = Some(last),
             Report::Distrusted { node, reason } => self.around.witness.lock().distrusted(index, node, reason),
             Report::Diverged { own, certified, back_to } => self.diverged(own, certified, back_to),
