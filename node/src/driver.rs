@@ -624,7 +624,8 @@ impl Driver {
             Some(End::Halt(code)) => Some(code),
             _ => None,
         };
-        let halted = halt.is_some() || chain.halted;
+        // A chain that has fetched its state has stopped too, until the node starts anew with it in a moment.
+        let halted = halt.is_some() || (chain.halted && chain.joining.is_none());
         let voting = match (halted, chain.is_validator, self.rejoining.is_some(), chain.may_vote) {
             (true, ..) => Voting::Halted,
             (false, false, ..) => Voting::Observer,
