@@ -121,12 +121,30 @@ struct Write {
 
 /// What a thread of production would be busy with.
 enum Job {
-    Sync { durable: Vec<BlockDigest> },
-    Verify { digest: BatchDigest, batch: Arc<Batch> },
-    CheckBundle { digest: BundleDigest, rules: Box<ChainRules>, bundle: Arc<Bundle> },
+    Sync {
+        durable: Vec<BlockDigest>,
+    },
+    /// Written and not synced, as was asked for.
+    Written {
+        written: Vec<BlockDigest>,
+    },
+    Verify {
+        digest: BatchDigest,
+        batch: Arc<Batch>,
+    },
+    CheckBundle {
+        digest: BundleDigest,
+        rules: Box<ChainRules>,
+        bundle: Arc<Bundle>,
+    },
     Execute(Box<FinalBlock>),
     Tell(Executed),
-    Serve { to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request> },
+    Serve {
+        to: NodeIndex,
+        lane: Lane,
+        held: Vec<Frame>,
+        request: Option<Request>,
+    },
 }
 
 impl Node {
@@ -248,6 +266,7 @@ impl Node {
         };
         match first.remove() {
             Job::Sync { durable } => self.sync(durable),
+            Job::Written { written } => written.into_iter().map(Input::Persisted).collect(),
             Job::Verify { digest, batch } => {
                 let transactions: Vec<&Transaction> = batch.content.transactions.iter().collect();
                 let secret = [self.around.index.to_le_bytes()[0]; 32];
@@ -395,6 +414,8 @@ impl Node {
             let delay_ms = SYNC_MS + self.around.dice.below(SYNC_JITTER_MS + 1);
             let slow_ms = self.around.conditions.of(self.around.index).sync_ms;
             self.later(delay_ms + slow_ms, Job::Sync { durable });
+        } else if !durable.is_empty() {
+            self.later(0, Job::Written { written: durable });
         }
     }
 
