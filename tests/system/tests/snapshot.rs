@@ -206,7 +206,7 @@ async fn a_wiped_bank_joins_by_a_snapshot_and_votes_again_by_rule_26_alone() {
     for line in ["no journal: this validator follows", "joining by a snapshot", "the snapshot is here"] {
         assert!(log(&cluster).contains(line), "{line}\n{}", log(&cluster));
     }
-    wait_for(&cluster, "certified above the snapshot", |ready| ready.certified_height > joined + 2).await;
+    wait_for(&cluster, "certified above the snapshot", |ready| ready.certified_height > joined + 20).await;
     serves(&cluster, joined, wallet).await;
 
     wait_for(&cluster, "voting again", |ready| {
@@ -226,17 +226,20 @@ async fn a_wiped_bank_joins_by_a_snapshot_and_votes_again_by_rule_26_alone() {
     assert_eq!(lowest(&cluster).await, Some(joined));
 
     let history = load.stop().await;
-    let to = certified_at(&cluster, [0, 1]).await;
-    let seen = history.submissions.values().flat_map(|submission| &submission.answers);
-    assert!(seen.count() > 0, "customers were told something");
+    assert!(history.answers() > 0 && !history.readings.is_empty(), "customers were told something");
+    // Nothing that they were told is of a height above what some bank has executed now.
+    let mut to = 0;
+    for bank in 0..4 {
+        to = to.max(cluster.client(bank).ready().await.unwrap().chains[0].height);
+    }
     let ends = Instant::now() + WAIT;
-    while certified_at(&cluster, [0, 1]).await < to + 4 || certified_at(&cluster, [WIPED, 0]).await < to + 4 {
+    while certified_at(&cluster, [0, 1]).await < to || certified_at(&cluster, [WIPED, 0]).await < to {
         assert!(Instant::now() < ends, "banks do not certify {to}\n{}", cluster.logs());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let copies = [
-        ChainCopy::read(&cluster.client(0), 0, ROOT, (from, to + 4)).await,
-        ChainCopy::read(&cluster.client(1), 1, ROOT, (from, to + 4)).await,
+        ChainCopy::read(&cluster.client(0), 0, ROOT, (from, to)).await,
+        ChainCopy::read(&cluster.client(1), 1, ROOT, (from, to)).await,
     ];
     let found = history.judge(&copies);
     assert!(found.is_empty(), "{found:#?}");
