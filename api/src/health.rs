@@ -91,6 +91,15 @@ pub struct JoiningView {
     pub chunks: u64,
     /// Those that are here.
     pub chunks_fetched: u64,
+    /// Chunks that peers gave and that were no part of it, since the node's start.
+    #[serde(default)]
+    pub chunks_refused: u64,
+    /// Bytes of the chunks that were taken since then.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Peers that offer it.
+    #[serde(default)]
+    pub sources: u64,
 }
 
 /// What stopped a chain.

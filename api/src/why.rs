@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::health::JoiningView;
+
 /// Most findings of an answer; those that are left out are the least grave.
 pub const FINDINGS_MAX: usize = 64;
 
@@ -86,6 +88,8 @@ pub enum FindingCode {
     CertificateExpired,
     /// Fewer validators than a quorum are heard.
     NoQuorum,
+    /// The node has no state yet: it fetches a snapshot.
+    Joining,
     /// The node started without its journal, and votes once it cannot contradict an earlier vote.
     Rejoining,
     /// It is behind and catches up.
@@ -194,6 +198,9 @@ pub struct ChainFacts {
     /// Receipts of this chain that wait for others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<WaitingReceipts>,
+    /// How far the node is with fetching a snapshot, while it has no state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joining: Option<JoiningView>,
 }
 
 /// A validator that is not heard.

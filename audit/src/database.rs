@@ -11,6 +11,9 @@ use crate::difference::{Difference, Finding};
 use crate::error::AuditError;
 use crate::source::{AuditBlock, PAGE_BLOCKS_MAX, PAGE_BYTES, Source};
 
+/// Meta row of a node that joined by a snapshot. It begins with the height: the lowest one that the node holds.
+const JOINED_ROW: &[u8] = b"joined";
+
 /// Reads a chain's final blocks from its database.
 pub struct DatabaseSource<'a> {
     reader: &'a dyn Reader,
@@ -25,8 +28,12 @@ impl<'a> DatabaseSource<'a> {
     /// A source over `reader`.
     ///
     /// # Errors
-    /// [`AuditError::Storage`].
+    /// [`AuditError::Storage`]; [`AuditError::Pruned`] where the database does not begin with the chain.
     pub fn new(reader: &'a dyn Reader, chain: ChainId) -> Result<Self, AuditError> {
+        if let Some(joined) = reader.get(Table::Meta, JOINED_ROW)? {
+            let lowest = joined.first_chunk().map_or(Height(0), |bytes| Height(u64::from_le_bytes(*bytes)));
+            return Err(AuditError::Pruned { chain, lowest });
+        }
         let last = reader.scan(Table::Heights, Page::last(1))?;
         let end = last.first().and_then(|(place, _)| key::number(place));
         Ok(Self { reader, chain, next: Height(1), end, ahead: BTreeMap::new() })

@@ -4,7 +4,7 @@
 //! auditor could not look.
 
 use ledger::state::GenesisFault;
-use ledger::values::ChainId;
+use ledger::values::{ChainId, Height};
 use storage::StorageError;
 
 use crate::difference::Difference;
@@ -29,6 +29,16 @@ pub enum AuditError {
     ChainUnknown {
         /// The chain asked for.
         chain: ChainId,
+    },
+    /// The database does not begin with the chain: its node joined by a snapshot, so there is nothing to execute from genesis on.
+    #[error(
+        "the database of chain {chain} begins at height {lowest}: its node joined by a snapshot and never had what is below"
+    )]
+    Pruned {
+        /// The chain.
+        chain: ChainId,
+        /// The lowest height that is there.
+        lowest: Height,
     },
     /// No threads could be started.
     #[error("no threads for the replay: {0}")]
@@ -59,6 +69,9 @@ impl AuditError {
             Self::Feed(_) => "check the node's address and token, then try again",
             Self::Genesis(_) | Self::ChainUnknown { .. } => {
                 "name the genesis file of the network that is audited"
+            }
+            Self::Pruned { .. } => {
+                "replay another bank's node, which has everything: --node URL (no lowest_height in its /v1/chains), or its data directory"
             }
             Self::Threads(_) => "try again with fewer threads",
             Self::Randomness(_) => "check /dev/urandom, then try again",

@@ -2,7 +2,7 @@
 
 mod support;
 
-use audit::{DatabaseSource, Difference, Finding, Place, Replay, Value};
+use audit::{AuditError, DatabaseSource, Difference, Finding, Place, Replay, Value};
 use ledger::records::{Operation, Outcome, Record};
 use ledger::values::{Amount, Canonical as _, Height, LockId, RecordId, TimestampMs};
 use storage::{MemoryStore, Reader as _, RocksOptions, RocksReader, RocksStore, StorageError, Table, key};
@@ -306,6 +306,18 @@ fn another_network_s_genesis_is_refused() {
     let replay = Replay { spec: &spec, chain: CHAIN, threads: 1, progress: &|_| {} };
     let source = DatabaseSource::new(&store, CHAIN).unwrap();
     assert!(replay.run(Box::new(source), Some(&store)).unwrap_err().is_verdict());
+}
+
+/// A node that joined by a snapshot has nothing to execute from genesis on: that is no finding, and no verdict.
+#[test]
+fn a_database_that_begins_with_a_snapshot_is_named_and_not_judged() {
+    let store = stored(&forge());
+    let mut joined = 7_u64.to_le_bytes().to_vec();
+    joined.extend([0; 8]);
+    put(&store, Table::Meta, b"joined", &joined);
+    let Err(fault) = DatabaseSource::new(&store, CHAIN) else { panic!("it was read") };
+    assert!(matches!(fault, AuditError::Pruned { chain: CHAIN, lowest: Height(7) }), "{fault}");
+    assert!(!fault.is_verdict() && fault.mend().contains("--node"), "{fault}");
 }
 
 /// One flipped byte anywhere in a table, blob or log file of a database.

@@ -11,6 +11,7 @@
 //! | `scaling.rs` | the same load on 1 to 8 chains; the table, the goals |
 //! | `model.rs` | what a network of many chains costs, as formulas |
 //! | `catch_up.rs` | a bank far behind, a source that lies, and what the others feel of it |
+//! | `rejoin.rs` | a bank that lost its disk: how long until it votes again, by a snapshot and by replaying |
 //! | `fates.rs` | what became of payments, read from the outcomes |
 //! | `standing.rs` | where the chains stand; waiting until nothing is under way |
 //! | `overload.rs` | three times what a network carries |
@@ -42,6 +43,7 @@ mod overload;
 mod perf;
 mod population;
 mod profile;
+mod rejoin;
 mod scaling;
 mod signatures;
 mod stage;
@@ -71,6 +73,8 @@ enum Command {
     CatchUp(catch_up::CatchUp),
     /// Kills, pauses, restarts, wrong clocks and cut links under payments; prints one JSON object for each scenario.
     Faults(faults::Faults),
+    /// A bank of four loses its disk: time until it is ready, by a snapshot and by replaying; prints one JSON object.
+    Rejoin(rejoin::Rejoin),
     /// Four banks as processes, pre-signed payments in an open loop; prints one JSON object.
     Load(load::Load),
     /// A steady load for many minutes, a row for each, and what drifts; prints a table and one JSON object.
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => runtime.block_on(demo.run()),
         Command::Faults(faults) => return runtime.block_on(faults.run()),
         Command::CatchUp(catch_up) => runtime.block_on(catch_up.run()),
+        Command::Rejoin(rejoin) => runtime.block_on(rejoin.run()),
         Command::Load(load) => runtime.block_on(load.run()),
         Command::Long(long) => runtime.block_on(long.run()),
         Command::Memory(memory) => runtime.block_on(memory.run()),

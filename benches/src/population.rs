@@ -178,6 +178,18 @@ impl Population {
 
     /// Issues money, opens every wallet and funds it; each bank does its share, on all chains at the same time.
     pub(crate) async fn set_up(&self, cluster: &Cluster) {
+        self.open(cluster).await;
+        let fund = |indexes: &[usize]| Operation::Pay {
+            payments: indexes
+                .iter()
+                .map(|index| Payment { payee: self.wallets[*index].id, amount: Amount::from_fen(START_FEN) })
+                .collect(),
+        };
+        self.by_banks(cluster, 1, fund).await;
+    }
+
+    /// The same without the funding: the money stays with the banks.
+    pub(crate) async fn open(&self, cluster: &Cluster) {
         let localnet = &cluster.localnet;
         let banks = localnet.banks.len();
         let mut issues = JoinSet::new();
@@ -197,14 +209,7 @@ impl Population {
         let open = |indexes: &[usize]| Operation::OpenWallets {
             wallets: indexes.iter().map(|index| self.wallets[*index].opening()).collect(),
         };
-        let fund = |indexes: &[usize]| Operation::Pay {
-            payments: indexes
-                .iter()
-                .map(|index| Payment { payee: self.wallets[*index].id, amount: Amount::from_fen(START_FEN) })
-                .collect(),
-        };
         self.by_banks(cluster, 0, open).await;
-        self.by_banks(cluster, 1, fund).await;
     }
 
     fn bank(&self, cluster: &Cluster, place: &Place, bank: usize) -> Payer {

@@ -85,16 +85,21 @@ pub const BUNDLES_PER_SOURCE_MAX: usize = 8;
 pub const BUNDLES_UNDER_CHECK_MAX: usize = 8;
 /// Digests of invalid bundles that are remembered.
 pub const INVALID_BUNDLES_MAX: usize = 256;
-/// How much block time lies between two snapshots that a node keeps for joining ones.
+/// How much block time lies between two snapshots that a node keeps for joining ones, unless it is told otherwise.
 pub const SNAPSHOT_EVERY_MS: u64 = 60_000;
+/// Least and most that it may be told: below, a snapshot is gone before anybody has fetched it.
+pub const SNAPSHOT_EVERY_MS_BOUNDS: (u64, u64) = (1_000, 3_600_000);
 /// Snapshots that are held: one that is being fetched stays for a whole span.
 pub const SNAPSHOTS_KEPT: usize = 2;
 /// Bytes of a snapshot's manifest in one frame.
 pub const PIECE_BYTES_MAX: usize = 512 << 10;
 /// Chunks of a snapshot asked for in one request.
 pub const REQUEST_CHUNKS_MAX: usize = 8;
-/// A snapshot this far above is worth more than so many blocks, which are a page of final blocks each quarter.
+/// A snapshot this far above is worth more than so many blocks, which are a page of final blocks each quarter; unless a node is told
+/// otherwise.
 pub const SNAPSHOT_BEHIND_BLOCKS: u64 = 1_024;
+/// Least and most that it may be told.
+pub const SNAPSHOT_BEHIND_BLOCKS_BOUNDS: (u64, u64) = (1, 1 << 32);
 /// How long offers of snapshots are gathered, so that there are several sources.
 pub const JOIN_OFFERS_MS: u64 = 500;
 /// Interval at which peers are asked for their offers.
@@ -132,6 +137,8 @@ pub struct ChainConfig {
     /// Joins by a snapshot where its store is empty and others are far ahead: verified with this spec. Must be there where a join was begun
     /// ([`crate::Archive::is_joining`]).
     pub join: Option<Arc<GenesisSpec>>,
+    /// How far ahead of an empty store a snapshot must be to be worth it.
+    pub snapshot_behind_blocks: u64,
     /// Every consensus key that this node has for the chain, such as the running one and the next: the epoch's set says which one
     /// it is.
     keys: Vec<SecretKey>,
@@ -144,8 +151,16 @@ impl ChainConfig {
     #[must_use]
     pub fn after(rules: ChainRules, executed: Height, own_node: NodeIndex, keys: Vec<SecretKey>) -> Self {
         let epoch = rules.epoch_at(executed.next()).map_or(Epoch(0), |record| record.epoch);
-        let mut config =
-            Self { rules, epoch, own_node, own_validator: None, sealing_key: None, join: None, keys };
+        let mut config = Self {
+            rules,
+            epoch,
+            own_node,
+            own_validator: None,
+            sealing_key: None,
+            join: None,
+            snapshot_behind_blocks: SNAPSHOT_BEHIND_BLOCKS,
+            keys,
+        };
         config.enter(epoch);
         config
     }

@@ -28,7 +28,7 @@ use storage::{Durability, Table, WriteSet, key};
 use crate::chain::Chain;
 use crate::config::{
     CHUNKS_UNWRITTEN_MAX, JOIN_ANSWER_MS, JOIN_LOST_MS, JOIN_OFFERS_MS, JOIN_PATIENCE_MS, JOIN_REPEAT_MS,
-    JOIN_TICK_MS, JOIN_TIMEOUTS_MAX, PIECE_BYTES_MAX, REQUEST_CHUNKS_MAX, SNAPSHOT_BEHIND_BLOCKS,
+    JOIN_TICK_MS, JOIN_TIMEOUTS_MAX, PIECE_BYTES_MAX, REQUEST_CHUNKS_MAX,
 };
 use crate::frame::{Frame, Lane, ManifestPiece, Offer, Offers, RequestedChunks, RequestedPiece};
 use crate::joined;
@@ -43,6 +43,12 @@ pub struct JoinProgress {
     pub chunks: u64,
     /// Those that are here.
     pub fetched: u64,
+    /// Those that came since the start of the process and were no part of it.
+    pub refused: u64,
+    /// Bytes of the chunks that were taken since then.
+    pub bytes: u64,
+    /// Peers that offer it, and are trusted.
+    pub sources: u64,
 }
 
 /// A join under way.
@@ -59,6 +65,10 @@ pub(crate) struct Join {
     since_ms: Option<u64>,
     /// The records of height 0 are gone: there is no way back to replaying.
     is_begun: bool,
+    /// Chunks that were no part of the snapshot.
+    refused: u64,
+    /// Bytes of those that were.
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -89,7 +99,17 @@ struct Fetching {
 impl Join {
     pub(crate) fn new(spec: Arc<GenesisSpec>) -> Self {
         let (offers, silences, stage) = (BTreeMap::new(), BTreeMap::new(), Stage::Seeking);
-        Self { spec, stage, offers, asked_offers_ms: None, silences, since_ms: None, is_begun: false }
+        Self {
+            spec,
+            stage,
+            offers,
+            asked_offers_ms: None,
+            silences,
+            since_ms: None,
+            is_begun: false,
+            refused: 0,
+            bytes: 0,
+        }
     }
 
     /// Goes on where a start finds it.
@@ -102,15 +122,16 @@ impl Join {
 
     /// How far it is; `None` until the first write.
     pub(crate) fn progress(&self) -> Option<JoinProgress> {
-        let none = JoinProgress { height: Height(0), chunks: 0, fetched: 0 };
+        let (refused, bytes) = (self.refused, self.bytes);
+        let none = JoinProgress { height: Height(0), chunks: 0, fetched: 0, refused, bytes, sources: 0 };
         let progress = match &self.stage {
             Stage::Fetching(fetching) => {
                 let (height, chunks) = (fetching.snapshot.height(), fetching.snapshot.chunks());
                 let fetched = chunks.saturating_sub(fetching.missing.len() as u64);
-                JoinProgress { height, chunks, fetched }
+                JoinProgress { height, chunks, fetched, sources: fetching.sources.len() as u64, ..none }
             }
             Stage::Ending { height, chunks, .. } => {
-                JoinProgress { height: *height, chunks: *chunks, fetched: *chunks }
+                JoinProgress { height: *height, chunks: *chunks, fetched: *chunks, ..none }
             }
             Stage::Seeking | Stage::Piecing { .. } => none,
         };
@@ -123,9 +144,9 @@ impl Join {
     }
 
     /// The newest of the offers that lie far enough ahead, of those that most peers make.
-    fn best(&self, above: Height) -> Option<(NodeIndex, Offer)> {
+    fn best(&self, above: Height, behind_blocks: u64) -> Option<(NodeIndex, Offer)> {
         let is_far = |offer: &&Offer| {
-            offer.height.0 >= above.0.saturating_add(SNAPSHOT_BEHIND_BLOCKS)
+            offer.height.0 >= above.0.saturating_add(behind_blocks)
                 && (1..=MANIFEST_BYTES_MAX as u64).contains(&offer.manifest_bytes)
         };
         let offers =
@@ -206,7 +227,7 @@ impl Chain {
         if waited_ms < JOIN_OFFERS_MS {
             return true;
         }
-        if let Some((from, offer)) = join.best(self.tree.tip().height) {
+        if let Some((from, offer)) = join.best(self.tree.tip().height, self.config.snapshot_behind_blocks) {
             join.since_ms = Some(now.elapsed_ms);
             join.stage = Stage::Piecing { offer, from, bytes: Vec::new(), asked: None };
             self.piece(now, join);
@@ -289,7 +310,9 @@ impl Chain {
             durability: Durability::Synced,
             then: None,
         });
-        let missing: BTreeSet<u64> = (0..snapshot.chunks()).collect();
+        let (height, chunks) = (snapshot.height(), snapshot.chunks());
+        self.report(Report::Joining { height, chunks, missing: chunks });
+        let missing: BTreeSet<u64> = (0..chunks).collect();
         join.is_begun = true;
         join.since_ms = Some(now.elapsed_ms);
         join.stage =
@@ -338,6 +361,7 @@ impl Chain {
         } else if now.elapsed_ms >= join.since_ms.unwrap_or(0).saturating_add(JOIN_LOST_MS) {
             join.since_ms = Some(now.elapsed_ms);
             join.stage = Stage::Seeking;
+            self.report(Report::Joining { height: Height(0), chunks: 0, missing: 0 });
             return;
         }
         if self.room == Room::None {
@@ -371,6 +395,7 @@ impl Chain {
             return;
         }
         if fetching.snapshot.check_chunk(chunk).is_err() {
+            join.refused = join.refused.saturating_add(1);
             fetching.sources.remove(&from);
             join.offers.remove(&from);
             self.distrust(now, from, "a chunk that is not part of the snapshot");
@@ -378,7 +403,9 @@ impl Chain {
         }
         let mut set = WriteSet::new();
         for (slot, record) in chunk.slotted() {
-            set.put(Table::Records, key::slot(slot.0), record.encode());
+            let bytes = record.encode();
+            join.bytes = join.bytes.saturating_add(bytes.len() as u64);
+            set.put(Table::Records, key::slot(slot.0), bytes);
             if let Some(id) = record.id() {
                 set.put(Table::Slots, id.0, key::slot(slot.0));
             }

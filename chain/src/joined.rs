@@ -99,7 +99,9 @@ fn begin_anew(spec: &GenesisSpec, chain: ChainId, store: &dyn Store) -> Result<C
 fn end(manifest: &SnapshotManifest) -> WriteSet {
     let SnapshotManifest { sets, certified, head, registry, block, below, ordered, .. } = manifest;
     let (mut set, height) = (WriteSet::new(), head.height);
-    for table in [Table::Heights, Table::Results, Table::Registries] {
+    // The block of height 0 stays: the first epoch's engine stands on it.
+    set.delete_range(Table::Heights, key::height(1), key::height(height.0));
+    for table in [Table::Results, Table::Registries] {
         set.delete_range(table, key::height(0), key::height(height.0));
     }
     set.put(Table::Meta, rows::HEAD, head.encode());

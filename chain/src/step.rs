@@ -398,11 +398,11 @@ pub enum Report {
         /// The block there.
         last: BlockDigest,
     },
-    /// The node has begun to fetch the state of a height from its peers instead of replaying what led there.
+    /// The node fetches the state of a height from its peers instead of replaying what led there: it has begun, or is so far now.
     Joining {
-        /// The height.
+        /// The height; height 0 where nobody offers the one that was begun any longer.
         height: Height,
-        /// Chunks of its records.
+        /// Chunks of its records; none where nobody offers it.
         chunks: u64,
         /// Those that are still to be fetched.
         missing: u64,

@@ -8,7 +8,6 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use chain::config::SNAPSHOT_EVERY_MS;
 use chain::{Archive, Chain, ChainConfig, Executor, ExecutorFault, Recovered, RowFault, Snapshots, rows};
 use consensus::Channel;
 use genesis::GenesisFile;
@@ -602,7 +601,7 @@ impl Wiring<'_> {
         let store = self.open_store(id)?;
         let (directory, own_node, keys) = (self.directory(id), self.own_node, self.keys.consensus(id));
         let (spec, strategy) = (Arc::clone(self.spec), self.strategy.clone());
-        let joins = self.config.node.join == JoinBy::Snapshot;
+        let (joins, snapshots) = (self.config.node.join == JoinBy::Snapshot, self.config.snapshots);
         let opened = tokio::task::spawn_blocking(move || {
             let divergences = Divergences::open(&directory, Arc::clone(&store))?;
             let root = root.as_ref().map(|root| &**root as &dyn Reader);
@@ -615,8 +614,8 @@ impl Wiring<'_> {
                 (_, ExecutorFault::Origin(fault)) => StartError::OriginUnproved { chain: id.0, fault },
                 (_, fault) => fault.into(),
             })?;
-            let snapshots = Arc::new(Snapshots::new(SNAPSHOT_EVERY_MS));
-            executor.keep_snapshots(Arc::clone(&snapshots))?;
+            let kept = Arc::new(Snapshots::new(snapshots.every_ms));
+            executor.keep_snapshots(Arc::clone(&kept))?;
             let state = executor.state();
             let own_spec = chain_spec(&spec, state.rules())?;
             let mut config = chain_config(state.rules().clone(), state.head().height, own_node, keys)?;
@@ -624,6 +623,7 @@ impl Wiring<'_> {
             let (is_joining, joined_at) = (archive.is_joining()?, archive.joined_at()?);
             // A join that was begun is brought to its end: there is no other state.
             config.join = (joins || is_joining).then(|| Arc::clone(&spec));
+            config.snapshot_behind_blocks = snapshots.behind_blocks;
             let recovered = Recovered::read(&config.rules, store.as_ref())?;
             let before = Height(config.first_height().0.saturating_sub(1));
             let missing = RowFault::Missing { table: Table::Heights };
@@ -636,12 +636,13 @@ impl Wiring<'_> {
                 executor,
                 chain,
                 divergences,
-                snapshots,
+                snapshots: kept,
                 joined_at,
                 last,
             })
         });
         let opened = opened.await.map_err(|fault| system("thread to load the state", &fault))??;
+        self.metrics.chain(id).joined(opened.joined_at);
         let head = opened.executor.state().head();
         tracing::info!(chain = id.0, height = head.height.0, records = head.records, state = %head.state, "state loaded");
         Ok(opened)

@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use chain::config::{
+    SNAPSHOT_BEHIND_BLOCKS, SNAPSHOT_BEHIND_BLOCKS_BOUNDS, SNAPSHOT_EVERY_MS, SNAPSHOT_EVERY_MS_BOUNDS,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::relay::RELAY_LANES;
@@ -79,6 +82,9 @@ pub struct NodeConfig {
     /// Disk and its cache.
     #[serde(default)]
     pub storage: StorageSection,
+    /// States for nodes that join.
+    #[serde(default)]
+    pub snapshots: SnapshotsSection,
     /// What it says.
     #[serde(default)]
     pub log: LogSection,
@@ -273,6 +279,22 @@ impl Default for StorageSection {
     }
 }
 
+/// `[snapshots]`: states of certified heights, kept for nodes that join by one, and fetched where [`JoinBy::Snapshot`] says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotsSection {
+    /// Block time between two. Equal on all nodes, which then keep the same heights: a joining node has as many sources.
+    pub every_ms: u64,
+    /// How far ahead of an empty database one must be to be fetched; nearer, the blocks are.
+    pub behind_blocks: u64,
+}
+
+impl Default for SnapshotsSection {
+    fn default() -> Self {
+        Self { every_ms: SNAPSHOT_EVERY_MS, behind_blocks: SNAPSHOT_BEHIND_BLOCKS }
+    }
+}
+
 /// `[log]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -368,6 +390,9 @@ impl NodeConfig {
             let least = storage.disk_reserve_bytes.saturating_mul(2);
             in_range("storage", "disk_budget_bytes", budget_bytes, (least, DISK_BUDGET_BYTES_MAX))?;
         }
+        let snapshots = &self.snapshots;
+        in_range("snapshots", "every_ms", snapshots.every_ms, SNAPSHOT_EVERY_MS_BOUNDS)?;
+        in_range("snapshots", "behind_blocks", snapshots.behind_blocks, SNAPSHOT_BEHIND_BLOCKS_BOUNDS)?;
         let consensus = &self.consensus;
         let timings = [
             ("leader_timeout_ms", consensus.leader_timeout_ms),
@@ -633,6 +658,7 @@ mod tests {
         let shown = NodeConfig::parse(&shown).unwrap();
         assert_eq!((shown.node.chains, shown.node.origins), (least.node.chains, least.node.origins));
         assert_eq!((shown.rest, shown.storage, shown.log), (least.rest, least.storage, least.log));
+        assert_eq!((shown.node.join, shown.snapshots), (least.node.join, least.snapshots));
         assert_eq!(shown.consensus.leader_timeout_ms, Some(consensus::Timing::default().leader_timeout_ms));
         assert_eq!(shown.consensus.skip_ms, Some(consensus::Timing::default().skip_ms));
     }
@@ -657,6 +683,8 @@ mod tests {
             ("[log]", "level = \"info,network=loud\"", "[log] level: \"loud\" is no level"),
             ("[log]", "level = \"shout\"", "the levels are off, error, warn, info, debug, trace"),
             ("[consensus]", "retry_ms = 0", "[consensus] retry_ms"),
+            ("[snapshots]", "every_ms = 999", "[snapshots] every_ms: is 999. Mend: choose"),
+            ("[snapshots]", "behind_blocks = 0", "[snapshots] behind_blocks"),
             ("[[rest.tokens]]", "name = \"a\"\nsha256 = \"00\"\nscopes = [\"read\"]", "[rest] tokens.sha256"),
             ("[rest]", "listen = \"here\"", "listen"),
             ("[rest]", "lisen = \"127.0.0.1:1\"", "lisen"),

@@ -497,14 +497,19 @@ impl Driver {
                 tracing::info!(chain, epoch = epoch.0, height = height.0, "epoch ended");
                 self.next_epoch(*last);
             }
-            Report::Joining { height, chunks, missing } => {
-                if missing % JOINING_LOGGED_EVERY == 0 {
-                    let fetched = chunks.saturating_sub(*missing);
-                    tracing::info!(chain, height = height.0, fetched, chunks, "joining by a snapshot");
+            Report::Joining { chunks: 0, .. } => {
+                tracing::warn!(
+                    chain,
+                    "joining by a snapshot: nobody offers it any longer; another one is looked for"
+                );
+            }
+            Report::Joining { chunks, missing, .. } => {
+                if missing == chunks || missing % JOINING_LOGGED_EVERY == 0 {
+                    self.log_joining("joining by a snapshot: this bank's state is fetched from its peers");
                 }
             }
-            Report::Joined { height } => {
-                tracing::info!(chain, height = height.0, "the snapshot is here: the node starts anew");
+            Report::Joined { .. } => {
+                self.log_joining("the snapshot is here: the node starts anew, compares it with the certified state, and follows");
                 self.ends(End::StartAnew);
             }
             Report::Diverged { own, certified, back_to } => {
@@ -517,6 +522,14 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn log_joining(&self, message: &str) {
+        let Some(joining) = self.parts.chain.status().joining else { return };
+        let (height, chunks, fetched) = (joining.height.0, joining.chunks, joining.fetched);
+        let (refused, bytes, sources) = (joining.refused, joining.bytes, joining.sources);
+        let chain = self.parts.id.0;
+        tracing::info!(chain, height, fetched, chunks, refused, bytes, sources, "{message}");
     }
 
     fn halt_with(&mut self, code: HaltCode, cause: &str) {
@@ -611,7 +624,8 @@ impl Driver {
             Some(End::Halt(code)) => Some(code),
             _ => None,
         };
-        let halted = halt.is_some() || chain.halted;
+        // A chain that has fetched its state has stopped too, until the node starts anew with it in a moment.
+        let halted = halt.is_some() || (chain.halted && chain.joining.is_none());
         let voting = match (halted, chain.is_validator, self.rejoining.is_some(), chain.may_vote) {
             (true, ..) => Voting::Halted,
             (false, false, ..) => Voting::Observer,

@@ -10,9 +10,9 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use chain::{Moved, Report};
+use chain::{JoinProgress, Moved, Report};
 use fees::Market;
-use ledger::values::{ChainId, FeeRate};
+use ledger::values::{ChainId, FeeRate, Height};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -176,6 +176,18 @@ chain_metrics! {
     database_pending_compaction_bytes: Level = Level::default;
     /// Failed flushes and compactions; anything but zero deserves a look.
     database_background_errors: Level = Level::default;
+    /// Chunks of the snapshot that is being fetched, else 0.
+    joining_chunks: Level = Level::default;
+    /// Those of them that are here, else 0.
+    joining_fetched_chunks: Level = Level::default;
+    /// Chunks that were refused because they are no part of it, else 0.
+    joining_refused_chunks: Level = Level::default;
+    /// Bytes of the chunks that were taken, else 0.
+    joining_bytes: Level = Level::default;
+    /// Peers that offer the snapshot that is being fetched, else 0.
+    joining_sources: Level = Level::default;
+    /// Height of the snapshot by which this node joined, 0 where it executed everything.
+    joined_height: Level = Level::default;
 }
 
 /// Families with a label beside the chain.
@@ -278,6 +290,7 @@ impl ChainMetrics {
         self.waiting_final_blocks.set(chain.final_waiting as u64);
         self.open_fetches.set(chain.fetches as u64);
         self.disk_free_bytes.set(status.disk_free_bytes);
+        self.joining(chain.joining);
         let now = VotingState::from(status.voting);
         for state in VOTING_STATES {
             let label = VotingLabel { chain: self.chain.0, state };
@@ -286,6 +299,21 @@ impl ChainMetrics {
         if let Some(code) = status.halt {
             self.halted(code);
         }
+    }
+
+    /// Shows how far a join by a snapshot is; nothing while there is none.
+    fn joining(&self, joining: Option<JoinProgress>) {
+        let of = |read: fn(&JoinProgress) -> u64| joining.as_ref().map_or(0, read);
+        self.joining_chunks.set(of(|joining| joining.chunks));
+        self.joining_fetched_chunks.set(of(|joining| joining.fetched));
+        self.joining_refused_chunks.set(of(|joining| joining.refused));
+        self.joining_bytes.set(of(|joining| joining.bytes));
+        self.joining_sources.set(of(|joining| joining.sources));
+    }
+
+    /// Where the node joined by a snapshot.
+    pub(crate) fn joined(&self, height: Option<Height>) {
+        self.joined_height.set(height.unwrap_or_default().0);
     }
 
     /// Shows what weight costs, and how much waits.
@@ -644,7 +672,7 @@ mod tests {
     use chain::{ChainStatus, SeatSet};
     use fees::{Backlog, BlockFacts, Waiting};
     use ledger::records::FeeParams;
-    use ledger::values::{BlockDigest, Epoch, Height, NodeIndex, TransactionId, ValidatorIndex};
+    use ledger::values::{BlockDigest, Epoch, NodeIndex, TransactionId, ValidatorIndex};
 
     use super::*;
     use crate::admission::Refused;
@@ -748,7 +776,11 @@ mod tests {
     fn everything_happens(metrics: &Metrics, chain: &ChainMetrics) {
         let mut status = status(Voting::Yes);
         (status.chain.fetches, status.halt) = (1, Some(HaltCode::Store));
+        let height = Height(9);
+        let joining = JoinProgress { height, chunks: 3, fetched: 2, refused: 1, bytes: 900, sources: 2 };
+        status.chain.joining = Some(joining);
         chain.status(&status);
+        chain.joined(Some(height));
         let validator = ValidatorIndex(1);
         for report in [
             Report::Sealed { transactions: 3 },

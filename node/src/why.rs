@@ -4,6 +4,7 @@
 //! telephone; what follows from another finding comes after it (the order of [`FindingCode`]); *stuck* is said only of what does not go on
 //! by itself or without somebody else; what is only late is a warning.
 
+use api::health::JoiningView;
 use api::why::{AbsentValidator, ChainFacts, Finding, FindingCode, Severity, Why, WhyFacts};
 use ledger::values::ChainId;
 
@@ -264,6 +265,11 @@ impl Looked {
             )),
             _ => {}
         }
+        if let Some(joining) = &facts.joining {
+            // It has no state: how far it is says this alone.
+            found.push(joining_finding(id, joining));
+            return;
+        }
         let stood_ms = facts.height_since_ms.map_or(0, |since| now_ms.saturating_sub(since));
         let is_begun = chain.is_home || facts.height > 0;
         if stood_ms >= STANDS_MS.max(chain.pace_ms.saturating_mul(10)) && is_begun && chain.halt.is_none() {
@@ -414,6 +420,36 @@ fn note(code: FindingCode, chain: Option<u32>, what: String, next: impl Into<Str
     finding(Severity::Note, code, chain, what, next)
 }
 
+/// What to do where nobody has a snapshot.
+const NO_SOURCES: &str = "wait a minute: every node that runs keeps one a minute of blocks apart; none after that: do the others run, and are their links up?";
+
+/// How far a node is that fetches its state.
+fn joining_finding(id: Option<u32>, joining: &JoiningView) -> Finding {
+    let JoiningView { height, chunks, chunks_fetched, chunks_refused, bytes, sources } = joining;
+    if *height == 0 {
+        let what = "this bank has no state yet, and no peer offers one now".to_owned();
+        return warning(FindingCode::Joining, id, what, NO_SOURCES);
+    }
+    let state = format!("{chunks_fetched} of {chunks} parts of the state of height {height}");
+    let refused = match chunks_refused {
+        0 => String::new(),
+        _ => format!("; {chunks_refused} were wrong and were asked of others"),
+    };
+    if chunks_fetched == chunks {
+        let what = format!("this bank's state is here, {state}: the node starts anew with it");
+        return warning(FindingCode::Joining, id, what, "wait, and do not restart");
+    }
+    if *sources == 0 {
+        let what = format!("this bank has no state yet, and no peer offers the rest now: {state} are here");
+        return warning(FindingCode::Joining, id, what, NO_SOURCES);
+    }
+    let what = format!(
+        "this bank has no state yet and fetches it from {sources} peers: {state}, {}{refused}",
+        mebibytes(*bytes)
+    );
+    warning(FindingCode::Joining, id, what, "wait; a restart goes on where it was")
+}
+
 /// For people: the two digits that matter.
 fn duration(ms: u64) -> String {
     let seconds = ms / 1_000;
@@ -472,6 +508,11 @@ pub(crate) mod tests {
         Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None }
     }
 
+    fn joining(sources: u64) -> JoiningView {
+        let (chunks_fetched, chunks_refused) = (400, 1);
+        JoiningView { height: 7_200, chunks: 977, chunks_fetched, chunks_refused, bytes: 9 << 20, sources }
+    }
+
     fn chain(id: u32) -> LookedChain {
         let facts = ChainFacts {
             chain: id,
@@ -489,6 +530,7 @@ pub(crate) mod tests {
             absent: Vec::new(),
             clock_ahead_ms: Some(0),
             receipts: Vec::new(),
+            joining: None,
         };
         LookedChain {
             facts,
@@ -642,6 +684,23 @@ pub(crate) mod tests {
                 },
                 Verdict::Attention,
                 vec![Code::Rejoining, Code::CatchingUp],
+            ),
+            (
+                "a join by a snapshot, however long",
+                |it| {
+                    stands(it);
+                    it.chains[0].facts.height = 0;
+                    it.chains[0].voting = Voting::Rejoining;
+                    it.chains[0].facts.joining = Some(joining(3));
+                },
+                Verdict::Attention,
+                vec![Code::Joining, Code::Rejoining],
+            ),
+            (
+                "a join whose sources are gone",
+                |it| it.chains[0].facts.joining = Some(joining(0)),
+                Verdict::Attention,
+                vec![Code::Joining],
             ),
             (
                 "results that nobody shares",

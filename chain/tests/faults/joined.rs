@@ -186,7 +186,10 @@ fn an_empty_bank_joins_and_goes_on_as_if_it_had_executed_everything() {
     );
     bank.restart();
     has_state_of(&bank, &town, at);
-    assert_eq!(Archive::new(bank.store.as_ref()).joined_at().unwrap(), Some(at));
+    let archive = Archive::new(bank.store.as_ref());
+    assert_eq!(archive.joined_at().unwrap(), Some(at));
+    let genesis = Archive::new(town.bank.store.as_ref()).digest(Height(0)).unwrap();
+    assert_eq!(archive.digest(Height(0)).unwrap(), genesis, "the first epoch's engine stands on it");
     // A digest that may not be ordered again is known, though its batch is not here.
     let ordered = |bank: &Bank| -> BTreeSet<_> {
         let recovered = Recovered::read(&bank.rules, bank.store.as_ref()).unwrap();

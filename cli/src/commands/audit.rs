@@ -55,6 +55,9 @@ struct ProofArguments {
     genesis: PathBuf,
 }
 
+/// Code of what cannot be replayed because it does not begin with the chain.
+pub(super) const PRUNED: &str = "pruned";
+
 /// Runs the command.
 ///
 /// # Errors
@@ -98,6 +101,7 @@ impl From<AuditError> for Failure {
             error @ (AuditError::Genesis(_) | AuditError::ChainUnknown { .. }) => {
                 Self::usage("genesis", &error).at("--genesis").mend(mend)
             }
+            error @ AuditError::Pruned { .. } => Self::refused(PRUNED, &error).at("--data").mend(mend),
             error => Self::unreachable("audit", &error).mend(mend),
         }
     }

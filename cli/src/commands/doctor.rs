@@ -310,6 +310,7 @@ mod tests {
             absent: Vec::new(),
             clock_ahead_ms: None,
             receipts: Vec::new(),
+            joining: None,
         };
         let facts = WhyFacts {
             node: 0,

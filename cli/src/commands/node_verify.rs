@@ -2,7 +2,7 @@
 //!
 //! First every chain by itself: every byte against its checksum, the state root again from the records, the last height against order and
 //! result. Then, unless `--quick` was asked for, the whole network's chains again from genesis, with every stored row compared: blocks,
-//! batches, outcomes, indexes, history. What is damaged is named, and with `--repair` set aside.
+//! batches, outcomes, indexes, history. A node that joined by a snapshot has nothing to execute from genesis on, which is said. What is damaged is named, and with `--repair` set aside.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use node::config::NodeConfig;
 use node::{DatabaseFault, SoundDatabase, check_database, set_aside};
 use serde::Serialize;
 
-use super::audit::load_spec;
+use super::audit::{PRUNED, load_spec};
 use super::node::{load, refusal};
 use super::replay::replay_data;
 use crate::clock;
@@ -42,6 +42,9 @@ struct Looked {
     chains: Vec<ChainLooked>,
     /// Whether everything was executed again from genesis.
     is_replayed: bool,
+    /// Why it could not be, though it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_replayed: Option<String>,
 }
 
 /// What was found of a chain.
@@ -92,7 +95,13 @@ impl Show for Looked {
             (true, false) => "sound as far as it was looked at: nothing was executed again (--quick)",
             (false, _) => "damaged",
         };
-        lines.push(("verdict", verdict.to_owned()));
+        match &self.not_replayed {
+            Some(reason) if self.is_sound => lines.push((
+                "verdict",
+                format!("sound as far as it can be looked at, nothing was executed again: {reason}"),
+            )),
+            _ => lines.push(("verdict", verdict.to_owned())),
+        }
         facts(&lines)
     }
 }
@@ -105,7 +114,7 @@ pub(super) fn verify(arguments: &VerifyArguments, output: Output) -> Answer {
     let config = load(&arguments.config)?;
     let spec = load_spec(&config.node.genesis)?;
     let bar = Progress::new("checking every byte", None, output.is_json());
-    let mut looked = Looked { is_sound: true, chains: Vec::new(), is_replayed: false };
+    let mut looked = Looked { is_sound: true, chains: Vec::new(), is_replayed: false, not_replayed: None };
     for chain in config.node.chains.iter().copied() {
         bar.say(format!("checking every byte of chain {chain}"));
         let path = config.node.data_directory.join(format!("chain-{chain}")).join("store");
@@ -129,6 +138,7 @@ pub(super) fn verify(arguments: &VerifyArguments, output: Output) -> Answer {
     if looked.is_sound && is_begun && !arguments.quick {
         match replay_data(&config.node.data_directory, &config.node.genesis, output) {
             Ok(_) => looked.is_replayed = true,
+            Err(failure) if failure.code == PRUNED => looked.not_replayed = Some(failure.message),
             // A verdict names its chain; everything else says that nobody could look.
             Err(failure) => match chain_of(&failure.message) {
                 Some(chain) => {

@@ -63,7 +63,8 @@ fn known(edge: &Edge) -> Arc<Registry> {
 
 async fn view(edge: &Edge, record: &ChainRecord) -> Result<ChainView, Refusal> {
     let chain = record.chain;
-    let progress = match edge.hosted(chain) {
+    // One that fetches its state has nothing to show yet.
+    let progress = match edge.hosted(chain).filter(|handle| handle.now().chain.joining.is_none()) {
         Some(handle) => Some(progress(edge, handle).await?),
         None => None,
     };

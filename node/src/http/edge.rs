@@ -308,6 +308,7 @@ impl Edge {
         if chain.now().voting == Voting::Halted {
             return Err(ErrorCode::Halted.into());
         }
+        Refusal::without_state(&chain.now())?;
         let place = Arc::clone(&self.0.reads).acquire_owned().await.map_err(|_| Refusal::stopping())?;
         let store = Arc::clone(&chain.store);
         let read = tokio::task::spawn_blocking(move || {

@@ -13,6 +13,7 @@ use api::health::{ChainReady, HaltView, Health, JoiningView, NotReady, Ready};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use chain::JoinProgress;
 use ledger::values::{ChainId, quorum};
 
 use super::edge::Edge;
@@ -98,11 +99,7 @@ fn chain_ready(edge: &Edge, chain: &ChainHandle) -> ChainReady {
         validators: count(status.chain.validators),
         validators_heard: count(status.chain.heard),
         silent_nodes: edge.silent(chain).into_iter().map(|node| node.0).collect(),
-        joining: status.chain.joining.map(|joining| JoiningView {
-            height: joining.height.0,
-            chunks: joining.chunks,
-            chunks_fetched: joining.fetched,
-        }),
+        joining: status.chain.joining.map(joining_view),
         is_voting: status.voting == Voting::Yes,
         halt: status.halt.map(|code| HaltView { code: code as u16, message: code.to_string() }),
     }
@@ -110,6 +107,18 @@ fn chain_ready(edge: &Edge, chain: &ChainHandle) -> ChainReady {
 
 fn count(validators: usize) -> u32 {
     u32::try_from(validators).unwrap_or(u32::MAX)
+}
+
+/// How far a join by a snapshot is.
+pub(super) const fn joining_view(joining: JoinProgress) -> JoiningView {
+    JoiningView {
+        height: joining.height.0,
+        chunks: joining.chunks,
+        chunks_fetched: joining.fetched,
+        chunks_refused: joining.refused,
+        bytes: joining.bytes,
+        sources: joining.sources,
+    }
 }
 
 /// Whether so many validators were heard a moment ago that they can decide.

@@ -122,6 +122,7 @@ pub(super) async fn of_record(
     id: RecordId,
     until: Instant,
 ) -> Result<Response, Refusal> {
+    Refusal::without_state(&chain.now())?;
     let record = chain.wallets.ask(id).await?;
     let height = record.height;
     let certified = certificate_over(edge, chain, height, until).await?;

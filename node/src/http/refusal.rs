@@ -160,6 +160,20 @@ impl Refusal {
         ApiError::from(ErrorCode::RequestTimeout).because(format_args!("{timeout_ms} ms")).into()
     }
 
+    /// Refuses to read from a chain that fetches its state: what its database holds meanwhile is nobody's balance.
+    ///
+    /// # Errors
+    /// `not_ready`.
+    pub(crate) fn without_state(status: &Status) -> Result<(), Self> {
+        match status.chain.joining {
+            None => Ok(()),
+            Some(_) => Err(ApiError::from(ErrorCode::NotReady)
+                .because("it has no state yet: it fetches one from its peers")
+                .retry_after_ms(NOT_READY_RETRY_MS)
+                .into()),
+        }
+    }
+
     /// Why a chain takes no transactions now, if it takes none.
     pub(crate) fn of_status(status: &Status) -> Option<ApiError> {
         if let Some(halt) = status.halt {

@@ -38,6 +38,7 @@ use super::refusal::Refusal;
 pub(crate) async fn registry(State(edge): State<Edge>, place: Place) -> Result<Response, Refusal> {
     let id: ChainId = place.get("chain")?;
     let chain = edge.chain(id)?;
+    Refusal::without_state(&chain.now())?;
     let _place = Arc::clone(edge.waits()).try_acquire_owned().map_err(|_| Refusal::busy())?;
     let patience = Duration::from_millis(PROOF_WAIT_MS.min(edge.parts().limits.wait_ms));
     let until = Instant::now() + patience;

@@ -13,6 +13,7 @@ use ledger::records::{ChainRecord, Registry};
 use ledger::values::{NodeIndex, PublicKey, quorum};
 
 use super::edge::Edge;
+use super::health::joining_view;
 use super::network::VERSION;
 use crate::admission::wall_clock;
 use crate::handle::{ChainHandle, Status, Voting};
@@ -161,6 +162,7 @@ fn chain_facts(
         absent: absent.collect(),
         clock_ahead_ms: course.clock_ahead_ms().or(before_newest),
         receipts: receipts(edge, chain, &registry),
+        joining: now.joining.map(joining_view),
     }
 }
 

@@ -22,12 +22,15 @@ struct Inner {
     place: DeterministicContext,
     links: Links,
     node: u16,
+    /// How often the node lost its journals.
+    wipes: u64,
     running: Mutex<Option<Engine>>,
 }
 
 impl Engines {
-    pub(crate) fn new(place: DeterministicContext, links: Links, node: u16) -> Self {
-        Self { inner: Arc::new(Inner { place, links, node, running: Mutex::default() }) }
+    /// Those of a node, which has lost its journals so often.
+    pub(crate) fn new(place: DeterministicContext, links: Links, (node, wipes): (u16, u64)) -> Self {
+        Self { inner: Arc::new(Inner { place, links, node, wipes, running: Mutex::default() }) }
     }
 
     /// Starts the engine of the first epoch that this process sees, above the last block before it.
@@ -72,8 +75,12 @@ impl Engines {
             seats: Arc::new(config.validators().iter().map(|validator| validator.node.0).collect()),
         };
         let place = inner.place.scope("engine", "epoch", epoch);
-        Engine::start(place, engine(config, last, inner.links.journal(inner.node, config.rules.chain)), wire)
-            .expect("the configuration is valid")
+        let mut journal = inner.links.journal(inner.node, config.rules.chain);
+        if inner.wipes > 0 {
+            // The runtime keeps what was written; a wiped node does not find it.
+            journal = format!("{journal}-w{}", inner.wipes);
+        }
+        Engine::start(place, engine(config, last, journal), wire).expect("the configuration is valid")
     }
 }
 

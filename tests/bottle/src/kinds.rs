@@ -113,6 +113,7 @@ impl FaultKind {
             Fault::Turn { into: Adversary::Forger, .. } => Self::Forge,
             // Other adversaries have tests of their own and are not drawn.
             Fault::Turn { .. }
+            | Fault::Wipe { .. }
             | Fault::Restart { .. }
             | Fault::GoOn { .. }
             | Fault::DiskHasRoom { .. }

@@ -75,7 +75,9 @@ mod world;
 pub use adversaries::Adversary;
 pub use kinds::{FaultKind, Fired};
 pub use outcome::{Held, NodeState, Outcome, Passed, Report};
-pub use plan::{ChainPlan, ChildPlan, Fault, LinkModel, Load, Plan, Plant, PowerCut, SetChange, Surge};
+pub use plan::{
+    ChainPlan, ChildPlan, Fault, LinkModel, Load, Plan, Plant, PowerCut, SetChange, SnapshotPlan, Surge,
+};
 pub use properties::{Property, Violation};
 pub use summary::Summary;
 pub use world::run;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chain::rollback::Divergence;
-use chain::{Archive, Chain, ChainConfig, Executor, ExecutorFault, Recovered};
+use chain::{Archive, Chain, ChainConfig, Executor, ExecutorFault, Recovered, Snapshots};
 use consensus::runtime::deterministic::DeterministicContext;
 use consensus::runtime::{Runtime as _, Task};
 use genesis::dev::{BankSecrets, Localnet, LocalnetPlan, localnet};
@@ -151,6 +151,16 @@ pub(crate) struct Hosted {
     pub(crate) disk: MemoryDisk,
     /// The consensus key, and the next one.
     secrets: Vec<SecretKey>,
+    /// How often it lost everything.
+    wipes: u64,
+}
+
+/// An empty disk.
+fn disk(plan: &Plan, index: u16, chain: ChainId, planted: &Planted) -> MemoryDisk {
+    let seed = plan.seed.wrapping_add(u64::from(index)).wrapping_add(u64::from(chain.0) << 16);
+    let survival = plan.power_cut.survival();
+    let lying_sync = planted.loses_writes;
+    MemoryDisk::new(CrashPlan { seed, survival, lying_sync, ..CrashPlan::default() })
 }
 
 /// A node's process.
@@ -177,24 +187,20 @@ impl Machine {
             planned
                 .is_some_and(|planned| planned.hosts.contains(&index) || planned.followers.contains(&index))
         };
-        let disk = |chain: ChainId| {
-            let seed = plan.seed.wrapping_add(u64::from(index)).wrapping_add(u64::from(chain.0) << 16);
-            let survival = plan.power_cut.survival();
-            let lying_sync = planted.loses_writes;
-            MemoryDisk::new(CrashPlan { seed, survival, lying_sync, ..CrashPlan::default() })
-        };
+        let disk = |chain: ChainId| disk(plan, index, chain, planted);
         let of_genesis = bank.validators.iter().filter(|(chain, ..)| hosts(*chain));
         let mut hosted: BTreeMap<ChainId, Hosted> = of_genesis
             .map(|(chain, _, secret)| {
                 let secrets = vec![secret.clone(), next_key(plan.seed, index, *chain)];
-                (*chain, Hosted { disk: disk(*chain), secrets })
+                (*chain, Hosted { disk: disk(*chain), secrets, wipes: 0 })
             })
             .collect();
         let first = u32::try_from(plan.chains.len()).expect("a plan has few chains");
         let children = (first..).map(ChainId).zip(&plan.children);
         let own = children.filter(|(_, child)| child.hosts.contains(&index));
         hosted.extend(own.map(|(chain, _)| {
-            (chain, Hosted { disk: disk(chain), secrets: vec![next_key(plan.seed, index, chain)] })
+            let secrets = vec![next_key(plan.seed, index, chain)];
+            (chain, Hosted { disk: disk(chain), secrets, wipes: 0 })
         }));
         let begun = BTreeSet::new();
         Self { index, hosted, starts: 0, begun }
@@ -208,6 +214,14 @@ impl Machine {
     /// Whether it has begun a chain: one of genesis with its first start, another one with the first after it was added.
     pub(crate) fn has_begun(&self, chain: ChainId) -> bool {
         self.begun.contains(&chain)
+    }
+
+    /// Puts empty disks in the place of its own; journals are begun anew with them.
+    pub(crate) fn wipe(&mut self, plan: &Plan, planted: &Planted) {
+        for (chain, hosted) in &mut self.hosted {
+            hosted.disk = disk(plan, self.index, *chain, planted);
+            hosted.wipes += 1;
+        }
     }
 
     /// Flips a bit on the disk of one of its chains, all drawn by `number`; answers which chain's.
@@ -272,6 +286,7 @@ struct Found {
     executor: Executor<Sequential>,
     config: ChainConfig,
     recovered: Recovered,
+    snapshots: Arc<Snapshots>,
     /// The block on which the running epoch stands.
     last: BlockDigest,
 }
@@ -286,16 +301,25 @@ fn read(
     let store: Arc<dyn Store> = Arc::new(hosted.disk.open(&site.identity(chain))?);
     let divergence = Divergence::roll_back(store.as_ref())?;
     let opened = Executor::open_with(&site.network.spec, chain, origin, Arc::clone(&store), Sequential);
-    let executor = match opened {
+    let mut executor = match opened {
         Err(ExecutorFault::NoOrigin { .. }) => return Ok(None),
         opened => opened?,
     };
+    let kept = site.plan.snapshots;
+    let snapshots = Arc::new(Snapshots::new(kept.map_or(0, |kept| kept.every_ms)));
+    if kept.is_some() {
+        executor.keep_snapshots(Arc::clone(&snapshots))?;
+    }
     let (state, keys) = (executor.state(), hosted.secrets.clone());
-    let config = ChainConfig::after(state.rules().clone(), state.head().height, NodeIndex(index), keys);
+    let mut config = ChainConfig::after(state.rules().clone(), state.head().height, NodeIndex(index), keys);
+    if let Some(kept) = kept.filter(|_| hosted.wipes > 0) {
+        config.join = Some(Arc::clone(&site.network.spec));
+        config.snapshot_behind_blocks = kept.behind_blocks;
+    }
     let recovered = Recovered::read(&config.rules, store.as_ref())?;
     let before = Height(config.first_height().0.saturating_sub(1));
     let last = Archive::new(store.as_ref()).digest(before)?.ok_or("every epoch stands on a block")?;
-    Ok(Some(Found { store, divergence, executor, config, recovered, last }))
+    Ok(Some(Found { store, divergence, executor, config, recovered, snapshots, last }))
 }
 
 /// Starts one chain of a node from what its disk holds; `starts` counts this start of the node, too. `None` where it was not added yet,
@@ -309,8 +333,9 @@ fn start_chain(
 ) -> Option<Part> {
     let place = place.scope("chain", "id", chain.0);
     let found = read(site, (chain, origin), hosted, index).expect("the disk is free and its store is whole");
-    let Found { store, divergence, executor, config, recovered, last } = found?;
-    let engines = Engines::new(place.scope("engines", "role", "engines"), site.links.clone(), index);
+    let Found { store, divergence, executor, config, recovered, snapshots, last } = found?;
+    let owner = (index, hosted.wipes);
+    let engines = Engines::new(place.scope("engines", "role", "engines"), site.links.clone(), owner);
     let (requests, inbound) = engines.start(&config, last);
     let rules = config.rules.clone();
     let (frames_in, frames) = mpsc::channel(FRAMES_WAITING_MAX);
@@ -325,6 +350,7 @@ fn start_chain(
         chain_id: chain,
         chain: Chain::new(config, recovered),
         executor,
+        snapshots,
         store: Arc::clone(&store),
         disk: hosted.disk.clone(),
         door: Door::new(rules.clone(), [index.to_le_bytes()[0]; 32]),

@@ -67,6 +67,7 @@ pub(crate) struct Surroundings {
     pub(crate) chain_id: ChainId,
     pub(crate) chain: Chain,
     pub(crate) executor: Executor<Sequential>,
+    pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) disk: MemoryDisk,
     pub(crate) door: Door,
@@ -110,8 +111,6 @@ pub(crate) struct Node {
     /// The last block of an epoch that has ended: its engine is done.
     ended: Option<BlockDigest>,
     is_halted: bool,
-    /// None: the bottle keeps no snapshots.
-    snapshots: Snapshots,
 }
 
 struct Write {
@@ -122,12 +121,30 @@ struct Write {
 
 /// What a thread of production would be busy with.
 enum Job {
-    Sync { durable: Vec<BlockDigest> },
-    Verify { digest: BatchDigest, batch: Arc<Batch> },
-    CheckBundle { digest: BundleDigest, rules: Box<ChainRules>, bundle: Arc<Bundle> },
+    Sync {
+        durable: Vec<BlockDigest>,
+    },
+    /// Written and not synced, as was asked for.
+    Written {
+        written: Vec<BlockDigest>,
+    },
+    Verify {
+        digest: BatchDigest,
+        batch: Arc<Batch>,
+    },
+    CheckBundle {
+        digest: BundleDigest,
+        rules: Box<ChainRules>,
+        bundle: Arc<Bundle>,
+    },
     Execute(Box<FinalBlock>),
     Tell(Executed),
-    Serve { to: NodeIndex, lane: Lane, held: Vec<Frame>, request: Option<Request> },
+    Serve {
+        to: NodeIndex,
+        lane: Lane,
+        held: Vec<Frame>,
+        request: Option<Request>,
+    },
 }
 
 impl Node {
@@ -147,7 +164,6 @@ impl Node {
             keys: KeyCache::default(),
             ended: None,
             is_halted: false,
-            snapshots: Snapshots::new(0),
         }
     }
 
@@ -250,6 +266,7 @@ impl Node {
         };
         match first.remove() {
             Job::Sync { durable } => self.sync(durable),
+            Job::Written { written } => written.into_iter().map(Input::Persisted).collect(),
             Job::Verify { digest, batch } => {
                 let transactions: Vec<&Transaction> = batch.content.transactions.iter().collect();
                 let secret = [self.around.index.to_le_bytes()[0]; 32];
@@ -397,6 +414,8 @@ impl Node {
             let delay_ms = SYNC_MS + self.around.dice.below(SYNC_JITTER_MS + 1);
             let slow_ms = self.around.conditions.of(self.around.index).sync_ms;
             self.later(delay_ms + slow_ms, Job::Sync { durable });
+        } else if !durable.is_empty() {
+            self.later(0, Job::Written { written: durable });
         }
     }
 
@@ -428,8 +447,8 @@ impl Node {
         held: Vec<Frame>,
         request: Option<&Request>,
     ) -> Vec<Input> {
-        let read =
-            request.map(|request| Archive::new(self.around.store.as_ref()).serve(request, &self.snapshots));
+        let archive = Archive::new(self.around.store.as_ref());
+        let read = request.map(|request| archive.serve(request, &self.around.snapshots));
         match read.unwrap_or_else(|| Ok(Vec::new())) {
             Ok(read) => held.iter().chain(&read).for_each(|frame| self.send(to, Frame::encode(frame))),
             Err(fault) => return self.halt(&fault.to_string()),
@@ -485,11 +504,11 @@ impl Node {
             Report::Evidence { validator, kind } => {
                 self.around.witness.lock().evidence(index, validator, kind)
             }
-            // Nodes of the bottle replay.
-            Report::Sealed { .. }
-            | Report::EvidenceDropped { .. }
-            | Report::Joining { .. }
-            | Report::Joined { .. } => {}
+            Report::Sealed { .. } | Report::EvidenceDropped { .. } | Report::Joining { .. } => {}
+            Report::Joined { .. } => {
+                self.is_halted = true;
+                self.around.witness.lock().joined.insert(index);
+            }
             Report::EpochEnded { last, .. } => self.ended = Some(last),
             Report::Distrusted { node, reason } => self.around.witness.lock().distrusted(index, node, reason),
             Report::Diverged { own, certified, back_to } => self.diverged(own, certified, back_to),

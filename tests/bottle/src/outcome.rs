@@ -113,6 +113,8 @@ pub struct Report {
     pub longest_stall_ms: u64,
     /// Height at which each chain of each node that started again stood then, in order.
     pub restarts: Vec<(u16, u64)>,
+    /// Nodes that started from a snapshot, and its height: once for each such start.
+    pub joined: BTreeSet<(u16, u64)>,
     /// The highest final height of its chain when the last one started again.
     pub top_at_last_restart: u64,
     /// Times at which nodes lost power because they had sent a receipt.
@@ -230,6 +232,9 @@ impl fmt::Display for Outcome {
         let (healing_ms, refused) = (report.longest_healing_ms, report.starts_refused);
         writeln!(formatter, "longest healing   {healing_ms} ms, {refused} starts refused by damage")?;
         writeln!(formatter, "heights           {}", report.heights)?;
+        for (node, height) in &report.joined {
+            writeln!(formatter, "joined            node {node} by the snapshot of height {height}")?;
+        }
         for (kind, Fired { times, hit_quorum }) in &report.fired {
             let hit = if *hit_quorum { ", a quorum was hit" } else { "" };
             writeln!(formatter, "  fault           {times:>6} {kind}{hit}")?;

@@ -33,6 +33,17 @@ pub struct Plan {
     pub power_cut: PowerCut,
     /// What is broken on purpose. Empty for a run that must stay green.
     pub plants: Vec<Plant>,
+    /// The snapshots that nodes keep; without them wiped nodes replay.
+    pub snapshots: Option<SnapshotPlan>,
+}
+
+/// States of certified heights that nodes keep, and by which wiped ones join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotPlan {
+    /// Block time between two.
+    pub every_ms: u64,
+    /// How far ahead of an empty disk one must be.
+    pub behind_blocks: u64,
 }
 
 /// A chain of the network.
@@ -159,6 +170,12 @@ pub enum Fault {
     },
     /// From now on: all running nodes lose power as soon as wallets are on their way to a child, once.
     PowerCutWhileMoving,
+    /// A node gets new, empty disks in the place of its own, journal included. Only where the node does not run; meant for nodes without a
+    /// vote, whose return needs no proof of passage.
+    Wipe {
+        /// Whose.
+        node: u16,
+    },
     /// A crashed node starts again.
     Restart {
         /// Which.
@@ -333,6 +350,7 @@ impl Plan {
             changes: Vec::new(),
             power_cut: PowerCut::Drawn,
             plants: Vec::new(),
+            snapshots: None,
         }
     }
 

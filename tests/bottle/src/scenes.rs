@@ -1,20 +1,21 @@
 //! Plans by name: what tests run, and what `simulate --scene` repeats.
 //!
-//! One chain is flooded. In all others money passes between two shards all the time, some of it to payees that cannot be credited: a wallet that nobody opened, and one
+//! One chain is flooded, one is joined by a snapshot. In all others money passes between two shards all the time, some of it to payees that cannot be credited: a wallet that nobody opened, and one
 //! that holds all that its tier allows.
 
 use ledger::records::FeeParams;
 use ledger::values::FeeRate;
 
 use crate::adversaries::Adversary;
-use crate::plan::{Fault, Plan, PowerCut, RESHARD_MS, Surge};
+use crate::plan::{Fault, Plan, PowerCut, RESHARD_MS, SnapshotPlan, Surge};
 
 /// A plan by its name, from a seed.
 pub type Scene = (&'static str, fn(u64) -> Plan);
 
 /// All scenes.
-pub const SCENES: [Scene; 13] = [
+pub const SCENES: [Scene; 14] = [
     ("flood", flood),
+    ("join", join),
     ("two-shards", two_shards),
     ("source-dead", source_dead),
     ("destination-stalled", destination_stalled),
@@ -50,6 +51,25 @@ pub fn flood(seed: u64) -> Plan {
     // More than a payment ever owes: two payees weigh about a thousand.
     plan.load.fee_max = 2_000;
     plan.load.surge = Some(Surge { from_ms: 4_000, payments_per_second: 500 });
+    plan
+}
+
+/// A follower loses its disk and joins by a snapshot, while every twentieth frame is lost: the source that is asked first gives false chunks,
+/// and the next one has vanished since it offered the snapshot. The state has two chunks.
+#[must_use]
+pub fn join(seed: u64) -> Plan {
+    let mut plan = Plan::calm(seed, 20_000).governed([]).with([
+        (4_000, Fault::Crash { node: 4 }),
+        (4_100, Fault::Wipe { node: 4 }),
+        (11_900, Fault::Turn { node: 0, into: Adversary::Falsifier }),
+        (11_950, Fault::Loss { per_mille: 50 }),
+        (12_000, Fault::Restart { node: 4 }),
+        (12_300, Fault::Crash { node: 1 }),
+        (16_000, Fault::Restart { node: 1 }),
+        (17_500, Fault::Heal),
+    ]);
+    plan.load.wallets = 1_100;
+    plan.snapshots = Some(SnapshotPlan { every_ms: 4_000, behind_blocks: 50 });
     plan
 }
 

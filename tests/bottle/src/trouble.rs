@@ -107,7 +107,10 @@ impl Trouble {
                     self.broken.remove(&kind);
                 }
             }
-            Fault::Turn { .. } | Fault::CrashAfterSending { .. } | Fault::PowerCutWhileMoving => {}
+            Fault::Turn { .. }
+            | Fault::Wipe { .. }
+            | Fault::CrashAfterSending { .. }
+            | Fault::PowerCutWhileMoving => {}
         }
     }
 

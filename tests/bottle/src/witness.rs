@@ -63,6 +63,8 @@ pub(crate) struct Witness {
     pub(crate) reasons: BTreeSet<&'static str>,
     pub(crate) evidence: BTreeSet<(u16, u16, &'static str)>,
     pub(crate) halted: BTreeSet<u16>,
+    /// Nodes that have fetched a snapshot and must start anew.
+    pub(crate) joined: BTreeSet<u16>,
     /// Nodes on whose disk a bit has changed: what they cannot read they need not have.
     pub(crate) damaged: BTreeSet<u16>,
     /// What a node took in and has not seen certified yet, and since when.
@@ -148,7 +150,7 @@ impl Witness {
         }
     }
 
-    /// A node diverged: it takes back what it called final above this height (PROTOCOL rule 14).
+    /// A node takes back what it called final above this height: it diverged (PROTOCOL rule 14), or was wiped.
     pub(crate) fn takes_back(&mut self, node: u16, back_to: Height) {
         self.called_final.insert(node, back_to);
     }

@@ -141,6 +141,7 @@ async fn segment(context: DeterministicContext, mut estate: Estate) -> (Estate, 
         if estate.meet_faults(&mut running, now_ms).await {
             break false;
         }
+        estate.start_joined(&mut running).await;
         if now_ms >= estate.next_look_ms {
             estate.next_look_ms = now_ms + PLACES_MS;
             estate.inspect_places(&running, now_ms, false);
@@ -269,6 +270,8 @@ impl Estate {
         let now_ms = running.now_ms();
         for (chain, part) in &process.parts {
             let found = stored_height(part.store.as_ref());
+            let joined = Archive::new(part.store.as_ref()).joined_at().ok().flatten();
+            self.report.joined.extend(joined.map(|joined| (index, joined.0)));
             let Some(witness) = self.witnesses.get(chain) else { continue };
             let mut witness = witness.lock();
             if now_ms > 0 {
@@ -420,7 +423,11 @@ impl Estate {
         self.report.longest_healing_ms = self.report.longest_healing_ms.max(healing_ms);
         let ids: Vec<TransactionId> = witness.outcomes().map(|(id, _)| *id).collect();
         for (index, _, store) in running.stores().filter(|(_, hosted, _)| *hosted == chain) {
-            let final_heights = || witness.heights().take_while(|seen| seen.height <= target);
+            // What is below a snapshot a node never had.
+            let joined = Archive::new(store).joined_at().ok().flatten();
+            let has = |height: Height| joined.is_none_or(|joined| height > joined);
+            let final_heights =
+                || witness.heights().take_while(|seen| seen.height <= target).filter(|seen| has(seen.height));
             if self.is_damaged(index, chain) {
                 let served = final_heights()
                     .find_map(|seen| properties::damage_changes_nothing(index, store, seen).err());
@@ -429,7 +436,8 @@ impl Estate {
             }
             let lost =
                 final_heights().find_map(|seen| properties::nothing_final_is_lost(index, store, seen).err());
-            witness.note(START_MS + now_ms, properties::fees_kept(index, store));
+            let fees = if joined.is_none() { properties::fees_kept(index, store) } else { Ok(()) };
+            witness.note(START_MS + now_ms, fees);
             let unproved = self.check_proofs(index, store, &ids);
             for violation in lost.into_iter().chain(unproved) {
                 witness.note(START_MS + now_ms, Err(violation));

@@ -257,6 +257,17 @@ impl Cluster {
         self.environment.insert(index, variables);
     }
 
+    /// Changes what a bank's node reads at its next start; what rewrites its configuration later forgets it.
+    ///
+    /// # Panics
+    /// When the file cannot be written: this is a test.
+    pub fn configure(&self, index: usize, change: impl FnOnce(&mut NodeConfig)) {
+        let mut config = self.config(index);
+        change(&mut config);
+        let path = self.directory.join(format!("bank-{index}/node.toml"));
+        std::fs::write(path, toml::to_string(&config).unwrap()).unwrap();
+    }
+
     /// Writes the files of one more bank, which joins chain 0 by governance; starts nothing.
     ///
     /// # Panics
@@ -496,6 +507,7 @@ impl Cluster {
             network: Default::default(),
             rest: Default::default(),
             storage: Default::default(),
+            snapshots: Default::default(),
             log: Default::default(),
             consensus: Default::default(),
         };

@@ -8,13 +8,14 @@ use api::bulk::{BULK_ANSWER_BYTES, BULK_BYTES_MAX, BULK_CONTENT_TYPE, BULK_TRANS
 use api::health::{Health, NotReady, Ready};
 use api::network::NetworkView;
 use api::why::{FindingCode, Severity, Verdict, Why};
+use api::{ChainsView, ErrorCode};
 use axum::http::{Method, StatusCode};
-use chain::SeatSet;
+use chain::{JoinProgress, SeatSet};
 use ledger::records::transaction::TRANSACTION_BYTES_MAX;
-use ledger::values::{Epoch, Height, ValidatorIndex};
+use ledger::values::{Epoch, Height, ValidatorIndex, WalletId};
 
 use super::bank::{Bank, CHAIN};
-use super::{get, method_of, post_to};
+use super::{get, method_of, post_to, refusal};
 use crate::handle::{HaltCode, Status, Voting};
 use crate::http::routes;
 use crate::http::submit::JSON_BYTES_MAX;
@@ -62,6 +63,32 @@ async fn readiness_names_its_reason() {
     let view: Ready = get(&router, api::path::READY).await.json();
     assert_eq!(view.chains[0].reason, Some(NotReady::TooFewPeers));
     assert!(get(&router, api::path::HEALTH).await.json::<Health>().is_alive);
+}
+
+#[tokio::test]
+async fn a_chain_without_a_state_answers_nothing_from_its_database() {
+    let mut bank = Bank::new();
+    bank.story();
+    let router = bank.router();
+    let joining =
+        JoinProgress { height: Height(900), chunks: 12, fetched: 5, refused: 1, bytes: 4_096, sources: 2 };
+    bank.status.send_modify(|status| status.chain.joining = Some(joining));
+    let view: Ready = get(&router, api::path::READY).await.json();
+    assert_eq!((view.is_ready, view.chains[0].reason), (false, Some(NotReady::Joining)));
+    let shown = view.chains[0].joining.unwrap();
+    assert_eq!((shown.height, shown.chunks, shown.chunks_fetched, shown.chunks_refused), (900, 12, 5, 1));
+    assert_eq!((shown.bytes, shown.sources), (4_096, 2));
+    let (wallet, block) = (api::path::wallet(WalletId([1; 32])), format!("/v1/chains/{CHAIN}/blocks/1"));
+    let (proof, registry) = (format!("{wallet}/proof"), format!("/v1/chains/{CHAIN}/registry"));
+    for path in [wallet, proof, registry, block] {
+        assert_eq!(refusal(&router, &path).await.0, ErrorCode::NotReady.code(), "{path}");
+    }
+    // What is known of the chain without its state is shown all the same.
+    let chains: ChainsView = get(&router, api::path::CHAINS).await.json();
+    assert!(chains.chains.iter().all(|chain| chain.progress.is_none()), "{chains:?}");
+    let why: Why = get(&router, api::path::WHY).await.json();
+    assert_eq!(why.facts.chains[0].joining, Some(shown));
+    assert!(why.findings.iter().any(|finding| finding.code == FindingCode::Joining), "{why:?}");
 }
 
 #[tokio::test]

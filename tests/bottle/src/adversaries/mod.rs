@@ -9,6 +9,7 @@
 //! | `forger.rs` | certificates, pages, bundles and receipts that nobody signed |
 //! | `replayer.rs` | old frames, its own and what it heard |
 //! | `liar.rs` | garbage to a node that catches up, and heights that do not exist |
+//! | `falsifier.rs` | chunks of snapshots with more money in them |
 //! | `clock.rs` | a clock far ahead or behind, in every block and batch of its own |
 //! | `sealer.rs` | a bank that seals invalid, doubled, unaffordable and maximal transactions |
 //!
@@ -20,6 +21,7 @@
 
 mod arsenal;
 mod clock;
+mod falsifier;
 mod flooder;
 mod forger;
 mod garbler;
@@ -37,6 +39,7 @@ use ledger::records::Bundle;
 
 pub(crate) use self::arsenal::Arsenal;
 use self::clock::WrongClock;
+use self::falsifier::Falsifier;
 use self::flooder::Flooder;
 use self::forger::Forger;
 use self::garbler::Garbler;
@@ -76,6 +79,8 @@ pub enum Adversary {
         /// To whom it lies.
         to: Vec<u16>,
     },
+    /// Whatever it gives of a snapshot is false.
+    Falsifier,
     /// Its clock is wrong.
     WrongClock {
         /// By how much, in milliseconds; behind where negative.
@@ -98,6 +103,7 @@ impl Adversary {
             Self::Forger => "forger",
             Self::Replayer => "replayer",
             Self::Liar { .. } => "liar",
+            Self::Falsifier => "falsifier",
             Self::WrongClock { .. } => "wrong clock",
             Self::Sealer => "sealer",
         }
@@ -117,6 +123,7 @@ impl Adversary {
             Self::Forger => Box::new(Forger),
             Self::Replayer => Box::new(Replayer::new(arsenal)),
             Self::Liar { to } => Box::new(Liar::new(to.clone())),
+            Self::Falsifier => Box::new(Falsifier),
             Self::WrongClock { ahead_ms } => Box::new(WrongClock::new(arsenal, *ahead_ms)),
             Self::Sealer => Box::new(Sealer::new(arsenal)),
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use consensus::runtime::Runtime as _;
 use ledger::records::registry::ROOT_CHAIN;
-use ledger::values::{ChainId, quorum};
+use ledger::values::{ChainId, Height, quorum};
 
 use super::{Estate, Running};
 use crate::adversaries::Adversary;
@@ -85,7 +85,10 @@ impl Estate {
             Fault::Crash { node } => runs(node),
             Fault::Stop { node } => runs(node) && !self.conditions.of(*node).is_stopped,
             Fault::GoOn { node } => self.conditions.of(*node).is_stopped,
-            Fault::Restart { node } | Fault::BitFlip { node, .. } | Fault::Repair { node } => !runs(node),
+            Fault::Restart { node }
+            | Fault::Wipe { node }
+            | Fault::BitFlip { node, .. }
+            | Fault::Repair { node } => !runs(node),
             _ => true,
         };
         if !is_met {
@@ -104,6 +107,7 @@ impl Estate {
                 }
             }
             Fault::Restart { node } => self.start(running, node),
+            Fault::Wipe { node } => self.wipe(node),
             Fault::CrashAfterSending { node } => {
                 let sent = running.processes.get(&node).map_or(0, Process::receipts_sent);
                 self.armed.insert(node, sent);
@@ -162,6 +166,30 @@ impl Estate {
             plan: &self.plan,
             conditions: &self.conditions,
         }));
+    }
+
+    /// A node loses all that it had; what it called final it may fetch again.
+    fn wipe(&mut self, node: u16) {
+        let Some(machine) = self.machines.get_mut(usize::from(node)) else { return };
+        machine.wipe(&self.plan, &self.planted);
+        for chain in machine.hosted.keys() {
+            if let Some(witness) = self.witnesses.get(chain) {
+                witness.lock().takes_back(node, Height(0));
+            }
+        }
+    }
+
+    /// Starts nodes anew that have fetched a snapshot, as production does; here with a loss of power, which is harsher.
+    pub(super) async fn start_joined(&mut self, running: &mut Running) {
+        let joined: BTreeSet<u16> =
+            self.witnesses.values().flat_map(|witness| std::mem::take(&mut witness.lock().joined)).collect();
+        for node in joined {
+            let Some(process) = running.processes.remove(&node) else { continue };
+            running.links.unplug(node);
+            process.kill().await;
+            self.crash_disks([node]);
+            self.start(running, node);
+        }
     }
 
     fn limit_disks(&self, node: u16, free_bytes: Option<u64>) {

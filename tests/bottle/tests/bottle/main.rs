@@ -8,6 +8,7 @@ mod epochs;
 mod faults;
 mod flood;
 mod healthy;
+mod join;
 mod planted;
 mod repeat;
 mod reshard;
