@@ -51,7 +51,7 @@ const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 /// Journal pages kept in memory, and their size: 64 of 4,084 bytes (a 4 KiB page less its checksum).
 const PAGES_CACHED: usize = 64;
 /// Payload bytes of one journal page.
-const PAGE_BYTES: u16 = 4_084;
+pub(crate) const PAGE_BYTES: u16 = 4_084;
 
 /// A running engine. Dropping it lets the engine run on until its runtime ends.
 pub struct Engine {

@@ -23,6 +23,7 @@
 //! | `request` | what each question means, and what no answer means |
 //! | `mailbox` | bounded towards the application; the newest finalization always arrives |
 //! | `transport`, `inbound` | a frame carries its epoch; one bounded lane per peer and channel, round robin, rate limited |
+//! | `journal` | what the library would take for a torn write and may be a lost vote is found before it opens the journal |
 //! | `blocklist` | a bad peer is cut off at once and for a limited time |
 //! | `automaton`, `validators` | translation to the engine's types |
 //! | `runtime` | production thread, deterministic world; the only generics over a runtime |
@@ -31,7 +32,7 @@
 //! Invariants:
 //! - Two different digests are never finalized in one view while fewer than a third of the validators lie.
 //! - A vote leaves only after it is synced to the journal; a restart with its journal never contradicts it.
-//!   A validator that lost its journal must start as [`Role::Observer`].
+//!   A validator that lost its journal, or whose journal is damaged ([`JournalDamage`]), must start as [`Role::Observer`].
 //! - The engine never waits for the application or the network; every queue is bounded.
 //! - An engine that ends, ends the node: it never goes on half.
 
@@ -43,6 +44,7 @@ mod config;
 mod counters;
 mod engine;
 mod inbound;
+mod journal;
 mod mailbox;
 mod request;
 pub mod runtime;
@@ -57,6 +59,7 @@ pub use config::{
 pub use counters::Counters;
 pub use engine::{Engine, Started};
 pub use inbound::{InboundSender, LANE_FRAMES, Refused};
+pub use journal::JournalDamage;
 pub use mailbox::{AVAILABLE_QUEUE, DISSEMINATE_QUEUE, EVIDENCE_QUEUE, FINALIZED_QUEUE, Requests};
 pub use request::{Evidence, EvidenceKind, Recipients, Reply, Request, Slot};
 pub use transport::{Channel, FRAME_HEADER_BYTES, Transport, frame_epoch};

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use commonware_cryptography::{Hasher as _, Sha256};
 use consensus::runtime::thread::{Exit, RuntimeThread, run_tokio};
 use consensus::{
-    Channel, ConsensusSecret, Engine, InboundSender, Request, Requests, Role, Started, Transport,
+    Channel, ConsensusSecret, Engine, InboundSender, JournalDamage, Request, Requests, Role, Started,
+    Transport,
 };
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::cluster::config;
@@ -74,6 +75,42 @@ async fn application(mut requests: Requests, tip: watch::Sender<u64>) {
     }
 }
 
+/// Bytes of a page in a journal's file, and those of them that hold data.
+const PAGE: (usize, usize) = (4_096, 4_084);
+
+/// The newest section that holds something.
+fn newest_section(directory: &Path) -> PathBuf {
+    let mut folders = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let partition = folders.find(|path| path.is_dir()).expect("a partition");
+    let sections = std::fs::read_dir(partition).unwrap().map(Result::unwrap);
+    // The first page of a file is its header.
+    let filled = sections.filter(|section| section.metadata().unwrap().len() > PAGE.0 as u64);
+    filled.map(|section| section.path()).max().expect("a section with votes")
+}
+
+/// The library takes each of these for a torn write, forgets what the last page holds, and goes on.
+fn every_changed_byte_of_the_last_page_is_seen(directory: &Path) {
+    assert_eq!(JournalDamage::find(directory).unwrap(), None, "stopped, not damaged");
+    let path = newest_section(directory);
+    let view = u64::from_str_radix(path.file_name().unwrap().to_str().unwrap(), 16).unwrap();
+    let sound = std::fs::read(&path).unwrap();
+    let page = sound.len() - PAGE.0;
+    let record = page + PAGE.1;
+    let length = |at: usize| usize::from(u16::from_be_bytes([sound[at], sound[at + 1]]));
+    let covered = length(record).max(length(record + 6));
+    assert!(covered > 64, "a vote is in it");
+    for at in (page..page + covered).step_by(7).chain(record..sound.len()) {
+        let mut changed = sound.clone();
+        changed[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &changed).unwrap();
+        let damage = JournalDamage::find(directory).unwrap();
+        let damage = damage.unwrap_or_else(|| panic!("byte {} of the page", at - page));
+        assert_eq!((&damage.file, damage.at_byte), (&path, page as u64), "byte {}", at - page);
+        assert!(damage.newest_view >= view);
+    }
+    std::fs::write(&path, &sound).unwrap();
+}
+
 #[test]
 fn four_threads_agree_and_one_restarts_from_its_journal() {
     let node = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -98,6 +135,7 @@ fn four_threads_agree_and_one_restarts_from_its_journal() {
     }
     let (thread, _) = nodes.remove(3);
     assert_eq!(thread.stop_and_join(), Some(Exit::Stopped));
+    every_changed_byte_of_the_last_page_is_seen(&directory.path().join("3"));
     let tip = reach(&nodes[0].1, 0);
     let (thread, seen) = launch(3);
     assert!(reach(&seen, tip + 10) >= tip + 10, "the restarted node follows again");

@@ -279,9 +279,10 @@ impl Driver {
         // Of an epoch that has ended meanwhile: the next one is on its way.
         if epoch == self.parts.chain.config().epoch {
             self.requests = Some(requests);
-            let passage = self.rejoining.take().map(|(_, passage)| passage);
-            let passage = passage.unwrap_or_else(|| Passage::new(self.now().elapsed_ms));
-            self.rejoining = rejoining.map(|files| (files, passage));
+            let waiting = self.rejoining.take().map(|(_, passage)| passage);
+            let waiting = waiting.filter(|passage| matches!(passage, Passage::Later(_)));
+            let begun = || waiting.unwrap_or_else(|| Passage::new(self.now().elapsed_ms));
+            self.rejoining = rejoining.map(|(files, passage)| (files, passage.unwrap_or_else(begun)));
         }
         vec![Input::Wake]
     }
@@ -542,7 +543,7 @@ impl Driver {
         self.end.get_or_insert(end);
     }
 
-    /// A rejoining node votes again once it holds the certificate of a block from well after its start.
+    /// A rejoining node votes again once it holds the certificate of a block that proves passage.
     fn look_for_passage(&mut self) {
         let now_ms = self.now().elapsed_ms;
         let (Some((files, passage)), Some((timestamp, certificate))) =
@@ -554,7 +555,8 @@ impl Driver {
         let is_behind = status
             .highest_announced
             .is_none_or(|announced| status.executed_height.0.saturating_add(BEHIND_HEIGHTS) < announced.0);
-        let is_proven = passage.is_proven_by(now_ms, timestamp, is_behind) && self.disk.may_write();
+        let is_proven = passage.is_proven_by(now_ms, timestamp, certificate.as_deref(), is_behind);
+        let is_proven = is_proven && self.disk.may_write();
         let (Some(certificate), true) = (certificate, is_proven) else { return };
         match files.pass(&certificate) {
             Ok(()) => {

@@ -134,7 +134,7 @@ pub(crate) fn check(chain: &ChainConfig, section: &ConsensusSection) -> Result<(
 fn config(chain: &ChainConfig, last: BlockDigest, standing: &Standing, section: &ConsensusSection) -> Config {
     let rules = &chain.rules;
     let own = chain.own_validator;
-    let role = match chain.sealing_key.as_ref().filter(|_| *standing != Standing::Rejoining) {
+    let role = match chain.sealing_key.as_ref().filter(|_| standing.may_vote()) {
         Some(key) => Role::Voter { secret: ConsensusSecret::new(Zeroizing::new(*key.seed())) },
         None => Role::Observer { index: own.map(|ValidatorIndex(index)| index) },
     };

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::ChainConfig;
-use ledger::values::{BlockDigest, Epoch};
+use ledger::values::{BlockDigest, Epoch, View};
 use network::Network;
 use storage::Store;
 use tokio::sync::{mpsc, watch};
@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use crate::assemble::random_secret;
 use crate::config::ConsensusSection;
 use crate::engine::{self, Door, EngineThread, Links, RunningEngine};
-use crate::standing::{Standing, StandingFiles};
+use crate::standing::{Passage, Standing, StandingFiles};
 use crate::start_error::{StartError, system};
 
 /// Seats on their way to the driver.
@@ -45,8 +45,8 @@ pub(crate) struct Seat {
     pub(crate) epoch: Epoch,
     /// What it asks.
     pub(crate) requests: consensus::Requests,
-    /// While the node rejoins: where the proof of passage goes.
-    pub(crate) rejoining: Option<StandingFiles>,
+    /// While the node rejoins: where the proof of passage goes, and what proves it where that is known already.
+    pub(crate) rejoining: Option<(StandingFiles, Option<Passage>)>,
 }
 
 /// What engines are started with.
@@ -132,7 +132,7 @@ impl Supervisor {
         let (chain, epoch) = (config.rules.chain.0, config.epoch);
         let files = |fault: std::io::Error| system("data directory", &fault);
         let standing = self.files.read(self.store.as_ref(), epoch).map_err(files)?;
-        let is_rejoining = config.own_validator.is_some() && standing == Standing::Rejoining;
+        let is_rejoining = config.own_validator.is_some() && !standing.may_vote();
         let is_voter = config.own_validator.is_some() && !is_rejoining;
         let journal = if is_voter {
             self.files.begin_voting(self.store.as_ref(), epoch, random_secret()?).map_err(files)?;
@@ -142,7 +142,18 @@ impl Supervisor {
             self.files.clear_observer_journal().map_err(files)?;
             self.files.observer_journal()
         };
-        if is_rejoining {
+        let mut passage = None;
+        if let (true, Standing::Doubtful(damage)) = (is_rejoining, &standing) {
+            passage = Some(Passage::Above(epoch, View(damage.newest_view)));
+            tracing::warn!(
+                chain,
+                epoch = epoch.0,
+                file = %damage.file.display(),
+                at_byte = damage.at_byte,
+                view = damage.newest_view,
+                "the journal is damaged and may have lost votes: this validator follows and does not vote until that view is passed. Check the device"
+            );
+        } else if is_rejoining {
             tracing::warn!(
                 chain,
                 epoch = epoch.0,
@@ -153,7 +164,7 @@ impl Supervisor {
         let engine = engine::start(&journal, config, *last, &standing, &self.section, links).await?;
         let RunningEngine { thread, requests, inbound } = engine;
         self.doors.send_replace(Some(Arc::new(Door::new(config, inbound))));
-        let rejoining = is_rejoining.then(|| self.files.clone());
+        let rejoining = is_rejoining.then(|| (self.files.clone(), passage));
         // A driver that is gone has ended, and the node with it.
         let _gone = self.seats.send(Seat { epoch, requests, rejoining }).await.is_err();
         if is_voter {

@@ -10,6 +10,9 @@
 //! - A proof of passage serves for one journal: it is marked as used, durably, before that journal is begun. Used and
 //!   without a journal it is worth nothing, because votes above it may have been lost: the node rejoins anew. One of an earlier epoch
 //!   permits any vote: it is from after the start, so the epochs after its own began after the start too.
+//! - A damaged journal may hide votes, in views up to that of its newest section ([`JournalDamage`]). The node follows until it holds a
+//!   finalization of that view or a later one in the same epoch, and then votes above it, with a new journal. That is a proof
+//!   of passage too, without the wait: the views in doubt are known.
 //! - Without a journal it may only if it never voted: [`init`] says so, once, before the node's first start.
 //! - Otherwise its disk was wiped. It follows as an observer until it holds a *proof of passage*: the certificate of a
 //!   final block that was proposed after this start. It votes in later views only, with that certificate as its floor.
@@ -26,8 +29,9 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use consensus::JournalDamage;
 use ledger::proofs::FinalityProof;
-use ledger::values::{Canonical, Epoch, TimestampMs};
+use ledger::values::{Canonical, Epoch, TimestampMs, View};
 use storage::{Durability, Store, Table, WriteSet};
 
 use crate::admission::wall_clock;
@@ -46,6 +50,15 @@ pub(crate) enum Standing {
     VotesAbove(Box<FinalityProof>),
     /// It must follow until it holds a proof of passage.
     Rejoining,
+    /// Its journal may have forgotten votes: it must follow until it holds a finalization at or above the newest view of that journal.
+    Doubtful(JournalDamage),
+}
+
+impl Standing {
+    /// Whether it may vote now.
+    pub(crate) const fn may_vote(&self) -> bool {
+        matches!(self, Self::Votes | Self::VotesAbove(_))
+    }
 }
 
 /// The files of a chain that say where a validator stands.
@@ -126,6 +139,9 @@ impl StandingFiles {
         }
         let (has_journal, is_paired) = (self.has_journal(epoch)?, self.is_paired(store)?);
         if has_journal && is_paired {
+            if let Some(damage) = JournalDamage::find(&self.journal(epoch))? {
+                return Ok(Standing::Doubtful(damage));
+            }
             // A used passage stays the floor: a crash may leave a begun journal that does not hold it yet. A journal that is further
             // along wins over it inside the engine.
             let used = read_if_there(&self.used_passage())?;
@@ -302,22 +318,48 @@ fn durable_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Watches for the proof of passage while a node rejoins.
+/// Watches for the proof of passage while a node may not vote.
 #[derive(Debug)]
-pub(crate) struct Passage {
-    started_ms: u64,
-    after: TimestampMs,
+pub(crate) enum Passage {
+    /// Nothing is known of earlier votes: the block must be from well after the start.
+    Later(LaterBlock),
+    /// No earlier vote in this epoch is above this view.
+    Above(Epoch, View),
 }
 
 impl Passage {
     /// From the moment of the start, on the monotonic clock.
     pub(crate) fn new(now_ms: u64) -> Self {
-        Self { started_ms: now_ms, after: wall_clock() }
+        Self::Later(LaterBlock { started_ms: now_ms, after: wall_clock() })
     }
 
-    /// A block was executed; whether its certificate proves passage. While the node is still behind, blocks tell nothing
-    /// about the present, so the wait begins when it has caught up.
-    pub(crate) fn is_proven_by(&mut self, now_ms: u64, timestamp: TimestampMs, is_behind: bool) -> bool {
+    /// A block was executed; whether its certificate proves passage.
+    pub(crate) fn is_proven_by(
+        &mut self,
+        now_ms: u64,
+        timestamp: TimestampMs,
+        certificate: Option<&[u8]>,
+        is_behind: bool,
+    ) -> bool {
+        match self {
+            Self::Later(later) => later.is_proven_by(now_ms, timestamp, is_behind) && certificate.is_some(),
+            Self::Above(epoch, view) => certificate
+                .and_then(|bytes| FinalityProof::decode(bytes).ok())
+                .is_some_and(|proof| proof.epoch == *epoch && proof.view >= *view),
+        }
+    }
+}
+
+/// Waits for a block from well after the start.
+#[derive(Debug)]
+pub(crate) struct LaterBlock {
+    started_ms: u64,
+    after: TimestampMs,
+}
+
+impl LaterBlock {
+    /// While the node is still behind, blocks tell nothing about the present, so the wait begins when it has caught up.
+    fn is_proven_by(&mut self, now_ms: u64, timestamp: TimestampMs, is_behind: bool) -> bool {
         if is_behind {
             self.started_ms = now_ms;
         }
@@ -543,6 +585,47 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_journal_costs_the_views_in_doubt_and_no_other() {
+        let (folder, store) = (tempfile::tempdir().unwrap(), store());
+        let files = voter(folder.path(), &store);
+        let partition = files.journal(FIRST).join("journal-c0-e0-00000000");
+        assert_eq!(files.read(&store, FIRST).unwrap(), Standing::Votes);
+        fs::write(partition.join("0000000000000007"), [7; 8_192]).unwrap();
+        fs::write(partition.join("0000000000000009"), b"").unwrap();
+        let standing = files.read(&store, FIRST).unwrap();
+        let Standing::Doubtful(damage) = &standing else { panic!("{standing:?}") };
+        assert!(!standing.may_vote());
+        assert_eq!((damage.newest_view, damage.at_byte), (9, 0));
+        assert_eq!(files.read(&store, FIRST).unwrap(), standing, "it says so at every start");
+        assert_eq!(
+            files.read(&store, SECOND).unwrap(),
+            Standing::Votes,
+            "votes of two epochs never contradict"
+        );
+
+        let mut watch = Passage::Above(FIRST, View(damage.newest_view));
+        let mut is_proven =
+            |proof: FinalityProof| watch.is_proven_by(1, TimestampMs(1), Some(&proof.encode()), false);
+        assert!(!is_proven(FinalityProof { view: View(8), ..passage() }), "a vote in view 9 may be hidden");
+        assert!(!is_proven(FinalityProof { epoch: SECOND, view: View(99), ..passage() }), "of another epoch");
+        assert!(is_proven(passage()));
+        assert!(!watch.is_proven_by(1, TimestampMs(u64::MAX), None, false));
+
+        files.pass(&passage().encode()).unwrap();
+        let above = Standing::VotesAbove(Box::new(passage()));
+        assert_eq!(files.read(&store, FIRST).unwrap(), above);
+        files.begin_voting(&store, FIRST, [2; 32]).unwrap();
+        assert!(!files.has_journal(FIRST).unwrap(), "the damaged journal is gone");
+        assert_eq!(
+            files.read(&store, FIRST).unwrap(),
+            Standing::Rejoining,
+            "a crash before the new one begins"
+        );
+        begin_journal(&files);
+        assert_eq!(files.read(&store, FIRST).unwrap(), above);
+    }
+
+    #[test]
     fn the_word_that_it_never_voted_does_not_outlive_the_first_journal() {
         let (folder, store) = (tempfile::tempdir().unwrap(), store());
         let files = StandingFiles::new(&folder.path().join("chain-0"));
@@ -562,7 +645,7 @@ mod tests {
 
     #[test]
     fn passage_needs_a_block_from_well_after_the_start() {
-        let mut passage = Passage::new(1_000);
+        let Passage::Later(mut passage) = Passage::new(1_000) else { panic!("nothing is known") };
         let start = passage.after;
         let at = |ms: u64| TimestampMs(start.0 + ms);
         assert!(!passage.is_proven_by(2_000, at(60_000), false), "too early, whatever the block says");

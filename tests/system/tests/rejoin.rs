@@ -1,4 +1,4 @@
-//! PROTOCOL rule 26 with real processes: a wiped bank follows, votes again by itself, and is counted on.
+//! PROTOCOL rule 26 with real processes: a bank that was wiped, or whose journal is damaged, follows, votes again by itself, and is counted on.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::health::{ChainReady, NotReady};
+use ledger::proofs::FinalityProof;
 use ledger::records::{Operation, Payment};
-use ledger::values::{Amount, ChainId};
+use ledger::values::{Amount, Canonical as _, ChainId};
 use system::{Cluster, Payer, jiaozi_binary};
 use tokio::task::JoinHandle;
 
@@ -147,4 +148,63 @@ async fn a_wiped_bank_follows_and_votes_again_only_after_its_proof_of_passage() 
     assert!(!again.is_ready, "{again:?}");
     load.goes_on(5, "while it rejoins anew").await;
     println!("longest wait for a certificate: {:?}", load.stop().await);
+}
+
+/// Bytes of a page in a journal's file; the first one is the file's header.
+const PAGE_BYTES: usize = 4_096;
+
+/// Changes a byte in the last page of the newest section of the bank's journal; answers the view of the newest section of all.
+fn damage_journal(cluster: &Cluster) -> u64 {
+    let epoch = chain_folder(cluster).join("journal/epoch-0");
+    let entries = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let sections = entries(epoch).filter(|path| path.is_dir()).flat_map(entries);
+    let view = |path: &PathBuf| u64::from_str_radix(path.file_name().unwrap().to_str().unwrap(), 16).ok();
+    let mut sections: Vec<_> = sections.filter_map(|path| view(&path).map(|view| (view, path))).collect();
+    sections.sort();
+    let newest = sections.last().unwrap().0;
+    let mut filled = sections.iter().rev().map(|(_, path)| (path, std::fs::read(path).unwrap()));
+    let (path, mut bytes) = filled.find(|(_, bytes)| bytes.len() > PAGE_BYTES).unwrap();
+    let page = bytes.len() - PAGE_BYTES;
+    bytes[page + 20] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+    newest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_byte_in_its_journal_costs_a_bank_the_views_in_doubt_and_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::create(directory.path(), 4);
+    cluster.spawn_ready(0..4).await;
+    let (central, bank) = (&cluster.localnet.central_bank, &cluster.localnet.banks[0].operator);
+    let central = Payer::operator(&cluster.localnet, central.id, &central.wallet_key);
+    let bank = Payer::operator(&cluster.localnet, bank.id, &bank.wallet_key);
+    cluster.issue_first(ChainId(0), bank.wallet, 100_000).await;
+    let load = Load::start(&cluster, bank.clone(), &central);
+    load.goes_on(5, "while all are well").await;
+
+    // A kill alone is no damage.
+    cluster.kill(WIPED);
+    cluster.spawn(WIPED, &jiaozi_binary());
+    wait_for(&cluster, "voting after a kill", |ready| ready.is_ready && ready.is_voting).await;
+    assert!(!log(&cluster).contains("the journal is damaged"), "{}", log(&cluster));
+
+    cluster.kill(WIPED);
+    let newest = damage_journal(&cluster);
+    let restarted = Instant::now();
+    cluster.spawn(WIPED, &jiaozi_binary());
+    wait_for(&cluster, "voting again", |ready| {
+        assert!(!ready.is_voting || log(&cluster).contains("proof of passage held"), "{ready:?}");
+        ready.is_ready && ready.is_voting
+    })
+    .await;
+    println!("voting again after {:?}", restarted.elapsed());
+    assert!(log(&cluster).contains("the journal is damaged"), "{}", log(&cluster));
+    let passage = std::fs::read(chain_folder(&cluster).join("passage.used")).unwrap();
+    let floor = FinalityProof::decode(&passage).unwrap();
+    assert!(floor.view.0 >= newest, "a vote in view {newest} may be hidden: {floor:?}");
+
+    // With another bank dead it is one of the three that a quorum needs.
+    cluster.kill(2);
+    load.goes_on(5, "with another bank dead: the one with the damaged journal does not vote").await;
+    load.stop().await;
 }
