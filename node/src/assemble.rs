@@ -53,8 +53,8 @@ use crate::verifier::Verifier;
 use crate::vigil::{Own, OwnKey, Vigil};
 
 /// Version of everything a chain keeps in its store. 6: births and growth of chains in the registry, what a parent moves in the head,
-/// origins, refunds with the chain that they came from.
-pub const SCHEMA_VERSION: u32 = 6;
+/// origins, refunds with the chain that they came from. 7: the bundles of a proposal in its own row.
+pub const SCHEMA_VERSION: u32 = 7;
 /// Submissions on their way to a chain's task.
 const SUBMISSIONS: usize = 64;
 /// How long the engine waits for a quorum of connections before it starts all the same.
