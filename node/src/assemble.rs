@@ -684,7 +684,8 @@ fn first_origin(
 /// How long a start waits for a store that another holds, and an end for those that are still open.
 const STORE_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 fn first_status(chain: &Chain) -> Status {
-    Status { chain: chain.status(), voting: Voting::Observer, disk_free_bytes: u64::MAX, halt: None }
+    let (voting, disk_free_bytes) = (Voting::Observer, u64::MAX);
+    Status { chain: chain.status(), voting, disk_free_bytes, halt: None, divergence: None }
 }
 
 pub(crate) fn random_secret() -> Result<[u8; 32], StartError> {

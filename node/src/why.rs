@@ -5,9 +5,10 @@
 //! by itself or without somebody else; what is only late is a warning.
 
 use api::why::{AbsentValidator, ChainFacts, Finding, FindingCode, Severity, Why, WhyFacts};
+use chain::rollback::REPORT;
 use ledger::values::ChainId;
 
-use crate::handle::{HaltCode, Voting};
+use crate::handle::{HaltCode, OpenDivergence, Voting};
 
 /// An idle chain makes about two blocks a second; without one for so long it stands.
 const STANDS_MS: u64 = 10_000;
@@ -44,6 +45,8 @@ pub(crate) struct LookedChain {
     pub(crate) facts: ChainFacts,
     pub(crate) voting: Voting,
     pub(crate) halt: Option<HaltCode>,
+    /// The divergence that is not passed.
+    pub(crate) divergence: Option<OpenDivergence>,
     /// Whether wallets are at home there.
     pub(crate) is_home: bool,
     /// Whether this node has a seat in the set that operators want.
@@ -174,6 +177,16 @@ impl Looked {
         } else if chain.voting == Voting::Halted {
             let next = "journalctl -u jiaozi -n 50: the last lines say why";
             found.push(stuck(FindingCode::Halted, id, "the chain has stopped".to_owned(), next));
+        }
+        if let Some(OpenDivergence { height, report }) = chain.divergence {
+            let what = format!(
+                "its result of height {height} was not the one that a quorum certified: the height was taken back and is executed once more"
+            );
+            let next = format!(
+                "nothing, if this finding goes by itself within a minute; a second time halts the chain. Then, or in any case soon: read chain-{}/divergence-{report}/{REPORT} in the data directory and test this machine's memory (docs/operations.md, section A wrong result)",
+                chain.facts.chain
+            );
+            found.push(warning(FindingCode::Diverged, id, what, next));
         }
         if !chain.facts.is_answering && chain.halt.is_none() {
             let what = "the task that runs this chain does not answer: what is told of it below is old";
@@ -370,7 +383,7 @@ fn next_of(file: &str) -> String {
 /// The first few with their operators, for the telephone.
 fn names(absent: &[AbsentValidator], now_ms: u64) -> String {
     let named = absent.iter().take(NAMED_MAX).map(|one| {
-        let link = if one.is_connected { ", its link is up" } else { "" };
+        let link = if one.is_connected { ", up without this chain" } else { "" };
         let silent = duration(now_ms.saturating_sub(one.since_ms));
         format!("{} (node {}, for {silent}{link})", one.operator, one.node)
     });
@@ -382,7 +395,7 @@ fn names(absent: &[AbsentValidator], now_ms: u64) -> String {
 /// How the operator finds out about them.
 fn reach(absent: &[AbsentValidator]) -> String {
     let Some(first) = absent.iter().find(|one| !one.is_connected) else {
-        return "call them: their processes hang or do not host the chain (jiaozi node doctor, at theirs)"
+        return "call them: their nodes are up and do not run the chain. Do they host it, has it halted there (jiaozi node doctor, at theirs)?"
             .to_owned();
     };
     let address = first
@@ -469,7 +482,7 @@ pub(crate) mod tests {
             halted: false,
             joining: None,
         };
-        Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None }
+        Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None, divergence: None }
     }
 
     fn chain(id: u32) -> LookedChain {
@@ -494,6 +507,7 @@ pub(crate) mod tests {
             facts,
             voting: Voting::Yes,
             halt: None,
+            divergence: None,
             is_home: true,
             is_wanted: true,
             is_barred: false,
@@ -615,6 +629,21 @@ pub(crate) mod tests {
                 vec![Code::Halted, Code::TaskSilent],
             ),
             (
+                "a wrong result that was taken back",
+                |it| it.chains[0].divergence = Some(OpenDivergence { height: Height(901), report: 1 }),
+                Verdict::Attention,
+                vec![Code::Diverged],
+            ),
+            (
+                "a second one",
+                |it| {
+                    it.chains[0].divergence = Some(OpenDivergence { height: Height(901), report: 1 });
+                    it.chains[0].halt = Some(HaltCode::Diverged);
+                },
+                Verdict::Stuck,
+                vec![Code::Halted, Code::Diverged],
+            ),
+            (
                 "receipts behind a chain that stands",
                 |it| {
                     hears(it, 2);
@@ -725,7 +754,7 @@ pub(crate) mod tests {
         assert_eq!(
             what,
             "2 of 4 validators are heard, 3 decide: 1 more is needed. Not heard: Bank C (node 2, for 42 s), Bank D \
-             (node 3, for 42 s, its link is up)"
+             (node 3, for 42 s, up without this chain)"
         );
         assert!(next.starts_with("nc -vz 2.example 7700; "), "{next}");
         assert_eq!(since_ms, Some(NOW_MS - 42_000));

@@ -71,6 +71,7 @@ fn awaited(edge: &Edge, chain: ChainId) -> ChainReady {
         validators: count(set),
         validators_heard: 0,
         silent_nodes: Vec::new(),
+        not_running_nodes: Vec::new(),
         joining: None,
         is_voting: false,
         halt: None,
@@ -98,6 +99,7 @@ fn chain_ready(edge: &Edge, chain: &ChainHandle) -> ChainReady {
         validators: count(status.chain.validators),
         validators_heard: count(status.chain.heard),
         silent_nodes: edge.silent(chain).into_iter().map(|node| node.0).collect(),
+        not_running_nodes: edge.not_running(chain).into_iter().map(|node| node.0).collect(),
         joining: status.chain.joining.map(|joining| JoiningView {
             height: joining.height.0,
             chunks: joining.chunks,

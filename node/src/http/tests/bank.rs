@@ -463,7 +463,7 @@ fn first_status() -> Status {
         may_vote: true,
         halted: false,
     };
-    Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None }
+    Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None, divergence: None }
 }
 
 /// Signs as the consensus engine does. The ledger gives nobody a way to sign arbitrary bytes, so a test signs with
