@@ -328,7 +328,7 @@ impl Bank {
         height
     }
 
-    fn consensus_key(&self, seat: u16) -> SecretKey {
+    pub(super) fn consensus_key(&self, seat: u16) -> SecretKey {
         let mut validators = self.network.banks.iter().flat_map(|bank| &bank.validators);
         let found = validators.find(|(chain, found, _)| *chain == self.chain && found.0 == seat);
         found.unwrap().2.clone()
