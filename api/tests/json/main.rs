@@ -590,7 +590,7 @@ fn network() {
                 { "chain": 0, "currency": "CNY", "shard": 0, "nodes": [0, 2] },
                 {
                     "chain": 1, "currency": "CNY", "shard": 1, "parent": 0, "is_home": false, "is_filling": true,
-                    "nodes": [0, 2],
+                    "nodes": [0, 2], "not_running_nodes": [2],
                 },
             ],
         }),
