@@ -231,3 +231,26 @@ fn a_customer_of_another_bank_is_served_at_once_while_weight_is_free() {
     assert_eq!(bank.chain.submit(bank.now, vec![of_other]), [Ok(())]);
     assert_eq!(sealed_within(&mut bank, 100), [payment]);
 }
+
+/// Each bank lets those before it go first: of four banks no two seal what was posted to both at the same moment.
+#[test]
+fn banks_let_one_another_go_first_step_by_step() {
+    let (mut bank, ..) = risen();
+    let others = [2, 3, 4].map(OperatorId);
+    let payments = [(1, 5), (2, 5), (3, 5)].map(|(nonce, fen)| payment(&bank, nonce, fen));
+    let posted = others.iter().zip(&payments);
+    let pooled = posted.map(|(operator, one)| Pooled { operator: *operator, ..bank.pooled(one.clone()) });
+    let pooled: Vec<Pooled> = pooled.collect();
+    assert_eq!(bank.chain.submit(bank.now, pooled), [Ok(()), Ok(()), Ok(())]);
+    let step_ms = bank.chain.config().batch_pace_ms() + FIRST_CLAIM_MARGIN_MS;
+    let mut waited = BTreeMap::new();
+    for passed_ms in (100..=2 * FIRST_CLAIM_STEPS_MAX * step_ms).step_by(100) {
+        for sealed in sealed_within(&mut bank, 100) {
+            let place = payments.iter().position(|one| *one == sealed).unwrap();
+            waited.entry(place).or_insert(passed_ms);
+        }
+    }
+    let mut waited: Vec<u64> = waited.into_values().collect();
+    waited.sort_unstable();
+    assert_eq!(waited, [1, 2, 3].map(|steps| steps * step_ms));
+}
