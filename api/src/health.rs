@@ -48,6 +48,10 @@ pub struct ChainReady {
     /// The nodes of those that it has not, once it has listened for long enough: they are down, out of reach, or do not host the chain.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent_nodes: Vec<u16>,
+    /// Those of them to which a link is up: their processes run, and do not run this chain. They do not host it, or it has stopped there. The
+    /// others are down or out of reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_running_nodes: Vec<u16>,
     /// How far it is with fetching a snapshot, while that is why it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joining: Option<JoiningView>,

@@ -57,6 +57,10 @@ pub struct ChainPlace {
     pub is_filling: bool,
     /// The nodes that run its validators, ascending. Others may follow it too.
     pub nodes: Vec<u16>,
+    /// Those of them that do not run it although a link to them is up: they do not host it, or it has stopped there. Known of the chains
+    /// that the answering node hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_running_nodes: Vec<u16>,
 }
 
 /// As a registry has it: who runs the newest epoch that is known.
@@ -74,6 +78,7 @@ impl From<&ChainRecord> for ChainPlace {
             is_home: record.is_home(),
             is_filling: record.is_filling(),
             nodes,
+            not_running_nodes: Vec::new(),
         }
     }
 }

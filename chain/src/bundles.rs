@@ -5,7 +5,9 @@
 //! - The rules of a block's claim decide on its bundles. What a bundle is valid by is the newest epoch of its source that they know: so it
 //!   is checked once, by the rules that know the epoch it is made for, and stands or falls with others by that number. One that is made
 //!   for an epoch not known yet, or over, is nobody's fault: it is passed by.
-//! - It reaches the disk with a block: in the write that a vote waits for, or in the executor's.
+//! - It reaches the disk with a block: in the row of a proposal that a vote waits for ([`ProposalRow`](crate::rows::ProposalRow)), which is
+//!   deleted when a block of that height is executed; by itself in the executor's write, with the final block that names it. So what lost,
+//!   or came for receipts that another bundle brought, leaves the disk with the proposals that named it, and no crash keeps it.
 //! - What waits of one source is bounded, the own relay's and the peers' apart. Of those that begin at one receipt the longest is kept. Full,
 //!   the furthest of whoever brought most leaves, so nobody crowds others out. Those that begin at the next receipt or before it are near
 //!   alike, and of them the furthest is the one that brings least: so the longest of them always finds room.

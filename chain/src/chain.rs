@@ -31,6 +31,7 @@ use crate::catch_up::{Fetches, Peers};
 use crate::claims::Claims;
 use crate::config::{ChainConfig, QUESTIONS_MAX, REPEAT_MS};
 use crate::evidence::{EvidenceLog, Misdeed};
+use crate::first_claim::FirstClaims;
 use crate::frame::{Frame, Lane};
 use crate::heard::{Heard, SeatSet};
 use crate::join::{Join, JoinProgress};
@@ -47,6 +48,7 @@ pub struct Chain {
     pub(crate) pool: Pool,
     /// Up to which height the pool knows the nonces of all valid batches; `None` while nobody asks for them.
     pub(crate) nonces_held_until: Option<Height>,
+    pub(crate) first_claims: FirstClaims,
     pub(crate) batches: Batches,
     pub(crate) bundles: Bundles,
     pub(crate) tree: Tree,
@@ -127,6 +129,7 @@ impl Chain {
             rules: recovered.rules,
             pool: Pool::default(),
             nonces_held_until: None,
+            first_claims: FirstClaims::default(),
             batches,
             bundles: Bundles::new(recovered.received),
             tree,
@@ -212,6 +215,7 @@ impl Chain {
         if self.halted {
             return std::mem::take(&mut self.effects);
         }
+        self.end_claims(now);
         self.seal(now);
         self.send_acknowledgements();
         self.answer_questions(now);
@@ -325,9 +329,11 @@ impl Chain {
     /// Takes admitted transactions (decoded, signatures checked, trial-executed) into the pool; answers why each was
     /// not. Call `step` afterwards: a batch may be due.
     pub fn submit(&mut self, now: Now, pooled: Vec<Pooled>) -> Vec<Result<(), PoolRefusal>> {
+        let claims = self.claims_before(&pooled);
         let mut outbid = Vec::new();
         let mut insert = |transaction| self.pool.insert(transaction).map(|left| outbid.extend(left));
         let answers: Vec<_> = pooled.into_iter().map(&mut insert).collect();
+        self.hold_claims(now, claims, &answers);
         if !outbid.is_empty() {
             self.report(Report::Outbid { transactions: outbid });
         }

@@ -38,6 +38,13 @@ pub const SEAL_VALID_MS: u64 = 5_000;
 /// So many blocks after the base fee was last above zero, the nonces of all valid batches are still kept up to date: a price that comes and goes
 /// would have all of them collected again and again.
 pub const HELD_BLOCKS: u64 = 64;
+/// While the base fee is above zero, a bank whose turn with a transaction comes later waits so long beyond the pace of batches for each bank
+/// before it: what a batch takes to another bank, and its signatures to be checked.
+pub const FIRST_CLAIM_MARGIN_MS: u64 = 150;
+/// Banks that are waited for, at most: with more than four, those far behind wait alike.
+pub const FIRST_CLAIM_STEPS_MAX: u64 = 3;
+/// Transactions that wait for another bank at a time; any more are sealed at once.
+pub const FIRST_CLAIMS_MAX: usize = 16_384;
 /// Acknowledgements of one validator remembered for batches that did not arrive yet.
 pub const EARLY_ACKNOWLEDGEMENTS_PER_VALIDATOR_MAX: usize = 1_024;
 /// Blocks kept in memory that are not final.

@@ -45,7 +45,7 @@ impl Chain {
     }
 
     /// The base fee above the final tip, as far as this node knows the rules.
-    fn base_fee_above_tip(&self) -> FeeRate {
+    pub(crate) fn base_fee_above_tip(&self) -> FeeRate {
         self.tree.tip().next_base_fee(&self.config.rules)
     }
 

@@ -228,7 +228,7 @@ impl<S: Strategy> Executor<S> {
         for outcome in &execution.outcomes {
             set.put(Table::Transactions, outcome.id.0, key::position(height.0, outcome.index));
         }
-        self.put_missing_contents(&mut set, next)?;
+        self.put_contents(&mut set, next)?;
         self.put_receipts(&mut set, execution)?;
         put_state(&mut set, &execution.writes);
         for entry in &execution.history {
@@ -249,20 +249,18 @@ impl<S: Strategy> Executor<S> {
         Ok((set, proposals))
     }
 
-    /// A batch or bundle that came late may still wait in the line to the disk; a height must never be on disk without them.
-    /// Costs nothing for a block that this node voted for, one read for each of any other.
-    fn put_missing_contents(&self, set: &mut WriteSet, next: &FinalBlock) -> Result<(), ExecutorFault> {
+    /// Bundles are on disk by themselves from here on. A batch that came late may still wait in the line to the disk; a height must never be
+    /// on disk without it. Costs nothing for a block that this node voted for, one read for each batch of any other.
+    fn put_contents(&self, set: &mut WriteSet, next: &FinalBlock) -> Result<(), ExecutorFault> {
+        for (digest, bundle) in next.block.body.bundles.iter().zip(&next.bundles) {
+            set.put(Table::Bundles, digest.0, bundle.encode());
+        }
         if next.is_durable {
             return Ok(());
         }
         for (digest, batch) in next.block.body.batches.iter().zip(&next.batches) {
             if self.store.get(Table::Batches, &digest.0)?.is_none() {
                 set.put(Table::Batches, digest.0, batch.encode());
-            }
-        }
-        for (digest, bundle) in next.block.body.bundles.iter().zip(&next.bundles) {
-            if self.store.get(Table::Bundles, &digest.0)?.is_none() {
-                set.put(Table::Bundles, digest.0, bundle.encode());
             }
         }
         Ok(())
@@ -290,7 +288,7 @@ impl<S: Strategy> Executor<S> {
         Ok(())
     }
 
-    /// Drops blocks that lost against a final one, a page of them with each height; answers where the next page begins.
+    /// Drops blocks that lost against a final one with their bundles, a page of them with each height; answers where the next page begins.
     fn clear_proposals(
         &self,
         set: &mut WriteSet,

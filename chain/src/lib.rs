@@ -8,6 +8,7 @@
 //! | `step.rs` | the face: [`Input`], [`Effect`] and what they carry |
 //! | `chain.rs` | [`Chain`]: the parts together, one step |
 //! | `dissemination.rs`, `batches.rs` | batches: seal, check, acknowledge, keep |
+//! | `first_claim.rs` | which bank seals first what a client posts to several |
 //! | `bundles.rs`, `relay.rs` | receipts of other chains: check, keep, order; [`next_bundle`]: prove what this chain sent |
 //! | `pace.rs` | [`Pace`]: what a relay gives a destination next, and when |
 //! | `legs.rs`, `locks.rs` | [`Leg`]: a payment's payees on other chains; locks and offers, for clients |
@@ -49,6 +50,7 @@ mod epochs;
 mod evidence;
 mod executor;
 mod finality;
+mod first_claim;
 pub mod frame;
 mod heard;
 mod join;

@@ -27,6 +27,7 @@ use crate::batches::Known;
 use crate::chain::Chain;
 use crate::config::IDLE_HOLD_MS;
 use crate::epochs::{Stretch, stretch};
+use crate::rows::ProposalRow;
 use crate::step::{Answer, Effect, Now, Question, Room, Ticket, Turn};
 use crate::tree::{Gap, Written};
 use crate::turns::Turns;
@@ -258,7 +259,7 @@ impl Chain {
                 && rules.may_order(known.facts.epoch, known.batch.content.sealer, base_fee)
         });
         let sealers = self.config.validators().len();
-        let mut turns = Turns::new(height, sealers, waiting.map(|(_, known)| known));
+        let mut turns = Turns::new(height, sealers, weight_max, waiting.map(|(_, known)| known));
         while body.batches.len() < BLOCK_BATCHES_MAX
             && let Some(known) = turns.next(weight_max.saturating_sub(weight))
         {
@@ -429,12 +430,9 @@ impl Chain {
             self.note_content(&block);
             let mut set = WriteSet::new();
             set.put(Table::Blocks, digest.0, block.encode());
-            for bundle in &block.body.bundles {
-                if let Some(known) = self.bundles.get(bundle) {
-                    set.put(Table::Bundles, bundle.0, &known.bytes);
-                }
-            }
-            set.put(Table::Proposals, key::proposal(block.header.height.0, &digest.0), Vec::new());
+            let known = block.body.bundles.iter().filter_map(|bundle| self.bundles.get(bundle));
+            let row = ProposalRow { bundles: known.map(|known| known.bytes.to_vec()).collect() };
+            set.put(Table::Proposals, key::proposal(block.header.height.0, &digest.0), row.encode());
             self.effects.push(Effect::Persist { set, durability: Durability::Synced, then: Some(*digest) });
             return false;
         }

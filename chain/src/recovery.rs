@@ -19,7 +19,7 @@ use crate::archive::Archive;
 use crate::config::{OPEN_BLOCKS_MAX, RECENT_FINAL_MAX};
 use crate::evidence::EvidenceLog;
 use crate::joined::joining;
-use crate::rows::{self, RowFault};
+use crate::rows::{self, ProposalRow, RowFault};
 use crate::rules::RulesByHeight;
 
 /// What a chain starts from.
@@ -99,7 +99,7 @@ impl Recovered {
     fn read_open_blocks(&mut self, store: &dyn Reader) -> Result<(), RowFault> {
         let from = self.tip.height.next().0.to_be_bytes();
         let page = Page { from: std::ops::Bound::Included(&from), ..Page::first(OPEN_BLOCKS_MAX) };
-        for (place, _) in store.scan(Table::Proposals, page)? {
+        for (place, row) in store.scan(Table::Proposals, page)? {
             let Some((_, digest)) = key::split_proposal(&place) else { continue };
             let Some(bytes) = store.get(Table::Blocks, &digest)? else { continue };
             let block: Block = rows::decode(Table::Blocks, &bytes)?;
@@ -108,10 +108,10 @@ impl Recovered {
                 let Some(bytes) = store.get(Table::Batches, &batch.0)? else { break };
                 batches.push((*batch, rows::decode::<Batch>(Table::Batches, &bytes)?, Bytes::from(bytes)));
             }
+            let row: ProposalRow = rows::decode(Table::Proposals, &row)?;
             let mut bundles = Vec::with_capacity(block.body.bundles.len());
-            for bundle in &block.body.bundles {
-                let Some(bytes) = store.get(Table::Bundles, &bundle.0)? else { break };
-                bundles.push((rows::decode::<Bundle>(Table::Bundles, &bytes)?, Bytes::from(bytes)));
+            for bytes in row.bundles {
+                bundles.push((rows::decode::<Bundle>(Table::Proposals, &bytes)?, Bytes::from(bytes)));
             }
             // A block without all its contents was never voted for by this node: peers have it if it matters.
             if batches.len() == block.body.batches.len() && bundles.len() == block.body.bundles.len() {

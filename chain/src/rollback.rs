@@ -21,13 +21,13 @@ use std::ops::Bound;
 use ledger::records::registry::ROOT_CHAIN;
 use ledger::records::{Claim, Receipt, Record};
 use ledger::state::{StateHead, Undo};
-use ledger::values::{BlockDigest, Canonical, CodecError, Height, Slot};
+use ledger::values::{BlockDigest, BundleDigest, Canonical, CodecError, Height, Slot};
 use storage::{Durability, Page, Reader, Store, Table, WriteSet, key};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::archive::Archive;
 use crate::origins::added;
-use crate::rows::{self, RowFault};
+use crate::rows::{self, ProposalRow, RowFault};
 
 /// Rollbacks in the life of one database.
 pub const ROLLBACKS_MAX: u32 = 8;
@@ -220,8 +220,21 @@ fn take_back(store: &dyn Store, height: Height, set: &mut WriteSet) -> Result<St
     for table in ascending.into_iter().chain([Table::Undo]) {
         set.delete(table, row);
     }
-    set.put(Table::Proposals, key::proposal(height.0, &digest), Vec::new());
+    set.put(Table::Proposals, key::proposal(height.0, &digest), proposal_row(&archive, height)?.encode());
     Ok(undo.head)
+}
+
+/// Its bundles keep their own rows: the block stays final, and is executed once more.
+fn proposal_row<R: Reader + ?Sized>(
+    archive: &Archive<'_, R>,
+    height: Height,
+) -> Result<ProposalRow, RowFault> {
+    let block = archive.block_at(height)?.ok_or(RowFault::Missing { table: Table::Blocks })?;
+    let read = |digest: &BundleDigest| {
+        let bundle = archive.bundle(*digest)?.ok_or(RowFault::Missing { table: Table::Bundles })?;
+        Ok(bundle.encode())
+    };
+    Ok(ProposalRow { bundles: block.body.bundles.iter().map(read).collect::<Result<_, RowFault>>()? })
 }
 
 /// What the height sent is sent again, maybe otherwise; refunds that it received are received again.

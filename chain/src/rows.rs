@@ -2,6 +2,7 @@
 
 use ledger::proofs::OrderedSecond;
 use ledger::proofs::snapshot::MANIFEST_BYTES_MAX;
+use ledger::records::block::{BLOCK_BUNDLES_MAX, BLOCK_BUNDLES_WEIGHT_MAX};
 use ledger::records::result::PAIRS_MAX;
 use ledger::records::{Movement, Outcome, Receipt};
 use ledger::state::Outbox;
@@ -57,6 +58,26 @@ impl Canonical for Outcomes {
         check_count("outcomes", self.outcomes.len(), 0, OUTCOMES_MAX)
     }
 }
+
+/// What a block that is not executed has on disk beside itself and its batches. Its bundles become rows of their own when it is executed, and
+/// go with this one where it lost: so no bundle outlives the blocks that could make it final.
+#[derive(Debug, Clone, PartialEq, Eq, Default, SchemaWrite, SchemaRead)]
+pub struct ProposalRow {
+    /// Its bundles, encoded, in its order.
+    pub bundles: Vec<Vec<u8>>,
+}
+
+impl Canonical for ProposalRow {
+    const NAME: &'static str = "bundles of a proposal";
+    // A byte of a bundle has at least one unit of weight.
+    const BYTES_MAX: usize = 8 + 8 * BLOCK_BUNDLES_MAX + BLOCK_BUNDLES_WEIGHT_MAX as usize;
+
+    fn check(&self) -> Result<(), CodecError> {
+        check_count("bundles", self.bundles.len(), 0, BLOCK_BUNDLES_MAX)
+    }
+}
+
+const _: () = assert!(ProposalRow::BYTES_MAX < storage::VALUE_BYTES_MAX);
 
 /// A receipt that was sent.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]

@@ -3,9 +3,13 @@
 //! Each turn goes to the sealer that has the least weight in the block so far; among equals the first one changes from height to height. So a
 //! sealer whose batches wait has, in every block, at least the weight of any other sealer less one batch, or has nothing left. A sealer's own
 //! batches keep their order.
+//!
+//! A batch takes a place in the block and the weight of its header, which nobody is charged for. So here it counts at least as much as a place
+//! is worth, the block's weight by its places: who seals many small batches uses up its own share with them.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use ledger::records::block::BLOCK_BATCHES_MAX;
 use ledger::values::{Height, ValidatorIndex};
 
 use crate::batches::Known;
@@ -15,17 +19,27 @@ pub(crate) struct Turns<'a> {
     sealers: BTreeMap<ValidatorIndex, Sealer<'a>>,
     /// The sealer that comes first among equals.
     first: u16,
+    /// The least that a batch counts.
+    place_weight: u64,
 }
 
 struct Sealer<'a> {
+    /// What its batches in the block count so far.
     weight: u64,
     waiting: VecDeque<&'a Known>,
 }
 
 impl<'a> Turns<'a> {
-    /// `waiting` are the batches that a block of `height` may order, oldest first, of `sealers` validators.
-    pub(crate) fn new(height: Height, sealers: usize, waiting: impl Iterator<Item = &'a Known>) -> Self {
-        let mut turns = Self { sealers: BTreeMap::new(), first: first(height, sealers) };
+    /// `waiting` are the batches that a block of `height` may order, oldest first, of `sealers` validators, up to `weight_max`.
+    pub(crate) fn new(
+        height: Height,
+        sealers: usize,
+        weight_max: u64,
+        waiting: impl Iterator<Item = &'a Known>,
+    ) -> Self {
+        let places = u64::try_from(BLOCK_BATCHES_MAX).unwrap_or(u64::MAX);
+        let place_weight = weight_max.checked_div(places).unwrap_or(0);
+        let mut turns = Self { sealers: BTreeMap::new(), first: first(height, sealers), place_weight };
         for known in waiting {
             let none = Sealer { weight: 0, waiting: VecDeque::new() };
             turns.sealers.entry(known.batch.content.sealer).or_insert(none).waiting.push_back(known);
@@ -43,7 +57,7 @@ impl<'a> Turns<'a> {
                 .min_by_key(|(sealer, turn)| (turn.weight, sealer.0 < first, **sealer))?;
             match turn.waiting.pop_front() {
                 Some(known) if known.facts.weight <= weight_left => {
-                    turn.weight = turn.weight.saturating_add(known.facts.weight);
+                    turn.weight = turn.weight.saturating_add(known.facts.weight.max(self.place_weight));
                     return Some(known);
                 }
                 _ => {
@@ -95,9 +109,11 @@ mod tests {
 
     /// Sealer and sequence of what a block takes.
     fn fill(height: u64, weight_max: u64, waiting: &[Known]) -> Vec<(u16, u64)> {
-        let mut turns = Turns::new(Height(height), 4, waiting.iter());
+        let mut turns = Turns::new(Height(height), 4, weight_max, waiting.iter());
         let (mut left, mut taken) = (weight_max, Vec::new());
-        while let Some(known) = turns.next(left) {
+        while taken.len() < BLOCK_BATCHES_MAX
+            && let Some(known) = turns.next(left)
+        {
             left -= known.facts.weight;
             taken.push((known.batch.content.sealer.0, known.batch.content.sequence));
         }
@@ -123,5 +139,25 @@ mod tests {
         let waiting = [batch(0, 0, 60), batch(0, 1, 5), batch(1, 2, 10), batch(1, 3, 10)];
         assert_eq!(fill(4, 50, &waiting), [(1, 2), (1, 3)], "the order of a sealer's batches stays");
         assert_eq!(fill(4, 0, &waiting), []);
+    }
+
+    /// 256 places of 1,000: by weight alone the sealer of small batches would have ten places for each one of the other's.
+    #[test]
+    fn small_batches_use_up_a_sealers_own_share() {
+        const WEIGHT_MAX: u64 = 256_000;
+        let places = |waiting: &[Known]| {
+            let taken = fill(4, WEIGHT_MAX, waiting);
+            let of = |sealer: u16| taken.iter().filter(|(found, _)| *found == sealer).count();
+            (of(0), of(2))
+        };
+        let sealed = |sealer: u16, weight: u64| (0..300).map(move |sequence| batch(sealer, sequence, weight));
+        let small_and = |weight: u64| sealed(0, 100).chain(sealed(2, weight)).collect::<Vec<_>>();
+        assert_eq!(places(&small_and(1_000)), (128, 128), "a place each in turn");
+        assert_eq!(places(&small_and(100)), (128, 128));
+        // Four places' worth in each batch: the small ones have four places for it, and no more.
+        let (small, large) = places(&small_and(4_000));
+        assert!(small <= 4 * (large + 1) && large >= 50, "{small} {large}");
+        // Alone it has what there is.
+        assert_eq!(places(&sealed(0, 100).collect::<Vec<_>>()), (256, 0));
     }
 }

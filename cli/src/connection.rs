@@ -89,14 +89,12 @@ impl Connection {
         limit: Duration,
         call: impl Future<Output = Result<T, ClientError>>,
     ) -> Answer<T> {
-        let answered = self.runtime.block_on(async { tokio::time::timeout(limit, call).await });
-        match answered {
-            Ok(answer) => Ok(answer?),
-            Err(_) => {
-                let message = format!("no answer within {} s", limit.as_secs());
-                Err(Failure::unreachable("node_timeout", message).mend("try again, or name another node"))
-            }
-        }
+        self.together(limited(limit, call))
+    }
+
+    /// Waits for calls that are made at the same time.
+    pub fn together<T>(&self, calls: impl Future<Output = T>) -> T {
+        self.runtime.block_on(calls)
     }
 
     /// A wallet as its chain knows it; without `chain` the node looks where it may be at home.
@@ -143,6 +141,18 @@ impl Connection {
         }
         Ok(network)
     }
+}
+
+/// What a call answers within so long, or that it took too long.
+///
+/// # Errors
+/// What the call failed with, or that it took too long.
+pub async fn limited<T>(limit: Duration, call: impl Future<Output = Result<T, ClientError>>) -> Answer<T> {
+    let Ok(answer) = tokio::time::timeout(limit, call).await else {
+        let message = format!("no answer within {} s", limit.as_secs());
+        return Err(Failure::unreachable("node_timeout", message).mend("try again, or name another node"));
+    };
+    Ok(answer?)
 }
 
 fn found(answer: Result<WalletView, ClientError>, id: WalletId) -> Answer<WalletView> {

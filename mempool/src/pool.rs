@@ -1,7 +1,7 @@
 //! Takes transactions in within bounds, and gives them out by turns of operators, best bid first.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use fees::{Backlog, Tally, Waiting};
 use ledger::records::{Nonce, Transaction};
@@ -124,6 +124,8 @@ struct Place {
 pub struct Pool {
     waiting: HashMap<TransactionId, Place>,
     operators: BTreeMap<OperatorId, Queue>,
+    /// When each that waits can no longer execute: one place for each.
+    expiries: BTreeSet<(TimestampMs, TransactionId)>,
     /// Who holds each nonce: what waits, and what was taken.
     nonces: HashMap<(WalletId, Nonce), TransactionId>,
     /// Bounded by the batches that the taker may have under way.
@@ -291,6 +293,7 @@ impl Pool {
         let valid_until = content.valid_until;
         let waits = Waits { id, weight: pooled.weight, bytes: pooled.bytes, valid_until, is_held };
         self.operators.entry(pooled.operator).or_default().insert(rank, waits);
+        self.expiries.insert((valid_until, id));
         self.waiting.insert(id, Place { rank, promise, pooled });
     }
 
@@ -395,6 +398,7 @@ impl Pool {
         let place = self.waiting.remove(id)?;
         let Place { rank, pooled, .. } = &place;
         let (wallet, nonce) = (pooled.transaction.content.wallet, pooled.transaction.content.nonce);
+        self.expiries.remove(&(pooled.transaction.content.valid_until, *id));
         self.nonces.remove(&(wallet, nonce));
         if let Some(places) = self.wallets.get_mut(&wallet) {
             *places -= 1;
@@ -455,12 +459,10 @@ impl Pool {
         self.nonces.get(&(wallet, nonce)).copied().filter(|id| self.contains(id))
     }
 
-    /// Drops what can no longer execute and says what it was.
+    /// Drops what can no longer execute and says what it was, the first to expire first. Takes time in proportion to what it drops.
     pub fn expire(&mut self, now: TimestampMs) -> Vec<TransactionId> {
-        let is_expired = |pooled: &Pooled| pooled.transaction.content.valid_until < now;
-        let expired = self.waiting.iter().filter(|(_, place)| is_expired(&place.pooled));
-        let mut expired: Vec<_> = expired.map(|(id, _)| *id).collect();
-        expired.sort_unstable();
+        let expired = self.expiries.iter().take_while(|(valid_until, _)| *valid_until < now);
+        let expired: Vec<_> = expired.map(|(_, id)| *id).collect();
         for id in &expired {
             self.remove(id);
         }
@@ -830,6 +832,39 @@ mod tests {
     }
 
     proptest! {
+        /// What expires is what a look at everything that waits finds, in whatever way it came and the others left.
+        #[test]
+        fn expiry_is_that_of_a_look_at_all(
+            steps in prop::collection::vec((0_u8..8, 0_u8..3, 1_u64..40, 1_u64..60), 0..300)
+        ) {
+            let (mut pool, mut taken) = (Pool::default(), VecDeque::new());
+            for (kind, wallet, sequence, moment) in steps {
+                let mut candidate = pooled(Made { wallet, sequence, fee_max: moment % 5, ..PLAIN });
+                candidate.transaction.content.valid_until = TimestampMs(moment);
+                candidate.id = candidate.transaction.content.id(ledger::values::GenesisHash::default());
+                match kind {
+                    0..=3 => { let _full_or_known = pool.insert(candidate).is_err(); }
+                    4 => taken.extend(pool.take(limits(2))),
+                    5 => if let Some(Pooled { id, transaction, .. }) = taken.pop_front() {
+                        pool.give_back(id, transaction);
+                    },
+                    6 => pool.settle(&candidate.id, Height(1)),
+                    _ => {
+                        let now = TimestampMs(moment);
+                        let is_late = |place: &Place| place.pooled.transaction.content.valid_until < now;
+                        let late = pool.waiting.iter().filter(|(_, place)| is_late(place));
+                        let mut late: Vec<_> = late
+                            .map(|(id, place)| (place.pooled.transaction.content.valid_until, *id))
+                            .collect();
+                        late.sort_unstable();
+                        let late: Vec<TransactionId> = late.into_iter().map(|(_, id)| id).collect();
+                        prop_assert_eq!(pool.expire(now), late);
+                    }
+                }
+                prop_assert_eq!(pool.expiries.len(), pool.waiting.len());
+            }
+        }
+
         /// Whatever is done, the indexes agree with the transactions.
         #[test]
         fn indexes_agree(
@@ -852,6 +887,7 @@ mod tests {
                 prop_assert_eq!(pool.weight, waiting as u64 * WEIGHT);
                 prop_assert_eq!(pool.nonces.len(), waiting + pool.taken.len());
                 prop_assert_eq!(pool.wallets.values().sum::<usize>(), waiting);
+                prop_assert_eq!(pool.expiries.len(), waiting);
                 prop_assert_eq!(pool.operators.values().map(Queue::len).sum::<usize>(), waiting);
                 prop_assert_eq!(pool.operators.values().map(Queue::weight).sum::<u64>(), pool.weight);
                 prop_assert!(pool.operators.values().all(|queue| !queue.is_empty()));

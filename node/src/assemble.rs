@@ -52,8 +52,8 @@ use crate::verifier::Verifier;
 use crate::vigil::{Own, OwnKey, Vigil};
 
 /// Version of everything a chain keeps in its store. 6: births and growth of chains in the registry, what a parent moves in the head,
-/// origins, refunds with the chain that they came from.
-pub const SCHEMA_VERSION: u32 = 6;
+/// origins, refunds with the chain that they came from. 7: the bundles of a proposal in its own row.
+pub const SCHEMA_VERSION: u32 = 7;
 /// Submissions on their way to a chain's task.
 const SUBMISSIONS: usize = 64;
 /// How long the engine waits for a quorum of connections before it starts all the same.
@@ -685,7 +685,8 @@ fn first_origin(
 /// How long a start waits for a store that another holds, and an end for those that are still open.
 const STORE_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 fn first_status(chain: &Chain) -> Status {
-    Status { chain: chain.status(), voting: Voting::Observer, disk_free_bytes: u64::MAX, halt: None }
+    let (voting, disk_free_bytes) = (Voting::Observer, u64::MAX);
+    Status { chain: chain.status(), voting, disk_free_bytes, halt: None, divergence: None }
 }
 
 pub(crate) fn random_secret() -> Result<[u8; 32], StartError> {

@@ -17,6 +17,8 @@ use ledger::records::Claim;
 use ledger::values::Height;
 use storage::Store;
 
+use crate::handle::OpenDivergence;
+
 /// The divergences of one chain.
 pub(crate) struct Divergences {
     directory: PathBuf,
@@ -59,6 +61,11 @@ impl Divergences {
     /// Where the report of a divergence that is not passed lies.
     pub(crate) fn open_report(&self) -> Option<PathBuf> {
         self.open.as_ref().map(|open| self.report_of(open))
+    }
+
+    /// The one that is not passed, for people.
+    pub(crate) fn shown(&self) -> Option<OpenDivergence> {
+        self.open.map(|open| OpenDivergence { height: open.own.height, report: open.count })
     }
 
     fn report_of(&self, divergence: &Divergence) -> PathBuf {
@@ -246,6 +253,7 @@ mod tests {
 
         let mut divergences = again();
         assert_eq!(divergences.open_report(), Some(report.clone()));
+        assert_eq!(divergences.shown(), Some(OpenDivergence { height: own.height, report: 1 }));
         assert_eq!(Archive::new(store.as_ref()).head().unwrap().unwrap().height, back_to);
         assert_eq!(execute(&spec, &store), own, "the block is executed once more");
         divergences.certified(back_to).unwrap();
@@ -258,6 +266,7 @@ mod tests {
 
         divergences.certified(Height(2)).unwrap();
         assert_eq!((divergences.open_report(), again().open_report()), (None, None));
+        assert_eq!(divergences.shown(), None);
         assert_eq!(divergences.found(own, certified, back_to).unwrap(), Next::StartAnew, "a new one");
     }
 }

@@ -635,7 +635,8 @@ impl Driver {
             (false, true, false, false) => Voting::DiskReserve,
             (false, true, false, true) => Voting::Yes,
         };
-        let status = Status { chain, voting, disk_free_bytes: self.disk.free_bytes(), halt };
+        let divergence = self.parts.divergences.shown();
+        let status = Status { chain, voting, disk_free_bytes: self.disk.free_bytes(), halt, divergence };
         let is_news = self.parts.status.send_if_modified(|shown| {
             let is_news = *shown != status;
             *shown = status;

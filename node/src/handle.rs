@@ -102,6 +102,17 @@ pub struct Status {
     pub disk_free_bytes: u64,
     /// The halt that ended the chain, if it ended.
     pub halt: Option<HaltCode>,
+    /// The divergence that is not passed, if there is one.
+    pub divergence: Option<OpenDivergence>,
+}
+
+/// A result that differed from the certified one: its height was taken back, and the second execution is not certified yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenDivergence {
+    /// The height whose result differed.
+    pub height: Height,
+    /// The number of its report in the chain's directory: `divergence-NUMBER`.
+    pub report: u32,
 }
 
 /// Whether a node votes.

@@ -95,7 +95,7 @@ pub use database::{DatabaseFault, SET_ASIDE, SoundDatabase, check_database, set_
 pub use engine::EngineError;
 pub use first_key::{FirstKey, FirstKeyError, first_consensus_key, has_first_key};
 pub use forecast::{Forecast, ForecastError, Growth, forecast};
-pub use handle::{ChainHandle, HaltCode, Status, Submitted, Voting};
+pub use handle::{ChainHandle, HaltCode, OpenDivergence, Status, Submitted, Voting};
 pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};
 pub use origins::{OriginFileFault, OriginPlace, find_origin, keep_origin};

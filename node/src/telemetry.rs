@@ -198,6 +198,8 @@ struct LabelledFamilies {
     waiting_receipts: Family<PairLabel, Level>,
     relay_age: Family<PairLabel, Level>,
     heard: Family<ChainLabel, Level>,
+    not_running: Family<ChainLabel, Level>,
+    unreachable: Family<ChainLabel, Level>,
     voting: Family<VotingLabel, Level>,
     halted: Family<HaltLabel, Level>,
 }
@@ -271,6 +273,13 @@ impl From<Voting> for VotingState {
 }
 
 impl ChainMetrics {
+    /// Shows how many nodes of validators are not heard: those with a link that is up, and the others.
+    pub(crate) fn silent(&self, not_running: usize, unreachable: usize) {
+        let label = ChainLabel { chain: self.chain.0 };
+        self.labelled.not_running.get_or_create(&label).set(not_running as u64);
+        self.labelled.unreachable.get_or_create(&label).set(unreachable as u64);
+    }
+
     /// Shows a new status.
     pub(crate) fn status(&self, status: &Status) {
         let chain = &status.chain;
@@ -551,6 +560,10 @@ impl Metrics {
         // Of the network's chains, not of the node's.
         let heard = "Validators of the epoch that this node has heard a moment ago, its own included";
         registry.register("validators_heard", heard, labelled.heard.clone());
+        let not_running = "Nodes of validators that do not run the chain although a link to them is up";
+        registry.register("validators_not_running", not_running, labelled.not_running.clone());
+        let unreachable = "Nodes of validators that are not heard and to which no link is up";
+        registry.register("validators_unreachable", unreachable, labelled.unreachable.clone());
         let not_hosted = Level::default();
         let missed = "Chains on which this node has a validator and that it does not host";
         registry.register("chains_not_hosted", missed, not_hosted.clone());
@@ -700,7 +713,7 @@ mod tests {
             may_vote: true,
             halted: false,
         };
-        Status { chain, voting, disk_free_bytes: 1 << 40, halt: None }
+        Status { chain, voting, disk_free_bytes: 1 << 40, halt: None, divergence: None }
     }
 
     fn market() -> Market {
@@ -734,6 +747,7 @@ mod tests {
         metrics.not_hosted.set(2);
         zero.clock_step();
         zero.relay(ChainId(1), 12, 340);
+        one.silent(1, 2);
         let page = metrics.encode().unwrap();
         for line in [
             "# HELP jiaozi_chain_final_height Highest block that is final and complete here.",
@@ -746,6 +760,8 @@ mod tests {
             "jiaozi_chain_block_weight{chain=\"0\"} 2000000",
             "jiaozi_chain_pooled_weight{chain=\"0\"} 1400",
             "jiaozi_validators_heard{chain=\"1\"} 5",
+            "jiaozi_validators_not_running{chain=\"1\"} 1",
+            "jiaozi_validators_unreachable{chain=\"1\"} 2",
             "jiaozi_chains_not_hosted 2",
             "jiaozi_chain_moving_slots_left{chain=\"0\"} 0",
             "jiaozi_chain_moved_wallets_total{chain=\"0\"} 600",

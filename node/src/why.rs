@@ -6,9 +6,10 @@
 
 use api::health::JoiningView;
 use api::why::{AbsentValidator, ChainFacts, Finding, FindingCode, Severity, Why, WhyFacts};
+use chain::rollback::REPORT;
 use ledger::values::ChainId;
 
-use crate::handle::{HaltCode, Voting};
+use crate::handle::{HaltCode, OpenDivergence, Voting};
 
 /// An idle chain makes about two blocks a second; without one for so long it stands.
 const STANDS_MS: u64 = 10_000;
@@ -45,6 +46,8 @@ pub(crate) struct LookedChain {
     pub(crate) facts: ChainFacts,
     pub(crate) voting: Voting,
     pub(crate) halt: Option<HaltCode>,
+    /// The divergence that is not passed.
+    pub(crate) divergence: Option<OpenDivergence>,
     /// Whether wallets are at home there.
     pub(crate) is_home: bool,
     /// Whether this node has a seat in the set that operators want.
@@ -175,6 +178,18 @@ impl Looked {
         } else if chain.voting == Voting::Halted {
             let next = "journalctl -u jiaozi -n 50: the last lines say why";
             found.push(stuck(FindingCode::Halted, id, "the chain has stopped".to_owned(), next));
+        }
+        // One more has halted the chain: that is told above, and has a report of its own.
+        let open = chain.divergence.filter(|_| chain.halt.is_none());
+        if let Some(OpenDivergence { height, report }) = open {
+            let what = format!(
+                "its result of height {height} was not the one that a quorum certified: the height was taken back and is executed once more"
+            );
+            let next = format!(
+                "nothing, if this finding goes by itself within a minute; a second time halts the chain. Then, or in any case soon: read chain-{}/divergence-{report}/{REPORT} in the data directory and test this machine's memory (docs/operations.md, section A wrong result)",
+                chain.facts.chain
+            );
+            found.push(warning(FindingCode::Diverged, id, what, next));
         }
         if !chain.facts.is_answering && chain.halt.is_none() {
             let what = "the task that runs this chain does not answer: what is told of it below is old";
@@ -376,7 +391,7 @@ fn next_of(file: &str) -> String {
 /// The first few with their operators, for the telephone.
 fn names(absent: &[AbsentValidator], now_ms: u64) -> String {
     let named = absent.iter().take(NAMED_MAX).map(|one| {
-        let link = if one.is_connected { ", its link is up" } else { "" };
+        let link = if one.is_connected { ", up without this chain" } else { "" };
         let silent = duration(now_ms.saturating_sub(one.since_ms));
         format!("{} (node {}, for {silent}{link})", one.operator, one.node)
     });
@@ -388,7 +403,7 @@ fn names(absent: &[AbsentValidator], now_ms: u64) -> String {
 /// How the operator finds out about them.
 fn reach(absent: &[AbsentValidator]) -> String {
     let Some(first) = absent.iter().find(|one| !one.is_connected) else {
-        return "call them: their processes hang or do not host the chain (jiaozi node doctor, at theirs)"
+        return "call them: their nodes are up and do not run the chain. Do they host it, has it halted there (jiaozi node doctor, at theirs)?"
             .to_owned();
     };
     let address = first
@@ -505,7 +520,7 @@ pub(crate) mod tests {
             halted: false,
             joining: None,
         };
-        Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None }
+        Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None, divergence: None }
     }
 
     fn joining(sources: u64) -> JoiningView {
@@ -536,6 +551,7 @@ pub(crate) mod tests {
             facts,
             voting: Voting::Yes,
             halt: None,
+            divergence: None,
             is_home: true,
             is_wanted: true,
             is_barred: false,
@@ -655,6 +671,21 @@ pub(crate) mod tests {
                 },
                 Verdict::Stuck,
                 vec![Code::Halted, Code::TaskSilent],
+            ),
+            (
+                "a wrong result that was taken back",
+                |it| it.chains[0].divergence = Some(OpenDivergence { height: Height(901), report: 1 }),
+                Verdict::Attention,
+                vec![Code::Diverged],
+            ),
+            (
+                "a second one",
+                |it| {
+                    it.chains[0].divergence = Some(OpenDivergence { height: Height(901), report: 1 });
+                    it.chains[0].halt = Some(HaltCode::Diverged);
+                },
+                Verdict::Stuck,
+                vec![Code::Halted],
             ),
             (
                 "receipts behind a chain that stands",
@@ -784,7 +815,7 @@ pub(crate) mod tests {
         assert_eq!(
             what,
             "2 of 4 validators are heard, 3 decide: 1 more is needed. Not heard: Bank C (node 2, for 42 s), Bank D \
-             (node 3, for 42 s, its link is up)"
+             (node 3, for 42 s, up without this chain)"
         );
         assert!(next.starts_with("nc -vz 2.example 7700; "), "{next}");
         assert_eq!(since_ms, Some(NOW_MS - 42_000));

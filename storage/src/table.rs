@@ -5,7 +5,7 @@
 //! | `Meta` | ascii name, 1 to 64 B | schema details, tip heights, counters | rewritten at every block | tiny buffer, lz4 |
 //! | `Batches` | batch digest(32) | batch bytes, 5 KB to 1 MB | once, synced before a vote; deleted when pruned | blob files |
 //! | `Blocks` | block digest(32) | header and body, unfinalized ones too | once, synced before a vote | blob files |
-//! | `Proposals` | height(8) block digest(32) | nothing | with a block before a vote; deleted when a block of the height is executed | short-lived |
+//! | `Proposals` | height(8) block digest(32) | the bundles of the block, mostly none | with a block before a vote; deleted when a block of the height is executed | short-lived |
 //! | `Heights` | height(8) | block digest(32) | once, in order | ascending: lz4, moved, not rewritten |
 //! | `Certificates` | height(8) | finality proof | once, in order | ascending |
 //! | `Results` | height(8) | result record | once, in order | ascending |
@@ -15,7 +15,7 @@
 //! | `Slots` | id of a wallet, lock or offer(32) | slot(8) | once, scattered | hashed |
 //! | `History` | slot(8) height(8) index(4) part(2) | small entry | once, clustered by slot | clustered: 8 KB blocks, lz4 over zstd |
 //! | `Undo` | height(8) | undo bytes | once, deleted when the height is certified | short-lived: compacted on deletion |
-//! | `Bundles` | bundle digest(32) | bundle bytes, 1 KB to 200 KB | with a block that names it, before a vote | blob files |
+//! | `Bundles` | bundle digest(32) | bundle bytes, 1 KB to 200 KB | with the executed block that names it | blob files |
 //! | `Receipts` | destination(4) sequence(8) | receipt sent, with the height that sent it | once, clustered by destination | clustered |
 //! | `Outboxes` | height(8) | peaks of what was sent to every chain | once for a height that sent something, in order | ascending |
 //! | `Refunds` | destination(4) sequence(8) of a credit that this chain sent | source(4) sequence(8) of the refund that answered it | rare | clustered |
@@ -39,7 +39,7 @@ pub enum Table {
     Batches,
     /// Block digest(32) to header and body; written before voting, so it holds unfinalized blocks too.
     Blocks,
-    /// Height(8) block digest(32) to nothing: blocks that are not executed yet, found again after a start.
+    /// Height(8) block digest(32) to the block's bundles: blocks that are not executed yet, found again after a start.
     Proposals,
     /// Height(8) to block digest(32): the finalized order.
     Heights,

@@ -553,9 +553,17 @@ fn network() {
         is_home: true,
         is_filling: false,
         nodes: vec![0, 2],
+        not_running_nodes: Vec::new(),
     };
-    let child =
-        ChainPlace { chain: 1, shard: 1, parent: Some(0), is_home: false, is_filling: true, ..place.clone() };
+    let child = ChainPlace {
+        chain: 1,
+        shard: 1,
+        parent: Some(0),
+        is_home: false,
+        is_filling: true,
+        not_running_nodes: vec![2],
+        ..place.clone()
+    };
     let view = NetworkView {
         network: "localnet".into(),
         genesis_hash: GENESIS,
@@ -582,7 +590,7 @@ fn network() {
                 { "chain": 0, "currency": "CNY", "shard": 0, "nodes": [0, 2] },
                 {
                     "chain": 1, "currency": "CNY", "shard": 1, "parent": 0, "is_home": false, "is_filling": true,
-                    "nodes": [0, 2],
+                    "nodes": [0, 2], "not_running_nodes": [2],
                 },
             ],
         }),
@@ -610,6 +618,7 @@ fn health_and_readiness() {
         validators: 4,
         validators_heard: 2,
         silent_nodes: vec![1, 3],
+        not_running_nodes: vec![3],
         joining: None,
         is_voting: false,
         halt: Some(HaltView { code: 1, message: "stopped".into() }),
@@ -620,7 +629,7 @@ fn health_and_readiness() {
             "is_ready": false,
             "chains": [{
                 "chain": 0, "is_ready": false, "reason": "catching_up", "height": 5, "certified_height": 4,
-                "announced_height": 900, "validators": 4, "validators_heard": 2, "silent_nodes": [1, 3],
+                "announced_height": 900, "validators": 4, "validators_heard": 2, "silent_nodes": [1, 3], "not_running_nodes": [3],
                 "is_voting": false, "halt": { "code": 1, "message": "stopped" },
             }],
             "not_hosted": [2],

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use chain::config::{BATCH_GRACE_MS, BATCH_TTL_MS};
+use chain::config::{BATCH_GRACE_MS, BATCH_TTL_MS, FIRST_CLAIM_MARGIN_MS, FIRST_CLAIM_STEPS_MAX};
 use chain::frame::Digests;
 use chain::{Answer, Archive, Frame, Question};
 use ledger::records::batch::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, BATCH_WEIGHT_MAX};
 use ledger::records::{Batch, Block, ChainParams, FeeParams, Operation, Payment, Transaction};
 use ledger::rules::{ParentFacts, next_base_fee, transaction_weight};
 use ledger::values::{Amount, BatchDigest, Canonical as _, ChainId, FeeRate, OperatorId};
+use mempool::Pooled;
 use storage::Table;
 
 use crate::relayed::{own_turn, run};
@@ -200,4 +201,56 @@ fn what_another_bank_has_sealed_is_sealed_again_while_weight_is_free() {
     let pooled = vec![bank.pooled(everywhere.clone())];
     assert_eq!(bank.chain.submit(bank.now, pooled), [Ok(())]);
     assert_eq!(sealed_within(&mut bank, 300), [everywhere]);
+}
+
+/// A customer of another bank posts to two banks within the time that a batch takes between them: this one lets the customer's own bank go
+/// first, so its quota pays for no copy. Where that bank does not seal, this one does.
+#[test]
+fn what_a_customer_of_another_bank_posts_to_both_is_sealed_by_its_own() {
+    let (mut bank, ..) = risen();
+    let [both, here_alone, own] = [(1, 5), (2, 5), (3, 5)].map(|(nonce, fen)| payment(&bank, nonce, fen));
+    let of_other =
+        |one: &Transaction| Pooled { operator: OperatorId(FAULTY as u16 + 1), ..bank.pooled(one.clone()) };
+    let pooled = vec![of_other(&both), of_other(&here_alone), bank.pooled(own.clone())];
+    assert_eq!(bank.chain.submit(bank.now, pooled), [Ok(()), Ok(()), Ok(())]);
+    assert_eq!(sealed_within(&mut bank, 100), [own]);
+    // The other's batch was on its way.
+    let (digest, batch) = bank.sealed(FAULTY, 100, vec![both.clone()]);
+    assert!(bank.batch(FAULTY, &batch).acknowledged(digest));
+    let last_wait_ms = FIRST_CLAIM_STEPS_MAX * (bank.chain.config().batch_pace_ms() + FIRST_CLAIM_MARGIN_MS);
+    let sealed = sealed_within(&mut bank, last_wait_ms + 200);
+    assert!(sealed.contains(&here_alone) && !sealed.contains(&both), "{sealed:?}");
+}
+
+/// While weight is free nobody waits for anybody.
+#[test]
+fn a_customer_of_another_bank_is_served_at_once_while_weight_is_free() {
+    let mut bank = Bank::new();
+    let payment = payment(&bank, 1, 5);
+    let of_other = Pooled { operator: OperatorId(FAULTY as u16 + 1), ..bank.pooled(payment.clone()) };
+    assert_eq!(bank.chain.submit(bank.now, vec![of_other]), [Ok(())]);
+    assert_eq!(sealed_within(&mut bank, 100), [payment]);
+}
+
+/// Each bank lets those before it go first: of four banks no two seal what was posted to both at the same moment.
+#[test]
+fn banks_let_one_another_go_first_step_by_step() {
+    let (mut bank, ..) = risen();
+    let others = [2, 3, 4].map(OperatorId);
+    let payments = [(1, 5), (2, 5), (3, 5)].map(|(nonce, fen)| payment(&bank, nonce, fen));
+    let posted = others.iter().zip(&payments);
+    let pooled = posted.map(|(operator, one)| Pooled { operator: *operator, ..bank.pooled(one.clone()) });
+    let pooled: Vec<Pooled> = pooled.collect();
+    assert_eq!(bank.chain.submit(bank.now, pooled), [Ok(()), Ok(()), Ok(())]);
+    let step_ms = bank.chain.config().batch_pace_ms() + FIRST_CLAIM_MARGIN_MS;
+    let mut waited = BTreeMap::new();
+    for passed_ms in (100..=2 * FIRST_CLAIM_STEPS_MAX * step_ms).step_by(100) {
+        for sealed in sealed_within(&mut bank, 100) {
+            let place = payments.iter().position(|one| *one == sealed).unwrap();
+            waited.entry(place).or_insert(passed_ms);
+        }
+    }
+    let mut waited: Vec<u64> = waited.into_values().collect();
+    waited.sort_unstable();
+    assert_eq!(waited, [1, 2, 3].map(|steps| steps * step_ms));
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use chain::config::{BUNDLES_PER_SOURCE_MAX, BUNDLES_UNDER_CHECK_MAX};
 use chain::frame::BundleDigests;
+use chain::rows::ProposalRow;
 use chain::{
     Answer, Archive, Effect, Frame, Input, Pace, Question, Turn, next_bundle, next_bundle_within, reached,
     sent_counts,
@@ -143,6 +144,12 @@ pub(crate) fn own_turn(bank: &Bank, tip: &ParentFacts) -> Turn {
     Turn { view: View(tip.view.0 + 1), leader: bank.seat(HONEST), parent: tip.digest }
 }
 
+/// The bundles on disk of blocks that are not executed.
+fn proposed_bundles(bank: &Bank) -> Vec<Vec<u8>> {
+    let rows = bank.rows(Table::Proposals).into_iter();
+    rows.flat_map(|(_, row)| ProposalRow::decode(&row).unwrap().bundles).collect()
+}
+
 fn relayed(bundle: &Bundle) -> Input {
     Input::Relayed { bundle: Bytes::from(bundle.encode()) }
 }
@@ -176,10 +183,11 @@ fn a_relayed_bundle_is_proposed_durable_and_executed_once() {
         3,
         "with the block, to every peer"
     );
-    let stored = Archive::new(there.store.as_ref()).bundle(bundle.digest(there.genesis())).unwrap();
-    assert_eq!(stored.as_ref(), Some(&bundle));
+    assert_eq!(proposed_bundles(there), [bundle.encode()]);
     let block = Archive::new(there.store.as_ref()).block(digest).unwrap().unwrap();
     there.finalize(&block);
+    let stored = Archive::new(there.store.as_ref()).bundle(bundle.digest(there.genesis())).unwrap();
+    assert_eq!(stored.as_ref(), Some(&bundle));
     shards.tip_there = shards.there.facts(&block);
     assert_eq!(shards.balance_there(payee), 300);
     let id = receipt_id(shards.here.genesis(), HERE, THERE, 0);
@@ -214,12 +222,13 @@ fn a_voter_waits_for_a_bundle_and_asks_for_it() {
     let seen = there.frame(FAULTY, &Frame::Bundle(Bytes::from(bundle.encode())));
     assert_eq!(seen.answer(ticket), None, "not on disk yet");
     assert_eq!(there.release().answer(ticket), Some(Answer::Verdict(true)));
-    let rows = there.rows(Table::Bundles);
-    assert_eq!(rows, [(digest.0.to_vec(), bundle.encode())], "durable before the vote");
+    assert_eq!(proposed_bundles(there), [bundle.encode()], "durable before the vote");
 
     // Power is lost here: the block goes on from disk.
     there.restart();
     there.finalize(&block);
+    assert_eq!(there.rows(Table::Bundles), [(digest.0.to_vec(), bundle.encode())]);
+    assert!(proposed_bundles(there).is_empty());
     assert_eq!(shards.balance_there(payee), 300);
     let request = BundleDigests { bundles: vec![digest] };
     let seen = shards.there.frame(2, &Frame::RequestBundles(request));
@@ -649,4 +658,61 @@ fn a_bundle_that_a_final_block_names_stays_on_disk() {
     for bundle in [gap, all] {
         assert_eq!(archive.bundle(bundle.digest(shards.there.genesis())).unwrap(), Some(bundle));
     }
+}
+
+/// A proposal that lost leaves nothing behind, also where power is lost between the vote and the block that won.
+#[test]
+fn bundles_of_a_proposal_that_lost_leave_the_disk() {
+    for loses_power in [false, true] {
+        let mut shards = Shards::new();
+        let payee = shards.payee(true);
+        shards.pay(1, payee, 300);
+        let bundle = shards.bundle(0).unwrap();
+        let there = &mut shards.there;
+        there.give(relayed(&bundle));
+        let lost = there.block_of_bundles(&shards.tip_there, std::slice::from_ref(&bundle));
+        let won = there.block(&shards.tip_there, &[]);
+        assert_eq!(there.verdict(&lost), Some(true));
+        assert_eq!(proposed_bundles(there), [bundle.encode()]);
+        if loses_power {
+            there.lose_power();
+        }
+        there.frame(FAULTY, &Frame::Block(Box::new(won.clone())));
+        there.finalize(&won);
+        assert_eq!(there.chain.status().executed_height, won.header.height);
+        let left = (there.rows(Table::Proposals), there.rows(Table::Bundles));
+        assert_eq!(left, (Vec::new(), Vec::new()), "loses power: {loses_power}");
+        let digest = lost.header.digest(there.genesis());
+        assert_eq!(Archive::new(there.store.as_ref()).block(digest).unwrap(), None);
+        shards.tip_there = shards.there.facts(&won);
+
+        // What lost once may win later: from then on it stays.
+        shards.there.give(relayed(&bundle));
+        shards.order(std::slice::from_ref(&bundle));
+        assert_eq!((shards.balance_there(payee), shards.there.rows(Table::Bundles).len()), (300, 1));
+    }
+}
+
+/// One bundle in a block that lost and in an open one above the one that won: what goes with the first is not what the second needs.
+#[test]
+fn a_bundle_of_a_proposal_that_lost_stays_with_an_open_one() {
+    let mut shards = Shards::new();
+    let payee = shards.payee(true);
+    shards.pay(1, payee, 300);
+    let bundle = shards.bundle(0).unwrap();
+    let there = &mut shards.there;
+    there.give(relayed(&bundle));
+    let lost = there.block_of_bundles(&shards.tip_there, std::slice::from_ref(&bundle));
+    let won = there.block(&shards.tip_there, &[]);
+    let open = there.block_of_bundles(&there.facts(&won), std::slice::from_ref(&bundle));
+    for block in [&lost, &won, &open] {
+        assert_eq!(there.verdict(block), Some(true));
+    }
+    assert_eq!(proposed_bundles(there), [bundle.encode(), bundle.encode()]);
+    there.finalize(&won);
+    assert_eq!(proposed_bundles(there), [bundle.encode()]);
+    there.lose_power();
+    there.finalize(&open);
+    assert_eq!(shards.balance_there(payee), 300);
+    assert_eq!(shards.there.rows(Table::Bundles).len(), 1);
 }

@@ -108,7 +108,15 @@ pub(super) struct Diagnosis {
 pub(super) fn diagnose(at: &NodeAt) -> Answer<Diagnosis> {
     let config = at.config()?;
     let (connection, node) = at.connect(config.as_ref())?;
-    match (connection.within(ANSWER, connection.client.why()), config) {
+    judge(connection.within(ANSWER, connection.client.why()), config.as_ref(), node)
+}
+
+/// What a node answered that was asked why, or a look from outside where it did not.
+///
+/// # Errors
+/// As [`diagnose`].
+pub(super) fn judge(why: Answer<Why>, config: Option<&NodeConfig>, node: String) -> Answer<Diagnosis> {
+    match (why, config) {
         (Ok(Why { verdict, findings, facts }), _) => Ok(Diagnosis {
             node,
             is_answering: true,
@@ -119,7 +127,7 @@ pub(super) fn diagnose(at: &NodeAt) -> Answer<Diagnosis> {
             lines_max: LINES,
         }),
         (Err(failure), Some(config)) if failure.exit == Exit::Unreachable => {
-            let outside = node::look_outside(&config);
+            let outside = node::look_outside(config);
             let mut findings = outside.findings;
             Ok(Diagnosis {
                 node,
@@ -281,7 +289,7 @@ mod tests {
 
     fn finding(severity: Severity, code: FindingCode) -> Finding {
         let what = "2 of 4 validators are heard, 3 decide: 1 more is needed. Not heard: Bank C (node 2, for 42 s), Bank D \
-                    (node 3, for 42 s, its link is up)";
+                    (node 3, for 42 s, up without this chain)";
         let next = "nc -vz 127.0.0.1 7702; call them: is the node up (jiaozi node doctor, at theirs)?";
         Finding {
             code,

@@ -359,7 +359,8 @@ impl Heard {
         let named = |node: &u16| {
             let operator = network.nodes.iter().find(|view| view.node == *node).map(|view| view.operator);
             let operator = network.operators.iter().find(|view| Some(view.operator) == operator);
-            format!("node {node} ({})", operator.map_or("?", |view| view.name.as_str()))
+            let up = if ready.not_running_nodes.contains(node) { ", up without this chain" } else { "" };
+            format!("node {node} ({}{up})", operator.map_or("?", |view| view.name.as_str()))
         };
         Self {
             validators: ready.validators,
@@ -591,6 +592,7 @@ mod tests {
             validators: 4,
             validators_heard: 4,
             silent_nodes: Vec::new(),
+            not_running_nodes: Vec::new(),
             joining: None,
             is_voting: true,
             halt: None,
@@ -602,6 +604,9 @@ mod tests {
         };
         assert_eq!(shown(&ready, &[]), standing(&proof), "nothing is said while all is well");
         (ready.validators_heard, ready.silent_nodes) = (3, vec![3]);
+        ready.not_running_nodes = vec![3];
+        assert!(shown(&ready, &[]).ends_with("not heard: node 3 (?, up without this chain)"));
+        ready.not_running_nodes = Vec::new();
         let text = shown(&ready, &[2]);
         assert!(text.contains("\n\nchain 0: validators heard 3 of 4; not heard: node 3 (?)"), "{text}");
         assert!(

@@ -675,6 +675,7 @@ mod tests {
             is_home,
             is_filling: false,
             nodes: Vec::new(),
+            not_running_nodes: Vec::new(),
         };
         for (place, told) in [
             (place(0, 0, None, true), "0 (CNY shard 0)"),

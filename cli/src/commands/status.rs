@@ -111,7 +111,14 @@ impl Show for ChainStatus {
             if !ready.silent_nodes.is_empty() {
                 let (heard, all) = (ready.validators_heard, ready.validators);
                 let silent = listed(ready.silent_nodes.iter().copied());
-                lines.push(("heard", format!("{heard} of {all} validators; not heard: the nodes {silent}")));
+                let up = match ready.not_running_nodes.as_slice() {
+                    [] => String::new(),
+                    up => format!("; up without this chain: {}", listed(up.iter().copied())),
+                };
+                lines.push((
+                    "heard",
+                    format!("{heard} of {all} validators; not heard: the nodes {silent}{up}"),
+                ));
             }
             if let Some(halt) = &ready.halt {
                 lines.push(("halted", halt.message.clone()));

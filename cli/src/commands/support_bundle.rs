@@ -11,15 +11,18 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api::{ClientError, NetworkView};
+use api::chain::ChainsView;
+use api::health::Ready;
+use api::network::NetworkView;
+use api::why::Why;
 use clap::Args;
 use node::NodeConfig;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::doctor::{NodeAt, diagnose};
+use super::doctor::{NodeAt, judge};
 use super::node::load;
-use crate::connection::Connection;
+use crate::connection::{Connection, limited};
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, Show, facts, grouped};
 
@@ -33,7 +36,7 @@ const PARTS_MAX: usize = 10;
 const FILES_MAX: usize = 10_000;
 /// How deep the data directory is looked at: chains, then databases and journals, then their partitions.
 const DEPTH_MAX: usize = 6;
-/// How long the node has for each answer.
+/// How long the node has for its answers.
 const ANSWER: Duration = Duration::from_secs(5);
 /// A secret that is shorter would take words out of every text.
 const SECRET_BYTES_MIN: usize = 6;
@@ -97,13 +100,13 @@ pub(super) fn run(arguments: &BundleArguments, output: Output) -> Answer {
     let mut bundle = Bundle::new(Redactor::of(&config, token_file.as_deref()));
     bundle.add("version.txt", &format!("jiaozi {}\n", env!("CARGO_PKG_VERSION")))?;
     bundle.add("config.toml", &shown(&config)?)?;
-    bundle.add_json("why.json", diagnose(&at).as_ref())?;
-    let (connection, _) = at.connect(Some(&config))?;
-    bundle.add_json("ready.json", ask(&connection, connection.client.ready()).as_ref())?;
-    bundle.add_json("chains.json", ask(&connection, connection.client.chains()).as_ref())?;
-    let network: Answer<NetworkView> = ask(&connection, connection.client.network());
-    bundle.add_json("network.json", network.as_ref())?;
-    match ask(&connection, connection.client.metrics()) {
+    let (connection, address) = at.connect(Some(&config))?;
+    let told = Told::ask(&connection);
+    bundle.add_json("why.json", judge(told.why, Some(&config), address).as_ref())?;
+    bundle.add_json("ready.json", told.ready.as_ref())?;
+    bundle.add_json("chains.json", told.chains.as_ref())?;
+    bundle.add_json("network.json", told.network.as_ref())?;
+    match told.metrics {
         Ok(page) => bundle.add("metrics.txt", &page)?,
         Err(failure) => bundle.add("metrics.txt", &failure.text())?,
     }
@@ -121,8 +124,30 @@ pub(super) fn run(arguments: &BundleArguments, output: Output) -> Answer {
     output.result(&Bundled { file: arguments.to.clone(), bytes: bytes.len(), parts })
 }
 
-fn ask<T>(connection: &Connection, call: impl Future<Output = Result<T, ClientError>>) -> Answer<T> {
-    connection.within(ANSWER, call)
+/// What the node says, or why there is no answer.
+struct Told {
+    why: Answer<Why>,
+    ready: Answer<Ready>,
+    chains: Answer<ChainsView>,
+    network: Answer<NetworkView>,
+    metrics: Answer<String>,
+}
+
+impl Told {
+    /// Asks everything at the same time: a node that is frozen keeps the operator for [`ANSWER`] once.
+    fn ask(connection: &Connection) -> Self {
+        let client = &connection.client;
+        let (why, ready, chains, network, metrics) = connection.together(async {
+            tokio::join!(
+                limited(ANSWER, client.why()),
+                limited(ANSWER, client.ready()),
+                limited(ANSWER, client.chains()),
+                limited(ANSWER, client.network()),
+                limited(ANSWER, client.metrics()),
+            )
+        });
+        Self { why, ready, chains, network, metrics }
+    }
 }
 
 /// The configuration as the program understood it, without what lets a client in.
@@ -279,6 +304,36 @@ mod tests {
         let text = shown(&config(folder.path())).unwrap();
         assert!(text.contains("shop") && text.contains("left out"), "{text}");
         assert!(!text.contains(&"ab".repeat(32)) && !text.contains("12345"), "{text}");
+    }
+
+    /// A process that is stopped takes connections and answers nothing: every question is asked, and all of them together wait once.
+    #[test]
+    fn a_bundle_of_a_frozen_node_is_made_within_one_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (path, to) = (folder.path().join("node.toml"), folder.path().join("support.tar"));
+        let text = format!(
+            "[node]\ngenesis = \"g\"\ndata_directory = {:?}\n[keys]\nnetwork_key = \"n\"\npassphrase_file = \"p\"\n\
+             [rest]\nlisten = {:?}\n",
+            folder.path().join("data"),
+            frozen.local_addr().unwrap().to_string()
+        );
+        fs::write(&path, text).unwrap();
+        let arguments = BundleArguments {
+            config: path,
+            to: to.clone(),
+            log: None,
+            node: None,
+            token_file: None,
+            ca_file: None,
+        };
+        let started = std::time::Instant::now();
+        run(&arguments, Output::new(true)).unwrap();
+        let took = started.elapsed();
+        assert!(took >= ANSWER && took < ANSWER + Duration::from_secs(4), "{took:?}");
+        let text = String::from_utf8_lossy(&fs::read(&to).unwrap()).into_owned();
+        assert_eq!(text.matches("no answer within 5 s").count(), 4, "{text}");
+        assert!(text.contains("\"is_answering\": false"), "{text}");
     }
 
     #[test]

@@ -226,6 +226,7 @@ mod tests {
             validators: 4,
             validators_heard: 4,
             silent_nodes: Vec::new(),
+            not_running_nodes: Vec::new(),
             joining: None,
             is_voting: true,
             halt: None,

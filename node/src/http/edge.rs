@@ -180,6 +180,15 @@ impl Edge {
         chain.silent()
     }
 
+    /// Those of them to which a link is up. A process that hangs or is gone loses its link before it counts as silent, so these run, and do
+    /// not run the chain.
+    pub(crate) fn not_running(&self, chain: &ChainHandle) -> Vec<NodeIndex> {
+        let connected = self.parts().connections.borrow().clone();
+        let mut silent = chain.silent();
+        silent.retain(|node| connected.contains(&node.0));
+        silent
+    }
+
     /// Nodes with their operators' names, the first few, for people.
     pub(crate) fn named(&self, nodes: &[NodeIndex]) -> String {
         let network = self.registry();

@@ -30,6 +30,8 @@ pub(crate) async fn metrics(State(edge): State<Edge>) -> Result<Response, Refusa
         if let Some(metrics) = edge.chain_metrics(chain.chain()) {
             metrics.status(&chain.now());
             metrics.market(&chain.market());
+            let not_running = edge.not_running(chain).len();
+            metrics.silent(not_running, edge.silent(chain).len().saturating_sub(not_running));
         }
     }
     let page = parts.metrics.encode().map_err(Refusal::metrics)?;

@@ -24,5 +24,11 @@ pub(crate) async fn network(State(edge): State<Edge>) -> Json<NetworkView> {
     let parts = edge.parts();
     let connected = parts.connections.borrow().clone();
     let is_connected = |node: ledger::values::NodeIndex| connected.contains(&node.0);
-    Json(NetworkView::of(&parts.spec, &edge.registry(), parts.own_node, VERSION, is_connected))
+    let mut view = NetworkView::of(&parts.spec, &edge.registry(), parts.own_node, VERSION, is_connected);
+    for chain in edge.chains() {
+        if let Some(place) = view.chains.iter_mut().find(|place| place.chain == chain.chain().0) {
+            place.not_running_nodes = edge.not_running(chain).into_iter().map(|node| node.0).collect();
+        }
+    }
+    Json(view)
 }

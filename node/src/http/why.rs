@@ -113,6 +113,7 @@ fn look_at(edge: &Edge, chain: &ChainHandle, moment: Moment, is_answering: bool)
         facts: chain_facts(edge, chain, &status, &course, moment, is_answering),
         voting: status.voting,
         halt: status.halt,
+        divergence: status.divergence,
         is_home: edge.is_home(id),
         is_wanted: wanted.iter().any(|seat| seat.node == parts.own_node),
         is_barred: own_operator

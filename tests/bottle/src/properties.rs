@@ -350,7 +350,7 @@ pub fn longest_healing(healings: &[u64], disturbances: &[u64], finals: &[u64]) -
     took.max().unwrap_or(0)
 }
 
-/// The block and all its batches would survive the harshest loss of power now.
+/// The block and all its batches and bundles would survive the harshest loss of power now.
 ///
 /// # Errors
 /// [`Property::DurableBeforeVote`].
@@ -368,8 +368,16 @@ pub fn durable_before_vote(node: u16, disk: &MemoryDisk, store: &dyn Reader, dig
     let Some(block) = block.and_then(|bytes| ledger::records::Block::decode(&bytes).ok()) else {
         return missing(&"a readable block");
     };
-    match block.body.batches.iter().find(|batch| !disk.is_durable(Table::Batches, &batch.0)) {
-        Some(batch) => missing(&format_args!("batch {batch}")),
+    if let Some(batch) = block.body.batches.iter().find(|batch| !disk.is_durable(Table::Batches, &batch.0)) {
+        return missing(&format_args!("batch {batch}"));
+    }
+    // In the row of the proposal, or, once it is executed, by themselves.
+    let row = key::proposal(block.header.height.0, &digest.0);
+    if disk.is_durable(Table::Proposals, &row) {
+        return Ok(());
+    }
+    match block.body.bundles.iter().find(|bundle| !disk.is_durable(Table::Bundles, &bundle.0)) {
+        Some(bundle) => missing(&format_args!("bundle {bundle}")),
         None => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use chain::EvidenceRow;
 use chain::rollback::Divergence;
-use chain::rows::{Outboxes, Outcomes, SentRow};
+use chain::rows::{Outboxes, Outcomes, ProposalRow, SentRow};
 use node::NodeConfig;
 use storage::key;
 
@@ -14,6 +14,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { reserved: 64 << 20, ..Target::canonical("row-outcomes", of::<Outcomes>) },
     Target::canonical("row-sent", of::<SentRow>),
     Target::canonical("row-outboxes", of::<Outboxes>),
+    Target::canonical("row-proposal", of::<ProposalRow>),
     Target::canonical("row-divergence", of::<Divergence>),
     Target::plain("row-evidence", evidence),
     Target::plain("row-key", keys),

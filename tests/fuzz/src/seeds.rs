@@ -286,6 +286,7 @@ fn node(seed: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
     seed("row-outcomes", "two", list(&[&vector("outcome"), &vector("outcome")]));
     seed("row-sent", "credit", [number(5), vector("receipt-credit-sent-on")].concat());
     seed("row-outboxes", "one", list(&[&[chain(1), number(1), list(&[&[4; 32]])].concat()]));
+    seed("row-proposal", "two", [number(2), number(3), b"abc".to_vec(), number(0)].concat());
     seed("row-divergence", "found", [vec![9; 88], vec![0; 8]].concat());
     seed("row-evidence", "votes", [&[1; 10][..], &[3], b"abc", b"proof"].concat());
     seed("row-key", "receipt", vec![1; 12]);

@@ -76,6 +76,7 @@ async fn a_node_hosts_some_chains_and_names_who_hosts_the_others() {
         let other = ready.chains.iter().find(|chain| chain.chain == 1).unwrap();
         if (other.validators, other.validators_heard, other.silent_nodes.as_slice()) == (4, 3, [3].as_slice())
         {
+            assert_eq!(other.not_running_nodes, [3], "it is up");
             break;
         }
         assert!(std::time::Instant::now() < end, "{other:?}");

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use api::evidence::EvidencePage;
 use api::feed::{DigestsQuery, FeedPage, decode_batches, decode_bundles, decode_outcomes};
-use chain::Archive;
+use bytes::Bytes;
+use chain::{Archive, Chain, ChainConfig, Effect, Frame, Input, Now, Recovered};
 use ledger::proofs::{Fact, ProofFile};
 use ledger::records::block::genesis_block_digest;
-use ledger::records::{Bundle, Receipt};
+use ledger::records::{Batch, BatchContent, Bundle, Receipt, Transaction};
+use ledger::rules::{ChainRules, check_signatures};
 use ledger::values::{
-    Amount, AppendTree, BatchDigest, Canonical as _, ChainId, Height, TransactionId, WalletId,
+    Amount, AppendTree, BatchDigest, Canonical as _, ChainId, Epoch, Height, KeyCache, NodeIndex, Sequential,
+    TimestampMs, TransactionId, WalletId,
 };
 use storage::{Durability, Table, WriteSet, key};
 
@@ -271,4 +274,71 @@ async fn evidence_is_listed_oldest_first() {
     assert_eq!((end.records.len(), end.next), (0, None));
     assert_eq!(refusal(&router, "/v1/evidence?limit=101").await, (1_002, Some("limit".to_owned())));
     assert_eq!(refusal(&router, "/v1/evidence?chain=1").await, (1_405, Some("chain".to_owned())));
+}
+
+/// What the misdeeds of a peer leave behind: its frames go through the chain's state machine, and what that wants written, checked and told is
+/// done as the driver does it.
+#[tokio::test]
+async fn misdeeds_of_a_peer_are_listed_with_what_proves_them_and_counted() {
+    let mut bank = Bank::new();
+    let rules = ChainRules::at_genesis(&bank.network.spec, CHAIN).unwrap();
+    let recovered = Recovered::read(&rules, bank.store.as_ref()).unwrap();
+    let config = ChainConfig::first_epoch(rules, NodeIndex(0), None);
+    let seat = config.validator_of(NodeIndex(2)).unwrap();
+    let mut chain = Chain::new(config, recovered);
+    let now = Now { wall: TimestampMs(bank.network.spec.timestamp.0 + 1_000), elapsed_ms: 10_000 };
+
+    // A payment that somebody else has signed, under the validator's own seal; and bytes that are no batch, twice.
+    let (one, other) = (bank.issue(5), bank.issue(6));
+    let content = BatchContent {
+        chain: CHAIN,
+        epoch: Epoch(0),
+        sealer: seat,
+        sequence: 1,
+        expires: TimestampMs(now.wall.0 + 30_000),
+        transactions: vec![Transaction { signatures: other.signatures, ..one }],
+    };
+    let (_, sealed) = content.seal(bank.genesis, &bank.consensus_key(seat.0));
+    let garbage = b"no batch".to_vec();
+    let metrics = bank.edge.chain_metrics(CHAIN).unwrap();
+    let keys = KeyCache::default();
+    for bytes in [sealed.encode(), garbage.clone(), garbage.clone()] {
+        let bytes = Frame::Batch(Bytes::from(bytes)).encode();
+        let mut inputs = vec![Input::Frame { from: NodeIndex(2), bytes }];
+        while let Some(input) = inputs.pop() {
+            for effect in chain.step(now, input) {
+                match effect {
+                    Effect::Persist { set, durability, .. } => bank.store.write(set, durability).unwrap(),
+                    Effect::Report(report) => metrics.report(&report),
+                    Effect::VerifySignatures { digest, batch } => {
+                        let all: Vec<&Transaction> = batch.content.transactions.iter().collect();
+                        let checked = check_signatures(&all, bank.genesis, &[1; 32], &keys, &Sequential);
+                        inputs.push(Input::SignaturesChecked { digest, first_bad: checked.err() });
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    let router = bank.router();
+    let page: EvidencePage = get(&router, "/v1/evidence").await.json();
+    let operator = bank.network.spec.chains[0].validators[usize::from(seat.0)].operator.0;
+    let found: Vec<_> =
+        page.records.iter().map(|record| (record.kind.as_str(), record.seat, record.operator)).collect();
+    assert_eq!(
+        found,
+        [("sealed_bad_signature", seat.0, Some(operator)), ("malformed_batch", seat.0, Some(operator)),]
+    );
+    // Whoever holds it can convince others: the seal is the validator's, and the signature in it is wrong.
+    assert_eq!(Batch::decode(&page.records[0].bytes).unwrap(), sealed);
+    assert_eq!(page.records[1].bytes, garbage);
+    let page = get(&router, api::path::METRICS).await;
+    let page = String::from_utf8(page.body.to_vec()).unwrap();
+    for line in [
+        "jiaozi_chain_evidence_records_total{chain=\"0\"} 2",
+        "jiaozi_chain_evidence_dropped_total{chain=\"0\",kind=\"malformed_batch\"} 1",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+    }
 }

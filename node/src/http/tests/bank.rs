@@ -328,7 +328,7 @@ impl Bank {
         height
     }
 
-    fn consensus_key(&self, seat: u16) -> SecretKey {
+    pub(super) fn consensus_key(&self, seat: u16) -> SecretKey {
         let mut validators = self.network.banks.iter().flat_map(|bank| &bank.validators);
         let found = validators.find(|(chain, found, _)| *chain == self.chain && found.0 == seat);
         found.unwrap().2.clone()
@@ -463,7 +463,7 @@ fn first_status() -> Status {
         may_vote: true,
         halted: false,
     };
-    Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None }
+    Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None, divergence: None }
 }
 
 /// Signs as the consensus engine does. The ledger gives nobody a way to sign arbitrary bytes, so a test signs with

@@ -8,6 +8,7 @@ use api::health::{NotReady, Ready};
 use api::network::NetworkView;
 use api::transaction::SubmitRequest;
 use api::wallet::{HistoryPage, WalletView};
+use api::why::Why;
 use axum::Router;
 use chain::SeatSet;
 use ledger::records::{Birth, Growth, Operation, Registry, Tier, Transaction, WalletOpening};
@@ -179,6 +180,11 @@ async fn every_chain_is_shown_with_its_place_and_its_hosts() {
     assert_eq!((ready.is_ready, ready.chains[0].is_ready, ready.chains[1].is_ready), (false, true, false));
 }
 
+/// Nodes of both lists.
+fn missing_and_linked(missing: &[u16], linked: &[u16]) -> Vec<u16> {
+    missing.iter().copied().filter(|node| linked.contains(node)).collect()
+}
+
 /// Chain 1 is a child of chain 0, so far, as both have heard.
 fn set_growth(three: &Three, growth: Growth) {
     let mut registry = (*three.rules.registry).clone();
@@ -217,6 +223,27 @@ async fn a_child_that_has_no_wallets_yet_makes_no_node_unready() {
     let mut missing: Vec<u16> = [0, 3].map(|seat: usize| set[seat].node.0).to_vec();
     missing.sort_unstable();
     assert_eq!(child.silent_nodes, missing);
+    assert_eq!(child.not_running_nodes, missing_and_linked(&missing, &[1, 2, 3]));
+    // One of them is down, the other one runs, and does not run the chain.
+    for linked in [vec![missing[0]], vec![missing[1]], Vec::new()] {
+        three.zero.connections.send_replace(linked.clone());
+        let shown = ready(&three).await;
+        assert_eq!((&shown.chains[1].silent_nodes, &shown.chains[1].not_running_nodes), (&missing, &linked));
+        let view: NetworkView = get(&three.router, api::path::NETWORK).await.json();
+        assert_eq!((&view.chains[1].not_running_nodes, view.chains[0].not_running_nodes.len()), (&linked, 0));
+        let page = get(&three.router, api::path::METRICS).await;
+        let page = String::from_utf8(page.body.to_vec()).unwrap();
+        for (name, count) in [("not_running", linked.len()), ("unreachable", 2 - linked.len())] {
+            let line = format!("jiaozi_validators_{name}{{chain=\"1\"}} {count}");
+            assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+        }
+    }
+    three.zero.connections.send_replace(vec![missing[1]]);
+    let why: Why = get(&three.router, api::path::WHY).await.json();
+    let absent = why.facts.chains[1].absent.iter();
+    let told: Vec<_> = absent.map(|absent| (absent.node, absent.is_connected)).collect();
+    assert_eq!(told, [(missing[0], false), (missing[1], true)]);
+    three.zero.connections.send_replace(vec![1, 2, 3]);
     // Who sends it something is told who is missing.
     let issue = SubmitRequest::new(&three.one.issue(5));
     let error = post(&three.router, "application/json", serde_json::to_vec(&issue).unwrap()).await.error();
