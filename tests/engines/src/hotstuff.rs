@@ -9,6 +9,7 @@ mod network;
 mod store;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
@@ -39,6 +40,8 @@ pub struct HotStuff<const MENDED: bool> {
     stores: Vec<Store<MENDED>>,
     finals: Vec<Arc<Mutex<Vec<Final>>>>,
     replicas: Vec<Option<Replica<Store<MENDED>>>>,
+    /// Stopped replicas on their way out.
+    ending: Vec<Option<JoinHandle<()>>>,
 }
 
 impl<const MENDED: bool> HotStuff<MENDED> {
@@ -86,8 +89,9 @@ impl<const MENDED: bool> Engine for HotStuff<MENDED> {
         }
         let keys: Vec<_> = validators.into_iter().chain([listener]).collect();
         let switch = Arc::new(Switch::new(keys.iter().map(SigningKey::verifying_key).collect()));
-        let (finals, replicas) = ((0..nodes).map(|_| Arc::default()).collect(), (0..nodes).map(|_| None).collect());
-        let mut rival = Self { keys, switch, stores, finals, replicas };
+        let finals = (0..nodes).map(|_| Arc::default()).collect();
+        let (replicas, ending) = ((0..nodes).map(|_| None).collect(), (0..nodes).map(|_| None).collect());
+        let mut rival = Self { keys, switch, stores, finals, replicas, ending };
         (0..size).for_each(|node| rival.restart(node));
         rival
     }
@@ -101,11 +105,16 @@ impl<const MENDED: bool> Engine for HotStuff<MENDED> {
 
     fn stop(&mut self, node: u16) {
         self.switch.disconnect(node);
-        drop(self.replicas[usize::from(node)].take());
+        let replica = self.replicas[usize::from(node)].take();
+        // Its threads end when they next look; a death does not wait for that.
+        self.ending[usize::from(node)] = Some(std::thread::spawn(move || drop(replica)));
     }
 
     fn restart(&mut self, node: u16) {
         let index = usize::from(node);
+        if let Some(ending) = self.ending[index].take() {
+            ending.join().expect("a replica ends in peace");
+        }
         self.switch.connect(node);
         let finals = Arc::clone(&self.finals[index]);
         let replica = ReplicaSpec::builder()
@@ -147,6 +156,13 @@ impl<const MENDED: bool> Engine for HotStuff<MENDED> {
 
     fn ask_for_everything(&mut self, byzantine: u16) {
         attacks::ask_for_everything(self, byzantine);
+    }
+}
+
+impl<const MENDED: bool> Drop for HotStuff<MENDED> {
+    /// The process ends with the trial; waiting for the replicas would cost a view or more.
+    fn drop(&mut self) {
+        self.replicas.drain(..).for_each(std::mem::forget);
     }
 }
 

@@ -111,7 +111,11 @@ impl Verdict {
         let line = printed.lines().find_map(|line| line.strip_prefix("outcome\t"))?;
         let mut fields = line.splitn(3, '\t').map(str::to_owned);
         let (holds, peak_mb, figures) = (fields.next()?, fields.next()?, fields.next()?);
-        Some(if holds == "true" { Self::Held { figures, peak_mb } } else { Self::Missed { figures, peak_mb } })
+        Some(if holds == "true" {
+            Self::Held { figures, peak_mb }
+        } else {
+            Self::Missed { figures, peak_mb }
+        })
     }
 }
 
@@ -148,10 +152,7 @@ mod tests {
     #[test]
     fn a_verdict_is_read_from_what_the_child_printed() {
         let verdict = Verdict::read("noise\noutcome\ttrue\t12\tfast, and small\n");
-        assert_eq!(
-            verdict,
-            Some(Verdict::Held { figures: "fast, and small".into(), peak_mb: "12".into() })
-        );
+        assert_eq!(verdict, Some(Verdict::Held { figures: "fast, and small".into(), peak_mb: "12".into() }));
         assert!(matches!(Verdict::read("outcome\tfalse\t9\tslow"), Some(Verdict::Missed { .. })));
         assert_eq!(Verdict::read("half a line: outcome\t"), None);
     }

@@ -11,14 +11,15 @@ use hotstuff_rs::types::data_types::{BlockHeight, ChainID, ViewNumber};
 
 use super::application::body;
 use super::{CHAIN, HotStuff};
-use crate::engine::{DEPTH, Engine as _};
+use crate::engine::DEPTH;
 
 /// How long the honest replicas may take to meet in one view.
 const MEET: Duration = Duration::from_secs(20);
 
 /// Old certificates, newest first, in messages of a new view move the others' lock back one by one; then comes the proposal on the old block.
-pub(super) fn regress_lock<const MENDED: bool>(rival: &mut HotStuff<MENDED>, byzantine: u16) -> u64 {
-    rival.stop(byzantine);
+pub(super) fn regress_lock<const MENDED: bool>(rival: &HotStuff<MENDED>, byzantine: u16) -> u64 {
+    // It goes on listening, so that it can take part again afterwards.
+    rival.switch.mute(byzantine, true);
     let size = u64::from(rival.size());
     let Some(view) = common_view(rival, byzantine) else { return 0 };
     let turn = (view..).find(|turn| turn % size == u64::from(byzantine)).expect("one in `size`");
@@ -27,7 +28,7 @@ pub(super) fn regress_lock<const MENDED: bool>(rival: &mut HotStuff<MENDED>, byz
     let (data, data_hash) = body(byzantine, turn);
     let block = Block::new(BlockHeight::new(height + 1), target.clone(), data_hash, data);
     let (chain_id, view) = (ChainID::new(CHAIN), ViewNumber::new(turn));
-    for to in 0..byzantine {
+    for to in 0..=byzantine {
         for highest_pc in certificates.iter().cloned() {
             let new_view = NewView { chain_id, view, highest_pc };
             rival.switch.deliver(byzantine, to, &Message::from(HotStuffMessage::NewView(new_view)));
@@ -35,11 +36,7 @@ pub(super) fn regress_lock<const MENDED: bool>(rival: &mut HotStuff<MENDED>, byz
         let proposal = Proposal { chain_id, view, block: block.clone() };
         rival.switch.deliver(byzantine, to, &Message::from(HotStuffMessage::Proposal(proposal)));
     }
-    let end = Instant::now() + MEET;
-    while entered(rival, 0) <= turn && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    rival.restart(byzantine);
+    rival.switch.mute(byzantine, false);
     1
 }
 
@@ -78,8 +75,7 @@ fn certificates<const MENDED: bool>(rival: &HotStuff<MENDED>) -> (Vec<PhaseCerti
 
 /// All blocks there are, and four billion more.
 pub(super) fn ask_for_everything<const MENDED: bool>(rival: &HotStuff<MENDED>, byzantine: u16) {
-    let request =
-        BlockSyncMessage::block_sync_request(ChainID::new(CHAIN), BlockHeight::new(0), u32::MAX);
+    let request = BlockSyncMessage::block_sync_request(ChainID::new(CHAIN), BlockHeight::new(0), u32::MAX);
     for to in 0..byzantine {
         rival.switch.deliver(byzantine, to, &Message::BlockSyncMessage(request.clone()));
     }

@@ -29,6 +29,7 @@ struct Lane {
     sender: Sender<Packet>,
     receiver: Mutex<Receiver<Packet>>,
     is_connected: AtomicBool,
+    is_muted: AtomicBool,
 }
 
 /// One replica's place at the switch. `MENDED`: votes go to everyone.
@@ -45,7 +46,8 @@ impl Switch {
     pub fn new(keys: Vec<VerifyingKey>) -> Self {
         let lane = |_: &VerifyingKey| {
             let (sender, receiver) = channel();
-            Lane { sender, receiver: Mutex::new(receiver), is_connected: AtomicBool::new(false) }
+            let (is_connected, is_muted) = (AtomicBool::new(false), AtomicBool::new(false));
+            Lane { sender, receiver: Mutex::new(receiver), is_connected, is_muted }
         };
         Self { lanes: keys.iter().map(lane).collect(), keys }
     }
@@ -60,6 +62,11 @@ impl Switch {
     /// From now on `node` neither hears nor is heard.
     pub fn disconnect(&self, node: u16) {
         self.lanes[usize::from(node)].is_connected.store(false, Ordering::SeqCst);
+    }
+
+    /// While it is muted, `node` hears and is not heard.
+    pub fn mute(&self, node: u16, is_muted: bool) {
+        self.lanes[usize::from(node)].is_muted.store(is_muted, Ordering::SeqCst);
     }
 
     /// Gives a message to `to` in the name of `from`.
@@ -80,8 +87,9 @@ impl Switch {
 }
 
 impl<const MENDED: bool> Port<MENDED> {
-    fn is_connected(&self) -> bool {
-        self.switch.lanes[usize::from(self.own)].is_connected.load(Ordering::SeqCst)
+    fn is_heard(&self) -> bool {
+        let lane = &self.switch.lanes[usize::from(self.own)];
+        lane.is_connected.load(Ordering::SeqCst) && !lane.is_muted.load(Ordering::SeqCst)
     }
 }
 
@@ -91,7 +99,7 @@ impl<const MENDED: bool> Network for Port<MENDED> {
     fn update_validator_set(&mut self, _: ValidatorSetUpdates) {}
 
     fn broadcast(&mut self, message: Message) {
-        if self.is_connected() {
+        if self.is_heard() {
             let bytes = encode(&message);
             self.switch.nodes().for_each(|to| self.switch.deliver_encoded(self.own, to, &bytes));
         }
@@ -104,7 +112,7 @@ impl<const MENDED: bool> Network for Port<MENDED> {
         );
         if MENDED && is_vote {
             self.broadcast(message);
-        } else if self.is_connected()
+        } else if self.is_heard()
             && let Some(to) = self.switch.nodes().zip(&self.switch.keys).find(|(_, key)| **key == peer)
         {
             self.switch.deliver(self.own, to.0, &message);

@@ -12,7 +12,7 @@ const MISSED_WITHIN: Duration = Duration::from_secs(60);
 /// How long the node may take to be level again.
 const LEVEL_WITHIN: Duration = Duration::from_secs(5);
 /// How long it is watched.
-const WATCHED: Duration = Duration::from_secs(45);
+const WATCHED: Duration = Duration::from_secs(30);
 
 /// Level means: it holds every block that was final when it came back.
 pub fn run<E: Engine>() -> Outcome {
