@@ -18,11 +18,9 @@ const MEET: Duration = Duration::from_secs(20);
 
 /// Old certificates, newest first, in messages of a new view move the others' lock back one by one; then comes the proposal on the old block.
 pub(super) fn regress_lock<const MENDED: bool>(rival: &HotStuff<MENDED>, byzantine: u16) -> u64 {
-    // It goes on listening, so that it can take part again afterwards.
-    rival.switch.mute(byzantine, true);
-    let size = u64::from(rival.size());
-    let Some(view) = common_view(rival, byzantine) else { return 0 };
-    let turn = (view..).find(|turn| turn % size == u64::from(byzantine)).expect("one in `size`");
+    // It leads its turn in, as an honest leader does, and proposes nothing of its own: the others wait in its view.
+    rival.switch.withhold(byzantine, true);
+    let Some(turn) = turn(rival, byzantine) else { return 0 };
     let (certificates, height) = certificates(rival);
     let Some(target) = certificates.last() else { return 0 };
     let (data, data_hash) = body(byzantine, turn);
@@ -36,21 +34,21 @@ pub(super) fn regress_lock<const MENDED: bool>(rival: &HotStuff<MENDED>, byzanti
         let proposal = Proposal { chain_id, view, block: block.clone() };
         rival.switch.deliver(byzantine, to, &Message::from(HotStuffMessage::Proposal(proposal)));
     }
-    rival.switch.mute(byzantine, false);
+    rival.switch.withhold(byzantine, false);
     1
 }
 
-/// The view in which all honest replicas are, once it has stayed for a while: the next turn is the byzantine one's, or it is now.
-fn common_view<const MENDED: bool>(rival: &HotStuff<MENDED>, byzantine: u16) -> Option<u64> {
+/// The byzantine one's view, once all honest replicas have been waiting in it for a while.
+fn turn<const MENDED: bool>(rival: &HotStuff<MENDED>, byzantine: u16) -> Option<u64> {
+    let size = u64::from(rival.size());
+    let views = || -> Vec<u64> { (0..byzantine).map(|node| entered(rival, node)).collect() };
     let end = Instant::now() + MEET;
     while Instant::now() < end {
-        let before: Vec<u64> = (0..byzantine).map(|node| entered(rival, node)).collect();
+        let before = views();
         std::thread::sleep(Duration::from_millis(100));
-        let after: Vec<u64> = (0..byzantine).map(|node| entered(rival, node)).collect();
-        let to_turn = (u64::from(byzantine) + u64::from(rival.size()) - after[0] % u64::from(rival.size()))
-            % u64::from(rival.size());
-        if before == after && after.iter().all(|view| *view == after[0]) && to_turn <= 1 {
-            return Some(after[0]);
+        let turn = before[0];
+        if turn % size == u64::from(byzantine) && views().iter().chain(&before).all(|view| *view == turn) {
+            return Some(turn);
         }
     }
     None

@@ -29,7 +29,7 @@ struct Lane {
     sender: Sender<Packet>,
     receiver: Mutex<Receiver<Packet>>,
     is_connected: AtomicBool,
-    is_muted: AtomicBool,
+    withholds: AtomicBool,
 }
 
 /// One replica's place at the switch. `MENDED`: votes go to everyone.
@@ -46,8 +46,8 @@ impl Switch {
     pub fn new(keys: Vec<VerifyingKey>) -> Self {
         let lane = |_: &VerifyingKey| {
             let (sender, receiver) = channel();
-            let (is_connected, is_muted) = (AtomicBool::new(false), AtomicBool::new(false));
-            Lane { sender, receiver: Mutex::new(receiver), is_connected, is_muted }
+            let (is_connected, withholds) = (AtomicBool::new(false), AtomicBool::new(false));
+            Lane { sender, receiver: Mutex::new(receiver), is_connected, withholds }
         };
         Self { lanes: keys.iter().map(lane).collect(), keys }
     }
@@ -64,9 +64,9 @@ impl Switch {
         self.lanes[usize::from(node)].is_connected.store(false, Ordering::SeqCst);
     }
 
-    /// While it is muted, `node` hears and is not heard.
-    pub fn mute(&self, node: u16, is_muted: bool) {
-        self.lanes[usize::from(node)].is_muted.store(is_muted, Ordering::SeqCst);
+    /// While it withholds, `node` takes part in everything and its proposals go nowhere.
+    pub fn withhold(&self, node: u16, withholds: bool) {
+        self.lanes[usize::from(node)].withholds.store(withholds, Ordering::SeqCst);
     }
 
     /// Gives a message to `to` in the name of `from`.
@@ -88,8 +88,15 @@ impl Switch {
 
 impl<const MENDED: bool> Port<MENDED> {
     fn is_heard(&self) -> bool {
-        let lane = &self.switch.lanes[usize::from(self.own)];
-        lane.is_connected.load(Ordering::SeqCst) && !lane.is_muted.load(Ordering::SeqCst)
+        self.switch.lanes[usize::from(self.own)].is_connected.load(Ordering::SeqCst)
+    }
+
+    fn withholds(&self, message: &Message) -> bool {
+        self.switch.lanes[usize::from(self.own)].withholds.load(Ordering::SeqCst)
+            && matches!(
+                message,
+                Message::ProgressMessage(ProgressMessage::HotStuffMessage(HotStuffMessage::Proposal(_)))
+            )
     }
 }
 
@@ -99,7 +106,7 @@ impl<const MENDED: bool> Network for Port<MENDED> {
     fn update_validator_set(&mut self, _: ValidatorSetUpdates) {}
 
     fn broadcast(&mut self, message: Message) {
-        if self.is_heard() {
+        if self.is_heard() && !self.withholds(&message) {
             let bytes = encode(&message);
             self.switch.nodes().for_each(|to| self.switch.deliver_encoded(self.own, to, &bytes));
         }
