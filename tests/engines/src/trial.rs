@@ -124,8 +124,8 @@ impl fmt::Display for Verdict {
         match self {
             Self::Held { figures, peak_mb } => write!(formatter, "held | {figures} | {peak_mb} MB"),
             Self::Missed { figures, peak_mb } => write!(formatter, "missed | {figures} | {peak_mb} MB"),
-            Self::Died { status } => write!(formatter, "missed | the whole process died: {status} | |"),
-            Self::Late => write!(formatter, "missed | not done after {} s | |", DEADLINE.as_secs()),
+            Self::Died { status } => write!(formatter, "missed | the whole process died: {status} | unknown"),
+            Self::Late => write!(formatter, "missed | not done after {} s | unknown", DEADLINE.as_secs()),
         }
     }
 }
