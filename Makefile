@@ -9,7 +9,7 @@ RULES ?= pay issue redeem fee base_fee invariants
 JIAOZI := $(CARGO_TARGET_DIR)/debug/jiaozi
 LOCALNET ?= localnet
 
-.PHONY: help setup build demo test lint up down bench bench-peers bench-overload bench-long bench-memory bench-scaling bench-fees profile simulate soak schedules fuzz mutants deny clean
+.PHONY: help setup build demo test lint up down bench bench-peers bench-overload bench-long bench-memory bench-scaling bench-fees profile simulate soak schedules fuzz mutants engines deny clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -80,6 +80,10 @@ fuzz: setup ## Fuzz the decoders, SECONDS each, and keep what is new in tests/fu
 mutants: setup ## Change rules of the ledger in every place; a change that no test sees is a gap: make mutants RULES="lock claim"
 	command -v cargo-mutants >/dev/null || cargo install cargo-mutants --locked --version '^27'
 	cargo mutants --package ledger --output $(CARGO_TARGET_DIR) $(RULES:%=-f ledger/src/rules/%.rs)
+
+engines: setup ## The same troubles for the engine in use and for hotstuff_rs, in one table; one CPU, about six minutes
+	cargo build --locked --manifest-path tests/engines/Cargo.toml
+	taskset -c 0 $(CARGO_TARGET_DIR)/debug/engines
 
 deny: setup ## Licences, sources and advisories of all that is built in; needs the network
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --version '^0.20'
