@@ -76,6 +76,8 @@ pub const TICK_INTERVAL: Duration = Duration::from_millis(100);
 pub const DIAL_RETRY_MIN: Duration = Duration::from_millis(100);
 /// See [`DIAL_RETRY_MIN`].
 pub const DIAL_RETRY_MAX: Duration = Duration::from_millis(800);
+/// Pause after a peer turned out to serve another network: only a person mends that, and each time is logged.
+pub const DIAL_FOREIGN_PAUSE: Duration = Duration::from_secs(5);
 /// The side with the higher index leaves dialing to the other for this long, then dials too: a bank that starts is known to none of
 /// the others, whose next dial is a pause away. Longer than a handshake over links of 50 ms, so that there is usually one connection.
 pub const DIAL_PATIENCE: Duration = Duration::from_millis(500);
