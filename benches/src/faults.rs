@@ -9,6 +9,10 @@ use system::{Figures, faults};
 
 /// Rounds of restarts.
 const ROLLING_ROUNDS: u64 = 3;
+/// Banks that die when the one before is back, and how long each is away.
+const SUCCESSION_ROUNDS: usize = 12;
+/// See [`SUCCESSION_ROUNDS`].
+const SUCCESSION_AWAY: Duration = Duration::from_secs(4);
 
 /// Options of `bench faults`.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +43,8 @@ enum Scenario {
     Pauses,
     /// SIGTERM and start of one bank after the other.
     Rolling,
+    /// SIGKILL of one bank when the one before is back.
+    Succession,
     /// One of four is dead.
     OneDead,
     /// All clocks ten years ahead.
@@ -70,6 +76,7 @@ impl Faults {
             Scenario::Kills => faults::kills(directory, self.kills, self.seed).await,
             Scenario::Pauses => faults::pauses(directory, length).await,
             Scenario::Rolling => faults::rolling(directory, ROLLING_ROUNDS).await,
+            Scenario::Succession => faults::succession(directory, SUCCESSION_AWAY, SUCCESSION_ROUNDS).await,
             Scenario::OneDead => faults::one_dead(directory, Duration::from_secs(self.dead)).await,
             Scenario::ClocksAhead => faults::clocks_ahead(directory, length).await,
             Scenario::ClockOff => faults::clock_off(directory, length).await,

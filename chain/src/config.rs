@@ -53,6 +53,9 @@ pub const OPEN_BLOCKS_MAX: usize = 512;
 pub const RECENT_FINAL_MAX: usize = 1_024;
 /// An idle leader holds its proposal this long: below half the engine's leader timeout of 1 s.
 pub const IDLE_HOLD_MS: u64 = 490;
+/// A proposal whose time is this much later than a voter's clock allows is waited for: together with what an idle leader takes it leaves a
+/// third of the engine's certification timeout of 1.5 s. One that is later still by its leader's clock alone is let go at once.
+pub const EARLY_HOLD_MS: u64 = 500;
 /// Pause before something that was asked of one peer is asked of another.
 pub const FETCH_RETRY_MS: u64 = 250;
 /// Grace before a missing batch or block is asked for: usually it is on its way.

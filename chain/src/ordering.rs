@@ -7,6 +7,8 @@
 //! - A leader may propose the parent itself once more, where no child may stand on it yet (`epochs.rs`).
 //! - *Validate* waits while something is missing, late, or not executed yet; no is said only to what is wrong for ever. The header is judged
 //!   first: nothing is asked for that only an invalid or early block names.
+//! - A proposal that is ahead of this node's clock is waited for, for [`EARLY_HOLD_MS`]; where its leader alone is to blame, one that is further
+//!   ahead is declined at once: its view is skipped, for the price of a few messages.
 //! - *Available* looks at ancestry, completeness and durability only, never at a clock or a claim.
 //! - A proposal is held for the pace; idle, for [`IDLE_HOLD_MS`]; work or an uncertified result ends the idle hold.
 
@@ -25,7 +27,7 @@ use storage::{Durability, Table, WriteSet, key};
 
 use crate::batches::Known;
 use crate::chain::Chain;
-use crate::config::IDLE_HOLD_MS;
+use crate::config::{EARLY_HOLD_MS, IDLE_HOLD_MS};
 use crate::epochs::{Stretch, stretch};
 use crate::rows::ProposalRow;
 use crate::step::{Answer, Effect, Now, Question, Room, Ticket, Turn};
@@ -38,6 +40,8 @@ enum Verdict {
     Valid,
     Invalid,
     NotYet,
+    /// Its leader's clock is so far ahead that the view is better skipped.
+    TooEarly,
 }
 
 impl Chain {
@@ -287,6 +291,8 @@ impl Chain {
         match verdict {
             Verdict::NotYet => {}
             Verdict::Invalid => self.reply(ticket, Answer::Verdict(false)),
+            // Not no: others may be right to vote for it, and then it is available here as well.
+            Verdict::TooEarly => self.reply(ticket, Answer::Decline),
             Verdict::Valid => {
                 let is_again = digest == turn.parent;
                 let is_durable =
@@ -307,6 +313,8 @@ impl Chain {
         }
         let Some(open) = self.tree.get(digest) else { return Verdict::NotYet };
         match self.judge_header(turn, digest) {
+            Verdict::Invalid => return Verdict::Invalid,
+            _ if self.is_better_skipped(now, &open.block.header) => return Verdict::TooEarly,
             Verdict::Valid => {}
             other => return other,
         }
@@ -354,8 +362,22 @@ impl Chain {
     }
 
     fn is_from_the_future(&self, now: Now, header: &BlockHeader) -> bool {
+        self.early_ms(now, header, header.timestamp) > 0
+    }
+
+    /// Whether waiting would cost everybody more than another leader's turn: the time is far ahead, and nothing but the leader's clock made
+    /// it so. Where the parent's time already is as far ahead, as when all clocks were set back, no leader can do better.
+    fn is_better_skipped(&self, now: Now, header: &BlockHeader) -> bool {
+        let Some(parent) = self.tree.facts(&header.parent) else { return false };
+        let least = TimestampMs(parent.timestamp.0.saturating_add(1));
+        self.early_ms(now, header, header.timestamp) > EARLY_HOLD_MS
+            && self.early_ms(now, header, least) <= EARLY_HOLD_MS
+    }
+
+    /// In how many milliseconds a block of this header may have this time, by the rules that it claims.
+    fn early_ms(&self, now: Now, header: &BlockHeader, timestamp: TimestampMs) -> u64 {
         let drift_ms = self.rules.at(header.claim.height).params.clock_drift_ms_max;
-        header.timestamp.0 > now.wall.0.saturating_add(drift_ms)
+        timestamp.0.saturating_sub(now.wall.0.saturating_add(drift_ms))
     }
 
     /// When a proposal with a timestamp ahead of the clock may become valid.
@@ -363,9 +385,7 @@ impl Chain {
         let early = |question: &Question| match question {
             Question::Validate { digest, .. } => {
                 let header = &self.tree.get(digest)?.block.header;
-                let rules = self.rules.at(header.claim.height);
-                let limit = now.wall.0.saturating_add(rules.params.clock_drift_ms_max);
-                header.timestamp.0.checked_sub(limit).filter(|ahead| *ahead > 0)
+                Some(self.early_ms(now, header, header.timestamp)).filter(|early_ms| *early_ms > 0)
             }
             _ => None,
         };

@@ -335,7 +335,7 @@ pub enum Answer {
     Proposal(BlockDigest),
     /// Yes or no.
     Verdict(bool),
-    /// We do not propose in this turn.
+    /// We do not propose in this turn, or let the view go that a leader fills too early; nothing is said of its block.
     Decline,
 }
 

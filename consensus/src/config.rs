@@ -15,6 +15,23 @@ pub const NAMESPACE_BYTES_MAX: usize = 256;
 pub const PARTITION_BYTES_MAX: usize = 64;
 /// Longest time any timing field may name: ten minutes.
 pub const TIMING_MS_MAX: u64 = 600_000;
+/// How long a view waits for its leader's proposal. An idle leader holds it for half of this; then come one hop, and a sync of a disk that is not
+/// at its best.
+pub const LEADER_TIMEOUT_MS: u64 = 1_000;
+/// How long a view lasts before it is voted down. A proposal that came at the last moment has half a second left: two rounds of asking a
+/// peer for what is missing (250 ms each), or two hops of 50 ms and two syncs of 0.2 s. One that came in time under load has 1.4 s. A leader that
+/// dies between its vote and its block costs this much, and all that follows must fit below 2 s: the next leader's pace and three hops.
+pub const CERTIFICATION_TIMEOUT_MS: u64 = 1_500;
+const _: () = assert!(CERTIFICATION_TIMEOUT_MS >= LEADER_TIMEOUT_MS + 500);
+/// How often a vote to skip a view is repeated. Frames to a bank that comes back are lost until its links are up: that is how long everybody
+/// waits after that.
+pub const RETRY_MS: u64 = 500;
+/// Silence after which a validator's turns are skipped: two lost views in a row silence nobody.
+pub const SKIP_MS: u64 = 3_000;
+const _: () = assert!(SKIP_MS >= 2 * CERTIFICATION_TIMEOUT_MS);
+/// How long one peer may take to answer a certificate request, before another is asked: an answer is small and at hand, so this is five round
+/// trips over links of 50 ms; a bank that has just died costs it once.
+pub const FETCH_TIMEOUT_MS: u64 = 500;
 /// Views behind the finalized tip that memory and journal keep, at most.
 pub const VIEW_RETENTION_MAX: u64 = 4_096;
 
@@ -112,14 +129,14 @@ pub struct Timing {
 }
 
 impl Default for Timing {
-    /// The settings measured with four and seven validators over links of up to 50 ms.
+    /// For links of up to 50 ms; see the constants for why.
     fn default() -> Self {
         Self {
-            leader_timeout_ms: 1_000,
-            certification_timeout_ms: 2_000,
-            retry_ms: 1_000,
-            skip_ms: 3_000,
-            fetch_timeout_ms: 1_000,
+            leader_timeout_ms: LEADER_TIMEOUT_MS,
+            certification_timeout_ms: CERTIFICATION_TIMEOUT_MS,
+            retry_ms: RETRY_MS,
+            skip_ms: SKIP_MS,
+            fetch_timeout_ms: FETCH_TIMEOUT_MS,
             fetch_retry_ms: 100,
             view_retention: 256,
         }
@@ -323,7 +340,7 @@ mod tests {
             |c| c.timing.certification_timeout_ms = 1_000,
             &order("certification_timeout_ms", 1_000, "leader_timeout_ms", 1_000),
         );
-        refused(|c| c.timing.skip_ms = 2_000, &order("skip_ms", 2_000, "certification_timeout_ms", 2_000));
+        refused(|c| c.timing.skip_ms = 1_500, &order("skip_ms", 1_500, "certification_timeout_ms", 1_500));
         refused(|c| c.timing.retry_ms = 3_000, &order("skip_ms", 3_000, "retry_ms", 3_000));
         let range = ConfigError::TimingRange { field: "retry_ms", value: 0, min: 1, max: TIMING_MS_MAX };
         refused(|c| c.timing.retry_ms = 0, &range);

@@ -53,8 +53,9 @@ mod validators;
 
 pub use blocklist::BLOCK_MS;
 pub use config::{
-    Config, ConfigError, ConsensusSecret, Floor, NAMESPACE_BYTES_MAX, PARTITION_BYTES_MAX, Role,
-    TIMING_MS_MAX, Timing, VIEW_RETENTION_MAX,
+    CERTIFICATION_TIMEOUT_MS, Config, ConfigError, ConsensusSecret, FETCH_TIMEOUT_MS, Floor,
+    LEADER_TIMEOUT_MS, NAMESPACE_BYTES_MAX, PARTITION_BYTES_MAX, RETRY_MS, Role, SKIP_MS, TIMING_MS_MAX,
+    Timing, VIEW_RETENTION_MAX,
 };
 pub use counters::Counters;
 pub use engine::{Engine, Started};

@@ -29,7 +29,9 @@ pub enum Request {
     ///
     /// `true` only when the block and everything it names is valid and durable. `false` means *invalid for
     /// ever* and votes the view down. For "not yet" keep the reply: the engine cancels it when the view ends.
-    /// Dropping it also votes the view down, so do that only at shutdown. At most one is open. Asked again
+    /// Dropping it also votes the view down, at once, and says nothing of the block: at shutdown, and for a proposal that cannot
+    /// become valid while the view lasts. After as many views without a block as there are validators the engine
+    /// waits for its timeouts again, so views never spin. At most one is open. Asked again
     /// after a restart if the vote was not yet durable.
     Validate {
         /// The slot that the leader filled.

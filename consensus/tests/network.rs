@@ -97,6 +97,42 @@ fn a_declined_proposal_is_skipped_at_once() {
 }
 
 #[test]
+fn a_proposal_that_its_voters_let_go_is_skipped_at_once() {
+    World::new(8, LIMIT_MS).run(|context| async move {
+        let mut cluster = Cluster::new(context, 4);
+        for index in 0..4 {
+            cluster.start(index, Manner { lets_go_of: &[2], ..Manner::default() });
+        }
+        let start_ms = cluster.context.now_ms();
+        cluster.until(|cluster| cluster.height(0) >= 60).await;
+        let stall = cluster.longest_stall_ms(0, start_ms, cluster.context.now_ms());
+        let nullified = cluster.nodes[&0].engine.counters().views_nullified;
+        println!("{nullified} views skipped, longest stall {stall} ms");
+        assert!(cluster.log(2, |log| log.asked) >= 15, "it went on proposing");
+        assert!(nullified >= 15);
+        assert!(stall < 250, "{stall} ms: letting go must not cost the certification timeout of 1,500 ms");
+        cluster.assert_safe();
+    });
+}
+
+#[test]
+fn views_do_not_spin_where_every_proposal_is_let_go() {
+    World::new(9, LIMIT_MS).run(|context| async move {
+        let mut cluster = Cluster::new(context, 4);
+        for index in 0..4 {
+            cluster.start(index, Manner { lets_go_of: &[0, 1, 2, 3], ..Manner::default() });
+        }
+        cluster.context.sleep_ms(15_000).await;
+        let nullified = cluster.nodes[&0].engine.counters().views_nullified;
+        println!("{nullified} views skipped in 15 s");
+        // As many at once as there are validators, then one in a certification timeout: 14. Over these links 15 s have room for hundreds.
+        assert!((4..30).contains(&nullified), "{nullified}");
+        assert_eq!(cluster.height(0), 0);
+        cluster.assert_safe();
+    });
+}
+
+#[test]
 fn a_restart_with_its_journal_never_contradicts_itself() {
     World::new(4, LIMIT_MS).run(|context| async move {
         let mut cluster = Cluster::new(context, 4);

@@ -252,6 +252,7 @@ impl Driver {
             Command::Foreign { .. } => {
                 info!(peer = index, "peer speaks for another network");
                 peer.link.counters.foreign_connections.add(1);
+                peer.redial.estranged(Instant::now());
                 if is_open {
                     peer.close(&mut self.swarm, connection);
                 }

@@ -71,12 +71,16 @@ pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 pub const SILENCE_MAX: Duration = Duration::from_secs(8);
 /// How often the driver looks at its clocks.
 pub const TICK_INTERVAL: Duration = Duration::from_millis(100);
-/// First and longest pause between dials of a peer.
+/// First and longest pause between dials of a peer. A quorum may be waiting for a bank that has just come back, so the longest is below the
+/// engine's leader timeout; a peer that is gone costs one refused connection in it.
 pub const DIAL_RETRY_MIN: Duration = Duration::from_millis(100);
 /// See [`DIAL_RETRY_MIN`].
-pub const DIAL_RETRY_MAX: Duration = Duration::from_secs(5);
-/// The side with the higher index leaves dialing to the other for this long, then dials too.
-pub const DIAL_PATIENCE: Duration = Duration::from_secs(3);
+pub const DIAL_RETRY_MAX: Duration = Duration::from_millis(800);
+/// Pause after a peer turned out to serve another network: only a person mends that, and each time is logged.
+pub const DIAL_FOREIGN_PAUSE: Duration = Duration::from_secs(5);
+/// The side with the higher index leaves dialing to the other for this long, then dials too: a bank that starts is known to none of
+/// the others, whose next dial is a pause away. Longer than a handshake over links of 50 ms, so that there is usually one connection.
+pub const DIAL_PATIENCE: Duration = Duration::from_millis(500);
 /// The side with the lower index closes a duplicate at once, the other only if it is still there after this.
 pub const DUPLICATE_GRACE: Duration = Duration::from_secs(5);
 /// Longest `block`; longer ones are cut to it.

@@ -3,13 +3,13 @@
 //! The side with the lower index dials at once; the other waits [`DIAL_PATIENCE`] after the link was lost,
 //! so that usually one connection is made, yet the peers also meet when the lower one cannot reach the
 //! higher one. Each failure doubles the pause up to [`DIAL_RETRY_MAX`]; only a link on which lanes opened
-//! starts over.
+//! starts over. A peer that serves another network is left alone for [`DIAL_FOREIGN_PAUSE`].
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::limits::{DIAL_PATIENCE, DIAL_RETRY_MAX, DIAL_RETRY_MIN};
+use crate::limits::{DIAL_FOREIGN_PAUSE, DIAL_PATIENCE, DIAL_RETRY_MAX, DIAL_RETRY_MIN};
 
 /// The dial clock of one peer.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +33,13 @@ impl Redial {
 
     /// A dial failed, or a connection ended before any lane opened.
     pub(crate) fn failed(&mut self, now: Instant) {
-        self.next = now + self.pause;
+        self.next = self.next.max(now + self.pause);
         self.pause = (self.pause * 2).min(DIAL_RETRY_MAX);
+    }
+
+    /// The peer serves another network.
+    pub(crate) fn estranged(&mut self, now: Instant) {
+        self.next = now + DIAL_FOREIGN_PAUSE;
     }
 
     /// A link that worked was lost.
@@ -68,7 +73,10 @@ mod tests {
             pauses.push((later - now).as_millis());
             now = later;
         }
-        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert_eq!(pauses, [100, 200, 400, 800, 800, 800, 800, 800]);
+        lower.estranged(now);
+        lower.failed(now);
+        assert!(!lower.is_due(now + DIAL_RETRY_MAX) && lower.is_due(now + DIAL_FOREIGN_PAUSE));
         lower.lost(now);
         assert!(!lower.is_due(now) && lower.is_due(now + DIAL_RETRY_MIN));
     }

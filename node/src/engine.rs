@@ -153,7 +153,12 @@ fn config(chain: &ChainConfig, last: BlockDigest, standing: &Standing, section: 
 /// How many paces of blocks a view waits for its leader at least: the leader holds its proposal for one, and is not late with it on a slow
 /// link.
 const PACES_PER_LEADER_TIMEOUT: u64 = 3;
-const _: () = assert!(2 * chain::config::IDLE_HOLD_MS < 1_000, "nor is an idle leader late");
+const _: () =
+    assert!(2 * chain::config::IDLE_HOLD_MS < consensus::LEADER_TIMEOUT_MS, "nor is an idle leader late");
+const _: () = assert!(
+    chain::config::EARLY_HOLD_MS + chain::config::IDLE_HOLD_MS < consensus::CERTIFICATION_TIMEOUT_MS,
+    "what is waited for can still be voted for"
+);
 
 /// What the section says; else the usual timings, and longer ones where operators let blocks come more slowly. The pace is that of the
 /// epoch's beginning, or of the start.
@@ -297,7 +302,7 @@ mod tests {
             let timing = timing(&section, pace_ms);
             assert_eq!(timing.leader_timeout_ms, 3 * pace_ms);
             assert_eq!(timing.validate(), Ok(()), "{pace_ms}");
-            assert_eq!(timing.certification_timeout_ms - timing.leader_timeout_ms, 1_000);
+            assert_eq!(timing.certification_timeout_ms - timing.leader_timeout_ms, 500);
         }
         let told = ConsensusSection { leader_timeout_ms: Some(700), ..section };
         assert_eq!(timing(&told, 450).leader_timeout_ms, 700, "what the operator says is taken");

@@ -1,7 +1,7 @@
 //! What an honest bank orders and votes for, and that it never does so before the disk has it.
 
 use bytes::Bytes;
-use chain::config::{BATCH_GRACE_MS, FETCH_GRACE_MS, REPEAT_MS};
+use chain::config::{BATCH_GRACE_MS, EARLY_HOLD_MS, FETCH_GRACE_MS, REPEAT_MS};
 use chain::frame::{Digests, FinalBlocks};
 use chain::{Answer, Archive, Effect, Frame, Input, Question, Report, Room, Turn};
 use ledger::records::batch::BATCH_LIFE_MS_MAX;
@@ -200,6 +200,40 @@ fn nothing_is_asked_for_that_only_a_wrong_or_early_block_names() {
     wrong.header.claim = Claim { height: Height(1), result: ResultHash([9; 32]) };
     assert_eq!(bank.verdict(&wrong), None);
     assert!(!asks(&bank.pass(FETCH_GRACE_MS)));
+}
+
+#[test]
+fn a_clock_far_ahead_loses_its_leader_the_turn_and_nobody_any_time() {
+    let mut bank = Bank::new();
+    let first = bank.block(&bank.genesis_facts, &[]);
+    assert_eq!(bank.verdict(&first), Some(true));
+    bank.finalize(&first);
+    let latest_ms = bank.now.wall.0 + bank.rules.params.clock_drift_ms_max;
+    let on = |bank: &Bank, parent: &Block, timestamp_ms: u64| {
+        let mut block = bank.block(&bank.facts(parent), &[]);
+        block.header.timestamp.0 = timestamp_ms;
+        block
+    };
+    let early = on(&bank, &first, latest_ms + EARLY_HOLD_MS);
+    let (waits, seen) = bank.may_vote_for(&early);
+    assert_eq!(seen.answer(waits), None, "its time comes while the view lasts");
+    let far = on(&bank, &first, latest_ms + EARLY_HOLD_MS + 1);
+    let (declined, seen) = bank.may_vote_for(&far);
+    assert_eq!(seen.answer(declined), Some(Answer::Decline), "that is not no");
+
+    // Clocks that are right, too, may have made a quorum of votes: then no clock is asked.
+    let digest = far.header.digest(bank.genesis());
+    let (available, seen) = bank.ask(Question::Available { view: far.header.view, digest });
+    assert_eq!(seen.answer(available), Some(Answer::Verdict(true)));
+    // On such a parent no leader's block is earlier, so a vote for one waits.
+    let child = on(&bank, &far, far.header.timestamp.0 + 1);
+    let (child, seen) = bank.may_vote_for(&child);
+    assert_eq!(seen.answer(child), None);
+
+    let seen = bank.pass(EARLY_HOLD_MS);
+    assert_eq!(seen.answer(waits), Some(Answer::Verdict(true)));
+    assert_eq!(seen.answer(child), None);
+    assert_eq!(bank.pass(2).answer(child), Some(Answer::Verdict(true)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Links come back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use network::{NetworkError, Peer, SendError};
@@ -26,6 +26,25 @@ async fn a_peer_that_restarts_on_its_address_is_met_again() {
         assert_eq!(back.recv(1).await, (1 - index, Bytes::from_static(b"welcome")));
         nodes.insert(1 - number, back);
     }
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_was_away_for_long_is_met_again_at_once() {
+    let mut nodes = cluster(2, lanes()).await;
+    let registry: Vec<Peer> = nodes.iter().map(Node::entry).collect();
+    let gone = nodes.remove(1);
+    soon(gone.network.stop()).await;
+    nodes[0].connected(&[]).await;
+    // Pauses that went on doubling would now be longer than what is allowed below.
+    tokio::time::sleep(Duration::from_millis(3_300)).await;
+    let back = Node::start(config(1, &registry[1].address, lanes(), registry.clone())).await;
+    let started = Instant::now();
+    nodes[0].connected(&[1]).await;
+    back.connected(&[0]).await;
+    // A quorum may wait for it. Either side dials within 0.8 s; the rest is for a busy machine.
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    nodes.push(back);
     stop(nodes).await;
 }
 

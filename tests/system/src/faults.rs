@@ -140,6 +140,28 @@ pub async fn rolling(directory: &Path, rounds: u64) -> Figures {
     town.judge("rolling", stall, more.into()).await
 }
 
+/// SIGKILL of one bank after the other: each is away for `away`, and when it serves again the next one is killed at once. A bank that is back
+/// must be counted on, so all its links must be up soon, also to those that have long been dialing it in vain.
+///
+/// # Panics
+/// As [`kills`].
+pub async fn succession(directory: &Path, away: Duration, rounds: usize) -> Figures {
+    let mut town = Town::start(Cluster::create(directory, BANKS)).await;
+    let mut gone = 0;
+    town.cluster.kill(gone);
+    for _ in 0..rounds {
+        town.meanwhile(away, "with one bank dead").await;
+        town.start_again(&[gone]).await;
+        gone = (gone + 1) % BANKS;
+        town.cluster.kill(gone);
+    }
+    town.meanwhile(away, "with the last one dead").await;
+    let stall = town.pulse.take_longest();
+    town.start_again(&[gone]).await;
+    let more = [("kills", rounds as u64 + 1), ("away_ms", millis(away))];
+    town.judge("succession", stall, more.into()).await
+}
+
 /// One bank of four dead for so long.
 ///
 /// # Panics

@@ -22,6 +22,9 @@ const CUT: Duration = Duration::from_secs(5);
 const WRONG: Duration = Duration::from_secs(5);
 /// How long one bank is dead.
 const DEAD: Duration = Duration::from_secs(10);
+/// How long each of several banks is away, one after the other: its peers dial it in vain so long that pauses which only double would be
+/// longer than it takes to come back.
+const AWAY: Duration = Duration::from_secs(4);
 /// Kills, and a seed whose first ones befall one bank, two, and all.
 const KILLS: u64 = 8;
 const SEED: u64 = 2;
@@ -65,6 +68,13 @@ async fn banks_stand_still_for_longer_than_timeouts() {
 async fn banks_are_restarted_one_after_the_other() {
     let directory = tempfile::tempdir().unwrap();
     judged(faults::rolling(directory.path(), 1).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn banks_die_when_the_one_before_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let figures = judged(faults::succession(directory.path(), AWAY, 2).await);
+    assert_eq!(more(&figures, "kills"), 3, "{figures}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

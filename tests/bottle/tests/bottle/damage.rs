@@ -59,7 +59,7 @@ fn a_clock_that_is_ahead_decides_no_time() {
         |node| vec![Fault::Clock { node, ahead_ms: 600_000 }],
         |node| vec![Fault::Clock { node, ahead_ms: 0 }],
     );
-    assert!(outcome.report.longest_stall_ms < 3_500, "{outcome}");
+    assert!(outcome.report.longest_stall_ms < 1_200, "the others wait for no timeout: {outcome}");
     assert!(outcome.report.applied > 200, "{outcome}");
 }
 
