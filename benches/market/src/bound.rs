@@ -5,11 +5,12 @@
 //! futures include in time; its fate is then read from the blocks as they really were made. Only its not knowing chance
 //! separates it from hindsight. On tuning seeds: nothing here may look at the scored ones.
 
+use fees::{Ask, estimate};
 use ledger::values::{Amount, FeeRate};
 
 use crate::demand::{FAMILIES, Family};
 use crate::hindsight::{fate, least};
-use crate::score::Tally;
+use crate::score::{CONFIDENCE_PERMILLE, Tally, promise};
 use crate::world::{ASK_WITHIN_MS, BLOCKS, Made, PACE_MS, Question, World};
 
 /// Two tuning seeds: a block of eight targets, and one of two.
@@ -19,22 +20,25 @@ const FUTURES: u64 = 16;
 /// Of these, how many the bid may miss.
 const MISSES: [usize; 4] = [0, 1, 2, 4];
 /// Of the questions asked, every so many is played.
-const QUESTIONS_EVERY: u64 = 6;
+const QUESTIONS_EVERY: u64 = 16;
 
 /// Prints, by family and by asked time, what the knower keeps and overpays for each number of misses that it allows itself.
 pub(crate) fn bound() {
-    println!("| misses of {FUTURES} | demand | asked | kept % | over, median % | over, p90 % |");
-    println!("| ---: | --- | ---: | ---: | ---: | ---: |");
+    println!("| who | demand | asked | promised % | kept % | over, median % | over, p90 % |");
+    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
     let answers: Vec<_> =
         FAMILIES.iter().flat_map(|family| BOUND_SEEDS.iter().flat_map(|seed| play(*family, *seed))).collect();
-    for misses in MISSES {
+    let knowers = MISSES.map(|misses| Who::Knower { misses });
+    for who in [Who::Ours].into_iter().chain(knowers) {
         let row = |name: &str, is_chosen: &dyn Fn(&Answer) -> bool| {
             let mut tally = Tally::default();
-            let chosen = answers.iter().filter(|answer| answer.misses == misses && is_chosen(answer));
+            let chosen = answers.iter().filter(|answer| answer.who == who && is_chosen(answer));
             chosen.for_each(|answer| tally.add(&answer.tally));
             println!(
-                "| {misses} | {name} | {} | {:.1} | {:.1} | {:.1} |",
+                "| {} | {name} | {} | {:.1} | {:.1} | {:.1} | {:.1} |",
+                who.name(),
                 tally.asked,
+                tally.promised_percent(),
                 tally.kept_percent(),
                 tally.over_percent(0.5),
                 tally.over_percent(0.9)
@@ -50,10 +54,28 @@ pub(crate) fn bound() {
     }
 }
 
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Our estimator, normal, where it promises.
+    Ours,
+    /// Whoever knows all but chance, and allows itself so many misses of [`FUTURES`].
+    Knower { misses: usize },
+}
+
+impl Who {
+    fn name(self) -> String {
+        match self {
+            Self::Ours => "ours, normal".to_owned(),
+            Self::Knower { misses } => format!("knower, {misses} misses of {FUTURES}"),
+        }
+    }
+}
+
 struct Answer {
     family: Family,
     within_ms: u64,
-    misses: usize,
+    who: Who,
     tally: Tally,
 }
 
@@ -65,18 +87,18 @@ fn play(family: Family, seed: u64) -> Vec<Answer> {
         world.step(|world, question| {
             count += 1;
             if count % QUESTIONS_EVERY == 0 {
-                let was_dear = world.base_fee > 0;
                 // A late leader is not known to be late.
                 let latest_ms = world.made.last().map_or(0, |made| made.at_ms) + PACE_MS;
                 let known = Question { at_ms: question.at_ms.min(latest_ms), ..*question };
                 let futures: Vec<_> = (0..FUTURES).map(|chance| future(world, &known, chance)).collect();
+                asked.push((*question, Who::Ours, ours(world, question)));
                 for misses in MISSES {
-                    asked.push((*question, was_dear, misses, cheapest(&futures, &known, misses)));
+                    asked.push((*question, Who::Knower { misses }, cheapest(&futures, &known, misses)));
                 }
             }
         });
     }
-    let tallied = |(question, was_dear, misses, bid): (Question, bool, usize, Option<(Amount, Amount)>)| {
+    let tallied = |(question, who, bid): (Question, Who, Option<(Amount, Amount)>)| {
         let mut tally = Tally { asked: 1, ..Tally::default() };
         if let Some((fee_max, tip)) = bid {
             tally.promised = 1;
@@ -84,16 +106,23 @@ fn play(family: Family, seed: u64) -> Vec<Answer> {
             let in_time = fate.filter(|fate| fate.took_ms <= question.within_ms);
             if let (Some(fate), Some(best)) = (in_time, least(&world.made, &question)) {
                 tally.kept = 1;
-                let was_dear =
-                    was_dear && !due(world.made[question.block as usize].base_fee, &question).is_zero();
+                let was_dear = !due(world.made[question.block as usize].base_fee, &question).is_zero();
                 if was_dear || best > 0 || fate.charged > 0 {
-                    tally.over_permille.push((fate.charged - best) * 1_000 / best.max(1));
+                    // Who pays a part of its tip may pay less than the least, which counts whole tips.
+                    let over = fate.charged.saturating_sub(best);
+                    tally.over_permille.push(over * 1_000 / best.max(1));
                 }
             }
         }
-        Answer { family, within_ms: question.within_ms, misses, tally }
+        Answer { family, within_ms: question.within_ms, who, tally }
     };
     asked.into_iter().map(tallied).collect()
+}
+
+fn ours(world: &World, question: &Question) -> Option<(Amount, Amount)> {
+    let Question { at_ms, weight, within_ms, .. } = *question;
+    let ask = Ask { weight, confidence_permille: CONFIDENCE_PERMILLE, within_ms };
+    promise(&estimate(&world.market(at_ms), &ask).normal)
 }
 
 fn due(rate: u64, question: &Question) -> Amount {
