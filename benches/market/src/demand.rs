@@ -60,7 +60,7 @@ const BID_WEIGHT_MEAN: f64 = 13_000.0;
 const WORTH: (f64, f64) = (200.0, 20_000_000.0);
 
 /// The demand of one run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Demand {
     random: Random,
     family: Family,
@@ -106,6 +106,11 @@ impl Demand {
         };
         demand.begin_piece(0);
         demand
+    }
+
+    /// From here on with other chance.
+    pub(crate) fn fork(&mut self, chance: u64) {
+        self.random = Random::new(chance, 201);
     }
 
     fn begin_piece(&mut self, block: u32) {

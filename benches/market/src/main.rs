@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `score.rs` | the table: our estimator beside two others, on seeds that nothing was tuned on |
 //! | `tune.rs` | sweeps over the estimator's numbers, on other seeds |
+//! | `bound.rs` | what is overpaid by whoever knows everything but the arrivals to come |
 //! | `cost.rs` | what one call of the estimator takes |
 //! | `curves.rs`, `plot.rs` | plots of the base fee beside EIP-1559's |
 //! | `world.rs` | one run: blocks at a pace, the ledger's rule, the pool's order, questions on the way |
@@ -17,6 +18,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement fails loudly")]
 
+mod bound;
 mod buckets;
 mod cost;
 mod curves;
@@ -38,6 +40,7 @@ fn main() {
     match command.as_str() {
         "score" => score::score(),
         "tune" => tune::tune(),
+        "bound" => bound::bound(),
         "cost" => cost::cost(),
         "curves" => {
             let directory = std::env::args().nth(2).unwrap_or_else(|| "docs/fees".to_owned());
@@ -45,7 +48,7 @@ fn main() {
         }
         "weight" => weight::weight(),
         _ => {
-            eprintln!("usage: market score | tune | cost | curves [DIRECTORY] | weight");
+            eprintln!("usage: market score | tune | bound | cost | curves [DIRECTORY] | weight");
             std::process::exit(2);
         }
     }

@@ -37,7 +37,7 @@ pub(crate) struct Taken {
 }
 
 /// The queue, best bid first.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Queue {
     bids: Vec<Bid>,
 }

@@ -14,7 +14,7 @@ use crate::world::{ASK_WITHIN_MS, BLOCKS, PACE_MS, Question, World};
 /// Seeds of the table. Odd: a block holds eight targets; even: two.
 pub(crate) const SCORING_SEEDS: [u64; 8] = [9_001, 9_002, 9_003, 9_004, 9_005, 9_006, 9_007, 9_008];
 /// The confidence that is asked for.
-const CONFIDENCE_PERMILLE: u16 = 950;
+pub(crate) const CONFIDENCE_PERMILLE: u16 = 950;
 
 /// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,7 +111,8 @@ pub(crate) fn play(seeds: &[u64], tuning: &Tuning, with_others: bool) -> Table {
     table
 }
 
-fn promise(estimate: &Estimate) -> Option<(Amount, Amount)> {
+/// The bid, if it is a promise: ceiling and tip.
+pub(crate) fn promise(estimate: &Estimate) -> Option<(Amount, Amount)> {
     (estimate.probability_permille >= CONFIDENCE_PERMILLE).then_some((estimate.fee_max, estimate.tip))
 }
 

@@ -56,6 +56,7 @@ pub(crate) struct Question {
 }
 
 /// A market under way.
+#[derive(Debug, Clone)]
 pub(crate) struct World {
     /// The governed rule.
     pub(crate) params: FeeParams,
@@ -69,6 +70,8 @@ pub(crate) struct World {
     pub(crate) base_fee: u64,
     demand: Demand,
     random: Random,
+    /// Share of what arrives before the next block that has arrived.
+    arrived: f64,
     finality: Vec<(u64, u64)>,
 }
 
@@ -87,8 +90,17 @@ impl World {
             base_fee: 0,
             demand,
             random: Random::new(seed, 100 + family as u64),
+            arrived: 0.0,
             finality: Vec::new(),
         }
+    }
+
+    /// The same market from this moment on with other chance; what has arrived for the next block is not drawn again.
+    pub(crate) fn fork(&self, chance: u64) -> Self {
+        let mut fork = self.clone();
+        fork.random = Random::new(chance, 200);
+        fork.demand.fork(chance);
+        fork
     }
 
     /// Makes the next block. In the middle of what arrives before it a question may be asked.
@@ -100,6 +112,7 @@ impl World {
         let gap_ms = PACE_MS + self.random.whole(0, 10) + late_ms;
         let arrivals = self.demand.arrivals(block, self.base_fee);
         let phase = self.random.unit();
+        let arrivals = &arrivals[(arrivals.len() as f64 * self.arrived) as usize..];
         let (early, rest) = arrivals.split_at((arrivals.len() as f64 * phase) as usize);
         let is_asked =
             (ASKS_FROM..ASKS_TO).contains(&block) && self.random.happens(1.0 / f64::from(ASKS_EVERY));
@@ -111,8 +124,10 @@ impl World {
         };
         self.queue.add(early);
         if is_asked {
+            self.arrived = phase;
             ask(self, &question);
         }
+        self.arrived = 0.0;
         self.queue.add(rest);
         let taken = self.queue.take(block, self.base_fee, self.weight_max);
         self.close(before_ms + gap_ms, &taken);
