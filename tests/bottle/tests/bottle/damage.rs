@@ -17,9 +17,10 @@ fn meanwhile(
     green(&Plan::calm(seed, 16_000).with(faults))
 }
 
-/// Whether two of four stand still and one of four does not, and all go on when it is mended.
+/// Whether two of four stand still for `stall_ms` at least and one of four does not, and all go on when it is mended.
 fn halts_two_and_not_one(
     kind: FaultKind,
+    stall_ms: u64,
     begin: impl Fn(u16) -> Vec<Fault>,
     end: impl Fn(u16) -> Vec<Fault>,
 ) {
@@ -27,7 +28,7 @@ fn halts_two_and_not_one(
     assert!(one.report.longest_stall_ms < 3_500, "{one}");
     assert!(!one.report.fired[&kind].hit_quorum && one.report.fired[&kind].times == 1, "{one}");
     let two = meanwhile(101, &[1, 2], &begin, &end);
-    assert!(two.report.longest_stall_ms > 4_000, "no quorum, no block: {two}");
+    assert!(two.report.longest_stall_ms > stall_ms, "no quorum, no block: {two}");
     assert!(two.report.fired[&kind].hit_quorum, "{two}");
     assert!(two.report.longest_healing_ms < bottle::properties::LIVE_WITHIN_MS, "{two}");
     assert!(two.nodes.iter().all(|node| node.is_up), "{two}");
@@ -37,6 +38,7 @@ fn halts_two_and_not_one(
 fn a_stopped_process_goes_on_where_it_stood() {
     halts_two_and_not_one(
         FaultKind::Stop,
+        4_000,
         |node| vec![Fault::Stop { node }],
         |node| vec![Fault::GoOn { node }],
     );
@@ -46,6 +48,8 @@ fn a_stopped_process_goes_on_where_it_stood() {
 fn a_clock_that_is_late_costs_its_node_the_vote() {
     halts_two_and_not_one(
         FaultKind::WrongClock,
+        // A late leader votes for its own block, so with the two others there is a quorum at its turns: the two turns between are lost.
+        2_500,
         |node| vec![Fault::Clock { node, ahead_ms: -180_000 }],
         |node| vec![Fault::Clock { node, ahead_ms: 0 }],
     );
@@ -68,6 +72,7 @@ fn a_full_disk_costs_its_node_the_vote_until_it_has_room() {
     for left_kib in [1_500, 600] {
         halts_two_and_not_one(
             FaultKind::FullDisk,
+            4_000,
             |node| vec![Fault::DiskFills { node, left_kib }],
             |node| vec![Fault::DiskHasRoom { node }],
         );
