@@ -11,6 +11,9 @@ use crate::difference::{Difference, Finding};
 use crate::error::AuditError;
 use crate::source::{AuditBlock, PAGE_BLOCKS_MAX, PAGE_BYTES, Source};
 
+/// Meta row of a node that prunes: the height below which it has.
+pub const PRUNED_ROW: &[u8] = b"pruned";
+
 /// Reads a chain's final blocks from its database.
 pub struct DatabaseSource<'a> {
     reader: &'a dyn Reader,
@@ -25,11 +28,23 @@ impl<'a> DatabaseSource<'a> {
     /// A source over `reader`.
     ///
     /// # Errors
-    /// [`AuditError::Storage`].
+    /// [`AuditError::Storage`]; [`AuditError::Pruned`] where it does not begin with height 1.
     pub fn new(reader: &'a dyn Reader, chain: ChainId) -> Result<Self, AuditError> {
+        Self::starting_at(reader, chain, Height(1))
+    }
+
+    /// The same from a height on.
+    ///
+    /// # Errors
+    /// As [`DatabaseSource::new`].
+    pub fn starting_at(reader: &'a dyn Reader, chain: ChainId, from: Height) -> Result<Self, AuditError> {
+        let pruned = reader.get(Table::Meta, PRUNED_ROW)?.and_then(|row| key::number(&row)).map(Height);
+        if let Some(lowest) = pruned.filter(|lowest| from < *lowest) {
+            return Err(AuditError::Pruned { chain, lowest });
+        }
         let last = reader.scan(Table::Heights, Page::last(1))?;
         let end = last.first().and_then(|(place, _)| key::number(place));
-        Ok(Self { reader, chain, next: Height(1), end, ahead: BTreeMap::new() })
+        Ok(Self { reader, chain, next: from, end, ahead: BTreeMap::new() })
     }
 
     fn found(&self, height: Height, finding: Finding) -> AuditError {

@@ -4,9 +4,10 @@
 //! auditor could not look.
 
 use ledger::state::GenesisFault;
-use ledger::values::ChainId;
+use ledger::values::{ChainId, Height};
 use storage::StorageError;
 
+use crate::archive_error::ArchiveError;
 use crate::difference::Difference;
 
 /// Why a replay stopped.
@@ -21,6 +22,17 @@ pub enum AuditError {
     /// The node's feed could not be read.
     #[error("the node's feed could not be read: {0}")]
     Feed(#[from] api::ClientError),
+    /// An archive cannot be read, or not believed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The database does not begin with height 1.
+    #[error("the database of chain {chain} holds heights from {lowest} on: what is below is pruned")]
+    Pruned {
+        /// The chain.
+        chain: ChainId,
+        /// The lowest height that it holds.
+        lowest: Height,
+    },
     /// The genesis file does not describe this chain.
     #[error(transparent)]
     Genesis(#[from] GenesisFault),
@@ -45,7 +57,11 @@ impl AuditError {
     /// Whether this is a verdict (the audited thing is refused) rather than a failure to look.
     #[must_use]
     pub const fn is_verdict(&self) -> bool {
-        matches!(self, Self::Different(_) | Self::Storage(StorageError::Corruption { .. }))
+        match self {
+            Self::Different(_) | Self::Storage(StorageError::Corruption { .. }) => true,
+            Self::Archive(fault) => fault.is_verdict(),
+            _ => false,
+        }
     }
 
     /// What to do next.
@@ -57,6 +73,8 @@ impl AuditError {
             }
             Self::Storage(fault) => storage_mend(fault),
             Self::Feed(_) => "check the node's address and token, then try again",
+            Self::Archive(fault) => fault.mend(),
+            Self::Pruned { .. } => "replay the archives of those heights, and a node for the rest: --archive DIR --node URL",
             Self::Genesis(_) | Self::ChainUnknown { .. } => {
                 "name the genesis file of the network that is audited"
             }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chain::{Moved, Report};
 use fees::Market;
-use ledger::values::{ChainId, FeeRate};
+use ledger::values::{ChainId, FeeRate, Height};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -88,6 +88,8 @@ chain_metrics! {
     executed_height: Level = Level::default;
     /// Highest height under a quorum certificate.
     certified_height: Level = Level::default;
+    /// Height below which this node has pruned, else 0.
+    pruned_below_height: Level = Level::default;
     /// Highest result that any validator announced.
     announced_height: Level = Level::default;
     /// Epoch whose validators decide the next height.
@@ -286,6 +288,11 @@ impl ChainMetrics {
         if let Some(code) = status.halt {
             self.halted(code);
         }
+    }
+
+    /// Shows how far was pruned.
+    pub(crate) fn pruned_below(&self, height: Option<Height>) {
+        self.pruned_below_height.set(height.unwrap_or_default().0);
     }
 
     /// Shows what weight costs, and how much waits.

@@ -11,8 +11,8 @@ use ledger::records::registry::operator_salt;
 use ledger::records::{ChainParams, GenesisSpec, Policy};
 use ledger::values::{Canonical as _, ChainId, TimestampMs};
 use node::config::{
-    CHAINS_HOSTED_MAX, ConsensusKeyEntry, ConsensusSection, JoinBy, KeysSection, LogSection, NetworkSection,
-    NodeConfig, NodeSection, RestSection, StorageSection,
+    CHAINS_HOSTED_MAX, ConsensusKeyEntry, ConsensusSection, HistorySection, JoinBy, KeysSection, LogSection,
+    NetworkSection, NodeConfig, NodeSection, RestSection, StorageSection,
 };
 use wallet::seed::Words;
 use wallet::{KdfParams, KeyFile, Passphrase, Secret, WalletSeed};
@@ -173,6 +173,7 @@ fn write_bank(
         network: NetworkSection::default(),
         rest: RestSection { listen: rest, ..RestSection::default() },
         storage: StorageSection::default(),
+        history: HistorySection::default(),
         log: LogSection::default(),
         consensus: ConsensusSection::default(),
     };

@@ -496,6 +496,7 @@ impl Cluster {
             network: Default::default(),
             rest: Default::default(),
             storage: Default::default(),
+            history: Default::default(),
             log: Default::default(),
             consensus: Default::default(),
         };

@@ -112,7 +112,7 @@ impl Bank {
             admission: Arc::clone(&admission),
             wallets: WalletQuestions::new(&queue),
             market: MarketBoard::default(),
-            joined_at: None,
+            held: crate::held::Held::default(),
         };
         let edge = Edge::new(EdgeParts {
             spec,
