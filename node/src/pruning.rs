@@ -148,8 +148,10 @@ impl Pruner {
         }
         for (table, is_by_height) in RECLAIMED {
             let until = is_by_height.then(|| key::height(reached.0));
-            let until = until.as_ref().map(<[u8; 8]>::to_vec);
-            self.on_thread(move |store| Ok(store.reclaim(table, until.as_deref())?)).await?;
+            let room = move |store: &dyn Store| {
+                Ok(store.reclaim(table, until.as_ref().map(<[u8; 8]>::as_slice))?)
+            };
+            self.on_thread(room).await?;
         }
         tracing::info!(
             chain = self.chain.chain().0,

@@ -2,10 +2,10 @@
 
 use chain::pruning::{PRUNE_AGE_MS, prunable, prune_step, sweep_history};
 use chain::{Archive, Recovered, Request, Snapshots, rows};
-use ledger::records::{Batch, Claim, Transaction};
+use ledger::records::{Batch, Change, Claim, Transaction};
 use ledger::rules::ParentFacts;
-use ledger::values::{Canonical as _, Epoch, Height, TransactionId};
-use storage::{Reader as _, Table, key};
+use ledger::values::{Canonical as _, Epoch, Height, SecretKey, TransactionId};
+use storage::{Table, key};
 
 use crate::rig::{Bank, FAULTY};
 
@@ -178,10 +178,12 @@ fn among_other_chains_what_proves_receipts_stays() {
 #[test]
 fn a_change_of_set_stays_proved_when_its_block_is_gone() {
     let mut town = Town::new(Bank::new());
-    let bank = &town.bank;
-    let fresh = ledger::values::SecretKey::from_seed([77; 32]);
-    let change = crate::rig::new_key(bank, 3, &fresh);
-    let governed = town.bank.govern(2, vec![change]);
+    let next = SecretKey::from_seed([77; 32]);
+    town.bank.keys.push(next.clone());
+    town.bank.restart();
+    let (old, new) = (town.bank.keys[0].public_key(), next.public_key());
+    let change = Change::ReplaceConsensusKey { chain: town.bank.rules.chain, old, new };
+    let governed = town.bank.govern(1, vec![change]);
     town.run(vec![governed]);
     while town.bank.epoch() == Epoch(0) {
         town.run(Vec::new());

@@ -72,7 +72,8 @@ const MOVES: [&str; 23] = [
 ];
 
 /// What a short run without faults may leave at nothing. A new metric is put into one of the two lists.
-const MAY_STAND: [&str; 40] = [
+const MAY_STAND: [&str; 41] = [
+    "chain_pruned_below_height",
     "chain_outbid_transactions",
     "chains_not_hosted",
     "chain_moving_slots_left",

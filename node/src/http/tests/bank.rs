@@ -57,7 +57,7 @@ pub(super) struct Bank {
     pub(super) genesis: GenesisHash,
     pub(super) chain: ChainId,
     currency: Currency,
-    handle: ChainHandle,
+    pub(super) handle: ChainHandle,
     pub(super) store: Arc<dyn Store>,
     pub(super) status: watch::Sender<Status>,
     pub(super) rules: watch::Sender<ChainRules>,
