@@ -282,7 +282,8 @@ impl Frames {
 impl ArchiveReader {
     pub(crate) fn open(path: &Path, spec: &GenesisSpec) -> Result<Self, ArchiveError> {
         let (frames, head) = Frames::open(path, spec)?;
-        let linked = Linked::new(spec, &head).map_err(|fault| ArchiveError::Sets { path: path.to_owned(), fault })?;
+        let linked =
+            Linked::new(spec, &head).map_err(|fault| ArchiveError::Sets { path: path.to_owned(), fault })?;
         Ok(Self { frames, linked, from: head.from, done: None, counts: [0; 3] })
     }
 
@@ -405,8 +406,7 @@ impl Linked {
         digest: BlockDigest,
     ) -> Result<(), ArchiveFault> {
         let proof = FinalityProof::decode(bytes)?;
-        let unknown =
-            ledger::proofs::FinalityFault::EpochUnknown { chain: proof.chain, epoch: proof.epoch };
+        let unknown = ledger::proofs::FinalityFault::EpochUnknown { chain: proof.chain, epoch: proof.epoch };
         let set = self.sets.epoch(proof.epoch).filter(|_| proof.chain == self.chain).ok_or(unknown)?;
         let is_its = set.first_height <= height && set.last_height.is_none_or(|last| height <= last);
         let proved = verify_finality_by(&proof, self.genesis, set)?;

@@ -157,7 +157,9 @@ impl ArchiveError {
         match self {
             Self::Io { .. } => "check that the path exists and that you may use it",
             Self::Exists { .. } => "name a file that does not exist yet",
-            Self::Damaged { .. } => "take another copy of it, or make it again from a node that holds its heights",
+            Self::Damaged { .. } => {
+                "take another copy of it, or make it again from a node that holds its heights"
+            }
             Self::OtherNetwork { .. } => "name the genesis file of its network",
             Self::Sets { .. } | Self::Block { .. } => {
                 "do not rely on it; make it again from another operator's node, and compare the two"

@@ -13,9 +13,7 @@ use ledger::records::{GenesisSpec, HeightResult};
 use ledger::values::{ChainId, Height};
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::{
-    ArchivedBlock, FRAME_BYTES_MAX, Head, Linked, MAGIC, VerifiedArchive, verify_archive,
-};
+use crate::archive::{ArchivedBlock, FRAME_BYTES_MAX, Head, Linked, MAGIC, VerifiedArchive, verify_archive};
 use crate::archive_error::ArchiveError;
 use crate::feed::BLOCKS_TO_CERTIFICATE_MAX;
 use crate::source::AuditBlock;
@@ -52,8 +50,8 @@ impl<'a> ArchiveWriter<'a> {
             return Err(ArchiveError::Exists { path: path.to_owned() });
         }
         let head = Head { genesis: spec.hash(), chain, from, sets };
-        let linked = Linked::new(spec, &head)
-            .map_err(|fault| ArchiveError::Sets { path: path.to_owned(), fault })?;
+        let linked =
+            Linked::new(spec, &head).map_err(|fault| ArchiveError::Sets { path: path.to_owned(), fault })?;
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);

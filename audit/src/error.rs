@@ -74,7 +74,9 @@ impl AuditError {
             Self::Storage(fault) => storage_mend(fault),
             Self::Feed(_) => "check the node's address and token, then try again",
             Self::Archive(fault) => fault.mend(),
-            Self::Pruned { .. } => "replay the archives of those heights, and a node for the rest: --archive DIR --node URL",
+            Self::Pruned { .. } => {
+                "replay the archives of those heights, and a node for the rest: --archive DIR --node URL"
+            }
             Self::Genesis(_) | Self::ChainUnknown { .. } => {
                 "name the genesis file of the network that is audited"
             }

@@ -70,7 +70,8 @@ mod verify;
 
 pub use across::{Across, CurrencySupply, Pair, compare_across, compare_journals};
 pub use archive::{
-    ARCHIVE_EXTENSION, ArchiveFile, ArchiveRange, FRAME_BYTES_MAX, VerifiedArchive, archives_in, verify_archive,
+    ARCHIVE_EXTENSION, ArchiveFile, ArchiveRange, FRAME_BYTES_MAX, VerifiedArchive, archives_in,
+    verify_archive,
 };
 pub use archive_error::{ArchiveError, ArchiveFault};
 pub use archive_source::ArchiveSource;

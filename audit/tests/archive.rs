@@ -41,8 +41,7 @@ fn blocks(store: &MemoryStore, from: u64, to: u64) -> Vec<(AuditBlock, Option<He
 fn write(forge: &Forge, store: &MemoryStore, folder: &Path, from: u64, to: u64) -> PathBuf {
     let path = folder.join(format!("{from}.archive"));
     let spec = &forge.network.spec;
-    let mut writer =
-        ArchiveWriter::create(&path, spec, (CHAIN, Height(from)), SetChain::default()).unwrap();
+    let mut writer = ArchiveWriter::create(&path, spec, (CHAIN, Height(from)), SetChain::default()).unwrap();
     for (block, result) in blocks(store, from, to) {
         writer.push(block, result).unwrap();
     }
@@ -147,11 +146,11 @@ fn a_writer_refuses_what_is_not_certified() {
     block.batches.clear();
     assert!(matches!(fault(writer.push(block, result)), ArchiveFault::Contents { what: "batch", .. }));
     // A certificate of another block, and another result.
-    let mut writer = begin("c");
+    writer = begin("c");
     let (mut block, result) = all[0].clone();
     block.certificate = all[1].0.certificate.clone();
     assert!(matches!(fault(writer.push(block, result)), ArchiveFault::OtherBlock { .. }));
-    let mut writer = begin("d");
+    writer = begin("d");
     let (block, result) = all[0].clone();
     let changed = result.map(|result| HeightResult { executed: result.executed + 1, ..result });
     writer.push(block, changed).unwrap();
@@ -159,7 +158,7 @@ fn a_writer_refuses_what_is_not_certified() {
     let found = fault(writer.push(block, result));
     assert_eq!(found, ArchiveFault::Result { claimed_by: Height(2) });
     // None with a certificate.
-    let mut writer = begin("e");
+    writer = begin("e");
     let (mut block, result) = all[0].clone();
     block.certificate = None;
     writer.push(block, result).unwrap();

@@ -181,8 +181,7 @@ pub fn sweep_history(
     let rows = store.scan(Table::History, Page { from, ..Page::first(SWEEP_ROWS_MAX) })?;
     let mut set = WriteSet::new();
     for (place, _) in &rows {
-        let (_, height, ..) =
-            key::split_history(place).ok_or(RowFault::Missing { table: Table::History })?;
+        let (_, height, ..) = key::split_history(place).ok_or(RowFault::Missing { table: Table::History })?;
         if height < below.0 {
             set.delete(Table::History, place.as_slice());
         }

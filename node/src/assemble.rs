@@ -564,8 +564,7 @@ impl Wiring<'_> {
         let driver = tokio::spawn(driver.run(self.stopped.clone()));
         let genesis = self.spec.hash();
         let (spec, status, rules) = (Arc::new(spec), watched, rules_seen);
-        let handle =
-            ChainHandle { genesis, spec, store, status, rules, admission, wallets, market, held };
+        let handle = ChainHandle { genesis, spec, store, status, rules, admission, wallets, market, held };
         Ok((RunningChain { chain: id, epochs, driver, feeds }, handle, inlet))
     }
 

@@ -22,7 +22,7 @@ use chain::RowFault;
 use chain::pruning::{RECLAIMED, prunable, prune_step, sweep_history};
 use ledger::records::GenesisSpec;
 use ledger::values::Height;
-use storage::{Store, StorageError, key};
+use storage::{StorageError, Store, key};
 use tokio::task::JoinHandle;
 
 use crate::config::NodeConfig;
@@ -148,9 +148,8 @@ impl Pruner {
         }
         for (table, is_by_height) in RECLAIMED {
             let until = is_by_height.then(|| key::height(reached.0));
-            let room = move |store: &dyn Store| {
-                Ok(store.reclaim(table, until.as_ref().map(<[u8; 8]>::as_slice))?)
-            };
+            let room =
+                move |store: &dyn Store| Ok(store.reclaim(table, until.as_ref().map(<[u8; 8]>::as_slice))?);
             self.on_thread(room).await?;
         }
         tracing::info!(

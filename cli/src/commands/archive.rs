@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use audit::{ArchiveError, ArchiveWriter, AuditBlock, AuditError, DatabaseSource, Source as _, VerifiedArchive};
+use audit::{
+    ArchiveError, ArchiveWriter, AuditBlock, AuditError, DatabaseSource, Source as _, VerifiedArchive,
+};
 use clap::{Args, Subcommand};
 use ledger::proofs::{RegistryProof, SetChain};
 use ledger::records::{GenesisSpec, HeightResult};
@@ -206,8 +208,9 @@ fn from_database(
     let identity = Identity { genesis: spec.hash().0, ..found };
     let reader =
         RocksReader::open(path, Some(&identity), RocksOptions::default()).map_err(AuditError::from)?;
-    let sets = node::stored_sets(&reader)
-        .map_err(|fault| Failure::refused("database", fault).at("--data").mend("check it: jiaozi node verify"))?;
+    let sets = node::stored_sets(&reader).map_err(|fault| {
+        Failure::refused("database", fault).at("--data").mend("check it: jiaozi node verify")
+    })?;
     let sets = sets.ok_or_else(|| no_database(data, chain))?;
     let mut writer = arguments.writer(spec, sets)?;
     let mut source = DatabaseSource::starting_at(&reader, chain, Height(arguments.from))?;

@@ -78,7 +78,8 @@ impl Show for Told {
         }
         lines.push(("left", format!("{} bytes until it stops voting", grouped(self.left_bytes))));
         if let (Some(kept), Some(days)) = (self.keep_blocks, self.days_until_kept) {
-            let then = if days == 0 { "as many are held".to_owned() } else { format!("in {} days", grouped(days)) };
+            let then =
+                if days == 0 { "as many are held".to_owned() } else { format!("in {} days", grouped(days)) };
             lines.push(("kept", format!("the newest {} blocks: {then}", grouped(kept))));
         }
         for chain in &self.chains {

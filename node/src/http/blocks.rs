@@ -33,7 +33,9 @@ pub(crate) async fn block(State(edge): State<Edge>, place: Place) -> Result<Json
     let (genesis, currency) = (edge.genesis(), chain.spec.currency);
     let held = chain.held.clone();
     // Of a pruned height the block may be left, and not what it orders: it is not shown.
-    held.pruned_below().filter(|lowest| height < *lowest).map_or(Ok(()), |lowest| Err(pruned("height", lowest)))?;
+    held.pruned_below()
+        .filter(|lowest| height < *lowest)
+        .map_or(Ok(()), |lowest| Err(pruned("height", lowest)))?;
     let read = edge.read(chain, move |archive| {
         let block = archive.block_at(height)?.ok_or_else(|| absent(height, held.lowest_block()))?;
         let result = archive.result(height)?;

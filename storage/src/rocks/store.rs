@@ -10,9 +10,7 @@ use rocksdb::properties::{
     PropName,
 };
 use rocksdb::statistics::Ticker;
-use rocksdb::{
-    BottommostLevelCompaction, Cache, CompactOptions, DB, Options, WriteBatch, WriteOptions,
-};
+use rocksdb::{BottommostLevelCompaction, Cache, CompactOptions, DB, Options, WriteBatch, WriteOptions};
 
 use super::directory::{self, Claim, Contents};
 use super::fault::fault;
