@@ -120,9 +120,12 @@ pub struct ProgressView {
     /// Version of the chain's registry.
     #[serde(default)]
     pub registry_version: u64,
-    /// The lowest height that is held here, where the node joined by a snapshot of it; missing where it holds all.
+    /// The lowest height that is held here, where the node joined by a snapshot of it or prunes; missing where it holds all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest_height: Option<u64>,
+    /// The height below which the node has pruned by its policy; missing where it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned_below: Option<u64>,
     /// Highest height that is executed here.
     pub height: u64,
     /// That block's timestamp.

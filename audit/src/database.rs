@@ -13,6 +13,8 @@ use crate::source::{AuditBlock, PAGE_BLOCKS_MAX, PAGE_BYTES, Source};
 
 /// Meta row of a node that joined by a snapshot. It begins with the height: the lowest one that the node holds.
 const JOINED_ROW: &[u8] = b"joined";
+/// Meta row of a node that prunes: the height below which it has.
+pub const PRUNED_ROW: &[u8] = b"pruned";
 
 /// Reads a chain's final blocks from its database.
 pub struct DatabaseSource<'a> {
@@ -28,15 +30,27 @@ impl<'a> DatabaseSource<'a> {
     /// A source over `reader`.
     ///
     /// # Errors
-    /// [`AuditError::Storage`]; [`AuditError::Pruned`] where the database does not begin with the chain.
+    /// [`AuditError::Storage`]; [`AuditError::Pruned`] where it does not begin with height 1.
     pub fn new(reader: &'a dyn Reader, chain: ChainId) -> Result<Self, AuditError> {
-        if let Some(joined) = reader.get(Table::Meta, JOINED_ROW)? {
-            let lowest = joined.first_chunk().map_or(Height(0), |bytes| Height(u64::from_le_bytes(*bytes)));
+        Self::starting_at(reader, chain, Height(1))
+    }
+
+    /// The same from a height on.
+    ///
+    /// # Errors
+    /// As [`DatabaseSource::new`].
+    pub fn starting_at(reader: &'a dyn Reader, chain: ChainId, from: Height) -> Result<Self, AuditError> {
+        let joined = reader.get(Table::Meta, JOINED_ROW)?;
+        let joined = joined.map(|row| row.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
+        // A joined node has the result of the height at which it joined, and the blocks above it.
+        let joined = joined.map(|height| Height(height).next());
+        let pruned = reader.get(Table::Meta, PRUNED_ROW)?.and_then(|row| key::number(&row)).map(Height);
+        if let Some(lowest) = joined.max(pruned).filter(|lowest| from < *lowest) {
             return Err(AuditError::Pruned { chain, lowest });
         }
         let last = reader.scan(Table::Heights, Page::last(1))?;
         let end = last.first().and_then(|(place, _)| key::number(place));
-        Ok(Self { reader, chain, next: Height(1), end, ahead: BTreeMap::new() })
+        Ok(Self { reader, chain, next: from, end, ahead: BTreeMap::new() })
     }
 
     fn found(&self, height: Height, finding: Finding) -> AuditError {

@@ -7,6 +7,7 @@ use ledger::state::GenesisFault;
 use ledger::values::{ChainId, Height};
 use storage::StorageError;
 
+use crate::archive_error::ArchiveError;
 use crate::difference::Difference;
 
 /// Why a replay stopped.
@@ -21,6 +22,9 @@ pub enum AuditError {
     /// The node's feed could not be read.
     #[error("the node's feed could not be read: {0}")]
     Feed(#[from] api::ClientError),
+    /// An archive cannot be read, or not believed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The genesis file does not describe this chain.
     #[error(transparent)]
     Genesis(#[from] GenesisFault),
@@ -30,10 +34,8 @@ pub enum AuditError {
         /// The chain asked for.
         chain: ChainId,
     },
-    /// The database does not begin with the chain: its node joined by a snapshot, so there is nothing to execute from genesis on.
-    #[error(
-        "the database of chain {chain} begins at height {lowest}: its node joined by a snapshot and never had what is below"
-    )]
+    /// The database does not begin with the chain: its node pruned what is below, or joined by a snapshot and never had it.
+    #[error("the database of chain {chain} holds heights from {lowest} on: what is below is pruned")]
     Pruned {
         /// The chain.
         chain: ChainId,
@@ -55,7 +57,11 @@ impl AuditError {
     /// Whether this is a verdict (the audited thing is refused) rather than a failure to look.
     #[must_use]
     pub const fn is_verdict(&self) -> bool {
-        matches!(self, Self::Different(_) | Self::Storage(StorageError::Corruption { .. }))
+        match self {
+            Self::Different(_) | Self::Storage(StorageError::Corruption { .. }) => true,
+            Self::Archive(fault) => fault.is_verdict(),
+            _ => false,
+        }
     }
 
     /// What to do next.
@@ -67,11 +73,12 @@ impl AuditError {
             }
             Self::Storage(fault) => storage_mend(fault),
             Self::Feed(_) => "check the node's address and token, then try again",
+            Self::Archive(fault) => fault.mend(),
             Self::Genesis(_) | Self::ChainUnknown { .. } => {
                 "name the genesis file of the network that is audited"
             }
             Self::Pruned { .. } => {
-                "replay another bank's node, which has everything: --node URL (no lowest_height in its /v1/chains), or its data directory"
+                "replay a bank that has everything (--node URL, or its data directory), or archives of what is below and a node for the rest: --archive DIR --node URL"
             }
             Self::Threads(_) => "try again with fewer threads",
             Self::Randomness(_) => "check /dev/urandom, then try again",

@@ -28,11 +28,19 @@ impl FeedSource {
     /// # Errors
     /// [`AuditError::Threads`] when no runtime can be made. The node is not asked yet.
     pub fn new(client: &Client, chain: ChainId) -> Result<Self, AuditError> {
+        Self::starting_at(client, chain, Height(1))
+    }
+
+    /// The same from a height on.
+    ///
+    /// # Errors
+    /// As [`FeedSource::new`].
+    pub fn starting_at(client: &Client, chain: ChainId, from: Height) -> Result<Self, AuditError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(AuditError::Threads)?;
-        Ok(Self { reader: client.feed(chain, Height(1)), runtime, end: None, is_done: false })
+        Ok(Self { reader: client.feed(chain, from), runtime, end: None, is_done: false })
     }
 
     fn next_block(&mut self) -> Result<Option<AuditBlock>, AuditError> {

@@ -1,6 +1,6 @@
 //! # audit: a stranger replays the chain
 //!
-//! Reads blocks, batches, bundles and certificates, from a node's feed or out of a data directory, and trusts none of it: only
+//! Reads blocks, batches, bundles and certificates, from archives and a node's feed or out of a data directory, and trusts none of it: only
 //! the genesis file, which leads to what later chains begin with. Every signature, seal, link and certificate is verified, every block executed again by the production
 //! ledger, every claimed result compared, and of a database every stored row besides. When several chains were replayed, what
 //! one received is compared with what the other sent. The first thing that does not fit is
@@ -9,6 +9,7 @@
 //! ```text
 //!  FeedSource ─┐
 //!              ├─▶ fetch ──▶ verify ──▶ execute ──▶ compare ──▶ Report │ Difference
+//! ArchiveSource ─┤
 //! DatabaseSource ┘                                                │ one per chain
 //!                                                                 └─▶ compare_across ──▶ Across │ Difference
 //! ```
@@ -16,7 +17,8 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `replay.rs` | [`Replay`]: the four stages and what ties them together |
-//! | `source.rs` | [`Source`]: where blocks come from; `database.rs` and `feed.rs` are the two |
+//! | `source.rs` | [`Source`]: where blocks come from; `database.rs` and `feed.rs` are two, `archive_source.rs` goes before them |
+//! | `archive.rs`, `archive_writer.rs`, `archive_error.rs` | the certified archive of a range of heights: its form, its checks, how it is written |
 //! | `verify.rs` | what is judged without state: links, bodies, seals, bundles, signatures, certificates |
 //! | `execute.rs` | the ledger again, the claims of blocks, and the last word on who may decide them |
 //! | `settled.rs` | what becomes of each receipt that a height executed |
@@ -44,6 +46,10 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod across;
+mod archive;
+mod archive_error;
+mod archive_source;
+mod archive_writer;
 mod beginning;
 mod cores;
 mod database;
@@ -63,9 +69,16 @@ mod stored_state;
 mod verify;
 
 pub use across::{Across, CurrencySupply, Pair, compare_across, compare_journals};
+pub use archive::{
+    ARCHIVE_EXTENSION, ArchiveFile, ArchiveRange, FRAME_BYTES_MAX, VerifiedArchive, archives_in,
+    verify_archive,
+};
+pub use archive_error::{ArchiveError, ArchiveFault};
+pub use archive_source::ArchiveSource;
+pub use archive_writer::ArchiveWriter;
 pub use beginning::{ORIGIN_ROW, beginning, stored_origin};
 pub use cores::THREADS_MAX;
-pub use database::DatabaseSource;
+pub use database::{DatabaseSource, PRUNED_ROW};
 pub use difference::{Difference, Finding, Place, Value};
 pub use error::AuditError;
 pub use execute::UNCLAIMED_RESULTS_MAX;

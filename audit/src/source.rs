@@ -1,4 +1,4 @@
-//! Where blocks come from. Two sources: a node's feed and a database.
+//! Where blocks come from. Three sources: archives, a node's feed and a database.
 
 use ledger::records::Block;
 use ledger::values::BlockDigest;
@@ -33,7 +33,7 @@ impl AuditBlock {
     }
 }
 
-/// Hands out final blocks from height 1 on, in order.
+/// Hands out final blocks, in order: from height 1 on, or from where archives end.
 pub trait Source: Send {
     /// The next blocks, at most [`PAGE_BLOCKS_MAX`]; none at the end.
     ///

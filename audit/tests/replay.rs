@@ -316,7 +316,7 @@ fn a_database_that_begins_with_a_snapshot_is_named_and_not_judged() {
     joined.extend([0; 8]);
     put(&store, Table::Meta, b"joined", &joined);
     let Err(fault) = DatabaseSource::new(&store, CHAIN) else { panic!("it was read") };
-    assert!(matches!(fault, AuditError::Pruned { chain: CHAIN, lowest: Height(7) }), "{fault}");
+    assert!(matches!(fault, AuditError::Pruned { chain: CHAIN, lowest: Height(8) }), "{fault}");
     assert!(!fault.is_verdict() && fault.mend().contains("--node"), "{fault}");
 }
 

@@ -89,6 +89,15 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
         Ok(self.joined()?.map(|joined| joined.height))
     }
 
+    /// The height below which this node has pruned by its policy; what is below is answered by none of these methods.
+    ///
+    /// # Errors
+    /// [`RowFault`].
+    pub fn pruned_below(&self) -> Result<Option<Height>, RowFault> {
+        let Some(row) = self.reader.get(Table::Meta, rows::PRUNED)? else { return Ok(None) };
+        Ok(Some(Height(key::number(&row).ok_or(RowFault::Missing { table: Table::Meta })?)))
+    }
+
     pub(crate) fn joined(&self) -> Result<Option<JoinedRow>, RowFault> {
         self.read(Table::Meta, rows::JOINED)
     }
@@ -278,7 +287,10 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
         before: Option<(Height, u32, u16)>,
         rows: usize,
     ) -> Result<Vec<HistoryRow>, RowFault> {
-        let (first, after) = key::history_of(slot.0);
+        let (_, after) = key::history_of(slot.0);
+        // Rows of pruned heights go some time after their blocks.
+        let lowest = self.pruned_below()?.unwrap_or_default();
+        let first = key::history(slot.0, lowest.0, 0, 0);
         let cursor = before.map(|(height, index, part)| key::history(slot.0, height.0, index, part));
         let page = Page {
             from: std::ops::Bound::Included(&first),
@@ -327,6 +339,10 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
 
     /// Consecutive final blocks from `from` on, ending at the last one in reach that has a certificate.
     fn final_blocks(&self, from: Height) -> Result<Option<FinalBlocks>, RowFault> {
+        if self.pruned_below()?.is_some_and(|lowest| from < lowest) {
+            // Blocks may be left where batches are not: whoever asks finds another source.
+            return Ok(None);
+        }
         let mut blocks = Vec::new();
         let mut proven: Option<(usize, Vec<u8>)> = None;
         let mut bytes = 0_usize;

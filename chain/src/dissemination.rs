@@ -9,7 +9,9 @@ use ledger::records::block::CLAIM_LAG_MAX;
 use ledger::records::{Batch, BatchContent};
 use ledger::rules::weight::BATCH_HEADER_WEIGHT;
 use ledger::rules::{BatchFault, check_batch, next_base_fee};
-use ledger::values::{BatchDigest, Canonical, Epoch, FeeRate, Height, NodeIndex, TimestampMs, ValidatorIndex};
+use ledger::values::{
+    BatchDigest, Canonical, Epoch, FeeRate, Height, NodeIndex, TimestampMs, ValidatorIndex,
+};
 use mempool::TakeLimits;
 use storage::{Durability, Table, WriteSet};
 
@@ -17,8 +19,8 @@ use crate::batches::{Admission, Admitted, Known};
 use crate::catch_up::Want;
 use crate::chain::Chain;
 use crate::config::{
-    BATCH_AGE_MS, BATCH_TTL_MS, DISTRUST_MS, HELD_BLOCKS, PRICED_BATCHES_MAX, REPEAT_MS,
-    REQUEST_DIGESTS_MAX, SEAL_AHEAD_BLOCKS, SEAL_VALID_MS,
+    BATCH_AGE_MS, BATCH_TTL_MS, DISTRUST_MS, HELD_BLOCKS, PRICED_BATCHES_MAX, REPEAT_MS, REQUEST_DIGESTS_MAX,
+    SEAL_AHEAD_BLOCKS, SEAL_VALID_MS,
 };
 use crate::evidence::Misdeed;
 use crate::frame::{Digests, Frame};

@@ -197,6 +197,7 @@ impl Chain {
         let Some(mut join) = self.join.take() else { return };
         if !join.is_begun && self.tree.tip().height > Height(0) {
             // It follows already.
+            self.report_replay(&join);
             return;
         }
         join.since_ms.get_or_insert(now.elapsed_ms);
@@ -211,6 +212,7 @@ impl Chain {
         match join.stage {
             Stage::Seeking => {
                 if !self.seek(now, &mut join) {
+                    self.report_replay(&join);
                     return;
                 }
             }
@@ -219,6 +221,11 @@ impl Chain {
             Stage::Ending { .. } => {}
         }
         self.join = Some(join);
+    }
+
+    fn report_replay(&mut self, join: &Join) {
+        let newest = join.offers.values().flatten().map(|offer| offer.height).max();
+        self.report(Report::Replays { peers: join.offers.len(), newest });
     }
 
     /// False where the chain replays instead.

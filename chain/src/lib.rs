@@ -19,6 +19,7 @@
 //! | `catch_up.rs` | what is missing, whom to ask, whom not to trust |
 //! | `snapshots.rs` | [`Snapshots`]: the state of a height, held still for nodes that join |
 //! | `join.rs`, `joined.rs` | joining by such a snapshot: fetching it, and what the store says of it at a start |
+//! | `pruning.rs` | old heights are removed: how far that may go, and one bounded step of it |
 //! | `heard.rs` | which validators were heard a moment ago, for people |
 //! | `executor.rs`, `wallet_state.rs` | [`Executor`]: final blocks into the store, one atomic write each; wallets with their paths |
 //! | `record_cache.rs` | [`RecordCache`]: wallets that were written lately |
@@ -60,6 +61,7 @@ mod locks;
 mod ordering;
 mod origins;
 pub mod pace;
+pub mod pruning;
 mod record_cache;
 mod recovery;
 mod relay;

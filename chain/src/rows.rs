@@ -23,7 +23,10 @@ pub const JOINING: &[u8] = b"joining";
 /// Meta row of a node that joined by a snapshot ([`JoinedRow`]).
 pub const JOINED: &[u8] = b"joined";
 
-/// Meta row of a change of set that a snapshot brought: the [`ledger::proofs::SetChain`] of that one link.
+/// Meta row of a node that prunes: the height below which it has, as `storage::key::height` writes it.
+pub const PRUNED: &[u8] = b"pruned";
+
+/// Meta row of a change of set that a snapshot brought, or whose block was pruned: the [`ledger::proofs::SetChain`] of that one link.
 #[must_use]
 pub fn set_link(epoch: Epoch) -> Vec<u8> {
     format!("set-link/{epoch}").into_bytes()

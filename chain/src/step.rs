@@ -407,6 +407,13 @@ pub enum Report {
         /// Those that are still to be fetched.
         missing: u64,
     },
+    /// No snapshot is far enough ahead of a node that would join by one: it replays.
+    Replays {
+        /// Peers that said what they have.
+        peers: usize,
+        /// The newest height that any of them offered.
+        newest: Option<Height>,
+    },
     /// The whole state of a height is on disk: the node must start anew, which puts it together and compares it with the state root.
     Joined {
         /// The height.

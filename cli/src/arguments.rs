@@ -7,6 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::commands::archive::ArchiveArguments;
 use crate::commands::audit::AuditArguments;
 use crate::commands::backup::BackupArguments;
 use crate::commands::exchange::ExchangeArguments;
@@ -91,6 +92,11 @@ pub enum Command {
             jiaozi backup create --config node.toml --to /backup/jiaozi\n  \
             jiaozi backup verify /backup/jiaozi")]
     Backup(BackupArguments),
+    /// Archives of old heights, which prove themselves: make, check.
+    #[command(after_help = "Examples:\n  \
+            jiaozi archive create --chain 0 --from 1 --to 100000 --out 1.archive --genesis genesis.json\n  \
+            jiaozi archive verify 1.archive --genesis genesis.json")]
+    Archive(ArchiveArguments),
     /// Check a chain or a proof without trusting anybody.
     #[command(after_help = "Examples:\n  jiaozi audit replay --data localnet/bank-1/data")]
     Audit(AuditArguments),
@@ -260,6 +266,10 @@ mod tests {
             "jiaozi node verify --config node.toml --quick --repair",
             "jiaozi node disk-forecast --config node.toml --payments-per-second 500 --hours 24",
             "jiaozi backup create --config node.toml --to backups --keep 7",
+            "jiaozi archive create --from 1 --to 9 --out a.archive --genesis g",
+            "jiaozi archive create --data data --chain 1 --from 1 --out a.archive --genesis g",
+            "jiaozi archive verify a.archive --genesis g --json",
+            "jiaozi audit replay --archive old --node http://127.0.0.1:1 --genesis genesis.json",
             "jiaozi backup list backups --json",
             "jiaozi backup verify backups --backup 20261123T024005Z",
             "jiaozi backup restore --from backups --config node.toml --node http://127.0.0.1:1",
@@ -427,6 +437,8 @@ mod tests {
             "jiaozi backup create --config node.toml",
             "jiaozi backup create --config node.toml --to backups --keep 0",
             "jiaozi backup restore --from backups",
+            "jiaozi archive create --from 0 --out a.archive --genesis g",
+            "jiaozi audit replay --archive old --data data --genesis g",
             "jiaozi node disk-forecast --config node.toml --hours 0",
             "jiaozi nonsense",
         ] {

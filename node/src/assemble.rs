@@ -31,11 +31,13 @@ use crate::driver::{Driver, End, Parts};
 use crate::engine;
 use crate::epochs::{Epochs, SEATS, Supervisor, Turn};
 use crate::handle::{ChainHandle, HaltCode, Status, Voting};
+use crate::held::Held;
 use crate::hosting;
 use crate::http::{Edge, EdgeParts, RestServer};
 use crate::keys::{Keys, consensus_entries};
 use crate::market::MarketBoard;
 use crate::origins::{OriginFiles, origin_of};
+use crate::pruning;
 use crate::rarely::Rarely;
 use crate::relay::{self, Inlet};
 use crate::settings::{
@@ -212,6 +214,7 @@ impl Node {
         watchers.push(tokio::spawn(awaited::drain(idle)));
         let vigil = Vigil::new(own_facts(config, &keys));
         watchers.push(tokio::spawn(vigil.clone().follow(handles.clone())));
+        watchers.extend(pruning::start(config, &spec, &handles, &metrics));
         let (data, reserve_bytes) = (config.node.data_directory.clone(), config.storage.disk_reserve_bytes);
         watchers.push(tokio::spawn(checkpoint::serve(data, stores.clone(), reserve_bytes)));
         let edge = Edge::new(EdgeParts {
@@ -371,8 +374,8 @@ struct Opened {
     chain: Chain,
     divergences: Divergences,
     snapshots: Arc<Snapshots>,
-    /// The lowest height of the store, where it began with a snapshot.
-    joined_at: Option<Height>,
+    /// Which heights are in the store.
+    held: Held,
     /// The last block before the running epoch.
     last: BlockDigest,
 }
@@ -482,7 +485,7 @@ impl Wiring<'_> {
         first_lane: usize,
         lanes: Vec<LaneReceiver>,
     ) -> Result<(RunningChain, ChainHandle, Inlet), StartError> {
-        let Opened { id, spec, store, executor, chain, divergences, snapshots, joined_at, last } = opened;
+        let Opened { id, spec, store, executor, chain, divergences, snapshots, held, last } = opened;
         let config = chain.config().clone();
         let rules = config.rules.clone();
         self.wait_for_quorum(&config).await;
@@ -560,8 +563,7 @@ impl Wiring<'_> {
         let driver = tokio::spawn(driver.run(self.stopped.clone()));
         let genesis = self.spec.hash();
         let (spec, status, rules) = (Arc::new(spec), watched, rules_seen);
-        let handle =
-            ChainHandle { genesis, spec, store, status, rules, admission, wallets, market, joined_at };
+        let handle = ChainHandle { genesis, spec, store, status, rules, admission, wallets, market, held };
         Ok((RunningChain { chain: id, epochs, driver, feeds }, handle, inlet))
     }
 
@@ -620,7 +622,7 @@ impl Wiring<'_> {
             let own_spec = chain_spec(&spec, state.rules())?;
             let mut config = chain_config(state.rules().clone(), state.head().height, own_node, keys)?;
             let archive = Archive::new(store.as_ref());
-            let (is_joining, joined_at) = (archive.is_joining()?, archive.joined_at()?);
+            let (is_joining, held) = (archive.is_joining()?, Held::read(&archive)?);
             // A join that was begun is brought to its end: there is no other state.
             config.join = (joins || is_joining).then(|| Arc::clone(&spec));
             config.snapshot_behind_blocks = snapshots.behind_blocks;
@@ -637,12 +639,12 @@ impl Wiring<'_> {
                 chain,
                 divergences,
                 snapshots: kept,
-                joined_at,
+                held,
                 last,
             })
         });
         let opened = opened.await.map_err(|fault| system("thread to load the state", &fault))??;
-        self.metrics.chain(id).joined(opened.joined_at);
+        self.metrics.chain(id).joined(opened.held.joined_at());
         let head = opened.executor.state().head();
         tracing::info!(chain = id.0, height = head.height.0, records = head.records, state = %head.state, "state loaded");
         Ok(opened)

@@ -202,7 +202,8 @@ mod tests {
             may_vote: true,
             halted: false,
         };
-        let mut status = Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None, divergence: None };
+        let mut status =
+            Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None, divergence: None };
         assert!(is_spared(&status), "three others are a quorum");
         status.chain.heard = 3;
         assert!(!is_spared(&status));

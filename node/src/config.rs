@@ -59,6 +59,8 @@ pub const MEMORY_BYTES_BOUNDS: (u64, u64) = (8 << 20, 64 << 30);
 pub const DISK_RESERVE_BYTES_BOUNDS: (u64, u64) = (64 << 20, 1 << 40);
 /// Most of `[storage] disk_budget_bytes`; the least is twice the reserve.
 pub const DISK_BUDGET_BYTES_MAX: u64 = 1 << 50;
+/// Bounds of `[history] keep_blocks`.
+pub const KEEP_BLOCKS_BOUNDS: (u64, u64) = (128, 1 << 40);
 /// Bounds of the times of `[consensus]`.
 pub const CONSENSUS_MS_BOUNDS: (u64, u64) = (1, 600_000);
 
@@ -85,6 +87,9 @@ pub struct NodeConfig {
     /// States for nodes that join.
     #[serde(default)]
     pub snapshots: SnapshotsSection,
+    /// How much of the past it keeps.
+    #[serde(default)]
+    pub history: HistorySection,
     /// What it says.
     #[serde(default)]
     pub log: LogSection,
@@ -295,6 +300,16 @@ impl Default for SnapshotsSection {
     }
 }
 
+/// `[history]`: what is pruned of blocks that are executed and certified. Without it, nothing is. The state is never pruned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HistorySection {
+    /// The newest blocks that are kept; what is below is removed. None: all are kept.
+    pub keep_blocks: Option<u64>,
+    /// Only what the archives in this directory hold is removed (`jiaozi archive create`), after they were verified.
+    pub archive_directory: Option<PathBuf>,
+}
+
 /// `[log]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -370,6 +385,7 @@ impl NodeConfig {
         let consensus = self.keys.consensus_keys.iter_mut().map(|entry| &mut entry.keystore);
         let tls = self.rest.tls.iter_mut().flat_map(|files| [&mut files.certificate, &mut files.key]);
         let own = own.into_iter().chain(&mut self.node.origins);
+        let own = own.chain(&mut self.history.archive_directory);
         for path in own.chain(consensus).chain(tls).chain(&mut self.keys.passphrase_file) {
             *path = folder.join(&*path);
         }
@@ -393,6 +409,11 @@ impl NodeConfig {
         let snapshots = &self.snapshots;
         in_range("snapshots", "every_ms", snapshots.every_ms, SNAPSHOT_EVERY_MS_BOUNDS)?;
         in_range("snapshots", "behind_blocks", snapshots.behind_blocks, SNAPSHOT_BEHIND_BLOCKS_BOUNDS)?;
+        if let Some(keep_blocks) = self.history.keep_blocks {
+            in_range("history", "keep_blocks", keep_blocks, KEEP_BLOCKS_BOUNDS)?;
+        } else if self.history.archive_directory.is_some() {
+            return Err(fault("history", "archive_directory", FieldProblem::NothingPruned));
+        }
         let consensus = &self.consensus;
         let timings = [
             ("leader_timeout_ms", consensus.leader_timeout_ms),
@@ -606,6 +627,9 @@ pub enum FieldProblem {
         /// The address.
         listen: SocketAddr,
     },
+    /// Archives for a node that prunes nothing.
+    #[error("says what may be pruned, and nothing is. Mend: set keep_blocks too, or drop it")]
+    NothingPruned,
     /// Not a hash.
     #[error("is not a SHA-256 hash. Mend: put the 64 hexadecimal digits that `jiaozi token new` prints")]
     TokenHash,
@@ -650,6 +674,8 @@ mod tests {
         let shown = shown
             .replace("passphrase_credential", "# ")
             .replace("disk_budget_bytes = ", "# ")
+            .replace("keep_blocks = ", "# ")
+            .replace("archive_directory = ", "# ")
             .replace("listen = \"0.0.0.0:7000\"", "")
             .replace("tls = {", "# ")
             .replace("name = ", "# ")
@@ -657,6 +683,7 @@ mod tests {
             .replace("scopes = ", "# ");
         let shown = NodeConfig::parse(&shown).unwrap();
         assert_eq!((shown.node.chains, shown.node.origins), (least.node.chains, least.node.origins));
+        assert_eq!(shown.history, least.history);
         assert_eq!((shown.rest, shown.storage, shown.log), (least.rest, least.storage, least.log));
         assert_eq!((shown.node.join, shown.snapshots), (least.node.join, least.snapshots));
         assert_eq!(shown.consensus.leader_timeout_ms, Some(consensus::Timing::default().leader_timeout_ms));

@@ -5,10 +5,11 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use chain::{Archive, ExecutorFault, RowFault, check_state};
+use ledger::proofs::SetChain;
 use ledger::records::GenesisSpec;
 use ledger::state::StateHead;
 use ledger::values::ChainId;
-use storage::{RocksOptions, RocksReader, StorageError, VerifyReport};
+use storage::{Reader, RocksOptions, RocksReader, StorageError, VerifyReport};
 
 use crate::config::NodeConfig;
 use crate::settings::{chain_directory, identity, store_directory};
@@ -111,6 +112,17 @@ pub fn check_database(
     let result = archive.result(head.height)?.map(|result| result.hash(spec.hash()).to_string());
     differs("the result", storage::Table::Results, result, head.result.to_string())?;
     Ok(SoundDatabase { head, report })
+}
+
+/// Every change of set that a database of a chain proves, up to the epoch of its newest block; `None` where it has no such proof yet.
+///
+/// # Errors
+/// [`DatabaseFault`].
+pub fn stored_sets(reader: &dyn Reader) -> Result<Option<SetChain>, DatabaseFault> {
+    let archive = Archive::new(reader);
+    let head = archive.head()?.ok_or(DatabaseFault::Empty)?;
+    let epoch = archive.block_at(head.height)?.map(|block| block.header.epoch).unwrap_or_default();
+    Ok(archive.set_chain(epoch)?)
 }
 
 /// In the name of what was set aside: nobody takes it for a node's data.

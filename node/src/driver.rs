@@ -509,6 +509,15 @@ impl Driver {
                     self.log_joining("joining by a snapshot: this bank's state is fetched from its peers");
                 }
             }
+            Report::Replays { peers, newest } => {
+                let newest = newest.map_or(0, |height| height.0);
+                tracing::info!(
+                    chain,
+                    peers,
+                    newest,
+                    "no snapshot is far enough ahead to join by one: the node replays"
+                );
+            }
             Report::Joined { .. } => {
                 self.log_joining("the snapshot is here: the node starts anew, compares it with the certified state, and follows");
                 self.ends(End::StartAnew);

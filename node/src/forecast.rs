@@ -3,6 +3,9 @@
 //! Rows of evenly spread heights of the window are read, with their batches, and their bytes summed: those that every block writes, whether
 //! anything is paid or not, and those that come with each transaction. From these and a rate follow bytes a day.
 //!
+//! Where the policy in `[history]` keeps the newest blocks only, a chain grows until it holds so many and then no more; what of it is needed for
+//! receipts to other chains and the state itself grow on, and are not counted.
+//!
 //! What it cannot know: how well the database compresses (so far the rows are counted as they are), how much room compaction takes for a while,
 //! what wallets will be opened, and what others write on the device. It says so.
 
@@ -36,6 +39,8 @@ pub struct Growth {
     pub blocks: u64,
     /// Transactions in the blocks that were read, scaled to all of them.
     pub transactions: u64,
+    /// Blocks that are held in all.
+    pub held_blocks: u64,
     /// Blocks that were read.
     pub sampled: u64,
     /// What a block writes without any transaction.
@@ -57,6 +62,8 @@ pub struct Forecast {
     pub budget_bytes: Option<u64>,
     /// What may still be written before the node stops voting.
     pub left_bytes: u64,
+    /// The newest blocks of each chain that are kept, where older ones are pruned.
+    pub keep_blocks: Option<u64>,
     /// Each hosted chain that has blocks.
     pub chains: Vec<Growth>,
 }
@@ -91,10 +98,22 @@ impl Forecast {
         self.chains.iter().map(of_chain).fold(0, u64::saturating_add)
     }
 
-    /// Whole days until the node stops voting; `None` where nothing grows.
+    /// Whole days until the node stops voting; `None` where nothing grows, or pruning ends the growth before.
     #[must_use]
     pub fn days_left(&self, bytes_per_day: u64) -> Option<u64> {
-        self.left_bytes.checked_div(bytes_per_day)
+        let days = self.left_bytes.checked_div(bytes_per_day)?;
+        Some(days).filter(|days| self.days_until_kept().is_none_or(|kept| *days < kept))
+    }
+
+    /// Days until every chain holds as many blocks as are kept; `None` where nothing is pruned.
+    #[must_use]
+    pub fn days_until_kept(&self) -> Option<u64> {
+        let keep_blocks = self.keep_blocks?;
+        let days = |growth: &Growth| {
+            let missing = keep_blocks.saturating_sub(growth.held_blocks);
+            if missing == 0 { 0 } else { missing.div_ceil(growth.blocks_per_day().max(1)) }
+        };
+        self.chains.iter().map(days).max()
     }
 }
 
@@ -158,7 +177,8 @@ pub fn forecast(config: &NodeConfig, hours: u64, scratch: &Path) -> Result<Forec
     let (reserve_bytes, budget_bytes) = (config.storage.disk_reserve_bytes, config.storage.disk_budget_bytes);
     let of_budget = budget_bytes.map_or(u64::MAX, |budget| budget.saturating_sub(data_bytes));
     let left_bytes = free_bytes.min(of_budget).saturating_sub(reserve_bytes);
-    Ok(Forecast { data_bytes, free_bytes, reserve_bytes, budget_bytes, left_bytes, chains })
+    let keep_blocks = config.history.keep_blocks;
+    Ok(Forecast { data_bytes, free_bytes, reserve_bytes, budget_bytes, left_bytes, keep_blocks, chains })
 }
 
 /// What a chain wrote in the last `window_ms`; `None` where that is less than two blocks.
@@ -172,7 +192,8 @@ fn growth(reader: &dyn Reader, chain: ChainId, window_ms: u64) -> Result<Option<
     let (last, end) = (head.height.0, head.timestamp.0);
     let from = end.saturating_sub(window_ms);
     // The first height of the window: timestamps ascend.
-    let (mut low, mut high) = (1, last);
+    let lowest = archive.joined_at()?.max(archive.pruned_below()?).map_or(1, |lowest| lowest.0);
+    let (mut low, mut high) = (lowest, last);
     while low < high {
         let middle = low + (high - low) / 2;
         if timestamp(middle)? < from { low = middle + 1 } else { high = middle }
@@ -205,6 +226,7 @@ fn growth(reader: &dyn Reader, chain: ChainId, window_ms: u64) -> Result<Option<
         chain: chain.0,
         window_ms: end.saturating_sub(timestamp(low)?),
         blocks,
+        held_blocks: last.saturating_sub(lowest).saturating_add(1),
         transactions: transactions * blocks / sampled.max(1),
         sampled,
         bytes_per_block: of_blocks / sampled.max(1),
@@ -223,6 +245,7 @@ mod tests {
             window_ms: 3_600_000,
             blocks: 36_000,
             transactions: 360_000,
+            held_blocks: 100_000,
             sampled: 512,
             bytes_per_block: 1_000,
             bytes_per_transaction: 500,
@@ -234,6 +257,7 @@ mod tests {
             reserve_bytes: 0,
             budget_bytes: None,
             left_bytes: 51_840_000_000,
+            keep_blocks: None,
             chains: vec![growth],
         };
         let today = forecast.bytes_per_day(None);
@@ -243,6 +267,12 @@ mod tests {
         assert_eq!(at_rate, 864_000_000 + 43_200_000_000);
         assert_eq!(forecast.days_left(at_rate), Some(1));
         assert_eq!(forecast.days_left(0), None, "nothing grows");
+        // 864,000 blocks a day: after a day as many are held as are kept, and the disk lasts for ever; after eleven it is full before.
+        for (keep_blocks, kept, left) in [(900_000, 1, None), (10_000, 0, None), (9_000_000, 11, Some(10))] {
+            forecast.keep_blocks = Some(keep_blocks);
+            assert_eq!((forecast.days_until_kept(), forecast.days_left(today)), (Some(kept), left));
+        }
+        forecast.keep_blocks = None;
         // The same rate on two chains together.
         forecast.chains.push(forecast.chains[0].clone());
         assert_eq!(forecast.bytes_per_day(Some(1_000)), 2 * 864_000_000 + 43_200_000_000);

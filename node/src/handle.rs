@@ -12,6 +12,7 @@ use storage::Store;
 use tokio::sync::watch;
 
 use crate::admission::{Admission, Refused};
+use crate::held::Held;
 use crate::market::MarketBoard;
 use crate::questions::WalletQuestions;
 
@@ -34,8 +35,8 @@ pub struct ChainHandle {
     pub wallets: WalletQuestions,
     /// What the fee estimator is told.
     pub market: MarketBoard,
-    /// The lowest height that this node holds, where it joined by a snapshot of it.
-    pub joined_at: Option<Height>,
+    /// Which heights this node holds.
+    pub held: Held,
 }
 
 /// What happened to a submitted transaction.

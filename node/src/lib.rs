@@ -19,6 +19,7 @@
 //! | `backup/`, `checkpoint.rs` | backups of the databases; a checkpoint of a running node's |
 //! | `database.rs` | is a database of a chain sound |
 //! | `forecast.rs` | how many days the disk lasts |
+//! | `held.rs`, `pruning.rs` | which heights are here; old ones are removed by the policy of `[history]` |
 //! | `disk.rs` | how much room the data device has, and what that means for the vote |
 //! | `engine.rs`, `epochs.rs` | the consensus engine's thread and its frames; an engine for each epoch |
 //! | `standing.rs` | may this node vote in an epoch: its journal, its first start, or a proof of passage |
@@ -65,6 +66,7 @@ mod first_key;
 mod forecast;
 mod gather;
 mod handle;
+mod held;
 mod hosting;
 pub mod http;
 mod keys;
@@ -72,6 +74,7 @@ mod market;
 mod next_key;
 mod origins;
 mod outside;
+mod pruning;
 mod questions;
 mod rarely;
 mod relay;
@@ -91,11 +94,12 @@ pub use admission::Refused;
 pub use assemble::{Ended, Node, SCHEMA_VERSION, init, init_chain, run};
 pub use check::{CheckError, Look, check};
 pub use config::NodeConfig;
-pub use database::{DatabaseFault, SET_ASIDE, SoundDatabase, check_database, set_aside};
+pub use database::{DatabaseFault, SET_ASIDE, SoundDatabase, check_database, set_aside, stored_sets};
 pub use engine::EngineError;
 pub use first_key::{FirstKey, FirstKeyError, first_consensus_key, has_first_key};
 pub use forecast::{Forecast, ForecastError, Growth, forecast};
 pub use handle::{ChainHandle, HaltCode, OpenDivergence, Status, Submitted, Voting};
+pub use held::Held;
 pub use keys::KeysError;
 pub use next_key::{NextKey, NextKeyError, next_consensus_key};
 pub use origins::{OriginFileFault, OriginPlace, find_origin, keep_origin};

@@ -88,6 +88,8 @@ chain_metrics! {
     executed_height: Level = Level::default;
     /// Highest height under a quorum certificate.
     certified_height: Level = Level::default;
+    /// Height below which this node has pruned, else 0.
+    pruned_below_height: Level = Level::default;
     /// Highest result that any validator announced.
     announced_height: Level = Level::default;
     /// Epoch whose validators decide the next height.
@@ -325,6 +327,11 @@ impl ChainMetrics {
         self.joined_height.set(height.unwrap_or_default().0);
     }
 
+    /// Shows how far was pruned.
+    pub(crate) fn pruned_below(&self, height: Option<Height>) {
+        self.pruned_below_height.set(height.unwrap_or_default().0);
+    }
+
     /// Shows what weight costs, and how much waits.
     pub(crate) fn market(&self, market: &Market) {
         self.base_fee(market.base_fee);
@@ -381,6 +388,7 @@ impl ChainMetrics {
             Report::Final { .. }
             | Report::Certified { .. }
             | Report::Joining { .. }
+            | Report::Replays { .. }
             | Report::Joined { .. }
             | Report::Diverged { .. } => {}
         }

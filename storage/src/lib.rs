@@ -8,7 +8,7 @@
 //! ```text
 //!                 Reader: get multi_get scan for_each
 //!                    |
-//!                 Store:  write sync snapshot statistics
+//!                 Store:  write sync snapshot reclaim statistics
 //!                 /    \
 //!        RocksStore     MemoryStore  --- MemoryDisk (what survives) --- CrashPlan (what goes wrong)
 //!            |

@@ -144,6 +144,15 @@ pub trait Store: Reader + 'static {
     /// [`StorageError::Io`] when the device cannot be asked.
     fn free_bytes(&self) -> Result<u64, StorageError>;
 
+    /// Gives the room of deleted rows of a table back to the device, below `until` or everywhere. Writers go on meanwhile; what a
+    /// snapshot still shows is kept until it is dropped. Takes as long as it takes. Nothing to do for a store that frees at once.
+    ///
+    /// # Errors
+    /// [`StorageError::Corruption`] when the table is missing.
+    fn reclaim(&self, _table: Table, _until: Option<&[u8]>) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     /// Counters since the store was opened, and gauges of this moment.
     fn statistics(&self) -> StoreStatistics;
 }

@@ -436,6 +436,7 @@ fn chains_and_blocks() {
         closing_height: Some(70),
         registry_version: 3,
         lowest_height: None,
+        pruned_below: None,
         height: 9,
         timestamp_ms: 1_000,
         base_fee_micro_fen: 250,

@@ -9,6 +9,8 @@
 //! | `epochs.rs` | how an epoch ends, and what is said in it or of it too late |
 //! | `priced.rs` | base fees, heavy batches, and sealers whose operator owes |
 //! | `joined.rs` | an empty bank joins by a snapshot, whatever its sources do |
+//! | `named.rs` | bundles of blocks that won stay on disk, those of others leave |
+//! | `pruned.rs` | old heights go by policy; what a start, a peer and a proof need stays |
 //! | `relayed.rs` | receipts between two shards: relayed, ordered, refused, sent back |
 //! | `resharded.rs` | a chain that is added, and the wallets that move there |
 //! | `voting.rs` | what is ordered and voted for, and when |
@@ -21,7 +23,9 @@ mod durable;
 mod epochs;
 mod flooding;
 mod joined;
+mod named;
 mod priced;
+mod pruned;
 mod relayed;
 mod resharded;
 mod rig;

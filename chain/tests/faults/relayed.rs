@@ -24,11 +24,11 @@ const HERE: ChainId = ChainId(0);
 const THERE: ChainId = ChainId(1);
 
 /// Two shards of one network, each as one honest bank sees it.
-struct Shards {
+pub(crate) struct Shards {
     here: Bank,
-    there: Bank,
+    pub(crate) there: Bank,
     tip_here: ParentFacts,
-    tip_there: ParentFacts,
+    pub(crate) tip_there: ParentFacts,
     sequence: u64,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn run(
 
 impl Shards {
     /// The bank's wallet on the first shard holds 1,000 fen.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (here, there) = (Bank::shard(0), Bank::shard(1));
         let (tip_here, tip_there) = (here.genesis_facts, there.genesis_facts);
         let mut shards = Self { here, there, tip_here, tip_there, sequence: 0 };
@@ -77,7 +77,7 @@ impl Shards {
     }
 
     /// A wallet that is at home on the second shard, opened there or not.
-    fn payee(&mut self, open: bool) -> WalletId {
+    pub(crate) fn payee(&mut self, open: bool) -> WalletId {
         let policy = Policy::single(SecretKey::from_seed([77; 32]).public_key()).hash();
         let two = std::num::NonZeroU16::new(2).unwrap();
         let id = |salt: u8| WalletId::derive(self.here.genesis(), Currency(*b"CNY"), policy, &[salt; 16]);
@@ -93,7 +93,7 @@ impl Shards {
     }
 
     /// Pays from the first shard, and lets the result be certified.
-    fn pay(&mut self, nonce: u64, payee: WalletId, fen: u64) {
+    pub(crate) fn pay(&mut self, nonce: u64, payee: WalletId, fen: u64) {
         let payments = vec![Payment { payee, amount: Amount::from_fen(fen) }];
         let content = self.here.unsigned(1, nonce, Operation::Pay { payments });
         let payment = self.here.sign(1, content);
@@ -102,14 +102,14 @@ impl Shards {
     }
 
     /// What the relay makes of the first shard's store.
-    fn bundle(&self, first: u64) -> Option<Bundle> {
+    pub(crate) fn bundle(&self, first: u64) -> Option<Bundle> {
         let certified = self.here.chain.status().certified_height;
         let known = known_epoch(&self.there, HERE);
         next_bundle(self.here.store.as_ref(), THERE, first, certified, known).unwrap()
     }
 
     /// The second shard finalizes a block of these bundles.
-    fn order(&mut self, bundles: &[Bundle]) {
+    pub(crate) fn order(&mut self, bundles: &[Bundle]) {
         self.there.now.wall.0 += 50;
         let block = self.there.block_of_bundles(&self.tip_there, bundles);
         self.there.frame(FAULTY, &Frame::Block(Box::new(block.clone())));
@@ -127,7 +127,7 @@ impl Shards {
         Archive::new(self.there.store.as_ref()).block(digest).unwrap().unwrap()
     }
 
-    fn balance_there(&self, wallet: WalletId) -> u64 {
+    pub(crate) fn balance_there(&self, wallet: WalletId) -> u64 {
         let found = Archive::new(self.there.store.as_ref()).wallet(wallet).unwrap();
         found.map_or(0, |(_, record)| record.value().fen())
     }
@@ -145,12 +145,12 @@ pub(crate) fn own_turn(bank: &Bank, tip: &ParentFacts) -> Turn {
 }
 
 /// The bundles on disk of blocks that are not executed.
-fn proposed_bundles(bank: &Bank) -> Vec<Vec<u8>> {
+pub(crate) fn proposed_bundles(bank: &Bank) -> Vec<Vec<u8>> {
     let rows = bank.rows(Table::Proposals).into_iter();
     rows.flat_map(|(_, row)| ProposalRow::decode(&row).unwrap().bundles).collect()
 }
 
-fn relayed(bundle: &Bundle) -> Input {
+pub(crate) fn relayed(bundle: &Bundle) -> Input {
     Input::Relayed { bundle: Bytes::from(bundle.encode()) }
 }
 
@@ -635,84 +635,4 @@ fn a_peer_that_brings_much_that_is_next_keeps_nobody_out() {
     assert_eq!(block.body.bundles, [long.digest(shards.there.genesis())]);
     shards.there.finalize(&block);
     assert_eq!(shards.balance_there(payee), count + 4);
-}
-
-/// A block that is final may name a bundle that brought nothing: whoever catches up needs it.
-#[test]
-fn a_bundle_that_a_final_block_names_stays_on_disk() {
-    let mut shards = Shards::new();
-    let payee = shards.payee(true);
-    for nonce in 1..=3 {
-        shards.pay(nonce, payee, nonce);
-    }
-    let (gap, all) = (shards.bundle(1).unwrap(), shards.bundle(0).unwrap());
-    shards.there.give(relayed(&gap));
-    shards.order(std::slice::from_ref(&gap));
-    assert_eq!(shards.balance_there(payee), 0, "passed over");
-    shards.there.give(relayed(&gap));
-    shards.there.give(relayed(&all));
-    shards.order(std::slice::from_ref(&all));
-    assert_eq!(shards.balance_there(payee), 6);
-    assert_eq!(shards.there.chain.status().bundles, 0);
-    let archive = Archive::new(shards.there.store.as_ref());
-    for bundle in [gap, all] {
-        assert_eq!(archive.bundle(bundle.digest(shards.there.genesis())).unwrap(), Some(bundle));
-    }
-}
-
-/// A proposal that lost leaves nothing behind, also where power is lost between the vote and the block that won.
-#[test]
-fn bundles_of_a_proposal_that_lost_leave_the_disk() {
-    for loses_power in [false, true] {
-        let mut shards = Shards::new();
-        let payee = shards.payee(true);
-        shards.pay(1, payee, 300);
-        let bundle = shards.bundle(0).unwrap();
-        let there = &mut shards.there;
-        there.give(relayed(&bundle));
-        let lost = there.block_of_bundles(&shards.tip_there, std::slice::from_ref(&bundle));
-        let won = there.block(&shards.tip_there, &[]);
-        assert_eq!(there.verdict(&lost), Some(true));
-        assert_eq!(proposed_bundles(there), [bundle.encode()]);
-        if loses_power {
-            there.lose_power();
-        }
-        there.frame(FAULTY, &Frame::Block(Box::new(won.clone())));
-        there.finalize(&won);
-        assert_eq!(there.chain.status().executed_height, won.header.height);
-        let left = (there.rows(Table::Proposals), there.rows(Table::Bundles));
-        assert_eq!(left, (Vec::new(), Vec::new()), "loses power: {loses_power}");
-        let digest = lost.header.digest(there.genesis());
-        assert_eq!(Archive::new(there.store.as_ref()).block(digest).unwrap(), None);
-        shards.tip_there = shards.there.facts(&won);
-
-        // What lost once may win later: from then on it stays.
-        shards.there.give(relayed(&bundle));
-        shards.order(std::slice::from_ref(&bundle));
-        assert_eq!((shards.balance_there(payee), shards.there.rows(Table::Bundles).len()), (300, 1));
-    }
-}
-
-/// One bundle in a block that lost and in an open one above the one that won: what goes with the first is not what the second needs.
-#[test]
-fn a_bundle_of_a_proposal_that_lost_stays_with_an_open_one() {
-    let mut shards = Shards::new();
-    let payee = shards.payee(true);
-    shards.pay(1, payee, 300);
-    let bundle = shards.bundle(0).unwrap();
-    let there = &mut shards.there;
-    there.give(relayed(&bundle));
-    let lost = there.block_of_bundles(&shards.tip_there, std::slice::from_ref(&bundle));
-    let won = there.block(&shards.tip_there, &[]);
-    let open = there.block_of_bundles(&there.facts(&won), std::slice::from_ref(&bundle));
-    for block in [&lost, &won, &open] {
-        assert_eq!(there.verdict(block), Some(true));
-    }
-    assert_eq!(proposed_bundles(there), [bundle.encode(), bundle.encode()]);
-    there.finalize(&won);
-    assert_eq!(proposed_bundles(there), [bundle.encode()]);
-    there.lose_power();
-    there.finalize(&open);
-    assert_eq!(shards.balance_there(payee), 300);
-    assert_eq!(shards.there.rows(Table::Bundles).len(), 1);
 }

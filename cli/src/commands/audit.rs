@@ -36,6 +36,7 @@ enum AuditCommand {
         jiaozi audit replay --node http://127.0.0.1:8080 --genesis genesis.json\n  \
         jiaozi audit replay --data /var/lib/jiaozi --genesis genesis.json --threads 8\n  \
         jiaozi audit replay --data /var/lib/jiaozi --chain 1\n  \
+        jiaozi audit replay --archive /archives --node http://127.0.0.1:8080 --genesis genesis.json\n  \
         jiaozi audit replay --data localnet/bank-1/data --json")]
     Replay(ReplayArguments),
     /// Check a proof file offline, with the genesis file alone.
@@ -81,6 +82,7 @@ impl From<AuditError> for Failure {
         let mend = error.mend();
         match error {
             AuditError::Feed(fault) => fault.into(),
+            AuditError::Archive(fault) => Self::from(fault).at("--archive"),
             error if error.is_verdict() => {
                 let code = match &error {
                     AuditError::Different(difference) => finding_code(difference),

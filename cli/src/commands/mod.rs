@@ -1,5 +1,6 @@
 //! One file per command group.
 
+pub mod archive;
 pub mod audit;
 pub mod backup;
 mod doctor;
@@ -52,6 +53,7 @@ pub fn run(command: Command, output: Output) -> Answer {
         Command::Fee(arguments) => fee::run(arguments, output),
         Command::Tx(arguments) => transaction::run(arguments, output),
         Command::Backup(arguments) => backup::run(arguments, output),
+        Command::Archive(arguments) => archive::run(&arguments, output),
         Command::Audit(arguments) => audit::run(arguments, output),
         Command::Genesis(arguments) => genesis::run(arguments, output),
         Command::Gov(arguments) => gov::run(arguments, output),

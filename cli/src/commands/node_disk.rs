@@ -33,6 +33,10 @@ struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     budget_bytes: Option<u64>,
     left_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_blocks: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days_until_kept: Option<u64>,
     chains: Vec<ChainTold>,
     as_now: Days,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +77,11 @@ impl Show for Told {
             lines.push(("budget", format!("{} bytes", grouped(budget))));
         }
         lines.push(("left", format!("{} bytes until it stops voting", grouped(self.left_bytes))));
+        if let (Some(kept), Some(days)) = (self.keep_blocks, self.days_until_kept) {
+            let then =
+                if days == 0 { "as many are held".to_owned() } else { format!("in {} days", grouped(days)) };
+            lines.push(("kept", format!("the newest {} blocks: {then}", grouped(kept))));
+        }
         for chain in &self.chains {
             let (blocks, payments) = (grouped(chain.blocks), grouped(chain.transactions));
             let minutes = chain.window_ms / 60_000;
@@ -133,6 +142,8 @@ pub(super) fn forecast(arguments: &ForecastArguments, output: Output) -> Answer 
         reserve_bytes: forecast.reserve_bytes,
         budget_bytes: forecast.budget_bytes,
         left_bytes: forecast.left_bytes,
+        keep_blocks: forecast.keep_blocks,
+        days_until_kept: forecast.days_until_kept(),
         chains: forecast.chains.iter().map(chain).collect(),
         as_now: Days::new(&forecast, None),
         at_rate: arguments.payments_per_second.map(|rate| Days::new(&forecast, Some(u64::from(rate)))),

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use api::{ClientError, ErrorCode};
 use audit::{
-    AuditError, Child, DatabaseSource, FeedSource, Replay, Report, StoredRows, THREADS_MAX, beginning,
-    compare_across, stored_origin,
+    ArchiveSource, AuditError, Child, DatabaseSource, FeedSource, Replay, Report, Source, StoredRows,
+    THREADS_MAX, beginning, compare_across, stored_origin,
 };
 use clap::Args;
 use ledger::records::GenesisSpec;
@@ -36,6 +36,9 @@ pub(super) struct ReplayArguments {
     /// A stopped node's data directory, or a copy of it, instead of a node: not together with --node.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Archives of the first heights (`jiaozi archive create`): they are replayed first, and then what the node has above them.
+    #[arg(long, value_name = "DIR", conflicts_with = "data")]
+    archive: Option<PathBuf>,
     /// The node's address: https anywhere, http on this machine only.
     #[arg(long, value_name = "URL", env = "JIAOZI_NODE", default_value = "http://127.0.0.1:8080")]
     node: String,
@@ -135,6 +138,7 @@ fn replay_all(arguments: &ReplayArguments, output: Output) -> Answer<Replayed> {
 pub(super) fn replay_data(data: &Path, genesis: &Path, output: Output) -> Answer<Replayed> {
     let arguments = ReplayArguments {
         data: Some(data.to_owned()),
+        archive: None,
         node: String::new(),
         token_file: None,
         ca_file: None,
@@ -176,7 +180,16 @@ fn replay_feed(
     }
     // The source has a runtime of its own, on which a connection of another one would never move.
     let connection = arguments.connect()?;
-    let source = Box::new(FeedSource::new(&connection.client, chain)?);
+    let source: Box<dyn Source + '_> = match &arguments.archive {
+        None => Box::new(FeedSource::new(&connection.client, chain)?),
+        Some(directory) => {
+            let client = &connection.client;
+            let above = move |from| -> Result<Box<dyn Source + '_>, AuditError> {
+                Ok(Box::new(FeedSource::starting_at(client, chain, from)?))
+            };
+            Box::new(ArchiveSource::new(directory, spec, chain, Box::new(above))?)
+        }
+    };
     let replayed = run(arguments, place, bar, |replay| match registry {
         None => replay.run(source, None),
         Some(registry) => replay.run_child(registry, source, None),
@@ -307,7 +320,7 @@ fn genesis_path(arguments: &ReplayArguments, output: Output) -> Answer<PathBuf> 
 }
 
 /// The databases in or below `data`, by chain; the first one that is found of each. What was set aside as damaged must be named itself.
-fn databases(data: &Path) -> Answer<BTreeMap<ChainId, PathBuf>> {
+pub(super) fn databases(data: &Path) -> Answer<BTreeMap<ChainId, PathBuf>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![(data.to_owned(), 0)];
     let mut looked = 0;

@@ -11,8 +11,8 @@ use ledger::records::registry::operator_salt;
 use ledger::records::{ChainParams, GenesisSpec, Policy};
 use ledger::values::{Canonical as _, ChainId, TimestampMs};
 use node::config::{
-    CHAINS_HOSTED_MAX, ConsensusKeyEntry, ConsensusSection, JoinBy, KeysSection, LogSection, NetworkSection,
-    NodeConfig, NodeSection, RestSection, SnapshotsSection, StorageSection,
+    CHAINS_HOSTED_MAX, ConsensusKeyEntry, ConsensusSection, HistorySection, JoinBy, KeysSection, LogSection,
+    NetworkSection, NodeConfig, NodeSection, RestSection, SnapshotsSection, StorageSection,
 };
 use wallet::seed::Words;
 use wallet::{KdfParams, KeyFile, Passphrase, Secret, WalletSeed};
@@ -174,6 +174,7 @@ fn write_bank(
         rest: RestSection { listen: rest, ..RestSection::default() },
         storage: StorageSection::default(),
         snapshots: SnapshotsSection::default(),
+        history: HistorySection::default(),
         log: LogSection::default(),
         consensus: ConsensusSection::default(),
     };

@@ -30,9 +30,14 @@ use super::refusal::{Refusal, pruned};
 pub(crate) async fn block(State(edge): State<Edge>, place: Place) -> Result<Json<BlockView>, Refusal> {
     let (chain, height) = (edge.chain(place.get::<ChainId>("chain")?)?, place.get::<Height>("height")?);
     let certified = chain.now().chain.certified_height;
-    let (genesis, currency, joined_at) = (edge.genesis(), chain.spec.currency, chain.joined_at);
+    let (genesis, currency) = (edge.genesis(), chain.spec.currency);
+    let held = chain.held.clone();
+    // Of a pruned height the block may be left, and not what it orders: it is not shown.
+    held.pruned_below()
+        .filter(|lowest| height < *lowest)
+        .map_or(Ok(()), |lowest| Err(pruned("height", lowest)))?;
     let read = edge.read(chain, move |archive| {
-        let block = archive.block_at(height)?.ok_or_else(|| absent(height, joined_at))?;
+        let block = archive.block_at(height)?.ok_or_else(|| absent(height, held.lowest_block()))?;
         let result = archive.result(height)?;
         let result = result.map(|result| ResultView::new(&result, genesis, height <= certified));
         Ok(BlockView::new(&block, currency, genesis, result))
@@ -55,7 +60,7 @@ pub(crate) async fn block(State(edge): State<Edge>, place: Place) -> Result<Json
 pub(crate) async fn outcomes(State(edge): State<Edge>, place: Place) -> Result<Response, Refusal> {
     let (chain, height) = (edge.chain(place.get::<ChainId>("chain")?)?, place.get::<Height>("height")?);
     // Of the snapshot's own height the block is here, and not what became of it.
-    let first = chain.joined_at.map(Height::next);
+    let first = chain.held.lowest_whole();
     let read = edge.read(chain, move |archive| {
         let outcomes = archive.outcomes(height)?.ok_or_else(|| absent(height, first))?;
         Ok(encode_outcomes(&outcomes))

@@ -83,7 +83,7 @@ async fn view(edge: &Edge, record: &ChainRecord) -> Result<ChainView, Refusal> {
 }
 
 async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<ProgressView, Refusal> {
-    let (status, id, lowest) = (chain.now(), chain.chain(), chain.joined_at);
+    let (status, id, held) = (chain.now(), chain.chain(), chain.held.clone());
     edge.read(chain, move |archive| {
         let head = archive.head()?.ok_or(RowFault::Missing { table: Table::Meta })?;
         let registry = archive.registry_at(head.height)?;
@@ -95,7 +95,8 @@ async fn progress(edge: &Edge, chain: &ChainHandle) -> Result<ProgressView, Refu
             epoch_first_height: epoch.map_or(1, |epoch| epoch.first_height.0),
             closing_height: epoch.and_then(|epoch| epoch.last_height).map(|last| last.0),
             registry_version: registry.version,
-            lowest_height: lowest.map(|lowest| lowest.0),
+            lowest_height: held.lowest_block().map(|lowest| lowest.0),
+            pruned_below: held.pruned_below().map(|below| below.0),
             height: head.height.0,
             timestamp_ms: head.timestamp.0,
             base_fee_micro_fen: head.base_fee.micro_fen(),

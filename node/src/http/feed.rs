@@ -47,7 +47,7 @@ pub(crate) async fn feed(
     }
     let status = chain.now().chain;
     let from = Height(query.from);
-    if let Some(lowest) = chain.joined_at.filter(|lowest| from <= *lowest) {
+    if let Some(lowest) = chain.held.lowest_whole().filter(|lowest| from < *lowest) {
         return Err(pruned("from", lowest));
     }
     let writer = FeedPageWriter::new(chain.chain(), from, status.final_height, status.certified_height);

@@ -100,7 +100,7 @@ fn chain_ready(edge: &Edge, chain: &ChainHandle) -> ChainReady {
         validators: count(status.chain.validators),
         validators_heard: count(status.chain.heard),
         silent_nodes: edge.silent(chain).into_iter().map(|node| node.0).collect(),
-            not_running_nodes: edge.not_running(chain).into_iter().map(|node| node.0).collect(),
+        not_running_nodes: edge.not_running(chain).into_iter().map(|node| node.0).collect(),
         joining: status.chain.joining.map(joining_view),
         is_voting: status.voting == Voting::Yes,
         halt: status.halt.map(|code| HaltView { code: code as u16, message: code.to_string() }),

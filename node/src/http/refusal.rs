@@ -26,10 +26,11 @@ pub(crate) const BUSY_RETRY_MS: u64 = 1_000;
 /// When a client of a node that is not ready may come back.
 pub(crate) const NOT_READY_RETRY_MS: u64 = 2_000;
 
-/// What is asked for is older than what this node holds: it joined by a snapshot of height `lowest`.
+/// What is asked for is below the lowest height that this node holds: it joined by a snapshot, or it prunes.
 pub(crate) fn pruned(field: &'static str, lowest: Height) -> Refusal {
-    let why =
-        format!("this node joined by a snapshot of height {lowest}; it holds what came later, and the state");
+    let why = format!(
+        "this node holds heights from {lowest} on, and the state; a node that keeps all history or an archive has what is below"
+    );
     ApiError::from(ErrorCode::Pruned).at(field).because(why).into()
 }
 

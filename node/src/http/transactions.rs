@@ -74,9 +74,9 @@ fn known(edge: &Edge, status: TransactionStatus) -> Result<Json<TransactionStatu
 }
 
 /// Nothing is known of a transaction, which says little: what left without an outcome is forgotten, and where this node joined by a snapshot
-/// it does not know what was executed before.
+/// or prunes it does not know what was executed before.
 pub(crate) fn unknown(edge: &Edge) -> Refusal {
-    if let Some(lowest) = edge.chains().iter().find_map(|chain| chain.joined_at) {
+    if let Some(lowest) = edge.chains().iter().find_map(|chain| chain.held.lowest_whole()) {
         return pruned("id", lowest);
     }
     let forgotten = format!(

@@ -18,7 +18,7 @@ use storage::{Reader, Table};
 use super::edge::Edge;
 use super::finding::find_wallet;
 use super::parameters::{Ask, Place, limit};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, pruned};
 
 /// Outcomes that a history page may read to name its transactions; then it ends early and says where to go on.
 pub(crate) const HISTORY_OUTCOMES_MAX: usize = 200_000;
@@ -77,6 +77,11 @@ pub(crate) async fn history(
     let before = query.before.map(|cursor| (cursor.height, cursor.index, cursor.part));
     let registry = edge.registry();
     let found = find_wallet(&edge, id, query.chain, move |archive, at, slot, wallet| {
+        if let (Some((height, ..)), Some(lowest)) = (before, archive.pruned_below()?)
+            && height < lowest
+        {
+            return Err(pruned("before", lowest));
+        }
         // One more than asked for says whether there is a next page.
         let found = archive.history(slot, before, rows.saturating_add(1))?;
         let from = registry.chain(at.chain()).and_then(ChainRecord::parent);

@@ -10,7 +10,7 @@ use rocksdb::properties::{
     PropName,
 };
 use rocksdb::statistics::Ticker;
-use rocksdb::{Cache, DB, Options, WriteBatch, WriteOptions};
+use rocksdb::{BottommostLevelCompaction, Cache, CompactOptions, DB, Options, WriteBatch, WriteOptions};
 
 use super::directory::{self, Claim, Contents};
 use super::fault::fault;
@@ -234,6 +234,16 @@ impl Store for RocksStore {
 
     fn free_bytes(&self) -> Result<u64, StorageError> {
         disk::free_bytes(&self.path)
+    }
+
+    fn reclaim(&self, table: Table, until: Option<&[u8]>) -> Result<(), StorageError> {
+        let mut options = CompactOptions::default();
+        // The database's own compactions go on beside it: none of them may wait, because writers would wait for them.
+        options.set_exclusive_manual_compaction(false);
+        // What a snapshot kept at the time of an earlier one lies at the bottom by now.
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
+        self.database.compact_range_cf_opt(family(&self.database, table)?, None::<&[u8]>, until, &options);
+        Ok(())
     }
 
     fn statistics(&self) -> StoreStatistics {

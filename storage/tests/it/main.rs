@@ -7,4 +7,5 @@ mod corruption;
 mod crash;
 mod loading;
 mod model;
+mod reclaim;
 mod refusals;

@@ -504,7 +504,10 @@ impl Node {
             Report::Evidence { validator, kind } => {
                 self.around.witness.lock().evidence(index, validator, kind)
             }
-            Report::Sealed { .. } | Report::EvidenceDropped { .. } | Report::Joining { .. } => {}
+            Report::Sealed { .. }
+            | Report::EvidenceDropped { .. }
+            | Report::Joining { .. }
+            | Report::Replays { .. } => {}
             Report::Joined { .. } => {
                 self.is_halted = true;
                 self.around.witness.lock().joined.insert(index);

@@ -508,6 +508,7 @@ impl Cluster {
             rest: Default::default(),
             storage: Default::default(),
             snapshots: Default::default(),
+            history: Default::default(),
             log: Default::default(),
             consensus: Default::default(),
         };

@@ -57,7 +57,7 @@ pub(super) struct Bank {
     pub(super) genesis: GenesisHash,
     pub(super) chain: ChainId,
     currency: Currency,
-    handle: ChainHandle,
+    pub(super) handle: ChainHandle,
     pub(super) store: Arc<dyn Store>,
     pub(super) status: watch::Sender<Status>,
     pub(super) rules: watch::Sender<ChainRules>,
@@ -112,7 +112,7 @@ impl Bank {
             admission: Arc::clone(&admission),
             wallets: WalletQuestions::new(&queue),
             market: MarketBoard::default(),
-            joined_at: None,
+            held: crate::held::Held::default(),
         };
         let edge = Edge::new(EdgeParts {
             spec,

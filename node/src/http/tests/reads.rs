@@ -55,6 +55,29 @@ async fn an_unknown_transaction_and_a_wrong_id_are_refused() {
 }
 
 #[tokio::test]
+async fn what_is_below_a_pruned_height_is_refused_with_the_lowest_one() {
+    let mut bank = Bank::new();
+    let story = bank.story();
+    bank.handle.held.prune(Height(3));
+    let router = bank.router();
+    let chain = bank.chain;
+    for path in [
+        api::path::block(chain, Height(2)),
+        format!("{}?from=2", api::path::feed(chain)),
+        api::path::transaction(TransactionId([9; 32])),
+    ] {
+        let refused = get(&router, &path).await.error();
+        assert_eq!(refused.code, 1_408, "{path}");
+        assert!(refused.message.contains("from 3 on"), "{path}: {}", refused.message);
+    }
+    let _block: BlockView = get(&router, &api::path::block(chain, Height(3))).await.json();
+    let _known: TransactionStatus = get(&router, &api::path::transaction(story.payment)).await.json();
+    let view: ChainView = get(&router, &api::path::chain(chain)).await.json();
+    let progress = view.progress.unwrap();
+    assert_eq!((progress.pruned_below, progress.lowest_height), (Some(3), Some(3)));
+}
+
+#[tokio::test]
 async fn a_wallet_is_shown_after_one_height() {
     let mut bank = Bank::new();
     let story = bank.story();
