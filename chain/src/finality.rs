@@ -27,8 +27,11 @@ impl Chain {
         }
     }
 
-    /// Moves the final tip up to the newest final block, if the whole path is here.
+    /// Moves the final tip up to the newest final block, if the whole path is here. Not before it is decided whether this node joins by a snapshot: what it has executed it would not take back.
     pub(crate) fn advance_finality(&mut self, _now: Now) {
+        if self.may_join() {
+            return;
+        }
         let Some(finality) = self.newest_finality.clone() else { return };
         if finality.digest == self.tree.tip().digest {
             self.newest_finality = None;

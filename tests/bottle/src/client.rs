@@ -69,7 +69,7 @@ pub(crate) struct Client {
     currencies: BTreeMap<ChainId, Currency>,
     stage: Stage,
     outstanding: BTreeMap<TransactionId, Posted>,
-    answers: Vec<(TransactionId, oneshot::Receiver<Answer>)>,
+    answers: Vec<(TransactionId, u16, oneshot::Receiver<Answer>)>,
     replayable: Vec<Vec<u8>>,
     due_per_mille: u64,
     last_ms: u64,
@@ -142,6 +142,8 @@ struct Posted {
     valid_until: u64,
     last_post_ms: u64,
     was_accepted: bool,
+    /// What each node answered.
+    told: Vec<(u16, String)>,
     /// Where its sequence goes back to if no node takes it in.
     payer: Option<(usize, u64)>,
 }
@@ -185,6 +187,15 @@ impl Client {
         self.outstanding.len()
     }
 
+    /// Transactions without an outcome, and what each node said to them.
+    pub(crate) fn open_ones(&self) -> Vec<String> {
+        let told = |(id, posted): (&TransactionId, &Posted)| {
+            let told: Vec<String> = posted.told.iter().map(|(node, what)| format!("{node} {what}")).collect();
+            format!("{id}: {}", told.join(", "))
+        };
+        self.outstanding.iter().map(told).collect()
+    }
+
     /// A moment of the clients' life. `now_ms` is the wall clock, `rate` the payments each second: none once the load has ended.
     pub(crate) fn tick(&mut self, now_ms: u64, rate: u32, doors: &Doors, heard: Heard<'_>) {
         self.hear_answers();
@@ -208,23 +219,24 @@ impl Client {
     }
 
     fn hear_answers(&mut self) {
-        for (id, mut receiver) in std::mem::take(&mut self.answers) {
+        for (id, node, mut receiver) in std::mem::take(&mut self.answers) {
             match receiver.try_recv() {
-                Ok(answer) => self.hear(id, answer),
-                Err(oneshot::error::TryRecvError::Empty) => self.answers.push((id, receiver)),
+                Ok(answer) => self.hear(id, node, answer),
+                Err(oneshot::error::TryRecvError::Empty) => self.answers.push((id, node, receiver)),
                 Err(oneshot::error::TryRecvError::Closed) => {}
             }
         }
     }
 
-    fn hear(&mut self, id: TransactionId, answer: Answer) {
+    fn hear(&mut self, id: TransactionId, node: u16, answer: Answer) {
         let name = match &answer {
             Answer::Accepted => "accepted".to_owned(),
             Answer::Known => "known".to_owned(),
             Answer::Refused(refusal) => format!("refused {}", refusal.name()),
         };
-        *self.told.answers.entry(name).or_default() += 1;
+        *self.told.answers.entry(name.clone()).or_default() += 1;
         let Some(posted) = self.outstanding.get_mut(&id) else { return };
+        posted.told.push((node, name));
         match answer {
             Answer::Accepted | Answer::Known => posted.was_accepted = true,
             Answer::Refused(refusal) => {
@@ -307,10 +319,11 @@ impl Client {
     fn post(&mut self, chain: ChainId, id: TransactionId, bytes: Vec<u8>, doors: &Doors) {
         let Some(doors) = doors.get(&chain) else { return };
         let running: Vec<u16> = doors.keys().copied().collect();
-        let Some(door) = self.dice.pick(&running).and_then(|node| doors.get(node)) else { return };
+        let Some(node) = self.dice.pick(&running).copied() else { return };
+        let Some(door) = doors.get(&node) else { return };
         let (answer, receiver) = oneshot::channel();
         if door.try_send(Submission { bytes, answer }).is_ok() {
-            self.answers.push((id, receiver));
+            self.answers.push((id, node, receiver));
         }
     }
 
@@ -409,6 +422,7 @@ impl Client {
                     valid_until,
                     last_post_ms: now_ms,
                     was_accepted: false,
+                    told: Vec::new(),
                     payer,
                 },
             )

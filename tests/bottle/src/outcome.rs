@@ -57,6 +57,8 @@ pub struct Report {
     pub rejected: u64,
     /// Of those, without an outcome although their clients still hope.
     pub unresolved: u64,
+    /// What each node said to these.
+    pub open: Vec<String>,
     /// What they were charged, in fen.
     pub fees: u64,
     /// The highest base fee of a final block, in millionths of a fen.
@@ -212,6 +214,9 @@ impl fmt::Display for Outcome {
             formatter,
             "transactions      {signed} signed, {applied} applied, {rejected} rejected, {unresolved} open"
         )?;
+        for open in &report.open {
+            writeln!(formatter, "  open            {open}")?;
+        }
         for (answer, count) in &report.answers {
             writeln!(formatter, "  answer          {count:>6} {answer}")?;
         }

@@ -478,6 +478,7 @@ impl Estate {
         self.report.governed = self.governor.applied;
         self.report.answers.clone_from(&told.answers);
         self.report.unresolved = self.client.open() as u64;
+        self.report.open = self.client.open_ones();
         self.report.fired.clone_from(&self.trouble.fired);
         self.report.frames_delivered = self.cables.carried.delivered;
         self.report.frames_lost = self.cables.carried.lost;
