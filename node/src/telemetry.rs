@@ -805,6 +805,7 @@ mod tests {
         status.chain.joining = Some(joining);
         chain.status(&status);
         chain.joined(Some(height));
+        chain.pruned_below(Some(height));
         let validator = ValidatorIndex(1);
         for report in [
             Report::Sealed { transactions: 3 },

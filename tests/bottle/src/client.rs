@@ -188,12 +188,8 @@ impl Client {
     }
 
     /// Transactions without an outcome, and what each node said to them.
-    pub(crate) fn open_ones(&self) -> Vec<String> {
-        let told = |(id, posted): (&TransactionId, &Posted)| {
-            let told: Vec<String> = posted.told.iter().map(|(node, what)| format!("{node} {what}")).collect();
-            format!("{id}: {}", told.join(", "))
-        };
-        self.outstanding.iter().map(told).collect()
+    pub(crate) fn open_ones(&self) -> Vec<(TransactionId, Vec<(u16, String)>)> {
+        self.outstanding.iter().map(|(id, posted)| (*id, posted.told.clone())).collect()
     }
 
     /// A moment of the clients' life. `now_ms` is the wall clock, `rate` the payments each second: none once the load has ended.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use ledger::values::TransactionId;
+
 use crate::kinds::{Fired, FiredKinds};
 use crate::properties::{Property, Violation};
 
@@ -58,7 +60,7 @@ pub struct Report {
     /// Of those, without an outcome although their clients still hope.
     pub unresolved: u64,
     /// What each node said to these.
-    pub open: Vec<String>,
+    pub open: Vec<(TransactionId, Vec<(u16, String)>)>,
     /// What they were charged, in fen.
     pub fees: u64,
     /// The highest base fee of a final block, in millionths of a fen.
@@ -214,8 +216,8 @@ impl fmt::Display for Outcome {
             formatter,
             "transactions      {signed} signed, {applied} applied, {rejected} rejected, {unresolved} open"
         )?;
-        for open in &report.open {
-            writeln!(formatter, "  open            {open}")?;
+        for (id, told) in &report.open {
+            writeln!(formatter, "  open            {id}: {told:?}")?;
         }
         for (answer, count) in &report.answers {
             writeln!(formatter, "  answer          {count:>6} {answer}")?;

@@ -158,7 +158,7 @@ fn looked_at_when_stopped(cluster: &Cluster) {
     let audited = jiaozi(&["audit", "replay", "--data", &data, "--genesis", &genesis]);
     let told = String::from_utf8_lossy(&audited.stderr);
     assert_eq!(audited.status.code(), Some(1), "{audited:?}");
-    assert!(told.contains("joined by a snapshot") && told.contains("--node"), "{told}");
+    assert!(told.contains("what is below is pruned") && told.contains("--node"), "{told}");
     let config = cluster.directory.join(format!("bank-{WIPED}/node.toml"));
     let verified = jiaozi(&["node", "verify", "--config", &config.to_string_lossy()]);
     let told = String::from_utf8_lossy(&verified.stdout);

@@ -47,7 +47,10 @@ fn bear(plan: &Plan) -> Outcome {
     assert!(report.honest_certified > 100, "{outcome}");
     let within_ms = HONEST_WITHIN_MS + WITHIN_EACH_MS * report.turned.len() as u64;
     assert!(report.honest_wait_ms <= within_ms, "{} ms", report.honest_wait_ms);
-    assert_eq!(report.unresolved, 0, "every client was told: {outcome}");
+    // Whom the dice led to an adversary's door each time may be told nothing true.
+    let is_honest = |node: &u16| !report.turned.contains_key(node);
+    let is_owed = |told: &[(u16, String)]| told.iter().any(|(node, _)| is_honest(node));
+    assert!(!report.open.iter().any(|(_, told)| is_owed(told)), "every client was told: {outcome}");
     let held = report.held;
     assert!(held.batches <= usize::from(plan.nodes) * WAITING_BATCHES_PER_SEALER_MAX, "{held:?}");
     assert!(held.bundles <= 4 * BUNDLES_PER_SOURCE_MAX, "{held:?}");
