@@ -35,7 +35,9 @@ pub enum AuditError {
         chain: ChainId,
     },
     /// The database does not begin with the chain: its node pruned what is below, or joined by a snapshot and never had it.
-    #[error("the database of chain {chain} holds heights from {lowest} on: its node joined by a snapshot, or what is below is pruned")]
+    #[error(
+        "the database of chain {chain} holds heights from {lowest} on: its node joined by a snapshot, or what is below is pruned"
+    )]
     Pruned {
         /// The chain.
         chain: ChainId,
