@@ -92,6 +92,8 @@ pub enum FindingCode {
     Joining,
     /// The node started without its journal, and votes once it cannot contradict an earlier vote.
     Rejoining,
+    /// It is behind, and no peer that answers has the blocks that it needs next: they prune.
+    PrunedEverywhere,
     /// It is behind and catches up.
     CatchingUp,
     /// No block became final for a while.
@@ -201,6 +203,9 @@ pub struct ChainFacts {
     /// How far the node is with fetching a snapshot, while it has no state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joining: Option<JoiningView>,
+    /// Where the node is behind and its peers have pruned the block that it needs next: the lowest height that one of them holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned_below: Option<u64>,
 }
 
 /// A validator that is not heard.

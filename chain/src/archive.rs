@@ -98,6 +98,12 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
         Ok(Some(Height(key::number(&row).ok_or(RowFault::Missing { table: Table::Meta })?)))
     }
 
+    /// The first height of which everything is here.
+    pub(crate) fn lowest_whole(&self) -> Result<Height, RowFault> {
+        let joined = self.joined_at()?.map_or(Height(1), Height::next);
+        Ok(self.pruned_below()?.map_or(joined, |pruned| pruned.max(joined)))
+    }
+
     pub(crate) fn joined(&self) -> Result<Option<JoinedRow>, RowFault> {
         self.read(Table::Meta, rows::JOINED)
     }
@@ -332,6 +338,11 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
                 Ok(self.block(*digest)?.map(|block| Frame::Block(Box::new(block))).into_iter().collect())
             }
             Request::Blocks(from) => {
+                // Blocks may be left where batches are not: whoever asks finds another source.
+                let lowest = self.lowest_whole()?;
+                if *from < lowest {
+                    return Ok(vec![Frame::Pruned(lowest)]);
+                }
                 Ok(self.final_blocks(*from)?.map(Frame::FinalBlocks).into_iter().collect())
             }
         }
@@ -339,10 +350,6 @@ impl<'a, R: Reader + ?Sized> Archive<'a, R> {
 
     /// Consecutive final blocks from `from` on, ending at the last one in reach that has a certificate.
     fn final_blocks(&self, from: Height) -> Result<Option<FinalBlocks>, RowFault> {
-        if self.pruned_below()?.is_some_and(|lowest| from < lowest) {
-            // Blocks may be left where batches are not: whoever asks finds another source.
-            return Ok(None);
-        }
         let mut blocks = Vec::new();
         let mut proven: Option<(usize, Vec<u8>)> = None;
         let mut bytes = 0_usize;

@@ -5,6 +5,8 @@
 //! - A node that is behind asks for final blocks by height; an answer must extend this node's own final tip, link by
 //!   link, and end in a block with a valid certificate of the epoch's set, as far as this node has executed. Anything else costs the
 //!   sender its trust for a while; but a page of an epoch whose set is not executed yet is asked for again later.
+//! - A peer that has pruned what it is asked for says so. Where more peers do than may lie, and nobody gives a page meanwhile, this node cannot
+//!   catch up by blocks: its operator is told ([`crate::ChainStatus::pruned_below`]), and it goes on asking.
 //! - Everything is bounded: things asked for, answers served per peer (from memory too), blocks and batches ahead of
 //!   execution. Batches and pages of final blocks take the lane of catching up, never that of fresh ones. A block asked
 //!   for by its digest takes the lane of blocks: a vote may wait for it, and votes are never behind bulk. Of each, a peer
@@ -24,7 +26,7 @@ use crate::config::{
     FINAL_BLOCKS_WAITING_MAX, REQUEST_BUNDLES_MAX, REQUEST_DIGESTS_MAX, SYNC_AHEAD_BLOCKS,
 };
 use crate::frame::{BundleDigests, Digests, FinalBlocks, Frame, Lane};
-use crate::step::{Effect, Now, Question, Request, Room};
+use crate::step::{Effect, Now, Question, Report, Request, Room};
 use crate::tree::Gap;
 
 /// Something to ask for.
@@ -158,19 +160,36 @@ impl Fetches {
 pub(crate) struct Peers {
     nodes: Vec<NodeIndex>,
     distrusted_until_ms: BTreeMap<NodeIndex, u64>,
+    /// The lowest height of those that have pruned what this node needs next, by their own word.
+    pruned_below: BTreeMap<NodeIndex, Height>,
     own: usize,
 }
 
 impl Peers {
     pub(crate) fn new(config: &ChainConfig) -> Self {
         let own = usize::from(config.own_node.0);
-        Self { nodes: hosts(config), distrusted_until_ms: BTreeMap::new(), own }
+        let (distrusted_until_ms, pruned_below) = (BTreeMap::new(), BTreeMap::new());
+        Self { nodes: hosts(config), distrusted_until_ms, pruned_below, own }
     }
 
     /// Other validators hold the chain's data from now on.
     pub(crate) fn reseat(&mut self, config: &ChainConfig) {
         self.nodes = hosts(config);
         self.distrusted_until_ms.retain(|node, _| self.nodes.contains(node));
+        self.pruned_below.retain(|node, _| self.nodes.contains(node));
+    }
+
+    /// A peer has pruned what this node needs next.
+    fn has_pruned(&mut self, node: NodeIndex, below: Height) {
+        if self.nodes.contains(&node) {
+            self.pruned_below.insert(node, below);
+        }
+    }
+
+    /// The lowest height that one of those holds who have pruned what is needed next, where they are more than `faults_max`.
+    pub(crate) fn pruned_below(&self, faults_max: usize) -> Option<Height> {
+        let lowest = self.pruned_below.values().min().copied();
+        lowest.filter(|_| self.pruned_below.len() > faults_max)
     }
 
     pub(crate) fn distrust(&mut self, node: NodeIndex, now_ms: u64) {
@@ -356,6 +375,24 @@ impl Chain {
         wanted.extend(missing.map(|digest| Want::Batch(*digest)));
     }
 
+    /// A peer holds no final blocks below `lowest`.
+    pub(crate) fn pruned_arrived(&mut self, from: NodeIndex, lowest: Height) {
+        self.fetches.gave(from, Want::FinalBlocks);
+        // What it said may be of a question before the last page.
+        if lowest > self.tree.tip().height.next() {
+            let before = self.pruned_below();
+            self.peers.has_pruned(from, lowest);
+            if let (None, Some(below)) = (before, self.pruned_below()) {
+                self.report(Report::PrunedEverywhere { next: self.tree.tip().height.next(), below });
+            }
+        }
+    }
+
+    /// The lowest height that a peer holds, where this node is behind and its peers have pruned what it needs next.
+    pub(crate) fn pruned_below(&self) -> Option<Height> {
+        self.peers.pruned_below(self.config.faults_max()).filter(|_| self.is_behind())
+    }
+
     /// A page of final blocks: believed only as far as it links to the own tip and a certificate proves its end.
     pub(crate) fn final_blocks_arrived(&mut self, now: Now, from: NodeIndex, page: FinalBlocks) {
         self.fetches.gave(from, Want::FinalBlocks);
@@ -392,6 +429,7 @@ impl Chain {
         }
         // Where it went on nothing is waited for, whatever somebody said.
         self.awaited_epoch = None;
+        self.peers.pruned_below.clear();
         self.fetches.answered(Want::FinalBlocks);
     }
 
@@ -506,7 +544,8 @@ mod tests {
 
     #[test]
     fn a_peer_that_owes_an_answer_is_not_asked_again_before_its_time() {
-        let peers = Peers { nodes: vec![NodeIndex(1)], distrusted_until_ms: BTreeMap::new(), own: 0 };
+        let (distrusted_until_ms, pruned_below) = (BTreeMap::new(), BTreeMap::new());
+        let peers = Peers { nodes: vec![NodeIndex(1)], distrusted_until_ms, pruned_below, own: 0 };
         let (first, second) = (Want::Batch(BatchDigest([1; 32])), Want::Batch(BatchDigest([2; 32])));
         let mut fetches = Fetches::default();
         assert_eq!(fetches.reconcile(&BTreeSet::from([first]), 100, 0).len(), 1);

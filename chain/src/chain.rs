@@ -297,6 +297,7 @@ impl Chain {
             Frame::Block(block) => self.block_arrived(now, from, *block),
             Frame::Batch(bytes) => self.batch_arrived(now, from, bytes),
             Frame::FinalBlocks(page) => self.final_blocks_arrived(now, from, page),
+            Frame::Pruned(lowest) => self.pruned_arrived(from, lowest),
             Frame::Bundle(bytes) => self.bundle_arrived(now, Some(from), bytes),
             Frame::RequestBundles(digests) => self.serve_bundles(from, &digests.bundles),
             Frame::RequestOffers => self.serve_snapshot(from, SnapshotRequest::Offers),
@@ -494,6 +495,7 @@ impl Chain {
             open_questions: self.questions.len(),
             final_waiting: self.final_waiting.len(),
             fetches: self.fetches.len(),
+            pruned_below: self.pruned_below(),
             joining: self.join.as_ref().and_then(Join::progress),
             may_vote: self.may_vote(),
             halted: self.halted,
@@ -539,6 +541,8 @@ pub struct ChainStatus {
     pub final_waiting: usize,
     /// Things asked of peers.
     pub fetches: usize,
+    /// Where this node is behind and its peers have pruned the block that it needs next: the lowest height that one of them holds.
+    pub pruned_below: Option<Height>,
     /// How far it is with fetching a snapshot, while it has no state.
     pub joining: Option<JoinProgress>,
     /// Whether the node votes and seals.

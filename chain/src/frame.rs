@@ -115,6 +115,8 @@ pub enum Frame {
     RequestChunks(RequestedChunks),
     /// A chunk of a snapshot.
     Chunk(Box<SnapshotChunk>),
+    /// "I hold no final blocks below this height."
+    Pruned(Height),
 }
 
 /// A snapshot that a node has; nothing of it is proved before its manifest is.
@@ -283,7 +285,11 @@ impl Frame {
             | Self::RequestChunks(_) => Lane::Control,
             Self::Block(_) => Lane::Block,
             Self::Batch(_) | Self::Bundle(_) => Lane::Batch,
-            Self::FinalBlocks(_) | Self::Offers(_) | Self::ManifestPiece(_) | Self::Chunk(_) => Lane::Sync,
+            Self::FinalBlocks(_)
+            | Self::Offers(_)
+            | Self::ManifestPiece(_)
+            | Self::Chunk(_)
+            | Self::Pruned(_) => Lane::Sync,
         }
     }
 
@@ -307,6 +313,7 @@ impl Frame {
             Self::ManifestPiece(piece) => (13, piece.encode()),
             Self::RequestChunks(wanted) => (14, wanted.encode()),
             Self::Chunk(chunk) => (15, chunk.encode()),
+            Self::Pruned(lowest) => (16, Wire(*lowest).encode()),
         };
         let mut frame = Vec::with_capacity(body.len() + 1);
         frame.push(tag);
@@ -339,6 +346,7 @@ impl Frame {
             13 => Self::ManifestPiece(ManifestPiece::decode(&body)?),
             14 => Self::RequestChunks(RequestedChunks::decode(&body)?),
             15 => Self::Chunk(Box::new(SnapshotChunk::decode(&body)?)),
+            16 => Self::Pruned(Wire::<Height>::decode(&body)?.0),
             _ => return Err(malformed),
         })
     }

@@ -55,7 +55,7 @@ pub const RECLAIMED: [(Table, bool); 7] = [
 /// [`RowFault`].
 pub fn prunable<R: Reader + ?Sized>(store: &R, keep_blocks: u64) -> Result<Height, RowFault> {
     let archive = Archive::new(store);
-    let lowest = lowest_whole(&archive)?;
+    let lowest = archive.lowest_whole()?;
     let (Some(head), false) = (archive.head()?, archive.is_joining()?) else { return Ok(lowest) };
     let certified = archive.newest_certified()?.unwrap_or_default();
     let highest = certified.min(head.height).next().0.saturating_sub(keep_blocks);
@@ -82,7 +82,7 @@ pub fn prunable<R: Reader + ?Sized>(store: &R, keep_blocks: u64) -> Result<Heigh
 /// [`RowFault`]; nothing was removed then.
 pub fn prune_step(store: &dyn Store, until: Height) -> Result<Option<Height>, RowFault> {
     let archive = Archive::new(store);
-    let from = lowest_whole(&archive)?;
+    let from = archive.lowest_whole()?;
     let Some(head) = archive.head()?.filter(|_| from < until) else { return Ok(None) };
     let registry = archive.registry_at(head.height)?;
     let registry = registry.ok_or(RowFault::Missing { table: Table::Registries })?;
@@ -105,12 +105,6 @@ pub fn prune_step(store: &dyn Store, until: Height) -> Result<Option<Height>, Ro
     set.put(Table::Meta, rows::PRUNED, after);
     store.write(set, Durability::Buffered)?;
     Ok(Some(below))
-}
-
-/// The first height of which everything is here.
-fn lowest_whole<R: Reader + ?Sized>(archive: &Archive<'_, R>) -> Result<Height, RowFault> {
-    let joined = archive.joined_at()?.map_or(Height(1), Height::next);
-    Ok(archive.pruned_below()?.map_or(joined, |pruned| pruned.max(joined)))
 }
 
 /// Removes what a height has under other keys than itself.

@@ -414,6 +414,13 @@ pub enum Report {
         /// The newest height that any of them offered.
         newest: Option<Height>,
     },
+    /// This node is behind, and more peers than may lie have pruned the block that it needs next; none has given it so far.
+    PrunedEverywhere {
+        /// The height of that block.
+        next: Height,
+        /// The lowest height that one of them holds.
+        below: Height,
+    },
     /// The whole state of a height is on disk: the node must start anew, which puts it together and compares it with the state root.
     Joined {
         /// The height.

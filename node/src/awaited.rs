@@ -199,6 +199,7 @@ mod tests {
             final_waiting: 0,
             fetches: 0,
             joining: None,
+            pruned_below: None,
             may_vote: true,
             halted: false,
         };

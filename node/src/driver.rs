@@ -518,6 +518,14 @@ impl Driver {
                     "no snapshot is far enough ahead to join by one: the node replays"
                 );
             }
+            Report::PrunedEverywhere { next, below } => {
+                tracing::warn!(
+                    chain,
+                    next = next.0,
+                    below = below.0,
+                    "the peers have pruned what this node needs next: empty the chain's directory and join by a snapshot"
+                );
+            }
             Report::Joined { .. } => {
                 self.log_joining("the snapshot is here: the node starts anew, compares it with the certified state, and follows");
                 self.ends(End::StartAnew);

@@ -389,6 +389,7 @@ impl ChainMetrics {
             | Report::Certified { .. }
             | Report::Joining { .. }
             | Report::Replays { .. }
+            | Report::PrunedEverywhere { .. }
             | Report::Joined { .. }
             | Report::Diverged { .. } => {}
         }
@@ -718,6 +719,7 @@ mod tests {
             final_waiting: 1,
             fetches: 0,
             joining: None,
+            pruned_below: None,
             may_vote: true,
             halted: false,
         };

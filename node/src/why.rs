@@ -285,6 +285,18 @@ impl Looked {
             found.push(joining_finding(id, joining));
             return;
         }
+        if let Some(below) = facts.pruned_below {
+            let what = format!(
+                "it stands at height {} and needs the next block; the banks that answer have pruned what is below {below}",
+                facts.height
+            );
+            let next = format!(
+                "stop the node, move chain-{} out of its data directory, set [node] join = \"snapshot\", start it (docs/operations.md, section Archives and pruning); or restore a newer backup; or start a bank that keeps all history",
+                facts.chain
+            );
+            found.push(stuck(FindingCode::PrunedEverywhere, id, what, next));
+            return;
+        }
         let stood_ms = facts.height_since_ms.map_or(0, |since| now_ms.saturating_sub(since));
         let is_begun = chain.is_home || facts.height > 0;
         if stood_ms >= STANDS_MS.max(chain.pace_ms.saturating_mul(10)) && is_begun && chain.halt.is_none() {
@@ -519,6 +531,7 @@ pub(crate) mod tests {
             may_vote: true,
             halted: false,
             joining: None,
+            pruned_below: None,
         };
         Status { chain, voting: Voting::Yes, disk_free_bytes: 1 << 40, halt: None, divergence: None }
     }
@@ -546,6 +559,7 @@ pub(crate) mod tests {
             clock_ahead_ms: Some(0),
             receipts: Vec::new(),
             joining: None,
+            pruned_below: None,
         };
         LookedChain {
             facts,
@@ -715,6 +729,16 @@ pub(crate) mod tests {
                 },
                 Verdict::Attention,
                 vec![Code::Rejoining, Code::CatchingUp],
+            ),
+            (
+                "behind, and the others have pruned what is next",
+                |it| {
+                    stands(it);
+                    it.chains[0].facts.announced_height = Some(5_900);
+                    it.chains[0].facts.pruned_below = Some(2_000);
+                },
+                Verdict::Stuck,
+                vec![Code::PrunedEverywhere],
             ),
             (
                 "a join by a snapshot, however long",

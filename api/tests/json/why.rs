@@ -27,6 +27,7 @@ fn why_a_node_is_stuck() {
         absent: vec![absent],
         clock_ahead_ms: Some(-40),
         receipts: vec![WaitingReceipts { destination: 1, count: 3, age_ms: 31_000 }],
+        pruned_below: None,
         joining: None,
     };
     let facts = WhyFacts {

@@ -1,13 +1,13 @@
 //! Pruning by policy: old heights go, the state and what a start, a peer and a client need stay.
 
 use chain::pruning::{PRUNE_AGE_MS, prunable, prune_step, sweep_history};
-use chain::{Archive, Recovered, Request, Snapshots, rows};
+use chain::{Archive, Frame, Recovered, Report, Request, Snapshots, rows};
 use ledger::records::{Batch, Change, Claim, Transaction};
 use ledger::rules::ParentFacts;
-use ledger::values::{Canonical as _, Epoch, Height, SecretKey, TransactionId};
+use ledger::values::{Canonical as _, Epoch, Height, ResultHash, SecretKey, TransactionId};
 use storage::{Table, key};
 
-use crate::rig::{Bank, FAULTY};
+use crate::rig::{Bank, FAULTY, Seen};
 
 /// Between two blocks: nine of them are older than what is never pruned.
 const PACE_MS: u64 = PRUNE_AGE_MS / 20;
@@ -120,7 +120,8 @@ fn old_heights_go_and_the_bank_starts_serves_and_goes_on() {
     assert!(archive.locate(*town.paid.last().unwrap()).unwrap().is_some());
     // Peers get what is held whole.
     let served = |from| archive.serve(&Request::Blocks(Height(from)), &Snapshots::new(0)).unwrap();
-    assert!(served(1).is_empty() && served(below.0 - 1).is_empty());
+    let pruned = vec![Frame::Pruned(below)];
+    assert_eq!((served(1), served(below.0 - 1)), (pruned.clone(), pruned));
     assert_eq!(served(below.0).len(), 1);
     // History is hidden at once, and swept afterwards.
     let (payer, _) = town.bank.operator(1);
@@ -171,7 +172,38 @@ fn among_other_chains_what_proves_receipts_stays() {
     let archive = Archive::new(bank.store.as_ref());
     assert!(archive.certified_result(Height(2)).unwrap().is_some());
     let served = archive.serve(&Request::Blocks(Height(1)), &Snapshots::new(0)).unwrap();
-    assert!(served.is_empty(), "but nobody is given blocks without batches");
+    assert_eq!(served, [Frame::Pruned(below)], "but nobody is given blocks without batches");
+}
+
+/// Whose peers have pruned what it needs next is told, once, by more than may lie; a page ends it.
+#[test]
+fn who_was_away_for_too_long_is_told() {
+    let mut town = Town::new(Bank::new());
+    town.pay();
+    let mut late = Bank::new();
+    let ahead = Frame::Announce(Claim { height: Height(900), result: ResultHash([1; 32]) });
+    for peer in [2, 3] {
+        late.frame(peer, &ahead);
+    }
+    let told = |seen: &Seen| {
+        seen.reports.iter().filter(|report| matches!(report, Report::PrunedEverywhere { .. })).count()
+    };
+    let seen = late.frame(2, &Frame::Pruned(Height(500)));
+    assert_eq!((told(&seen), late.chain.status().pruned_below), (0, None), "one may lie");
+    let seen = late.frame(3, &Frame::Pruned(Height(400)));
+    assert_eq!((told(&seen), late.chain.status().pruned_below), (1, Some(Height(400))));
+    let seen = late.frame(3, &Frame::Pruned(Height(450)));
+    assert_eq!((told(&seen), late.chain.status().pruned_below), (0, Some(Height(450))), "once");
+    // It goes on asking, and somebody keeps all.
+    let asks = |frame: &Frame| matches!(frame, Frame::RequestBlocks(Height(1)));
+    assert!(late.pass(2_000).sent.iter().any(|(_, frame)| asks(frame)));
+    let archive = Archive::new(town.bank.store.as_ref());
+    let page = archive.serve(&Request::Blocks(Height(1)), &Snapshots::new(0)).unwrap();
+    late.frame(2, &page[0]);
+    assert_eq!(late.chain.status().pruned_below, None);
+    // What it does not need any more nobody needs to have.
+    let seen = late.frame(3, &Frame::Pruned(Height(2)));
+    assert_eq!((told(&seen), late.chain.status().pruned_below), (0, None));
 }
 
 /// Who may certify must stay provable from genesis.

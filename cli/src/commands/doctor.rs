@@ -319,6 +319,7 @@ mod tests {
             clock_ahead_ms: None,
             receipts: Vec::new(),
             joining: None,
+            pruned_below: None,
         };
         let facts = WhyFacts {
             node: 0,

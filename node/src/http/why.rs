@@ -164,6 +164,7 @@ fn chain_facts(
         clock_ahead_ms: course.clock_ahead_ms().or(before_newest),
         receipts: receipts(edge, chain, &registry),
         joining: now.joining.map(joining_view),
+        pruned_below: now.pruned_below.map(|height| height.0),
     }
 }
 

@@ -507,7 +507,8 @@ impl Node {
             Report::Sealed { .. }
             | Report::EvidenceDropped { .. }
             | Report::Joining { .. }
-            | Report::Replays { .. } => {}
+            | Report::Replays { .. }
+            | Report::PrunedEverywhere { .. } => {}
             Report::Joined { .. } => {
                 self.is_halted = true;
                 self.around.witness.lock().joined.insert(index);

@@ -460,6 +460,7 @@ fn first_status() -> Status {
         final_waiting: 0,
         fetches: 0,
         joining: None,
+        pruned_below: None,
         may_vote: true,
         halted: false,
     };
