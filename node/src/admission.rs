@@ -26,7 +26,7 @@ use ledger::values::{
 };
 use mempool::{Balance, PoolRefusal, Pooled, highest_base_fee};
 use storage::{Store, Table};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::budget::{Budget, Haste, Place, UsedUp};
 use crate::departed::{Departed, Reason, WithoutOutcome};
@@ -114,7 +114,7 @@ pub struct Admission {
     to_check: Option<SyncSender<Unchecked>>,
     thread: Option<JoinHandle<()>>,
     /// Places for transactions that wait for the check.
-    line: Semaphore,
+    line: Arc<Semaphore>,
 }
 
 /// The thread holds the store open: whoever opens it again must find it closed.
@@ -130,6 +130,8 @@ impl Drop for Admission {
 struct Unchecked {
     transactions: Vec<Bytes>,
     checked: oneshot::Sender<Vec<Checked>>,
+    /// Held until it is checked, also where the client has gone away.
+    _places: OwnedSemaphorePermit,
 }
 
 struct Inner {
@@ -208,7 +210,7 @@ impl Admission {
             let _told_before = told.panicked.set(cause).is_err();
         };
         let thread = workers::spawn("admission", panicked, move || checking.check_all(&unchecked))?;
-        let line = Semaphore::new(TRANSACTIONS_WAITING_MAX);
+        let line = Arc::new(Semaphore::new(TRANSACTIONS_WAITING_MAX));
         Ok(Self { inner, to_check: Some(to_check), thread: Some(thread), line })
     }
 
@@ -227,10 +229,11 @@ impl Admission {
         let count = transactions.len();
         let refuse_all = || (0..count).map(|_| unavailable()).collect::<Vec<_>>();
         let (checked, verdicts) = oneshot::channel();
-        let Ok(_place) = self.line.try_acquire_many(u32::try_from(count).unwrap_or(u32::MAX)) else {
+        let wanted = u32::try_from(count).unwrap_or(u32::MAX);
+        let Ok(places) = Arc::clone(&self.line).try_acquire_many_owned(wanted) else {
             return self.come_back(count);
         };
-        let unchecked = Unchecked { transactions, checked };
+        let unchecked = Unchecked { transactions, checked, _places: places };
         match self.to_check.as_ref().map(|line| line.try_send(unchecked)) {
             Some(Ok(())) => {}
             Some(Err(TrySendError::Full(_))) => return self.come_back(count),
@@ -327,7 +330,7 @@ impl Inner {
             let transactions: Vec<&[u8]> =
                 group.iter().flat_map(|one| one.transactions.iter().map(Bytes::as_ref)).collect();
             let mut checked = self.check(&transactions).into_iter();
-            for Unchecked { transactions, checked: answer } in group {
+            for Unchecked { transactions, checked: answer, .. } in group {
                 // A client that went away has put nothing into the pool: its verdicts are of no use to anybody.
                 let _gone = answer.send(checked.by_ref().take(transactions.len()).collect()).is_err();
             }

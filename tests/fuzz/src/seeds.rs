@@ -278,6 +278,7 @@ fn node(seed: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
     for (file, frame) in frames {
         seed("frame-chain", file, frame);
     }
+    seed("frame-chain", "pruned", [vec![16], number(9)].concat());
     seed("frame-relay", "ask", [vec![0], chain(1), chain(2)].concat());
     seed("frame-relay", "received", [vec![1], chain(1), chain(2), number(3), number(4)].concat());
     seed("frame-relay", "bundle", [vec![2], chain(2), b"a bundle".to_vec()].concat());
