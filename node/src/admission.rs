@@ -43,6 +43,8 @@ pub(crate) const CHECKS_WAITING_MAX: usize = 64;
 pub(crate) const TRANSACTIONS_WAITING_MAX: usize = 16_384;
 /// Bad signatures of one group that are found by bisection.
 const BISECTIONS_MAX: usize = 4;
+/// How often at most those under way are compared with the price of weight.
+const REPRICE_EVERY: Duration = Duration::from_secs(1);
 /// When a refused client may come back.
 const RETRY_AFTER_MS: u64 = 200;
 
@@ -145,6 +147,7 @@ struct Inner {
     pending: Mutex<BTreeMap<TransactionId, Pending>>,
     budget: Arc<Budget>,
     departed: Mutex<Departed>,
+    priced: Mutex<Priced>,
     verifier: Verifier,
     /// Why the thread is gone, if it panicked.
     panicked: OnceLock<String>,
@@ -153,7 +156,16 @@ struct Inner {
 /// What was taken in and has no outcome yet.
 struct Pending {
     valid_until: TimestampMs,
+    /// The highest base fee that it can pay; none where it owes none.
+    ceiling: Option<FeeRate>,
     place: Place,
+}
+
+/// When those under way were last compared with the price of weight.
+#[derive(Debug, Default)]
+struct Priced {
+    base_fee: FeeRate,
+    at: Option<Instant>,
 }
 
 /// What decodes, is for this chain, is not known, and has a place in the budget.
@@ -190,7 +202,9 @@ impl Admission {
         submissions: mpsc::Sender<Submission>,
         verifier: Verifier,
     ) -> std::io::Result<Self> {
-        let (pending, departed) = (Mutex::default(), Mutex::default());
+        let (pending, departed, priced) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let budget = Budget::new(Instant::now());
+        budget.set_block_pace(block_pace(&rules));
         let panicked = OnceLock::new();
         let inner = Arc::new(Inner {
             rules: RwLock::new(rules),
@@ -199,8 +213,9 @@ impl Admission {
             cache,
             submissions,
             pending,
-            budget: Arc::new(Budget::new(Instant::now())),
+            budget: Arc::new(budget),
             departed,
+            priced,
             verifier,
             panicked,
         });
@@ -216,6 +231,7 @@ impl Admission {
 
     /// An executed height has changed the rules.
     pub(crate) fn set_rules(&self, rules: ChainRules) {
+        self.inner.budget.set_block_pace(block_pace(&rules));
         *self.inner.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
@@ -296,7 +312,9 @@ impl Admission {
                 weight = weight.saturating_add(settled.place.weight());
             }
         }
-        self.inner.budget.left(weight, Instant::now());
+        let now = Instant::now();
+        self.inner.budget.left(weight, now);
+        self.inner.reprice(now);
     }
 
     /// Lets go of what ran out of time.
@@ -320,6 +338,26 @@ impl Inner {
     /// Locked after `pending` where both are.
     fn departed(&self) -> MutexGuard<'_, Departed> {
         self.departed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A height was executed: what cannot pay the base fee any more gives its place in the budget back. It stays in the pool and waits for a
+    /// lower one. A walk over all, so at most one a second, and only where weight costs more than at the last one.
+    fn reprice(&self, now: Instant) {
+        // A store that fails here fails in the executor too, which halts.
+        let Some(head) = Archive::new(self.store.as_ref()).head().ok().flatten() else { return };
+        let mut priced = self.priced.lock().unwrap_or_else(PoisonError::into_inner);
+        if head.base_fee <= priced.base_fee {
+            priced.base_fee = head.base_fee;
+            return;
+        }
+        if priced.at.is_some_and(|at| now.saturating_duration_since(at) < REPRICE_EVERY) {
+            return;
+        }
+        *priced = Priced { base_fee: head.base_fee, at: Some(now) };
+        let mut pending = self.pending();
+        let outpriced =
+            |pending: &&mut Pending| pending.ceiling.is_some_and(|ceiling| ceiling < head.base_fee);
+        pending.values_mut().filter(outpriced).for_each(|pending| pending.place.release());
     }
 
     fn check_all(&self, unchecked: &Receiver<Unchecked>) {
@@ -469,7 +507,7 @@ impl Inner {
     }
 
     fn judge(&self, decoded: Decoded, tried: &Tried, forecasted: &Forecasted) -> Checked {
-        let Decoded { pooled, place } = decoded;
+        let Decoded { pooled, mut place } = decoded;
         let id = pooled.id;
         match forecasted.becomes {
             Forecast::Applied => {
@@ -482,6 +520,9 @@ impl Inner {
                     Some(_) => (false, Amount::ZERO),
                     None => (forecasted.is_exempt, forecasted.payer_balance),
                 };
+                if is_exempt {
+                    place.hold();
+                }
                 let pooled = Pooled {
                     weight: forecasted.weight,
                     operator: forecasted.operator.unwrap_or(pooled.operator),
@@ -547,9 +588,11 @@ impl Inner {
             // Before the pool answers: the outcome may come first, and must find it here to take it out.
             for Decoded { pooled, place } in passed {
                 let valid_until = pooled.transaction.content.valid_until;
+                let fee = &pooled.transaction.content.fee;
+                let ceiling = (!pooled.is_exempt).then(|| highest_base_fee(fee, pooled.weight));
                 ids.push(pooled.id);
                 // Sent twice at the same time: the one that is there keeps its place.
-                pending.entry(pooled.id).or_insert(Pending { valid_until, place });
+                pending.entry(pooled.id).or_insert(Pending { valid_until, ceiling, place });
                 offered.push(pooled);
             }
         }
@@ -568,6 +611,10 @@ impl Inner {
         }
         answers
     }
+}
+
+fn block_pace(rules: &ChainRules) -> Duration {
+    Duration::from_millis(rules.params.block_pace_ms)
 }
 
 fn unavailable() -> Submitted {

@@ -4,33 +4,36 @@
 //! given a place here, by its weight and its bid, after it is decoded and before its signatures are looked at, or it is told to come
 //! back. A place is held until the transaction has an outcome, leaves without one, or is refused.
 //!
-//! 1. The budget is what leaves in [`WAIT`] at the pace of the last seconds, and at least [`LEAST_WEIGHT`]: so what is taken in
+//! 1. The budget is what leaves in [`WAIT`], or in four blocks where those take longer, at the pace of the last seconds, and at least [`LEAST_WEIGHT`]: so what is taken in
 //!    waits about that long at most, however much is offered, and an idle node takes a whole bulk body at once.
 //! 2. Who bids a tip may use all of it, who bids none three quarters: under overload there is room for who is in a hurry.
 //! 3. Who bids less than weight costs now waits for a lower price in the pool, whose bounds are for that. It holds nothing here, and comes in
-//!    only while there is room for others without a tip.
+//!    only while there is room for others without a tip. So does, once the price has risen above its bid, what came in before: or a few that bid today's
+//!    price would keep everybody else out until they expire. An exempt wallet's transaction waits for no price and holds its weight.
 //! 4. A transaction comes in while the budget is not used up, whatever it weighs: so the heaviest is not kept out for ever, and
 //!    the budget is exceeded by one transaction at most.
 //! 5. Who is refused is told when a tenth of the budget will be free, at the same pace.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ledger::records::FeeBid;
 use ledger::values::FeeRate;
 use mempool::highest_base_fee;
 
-/// How long what is taken in may wait for its outcome, at the pace of the last seconds.
+/// How long what is taken in may wait for its outcome, at the pace of the last seconds, where blocks come often.
 const WAIT: Duration = Duration::from_secs(2);
+/// Blocks that it may wait at least: what is sealed now is executed some blocks later.
+const WAIT_BLOCKS: u32 = 4;
 /// The least budget: without a tip, more than 4,096 payments to one payee each.
 const LEAST_WEIGHT: u64 = 6_000_000;
 /// Of four parts of the budget, how many are for who bids no tip.
 const PARTS_WITHOUT_TIP: u64 = 3;
-/// How long what leaves is counted before it says how fast.
-const LOOK: Duration = Duration::from_secs(1);
-/// After so long without a look, what was known of the pace is of no use.
-const FORGET: Duration = Duration::from_secs(5);
+/// What leaves is counted for this part of the wait before it says how fast.
+const LOOKS_PER_WAIT: u32 = 2;
+/// After so many looks' time without one, what was known of the pace is of no use.
+const FORGET_LOOKS: u32 = 5;
 /// When a client may come back, at the earliest and at the latest.
 const RETRY_MS: (u64, u64) = (100, 10_000);
 /// And where nothing leaves now.
@@ -80,6 +83,8 @@ struct Pace {
     weight_per_second: u64,
     /// What has left since the last look.
     left: u64,
+    /// How long what is taken in may wait.
+    wait: Duration,
     looked: Instant,
 }
 
@@ -102,6 +107,17 @@ impl Place {
     pub(crate) const fn weight(&self) -> u64 {
         self.weight
     }
+
+    /// It waits for a lower price from now on, and holds nothing.
+    pub(crate) fn release(&mut self) {
+        self.budget.held.fetch_sub(std::mem::take(&mut self.held), Ordering::Relaxed);
+    }
+
+    /// It waits for no price, whatever it bids.
+    pub(crate) fn hold(&mut self) {
+        self.budget.held.fetch_add(self.weight.saturating_sub(self.held), Ordering::Relaxed);
+        self.held = self.held.max(self.weight);
+    }
 }
 
 impl Budget {
@@ -109,8 +125,13 @@ impl Budget {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             held: AtomicU64::new(0),
-            pace: Mutex::new(Pace { weight_per_second: 0, left: 0, looked: now }),
+            pace: Mutex::new(Pace { weight_per_second: 0, left: 0, wait: WAIT, looked: now }),
         }
+    }
+
+    /// Blocks come this often at most.
+    pub(crate) fn set_block_pace(&self, block_pace: Duration) {
+        self.pace().wait = WAIT.max(block_pace.saturating_mul(WAIT_BLOCKS));
     }
 
     /// A place for a transaction.
@@ -118,8 +139,7 @@ impl Budget {
     /// # Errors
     /// [`UsedUp`].
     pub(crate) fn take(self: &Arc<Self>, weight: u64, haste: Haste, now: Instant) -> Result<Place, UsedUp> {
-        let pace = self.pace_at(now);
-        let budget = budget_at(pace);
+        let (pace, budget) = self.pace_at(now);
         let share = if haste == Haste::Tip { budget } else { budget / 4 * PARTS_WITHOUT_TIP };
         let under_way = self.held.load(Ordering::Relaxed);
         if under_way >= share {
@@ -132,42 +152,50 @@ impl Budget {
 
     /// When to come back, for whom no place was looked for.
     pub(crate) fn used_up(&self, now: Instant) -> UsedUp {
-        let pace = self.pace_at(now);
+        let (pace, budget) = self.pace_at(now);
         let under_way = self.held.load(Ordering::Relaxed);
-        UsedUp { retry_after_ms: retry_after_ms(under_way, budget_at(pace) / 4 * PARTS_WITHOUT_TIP, pace) }
+        UsedUp { retry_after_ms: retry_after_ms(under_way, budget / 4 * PARTS_WITHOUT_TIP, pace) }
     }
 
     /// So much has left with an outcome.
     pub(crate) fn left(&self, weight: u64, now: Instant) {
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pace = self.pace();
         pace.left = pace.left.saturating_add(weight);
         pace.look(now);
     }
 
-    fn pace_at(&self, now: Instant) -> u64 {
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Weight that leaves each second, and the budget at that pace.
+    fn pace_at(&self, now: Instant) -> (u64, u64) {
+        let mut pace = self.pace();
         pace.look(now);
-        pace.weight_per_second
+        (pace.weight_per_second, pace.budget())
     }
 }
 
 impl Pace {
     fn look(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.looked);
-        if passed < LOOK {
+        let look = self.wait / LOOKS_PER_WAIT;
+        if passed < look {
             return;
         }
         let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
         let seen = self.left.saturating_mul(1_000) / passed_ms;
         // Outcomes come by whole blocks, so one look alone says too little.
-        self.weight_per_second = if passed >= FORGET { seen } else { self.weight_per_second.midpoint(seen) };
+        self.weight_per_second =
+            if passed >= look * FORGET_LOOKS { seen } else { self.weight_per_second.midpoint(seen) };
         (self.left, self.looked) = (0, now);
     }
-}
 
-/// What may be under way at this pace.
-fn budget_at(weight_per_second: u64) -> u64 {
-    weight_per_second.saturating_mul(WAIT.as_secs()).max(LEAST_WEIGHT)
+    /// What may be under way.
+    fn budget(&self) -> u64 {
+        let wait_ms = u64::try_from(self.wait.as_millis()).unwrap_or(u64::MAX);
+        (self.weight_per_second.saturating_mul(wait_ms) / 1_000).max(LEAST_WEIGHT)
+    }
 }
 
 /// The time until a tenth of the share is free.
@@ -261,14 +289,52 @@ mod tests {
         }
         // Nothing leaves any more: the budget shrinks to the least, and who comes is told to wait longer.
         for _second in 0..20 {
-            now += LOOK;
+            now += WAIT / LOOKS_PER_WAIT;
             assert!(budget.take(WEIGHT, Haste::Tip, now).is_err());
         }
         assert_eq!(budget.used_up(now).retry_after_ms, RETRY_MS.1);
-        now += FORGET;
+        now += WAIT / LOOKS_PER_WAIT * FORGET_LOOKS;
         assert_eq!(budget.used_up(now).retry_after_ms, RETRY_STUCK_MS);
         drop(under_way);
         assert_eq!(take_all(&budget, Haste::Usual, now).0.len(), 4_500);
+    }
+
+    #[test]
+    fn who_is_outpriced_holds_nothing_and_who_waits_for_no_price_holds_its_weight() {
+        let now = Instant::now();
+        let budget = Arc::new(Budget::new(now));
+        let mut place = budget.take(WEIGHT, Haste::Usual, now).unwrap();
+        let held = |budget: &Budget| budget.held.load(Ordering::Relaxed);
+        place.release();
+        place.release();
+        assert_eq!(held(&budget), 0);
+        let mut exempt = budget.take(WEIGHT, Haste::LowerPrice, now).unwrap();
+        assert_eq!(held(&budget), 0);
+        exempt.hold();
+        exempt.hold();
+        assert_eq!(held(&budget), WEIGHT);
+        drop((place, exempt));
+        assert_eq!(held(&budget), 0);
+    }
+
+    /// With ten seconds between blocks what leaves is counted over blocks, not between them, and may wait for some of them.
+    #[test]
+    fn slow_blocks_lengthen_the_wait() {
+        const BLOCK: Duration = Duration::from_secs(10);
+        let mut now = Instant::now();
+        let budget = Arc::new(Budget::new(now));
+        budget.set_block_pace(BLOCK);
+        for _block in 0..20 {
+            now += BLOCK;
+            budget.left(10_000 * WEIGHT, now);
+            for _look in 0..9 {
+                let (pace, whole) = budget.pace_at(now + BLOCK / 2);
+                assert!(whole >= LEAST_WEIGHT && pace <= 1_000 * WEIGHT, "{pace} {whole}");
+            }
+        }
+        let (pace, whole) = budget.pace_at(now);
+        assert!((900 * WEIGHT..=1_000 * WEIGHT).contains(&pace), "{pace}");
+        assert!((36_000 * WEIGHT..=40_000 * WEIGHT).contains(&whole), "{whole}");
     }
 
     #[test]

@@ -284,6 +284,39 @@ async fn an_overloaded_node_says_when_to_come_back() {
     assert_eq!(accepted(&mut bank, &payment).await.status, StatusCode::ACCEPTED);
 }
 
+/// What came in while weight was free and bids nothing keeps nobody out once weight has a price: it waits for a lower one.
+#[tokio::test]
+async fn who_is_outpriced_gives_way() {
+    let mut bank = crowded();
+    let story = bank.story();
+    let (own, valid_until) = (bank.bank(), TimestampMs(wall_clock().0 + 60_000));
+    let payments = || vec![Payment { payee: story.one.id, amount: Amount::from_fen(1) }; PAYMENTS_MAX];
+    let heavy = |lane: u16, sequence: u64| {
+        bank.sign_at(&own, Nonce { lane, sequence }, valid_until, Operation::Pay { payments: payments() })
+            .encode()
+    };
+    let bodies: Vec<Vec<u8>> = (0..16)
+        .flat_map(|lane| (11..51).map(move |number| (lane, number)))
+        .map(|(lane, number)| heavy(lane, number))
+        .collect();
+    let many = encode_body(bodies.iter().map(Vec::as_slice)).unwrap();
+    let router = bank.router();
+    let request = Request::post(api::path::TRANSACTIONS)
+        .header(header::CONTENT_TYPE, BULK_CONTENT_TYPE)
+        .header(header::ACCEPT, BULK_CONTENT_TYPE)
+        .body(Body::from(many))
+        .unwrap();
+    let (answer, taken) = tokio::join!(send(&router, request), bank.pool());
+    assert!(answer.status == StatusCode::OK && !taken.is_empty() && taken.len() < bodies.len());
+    let offer = FeeBid { fee_max: Amount::from_fen(10_000), ..FeeBid::default() };
+    let operation =
+        || Operation::Pay { payments: vec![Payment { payee: story.two.id, amount: Amount::from_fen(5) }] };
+    let payment = bank.content(&story.one, offer, operation()).signed_by(bank.genesis, &story.one.secret);
+    assert_eq!(submit(&bank, &payment).await.error().code, 1_306, "the door is full");
+    crowd(&mut bank);
+    assert_eq!(accepted(&mut bank, &payment).await.status, StatusCode::ACCEPTED);
+}
+
 #[tokio::test]
 async fn a_chain_that_cannot_seal_takes_nothing() {
     let mut bank = Bank::new();
