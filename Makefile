@@ -9,7 +9,7 @@ RULES ?= pay issue redeem fee base_fee invariants
 JIAOZI := $(CARGO_TARGET_DIR)/debug/jiaozi
 LOCALNET ?= localnet
 
-.PHONY: help setup build demo test lint up down bench bench-peers bench-overload bench-long bench-memory bench-scaling bench-fees profile simulate soak schedules fuzz mutants engines deny clean
+.PHONY: help setup build demo test lint up down bench bench-weight bench-peers bench-overload bench-long bench-memory bench-scaling bench-fees profile simulate soak schedules fuzz mutants engines deny clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ profile: build ## Processor time and allocations of a payment by stage, and a fl
 bench-scaling: build ## Measure the same load on 1, 2, 4 and 8 chains, with 0, 10 and 50 % of it between them
 	$(CARGO_TARGET_DIR)/debug/bench scaling
 
+bench-weight: build ## Fit the weights of transactions to what they cost this machine
+	$(CARGO_TARGET_DIR)/debug/market weight
+
 bench-fees: build ## Score the fee estimator on a simulated market beside two others, time it, draw the base fee into docs/fees
 	$(CARGO_TARGET_DIR)/debug/market score
 	$(CARGO_TARGET_DIR)/debug/market cost
@@ -70,9 +73,10 @@ simulate: build ## Replay one seed in the bottle: make simulate SEED=7
 soak: build ## Random seeds in the bottle, on all cores, for HOURS; what fails is kept with its plan: make soak HOURS=8
 	$(CARGO_TARGET_DIR)/debug/simulate --soak --hours $(or $(HOURS),1) --save $(or $(SAVE),soak)
 
-schedules: build ## Run COUNT random schedules of each kind over pure ledgers; what fails is kept with its seed: make schedules COUNT=1000
-	JIAOZI_SCHEDULES=$(or $(COUNT),1000) cargo test --workspace --test ledger -- \
-		money_is_conserved_over_any both_halves_of_an_exchange sets_change_while wallets_move_while
+schedules: build ## Run COUNT random schedules of each kind over pure ledgers; SEED repeats a run, what fails is kept: make schedules COUNT=1000
+	@seed=$${SEED:-$$(od -An -N6 -tu8 /dev/urandom | tr -d ' ')}; echo "SEED=$$seed"; \
+	PROPTEST_RNG_SEED=$$seed JIAOZI_SCHEDULES=$(or $(COUNT),1000) cargo test --workspace --test ledger -- \
+		money_is_conserved_over_any both_halves_of_an_exchange sets_change_while wallets_move_while random_bids_lose_no_fen
 
 fuzz: setup ## Fuzz the decoders, SECONDS each, and keep what is new in tests/fuzz/corpus: make fuzz TARGET=batch SECONDS=600
 	scripts/fuzz "$(TARGET)" "$(SECONDS)"

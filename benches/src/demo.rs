@@ -1,4 +1,5 @@
-//! `bench demo`: the main job on real input, once, in some 90 seconds at most. Exits 0 only if everything held.
+//! `bench demo`: the main job on real input, once, in some 90 seconds at most. Exits 0 only if everything held; latencies are shown beside
+//! their goals and not judged, because machines differ.
 //!
 //! Four banks as processes, each with three chains: two shards of CNY and one of HKD. 1,000 wallets; 20,000 signed payments, some
 //! from shard to shard; one bank killed and restarted under that load; the latency of payments between shards; a payment that
@@ -303,7 +304,7 @@ impl Town {
         let slowest = done.urgent.last().unwrap().as_secs_f64();
         let paid = Money { amount: done.urgent_fee_max, currency: most.currency };
         let is_met = done.p95() < URGENT_GOAL;
-        let met = if is_met { "as promised, below 2 s" } else { "more than the 2 s that are promised" };
+        let met = if is_met { "below the goal of 2 s" } else { "above the goal of 2 s" };
         let text = format!(
             "{count} certified, 95 of 100 within {p95:.2} s ({met}), the slowest in {slowest:.2} s; they paid at most {paid}"
         );

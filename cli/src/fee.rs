@@ -97,11 +97,13 @@ struct Quote {
     final_s: Option<(f64, f64)>,
     /// Why it costs this, where the node says.
     why: Option<String>,
+    /// What is left of the wallet's money after it, and the most that one payment of it may carry, where the node says and something leaves.
+    left: Option<(Amount, Option<Amount>)>,
 }
 
 impl Quote {
     const fn at_most(fee_max: Amount) -> Self {
-        Self { fee_max, tip: Amount::ZERO, expected: None, final_s: None, why: None }
+        Self { fee_max, tip: Amount::ZERO, expected: None, final_s: None, why: None, left: None }
     }
 
     fn estimated(estimates: &FeeEstimates, level: Level) -> Self {
@@ -116,6 +118,7 @@ impl Quote {
             expected: Some(Amount::from_fen(estimate.expected_fee_fen)),
             final_s: Some((estimate.final_s_p50, estimate.final_s_p95)),
             why: Some(estimate.explanation.clone()),
+            left: None,
         }
     }
 
@@ -124,7 +127,19 @@ impl Quote {
         let charged = (trial.would != Would::NotExecuted).then(|| Amount::from_fen(trial.fee_fen));
         let expected = charged.max(self.expected);
         let final_s = self.final_s.or(Some((trial.expected.final_s_p50, trial.expected.final_s_p95)));
-        Self { expected, final_s, ..self }
+        let spends = trial.limits.filter(|limits| limits.balance_after_fen < limits.balance_fen);
+        let left = spends.map(|limits| {
+            (Amount::from_fen(limits.balance_after_fen), limits.payment_max_fen.map(Amount::from_fen))
+        });
+        Self { expected, final_s, left, ..self }
+    }
+
+    /// What is left, as part of a line.
+    fn left(&self, currency: Currency) -> Option<String> {
+        let money = |amount: Amount| Money { amount, currency };
+        let (left, payment_max) = self.left?;
+        let bound = payment_max.map(|most| format!(", a payment of it may have {}", money(most)));
+        Some(format!("{} left{}", money(left), bound.unwrap_or_default()))
     }
 
     /// One line while it costs nothing, or nobody has said what. What is signed is the most, so that is told too.
@@ -134,7 +149,13 @@ impl Quote {
         let Some(expected) = expected else {
             let now = self.expected.map(|free| format!("{} now, ", money(free))).unwrap_or_default();
             let time = self.final_s.map(|(p50, _)| format!(", final in about {p50:.1} s"));
-            return format!("fee  {now}at most {}{}", money(self.fee_max), time.unwrap_or_default());
+            let left = self.left(currency).map(|left| format!(", {left}"));
+            return format!(
+                "fee  {now}at most {}{}{}",
+                money(self.fee_max),
+                time.unwrap_or_default(),
+                left.unwrap_or_default()
+            );
         };
         let tip = match self.tip {
             Amount::ZERO => String::new(),
@@ -145,6 +166,7 @@ impl Quote {
         lines.extend(self.final_s.map(|(p50, p95)| {
             ("expected", format!("final in about {p50:.1} s, 95 of 100 within {p95:.1} s"))
         }));
+        lines.extend(self.left(currency).map(|left| ("then", left)));
         lines.extend(self.why.clone().map(|why| ("why", why)));
         facts(&lines)
     }
@@ -329,12 +351,19 @@ mod tests {
         assert_eq!(free.text(CNY, "?"), "fee  at most 0.09 CNY");
         let free = Quote { expected: Some(Amount::ZERO), final_s: Some((0.31, 0.9)), ..free };
         assert_eq!(free.text(CNY, "?"), "fee  0.00 CNY now, at most 0.09 CNY, final in about 0.3 s");
+        let fen = Amount::from_fen;
+        let spends = Quote { left: Some((fen(1_000), None)), ..free.clone() };
+        let told = "fee  0.00 CNY now, at most 0.09 CNY, final in about 0.3 s, 10.00 CNY left";
+        assert_eq!(spends.text(CNY, "?"), told);
+        let bound = Quote { left: Some((fen(1_000), Some(fen(200)))), ..free };
+        assert_eq!(bound.text(CNY, "?"), format!("{told}, a payment of it may have 2.00 CNY"));
         let busy = Quote {
             fee_max: Amount::from_fen(25),
             tip: Amount::from_fen(2),
             expected: Some(Amount::from_fen(18)),
             final_s: Some((0.3, 0.94)),
             why: Some("Blocks are full.".to_owned()),
+            left: Some((fen(5), None)),
         };
         let text = busy.text(CNY, "bank-1 (operator 1)");
         let lines: Vec<&str> = text.lines().collect();
@@ -343,10 +372,11 @@ mod tests {
             [
                 "fee       about 0.18 CNY, at most 0.25 CNY, 0.02 CNY of it for bank-1 (operator 1)",
                 "expected  final in about 0.3 s, 95 of 100 within 0.9 s",
+                "then      0.05 CNY left",
                 "why       Blocks are full.",
             ]
         );
-        let untipped = Quote { tip: Amount::ZERO, why: None, final_s: None, ..busy };
+        let untipped = Quote { tip: Amount::ZERO, why: None, final_s: None, left: None, ..busy };
         assert_eq!(untipped.text(CNY, "?"), "fee  about 0.18 CNY, at most 0.25 CNY");
     }
 

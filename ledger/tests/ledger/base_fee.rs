@@ -121,6 +121,15 @@ proptest! {
             prop_assert!(next_base_fee(&params, base_fee, params.weight_target).is_zero());
             (base_fee, blocks) = (params.rate_max, 0);
         }
+        // And all of them in turn.
+        for permille in weights.iter().cycle() {
+            if base_fee.is_zero() {
+                break;
+            }
+            base_fee = next_base_fee(&params, base_fee, params.weight_target / 1_000 * permille);
+            blocks += 1;
+            prop_assert!(blocks <= bound, "{blocks} blocks of a mixture, {bound} were promised");
+        }
         let mut base_fee = FeeRate::ZERO;
         let rises = bound.saturating_mul(4).saturating_add(8);
         for _ in 0..rises {

@@ -82,7 +82,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(crate::network::schedules(100)))]
 
     #[test]
     fn random_bids_lose_no_fen(blocks in prop::collection::vec((0_u64..2_000_000, prop::collection::vec(steps(), 1..12)), 1..6)) {

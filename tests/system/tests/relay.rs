@@ -10,7 +10,7 @@ use ledger::proofs::{Fact, ProofFile};
 use ledger::records::receipt::receipt_id;
 use ledger::records::{Operation, Transaction};
 use ledger::values::{Canonical as _, ChainId, Currency, OperatorId, WalletId};
-use system::{Cluster, Payer, customer, pay};
+use system::{Cluster, Payer, customer, jiaozi_binary, pay};
 
 const WAIT: Duration = Duration::from_secs(60);
 const CNY: Currency = Currency(*b"CNY");
@@ -177,4 +177,19 @@ async fn another_node_carries_on_and_a_destination_that_stood_still_catches_up()
         town.reaches(node, town.bank.wallet, HERE, 100_000 - all).await;
     }
     town.cluster.terminate_all().await;
+
+    // No node has both chains; an auditor puts one database of each into a folder.
+    let both = town.cluster.directory.join("both");
+    std::fs::create_dir(&both).unwrap();
+    for (node, chain) in [(NODES_HERE.start, HERE), (NODES_THERE.start, THERE)] {
+        let name = format!("chain-{chain}");
+        std::fs::rename(town.cluster.data_directory(node).join(&name), both.join(&name)).unwrap();
+    }
+    let mut audit = Command::new(jiaozi_binary());
+    audit.args(["audit", "replay", "--json", "--data"]).arg(&both);
+    audit.arg("--genesis").arg(town.cluster.directory.join("genesis.json"));
+    let audited = audit.env_remove("JIAOZI_NODE").output().unwrap();
+    assert!(audited.status.success(), "{audited:?}");
+    let told = String::from_utf8(audited.stdout).unwrap();
+    assert!(told.contains("\"chain\": 0") && told.contains("\"chain\": 1"), "{told}");
 }

@@ -7,7 +7,7 @@ use api::leg::{LegState, LegView};
 use api::transaction::{TransactionState, WaitFor};
 use genesis::dev::LocalnetPlan;
 use ledger::proofs::{Fact, ProofFile};
-use ledger::records::{Operation, Rejection, Transaction};
+use ledger::records::{ChainParams, Operation, Rejection, Tier, Transaction, WalletOpening};
 use ledger::values::{Canonical as _, ChainId, Currency, WalletId};
 use system::{Cluster, Payer, customer, pay};
 
@@ -16,7 +16,7 @@ const CNY: Currency = Currency(*b"CNY");
 const HERE: ChainId = ChainId(0);
 const THERE: ChainId = ChainId(1);
 
-/// Four banks with two shards, as processes; bank 1's own wallet holds 100,000 fen on the first.
+/// Four banks with two shards, as processes; bank 1's own wallet holds 10,000,000 fen on the first.
 struct Town {
     cluster: Cluster,
     bank: Payer,
@@ -32,7 +32,7 @@ impl Town {
         cluster.spawn_ready(0..4).await;
         let bank = &cluster.localnet.banks[0].operator;
         let bank = Payer::operator_in(CNY, &cluster.localnet, bank.id, &bank.wallet_key);
-        cluster.issue_first(HERE, bank.wallet, 100_000).await;
+        cluster.issue_first(HERE, bank.wallet, 10_000_000).await;
         Self { cluster, bank, _directory: directory }
     }
 
@@ -72,7 +72,12 @@ async fn a_payment_is_credited_on_another_shard_or_comes_back_with_proofs() {
     let mut town = Town::new().await;
     let payee = town.open(1, 10).await;
     let (nobody, _) = customer(&town.bank, 11);
-    let payment = town.bank.sign_on(HERE, 1, pay(&[(payee, 300), (nobody, 200), (payee, 5)]));
+    let (full, opening) = customer(&town.bank, 12);
+    let open = Operation::OpenWallets { wallets: vec![WalletOpening { tier: Tier::Four, ..opening }] };
+    town.cluster.certify(1, &town.bank.sign_on(THERE, 2, open)).await;
+    let too_much = ChainParams::default().tier(Tier::Four).balance_max.fen() + 1;
+    let payments = [(payee, 300), (nobody, 200), (payee, 5), (full, too_much)];
+    let payment = town.bank.sign_on(HERE, 1, pay(&payments));
     town.cluster.certify(3, &payment).await;
     let legs = town.settled(2, &payment).await;
     let seen: Vec<(u16, u64, LegState, Option<u16>)> = legs
@@ -80,12 +85,14 @@ async fn a_payment_is_credited_on_another_shard_or_comes_back_with_proofs() {
         .map(|leg| (leg.part, leg.amount_fen, leg.status, leg.refusal.as_ref().map(|refusal| refusal.code)))
         .collect();
     let unknown = Some(Rejection::PayeeUnknown.code());
+    let above_limit = Some(Rejection::PayeeBalanceAboveTierLimit.code());
     assert_eq!(
         seen,
         [
             (0, 300, LegState::Credited, None),
             (1, 200, LegState::Refunded, unknown),
-            (2, 5, LegState::Credited, None)
+            (2, 5, LegState::Credited, None),
+            (3, too_much, LegState::Refunded, above_limit)
         ]
     );
     for leg in &legs {
@@ -94,8 +101,9 @@ async fn a_payment_is_credited_on_another_shard_or_comes_back_with_proofs() {
     }
     for node in 0..4 {
         town.settled(node, &payment).await;
-        assert_eq!(town.balance(node, town.bank.wallet, HERE).await, 99_695, "node {node}");
+        assert_eq!(town.balance(node, town.bank.wallet, HERE).await, 9_999_695, "node {node}");
         assert_eq!(town.balance(node, payee, THERE).await, 305, "node {node}");
+        assert_eq!(town.balance(node, full, THERE).await, 0, "node {node}");
     }
     town.cluster.terminate_all().await;
 }
@@ -142,7 +150,7 @@ async fn nothing_under_way_is_lost_or_doubled_when_banks_die() {
     for node in 0..4 {
         town.settled(node, &payments[payments.len() - 1]).await;
         assert_eq!(town.balance(node, payee, THERE).await, all - back, "node {node}");
-        assert_eq!(town.balance(node, town.bank.wallet, HERE).await, 100_000 - all + back, "node {node}");
+        assert_eq!(town.balance(node, town.bank.wallet, HERE).await, 10_000_000 - all + back, "node {node}");
     }
     town.cluster.terminate_all().await;
 }
