@@ -136,10 +136,14 @@ impl Quote {
 
     /// What is left, as part of a line.
     fn left(&self, currency: Currency) -> Option<String> {
-        let money = |amount: Amount| Money { amount, currency };
-        let (left, payment_max) = self.left?;
-        let bound = payment_max.map(|most| format!(", a payment of it may have {}", money(most)));
-        Some(format!("{} left{}", money(left), bound.unwrap_or_default()))
+        self.left.map(|(amount, _)| format!("{} left", Money { amount, currency }))
+    }
+
+    /// And the most that one payment may carry.
+    fn limits(&self, currency: Currency) -> Option<String> {
+        let most = self.left.and_then(|(_, most)| most).map(|amount| Money { amount, currency });
+        let bound = most.map(|most| format!(", a payment may have {most}")).unwrap_or_default();
+        self.left(currency).map(|left| format!("{left}{bound}"))
     }
 
     /// One line while it costs nothing, or nobody has said what. What is signed is the most, so that is told too.
@@ -166,7 +170,7 @@ impl Quote {
         lines.extend(self.final_s.map(|(p50, p95)| {
             ("expected", format!("final in about {p50:.1} s, 95 of 100 within {p95:.1} s"))
         }));
-        lines.extend(self.left(currency).map(|left| ("then", left)));
+        lines.extend(self.limits(currency).map(|limits| ("then", limits)));
         lines.extend(self.why.clone().map(|why| ("why", why)));
         facts(&lines)
     }
@@ -352,18 +356,16 @@ mod tests {
         let free = Quote { expected: Some(Amount::ZERO), final_s: Some((0.31, 0.9)), ..free };
         assert_eq!(free.text(CNY, "?"), "fee  0.00 CNY now, at most 0.09 CNY, final in about 0.3 s");
         let fen = Amount::from_fen;
-        let spends = Quote { left: Some((fen(1_000), None)), ..free.clone() };
+        let spends = Quote { left: Some((fen(1_000), None)), ..free };
         let told = "fee  0.00 CNY now, at most 0.09 CNY, final in about 0.3 s, 10.00 CNY left";
         assert_eq!(spends.text(CNY, "?"), told);
-        let bound = Quote { left: Some((fen(1_000), Some(fen(200)))), ..free };
-        assert_eq!(bound.text(CNY, "?"), format!("{told}, a payment of it may have 2.00 CNY"));
         let busy = Quote {
             fee_max: Amount::from_fen(25),
             tip: Amount::from_fen(2),
             expected: Some(Amount::from_fen(18)),
             final_s: Some((0.3, 0.94)),
             why: Some("Blocks are full.".to_owned()),
-            left: Some((fen(5), None)),
+            left: Some((fen(5), Some(fen(200)))),
         };
         let text = busy.text(CNY, "bank-1 (operator 1)");
         let lines: Vec<&str> = text.lines().collect();
@@ -372,7 +374,7 @@ mod tests {
             [
                 "fee       about 0.18 CNY, at most 0.25 CNY, 0.02 CNY of it for bank-1 (operator 1)",
                 "expected  final in about 0.3 s, 95 of 100 within 0.9 s",
-                "then      0.05 CNY left",
+                "then      0.05 CNY left, a payment may have 2.00 CNY",
                 "why       Blocks are full.",
             ]
         );
