@@ -5,8 +5,8 @@
 //! - A node that is behind asks for final blocks by height; an answer must extend this node's own final tip, link by
 //!   link, and end in a block with a valid certificate of the epoch's set, as far as this node has executed. Anything else costs the
 //!   sender its trust for a while; but a page of an epoch whose set is not executed yet is asked for again later.
-//! - A peer that has pruned what it is asked for says so. Where more peers do than may lie, and nobody gives a page meanwhile, this node cannot
-//!   catch up by blocks: its operator is told ([`crate::ChainStatus::pruned_below`]), and it goes on asking.
+//! - A peer that has pruned what it is asked for says so, and the others are asked first from then on. Where more peers do than may lie, and nobody gives a
+//!   page for [`PRUNED_TOLD_MS`], this node cannot catch up by blocks: its operator is told ([`crate::ChainStatus::pruned_below`]), and it goes on asking.
 //! - Everything is bounded: things asked for, answers served per peer (from memory too), blocks and batches ahead of
 //!   execution. Batches and pages of final blocks take the lane of catching up, never that of fresh ones. A block asked
 //!   for by its digest takes the lane of blocks: a vote may wait for it, and votes are never behind bulk. Of each, a peer
@@ -28,6 +28,12 @@ use crate::config::{
 use crate::frame::{BundleDigests, Digests, FinalBlocks, Frame, Lane};
 use crate::step::{Effect, Now, Question, Report, Request, Room};
 use crate::tree::Gap;
+
+/// So long no page may come before peers' words that they have pruned it are told. Many times the pause between two questions: one that keeps all
+/// may be the last to be asked.
+pub(crate) const PRUNED_TOLD_MS: u64 = 10_000;
+/// Peers that have pruned the next blocks are asked for them at every so many attempts.
+const PRUNED_ASKED_EVERY: usize = 4;
 
 /// Something to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,6 +168,10 @@ pub(crate) struct Peers {
     distrusted_until_ms: BTreeMap<NodeIndex, u64>,
     /// The lowest height of those that have pruned what this node needs next, by their own word.
     pruned_below: BTreeMap<NodeIndex, Height>,
+    /// When the first of them said so since the last page.
+    pruned_since_ms: Option<u64>,
+    /// Whether the operator was told.
+    is_pruned_told: bool,
     own: usize,
 }
 
@@ -169,7 +179,8 @@ impl Peers {
     pub(crate) fn new(config: &ChainConfig) -> Self {
         let own = usize::from(config.own_node.0);
         let (distrusted_until_ms, pruned_below) = (BTreeMap::new(), BTreeMap::new());
-        Self { nodes: hosts(config), distrusted_until_ms, pruned_below, own }
+        let (pruned_since_ms, is_pruned_told) = (None, false);
+        Self { nodes: hosts(config), distrusted_until_ms, pruned_below, pruned_since_ms, is_pruned_told, own }
     }
 
     /// Other validators hold the chain's data from now on.
@@ -179,17 +190,33 @@ impl Peers {
         self.pruned_below.retain(|node, _| self.nodes.contains(node));
     }
 
-    /// A peer has pruned what this node needs next.
-    fn has_pruned(&mut self, node: NodeIndex, below: Height) {
+    /// A peer has pruned what this node needs next. Whether the operator is to be told now: `faults_max` may lie.
+    fn has_pruned(&mut self, node: NodeIndex, below: Height, now_ms: u64, faults_max: usize) -> bool {
         if self.nodes.contains(&node) {
             self.pruned_below.insert(node, below);
         }
+        let since_ms = *self.pruned_since_ms.get_or_insert(now_ms);
+        let was_told = self.is_pruned_told;
+        self.is_pruned_told |=
+            self.pruned_below.len() > faults_max && now_ms.saturating_sub(since_ms) >= PRUNED_TOLD_MS;
+        self.is_pruned_told && !was_told
     }
 
-    /// The lowest height that one of those holds who have pruned what is needed next, where they are more than `faults_max`.
-    pub(crate) fn pruned_below(&self, faults_max: usize) -> Option<Height> {
-        let lowest = self.pruned_below.values().min().copied();
-        lowest.filter(|_| self.pruned_below.len() > faults_max)
+    /// Somebody gave a page, and this height is next. Who has pruned it is still asked last.
+    fn goes_on(&mut self, next: Height) {
+        self.pruned_below.retain(|_, below| *below > next);
+        (self.pruned_since_ms, self.is_pruned_told) = (None, false);
+    }
+
+    /// The lowest height that one of those holds who have pruned what is needed next, once the operator was told.
+    pub(crate) fn pruned_below(&self) -> Option<Height> {
+        self.pruned_below.values().min().copied().filter(|_| self.is_pruned_told)
+    }
+
+    /// Whether a peer is worth asking for the next final blocks at this attempt: one that has pruned them is at every fourth, because what it
+    /// said may be of another question.
+    fn may_have_next(&self, node: NodeIndex, attempt: usize) -> bool {
+        attempt.is_multiple_of(PRUNED_ASKED_EVERY) || !self.pruned_below.contains_key(&node)
     }
 
     pub(crate) fn distrust(&mut self, node: NodeIndex, now_ms: u64) {
@@ -274,9 +301,12 @@ impl Chain {
     /// wanted waits for one of them, and goes out together with what is wanted by then.
     fn request_bulk(&mut self, now: Now, attempt: usize, wants: &[Want], frame: &Frame) {
         let now_ms = now.elapsed_ms;
-        let mut choices = (0..self.config.peers().count())
+        let choices = (0..self.config.peers().count())
             .filter_map(|next| self.peers.choose(attempt.wrapping_add(next), now_ms));
-        match choices.find(|peer| self.fetches.is_idle(*peer, now_ms)) {
+        let idle: Vec<NodeIndex> = choices.filter(|peer| self.fetches.is_idle(*peer, now_ms)).collect();
+        let may_have =
+            |peer: &&NodeIndex| wants != [Want::FinalBlocks] || self.peers.may_have_next(**peer, attempt);
+        match idle.iter().find(may_have).or(idle.first()).copied() {
             Some(peer) => {
                 self.fetches.owes(peer, wants.iter().copied(), now_ms);
                 self.send(peer, frame);
@@ -376,13 +406,13 @@ impl Chain {
     }
 
     /// A peer holds no final blocks below `lowest`.
-    pub(crate) fn pruned_arrived(&mut self, from: NodeIndex, lowest: Height) {
+    pub(crate) fn pruned_arrived(&mut self, now: Now, from: NodeIndex, lowest: Height) {
         self.fetches.gave(from, Want::FinalBlocks);
         // What it said may be of a question before the last page.
         if lowest > self.tree.tip().height.next() {
-            let before = self.pruned_below();
-            self.peers.has_pruned(from, lowest);
-            if let (None, Some(below)) = (before, self.pruned_below()) {
+            let faults_max = self.config.faults_max();
+            let is_told = self.peers.has_pruned(from, lowest, now.elapsed_ms, faults_max);
+            if let Some(below) = self.pruned_below().filter(|_| is_told) {
                 self.report(Report::PrunedEverywhere { next: self.tree.tip().height.next(), below });
             }
         }
@@ -390,7 +420,7 @@ impl Chain {
 
     /// The lowest height that a peer holds, where this node is behind and its peers have pruned what it needs next.
     pub(crate) fn pruned_below(&self) -> Option<Height> {
-        self.peers.pruned_below(self.config.faults_max()).filter(|_| self.is_behind())
+        self.peers.pruned_below().filter(|_| self.is_behind())
     }
 
     /// A page of final blocks: believed only as far as it links to the own tip and a certificate proves its end.
@@ -429,7 +459,7 @@ impl Chain {
         }
         // Where it went on nothing is waited for, whatever somebody said.
         self.awaited_epoch = None;
-        self.peers.pruned_below.clear();
+        self.peers.goes_on(self.tree.tip().height.next());
         self.fetches.answered(Want::FinalBlocks);
     }
 
@@ -545,7 +575,10 @@ mod tests {
     #[test]
     fn a_peer_that_owes_an_answer_is_not_asked_again_before_its_time() {
         let (distrusted_until_ms, pruned_below) = (BTreeMap::new(), BTreeMap::new());
-        let peers = Peers { nodes: vec![NodeIndex(1)], distrusted_until_ms, pruned_below, own: 0 };
+        let (pruned_since_ms, is_pruned_told) = (None, false);
+        let nodes = vec![NodeIndex(1)];
+        let peers =
+            Peers { nodes, distrusted_until_ms, pruned_below, pruned_since_ms, is_pruned_told, own: 0 };
         let (first, second) = (Want::Batch(BatchDigest([1; 32])), Want::Batch(BatchDigest([2; 32])));
         let mut fetches = Fetches::default();
         assert_eq!(fetches.reconcile(&BTreeSet::from([first]), 100, 0).len(), 1);

@@ -297,7 +297,7 @@ impl Chain {
             Frame::Block(block) => self.block_arrived(now, from, *block),
             Frame::Batch(bytes) => self.batch_arrived(now, from, bytes),
             Frame::FinalBlocks(page) => self.final_blocks_arrived(now, from, page),
-            Frame::Pruned(lowest) => self.pruned_arrived(from, lowest),
+            Frame::Pruned(lowest) => self.pruned_arrived(now, from, lowest),
             Frame::Bundle(bytes) => self.bundle_arrived(now, Some(from), bytes),
             Frame::RequestBundles(digests) => self.serve_bundles(from, &digests.bundles),
             Frame::RequestOffers => self.serve_snapshot(from, SnapshotRequest::Offers),

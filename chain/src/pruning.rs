@@ -6,7 +6,7 @@
 //! | blocks, order, certificates, results | removed | kept: proofs of receipts for other chains may need them |
 //! | records, names, receipts sent, outboxes, refunds, registries, evidence | kept | kept |
 //!
-//! - How far ([`prunable`]): below the newest `keep_blocks`, below what is certified, and older than [`PRUNE_AGE_MS`]: within that lies the
+//! - How far ([`prunable`]): below the newest `keep_blocks`, below what is certified, and older than [`prune_age_ms`]: within that lies the
 //!   window in which a batch may not be ordered again, and what follows the snapshots that a joining node may have begun with.
 //! - A step ([`prune_step`]) is one write set: the row [`rows::PRUNED`] and the deletions, together or not at all. So after a crash the row
 //!   says exactly what is there. Whoever reads looks at the row first.
@@ -22,12 +22,17 @@ use ledger::values::{Canonical as _, Epoch, Height};
 use storage::{Durability, Page, Reader, Store, Table, WriteSet, key};
 
 use crate::archive::Archive;
-use crate::config::{SNAPSHOT_EVERY_MS, SNAPSHOTS_KEPT};
+use crate::config::SNAPSHOTS_KEPT;
 use crate::rows::{self, RowFault};
 
-/// Block time within which nothing is pruned, whatever the policy: four minutes.
-pub const PRUNE_AGE_MS: u64 =
-    BATCH_LIFE_MS_MAX + ORDERED_BUCKET_MS + SNAPSHOT_EVERY_MS * (SNAPSHOTS_KEPT as u64 + 1);
+/// Block time within which nothing is pruned, whatever the policy, at a node that keeps a snapshot of every `snapshot_every_ms`: four minutes as these are
+/// usually set.
+#[must_use]
+pub const fn prune_age_ms(snapshot_every_ms: u64) -> u64 {
+    let snapshots_ms = snapshot_every_ms.saturating_mul(SNAPSHOTS_KEPT as u64 + 1);
+    snapshots_ms.saturating_add(BATCH_LIFE_MS_MAX + ORDERED_BUCKET_MS)
+}
+
 /// Most heights of a step.
 pub const PRUNE_HEIGHTS_MAX: u64 = 256;
 /// A step ends with the height that reaches this many deletions. The heaviest block alone may have more.
@@ -49,17 +54,17 @@ pub const RECLAIMED: [(Table, bool); 7] = [
     (Table::Results, true),
 ];
 
-/// The height below which a store that keeps the newest `keep_blocks` may be pruned now; where it is pruned already, or less.
+/// The height below which a store that keeps the newest `keep_blocks`, and all that is younger than `age_ms` of block time, may be pruned now; where it is pruned already, or less.
 ///
 /// # Errors
 /// [`RowFault`].
-pub fn prunable<R: Reader + ?Sized>(store: &R, keep_blocks: u64) -> Result<Height, RowFault> {
+pub fn prunable<R: Reader + ?Sized>(store: &R, keep_blocks: u64, age_ms: u64) -> Result<Height, RowFault> {
     let archive = Archive::new(store);
     let lowest = archive.lowest_whole()?;
     let (Some(head), false) = (archive.head()?, archive.is_joining()?) else { return Ok(lowest) };
     let certified = archive.newest_certified()?.unwrap_or_default();
     let highest = certified.min(head.height).next().0.saturating_sub(keep_blocks);
-    let young = head.timestamp.0.saturating_sub(PRUNE_AGE_MS);
+    let young = head.timestamp.0.saturating_sub(age_ms);
     // The first height that is too young: timestamps ascend.
     let (mut low, mut high) = (lowest.0, highest.max(lowest.0));
     while low < high {

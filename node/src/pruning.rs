@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use audit::{ArchiveError, ArchiveRange, archives_in, verify_archive};
 use chain::RowFault;
-use chain::pruning::{RECLAIMED, prunable, prune_step, sweep_history};
+use chain::pruning::{RECLAIMED, prunable, prune_age_ms, prune_step, sweep_history};
 use ledger::records::GenesisSpec;
 use ledger::values::Height;
 use storage::{StorageError, Store, key};
@@ -43,6 +43,8 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 struct Policy {
     spec: Arc<GenesisSpec>,
     keep_blocks: u64,
+    /// Block time within which nothing is pruned.
+    age_ms: u64,
     archive_directory: Option<PathBuf>,
     reserve_bytes: u64,
 }
@@ -94,6 +96,7 @@ pub(crate) fn start(
         let policy = Policy {
             spec: Arc::clone(spec),
             keep_blocks: config.history.keep_blocks?,
+            age_ms: prune_age_ms(config.snapshots.every_ms),
             archive_directory: config.history.archive_directory.clone(),
             reserve_bytes: config.storage.disk_reserve_bytes,
         };
@@ -164,11 +167,11 @@ impl Pruner {
 
     /// The height below which is pruned now.
     async fn until(&mut self) -> Result<Height, PruneFault> {
-        let keep_blocks = self.policy.keep_blocks;
+        let (keep_blocks, age_ms) = (self.policy.keep_blocks, self.policy.age_ms);
         let allowed = self
             .on_thread(move |store| {
                 let view = store.snapshot()?;
-                Ok(prunable(view.as_ref(), keep_blocks)?)
+                Ok(prunable(view.as_ref(), keep_blocks, age_ms)?)
             })
             .await?;
         let Some(directory) = self.policy.archive_directory.clone() else { return Ok(allowed) };

@@ -1,16 +1,18 @@
 //! Pruning by policy: old heights go, the state and what a start, a peer and a client need stay.
 
-use chain::pruning::{PRUNE_AGE_MS, prunable, prune_step, sweep_history};
+use chain::config::SNAPSHOT_EVERY_MS;
+use chain::pruning::{prunable, prune_age_ms, prune_step, sweep_history};
 use chain::{Archive, Frame, Recovered, Report, Request, Snapshots, rows};
 use ledger::records::{Batch, Change, Claim, Transaction};
 use ledger::rules::ParentFacts;
-use ledger::values::{Canonical as _, Epoch, Height, ResultHash, SecretKey, TransactionId};
+use ledger::values::{Canonical as _, Epoch, Height, NodeIndex, ResultHash, SecretKey, TransactionId};
 use storage::{Table, key};
 
 use crate::rig::{Bank, FAULTY, Seen};
 
 /// Between two blocks: nine of them are older than what is never pruned.
-const PACE_MS: u64 = PRUNE_AGE_MS / 20;
+const AGE_MS: u64 = prune_age_ms(SNAPSHOT_EVERY_MS);
+const PACE_MS: u64 = AGE_MS / 20;
 const KEEP_BLOCKS: u64 = 4;
 
 /// A bank whose every block pays once.
@@ -61,7 +63,7 @@ impl Town {
     /// Prunes as far as may be; how far that is.
     fn prune(&self) -> Height {
         let store = self.bank.store.as_ref();
-        let until = prunable(store, KEEP_BLOCKS).unwrap();
+        let until = prunable(store, KEEP_BLOCKS, AGE_MS).unwrap();
         let mut below = None;
         while let Some(reached) = prune_step(store, until).unwrap() {
             below = Some(reached);
@@ -82,15 +84,15 @@ fn nothing_young_is_pruned_whatever_the_policy() {
         town.pay();
     }
     let store = town.bank.store.as_ref();
-    assert_eq!(prunable(store, 1).unwrap(), Height(1));
+    assert_eq!(prunable(store, 1, AGE_MS).unwrap(), Height(1));
     assert_eq!(prune_step(store, Height(1)).unwrap(), None);
     assert_eq!(Archive::new(store).pruned_below().unwrap(), None);
     // Old enough, but the policy keeps them.
     for _ in 0..30 {
         town.pay();
     }
-    assert_eq!(prunable(town.bank.store.as_ref(), 1_000).unwrap(), Height(1));
-    assert!(prunable(town.bank.store.as_ref(), 1).unwrap() > Height(10));
+    assert_eq!(prunable(town.bank.store.as_ref(), 1_000, AGE_MS).unwrap(), Height(1));
+    assert!(prunable(town.bank.store.as_ref(), 1, AGE_MS).unwrap() > Height(10));
 }
 
 #[test]
@@ -188,19 +190,37 @@ fn who_was_away_for_too_long_is_told() {
     let told = |seen: &Seen| {
         seen.reports.iter().filter(|report| matches!(report, Report::PrunedEverywhere { .. })).count()
     };
+    late.frame(2, &Frame::Pruned(Height(500)));
+    late.frame(3, &Frame::Pruned(Height(400)));
+    assert_eq!(late.chain.status().pruned_below, None, "who keeps all may not have been asked yet");
+    // The third is asked before the two, and nobody says more than that for a while.
+    let mut asked = Vec::new();
+    for _try in 0..44 {
+        let sent = late.pass(250).sent;
+        asked.extend(
+            sent.iter()
+                .filter(|(_, frame)| matches!(frame, Frame::RequestBlocks(Height(1))))
+                .map(|(to, _)| *to),
+        );
+    }
+    let of = |node: u16| asked.iter().filter(|to| **to == NodeIndex(node)).count();
+    assert!(of(1) > 2 * (of(2) + of(3)) && of(2) + of(3) > 0, "{asked:?}");
     let seen = late.frame(2, &Frame::Pruned(Height(500)));
-    assert_eq!((told(&seen), late.chain.status().pruned_below), (0, None), "one may lie");
-    let seen = late.frame(3, &Frame::Pruned(Height(400)));
     assert_eq!((told(&seen), late.chain.status().pruned_below), (1, Some(Height(400))));
     let seen = late.frame(3, &Frame::Pruned(Height(450)));
     assert_eq!((told(&seen), late.chain.status().pruned_below), (0, Some(Height(450))), "once");
-    // It goes on asking, and somebody keeps all.
-    let asks = |frame: &Frame| matches!(frame, Frame::RequestBlocks(Height(1)));
-    assert!(late.pass(2_000).sent.iter().any(|(_, frame)| asks(frame)));
+    // Somebody keeps all: from then on it is as if nobody had said anything.
     let archive = Archive::new(town.bank.store.as_ref());
     let page = archive.serve(&Request::Blocks(Height(1)), &Snapshots::new(0)).unwrap();
     late.frame(2, &page[0]);
     assert_eq!(late.chain.status().pruned_below, None);
+    // One may lie, for ever.
+    let next = late.chain.status().final_height.next();
+    for _try in 0..44 {
+        let seen = late.frame(3, &Frame::Pruned(Height(500)));
+        late.pass(250);
+        assert_eq!((told(&seen), late.chain.status().pruned_below), (0, None), "above {next}");
+    }
     // What it does not need any more nobody needs to have.
     let seen = late.frame(3, &Frame::Pruned(Height(2)));
     assert_eq!((told(&seen), late.chain.status().pruned_below), (0, None));
