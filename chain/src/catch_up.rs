@@ -202,8 +202,9 @@ impl Peers {
         self.is_pruned_told && !was_told
     }
 
-    /// Somebody gave a page, and this height is next. Who has pruned it is still asked last.
-    fn goes_on(&mut self, next: Height) {
+    /// This peer gave a page, and this height is next. Who has pruned that is still asked last.
+    fn goes_on(&mut self, from: NodeIndex, next: Height) {
+        self.pruned_below.remove(&from);
         self.pruned_below.retain(|_, below| *below > next);
         (self.pruned_since_ms, self.is_pruned_told) = (None, false);
     }
@@ -459,7 +460,7 @@ impl Chain {
         }
         // Where it went on nothing is waited for, whatever somebody said.
         self.awaited_epoch = None;
-        self.peers.goes_on(self.tree.tip().height.next());
+        self.peers.goes_on(from, self.tree.tip().height.next());
         self.fetches.answered(Want::FinalBlocks);
     }
 
