@@ -120,6 +120,8 @@ pub const JOIN_PATIENCE_MS: u64 = 10_000;
 pub const JOIN_ANSWER_MS: u64 = 2_000;
 /// Unanswered requests in a row that end a source.
 pub const JOIN_TIMEOUTS_MAX: u32 = 3;
+/// How long one source may take for a whole manifest. Nothing is executed meanwhile, so whoever lies about a snapshot costs no more than this.
+pub const JOIN_MANIFEST_MS: u64 = 30_000;
 /// How long a begun snapshot waits for a source before another one is begun.
 pub const JOIN_LOST_MS: u64 = 10_000;
 /// Chunks that may wait for the disk.

@@ -137,6 +137,7 @@ impl Chain {
         } else if self.nonces_held_until.is_some_and(|until| until < height) {
             self.nonces_held_until = None;
             self.pool.free_all();
+            self.first_claims.forget();
         }
     }
 

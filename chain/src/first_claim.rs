@@ -24,6 +24,13 @@ use crate::step::Now;
 #[derive(Debug, Default)]
 pub(crate) struct FirstClaims(BTreeSet<(u64, WalletId, Nonce)>);
 
+impl FirstClaims {
+    /// The pool holds none of them any more.
+    pub(crate) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
 impl Chain {
     /// What each transaction waits for banks that come before this one.
     pub(crate) fn claims_before(&self, pooled: &[Pooled]) -> Vec<(u64, WalletId, Nonce)> {

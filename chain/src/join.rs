@@ -27,8 +27,8 @@ use storage::{Durability, Table, WriteSet, key};
 
 use crate::chain::Chain;
 use crate::config::{
-    CHUNKS_UNWRITTEN_MAX, JOIN_ANSWER_MS, JOIN_LOST_MS, JOIN_OFFERS_MS, JOIN_PATIENCE_MS, JOIN_REPEAT_MS,
-    JOIN_TICK_MS, JOIN_TIMEOUTS_MAX, PIECE_BYTES_MAX, REQUEST_CHUNKS_MAX,
+    CHUNKS_UNWRITTEN_MAX, JOIN_ANSWER_MS, JOIN_LOST_MS, JOIN_MANIFEST_MS, JOIN_OFFERS_MS, JOIN_PATIENCE_MS,
+    JOIN_REPEAT_MS, JOIN_TICK_MS, JOIN_TIMEOUTS_MAX, PIECE_BYTES_MAX, REQUEST_CHUNKS_MAX,
 };
 use crate::frame::{Frame, Lane, ManifestPiece, Offer, Offers, RequestedChunks, RequestedPiece};
 use crate::joined;
@@ -256,7 +256,10 @@ impl Chain {
             Some(before) => before.timeouts.saturating_add(1),
             None => 0,
         };
-        if timeouts >= JOIN_TIMEOUTS_MAX {
+        // Pieces that trickle in are as good as none.
+        let is_slow =
+            join.since_ms.is_some_and(|since_ms| now.elapsed_ms.saturating_sub(since_ms) >= JOIN_MANIFEST_MS);
+        if timeouts >= JOIN_TIMEOUTS_MAX || is_slow {
             let silent = join.silences.entry(*from).or_default();
             *silent = silent.saturating_add(1);
             join.offers.remove(&*from);

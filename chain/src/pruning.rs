@@ -64,7 +64,9 @@ pub fn prunable<R: Reader + ?Sized>(store: &R, keep_blocks: u64, age_ms: u64) ->
     let (Some(head), false) = (archive.head()?, archive.is_joining()?) else { return Ok(lowest) };
     let certified = archive.newest_certified()?.unwrap_or_default();
     let highest = certified.min(head.height).next().0.saturating_sub(keep_blocks);
-    let young = head.timestamp.0.saturating_sub(age_ms);
+    // A node whose results differ goes back to what is certified, and reads from there what may not be ordered again.
+    let Some(newest) = archive.block_at(certified.min(head.height))? else { return Ok(lowest) };
+    let young = newest.header.timestamp.0.saturating_sub(age_ms);
     // The first height that is too young: timestamps ascend.
     let (mut low, mut high) = (lowest.0, highest.max(lowest.0));
     while low < high {

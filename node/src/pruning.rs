@@ -181,12 +181,12 @@ impl Pruner {
         }
         let (spec, chain) = (Arc::clone(&self.policy.spec), self.chain.chain());
         let mut archives = std::mem::take(&mut self.archives);
-        let (archives, reach) = self
-            .on_thread(move |_| {
-                let reach = archives.reach(&directory, &spec, chain, lowest);
-                Ok((archives, reach))
-            })
-            .await?;
+        // Without the store: a start anew must not wait for an archive that is read whole.
+        let verified = tokio::task::spawn_blocking(move || {
+            let reach = archives.reach(&directory, &spec, chain, lowest);
+            (archives, reach)
+        });
+        let (archives, reach) = verified.await.map_err(|_| PruneFault::Thread)?;
         self.archives = archives;
         Ok(allowed.min(reach?))
     }

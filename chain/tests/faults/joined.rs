@@ -4,12 +4,14 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use chain::config::{JOIN_PATIENCE_MS, JOIN_REPEAT_MS, SNAPSHOT_BEHIND_BLOCKS};
+use chain::config::{JOIN_PATIENCE_MS, JOIN_REPEAT_MS, PIECE_BYTES_MAX, SNAPSHOT_BEHIND_BLOCKS};
+use chain::frame::{ManifestPiece, Offer, Offers};
 use chain::{Archive, Frame, Recovered, Report, Request, SnapshotRequest, Snapshots};
 use ledger::proofs::SnapshotChunk;
+use ledger::proofs::snapshot::MANIFEST_BYTES_MAX;
 use ledger::records::{Batch, Claim, Operation, Record, Tier, WalletOpening};
 use ledger::rules::ParentFacts;
-use ledger::values::{Amount, Height, NodeIndex, PolicyHash};
+use ledger::values::{Amount, Height, NodeIndex, PolicyHash, StateRoot};
 use storage::{Durability, Table, WriteSet, key};
 
 use crate::rig::{Bank, FAULTY, Seen};
@@ -284,6 +286,32 @@ fn a_forged_manifest_is_not_begun() {
     assert!(seen.distrusts(1) && !seen.distrusts(2));
     bank.restart();
     has_state_of(&bank, &town, height(&town));
+}
+
+/// Nothing is executed until it is decided whether to join, so who gives the pieces of a long manifest one by one may not hold that up.
+#[test]
+fn a_manifest_that_trickles_in_is_left() {
+    let town = Town::new();
+    let mut bank = joiner(&town);
+    let height = Height(90_000);
+    let far = Offer { height, state: StateRoot([7; 32]), manifest_bytes: MANIFEST_BYTES_MAX as u64 };
+    let mut asked = 0_u32;
+    let answers = |to: usize, frame: &Frame| match frame {
+        Frame::RequestOffers => {
+            vec![Frame::Offers(Offers { offers: if to == 1 { vec![far] } else { Vec::new() } })]
+        }
+        Frame::RequestPiece(wanted) if to == 1 => {
+            asked += 1;
+            let bytes = vec![0; PIECE_BYTES_MAX];
+            let piece = ManifestPiece { height, piece: wanted.piece, bytes };
+            if asked.is_multiple_of(2) { vec![Frame::ManifestPiece(piece)] } else { Vec::new() }
+        }
+        _ => Vec::new(),
+    };
+    let replays = |report: &Report| matches!(report, Report::Replays { .. });
+    let seen = run(&mut bank, answers, replays);
+    assert!(seen.reports.iter().any(replays), "it still waits for one source");
+    assert!(asked > 10, "it was given {asked} chances");
 }
 
 #[test]
